@@ -130,6 +130,13 @@ impl Error {
         matches!(self, Error::Timeout { .. } | Error::Lost { .. } | Error::Unavailable { .. })
     }
 
+    pub(crate) fn unavailable(
+        backend: &str,
+        source: impl StdError + Send + Sync + 'static,
+    ) -> Self {
+        Error::Unavailable { backend: backend.into(), source: Arc::new(source) }
+    }
+
     pub(crate) fn config(message: impl Into<Box<str>>) -> Self {
         Error::Config { message: message.into() }
     }

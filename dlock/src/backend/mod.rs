@@ -10,7 +10,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use self::lease::LeaseOptions;
-pub(crate) use self::start::{Address, start};
+pub(crate) use self::start::{Address, Place, start};
 pub use self::start::Pool;
 use crate::error::{Error, Result};
 use crate::key::NativeKey;

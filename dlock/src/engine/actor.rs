@@ -84,11 +84,22 @@ enum Alarm {
     Overdue,
 }
 
+type AlarmAt = (Instant, RequestId, Alarm);
+
+/// When a caller's time is up.
+fn alarm(request: &Request) -> Option<AlarmAt> {
+    match request.wait {
+        Wait::NoWait => Some((request.asked + TRY, request.id, Alarm::Overdue)),
+        Wait::For(time) => Some((request.asked + time, request.id, Alarm::Expire)),
+        Wait::Forever => None,
+    }
+}
+
 struct Actor<E> {
     table: Table<NativeKey>,
     executor: E,
     callers: Callers,
-    alarms: BTreeSet<(Instant, RequestId, Alarm)>,
+    alarms: BTreeSet<AlarmAt>,
     hot: HashMap<NativeKey, Instant>,
     actions: Vec<Action<NativeKey>>,
 }
@@ -156,7 +167,7 @@ impl<E: Executor> Actor<E> {
         match mail {
             Mail::Acquire(request) => self.acquire(request),
             Mail::Abandon(request) => {
-                self.callers.requests.remove(&request);
+                self.take(request);
                 self.step(Event::Abandon { request }, LostReason::Closed);
             }
             Mail::Release { hold, .. } => {
@@ -176,16 +187,21 @@ impl<E: Executor> Actor<E> {
     }
 
     fn acquire(&mut self, request: Request) {
-        let Request { id, asked, wait, .. } = request;
+        let Request { id, wait, .. } = request;
         let patient = wait != Wait::NoWait;
-        match wait {
-            Wait::NoWait => drop(self.alarms.insert((asked + TRY, id, Alarm::Overdue))),
-            Wait::For(time) => drop(self.alarms.insert((asked + time, id, Alarm::Expire))),
-            Wait::Forever => {}
-        }
+        self.alarms.extend(alarm(&request));
         let key = request.native.clone();
         self.callers.requests.insert(id, request);
         self.step(Event::Acquire { request: id, key, patient }, LostReason::Closed);
+    }
+
+    /// Takes a request out, with its alarm.
+    fn take(&mut self, id: RequestId) -> Option<Request> {
+        let request = self.callers.requests.remove(&id)?;
+        if let Some(alarm) = alarm(&request) {
+            self.alarms.remove(&alarm);
+        }
+        Some(request)
     }
 
     fn step(&mut self, event: Event<NativeKey>, reason: LostReason) {
@@ -238,7 +254,7 @@ impl<E: Executor> Actor<E> {
                 }
             }
             Action::Refuse { request, why } => {
-                if let Some(request) = self.callers.requests.remove(&request) {
+                if let Some(request) = self.take(request) {
                     let error = self.refusal(&request, why);
                     let _ = request.reply.send(Err(error));
                 }
@@ -316,12 +332,16 @@ impl<E: Executor> Actor<E> {
             let mut gone = Vec::new();
             let executor = &mut self.executor;
             let holds = &mut self.callers.holds;
+            let alarms = &mut self.alarms;
             self.callers.unsure.retain(|&id, (key, request)| match executor.held(key) {
                 Some(Held { fresh: false, .. }) => {
                     executor.refresh(key);
                     true
                 }
                 Some(held) => {
+                    if let Some(alarm) = alarm(request) {
+                        alarms.remove(&alarm);
+                    }
                     let (reply, _) = oneshot::channel();
                     let reply = std::mem::replace(&mut request.reply, reply);
                     let hold = Arc::new(Hold::new(id, request, &held));

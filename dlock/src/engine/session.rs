@@ -58,12 +58,7 @@ pub(super) async fn run<B: SessionBackend>(
     let mut session = match opened {
         Ok(Ok(session)) => session,
         Ok(Err(error)) => return tell(Tale::Died(error)),
-        Err(late) => {
-            return tell(Tale::Died(Error::Unavailable {
-                backend: backend.label().into(),
-                source: Arc::new(late),
-            }));
-        }
+        Err(late) => return tell(Tale::Died(Error::unavailable(backend.label(), late))),
     };
     tracing::debug!(target: "dlock", backend = backend.label(), "session opened");
     tell(Tale::Opened(backend.tag(&session)));

@@ -72,8 +72,7 @@ impl<B: SessionBackend> Sessions<B> {
     /// Opens the first session.
     pub(crate) async fn open(backend: B, max: u32) -> Result<Self> {
         let (tell, tales) = mpsc::unbounded_channel();
-        let trouble =
-            Error::Unavailable { backend: backend.label().into(), source: Arc::new(NoAnswer) };
+        let trouble = no_answer(&backend);
         let mut this = Sessions {
             backend: Arc::new(backend),
             max: usize::try_from(max).unwrap_or(usize::MAX),
@@ -141,6 +140,7 @@ impl<B: SessionBackend> Sessions<B> {
             (Tale::Checked { sent }, Some(Sent::Check)) => self.confirmed(id, sent),
             (Tale::Waited { granted, sent }, Some(Sent::Wait { key, ticket, .. })) => {
                 link.since = Time::now();
+                link.cancel_at = None;
                 self.confirmed(id, sent);
                 let event = if granted {
                     self.grant(id, key.clone(), ticket);
@@ -257,6 +257,9 @@ impl<B: SessionBackend> Sessions<B> {
     pub(super) fn drop_session(&mut self, id: SessionId, reason: LostReason) {
         let Some(link) = self.links.remove(&id) else { return };
         link.task.abort();
+        if reason == LostReason::Unconfirmed {
+            self.trouble = no_answer(&*self.backend);
+        }
         if self.carrier == Some(id) {
             self.carrier = None;
         }
@@ -382,7 +385,7 @@ impl<B: SessionBackend> Executor for Sessions<B> {
         if let Some(link) = waiter.and_then(|id| self.links.get_mut(&id)) {
             link.send_wait(key, ticket, until);
         } else {
-            let at = Instant::now() + Duration::from_millis(fastrand::u64(POLL));
+            let at = Instant::now() + Duration::from_millis(fastrand::u64(..POLL.start));
             self.polls.insert(ticket, Poll { key, at, asked: false, cancelled: false });
         }
     }
@@ -508,7 +511,10 @@ impl<B: SessionBackend> Executor for Sessions<B> {
     }
 }
 
-/// The first cause there is to report.
+fn no_answer<B: SessionBackend>(backend: &B) -> Error {
+    Error::unavailable(backend.label(), NoAnswer)
+}
+
 #[derive(Debug, thiserror::Error)]
 #[error("it has not answered in time")]
 struct NoAnswer;
