@@ -11,7 +11,7 @@ use crate::blocking::block_for;
 use crate::engine::Hold;
 use crate::error::{Error, Result};
 use crate::guard::{Guard, LONGEST_RELEASE};
-use crate::key::NativeKey;
+use crate::native::NativeKey;
 
 /// What a loss does to the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +54,12 @@ pub struct Extent {
 impl Extent {
     pub(crate) fn new(guard: Guard, on_loss: OnLoss, release: Release) -> Self {
         let hold = Arc::clone(guard.hold());
-        Extent { guard: Some(guard), hold, on_loss, release }
+        Extent {
+            guard: Some(guard),
+            hold,
+            on_loss,
+            release,
+        }
     }
 
     /// Gives the guard away, once: to the body, which may release it, keep it or pass it on.
@@ -183,8 +188,8 @@ impl Drop for Mark {
 /// waiting for itself.
 pub(crate) fn is_under(engine: u64, native: &NativeKey) -> bool {
     UNDER.with_borrow(|under| {
-        under.iter().any(|hold| {
-            hold.engine == engine && hold.native == *native && !hold.has_been_let_go()
-        })
+        under
+            .iter()
+            .any(|hold| hold.engine == engine && hold.native == *native && !hold.has_been_let_go())
     })
 }

@@ -9,9 +9,10 @@ use tokio::sync::oneshot;
 
 use crate::blocking::block_for;
 use crate::engine::{Engine, Hold, Mail};
-use crate::error::{Error, LostInfo, LostReason, Result};
+use crate::error::{Error, Result};
 use crate::extent;
 use crate::key::Key;
+use crate::lost::{LostInfo, LostReason};
 
 /// A release that takes longer than this is not worth a blocked thread.
 pub(crate) const LONGEST_RELEASE: Duration = Duration::from_secs(60);
@@ -78,7 +79,13 @@ impl Guard {
         match self.engine.take() {
             None => self.hold.settle(),
             Some(engine) => {
-                if engine.post(Mail::Release { hold: self.hold.id, awaited }).is_err() {
+                if engine
+                    .post(Mail::Release {
+                        hold: self.hold.id,
+                        awaited,
+                    })
+                    .is_err()
+                {
                     self.hold.lose(LostReason::Closed);
                 }
             }
@@ -109,7 +116,10 @@ impl Guard {
             && !self.is_lost()
         {
             let (reply, answer) = oneshot::channel();
-            engine.post(Mail::Verify { hold: self.hold.id, reply })?;
+            engine.post(Mail::Verify {
+                hold: self.hold.id,
+                reply,
+            })?;
             // Whatever goes wrong on the way there is a loss, or comes with one.
             let held = tokio::select! {
                 held = answer => held.unwrap_or(false),
@@ -120,7 +130,9 @@ impl Guard {
             }
         }
         self.is_lost();
-        self.hold.lost_info().map_or(Ok(()), |info| Err(info.clone().into()))
+        self.hold
+            .lost_info()
+            .map_or(Ok(()), |info| Err(info.clone().into()))
     }
 
     /// Runs a future as long as the lock is held: when it is lost, the future is dropped at its

@@ -11,8 +11,9 @@ use crate::backend::{self, Address, Options, Place, Pool};
 use crate::blocking::{block_for, block_on};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::key::{Key, Naming};
+use crate::key::Key;
 use crate::lock::Lock;
+use crate::native::Naming;
 use crate::wait::Wait;
 
 /// How long the first connection may take.
@@ -207,7 +208,10 @@ impl LockerBuilder {
             Wait::For(time) => time.min(CONNECT),
             Wait::NoWait | Wait::Forever => CONNECT,
         };
-        let place = Place { runtime: self.runtime, limit };
+        let place = Place {
+            runtime: self.runtime,
+            limit,
+        };
         let started = backend::start(self.address, self.options, place)?;
         match started.opened.await {
             Ok(opened) => opened?,

@@ -10,10 +10,10 @@ use std::future::Future;
 use std::time::Duration;
 
 use self::lease::LeaseOptions;
-pub(crate) use self::start::{Address, Place, start};
 pub use self::start::Pool;
+pub(crate) use self::start::{Address, Place, start};
 use crate::error::{Error, Result};
-use crate::key::NativeKey;
+use crate::native::NativeKey;
 
 /// A database with a lock primitive of its own, whose locks belong to a session.
 pub(crate) trait SessionBackend: Send + Sync + 'static {
@@ -125,7 +125,9 @@ impl Options {
             )));
         }
         if self.max_sessions == 0 {
-            return Err(Error::config("max_sessions is 0; there must be at least one connection"));
+            return Err(Error::config(
+                "max_sessions is 0; there must be at least one connection",
+            ));
         }
         self.lease.check()
     }

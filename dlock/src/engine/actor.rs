@@ -13,9 +13,11 @@ use super::hold::Hold;
 use super::mail::{Mail, Request};
 use super::table::{Action, Event, HoldId, Refusal, RequestId, Table, Ticket};
 use crate::clock::{Time, Word};
-use crate::error::{Error, Holder, LostReason, Stage};
+use crate::error::Error;
 use crate::guard::Guard;
-use crate::key::NativeKey;
+use crate::holder::{Holder, Stage};
+use crate::lost::LostReason;
+use crate::native::NativeKey;
 use crate::wait::Wait;
 
 /// A lock may stay in this process so long before others have their turn (measured: longer only
@@ -64,7 +66,10 @@ pub(crate) struct Report {
 
 impl From<Event<NativeKey>> for Report {
     fn from(event: Event<NativeKey>) -> Self {
-        Report { event, reason: LostReason::SessionEnded }
+        Report {
+            event,
+            reason: LostReason::SessionEnded,
+        }
     }
 }
 
@@ -171,7 +176,9 @@ impl<E: Executor> Actor<E> {
                 self.step(Event::Abandon { request }, LostReason::Closed);
             }
             Mail::Release { hold, .. } => {
-                let Some((_, key)) = self.callers.holds.get(&hold) else { return None };
+                let Some((_, key)) = self.callers.holds.get(&hold) else {
+                    return None;
+                };
                 let held = self.executor.held(key);
                 let spent = held.is_none_or(|held| held.since.elapsed() > TURN);
                 self.step(Event::Release { hold, spent }, LostReason::NotHeld);
@@ -192,7 +199,14 @@ impl<E: Executor> Actor<E> {
         self.alarms.extend(alarm(&request));
         let key = request.native.clone();
         self.callers.requests.insert(id, request);
-        self.step(Event::Acquire { request: id, key, patient }, LostReason::Closed);
+        self.step(
+            Event::Acquire {
+                request: id,
+                key,
+                patient,
+            },
+            LostReason::Closed,
+        );
     }
 
     /// Takes a request out, with its alarm.
@@ -206,9 +220,10 @@ impl<E: Executor> Actor<E> {
 
     fn step(&mut self, event: Event<NativeKey>, reason: LostReason) {
         let hot = match &event {
-            Event::Acquire { key, .. } | Event::Unlocked { key, .. } => {
-                self.hot.get(key).is_some_and(|refused| refused.elapsed() < HOT)
-            }
+            Event::Acquire { key, .. } | Event::Unlocked { key, .. } => self
+                .hot
+                .get(key)
+                .is_some_and(|refused| refused.elapsed() < HOT),
             Event::Refused { key, .. } | Event::Ended { key, .. } => {
                 self.heat(key.clone());
                 true
@@ -283,7 +298,11 @@ impl<E: Executor> Actor<E> {
     /// Until when the most patient of those who wait for this key does so; `None`: for ever.
     fn latest(&self, key: &NativeKey) -> Option<Instant> {
         let mut latest = None;
-        for request in self.table.waiting(key).filter_map(|id| self.callers.requests.get(&id)) {
+        for request in self
+            .table
+            .waiting(key)
+            .filter_map(|id| self.callers.requests.get(&id))
+        {
             match request.wait {
                 Wait::Forever => return None,
                 Wait::For(time) => latest = latest.max(Some(request.asked + time)),
@@ -317,12 +336,19 @@ impl<E: Executor> Actor<E> {
 
     /// The database takes too long to confirm what was granted to this request.
     fn give_up_on(&mut self, id: RequestId) {
-        let hold = self.callers.unsure.iter().find(|(_, (_, request))| request.id == id);
+        let hold = self
+            .callers
+            .unsure
+            .iter()
+            .find(|(_, (_, request))| request.id == id);
         if let Some(hold) = hold.map(|(hold, _)| *hold)
             && let Some((_, request)) = self.callers.unsure.remove(&hold)
         {
             let _ = request.reply.send(Err(self.executor.trouble()));
-            self.step(Event::Release { hold, spent: true }, LostReason::Unconfirmed);
+            self.step(
+                Event::Release { hold, spent: true },
+                LostReason::Unconfirmed,
+            );
         }
     }
 
@@ -333,31 +359,33 @@ impl<E: Executor> Actor<E> {
             let executor = &mut self.executor;
             let holds = &mut self.callers.holds;
             let alarms = &mut self.alarms;
-            self.callers.unsure.retain(|&id, (key, request)| match executor.held(key) {
-                Some(Held { fresh: false, .. }) => {
-                    executor.refresh(key);
-                    true
-                }
-                Some(held) => {
-                    if let Some(alarm) = alarm(request) {
-                        alarms.remove(&alarm);
+            self.callers
+                .unsure
+                .retain(|&id, (key, request)| match executor.held(key) {
+                    Some(Held { fresh: false, .. }) => {
+                        executor.refresh(key);
+                        true
                     }
-                    let (reply, _) = oneshot::channel();
-                    let reply = std::mem::replace(&mut request.reply, reply);
-                    let hold = Arc::new(Hold::new(id, request, &held));
-                    holds.insert(id, (Arc::clone(&hold), key.clone()));
-                    let guard = Guard::new(hold, Some(request.engine.clone()));
-                    let waited = request.asked.elapsed();
-                    tracing::debug!(target: "dlock", key = %request.key, ?waited, "acquired");
-                    // A guard that cannot be delivered is dropped, and that is a release.
-                    let _ = reply.send(Ok(guard));
-                    false
-                }
-                None => {
-                    gone.push(key.clone());
-                    true
-                }
-            });
+                    Some(held) => {
+                        if let Some(alarm) = alarm(request) {
+                            alarms.remove(&alarm);
+                        }
+                        let (reply, _) = oneshot::channel();
+                        let reply = std::mem::replace(&mut request.reply, reply);
+                        let hold = Arc::new(Hold::new(id, request, &held));
+                        holds.insert(id, (Arc::clone(&hold), key.clone()));
+                        let guard = Guard::new(hold, Some(request.engine.clone()));
+                        let waited = request.asked.elapsed();
+                        tracing::debug!(target: "dlock", key = %request.key, ?waited, "acquired");
+                        // A guard that cannot be delivered is dropped, and that is a release.
+                        let _ = reply.send(Ok(guard));
+                        false
+                    }
+                    None => {
+                        gone.push(key.clone());
+                        true
+                    }
+                });
             if gone.is_empty() {
                 break;
             }
@@ -377,11 +405,19 @@ impl<E: Executor> Actor<E> {
         let waited = request.asked.elapsed();
         tracing::debug!(target: "dlock", %key, ?waited, %stage, "timed out");
         let holder = (stage == Stage::Process).then(|| {
-            let since = self.executor.held(&request.native).map(|held| held.since.elapsed());
+            let since = self
+                .executor
+                .held(&request.native)
+                .map(|held| held.since.elapsed());
             let who = format!("process {}", std::process::id());
             Box::new(Holder { who, since })
         });
-        Error::Timeout { key, waited, stage, holder }
+        Error::Timeout {
+            key,
+            waited,
+            stage,
+            holder,
+        }
     }
 }
 
@@ -398,7 +434,12 @@ struct Callers {
 impl Drop for Callers {
     fn drop(&mut self) {
         let unsure = self.unsure.drain().map(|(_, (_, request))| request);
-        for request in self.requests.drain().map(|(_, request)| request).chain(unsure) {
+        for request in self
+            .requests
+            .drain()
+            .map(|(_, request)| request)
+            .chain(unsure)
+        {
             let _ = request.reply.send(Err(Error::Closed));
         }
         for (_, (hold, _)) in self.holds.drain() {

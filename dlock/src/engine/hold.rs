@@ -11,8 +11,10 @@ use super::actor::Held;
 use super::mail::Request;
 use super::table::HoldId;
 use crate::clock::{Time, Word};
-use crate::error::{LostInfo, LostReason, Result};
-use crate::key::{Key, NativeKey};
+use crate::error::Result;
+use crate::key::Key;
+use crate::lost::{LostInfo, LostReason};
+use crate::native::NativeKey;
 
 /// What is called when a lock is lost.
 pub(crate) type OnLost = Arc<dyn Fn(&LostInfo) + Send + Sync>;
@@ -91,7 +93,11 @@ impl Hold {
     /// Marks it as lost, once; says whether it was this call that did.
     pub(crate) fn lose(&self, reason: LostReason) -> bool {
         let held_for = self.since.elapsed();
-        let info = LostInfo { key: self.key.clone(), reason, held_for };
+        let info = LostInfo {
+            key: self.key.clone(),
+            reason,
+            held_for,
+        };
         if self.lost.set(info.clone()).is_err() {
             return false;
         }
@@ -151,6 +157,9 @@ impl Hold {
 
 impl std::fmt::Debug for Hold {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Hold").field("key", &self.key).field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Hold")
+            .field("key", &self.key)
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }

@@ -12,7 +12,7 @@ use super::session::{Job, SLICE};
 use super::table::Ticket;
 use crate::backend::{Op, Tag};
 use crate::clock::{Time, Word};
-use crate::key::NativeKey;
+use crate::native::NativeKey;
 
 /// How long an empty session that nobody needs is kept where sessions cannot be lost.
 const KEPT: Duration = Duration::from_secs(30);
@@ -23,7 +23,11 @@ const SILENCE: Duration = Duration::from_secs(3);
 /// What a session was asked and has not answered yet.
 pub(super) enum Sent {
     Batch(Arc<Vec<Op>>),
-    Wait { key: NativeKey, ticket: Ticket, until: Option<Instant> },
+    Wait {
+        key: NativeKey,
+        ticket: Ticket,
+        until: Option<Instant>,
+    },
     Check,
 }
 
@@ -104,7 +108,8 @@ impl Link {
 
     /// Enough of its word is left to hand a lock to somebody.
     pub(super) fn is_fresh(&self) -> bool {
-        self.ttl.is_none_or(|ttl| self.word.left(Time::now()) >= ttl / 2)
+        self.ttl
+            .is_none_or(|ttl| self.word.left(Time::now()) >= ttl / 2)
     }
 
     /// It can be asked something now.
@@ -132,7 +137,13 @@ impl Link {
     }
 
     pub(super) fn send_wait(&mut self, key: NativeKey, ticket: Ticket, until: Option<Instant>) {
-        self.send(Job::Wait { key: key.clone(), until }, Sent::Wait { key, ticket, until });
+        self.send(
+            Job::Wait {
+                key: key.clone(),
+                until,
+            },
+            Sent::Wait { key, ticket, until },
+        );
     }
 
     /// Asks for a sign of life.

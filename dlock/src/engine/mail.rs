@@ -8,7 +8,8 @@ use super::hold::OnLost;
 use super::table::{HoldId, RequestId};
 use crate::error::Result;
 use crate::guard::Guard;
-use crate::key::{Key, NativeKey};
+use crate::key::Key;
+use crate::native::NativeKey;
 use crate::wait::Wait;
 
 /// A message to the engine.
@@ -20,7 +21,10 @@ pub(crate) enum Mail {
     /// A guard has gone. `awaited`: somebody waits for the server's word on it.
     Release { hold: HoldId, awaited: bool },
     /// Ask the server whether this is still held.
-    Verify { hold: HoldId, reply: oneshot::Sender<bool> },
+    Verify {
+        hold: HoldId,
+        reply: oneshot::Sender<bool>,
+    },
     /// Let go of everything and end.
     Close { done: oneshot::Sender<()> },
 }

@@ -19,8 +19,8 @@ use tokio::runtime::{Handle, Id, RuntimeFlavor};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use self::actor::run;
 pub(crate) use self::actor::Executor;
+use self::actor::run;
 pub(crate) use self::hold::{Hold, OnLost};
 #[cfg(feature = "sqlite")]
 pub(crate) use self::leases::Leases;
@@ -80,7 +80,13 @@ impl Engine {
             requests: AtomicU64::new(0),
             blocked_by,
         };
-        Ok((Engine { mailbox, shared: Arc::new(shared) }, opened))
+        Ok((
+            Engine {
+                mailbox,
+                shared: Arc::new(shared),
+            },
+            opened,
+        ))
     }
 
     /// Tells lockers apart.
@@ -138,7 +144,9 @@ fn check_not_inside(runtime: Option<Id>) -> Result<()> {
 /// The thread owns its runtime and is never joined: dropping a runtime inside another one panics.
 fn on_a_thread(main: impl Future<Output = ()> + Send + 'static) -> Result<()> {
     let failed = |what: &str, error: std::io::Error| {
-        Error::config(format!("the locker's own {what} could not be started: {error}"))
+        Error::config(format!(
+            "the locker's own {what} could not be started: {error}"
+        ))
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

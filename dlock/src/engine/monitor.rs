@@ -8,7 +8,7 @@ use super::link::Due;
 use super::session::SessionId;
 use super::sessions::Sessions;
 use crate::backend::SessionBackend;
-use crate::error::LostReason;
+use crate::lost::LostReason;
 
 impl<B: SessionBackend> Sessions<B> {
     /// Does what the clock asks of each session.
@@ -16,7 +16,9 @@ impl<B: SessionBackend> Sessions<B> {
         let ids: Vec<SessionId> = self.links.keys().copied().collect();
         for id in ids {
             let carrier = self.carrier == Some(id);
-            let Some(link) = self.links.get_mut(&id) else { continue };
+            let Some(link) = self.links.get_mut(&id) else {
+                continue;
+            };
             match link.due(carrier) {
                 Due::Ping => link.ping(),
                 Due::Close => {
@@ -33,10 +35,15 @@ impl<B: SessionBackend> Sessions<B> {
 
     /// When the clock next asks something of a session.
     pub(super) fn next_look(&self) -> Option<Instant> {
-        let due = self.links.iter().map(|(id, link)| match link.due(self.carrier == Some(*id)) {
-            Due::Stuck(left) | Due::Later(left) => left,
-            Due::Ping | Due::Close | Due::Dead => Duration::ZERO,
-        });
-        due.min().filter(|left| *left < Duration::MAX).map(|left| Instant::now() + left)
+        let due = self
+            .links
+            .iter()
+            .map(|(id, link)| match link.due(self.carrier == Some(*id)) {
+                Due::Stuck(left) | Due::Later(left) => left,
+                Due::Ping | Due::Close | Due::Dead => Duration::ZERO,
+            });
+        due.min()
+            .filter(|left| *left < Duration::MAX)
+            .map(|left| Instant::now() + left)
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 use crate::backend::{Do, Op, PING, SessionBackend, Tag};
 use crate::clock::Time;
 use crate::error::{Error, Result};
-use crate::key::NativeKey;
+use crate::native::NativeKey;
 
 pub(super) type SessionId = u64;
 
@@ -22,9 +22,15 @@ pub(super) enum Job {
     /// Tries, unlocks and the like; a sign of life when there is none.
     Batch(Arc<Vec<Op>>),
     /// Say whether this key is held.
-    Check { key: NativeKey, reply: oneshot::Sender<bool> },
+    Check {
+        key: NativeKey,
+        reply: oneshot::Sender<bool>,
+    },
     /// Wait for this key until then.
-    Wait { key: NativeKey, until: Option<Instant> },
+    Wait {
+        key: NativeKey,
+        until: Option<Instant>,
+    },
     /// Disconnect in peace.
     Close,
 }
@@ -33,13 +39,24 @@ pub(super) enum Job {
 pub(super) enum Tale {
     Opened(Tag),
     /// The answers to a batch that was sent then.
-    Answered { answers: Vec<bool>, sent: Time },
+    Answered {
+        answers: Vec<bool>,
+        sent: Time,
+    },
     /// The batch failed as a whole; the session lives, and nothing that was tried is held.
-    Failed { error: Error, sent: Time },
+    Failed {
+        error: Error,
+        sent: Time,
+    },
     /// A question was answered to whom it may concern.
-    Checked { sent: Time },
+    Checked {
+        sent: Time,
+    },
     /// How a wait ended, as the server confirmed at the earliest then.
-    Waited { granted: bool, sent: Time },
+    Waited {
+        granted: bool,
+        sent: Time,
+    },
     /// It is over with this session.
     Died(Error),
 }
@@ -112,7 +129,12 @@ async fn batch<B: SessionBackend>(
         .into_iter()
         .zip(tickets)
         .zip(held)
-        .filter_map(|((key, ticket), held)| held.then_some(Op { what: Do::Unlock(key), ticket }))
+        .filter_map(|((key, ticket), held)| {
+            held.then_some(Op {
+                what: Do::Unlock(key),
+                ticket,
+            })
+        })
         .collect();
     if !unlocks.is_empty() {
         backend.batch(session, &unlocks, &mut Vec::new()).await?;
@@ -139,11 +161,17 @@ async fn wait<B: SessionBackend>(
     until: Option<Instant>,
 ) -> Result<Tale> {
     let mut sent = Time::now();
-    let time = until.map_or(SLICE, |until| SLICE.min(until.saturating_duration_since(Instant::now())));
+    let time = until.map_or(SLICE, |until| {
+        SLICE.min(until.saturating_duration_since(Instant::now()))
+    });
     let granted = backend.wait(session, key, time).await?;
     // The server counts the session's silence from now, but we know only when we asked: if that
     // was long ago, ask once more.
-    if granted && backend.session_ttl().is_some_and(|ttl| sent.elapsed() > ttl / 4) {
+    if granted
+        && backend
+            .session_ttl()
+            .is_some_and(|ttl| sent.elapsed() > ttl / 4)
+    {
         sent = Time::now();
         backend.batch(session, PING, &mut Vec::new()).await?;
     }

@@ -20,8 +20,9 @@ use super::session::{SessionId, Tale, Tales, run};
 use super::table::{Event, Ticket};
 use crate::backend::{Do, Op, SessionBackend};
 use crate::clock::Time;
-use crate::error::{Error, LostReason, Result};
-use crate::key::NativeKey;
+use crate::error::{Error, Result};
+use crate::lost::LostReason;
+use crate::native::NativeKey;
 
 /// How long a key is left alone between two tries when there is no session to wait on.
 const POLL: std::ops::Range<u64> = 5..50;
@@ -105,14 +106,22 @@ impl<B: SessionBackend> Sessions<B> {
     fn dial(&mut self) -> SessionId {
         self.last += 1;
         let (jobs, queue) = mpsc::unbounded_channel();
-        let task = run(Arc::clone(&self.backend), self.last, queue, self.tell.clone());
+        let task = run(
+            Arc::clone(&self.backend),
+            self.last,
+            queue,
+            self.tell.clone(),
+        );
         let task = self.tasks.spawn(task);
-        self.links.insert(self.last, Link::new(jobs, task, self.backend.session_ttl()));
+        self.links
+            .insert(self.last, Link::new(jobs, task, self.backend.session_ttl()));
         self.last
     }
 
     fn hear(&mut self, id: SessionId, tale: Tale) {
-        let Some(link) = self.links.get_mut(&id) else { return };
+        let Some(link) = self.links.get_mut(&id) else {
+            return;
+        };
         let job = match &tale {
             Tale::Opened(tag) => {
                 link.opened(*tag);
@@ -161,7 +170,11 @@ impl<B: SessionBackend> Sessions<B> {
 
     /// The server has shown at a time after `sent` that the session lives.
     fn confirmed(&mut self, id: SessionId, sent: Time) {
-        if self.links.get_mut(&id).is_some_and(|link| !link.confirm(sent)) {
+        if self
+            .links
+            .get_mut(&id)
+            .is_some_and(|link| !link.confirm(sent))
+        {
             // Too late: its guards may have noticed already.
             self.drop_session(id, LostReason::Unconfirmed);
         }
@@ -170,7 +183,14 @@ impl<B: SessionBackend> Sessions<B> {
     fn grant(&mut self, id: SessionId, key: NativeKey, ticket: Ticket) {
         if let Some(link) = self.links.get_mut(&id) {
             link.holds += 1;
-            self.held.insert(key, Grant { session: id, ticket, since: Time::now() });
+            self.held.insert(
+                key,
+                Grant {
+                    session: id,
+                    ticket,
+                    since: Time::now(),
+                },
+            );
         }
     }
 
@@ -187,10 +207,22 @@ impl<B: SessionBackend> Sessions<B> {
             }
             Do::Try(_) if !lives => self.failed(id, op, false),
             Do::Try(key) => match self.polls.get_mut(&ticket) {
-                None => self.reports.push(Event::Refused { key: key.clone(), ticket }.into()),
+                None => self.reports.push(
+                    Event::Refused {
+                        key: key.clone(),
+                        ticket,
+                    }
+                    .into(),
+                ),
                 Some(poll) if poll.cancelled => {
                     self.polls.remove(&ticket);
-                    self.reports.push(Event::Ended { key: key.clone(), ticket }.into());
+                    self.reports.push(
+                        Event::Ended {
+                            key: key.clone(),
+                            ticket,
+                        }
+                        .into(),
+                    );
                 }
                 Some(poll) => {
                     poll.asked = false;
@@ -203,8 +235,15 @@ impl<B: SessionBackend> Sessions<B> {
                     link.holds = link.holds.saturating_sub(1);
                     link.since = Time::now();
                 }
-                let event = Event::Unlocked { key: key.clone(), ticket, clean: yes };
-                self.reports.push(Report { event, reason: LostReason::NotHeld });
+                let event = Event::Unlocked {
+                    key: key.clone(),
+                    ticket,
+                    clean: yes,
+                };
+                self.reports.push(Report {
+                    event,
+                    reason: LostReason::NotHeld,
+                });
             }
             Do::Cancel(tag) => {
                 let link = self.links.values_mut().find(|link| link.tag == Some(*tag));
@@ -226,15 +265,30 @@ impl<B: SessionBackend> Sessions<B> {
             Do::Try(key) => {
                 self.polls.remove(&ticket);
                 let fatal = tried || !self.trouble.is_retryable();
-                self.reports.push(Event::Failed { key: key.clone(), ticket, fatal }.into());
+                self.reports.push(
+                    Event::Failed {
+                        key: key.clone(),
+                        ticket,
+                        fatal,
+                    }
+                    .into(),
+                );
             }
             Do::Unlock(key) => {
                 self.held.remove(key);
                 let event = if tried {
                     // Read back and unlocked on the way.
-                    Event::Unlocked { key: key.clone(), ticket, clean: true }
+                    Event::Unlocked {
+                        key: key.clone(),
+                        ticket,
+                        clean: true,
+                    }
                 } else {
-                    Event::Failed { key: key.clone(), ticket, fatal: false }
+                    Event::Failed {
+                        key: key.clone(),
+                        ticket,
+                        fatal: false,
+                    }
                 };
                 if let Some(link) = self.links.get_mut(&id) {
                     link.holds = link.holds.saturating_sub(1);
@@ -255,7 +309,9 @@ impl<B: SessionBackend> Sessions<B> {
     /// Gives a session up: what it holds is lost, what it was asked has failed. Its connection is
     /// dropped, and since that may take the server a while to see, it is told from another one.
     pub(super) fn drop_session(&mut self, id: SessionId, reason: LostReason) {
-        let Some(link) = self.links.remove(&id) else { return };
+        let Some(link) = self.links.remove(&id) else {
+            return;
+        };
         link.task.abort();
         if reason == LostReason::Unconfirmed {
             self.trouble = no_answer(&*self.backend);
@@ -267,23 +323,33 @@ impl<B: SessionBackend> Sessions<B> {
         for sent in link.sent {
             match sent {
                 // An empty session that had died unnoticed: the same goes out on a new one, once.
-                Sent::Batch(ops) if was_empty && link.confirmed && reason == LostReason::SessionEnded => {
+                Sent::Batch(ops)
+                    if was_empty && link.confirmed && reason == LostReason::SessionEnded =>
+                {
                     self.gathered.extend(ops.iter().cloned());
                 }
                 Sent::Batch(ops) => ops.iter().for_each(|op| self.failed(id, op, false)),
                 Sent::Wait { key, ticket, .. } => {
                     let fatal = !self.trouble.is_retryable();
-                    self.reports.push(Event::Failed { key, ticket, fatal }.into());
+                    self.reports
+                        .push(Event::Failed { key, ticket, fatal }.into());
                 }
                 Sent::Check => {}
             }
         }
         link.batch.iter().for_each(|op| self.failed(id, op, false));
-        let lost: Vec<_> = self.held.iter().filter(|(_, grant)| grant.session == id).collect();
+        let lost: Vec<_> = self
+            .held
+            .iter()
+            .filter(|(_, grant)| grant.session == id)
+            .collect();
         let lost: Vec<NativeKey> = lost.into_iter().map(|(key, _)| key.clone()).collect();
         for key in lost {
             self.held.remove(&key);
-            self.reports.push(Report { event: Event::Lost { key }, reason });
+            self.reports.push(Report {
+                event: Event::Lost { key },
+                reason,
+            });
         }
         if let Some(tag) = link.tag {
             // A process id is not used for others before it is free, and it is only free when the
@@ -291,7 +357,10 @@ impl<B: SessionBackend> Sessions<B> {
             if reason == LostReason::SessionEnded && self.trouble.is_retryable() {
                 return;
             }
-            self.gathered.push(Op { what: Do::End(tag), ticket: 0 });
+            self.gathered.push(Op {
+                what: Do::End(tag),
+                ticket: 0,
+            });
         } else {
             // It never came to be: leave the server alone for a while.
             let (first, most) = RETRY;
@@ -322,10 +391,15 @@ impl<B: SessionBackend> Sessions<B> {
     /// A session that may wait: it holds nothing and is not about to.
     fn free_waiter(&mut self) -> Option<SessionId> {
         let carrier = self.carrier;
-        let free = self.links.iter().find(|(id, link)| Some(**id) != carrier && link.is_free());
+        let free = self
+            .links
+            .iter()
+            .find(|(id, link)| Some(**id) != carrier && link.is_free());
         match free.map(|(id, _)| *id) {
             // Of what may be open, one is the carrier's.
-            None if self.may_dial() && self.links.len() + usize::from(carrier.is_none()) < self.max => {
+            None if self.may_dial()
+                && self.links.len() + usize::from(carrier.is_none()) < self.max =>
+            {
                 Some(self.dial())
             }
             free => free,
@@ -335,12 +409,19 @@ impl<B: SessionBackend> Sessions<B> {
     /// Tries the keys again that no session was free to wait for, and does what the clock says.
     fn tick(&mut self) {
         let now = Instant::now();
-        let due: Vec<Ticket> =
-            self.polls.iter().filter(|(_, p)| !p.asked && p.at <= now).map(|(t, _)| *t).collect();
+        let due: Vec<Ticket> = self
+            .polls
+            .iter()
+            .filter(|(_, p)| !p.asked && p.at <= now)
+            .map(|(t, _)| *t)
+            .collect();
         for ticket in due {
             if let Some(poll) = self.polls.get_mut(&ticket) {
                 poll.asked = true;
-                self.gathered.push(Op { what: Do::Try(poll.key.clone()), ticket });
+                self.gathered.push(Op {
+                    what: Do::Try(poll.key.clone()),
+                    ticket,
+                });
             }
         }
         self.late_cancels();
@@ -363,13 +444,23 @@ impl<B: SessionBackend> Sessions<B> {
                 }
             }
         }
-        let cancels = cancels.into_iter().map(|(tag, ticket)| Op { what: Do::Cancel(tag), ticket });
+        let cancels = cancels.into_iter().map(|(tag, ticket)| Op {
+            what: Do::Cancel(tag),
+            ticket,
+        });
         self.gathered.extend(cancels);
     }
 
     fn next_wake(&self) -> Option<Instant> {
-        let polls = self.polls.values().filter(|poll| !poll.asked).map(|poll| poll.at);
-        let retry = self.retry.filter(|_| !self.gathered.is_empty()).map(|(at, _)| at);
+        let polls = self
+            .polls
+            .values()
+            .filter(|poll| !poll.asked)
+            .map(|poll| poll.at);
+        let retry = self
+            .retry
+            .filter(|_| !self.gathered.is_empty())
+            .map(|(at, _)| at);
         let cancels = self.links.values().filter_map(|link| link.cancel_at);
         polls.chain(retry).chain(cancels).chain(self.look).min()
     }
@@ -377,7 +468,10 @@ impl<B: SessionBackend> Sessions<B> {
 
 impl<B: SessionBackend> Executor for Sessions<B> {
     fn try_lock(&mut self, key: NativeKey, ticket: Ticket) {
-        self.gathered.push(Op { what: Do::Try(key), ticket });
+        self.gathered.push(Op {
+            what: Do::Try(key),
+            ticket,
+        });
     }
 
     fn wait(&mut self, key: NativeKey, ticket: Ticket, until: Option<Instant>) {
@@ -386,7 +480,15 @@ impl<B: SessionBackend> Executor for Sessions<B> {
             link.send_wait(key, ticket, until);
         } else {
             let at = Instant::now() + Duration::from_millis(fastrand::u64(..POLL.start));
-            self.polls.insert(ticket, Poll { key, at, asked: false, cancelled: false });
+            self.polls.insert(
+                ticket,
+                Poll {
+                    key,
+                    at,
+                    asked: false,
+                    cancelled: false,
+                },
+            );
         }
     }
 
@@ -395,14 +497,20 @@ impl<B: SessionBackend> Executor for Sessions<B> {
             poll.cancelled = true;
             if !poll.asked {
                 self.polls.remove(&ticket);
-                self.reports.push(Event::Ended { key: key.clone(), ticket }.into());
+                self.reports.push(
+                    Event::Ended {
+                        key: key.clone(),
+                        ticket,
+                    }
+                    .into(),
+                );
             }
             return;
         }
-        let waits = |link: &Link| {
-            matches!(link.sent.front(), Some(Sent::Wait { ticket: t, .. }) if *t == ticket)
+        let waits = |link: &Link| matches!(link.sent.front(), Some(Sent::Wait { ticket: t, .. }) if *t == ticket);
+        let Some((&id, link)) = self.links.iter_mut().find(|(_, link)| waits(link)) else {
+            return;
         };
-        let Some((&id, link)) = self.links.iter_mut().find(|(_, link)| waits(link)) else { return };
         let now = Instant::now();
         match (link.tag, link.sent.front()) {
             // Still connecting: it has not begun to wait.
@@ -410,21 +518,42 @@ impl<B: SessionBackend> Executor for Sessions<B> {
                 link.sent.clear();
                 link.task.abort();
                 self.links.remove(&id);
-                self.reports.push(Event::Ended { key: key.clone(), ticket }.into());
+                self.reports.push(
+                    Event::Ended {
+                        key: key.clone(),
+                        ticket,
+                    }
+                    .into(),
+                );
             }
-            (Some(_), Some(Sent::Wait { until: Some(until), .. })) if *until <= now + SOON => {
+            (
+                Some(_),
+                Some(Sent::Wait {
+                    until: Some(until), ..
+                }),
+            ) if *until <= now + SOON => {
                 link.cancel_at = Some(now + SOON);
             }
             (Some(tag), _) => {
                 link.cancelling = true;
-                self.gathered.push(Op { what: Do::Cancel(tag), ticket });
+                self.gathered.push(Op {
+                    what: Do::Cancel(tag),
+                    ticket,
+                });
             }
         }
     }
 
     fn unlock(&mut self, key: NativeKey, ticket: Ticket) {
-        let op = Op { what: Do::Unlock(key.clone()), ticket };
-        match self.held.get(&key).and_then(|grant| self.links.get_mut(&grant.session)) {
+        let op = Op {
+            what: Do::Unlock(key.clone()),
+            ticket,
+        };
+        match self
+            .held
+            .get(&key)
+            .and_then(|grant| self.links.get_mut(&grant.session))
+        {
             Some(link) => link.batch.push(op),
             None => self.failed(0, &op, false),
         }
@@ -441,7 +570,12 @@ impl<B: SessionBackend> Executor for Sessions<B> {
         let grant = self.held.get(key)?;
         let link = self.links.get(&grant.session)?;
         let (word, fresh) = (Arc::clone(&link.word), link.is_fresh());
-        Some(Held { word, fresh, fence: None, since: grant.since })
+        Some(Held {
+            word,
+            fresh,
+            fence: None,
+            since: grant.since,
+        })
     }
 
     fn refresh(&mut self, key: &NativeKey) {
@@ -494,7 +628,12 @@ impl<B: SessionBackend> Executor for Sessions<B> {
     async fn shutdown(mut self) {
         let busy = |link: &&Link| !link.is_idle() && !link.sent.is_empty();
         let ends = self.links.values().filter(busy).filter_map(|link| link.tag);
-        let ends: Vec<Op> = ends.map(|tag| Op { what: Do::End(tag), ticket: 0 }).collect();
+        let ends: Vec<Op> = ends
+            .map(|tag| Op {
+                what: Do::End(tag),
+                ticket: 0,
+            })
+            .collect();
         for (id, mut link) in std::mem::take(&mut self.links) {
             if Some(id) == self.carrier {
                 link.batch.extend(ends.iter().cloned());
