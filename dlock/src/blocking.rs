@@ -61,11 +61,7 @@ impl<F: Future> Parked<F> {
     }
 
     fn poll(&mut self) -> Option<F::Output> {
-        match self
-            .future
-            .as_mut()
-            .poll(&mut Context::from_waker(&self.waker))
-        {
+        match self.future.as_mut().poll(&mut Context::from_waker(&self.waker)) {
             Poll::Ready(output) => Some(output),
             Poll::Pending => None,
         }

@@ -135,26 +135,18 @@ impl Error {
 
     /// Whether the same call may succeed later without a change to the program or its set-up.
     pub fn is_retryable(&self) -> bool {
-        matches!(
-            self,
-            Error::Timeout { .. } | Error::Lost { .. } | Error::Unavailable { .. }
-        )
+        matches!(self, Error::Timeout { .. } | Error::Lost { .. } | Error::Unavailable { .. })
     }
 
     pub(crate) fn unavailable(
         backend: &str,
         source: impl StdError + Send + Sync + 'static,
     ) -> Self {
-        Error::Unavailable {
-            backend: backend.into(),
-            source: Arc::new(source),
-        }
+        Error::Unavailable { backend: backend.into(), source: Arc::new(source) }
     }
 
     pub(crate) fn config(message: impl Into<Box<str>>) -> Self {
-        Error::Config {
-            message: message.into(),
-        }
+        Error::Config { message: message.into() }
     }
 }
 

@@ -54,12 +54,7 @@ pub struct Extent {
 impl Extent {
     pub(crate) fn new(guard: Guard, on_loss: OnLoss, release: Release) -> Self {
         let hold = Arc::clone(guard.hold());
-        Extent {
-            guard: Some(guard),
-            hold,
-            on_loss,
-            release,
-        }
+        Extent { guard: Some(guard), hold, on_loss, release }
     }
 
     /// Gives the guard away, once: to the body, which may release it, keep it or pass it on.

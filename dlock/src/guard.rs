@@ -79,13 +79,7 @@ impl Guard {
         match self.engine.take() {
             None => self.hold.settle(),
             Some(engine) => {
-                if engine
-                    .post(Mail::Release {
-                        hold: self.hold.id,
-                        awaited,
-                    })
-                    .is_err()
-                {
+                if engine.post(Mail::Release { hold: self.hold.id, awaited }).is_err() {
                     self.hold.lose(LostReason::Closed);
                 }
             }
@@ -116,10 +110,7 @@ impl Guard {
             && !self.is_lost()
         {
             let (reply, answer) = oneshot::channel();
-            engine.post(Mail::Verify {
-                hold: self.hold.id,
-                reply,
-            })?;
+            engine.post(Mail::Verify { hold: self.hold.id, reply })?;
             // Whatever goes wrong on the way there is a loss, or comes with one.
             let held = tokio::select! {
                 held = answer => held.unwrap_or(false),
@@ -130,9 +121,7 @@ impl Guard {
             }
         }
         self.is_lost();
-        self.hold
-            .lost_info()
-            .map_or(Ok(()), |info| Err(info.clone().into()))
+        self.hold.lost_info().map_or(Ok(()), |info| Err(info.clone().into()))
     }
 
     /// Runs a future as long as the lock is held: when it is lost, the future is dropped at its

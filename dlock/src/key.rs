@@ -48,9 +48,7 @@ impl Display for Key {
         if name.chars().count() <= LONGEST {
             return f.write_str(&name);
         }
-        name.chars()
-            .take(LONGEST)
-            .try_for_each(|c| f.write_char(c))?;
+        name.chars().take(LONGEST).try_for_each(|c| f.write_char(c))?;
         f.write_str("…")
     }
 }

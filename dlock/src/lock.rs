@@ -49,13 +49,7 @@ pub struct Lock {
 
 impl Lock {
     pub(crate) fn new(locker: Locker, key: Key, native: NativeKey, wait: Wait) -> Self {
-        Lock {
-            locker,
-            key,
-            native,
-            wait,
-            on_lost: None,
-        }
+        Lock { locker, key, native, wait, on_lost: None }
     }
 
     /// How long [`acquire`](Lock::acquire) and [`run`](Lock::run) wait for the lock: a [`Duration`]
@@ -171,10 +165,7 @@ impl Lock {
         };
         block_for(time, self.request(wait)).unwrap_or_else(|| {
             let source: Source = Arc::from(Box::from("the locker's engine does not run"));
-            Err(Error::Unavailable {
-                backend: self.locker.backend().into(),
-                source,
-            })
+            Err(Error::Unavailable { backend: self.locker.backend().into(), source })
         })
     }
 
@@ -184,9 +175,7 @@ impl Lock {
         }
         let engine = self.locker.engine();
         if extent::is_under(engine.id(), &self.native) {
-            return Err(Error::Reentrant {
-                key: self.key.clone(),
-            });
+            return Err(Error::Reentrant { key: self.key.clone() });
         }
         let (reply, answer) = oneshot::channel();
         let id = engine.next_request();
@@ -200,10 +189,7 @@ impl Lock {
             engine: engine.clone(),
             reply,
         }))?;
-        let mut asking = Asking {
-            lock: self,
-            id: Some(id),
-        };
+        let mut asking = Asking { lock: self, id: Some(id) };
         let answer = answer.await;
         asking.id = None;
         answer.unwrap_or(Err(Error::Closed))
@@ -235,13 +221,8 @@ fn none_if_busy(result: Result<Guard>) -> Result<Option<Guard>> {
 
 fn result<T>(end: End<T>) -> Result<T> {
     match end {
-        End {
-            lost: Some(lost), ..
-        } => Err(lost),
-        End {
-            output: Some(output),
-            ..
-        } => Ok(output),
+        End { lost: Some(lost), .. } => Err(lost),
+        End { output: Some(output), .. } => Ok(output),
         End { output: None, .. } => Err(Error::Closed),
     }
 }

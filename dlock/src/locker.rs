@@ -208,10 +208,7 @@ impl LockerBuilder {
             Wait::For(time) => time.min(CONNECT),
             Wait::NoWait | Wait::Forever => CONNECT,
         };
-        let place = Place {
-            runtime: self.runtime,
-            limit,
-        };
+        let place = Place { runtime: self.runtime, limit };
         let started = backend::start(self.address, self.options, place)?;
         match started.opened.await {
             Ok(opened) => opened?,

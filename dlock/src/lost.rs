@@ -20,11 +20,7 @@ pub struct LostInfo {
 
 impl From<LostInfo> for Error {
     fn from(info: LostInfo) -> Self {
-        Error::Lost {
-            key: info.key,
-            reason: info.reason,
-            held_for: info.held_for,
-        }
+        Error::Lost { key: info.key, reason: info.reason, held_for: info.held_for }
     }
 }
 

@@ -38,13 +38,10 @@ pub fn install(name: &str, locker: Locker) -> Result<()> {
 /// [`Error::NotInstalled`], with the names there are.
 pub fn get(name: &str) -> Result<Locker> {
     let lockers = read();
-    lockers
-        .get(name)
-        .cloned()
-        .ok_or_else(|| Error::NotInstalled {
-            name: name.into(),
-            installed: lockers.keys().cloned().collect(),
-        })
+    lockers.get(name).cloned().ok_or_else(|| Error::NotInstalled {
+        name: name.into(),
+        installed: lockers.keys().cloned().collect(),
+    })
 }
 
 /// The locker that [`init`] has installed: `get("default")`.
@@ -80,9 +77,7 @@ pub async fn init(url: &str) -> Result<Locker> {
         return if locker.is_for(url) {
             Ok(locker)
         } else {
-            Err(Error::AlreadyInstalled {
-                name: DEFAULT.into(),
-            })
+            Err(Error::AlreadyInstalled { name: DEFAULT.into() })
         };
     }
     let locker = Locker::connect(url).await?;

@@ -55,11 +55,7 @@ impl Space {
 impl State {
     fn take(&mut self, key: &NativeKey, tag: Tag) -> bool {
         // A try never jumps the queue.
-        if self
-            .queues
-            .get(key)
-            .is_some_and(|queue| queue.first().is_some_and(|(t, _)| *t != tag))
-        {
+        if self.queues.get(key).is_some_and(|queue| queue.first().is_some_and(|(t, _)| *t != tag)) {
             return false;
         }
         match self.owners.entry(key.clone()) {
@@ -101,19 +97,9 @@ impl State {
     /// Stops whatever wait this session is in.
     fn cancel(&mut self, tag: Tag) -> bool {
         let waits = |queue: &Vec<(Tag, Arc<Notify>)>| queue.iter().any(|(t, _)| *t == tag);
-        let key = self
-            .queues
-            .iter()
-            .find(|(_, queue)| waits(queue))
-            .map(|(key, _)| key.clone());
+        let key = self.queues.iter().find(|(_, queue)| waits(queue)).map(|(key, _)| key.clone());
         let Some(key) = key else { return false };
-        for (_, woken) in self
-            .queues
-            .get(&key)
-            .into_iter()
-            .flatten()
-            .filter(|(t, _)| *t == tag)
-        {
+        for (_, woken) in self.queues.get(&key).into_iter().flatten().filter(|(t, _)| *t == tag) {
             woken.notify_one();
         }
         self.leave(&key, tag);
@@ -122,12 +108,8 @@ impl State {
 
     fn end(&mut self, tag: Tag) {
         self.cancel(tag);
-        let held: Vec<_> = self
-            .owners
-            .iter()
-            .filter(|(_, t)| **t == tag)
-            .map(|(key, _)| key.clone())
-            .collect();
+        let held: Vec<_> =
+            self.owners.iter().filter(|(_, t)| **t == tag).map(|(key, _)| key.clone()).collect();
         for key in held {
             self.give(&key, tag);
         }
@@ -153,10 +135,7 @@ impl SessionBackend for Memory {
 
     async fn open(&self) -> Result<Session> {
         let tag = LAST.fetch_add(1, Ordering::Relaxed) + 1;
-        Ok(Session {
-            tag,
-            space: Arc::clone(&self.0),
-        })
+        Ok(Session { tag, space: Arc::clone(&self.0) })
     }
 
     fn tag(&self, session: &Session) -> Tag {
@@ -182,11 +161,7 @@ impl SessionBackend for Memory {
         let woken = Arc::new(Notify::new());
         {
             let mut state = session.space.state();
-            state
-                .queues
-                .entry(key.clone())
-                .or_default()
-                .push((tag, Arc::clone(&woken)));
+            state.queues.entry(key.clone()).or_default().push((tag, Arc::clone(&woken)));
         }
         let granted = timeout(time, async {
             loop {
@@ -215,10 +190,7 @@ impl SessionBackend for Memory {
 
     async fn held(&self, session: &mut Session, keys: &[NativeKey]) -> Result<Vec<bool>> {
         let state = session.space.state();
-        Ok(keys
-            .iter()
-            .map(|key| state.owners.get(key) == Some(&session.tag))
-            .collect())
+        Ok(keys.iter().map(|key| state.owners.get(key) == Some(&session.tag)).collect())
     }
 
     async fn watch(&self, _: &mut Session) -> Error {

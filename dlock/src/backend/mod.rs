@@ -125,9 +125,7 @@ impl Options {
             )));
         }
         if self.max_sessions == 0 {
-            return Err(Error::config(
-                "max_sessions is 0; there must be at least one connection",
-            ));
+            return Err(Error::config("max_sessions is 0; there must be at least one connection"));
         }
         self.lease.check()
     }

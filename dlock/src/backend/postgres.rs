@@ -127,9 +127,7 @@ impl Postgres {
             return Ok(());
         }
         let dialled = TcpStream::connect((host, options.get_port())).await;
-        dialled
-            .map(drop)
-            .map_err(|error| self.error(sqlx::Error::Io(error)))
+        dialled.map(drop).map_err(|error| self.error(sqlx::Error::Io(error)))
     }
 
     /// After an error of a blocking `pg_advisory_lock` the lock may be held all the same, when the
@@ -138,10 +136,7 @@ impl Postgres {
         // A cancel that came too late for the wait may hit this statement.
         let mut tries = 3;
         loop {
-            let unlocked = sqlx::query(UNLOCK)
-                .bind(key)
-                .fetch_all(&mut session.listener)
-                .await;
+            let unlocked = sqlx::query(UNLOCK).bind(key).fetch_all(&mut session.listener).await;
             match unlocked {
                 Ok(rows) => return self.answers(session, &rows, &mut Vec::new()),
                 Err(error) if tries > 0 && has_code(&error, QUERY_CANCELED) => tries -= 1,
@@ -195,21 +190,9 @@ impl SessionBackend for Postgres {
         let version = row.try_get(3).map_err(column)?;
         self.check(version, &name, standby)?;
         let (names, values): (Vec<_>, Vec<_>) = self.settings(version).into_iter().unzip();
-        let set = sqlx::query(SET)
-            .bind(names)
-            .bind(values)
-            .fetch_all(&mut listener)
-            .await;
-        match set
-            .map_err(|error| self.error(error))?
-            .first()
-            .map(|row| row.try_get::<i32, _>(1))
-        {
-            Some(Ok(same)) if same == pid => Ok(Session {
-                listener,
-                pool,
-                pid,
-            }),
+        let set = sqlx::query(SET).bind(names).bind(values).fetch_all(&mut listener).await;
+        match set.map_err(|error| self.error(error))?.first().map(|row| row.try_get::<i32, _>(1)) {
+            Some(Ok(same)) if same == pid => Ok(Session { listener, pool, pid }),
             _ => Err(self.another_session()),
         }
     }
@@ -231,11 +214,7 @@ impl SessionBackend for Postgres {
                     Do::End(pid) => (*pid, 3),
                 })
                 .unzip();
-            sqlx::query(BATCH)
-                .bind(keys)
-                .bind(codes)
-                .fetch_all(&mut session.listener)
-                .await
+            sqlx::query(BATCH).bind(keys).bind(codes).fetch_all(&mut session.listener).await
         };
         let rows = rows.map_err(|error| self.error(error))?;
         let before = out.len();
@@ -272,16 +251,9 @@ impl SessionBackend for Postgres {
 
     async fn held(&self, session: &mut Session, keys: &[NativeKey]) -> Result<Vec<bool>> {
         let keys: Vec<i64> = keys.iter().map(id).collect();
-        let rows = sqlx::query(HELD)
-            .bind(keys)
-            .fetch_all(&mut session.listener)
-            .await;
+        let rows = sqlx::query(HELD).bind(keys).fetch_all(&mut session.listener).await;
         let mut held = Vec::new();
-        self.answers(
-            session,
-            &rows.map_err(|error| self.error(error))?,
-            &mut held,
-        )?;
+        self.answers(session, &rows.map_err(|error| self.error(error))?, &mut held)?;
         Ok(held)
     }
 

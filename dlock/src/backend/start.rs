@@ -83,12 +83,7 @@ impl Place {
         open: impl Future<Output = Result<E>> + Send + 'static,
     ) -> Result<Started> {
         let (engine, opened) = Engine::start(self.runtime, (self.limit, &label), open)?;
-        Ok(Started {
-            engine,
-            opened,
-            label,
-            naming,
-        })
+        Ok(Started { engine, opened, label, naming })
     }
 }
 
@@ -97,17 +92,13 @@ pub(crate) fn start(address: Address, options: Options, place: Place) -> Result<
     match address {
         Address::Url(url) => by_url(&url, options, place),
         #[cfg(feature = "postgres")]
-        Address::Pool(Pool::Postgres(pool)) => postgres(
-            super::postgres::Postgres::from_pool(pool, &options),
-            &options,
-            place,
-        ),
+        Address::Pool(Pool::Postgres(pool)) => {
+            postgres(super::postgres::Postgres::from_pool(pool, &options), &options, place)
+        }
         #[cfg(feature = "sqlite")]
-        Address::Pool(Pool::Sqlite(pool)) => sqlite(
-            super::lease::sqlite::Sqlite::from_pool(&pool, &options.lease)?,
-            options,
-            place,
-        ),
+        Address::Pool(Pool::Sqlite(pool)) => {
+            sqlite(super::lease::sqlite::Sqlite::from_pool(&pool, &options.lease)?, options, place)
+        }
     }
 }
 
@@ -121,17 +112,13 @@ fn by_url(url: &str, options: Options, place: Place) -> Result<Started> {
             place.start(label, Naming::Name, open)
         }
         #[cfg(feature = "postgres")]
-        "postgres" | "postgresql" => postgres(
-            super::postgres::Postgres::from_url(url, &options)?,
-            &options,
-            place,
-        ),
+        "postgres" | "postgresql" => {
+            postgres(super::postgres::Postgres::from_url(url, &options)?, &options, place)
+        }
         #[cfg(feature = "sqlite")]
-        "sqlite" => sqlite(
-            super::lease::sqlite::Sqlite::from_url(url, &options.lease)?,
-            options,
-            place,
-        ),
+        "sqlite" => {
+            sqlite(super::lease::sqlite::Sqlite::from_url(url, &options.lease)?, options, place)
+        }
         other => Err(not_there(other)),
     }
 }
@@ -183,9 +170,7 @@ fn not_there(scheme: &str) -> Error {
         };
     }
     // A url without a scheme may have the password at any place: none of it is shown.
-    let shown = if scheme
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+    let shown = if scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
         && !scheme.is_empty()
     {
         format!("unknown scheme {scheme}: in the database's url")

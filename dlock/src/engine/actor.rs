@@ -2,17 +2,18 @@
 //! table decides is carried out.
 
 use std::collections::{BTreeSet, HashMap};
-use std::future::{Future, pending};
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
+use super::callers::{Alarm, AlarmAt, Callers, alarm};
+use super::executor::{Executor, Held, Report};
 use super::hold::Hold;
 use super::mail::{Mail, Request};
-use super::table::{Action, Event, HoldId, Refusal, RequestId, Table, Ticket};
-use crate::clock::{Time, Word};
+use super::table::{Action, Event, Refusal, RequestId, Table};
 use crate::error::Error;
 use crate::guard::Guard;
 use crate::holder::{Holder, Stage};
@@ -27,79 +28,6 @@ const TURN: Duration = Duration::from_millis(5);
 const HOT: Duration = Duration::from_millis(100);
 /// How long the database may take to say what became of a wait that ran out.
 const GRACE: Duration = Duration::from_millis(100);
-/// How long a single try may wait for the server.
-const TRY: Duration = Duration::from_secs(5);
-
-/// Carries the table's decisions out on a database.
-pub(crate) trait Executor: Send + 'static {
-    /// Ask for the key, without waiting.
-    fn try_lock(&mut self, key: NativeKey, ticket: Ticket);
-    /// Wait for the key, until then or for ever.
-    fn wait(&mut self, key: NativeKey, ticket: Ticket, until: Option<Instant>);
-    /// Stop that wait.
-    fn cancel(&mut self, key: &NativeKey, ticket: Ticket);
-    /// Give the key back.
-    fn unlock(&mut self, key: NativeKey, ticket: Ticket);
-    /// Make sure that nothing is held by what answered this ticket.
-    fn distrust(&mut self, key: &NativeKey, ticket: Ticket);
-    /// How the key is held.
-    fn held(&self, key: &NativeKey) -> Option<Held>;
-    /// Have the database confirm the key.
-    fn refresh(&mut self, key: &NativeKey);
-    /// Ask the database whether the key is held.
-    fn verify(&mut self, key: &NativeKey, reply: oneshot::Sender<bool>);
-    /// Send what has come together.
-    fn flush(&mut self);
-    /// Why the database cannot be asked.
-    fn trouble(&self) -> Error;
-    /// Waits for the next reports and does what is due by the clock. Cancel-safe.
-    fn recv(&mut self, reports: &mut Vec<Report>) -> impl Future<Output = ()> + Send;
-    /// Lets go of everything and disconnects.
-    fn shutdown(self) -> impl Future<Output = ()> + Send;
-}
-
-/// What an executor has to tell the table; the reason goes with a loss.
-pub(crate) struct Report {
-    pub(crate) event: Event<NativeKey>,
-    pub(crate) reason: LostReason,
-}
-
-impl From<Event<NativeKey>> for Report {
-    fn from(event: Event<NativeKey>) -> Self {
-        Report {
-            event,
-            reason: LostReason::SessionEnded,
-        }
-    }
-}
-
-/// How a key is held in the database.
-pub(crate) struct Held {
-    pub(crate) word: Arc<Word>,
-    /// Enough of the word is left to hand the lock to somebody.
-    pub(crate) fresh: bool,
-    pub(crate) fence: Option<u64>,
-    /// When the database granted it.
-    pub(crate) since: Time,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Alarm {
-    Expire,
-    Overdue,
-}
-
-type AlarmAt = (Instant, RequestId, Alarm);
-
-/// When a caller's time is up.
-fn alarm(request: &Request) -> Option<AlarmAt> {
-    match request.wait {
-        Wait::NoWait => Some((request.asked + TRY, request.id, Alarm::Overdue)),
-        Wait::For(time) => Some((request.asked + time, request.id, Alarm::Expire)),
-        Wait::Forever => None,
-    }
-}
-
 struct Actor<E> {
     table: Table<NativeKey>,
     executor: E,
@@ -199,14 +127,7 @@ impl<E: Executor> Actor<E> {
         self.alarms.extend(alarm(&request));
         let key = request.native.clone();
         self.callers.requests.insert(id, request);
-        self.step(
-            Event::Acquire {
-                request: id,
-                key,
-                patient,
-            },
-            LostReason::Closed,
-        );
+        self.step(Event::Acquire { request: id, key, patient }, LostReason::Closed);
     }
 
     /// Takes a request out, with its alarm.
@@ -220,10 +141,9 @@ impl<E: Executor> Actor<E> {
 
     fn step(&mut self, event: Event<NativeKey>, reason: LostReason) {
         let hot = match &event {
-            Event::Acquire { key, .. } | Event::Unlocked { key, .. } => self
-                .hot
-                .get(key)
-                .is_some_and(|refused| refused.elapsed() < HOT),
+            Event::Acquire { key, .. } | Event::Unlocked { key, .. } => {
+                self.hot.get(key).is_some_and(|refused| refused.elapsed() < HOT)
+            }
             Event::Refused { key, .. } | Event::Ended { key, .. } => {
                 self.heat(key.clone());
                 true
@@ -298,11 +218,7 @@ impl<E: Executor> Actor<E> {
     /// Until when the most patient of those who wait for this key does so; `None`: for ever.
     fn latest(&self, key: &NativeKey) -> Option<Instant> {
         let mut latest = None;
-        for request in self
-            .table
-            .waiting(key)
-            .filter_map(|id| self.callers.requests.get(&id))
-        {
+        for request in self.table.waiting(key).filter_map(|id| self.callers.requests.get(&id)) {
             match request.wait {
                 Wait::Forever => return None,
                 Wait::For(time) => latest = latest.max(Some(request.asked + time)),
@@ -336,19 +252,12 @@ impl<E: Executor> Actor<E> {
 
     /// The database takes too long to confirm what was granted to this request.
     fn give_up_on(&mut self, id: RequestId) {
-        let hold = self
-            .callers
-            .unsure
-            .iter()
-            .find(|(_, (_, request))| request.id == id);
+        let hold = self.callers.unsure.iter().find(|(_, (_, request))| request.id == id);
         if let Some(hold) = hold.map(|(hold, _)| *hold)
             && let Some((_, request)) = self.callers.unsure.remove(&hold)
         {
             let _ = request.reply.send(Err(self.executor.trouble()));
-            self.step(
-                Event::Release { hold, spent: true },
-                LostReason::Unconfirmed,
-            );
+            self.step(Event::Release { hold, spent: true }, LostReason::Unconfirmed);
         }
     }
 
@@ -359,33 +268,31 @@ impl<E: Executor> Actor<E> {
             let executor = &mut self.executor;
             let holds = &mut self.callers.holds;
             let alarms = &mut self.alarms;
-            self.callers
-                .unsure
-                .retain(|&id, (key, request)| match executor.held(key) {
-                    Some(Held { fresh: false, .. }) => {
-                        executor.refresh(key);
-                        true
+            self.callers.unsure.retain(|&id, (key, request)| match executor.held(key) {
+                Some(Held { fresh: false, .. }) => {
+                    executor.refresh(key);
+                    true
+                }
+                Some(held) => {
+                    if let Some(alarm) = alarm(request) {
+                        alarms.remove(&alarm);
                     }
-                    Some(held) => {
-                        if let Some(alarm) = alarm(request) {
-                            alarms.remove(&alarm);
-                        }
-                        let (reply, _) = oneshot::channel();
-                        let reply = std::mem::replace(&mut request.reply, reply);
-                        let hold = Arc::new(Hold::new(id, request, &held));
-                        holds.insert(id, (Arc::clone(&hold), key.clone()));
-                        let guard = Guard::new(hold, Some(request.engine.clone()));
-                        let waited = request.asked.elapsed();
-                        tracing::debug!(target: "dlock", key = %request.key, ?waited, "acquired");
-                        // A guard that cannot be delivered is dropped, and that is a release.
-                        let _ = reply.send(Ok(guard));
-                        false
-                    }
-                    None => {
-                        gone.push(key.clone());
-                        true
-                    }
-                });
+                    let (reply, _) = oneshot::channel();
+                    let reply = std::mem::replace(&mut request.reply, reply);
+                    let hold = Arc::new(Hold::new(id, request, &held));
+                    holds.insert(id, (Arc::clone(&hold), key.clone()));
+                    let guard = Guard::new(hold, Some(request.engine.clone()));
+                    let waited = request.asked.elapsed();
+                    tracing::debug!(target: "dlock", key = %request.key, ?waited, "acquired");
+                    // A guard that cannot be delivered is dropped, and that is a release.
+                    let _ = reply.send(Ok(guard));
+                    false
+                }
+                None => {
+                    gone.push(key.clone());
+                    true
+                }
+            });
             if gone.is_empty() {
                 break;
             }
@@ -405,49 +312,10 @@ impl<E: Executor> Actor<E> {
         let waited = request.asked.elapsed();
         tracing::debug!(target: "dlock", %key, ?waited, %stage, "timed out");
         let holder = (stage == Stage::Process).then(|| {
-            let since = self
-                .executor
-                .held(&request.native)
-                .map(|held| held.since.elapsed());
+            let since = self.executor.held(&request.native).map(|held| held.since.elapsed());
             let who = format!("process {}", std::process::id());
             Box::new(Holder { who, since })
         });
-        Error::Timeout {
-            key,
-            waited,
-            stage,
-            holder,
-        }
-    }
-}
-
-/// Those whom the engine owes an answer.
-#[derive(Default)]
-struct Callers {
-    requests: HashMap<RequestId, Request>,
-    holds: HashMap<HoldId, (Arc<Hold>, NativeKey)>,
-    /// Granted by the table, but the database has to confirm first that it is still there.
-    unsure: HashMap<HoldId, (NativeKey, Request)>,
-}
-
-/// However the engine ends (closed, or its runtime gone), whoever waits or holds learns it.
-impl Drop for Callers {
-    fn drop(&mut self) {
-        let unsure = self.unsure.drain().map(|(_, (_, request))| request);
-        for request in self
-            .requests
-            .drain()
-            .map(|(_, request)| request)
-            .chain(unsure)
-        {
-            let _ = request.reply.send(Err(Error::Closed));
-        }
-        for (_, (hold, _)) in self.holds.drain() {
-            if hold.has_been_let_go() {
-                hold.settle();
-            } else {
-                hold.lose(LostReason::Closed);
-            }
-        }
+        Error::Timeout { key, waited, stage, holder }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Notify;
 
-use super::actor::Held;
+use super::executor::Held;
 use super::mail::Request;
 use super::table::HoldId;
 use crate::clock::{Time, Word};
@@ -93,11 +93,7 @@ impl Hold {
     /// Marks it as lost, once; says whether it was this call that did.
     pub(crate) fn lose(&self, reason: LostReason) -> bool {
         let held_for = self.since.elapsed();
-        let info = LostInfo {
-            key: self.key.clone(),
-            reason,
-            held_for,
-        };
+        let info = LostInfo { key: self.key.clone(), reason, held_for };
         if self.lost.set(info.clone()).is_err() {
             return false;
         }
@@ -157,9 +153,6 @@ impl Hold {
 
 impl std::fmt::Debug for Hold {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Hold")
-            .field("key", &self.key)
-            .field("id", &self.id)
-            .finish_non_exhaustive()
+        f.debug_struct("Hold").field("key", &self.key).field("id", &self.id).finish_non_exhaustive()
     }
 }

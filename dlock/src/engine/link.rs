@@ -23,11 +23,7 @@ const SILENCE: Duration = Duration::from_secs(3);
 /// What a session was asked and has not answered yet.
 pub(super) enum Sent {
     Batch(Arc<Vec<Op>>),
-    Wait {
-        key: NativeKey,
-        ticket: Ticket,
-        until: Option<Instant>,
-    },
+    Wait { key: NativeKey, ticket: Ticket, until: Option<Instant> },
     Check,
 }
 
@@ -108,8 +104,7 @@ impl Link {
 
     /// Enough of its word is left to hand a lock to somebody.
     pub(super) fn is_fresh(&self) -> bool {
-        self.ttl
-            .is_none_or(|ttl| self.word.left(Time::now()) >= ttl / 2)
+        self.ttl.is_none_or(|ttl| self.word.left(Time::now()) >= ttl / 2)
     }
 
     /// It can be asked something now.
@@ -137,13 +132,7 @@ impl Link {
     }
 
     pub(super) fn send_wait(&mut self, key: NativeKey, ticket: Ticket, until: Option<Instant>) {
-        self.send(
-            Job::Wait {
-                key: key.clone(),
-                until,
-            },
-            Sent::Wait { key, ticket, until },
-        );
+        self.send(Job::Wait { key: key.clone(), until }, Sent::Wait { key, ticket, until });
     }
 
     /// Asks for a sign of life.

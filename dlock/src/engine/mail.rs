@@ -21,10 +21,7 @@ pub(crate) enum Mail {
     /// A guard has gone. `awaited`: somebody waits for the server's word on it.
     Release { hold: HoldId, awaited: bool },
     /// Ask the server whether this is still held.
-    Verify {
-        hold: HoldId,
-        reply: oneshot::Sender<bool>,
-    },
+    Verify { hold: HoldId, reply: oneshot::Sender<bool> },
     /// Let go of everything and end.
     Close { done: oneshot::Sender<()> },
 }

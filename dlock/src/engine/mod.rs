@@ -1,6 +1,9 @@
 //! One engine for each Locker: it owns every connection and answers every caller.
 
 mod actor;
+mod answers;
+mod callers;
+mod executor;
 mod hold;
 #[cfg(feature = "sqlite")]
 mod leases;
@@ -19,8 +22,8 @@ use tokio::runtime::{Handle, Id, RuntimeFlavor};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-pub(crate) use self::actor::Executor;
 use self::actor::run;
+pub(crate) use self::executor::Executor;
 pub(crate) use self::hold::{Hold, OnLost};
 #[cfg(feature = "sqlite")]
 pub(crate) use self::leases::Leases;
@@ -80,13 +83,7 @@ impl Engine {
             requests: AtomicU64::new(0),
             blocked_by,
         };
-        Ok((
-            Engine {
-                mailbox,
-                shared: Arc::new(shared),
-            },
-            opened,
-        ))
+        Ok((Engine { mailbox, shared: Arc::new(shared) }, opened))
     }
 
     /// Tells lockers apart.
@@ -144,9 +141,7 @@ fn check_not_inside(runtime: Option<Id>) -> Result<()> {
 /// The thread owns its runtime and is never joined: dropping a runtime inside another one panics.
 fn on_a_thread(main: impl Future<Output = ()> + Send + 'static) -> Result<()> {
     let failed = |what: &str, error: std::io::Error| {
-        Error::config(format!(
-            "the locker's own {what} could not be started: {error}"
-        ))
+        Error::config(format!("the locker's own {what} could not be started: {error}"))
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

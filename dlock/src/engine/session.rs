@@ -22,15 +22,9 @@ pub(super) enum Job {
     /// Tries, unlocks and the like; a sign of life when there is none.
     Batch(Arc<Vec<Op>>),
     /// Say whether this key is held.
-    Check {
-        key: NativeKey,
-        reply: oneshot::Sender<bool>,
-    },
+    Check { key: NativeKey, reply: oneshot::Sender<bool> },
     /// Wait for this key until then.
-    Wait {
-        key: NativeKey,
-        until: Option<Instant>,
-    },
+    Wait { key: NativeKey, until: Option<Instant> },
     /// Disconnect in peace.
     Close,
 }
@@ -129,12 +123,7 @@ async fn batch<B: SessionBackend>(
         .into_iter()
         .zip(tickets)
         .zip(held)
-        .filter_map(|((key, ticket), held)| {
-            held.then_some(Op {
-                what: Do::Unlock(key),
-                ticket,
-            })
-        })
+        .filter_map(|((key, ticket), held)| held.then_some(Op { what: Do::Unlock(key), ticket }))
         .collect();
     if !unlocks.is_empty() {
         backend.batch(session, &unlocks, &mut Vec::new()).await?;
@@ -161,17 +150,12 @@ async fn wait<B: SessionBackend>(
     until: Option<Instant>,
 ) -> Result<Tale> {
     let mut sent = Time::now();
-    let time = until.map_or(SLICE, |until| {
-        SLICE.min(until.saturating_duration_since(Instant::now()))
-    });
+    let time =
+        until.map_or(SLICE, |until| SLICE.min(until.saturating_duration_since(Instant::now())));
     let granted = backend.wait(session, key, time).await?;
     // The server counts the session's silence from now, but we know only when we asked: if that
     // was long ago, ask once more.
-    if granted
-        && backend
-            .session_ttl()
-            .is_some_and(|ttl| sent.elapsed() > ttl / 4)
-    {
+    if granted && backend.session_ttl().is_some_and(|ttl| sent.elapsed() > ttl / 4) {
         sent = Time::now();
         backend.batch(session, PING, &mut Vec::new()).await?;
     }

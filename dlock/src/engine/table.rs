@@ -25,11 +25,7 @@ const HANDOFFS: u8 = 8;
 #[derive(Debug, Clone)]
 pub enum Event<K> {
     /// A caller wants the key. One that is not patient takes it now or not at all.
-    Acquire {
-        request: RequestId,
-        key: K,
-        patient: bool,
-    },
+    Acquire { request: RequestId, key: K, patient: bool },
     /// The caller's time is up. It is answered when it is certain that it does not hold the lock.
     Expire { request: RequestId },
     /// The caller's time was up a while ago and the database does not answer.
@@ -62,17 +58,9 @@ pub enum Action<K> {
     /// Cancel that wait.
     Cancel { key: K, ticket: Ticket },
     /// Give the key back to the database. `hold` ends with it.
-    Unlock {
-        key: K,
-        ticket: Ticket,
-        hold: Option<HoldId>,
-    },
+    Unlock { key: K, ticket: Ticket, hold: Option<HoldId> },
     /// This caller has the lock now.
-    Grant {
-        key: K,
-        request: RequestId,
-        hold: HoldId,
-    },
+    Grant { key: K, request: RequestId, hold: HoldId },
     /// This caller does not get the lock.
     Refuse { request: RequestId, why: Refusal },
     /// This grant has ended and the lock was surely held until then, if `clean`.
@@ -151,11 +139,7 @@ impl<K: Clone + Eq + Hash> Table<K> {
     /// moment ago, so that a try would be refused anyway.
     pub fn step(&mut self, event: Event<K>, hot: bool, out: &mut Vec<Action<K>>) {
         match event {
-            Event::Acquire {
-                request,
-                key,
-                patient,
-            } => {
+            Event::Acquire { request, key, patient } => {
                 self.acquire(request, key, patient, hot, out);
             }
             Event::Expire { request } => self.expire(request, out),
@@ -209,10 +193,7 @@ impl<K: Clone + Eq + Hash> Table<K> {
 
     /// Those who wait for the key.
     pub fn waiting(&self, key: &K) -> impl Iterator<Item = RequestId> {
-        self.keys
-            .get(key)
-            .into_iter()
-            .flat_map(|entry| entry.queue.iter().map(|w| w.request))
+        self.keys.get(key).into_iter().flat_map(|entry| entry.queue.iter().map(|w| w.request))
     }
 
     fn acquire(
@@ -223,19 +204,10 @@ impl<K: Clone + Eq + Hash> Table<K> {
         hot: bool,
         out: &mut Vec<Action<K>>,
     ) {
-        let waiter = Waiter {
-            request,
-            patient,
-            expired: false,
-        };
+        let waiter = Waiter { request, patient, expired: false };
         let Some(entry) = self.keys.get_mut(&key) else {
             let queue = VecDeque::from([waiter]);
-            let entry = Entry {
-                phase: Phase::Trying,
-                ticket: 0,
-                handoffs: 0,
-                queue,
-            };
+            let entry = Entry { phase: Phase::Trying, ticket: 0, handoffs: 0, queue };
             self.keys.insert(key.clone(), entry);
             self.requests.insert(request, key.clone());
             return self.ask(key, hot && patient, out);
@@ -299,19 +271,13 @@ impl<K: Clone + Eq + Hash> Table<K> {
             Phase::Held(_) | Phase::Unlocking(_) => Refusal::TimedOutHere,
             // Others go on waiting, so this one is free to go.
             Phase::Waiting | Phase::Cancelling
-                if entry
-                    .queue
-                    .iter()
-                    .any(|w| w.request != request && !w.expired) =>
+                if entry.queue.iter().any(|w| w.request != request && !w.expired) =>
             {
                 Refusal::TimedOutElsewhere
             }
             // The answer that is on its way may be a grant, and then it is this caller's.
             Phase::Trying | Phase::Waiting | Phase::Cancelling => {
-                let mine = entry
-                    .queue
-                    .iter_mut()
-                    .find(|waiter| waiter.request == request);
+                let mine = entry.queue.iter_mut().find(|waiter| waiter.request == request);
                 mine.into_iter().for_each(|waiter| waiter.expired = true);
                 return self.stop_waiting(&key, out);
             }
@@ -346,10 +312,7 @@ impl<K: Clone + Eq + Hash> Table<K> {
             Phase::Trying | Phase::Waiting | Phase::Cancelling => {
                 if fatal {
                     let entry = self.keys.get_mut(&key);
-                    entry
-                        .into_iter()
-                        .flat_map(|e| &mut e.queue)
-                        .for_each(|w| w.expired = true);
+                    entry.into_iter().flat_map(|e| &mut e.queue).for_each(|w| w.expired = true);
                 }
                 self.refuse(&key, Refusal::Unavailable, Refusal::Unavailable, out);
                 self.ask_anew(key, out);
@@ -369,11 +332,7 @@ impl<K: Clone + Eq + Hash> Table<K> {
         self.last_hold += 1;
         entry.phase = Phase::Held(self.last_hold);
         self.holds.insert(self.last_hold, key.clone());
-        out.push(Action::Grant {
-            key: key.clone(),
-            request,
-            hold: self.last_hold,
-        });
+        out.push(Action::Grant { key: key.clone(), request, hold: self.last_hold });
         true
     }
 
@@ -405,9 +364,7 @@ impl<K: Clone + Eq + Hash> Table<K> {
 
     /// Answers those whose time is up, and tries again for the others.
     fn ask_anew(&mut self, key: K, out: &mut Vec<Action<K>>) {
-        self.refuse_if(&key, out, |w| {
-            w.expired.then_some(Refusal::TimedOutElsewhere)
-        });
+        self.refuse_if(&key, out, |w| w.expired.then_some(Refusal::TimedOutElsewhere));
         self.vacate(key, false, out);
     }
 
@@ -416,11 +373,7 @@ impl<K: Clone + Eq + Hash> Table<K> {
         let Some(ticket) = self.turn(&key, phase) else {
             return;
         };
-        out.push(if wait {
-            Action::Wait { key, ticket }
-        } else {
-            Action::Try { key, ticket }
-        });
+        out.push(if wait { Action::Wait { key, ticket } } else { Action::Try { key, ticket } });
     }
 
     /// Cancels the wait if it has nobody left to wait for.
@@ -430,10 +383,7 @@ impl<K: Clone + Eq + Hash> Table<K> {
         };
         if entry.phase == Phase::Waiting && entry.queue.iter().all(|waiter| waiter.expired) {
             entry.phase = Phase::Cancelling;
-            out.push(Action::Cancel {
-                key: key.clone(),
-                ticket: entry.ticket,
-            });
+            out.push(Action::Cancel { key: key.clone(), ticket: entry.ticket });
         }
     }
 
@@ -457,10 +407,7 @@ impl<K: Clone + Eq + Hash> Table<K> {
         entry.queue.retain(|waiter| {
             let Some(why) = why(waiter) else { return true };
             self.requests.remove(&waiter.request);
-            out.push(Action::Refuse {
-                request: waiter.request,
-                why,
-            });
+            out.push(Action::Refuse { request: waiter.request, why });
             false
         });
     }
@@ -473,10 +420,7 @@ impl<K: Clone + Eq + Hash> Table<K> {
     }
 
     fn phase(&self, key: &K, ticket: Ticket) -> Option<Phase> {
-        self.keys
-            .get(key)
-            .filter(|entry| entry.ticket == ticket)
-            .map(|entry| entry.phase)
+        self.keys.get(key).filter(|entry| entry.ticket == ticket).map(|entry| entry.phase)
     }
 
     /// Enters the next phase, with a ticket of its own.

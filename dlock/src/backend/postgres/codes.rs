@@ -12,9 +12,7 @@ pub(super) const QUERY_CANCELED: &str = "57014";
 impl Postgres {
     pub(super) fn error(&self, error: sqlx::Error) -> Error {
         let backend = self.label.clone();
-        let code = error
-            .as_database_error()
-            .and_then(|e| e.code().map(String::from));
+        let code = error.as_database_error().and_then(|e| e.code().map(String::from));
         let source = Arc::new(error);
         match code.as_deref() {
             Some(code) => match (code.get(..2).unwrap_or_default(), code) {
@@ -23,19 +21,11 @@ impl Postgres {
                 }
                 ("28", _) => {
                     let grant = "check the user and the password, and pg_hba.conf".into();
-                    Error::Permission {
-                        backend,
-                        grant,
-                        source,
-                    }
+                    Error::Permission { backend, grant, source }
                 }
                 (_, "42501") => {
                     let grant = "see the source for what to grant".into();
-                    Error::Permission {
-                        backend,
-                        grant,
-                        source,
-                    }
+                    Error::Permission { backend, grant, source }
                 }
                 (_, "53200") => Error::Backend { backend, source },
                 (_, "3D000") => Error::config(format!("{backend} has no such database")),
@@ -47,10 +37,7 @@ impl Postgres {
 }
 
 pub(super) fn has_code(error: &sqlx::Error, code: &str) -> bool {
-    error
-        .as_database_error()
-        .and_then(|error| error.code())
-        .is_some_and(|c| c == code)
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|c| c == code)
 }
 
 #[derive(Debug, thiserror::Error)]

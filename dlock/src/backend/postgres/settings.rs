@@ -41,11 +41,7 @@ impl Postgres {
     pub(super) fn check(&self, version: i32, name: &str, standby: bool) -> Result<()> {
         let refuse = |what: &str, instead: &str| {
             let backend = self.label.clone();
-            Err(Error::Unsupported {
-                backend,
-                what: what.into(),
-                instead: instead.into(),
-            })
+            Err(Error::Unsupported { backend, what: what.into(), instead: instead.into() })
         };
         if name.contains("Cockroach") {
             return refuse(
@@ -68,8 +64,5 @@ impl Postgres {
 
 /// Rounded up, and never 0, which would be for ever.
 pub(super) fn milliseconds(time: Duration) -> String {
-    time.as_nanos()
-        .div_ceil(1_000_000)
-        .clamp(1, 2_147_483_647)
-        .to_string()
+    time.as_nanos().div_ceil(1_000_000).clamp(1, 2_147_483_647).to_string()
 }
