@@ -1,0 +1,132 @@
+//! What is different between databases: SQL, return codes, error codes. Nothing else.
+
+pub(crate) mod lease;
+mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
+mod start;
+
+use std::future::Future;
+use std::time::Duration;
+
+use self::lease::LeaseOptions;
+pub(crate) use self::start::{Address, start};
+pub use self::start::Pool;
+use crate::error::{Error, Result};
+use crate::key::NativeKey;
+
+/// A database with a lock primitive of its own, whose locks belong to a session.
+pub(crate) trait SessionBackend: Send + Sync + 'static {
+    /// A connection.
+    type Session: Send;
+
+    /// The database and its address, for messages.
+    fn label(&self) -> &str;
+
+    /// For how long the server lets a silent session keep its locks; `None` if sessions of it
+    /// cannot be lost.
+    fn session_ttl(&self) -> Option<Duration>;
+
+    /// Connects, sets the session's limits, and makes sure that its locks exclude anybody.
+    fn open(&self) -> impl Future<Output = Result<Self::Session>> + Send;
+
+    /// What other sessions call this one by, in [`Do::Cancel`] and [`Do::End`].
+    fn tag(&self, session: &Self::Session) -> Tag;
+
+    /// Does all of these in one round trip; one answer for each goes to `out`.
+    fn batch(
+        &self,
+        session: &mut Self::Session,
+        ops: &[Op],
+        out: &mut Vec<bool>,
+    ) -> impl Future<Output = Result<()>> + Send;
+
+    /// Waits for a key on a session that holds nothing; whether it was granted in that time. When
+    /// the answer is no, nothing is held.
+    fn wait(
+        &self,
+        session: &mut Self::Session,
+        key: &NativeKey,
+        time: Duration,
+    ) -> impl Future<Output = Result<bool>> + Send;
+
+    /// Whether the session can go on after this error.
+    fn survives(&self, error: &Error) -> bool;
+
+    /// Which of these keys the session holds, read from the server.
+    fn held(
+        &self,
+        session: &mut Self::Session,
+        keys: &[NativeKey],
+    ) -> impl Future<Output = Result<Vec<bool>>> + Send;
+
+    /// Ends when the session is dead, as far as that shows without a question. Cancel-safe.
+    fn watch(&self, session: &mut Self::Session) -> impl Future<Output = Error> + Send;
+
+    /// Disconnects; the server has let go of everything when it is done.
+    fn close(&self, session: Self::Session) -> impl Future<Output = ()> + Send;
+}
+
+/// Names a session on the server.
+pub(crate) type Tag = i64;
+
+/// One part of a batch. The ticket is the engine's, for the answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Op {
+    pub(crate) what: Do,
+    pub(crate) ticket: u64,
+}
+
+/// What a batch is made of.
+#[derive(Debug, Clone)]
+pub(crate) enum Do {
+    /// Take the key if it is free.
+    Try(NativeKey),
+    /// Give the key back; the answer is whether it was held.
+    Unlock(NativeKey),
+    /// Stop what that session is doing.
+    Cancel(Tag),
+    /// End that session.
+    End(Tag),
+}
+
+/// A sign of life is a batch of nothing.
+pub(crate) const PING: &[Op] = &[];
+
+/// Settings that backends and engines share; their meaning is told at `LockerBuilder`.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    pub(crate) session_ttl: Duration,
+    pub(crate) max_sessions: u32,
+    pub(crate) application_name: Option<String>,
+    pub(crate) lease: LeaseOptions,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            session_ttl: Duration::from_secs(30),
+            max_sessions: 8,
+            application_name: None,
+            lease: LeaseOptions::default(),
+        }
+    }
+}
+
+impl Options {
+    pub(crate) fn check(&self) -> Result<()> {
+        // Half of it must be enough for a round trip, and servers count in whole seconds.
+        const SHORTEST: Duration = Duration::from_secs(1);
+        const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+        if !(SHORTEST..=LONGEST).contains(&self.session_ttl) {
+            return Err(Error::config(format!(
+                "session_ttl is {:?}; it must be between a second and a day",
+                self.session_ttl
+            )));
+        }
+        if self.max_sessions == 0 {
+            return Err(Error::config("max_sessions is 0; there must be at least one connection"));
+        }
+        self.lease.check()
+    }
+}

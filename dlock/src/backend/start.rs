@@ -1,0 +1,162 @@
+//! From a URL or a pool to a running engine.
+
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use super::Options;
+use super::memory::Memory;
+use crate::engine::{Engine, Sessions};
+use crate::error::{Error, Result};
+use crate::key::Naming;
+
+/// An sqlx pool of one of the databases that are compiled in.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Pool {
+    /// PostgreSQL.
+    #[cfg(feature = "postgres")]
+    Postgres(sqlx::PgPool),
+    /// SQLite: its leases are kept in a file beside it, `<file>-dlock`, for a long write
+    /// transaction of the application would block the renewal of its own lock.
+    #[cfg(feature = "sqlite")]
+    Sqlite(sqlx::SqlitePool),
+}
+
+#[cfg(feature = "postgres")]
+impl From<sqlx::PgPool> for Pool {
+    fn from(pool: sqlx::PgPool) -> Self {
+        Pool::Postgres(pool)
+    }
+}
+
+#[cfg(feature = "postgres")]
+impl From<&sqlx::PgPool> for Pool {
+    fn from(pool: &sqlx::PgPool) -> Self {
+        Pool::Postgres(pool.clone())
+    }
+}
+
+#[cfg(feature = "sqlite")]
+impl From<sqlx::SqlitePool> for Pool {
+    fn from(pool: sqlx::SqlitePool) -> Self {
+        Pool::Sqlite(pool)
+    }
+}
+
+#[cfg(feature = "sqlite")]
+impl From<&sqlx::SqlitePool> for Pool {
+    fn from(pool: &sqlx::SqlitePool) -> Self {
+        Pool::Sqlite(pool.clone())
+    }
+}
+
+/// Where the database is.
+pub(crate) enum Address {
+    Url(String),
+    Pool(Pool),
+}
+
+/// An engine on its way up.
+pub(crate) struct Started {
+    pub(crate) engine: Engine,
+    /// Whether the first connection was made.
+    pub(crate) opened: oneshot::Receiver<Result<()>>,
+    pub(crate) label: Box<str>,
+    pub(crate) naming: Naming,
+}
+
+/// Starts the engine for a database.
+pub(crate) fn start(address: Address, options: Options, runtime: Option<Handle>) -> Result<Started> {
+    match address {
+        Address::Url(url) => by_url(&url, options, runtime),
+        #[cfg(feature = "postgres")]
+        Address::Pool(Pool::Postgres(pool)) => {
+            postgres(super::postgres::Postgres::from_pool(pool, &options), &options, runtime)
+        }
+        #[cfg(feature = "sqlite")]
+        Address::Pool(Pool::Sqlite(pool)) => {
+            sqlite(super::lease::sqlite::Sqlite::from_pool(&pool, &options.lease)?, options, runtime)
+        }
+    }
+}
+
+fn by_url(url: &str, options: Options, runtime: Option<Handle>) -> Result<Started> {
+    let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+    match scheme {
+        "memory" => {
+            let memory = Memory::new(url);
+            let label = "memory".into();
+            let open = Sessions::open(memory, options.max_sessions);
+            let (engine, opened) = Engine::start(runtime, open)?;
+            Ok(Started { engine, opened, label, naming: Naming::Name })
+        }
+        #[cfg(feature = "postgres")]
+        "postgres" | "postgresql" => {
+            postgres(super::postgres::Postgres::from_url(url, &options)?, &options, runtime)
+        }
+        #[cfg(feature = "sqlite")]
+        "sqlite" => {
+            sqlite(super::lease::sqlite::Sqlite::from_url(url, &options.lease)?, options, runtime)
+        }
+        other => Err(not_there(other)),
+    }
+}
+
+#[cfg(feature = "postgres")]
+fn postgres(
+    backend: super::postgres::Postgres,
+    options: &Options,
+    runtime: Option<Handle>,
+) -> Result<Started> {
+    use super::SessionBackend as _;
+    let label = backend.label().into();
+    let open = Sessions::open(backend, options.max_sessions);
+    let (engine, opened) = Engine::start(runtime, open)?;
+    Ok(Started { engine, opened, label, naming: Naming::Id })
+}
+
+#[cfg(feature = "sqlite")]
+fn sqlite(
+    backend: super::lease::sqlite::Sqlite,
+    options: Options,
+    runtime: Option<Handle>,
+) -> Result<Started> {
+    let label = backend.label();
+    let open = crate::engine::Leases::open(backend, options.lease);
+    let (engine, opened) = Engine::start(runtime, open)?;
+    Ok(Started { engine, opened, label, naming: Naming::Name })
+}
+
+/// What to say about a scheme that is not compiled in, or not there at all.
+fn not_there(scheme: &str) -> Error {
+    const ALL: &str = "postgres://, sqlite://, memory:";
+    let feature = match scheme {
+        "postgres" | "postgresql" => Some("postgres"),
+        "sqlite" => Some("sqlite"),
+        _ => None,
+    };
+    if let Some(feature) = feature {
+        return Error::config(format!(
+            "{scheme}: urls need dlock's feature \"{feature}\"; turn it on in Cargo.toml: \
+             dlock = {{ …, features = [\"{feature}\"] }}"
+        ));
+    }
+    let later = ["mysql", "mariadb", "mssql", "sqlserver", "oracle"];
+    let known = scheme.strip_prefix("lease+").unwrap_or(scheme);
+    if scheme.starts_with("lease+") || later.contains(&known) {
+        return Error::Unsupported {
+            backend: "dlock".into(),
+            what: format!("{scheme}: urls yet").into(),
+            instead: format!("this version knows {ALL}").into(),
+        };
+    }
+    // A url without a scheme may have the password at any place: none of it is shown.
+    let shown = if scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+        && !scheme.is_empty()
+    {
+        format!("unknown scheme {scheme}: in the database's url")
+    } else {
+        "the database's url has no scheme".to_owned()
+    };
+    Error::config(format!("{shown}; there are {ALL}"))
+}

@@ -1,0 +1,392 @@
+//! The engine's loop: mail, reports of the database and timers go into the table, and what the
+//! table decides is carried out.
+
+use std::collections::{BTreeSet, HashMap};
+use std::future::{Future, pending};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
+
+use super::hold::Hold;
+use super::mail::{Mail, Request};
+use super::table::{Action, Event, HoldId, Refusal, RequestId, Table, Ticket};
+use crate::clock::{Time, Word};
+use crate::error::{Error, Holder, LostReason, Stage};
+use crate::guard::Guard;
+use crate::key::NativeKey;
+use crate::wait::Wait;
+
+/// A lock may stay in this process so long before others have their turn (measured: longer only
+/// makes their tail longer).
+const TURN: Duration = Duration::from_millis(5);
+/// A key that was refused this short a time ago would be refused again.
+const HOT: Duration = Duration::from_millis(100);
+/// How long the database may take to say what became of a wait that ran out.
+const GRACE: Duration = Duration::from_millis(100);
+/// How long a single try may wait for the server.
+const TRY: Duration = Duration::from_secs(5);
+
+/// Carries the table's decisions out on a database.
+pub(crate) trait Executor: Send + 'static {
+    /// Ask for the key, without waiting.
+    fn try_lock(&mut self, key: NativeKey, ticket: Ticket);
+    /// Wait for the key, until then or for ever.
+    fn wait(&mut self, key: NativeKey, ticket: Ticket, until: Option<Instant>);
+    /// Stop that wait.
+    fn cancel(&mut self, key: &NativeKey, ticket: Ticket);
+    /// Give the key back.
+    fn unlock(&mut self, key: NativeKey, ticket: Ticket);
+    /// Make sure that nothing is held by what answered this ticket.
+    fn distrust(&mut self, key: &NativeKey, ticket: Ticket);
+    /// How the key is held.
+    fn held(&self, key: &NativeKey) -> Option<Held>;
+    /// Have the database confirm the key.
+    fn refresh(&mut self, key: &NativeKey);
+    /// Ask the database whether the key is held.
+    fn verify(&mut self, key: &NativeKey, reply: oneshot::Sender<bool>);
+    /// Send what has come together.
+    fn flush(&mut self);
+    /// Why the database cannot be asked.
+    fn trouble(&self) -> Error;
+    /// Waits for the next reports and does what is due by the clock. Cancel-safe.
+    fn recv(&mut self, reports: &mut Vec<Report>) -> impl Future<Output = ()> + Send;
+    /// Lets go of everything and disconnects.
+    fn shutdown(self) -> impl Future<Output = ()> + Send;
+}
+
+/// What an executor has to tell the table; the reason goes with a loss.
+pub(crate) struct Report {
+    pub(crate) event: Event<NativeKey>,
+    pub(crate) reason: LostReason,
+}
+
+impl From<Event<NativeKey>> for Report {
+    fn from(event: Event<NativeKey>) -> Self {
+        Report { event, reason: LostReason::SessionEnded }
+    }
+}
+
+/// How a key is held in the database.
+pub(crate) struct Held {
+    pub(crate) word: Arc<Word>,
+    /// Enough of the word is left to hand the lock to somebody.
+    pub(crate) fresh: bool,
+    pub(crate) fence: Option<u64>,
+    /// When the database granted it.
+    pub(crate) since: Time,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Alarm {
+    Expire,
+    Overdue,
+}
+
+struct Actor<E> {
+    table: Table<NativeKey>,
+    executor: E,
+    callers: Callers,
+    alarms: BTreeSet<(Instant, RequestId, Alarm)>,
+    hot: HashMap<NativeKey, Instant>,
+    actions: Vec<Action<NativeKey>>,
+}
+
+/// Runs an engine until its mailbox is closed. `leisure`: it has a thread of its own.
+pub(crate) async fn run<E: Executor>(
+    executor: E,
+    mut inbox: mpsc::UnboundedReceiver<Mail>,
+    leisure: bool,
+) {
+    let mut actor = Actor {
+        table: Table::default(),
+        executor,
+        callers: Callers::default(),
+        alarms: BTreeSet::new(),
+        hot: HashMap::new(),
+        actions: Vec::new(),
+    };
+    let mut mail = Vec::new();
+    let mut reports = Vec::new();
+    let closed = 'open: loop {
+        let next_alarm = actor.alarms.first().map(|(at, ..)| *at);
+        tokio::select! {
+            biased;
+            () = actor.executor.recv(&mut reports) => {}
+            count = inbox.recv_many(&mut mail, 1024) => if count == 0 { break None },
+            () = until(next_alarm) => {}
+        }
+        if leisure && !mail.is_empty() && mail.iter().all(Mail::is_leisurely) {
+            // Whoever released has probably something to ask: then it shares the statement.
+            std::thread::yield_now();
+            while let Ok(more) = inbox.try_recv() {
+                mail.push(more);
+            }
+        }
+        mail.sort_by_key(|mail| !mail.comes_first());
+        for Report { event, reason } in reports.drain(..) {
+            actor.step(event, reason);
+        }
+        for mail in mail.drain(..) {
+            if let Some(done) = actor.receive(mail) {
+                break 'open Some(done);
+            }
+        }
+        actor.ring();
+        actor.confirm();
+        actor.executor.flush();
+    };
+    inbox.close();
+    drop(actor.callers);
+    actor.executor.shutdown().await;
+    closed.map(|done| done.send(()));
+}
+
+pub(super) async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => pending().await,
+    }
+}
+
+impl<E: Executor> Actor<E> {
+    /// Takes a message in; the last one is whom to tell when all is closed.
+    fn receive(&mut self, mail: Mail) -> Option<oneshot::Sender<()>> {
+        match mail {
+            Mail::Acquire(request) => self.acquire(request),
+            Mail::Abandon(request) => {
+                self.callers.requests.remove(&request);
+                self.step(Event::Abandon { request }, LostReason::Closed);
+            }
+            Mail::Release { hold, .. } => {
+                let Some((_, key)) = self.callers.holds.get(&hold) else { return None };
+                let held = self.executor.held(key);
+                let spent = held.is_none_or(|held| held.since.elapsed() > TURN);
+                self.step(Event::Release { hold, spent }, LostReason::NotHeld);
+            }
+            Mail::Verify { hold, reply } => {
+                if let Some((_, key)) = self.callers.holds.get(&hold) {
+                    self.executor.verify(key, reply);
+                }
+            }
+            Mail::Close { done } => return Some(done),
+        }
+        None
+    }
+
+    fn acquire(&mut self, request: Request) {
+        let Request { id, asked, wait, .. } = request;
+        let patient = wait != Wait::NoWait;
+        match wait {
+            Wait::NoWait => drop(self.alarms.insert((asked + TRY, id, Alarm::Overdue))),
+            Wait::For(time) => drop(self.alarms.insert((asked + time, id, Alarm::Expire))),
+            Wait::Forever => {}
+        }
+        let key = request.native.clone();
+        self.callers.requests.insert(id, request);
+        self.step(Event::Acquire { request: id, key, patient }, LostReason::Closed);
+    }
+
+    fn step(&mut self, event: Event<NativeKey>, reason: LostReason) {
+        let hot = match &event {
+            Event::Acquire { key, .. } | Event::Unlocked { key, .. } => {
+                self.hot.get(key).is_some_and(|refused| refused.elapsed() < HOT)
+            }
+            Event::Refused { key, .. } | Event::Ended { key, .. } => {
+                self.heat(key.clone());
+                true
+            }
+            _ => false,
+        };
+        let mut actions = std::mem::take(&mut self.actions);
+        self.table.step(event, hot, &mut actions);
+        for action in actions.drain(..) {
+            self.carry_out(action, reason);
+        }
+        self.actions = actions;
+    }
+
+    fn heat(&mut self, key: NativeKey) {
+        const MANY: usize = 1024;
+        if self.hot.len() >= MANY {
+            self.hot.retain(|_, refused| refused.elapsed() < HOT);
+        }
+        self.hot.insert(key, Instant::now());
+    }
+
+    fn carry_out(&mut self, action: Action<NativeKey>, reason: LostReason) {
+        match action {
+            Action::Try { key, ticket } => self.executor.try_lock(key, ticket),
+            Action::Wait { key, ticket } => {
+                let until = self.latest(&key);
+                self.heat(key.clone());
+                self.executor.wait(key, ticket, until);
+            }
+            Action::Cancel { key, ticket } => self.executor.cancel(&key, ticket),
+            Action::Unlock { key, ticket, .. } => self.executor.unlock(key, ticket),
+            Action::Distrust { key, ticket } => {
+                tracing::error!(target: "dlock", %key, "an answer that nobody has asked for");
+                self.executor.distrust(&key, ticket);
+            }
+            Action::Grant { key, request, hold } => {
+                if let Some(request) = self.callers.requests.remove(&request) {
+                    self.callers.unsure.insert(hold, (key, request));
+                } else {
+                    // Its caller has gone meanwhile.
+                    self.step(Event::Release { hold, spent: false }, reason);
+                }
+            }
+            Action::Refuse { request, why } => {
+                if let Some(request) = self.callers.requests.remove(&request) {
+                    let error = self.refusal(&request, why);
+                    let _ = request.reply.send(Err(error));
+                }
+            }
+            Action::Settle { hold, clean } => {
+                if let Some((hold, _)) = self.callers.holds.remove(&hold) {
+                    if clean || hold.lost_info().is_some() {
+                        tracing::debug!(target: "dlock", key = %hold.key,
+                            held_for = ?hold.since.elapsed(), "released");
+                        hold.settle();
+                    } else {
+                        hold.lose(reason);
+                    }
+                }
+            }
+            Action::Lose { hold } => {
+                if let Some((hold, _)) = self.callers.holds.remove(&hold) {
+                    hold.lose(reason);
+                } else if let Some((_, request)) = self.callers.unsure.remove(&hold) {
+                    let _ = request.reply.send(Err(self.executor.trouble()));
+                }
+            }
+        }
+    }
+
+    /// Until when the most patient of those who wait for this key does so; `None`: for ever.
+    fn latest(&self, key: &NativeKey) -> Option<Instant> {
+        let mut latest = None;
+        for request in self.table.waiting(key).filter_map(|id| self.callers.requests.get(&id)) {
+            match request.wait {
+                Wait::Forever => return None,
+                Wait::For(time) => latest = latest.max(Some(request.asked + time)),
+                Wait::NoWait => {}
+            }
+        }
+        latest.or_else(|| Some(Instant::now()))
+    }
+
+    /// Does what is due by the clock.
+    fn ring(&mut self) {
+        let now = Instant::now();
+        while let Some(&(at, id, alarm)) = self.alarms.first()
+            && at <= now
+        {
+            self.alarms.pop_first();
+            match (alarm, self.callers.requests.contains_key(&id)) {
+                (Alarm::Expire, true) => {
+                    self.step(Event::Expire { request: id }, LostReason::Closed);
+                    if self.callers.requests.contains_key(&id) {
+                        self.alarms.insert((now + GRACE, id, Alarm::Overdue));
+                    }
+                }
+                (Alarm::Overdue, true) => {
+                    self.step(Event::Overdue { request: id }, LostReason::Closed);
+                }
+                (_, false) => self.give_up_on(id),
+            }
+        }
+    }
+
+    /// The database takes too long to confirm what was granted to this request.
+    fn give_up_on(&mut self, id: RequestId) {
+        let hold = self.callers.unsure.iter().find(|(_, (_, request))| request.id == id);
+        if let Some(hold) = hold.map(|(hold, _)| *hold)
+            && let Some((_, request)) = self.callers.unsure.remove(&hold)
+        {
+            let _ = request.reply.send(Err(self.executor.trouble()));
+            self.step(Event::Release { hold, spent: true }, LostReason::Unconfirmed);
+        }
+    }
+
+    /// Hands out what was granted, as far as the database's word on it is fresh.
+    fn confirm(&mut self) {
+        while !self.callers.unsure.is_empty() {
+            let mut gone = Vec::new();
+            let executor = &mut self.executor;
+            let holds = &mut self.callers.holds;
+            self.callers.unsure.retain(|&id, (key, request)| match executor.held(key) {
+                Some(Held { fresh: false, .. }) => {
+                    executor.refresh(key);
+                    true
+                }
+                Some(held) => {
+                    let (reply, _) = oneshot::channel();
+                    let reply = std::mem::replace(&mut request.reply, reply);
+                    let hold = Arc::new(Hold::new(id, request, &held));
+                    holds.insert(id, (Arc::clone(&hold), key.clone()));
+                    let guard = Guard::new(hold, Some(request.engine.clone()));
+                    let waited = request.asked.elapsed();
+                    tracing::debug!(target: "dlock", key = %request.key, ?waited, "acquired");
+                    // A guard that cannot be delivered is dropped, and that is a release.
+                    let _ = reply.send(Ok(guard));
+                    false
+                }
+                None => {
+                    gone.push(key.clone());
+                    true
+                }
+            });
+            if gone.is_empty() {
+                break;
+            }
+            for key in gone {
+                self.step(Event::Lost { key }, LostReason::SessionEnded);
+            }
+        }
+    }
+
+    fn refusal(&self, request: &Request, why: Refusal) -> Error {
+        let stage = match why {
+            Refusal::Unavailable => return self.executor.trouble(),
+            Refusal::BusyHere | Refusal::TimedOutHere => Stage::Process,
+            Refusal::BusyElsewhere | Refusal::TimedOutElsewhere => Stage::Database,
+        };
+        let key = request.key.clone();
+        let waited = request.asked.elapsed();
+        tracing::debug!(target: "dlock", %key, ?waited, %stage, "timed out");
+        let holder = (stage == Stage::Process).then(|| {
+            let since = self.executor.held(&request.native).map(|held| held.since.elapsed());
+            let who = format!("process {}", std::process::id());
+            Box::new(Holder { who, since })
+        });
+        Error::Timeout { key, waited, stage, holder }
+    }
+}
+
+/// Those whom the engine owes an answer.
+#[derive(Default)]
+struct Callers {
+    requests: HashMap<RequestId, Request>,
+    holds: HashMap<HoldId, (Arc<Hold>, NativeKey)>,
+    /// Granted by the table, but the database has to confirm first that it is still there.
+    unsure: HashMap<HoldId, (NativeKey, Request)>,
+}
+
+/// However the engine ends (closed, or its runtime gone), whoever waits or holds learns it.
+impl Drop for Callers {
+    fn drop(&mut self) {
+        let unsure = self.unsure.drain().map(|(_, (_, request))| request);
+        for request in self.requests.drain().map(|(_, request)| request).chain(unsure) {
+            let _ = request.reply.send(Err(Error::Closed));
+        }
+        for (_, (hold, _)) in self.holds.drain() {
+            if hold.has_been_let_go() {
+                hold.settle();
+            } else {
+                hold.lose(LostReason::Closed);
+            }
+        }
+    }
+}

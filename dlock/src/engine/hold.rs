@@ -1,0 +1,156 @@
+//! One grant, as its guard and the engine both see it.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::Notify;
+
+use super::actor::Held;
+use super::mail::Request;
+use super::table::HoldId;
+use crate::clock::{Time, Word};
+use crate::error::{LostInfo, LostReason, Result};
+use crate::key::{Key, NativeKey};
+
+/// What is called when a lock is lost.
+pub(crate) type OnLost = Arc<dyn Fn(&LostInfo) + Send + Sync>;
+
+/// One grant.
+pub(crate) struct Hold {
+    pub(crate) id: HoldId,
+    /// Whose grant it is.
+    pub(crate) engine: u64,
+    pub(crate) key: Key,
+    pub(crate) native: NativeKey,
+    pub(crate) since: Time,
+    pub(crate) fence: Option<u64>,
+    word: Arc<Word>,
+    on_lost: Option<OnLost>,
+    /// Set when the guard has gone: from then on its code does not run under the lock.
+    let_go: AtomicBool,
+    lost: OnceLock<LostInfo>,
+    /// Set when the lock is surely free again.
+    settled: OnceLock<()>,
+    changed: Notify,
+}
+
+impl Hold {
+    pub(crate) fn new(id: HoldId, request: &Request, held: &Held) -> Self {
+        Hold {
+            id,
+            engine: request.engine.id(),
+            key: request.key.clone(),
+            native: request.native.clone(),
+            since: Time::now(),
+            fence: held.fence,
+            word: Arc::clone(&held.word),
+            on_lost: request.on_lost.clone(),
+            let_go: AtomicBool::new(false),
+            lost: OnceLock::new(),
+            settled: OnceLock::new(),
+            changed: Notify::new(),
+        }
+    }
+
+    /// A grant by nobody: locking is switched off.
+    pub(crate) fn unlocked(key: Key) -> Self {
+        Hold {
+            id: 0,
+            engine: 0,
+            native: NativeKey::Id(0),
+            key,
+            since: Time::now(),
+            fence: None,
+            word: Arc::new(Word::endless()),
+            on_lost: None,
+            let_go: AtomicBool::new(false),
+            lost: OnceLock::new(),
+            settled: OnceLock::new(),
+            changed: Notify::new(),
+        }
+    }
+
+    /// Whether it is lost, by what the engine knows and by the clock.
+    pub(crate) fn is_lost(&self) -> bool {
+        if self.lost.get().is_some() {
+            return true;
+        }
+        if self.word.good_at(Time::now()) || self.settled.get().is_some() {
+            return false;
+        }
+        self.lose(LostReason::Unconfirmed);
+        true
+    }
+
+    pub(crate) fn lost_info(&self) -> Option<&LostInfo> {
+        self.lost.get()
+    }
+
+    /// Marks it as lost, once; says whether it was this call that did.
+    pub(crate) fn lose(&self, reason: LostReason) -> bool {
+        let held_for = self.since.elapsed();
+        let info = LostInfo { key: self.key.clone(), reason, held_for };
+        if self.lost.set(info.clone()).is_err() {
+            return false;
+        }
+        tracing::warn!(target: "dlock", key = %self.key, ?held_for, %reason, "lost");
+        if let Some(callback) = &self.on_lost
+            && catch_unwind(AssertUnwindSafe(|| callback(&info))).is_err()
+        {
+            tracing::error!(target: "dlock", key = %self.key, "the on_lost callback has panicked");
+        }
+        self.settle();
+        true
+    }
+
+    /// The guard has gone.
+    pub(crate) fn let_go(&self) {
+        self.let_go.store(true, Ordering::Release);
+    }
+
+    /// Whether its guard has gone.
+    pub(crate) fn has_been_let_go(&self) -> bool {
+        self.let_go.load(Ordering::Acquire)
+    }
+
+    /// The lock is free again.
+    pub(crate) fn settle(&self) {
+        let _ = self.settled.set(());
+        self.changed.notify_waiters();
+    }
+
+    /// Ends when the lock is free again, with the loss when there was one.
+    pub(crate) async fn settled(&self) -> Result<()> {
+        self.until(|| self.settled.get()).await;
+        match self.lost.get() {
+            Some(info) => Err(info.clone().into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends when the lock is lost, never when it is released.
+    pub(crate) fn lost(self: &Arc<Self>) -> impl Future<Output = LostInfo> + Send + use<> {
+        let hold = Arc::clone(self);
+        async move { hold.until(|| hold.lost.get()).await.clone() }
+    }
+
+    async fn until<'a, T: 'a>(&self, state: impl Fn() -> Option<&'a T>) -> &'a T {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            // Registered before the look, so that no change falls between the two.
+            changed.as_mut().enable();
+            if let Some(state) = state() {
+                return state;
+            }
+            changed.await;
+        }
+    }
+}
+
+impl std::fmt::Debug for Hold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hold").field("key", &self.key).field("id", &self.id).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,53 @@
+//! What callers tell the engine.
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::Engine;
+use super::hold::OnLost;
+use super::table::{HoldId, RequestId};
+use crate::error::Result;
+use crate::guard::Guard;
+use crate::key::{Key, NativeKey};
+use crate::wait::Wait;
+
+/// A message to the engine.
+pub(crate) enum Mail {
+    /// A caller wants a lock.
+    Acquire(Request),
+    /// It does not want it any more.
+    Abandon(RequestId),
+    /// A guard has gone. `awaited`: somebody waits for the server's word on it.
+    Release { hold: HoldId, awaited: bool },
+    /// Ask the server whether this is still held.
+    Verify { hold: HoldId, reply: oneshot::Sender<bool> },
+    /// Let go of everything and end.
+    Close { done: oneshot::Sender<()> },
+}
+
+/// A caller who wants a lock.
+pub(crate) struct Request {
+    pub(crate) id: RequestId,
+    pub(crate) key: Key,
+    pub(crate) native: NativeKey,
+    pub(crate) wait: Wait,
+    pub(crate) asked: Instant,
+    pub(crate) on_lost: Option<OnLost>,
+    /// The way back for the guard.
+    pub(crate) engine: Engine,
+    /// A grant travels as a live guard: a receiver that has gone drops it, and so releases it.
+    pub(crate) reply: oneshot::Sender<Result<Guard>>,
+}
+
+impl Mail {
+    /// Whether it can share a statement with what comes next, and nobody minds the delay.
+    pub(super) fn is_leisurely(&self) -> bool {
+        matches!(self, Mail::Release { awaited: false, .. })
+    }
+
+    /// Those who wait are put in line before a release that came with them is looked at, so that
+    /// the lock can pass to them. A try is not: what was released before it must be free for it.
+    pub(super) fn comes_first(&self) -> bool {
+        matches!(self, Mail::Acquire(request) if request.wait != Wait::NoWait)
+    }
+}

@@ -1,0 +1,150 @@
+//! One engine for each Locker: it owns every connection and answers every caller.
+
+mod actor;
+mod hold;
+#[cfg(feature = "sqlite")]
+mod leases;
+mod link;
+mod mail;
+mod monitor;
+mod session;
+mod sessions;
+pub mod table;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::runtime::{Handle, Id, RuntimeFlavor};
+use tokio::sync::{mpsc, oneshot};
+
+use self::actor::run;
+pub(crate) use self::actor::Executor;
+pub(crate) use self::hold::{Hold, OnLost};
+#[cfg(feature = "sqlite")]
+pub(crate) use self::leases::Leases;
+pub(crate) use self::mail::{Mail, Request};
+pub(crate) use self::sessions::Sessions;
+use self::table::RequestId;
+use crate::error::{Error, Result};
+
+/// The way to an engine. Cheap to clone; the engine ends when the last one is gone.
+#[derive(Clone)]
+pub(crate) struct Engine {
+    mailbox: mpsc::UnboundedSender<Mail>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// Tells lockers apart.
+    id: u64,
+    /// Threads do not survive a fork: in the child, nobody would answer.
+    process: u32,
+    requests: AtomicU64,
+    /// The user's runtime that the engine is to run on, if it is one that a blocking call stops.
+    blocked_by: Option<Id>,
+}
+
+impl Engine {
+    /// Starts an engine: on a thread of its own, or on the given runtime.
+    pub(crate) fn start<E: Executor>(
+        runtime: Option<Handle>,
+        open: impl Future<Output = Result<E>> + Send + 'static,
+    ) -> Result<(Engine, oneshot::Receiver<Result<()>>)> {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        let (mailbox, mail) = mpsc::unbounded_channel();
+        let (ready, opened) = oneshot::channel();
+        let leisure = runtime.is_none();
+        let main = async move {
+            match open.await {
+                Ok(executor) => {
+                    let _ = ready.send(Ok(()));
+                    run(executor, mail, leisure).await;
+                }
+                Err(error) => drop(ready.send(Err(error))),
+            }
+        };
+        let blocked_by = runtime.as_ref().and_then(blocked_by);
+        match runtime {
+            Some(handle) => drop(handle.spawn(main)),
+            None => on_a_thread(main)?,
+        }
+        let shared = Shared {
+            id: LAST.fetch_add(1, Ordering::Relaxed) + 1,
+            process: std::process::id(),
+            requests: AtomicU64::new(0),
+            blocked_by,
+        };
+        Ok((Engine { mailbox, shared: Arc::new(shared) }, opened))
+    }
+
+    /// Tells lockers apart.
+    pub(crate) fn id(&self) -> u64 {
+        self.shared.id
+    }
+
+    pub(crate) fn next_request(&self) -> RequestId {
+        self.shared.requests.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Posts a message; an error when there is nobody to read it.
+    pub(crate) fn post(&self, mail: Mail) -> Result<()> {
+        if self.shared.process != std::process::id() {
+            return Err(Error::Closed);
+        }
+        self.mailbox.send(mail).map_err(|_| Error::Closed)
+    }
+
+    /// Whether this is the one place where a blocking call would wait for itself: the
+    /// single-threaded runtime that the engine runs on.
+    pub(crate) fn check_blocking(&self) -> Result<()> {
+        check_not_inside(self.shared.blocked_by)
+    }
+
+    /// The same before there is an engine.
+    pub(crate) fn check_not_inside(runtime: Option<&Handle>) -> Result<()> {
+        check_not_inside(runtime.and_then(blocked_by))
+    }
+
+    /// Ends the engine; done when everything is released and disconnected.
+    pub(crate) async fn close(&self) {
+        let (done, closed) = oneshot::channel();
+        if self.post(Mail::Close { done }).is_ok() {
+            let _ = closed.await;
+        }
+    }
+}
+
+/// A runtime that a blocking call stops.
+fn blocked_by(runtime: &Handle) -> Option<Id> {
+    (runtime.runtime_flavor() == RuntimeFlavor::CurrentThread).then(|| runtime.id())
+}
+
+fn check_not_inside(runtime: Option<Id>) -> Result<()> {
+    match Handle::try_current() {
+        Ok(here) if runtime == Some(here.id()) => Err(Error::config(
+            "a blocking call inside the current-thread runtime that the locker was told to run on \
+             would stop the locker too; await the async call, or leave out LockerBuilder::runtime",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The thread owns its runtime and is never joined: dropping a runtime inside another one panics.
+fn on_a_thread(main: impl Future<Output = ()> + Send + 'static) -> Result<()> {
+    let failed = |what: &str, error: std::io::Error| {
+        Error::config(format!("the locker's own {what} could not be started: {error}"))
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| failed("runtime", error))?;
+    std::thread::Builder::new()
+        .name("dlock-engine".into())
+        .spawn(move || {
+            runtime.block_on(main);
+            // What is left is a connection on its way out; it gets a moment.
+            runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+        })
+        .map_err(|error| failed("thread", error))?;
+    Ok(())
+}

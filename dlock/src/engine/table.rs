@@ -1,0 +1,410 @@
+//! The pure state machine: for each key, who holds it here and who waits for it here.
+//!
+//! Events go in, actions come out. It knows no clock, no channel and no SQL, so that a simulation
+//! can drive it through millions of interleavings (`tests/simulation.rs` does).
+//!
+//! For one key there is at most one question on its way to the database at any time: a try, a wait,
+//! the cancelling of a wait, or an unlock. Each carries a ticket; an answer to a ticket that is not
+//! the current one means that engine and database disagree.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+
+/// Names one question to the database. Never used twice.
+pub type Ticket = u64;
+/// Names one caller who wants a key.
+pub type RequestId = u64;
+/// Names one grant.
+pub type HoldId = u64;
+
+/// A lock may pass from task to task of this process so many times before other processes have
+/// their turn.
+const HANDOFFS: u8 = 8;
+
+/// What has happened.
+#[derive(Debug, Clone)]
+pub enum Event<K> {
+    /// A caller wants the key. One that is not patient takes it now or not at all.
+    Acquire { request: RequestId, key: K, patient: bool },
+    /// The caller's time is up. It is answered when it is certain that it does not hold the lock.
+    Expire { request: RequestId },
+    /// The caller's time was up a while ago and the database does not answer.
+    Overdue { request: RequestId },
+    /// The caller has gone.
+    Abandon { request: RequestId },
+    /// The database has granted what was tried or waited for.
+    Granted { key: K, ticket: Ticket },
+    /// The database has refused what was tried.
+    Refused { key: K, ticket: Ticket },
+    /// A wait has ended without the lock: cancelled, or over.
+    Ended { key: K, ticket: Ticket },
+    /// The question failed and nothing is held by it. Asking again makes no sense if `fatal`.
+    Failed { key: K, ticket: Ticket, fatal: bool },
+    /// The database has let go of the key; not `clean` if it says that it was not held.
+    Unlocked { key: K, ticket: Ticket, clean: bool },
+    /// A guard has gone. `spent`: other processes should have their turn.
+    Release { hold: HoldId, spent: bool },
+    /// What held the key in the database is gone.
+    Lost { key: K },
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action<K> {
+    /// Ask the database for the key, without waiting.
+    Try { key: K, ticket: Ticket },
+    /// Have the database wait for the key.
+    Wait { key: K, ticket: Ticket },
+    /// Cancel that wait.
+    Cancel { key: K, ticket: Ticket },
+    /// Give the key back to the database. `hold` ends with it.
+    Unlock { key: K, ticket: Ticket, hold: Option<HoldId> },
+    /// This caller has the lock now.
+    Grant { key: K, request: RequestId, hold: HoldId },
+    /// This caller does not get the lock.
+    Refuse { request: RequestId, why: Refusal },
+    /// This grant has ended and the lock was surely held until then, if `clean`.
+    Settle { hold: HoldId, clean: bool },
+    /// This grant is lost.
+    Lose { hold: HoldId },
+    /// The database has answered a question that nobody asks any more: whatever it holds for us by
+    /// that answer must go.
+    Distrust { key: K, ticket: Ticket },
+}
+
+/// Why a caller does not get the lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// It was not patient, and this process has the lock.
+    BusyHere,
+    /// It was not patient, and somebody else has the lock.
+    BusyElsewhere,
+    /// Its time is up, and this process has the lock.
+    TimedOutHere,
+    /// Its time is up, and somebody else has the lock.
+    TimedOutElsewhere,
+    /// The database could not be asked.
+    Unavailable,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    request: RequestId,
+    patient: bool,
+    /// Its time is up, but it may still get the lock: the database has been asked to stop.
+    expired: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Trying,
+    Waiting,
+    Cancelling,
+    Held(HoldId),
+    Unlocking(Option<HoldId>),
+}
+
+#[derive(Debug)]
+struct Entry {
+    phase: Phase,
+    ticket: Ticket,
+    handoffs: u8,
+    queue: VecDeque<Waiter>,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct Table<K> {
+    keys: HashMap<K, Entry>,
+    requests: HashMap<RequestId, K>,
+    holds: HashMap<HoldId, K>,
+    last_ticket: Ticket,
+    last_hold: HoldId,
+}
+
+impl<K> Default for Table<K> {
+    fn default() -> Self {
+        Table {
+            keys: HashMap::new(),
+            requests: HashMap::new(),
+            holds: HashMap::new(),
+            last_ticket: 0,
+            last_hold: 0,
+        }
+    }
+}
+
+impl<K: Clone + Eq + Hash> Table<K> {
+    /// Takes an event in and appends what is to be done. `hot`: the event's key was fought over a
+    /// moment ago, so that a try would be refused anyway.
+    pub fn step(&mut self, event: Event<K>, hot: bool, out: &mut Vec<Action<K>>) {
+        match event {
+            Event::Acquire { request, key, patient } => {
+                self.acquire(request, key, patient, hot, out);
+            }
+            Event::Expire { request } => self.expire(request, out),
+            Event::Overdue { request } => self.overdue(request, out),
+            Event::Abandon { request } => {
+                if let Some(key) = self.withdraw(request) {
+                    self.stop_waiting(&key, out);
+                }
+            }
+            Event::Granted { key, ticket } => self.granted(key, ticket, out),
+            Event::Refused { key, ticket } => match self.phase(&key, ticket) {
+                Some(Phase::Trying) => self.ask_again(key, true, Refusal::BusyElsewhere, out),
+                _ => out.push(Action::Distrust { key, ticket }),
+            },
+            Event::Ended { key, ticket } => match self.phase(&key, ticket) {
+                Some(Phase::Waiting) => self.ask_again(key, true, Refusal::BusyElsewhere, out),
+                // Somebody may have come who wants only a try.
+                Some(Phase::Cancelling) => self.ask_anew(key, out),
+                _ => out.push(Action::Distrust { key, ticket }),
+            },
+            Event::Failed { key, ticket, fatal } => self.failed(key, ticket, fatal, out),
+            Event::Unlocked { key, ticket, clean } => match self.phase(&key, ticket) {
+                Some(Phase::Unlocking(hold)) => {
+                    out.extend(hold.map(|hold| Action::Settle { hold, clean }));
+                    self.vacate(key, hot, out);
+                }
+                _ => out.push(Action::Distrust { key, ticket }),
+            },
+            Event::Release { hold, spent } => self.release(hold, spent, out),
+            Event::Lost { key } => {
+                let Some(Phase::Held(hold)) = self.keys.get(&key).map(|entry| entry.phase) else {
+                    return;
+                };
+                self.holds.remove(&hold);
+                out.push(Action::Lose { hold });
+                self.vacate(key, false, out);
+            }
+        }
+    }
+
+    /// Everybody who waits, to be told that it is over.
+    pub fn drain_requests(&mut self) -> Vec<RequestId> {
+        self.keys.values_mut().for_each(|entry| entry.queue.clear());
+        self.requests.drain().map(|(request, _)| request).collect()
+    }
+
+    /// Whether nothing is held, asked for or wanted.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.requests.is_empty() && self.holds.is_empty()
+    }
+
+    /// Those who wait for the key.
+    pub fn waiting(&self, key: &K) -> impl Iterator<Item = RequestId> {
+        self.keys.get(key).into_iter().flat_map(|entry| entry.queue.iter().map(|w| w.request))
+    }
+
+    fn acquire(
+        &mut self,
+        request: RequestId,
+        key: K,
+        patient: bool,
+        hot: bool,
+        out: &mut Vec<Action<K>>,
+    ) {
+        let waiter = Waiter { request, patient, expired: false };
+        let Some(entry) = self.keys.get_mut(&key) else {
+            let queue = VecDeque::from([waiter]);
+            let entry = Entry { phase: Phase::Trying, ticket: 0, handoffs: 0, queue };
+            self.keys.insert(key.clone(), entry);
+            self.requests.insert(request, key.clone());
+            return self.ask(key, hot && patient, out);
+        };
+        // A try never jumps a queue, and there is no point in it while the key is known to be held.
+        let refusal = match entry.phase {
+            Phase::Held(_) => Some(Refusal::BusyHere),
+            Phase::Waiting => Some(Refusal::BusyElsewhere),
+            Phase::Unlocking(_) if !entry.queue.is_empty() => Some(Refusal::BusyHere),
+            Phase::Trying | Phase::Cancelling | Phase::Unlocking(_) => None,
+        };
+        match refusal {
+            Some(why) if !patient => out.push(Action::Refuse { request, why }),
+            _ => {
+                entry.queue.push_back(waiter);
+                self.requests.insert(request, key);
+            }
+        }
+    }
+
+    fn granted(&mut self, key: K, ticket: Ticket, out: &mut Vec<Action<K>>) {
+        match self.phase(&key, ticket) {
+            Some(Phase::Trying | Phase::Waiting | Phase::Cancelling) => {}
+            _ => return out.push(Action::Distrust { key, ticket }),
+        }
+        if let Some(entry) = self.keys.get_mut(&key) {
+            entry.handoffs = 0;
+        }
+        if self.pass_on(&key, out) {
+            self.refuse(&key, Refusal::BusyHere, Refusal::TimedOutHere, out);
+        } else {
+            self.unlock(key, None, out);
+        }
+    }
+
+    fn release(&mut self, hold: HoldId, spent: bool, out: &mut Vec<Action<K>>) {
+        // A grant that was lost has been taken off the table.
+        let Some(key) = self.holds.remove(&hold) else { return };
+        let Some(entry) = self.keys.get_mut(&key) else { return };
+        if !spent && entry.handoffs < HANDOFFS && !entry.queue.is_empty() {
+            entry.handoffs += 1;
+            out.push(Action::Settle { hold, clean: true });
+            self.pass_on(&key, out);
+        } else {
+            self.unlock(key, Some(hold), out);
+        }
+    }
+
+    fn expire(&mut self, request: RequestId, out: &mut Vec<Action<K>>) {
+        let Some(key) = self.requests.get(&request).cloned() else { return };
+        let Some(entry) = self.keys.get_mut(&key) else { return };
+        let why = match entry.phase {
+            Phase::Held(_) | Phase::Unlocking(_) => Refusal::TimedOutHere,
+            // Others go on waiting, so this one is free to go.
+            Phase::Waiting | Phase::Cancelling
+                if entry.queue.iter().any(|w| w.request != request && !w.expired) =>
+            {
+                Refusal::TimedOutElsewhere
+            }
+            // The answer that is on its way may be a grant, and then it is this caller's.
+            Phase::Trying | Phase::Waiting | Phase::Cancelling => {
+                let mine = entry.queue.iter_mut().find(|waiter| waiter.request == request);
+                mine.into_iter().for_each(|waiter| waiter.expired = true);
+                return self.stop_waiting(&key, out);
+            }
+        };
+        self.withdraw(request);
+        out.push(Action::Refuse { request, why });
+    }
+
+    fn overdue(&mut self, request: RequestId, out: &mut Vec<Action<K>>) {
+        let Some(key) = self.withdraw(request) else { return };
+        let why = match self.keys.get(&key).map(|entry| entry.phase) {
+            Some(Phase::Waiting | Phase::Cancelling) => Refusal::TimedOutElsewhere,
+            Some(Phase::Held(_) | Phase::Unlocking(_)) => Refusal::TimedOutHere,
+            Some(Phase::Trying) | None => Refusal::Unavailable,
+        };
+        out.push(Action::Refuse { request, why });
+        self.stop_waiting(&key, out);
+    }
+
+    fn failed(&mut self, key: K, ticket: Ticket, fatal: bool, out: &mut Vec<Action<K>>) {
+        let Some(phase) = self.phase(&key, ticket) else { return };
+        match phase {
+            Phase::Held(_) => {}
+            Phase::Unlocking(hold) => {
+                out.extend(hold.map(|hold| Action::Settle { hold, clean: false }));
+                self.vacate(key, false, out);
+            }
+            Phase::Trying | Phase::Waiting | Phase::Cancelling => {
+                if fatal {
+                    let entry = self.keys.get_mut(&key);
+                    entry.into_iter().flat_map(|e| &mut e.queue).for_each(|w| w.expired = true);
+                }
+                self.refuse(&key, Refusal::Unavailable, Refusal::Unavailable, out);
+                self.ask_anew(key, out);
+            }
+        }
+    }
+
+    /// Gives the lock that this process holds to the first in line, if there is one.
+    fn pass_on(&mut self, key: &K, out: &mut Vec<Action<K>>) -> bool {
+        let Some(entry) = self.keys.get_mut(key) else { return false };
+        let Some(Waiter { request, .. }) = entry.queue.pop_front() else { return false };
+        self.requests.remove(&request);
+        self.last_hold += 1;
+        entry.phase = Phase::Held(self.last_hold);
+        self.holds.insert(self.last_hold, key.clone());
+        out.push(Action::Grant { key: key.clone(), request, hold: self.last_hold });
+        true
+    }
+
+    fn unlock(&mut self, key: K, hold: Option<HoldId>, out: &mut Vec<Action<K>>) {
+        if let Some(ticket) = self.turn(&key, Phase::Unlocking(hold)) {
+            out.push(Action::Unlock { key, ticket, hold });
+        }
+    }
+
+    /// The database does not hold the key for us any more: ask again, or forget it.
+    fn vacate(&mut self, key: K, hot: bool, out: &mut Vec<Action<K>>) {
+        let Some(entry) = self.keys.get(&key) else { return };
+        match entry.queue.front() {
+            Some(first) => {
+                let wait = hot && first.patient;
+                self.ask(key, wait, out);
+            }
+            None => drop(self.keys.remove(&key)),
+        }
+    }
+
+    /// Answers those who are done with after a refusal, and asks again for the others.
+    fn ask_again(&mut self, key: K, wait: bool, busy: Refusal, out: &mut Vec<Action<K>>) {
+        self.refuse(&key, busy, Refusal::TimedOutElsewhere, out);
+        self.vacate(key, wait, out);
+    }
+
+    /// Answers those whose time is up, and tries again for the others.
+    fn ask_anew(&mut self, key: K, out: &mut Vec<Action<K>>) {
+        self.refuse_if(&key, out, |w| w.expired.then_some(Refusal::TimedOutElsewhere));
+        self.vacate(key, false, out);
+    }
+
+    fn ask(&mut self, key: K, wait: bool, out: &mut Vec<Action<K>>) {
+        let phase = if wait { Phase::Waiting } else { Phase::Trying };
+        let Some(ticket) = self.turn(&key, phase) else { return };
+        out.push(if wait { Action::Wait { key, ticket } } else { Action::Try { key, ticket } });
+    }
+
+    /// Cancels the wait if it has nobody left to wait for.
+    fn stop_waiting(&mut self, key: &K, out: &mut Vec<Action<K>>) {
+        let Some(entry) = self.keys.get_mut(key) else { return };
+        if entry.phase == Phase::Waiting && entry.queue.iter().all(|waiter| waiter.expired) {
+            entry.phase = Phase::Cancelling;
+            out.push(Action::Cancel { key: key.clone(), ticket: entry.ticket });
+        }
+    }
+
+    fn refuse(&mut self, key: &K, busy: Refusal, late: Refusal, out: &mut Vec<Action<K>>) {
+        self.refuse_if(key, out, |waiter| match waiter {
+            Waiter { patient: false, .. } => Some(busy),
+            Waiter { expired: true, .. } => Some(late),
+            _ => None,
+        });
+    }
+
+    fn refuse_if(
+        &mut self,
+        key: &K,
+        out: &mut Vec<Action<K>>,
+        why: impl Fn(&Waiter) -> Option<Refusal>,
+    ) {
+        let Some(entry) = self.keys.get_mut(key) else { return };
+        entry.queue.retain(|waiter| {
+            let Some(why) = why(waiter) else { return true };
+            self.requests.remove(&waiter.request);
+            out.push(Action::Refuse { request: waiter.request, why });
+            false
+        });
+    }
+
+    fn withdraw(&mut self, request: RequestId) -> Option<K> {
+        let key = self.requests.remove(&request)?;
+        let entry = self.keys.get_mut(&key)?;
+        entry.queue.retain(|waiter| waiter.request != request);
+        Some(key)
+    }
+
+    fn phase(&self, key: &K, ticket: Ticket) -> Option<Phase> {
+        self.keys.get(key).filter(|entry| entry.ticket == ticket).map(|entry| entry.phase)
+    }
+
+    /// Enters the next phase, with a ticket of its own.
+    fn turn(&mut self, key: &K, phase: Phase) -> Option<Ticket> {
+        let entry = self.keys.get_mut(key)?;
+        self.last_ticket += 1;
+        entry.ticket = self.last_ticket;
+        entry.phase = phase;
+        Some(entry.ticket)
+    }
+}

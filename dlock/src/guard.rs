@@ -1,0 +1,164 @@
+//! Guard: the lock is held while it lives.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::blocking::block_for;
+use crate::engine::{Engine, Hold, Mail};
+use crate::error::{Error, LostInfo, LostReason, Result};
+use crate::extent;
+use crate::key::Key;
+
+/// A release that takes longer than this is not worth a blocked thread.
+pub(crate) const LONGEST_RELEASE: Duration = Duration::from_secs(60);
+
+/// The lock is held while this lives.
+///
+/// Dropping it hands the release to the engine: no block, no panic, no await, on any thread, with
+/// or without a runtime; the lock is free milliseconds later. [`Guard::release`] also waits for the
+/// server's word and tells whether the lock was held until then.
+///
+/// A lock can be lost while it is held: the server restarts, the network is cut, the process is
+/// frozen. [`Guard::is_lost`], [`Guard::lost`] and [`Guard::protect`] are how that is noticed.
+#[must_use = "the lock is released when the guard is dropped"]
+#[clippy::has_significant_drop]
+pub struct Guard {
+    hold: Arc<Hold>,
+    /// `None`: nothing is to be released.
+    engine: Option<Engine>,
+}
+
+impl Guard {
+    pub(crate) fn new(hold: Arc<Hold>, engine: Option<Engine>) -> Self {
+        Guard { hold, engine }
+    }
+
+    /// What is locked.
+    pub fn key(&self) -> &Key {
+        &self.hold.key
+    }
+
+    /// The fencing token: it grows with every grant of this key, also across crashes. A lease has
+    /// one; a session lock has none.
+    pub fn fence(&self) -> Option<u64> {
+        self.hold.fence
+    }
+
+    /// Releases the lock and waits until the server has let go, or until it has passed to another
+    /// task of this process.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] when it had been lost before.
+    ///
+    /// # Cancel safety
+    /// A release that was begun goes on; one that was not is done by the drop.
+    pub async fn release(mut self) -> Result<()> {
+        self.begin_release(true);
+        self.hold.settled().await
+    }
+
+    /// [`Guard::release`] without `await`, from anywhere. Waits a minute at most.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] when it had been lost before, [`Error::Config`] inside the very runtime that
+    /// the locker was told to run on; the lock is released in the background then.
+    pub fn release_blocking(mut self) -> Result<()> {
+        let checked = self.engine.as_ref().map_or(Ok(()), Engine::check_blocking);
+        self.begin_release(true);
+        checked?;
+        block_for(LONGEST_RELEASE, self.hold.settled()).unwrap_or(Err(Error::Closed))
+    }
+
+    fn begin_release(&mut self, awaited: bool) {
+        self.hold.let_go();
+        match self.engine.take() {
+            None => self.hold.settle(),
+            Some(engine) => {
+                if engine.post(Mail::Release { hold: self.hold.id, awaited }).is_err() {
+                    self.hold.lose(LostReason::Closed);
+                }
+            }
+        }
+    }
+
+    /// Ends when the lock is lost. Stays pending when it is released, and does not keep it.
+    pub fn lost(&self) -> impl Future<Output = LostInfo> + Send + 'static + use<> {
+        self.hold.lost()
+    }
+
+    /// Whether the lock is lost, as far as this process can know: by what the server said, and by
+    /// the clock when the server has not confirmed it in time. Local and cheap; from `true` it
+    /// never goes back.
+    pub fn is_lost(&self) -> bool {
+        self.hold.is_lost()
+    }
+
+    /// Asks the server whether the lock is held.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] when it is not.
+    ///
+    /// # Cancel safety
+    /// Changes nothing.
+    pub async fn verify(&self) -> Result<()> {
+        if let Some(engine) = &self.engine
+            && !self.is_lost()
+        {
+            let (reply, answer) = oneshot::channel();
+            engine.post(Mail::Verify { hold: self.hold.id, reply })?;
+            // Whatever goes wrong on the way there is a loss, or comes with one.
+            let held = tokio::select! {
+                held = answer => held.unwrap_or(false),
+                _ = self.hold.lost() => false,
+            };
+            if !held {
+                self.hold.lose(LostReason::NotHeld);
+            }
+        }
+        self.is_lost();
+        self.hold.lost_info().map_or(Ok(()), |info| Err(info.clone().into()))
+    }
+
+    /// Runs a future as long as the lock is held: when it is lost, the future is dropped at its
+    /// next await.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] when the lock was lost before the future ended.
+    ///
+    /// # Cancel safety
+    /// As the future's.
+    pub async fn protect<F: Future>(&self, body: F) -> Result<F::Output> {
+        extent::protect(&self.hold, body).await
+    }
+
+    /// Lets the lock stay held, without a guard, until the locker is closed (or the last clone of it
+    /// dropped) or the process ends.
+    pub fn leak(mut self) {
+        self.engine = None;
+    }
+
+    pub(crate) fn hold(&self) -> &Arc<Hold> {
+        &self.hold
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if self.engine.is_some() {
+            self.begin_release(false);
+        }
+    }
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard")
+            .field("key", &self.hold.key)
+            .field("lost", &self.hold.lost_info())
+            .finish_non_exhaustive()
+    }
+}

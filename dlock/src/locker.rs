@@ -1,0 +1,235 @@
+//! Locker: where locks come from.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use crate::backend::lease::LeaseOptions;
+use crate::backend::{self, Address, Options, Pool};
+use crate::blocking::{block_for, block_on};
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::key::{Key, Naming};
+use crate::lock::Lock;
+use crate::wait::Wait;
+
+/// Where locks come from: a database, the connections to it, and the engine that keeps them.
+///
+/// Cheap to clone. The engine ends when the last clone and the last guard are gone, or with
+/// [`Locker::close`]. Lockers have connections of their own and never use the application's.
+#[derive(Clone)]
+pub struct Locker(Arc<Inner>);
+
+struct Inner {
+    engine: Engine,
+    backend: Box<str>,
+    naming: Naming,
+    namespace: Box<str>,
+    wait: Wait,
+    /// A fingerprint, not the URL: that has the password in it.
+    url: Option<i64>,
+}
+
+impl Locker {
+    /// Connects to the database that the URL names: `postgres://`, `postgresql://`,
+    /// `sqlite://file`, `memory:`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a URL that cannot be meant, with the feature to turn on where it is
+    /// off; [`Error::Unavailable`] when the server is not there.
+    ///
+    /// # Cancel safety
+    /// The connections are closed again when the future is dropped.
+    pub async fn connect(url: &str) -> Result<Locker> {
+        Locker::builder(url).connect().await
+    }
+
+    /// [`Locker::connect`] without `await`.
+    ///
+    /// # Errors
+    /// As [`Locker::connect`].
+    pub fn connect_blocking(url: &str) -> Result<Locker> {
+        Locker::builder(url).connect_blocking()
+    }
+
+    /// A locker with other settings than the defaults.
+    pub fn builder(url: &str) -> LockerBuilder {
+        LockerBuilder::new(Address::Url(url.to_owned()))
+    }
+
+    /// A locker for the database of an sqlx pool. Its connect options are read at each connect, so
+    /// rotated passwords are followed; its connections are left alone, for locks in an
+    /// application's pool starve it.
+    pub fn from_pool(pool: impl Into<Pool>) -> LockerBuilder {
+        LockerBuilder::new(Address::Pool(pool.into()))
+    }
+
+    /// The lock of this key.
+    pub fn lock(&self, key: impl Into<Key>) -> Lock {
+        let key = key.into();
+        let native = self.0.naming.native(&key, &self.0.namespace);
+        Lock::new(self.clone(), key, native, self.0.wait)
+    }
+
+    /// Releases what is held, tells the guards that are still there that it is lost, and ends the
+    /// connections. All clones are closed with it.
+    ///
+    /// # Cancel safety
+    /// Once polled, it goes on when the future is dropped.
+    pub async fn close(self) {
+        self.0.engine.close().await;
+    }
+
+    /// [`Locker::close`] without `await`.
+    pub fn close_blocking(self) {
+        if self.0.engine.check_blocking().is_ok() {
+            block_for(Duration::from_secs(10), self.0.engine.close());
+        }
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    /// The database and its address.
+    pub(crate) fn backend(&self) -> &str {
+        &self.0.backend
+    }
+
+    pub(crate) fn is_for(&self, url: &str) -> bool {
+        self.0.url == Some(Key::from(url).id(""))
+    }
+}
+
+impl fmt::Debug for Locker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Locker")
+            .field("backend", &self.0.backend)
+            .field("namespace", &self.0.namespace)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How a [`Locker`] is to be. Made by [`Locker::builder`] and [`Locker::from_pool`].
+#[must_use = "nothing is connected before `connect`"]
+pub struct LockerBuilder {
+    address: Address,
+    options: Options,
+    namespace: String,
+    wait: Wait,
+    runtime: Option<Handle>,
+}
+
+impl LockerBuilder {
+    fn new(address: Address) -> Self {
+        LockerBuilder {
+            address,
+            options: Options::default(),
+            namespace: String::new(),
+            // Long enough for a queue of people, short enough that a stuck holder is noticed by
+            // those who wait and not by those who wait for them.
+            wait: Wait::For(Duration::from_secs(30)),
+            runtime: None,
+        }
+    }
+
+    /// Keys of different namespaces never meet, so that two applications can share a database.
+    /// Default: none.
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = namespace.into();
+        self
+    }
+
+    /// How long locks wait that do not say it themselves. Default: 30 s.
+    pub fn timeout(mut self, wait: impl Into<Wait>) -> Self {
+        self.wait = wait.into().normal();
+        self
+    }
+
+    /// How long a holder that has vanished or is frozen may keep a lock; also how long a guard's
+    /// word is good without a sign of the server. The server is asked three times in this time, so
+    /// it should be far above a network's hiccups. At least 1 s. Default: 30 s. Leases have
+    /// [`LeaseOptions::ttl`] instead.
+    pub fn session_ttl(mut self, ttl: Duration) -> Self {
+        self.options.session_ttl = ttl;
+        self
+    }
+
+    /// How many connections to the server there may be at most. One carries any number of locks,
+    /// the others wait, one for each key that is fought over; keys beyond that are asked for again
+    /// and again. Default: 8. At least 1.
+    pub fn max_sessions(mut self, n: u32) -> Self {
+        self.options.max_sessions = n;
+        self
+    }
+
+    /// How this process shows up in the server's own views. Default: `dlock`, and the application's
+    /// own name from the URL or pool where it has one.
+    pub fn application_name(mut self, name: impl Into<String>) -> Self {
+        self.options.application_name = Some(name.into());
+        self
+    }
+
+    /// Settings of the lease table.
+    pub fn lease(mut self, lease: LeaseOptions) -> Self {
+        self.options.lease = lease;
+        self
+    }
+
+    /// Runs the engine on this runtime instead of on a thread of its own. That saves a few
+    /// microseconds a lock; in return the runtime must be kept running, and blocking calls inside
+    /// it are an error when it has only one thread.
+    pub fn runtime(mut self, runtime: Handle) -> Self {
+        self.runtime = Some(runtime);
+        self
+    }
+
+    /// Connects.
+    ///
+    /// # Errors
+    /// As [`Locker::connect`]; [`Error::Config`] for settings that cannot be.
+    ///
+    /// # Cancel safety
+    /// As [`Locker::connect`].
+    pub async fn connect(self) -> Result<Locker> {
+        self.options.check()?;
+        let url = match &self.address {
+            Address::Url(url) => Some(Key::from(url.as_str()).id("")),
+            Address::Pool(_) => None,
+        };
+        let started = backend::start(self.address, self.options, self.runtime)?;
+        match started.opened.await {
+            Ok(opened) => opened?,
+            Err(_) => return Err(Error::Closed),
+        }
+        Ok(Locker(Arc::new(Inner {
+            engine: started.engine,
+            backend: started.label,
+            naming: started.naming,
+            namespace: self.namespace.into(),
+            wait: self.wait,
+            url,
+        })))
+    }
+
+    /// [`LockerBuilder::connect`] without `await`.
+    ///
+    /// # Errors
+    /// As [`LockerBuilder::connect`]; [`Error::Config`] inside the very current-thread runtime that
+    /// the locker is told to run on.
+    pub fn connect_blocking(self) -> Result<Locker> {
+        Engine::check_not_inside(self.runtime.as_ref())?;
+        block_on(self.connect())
+    }
+}
+
+impl fmt::Debug for LockerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LockerBuilder")
+            .field("namespace", &self.namespace)
+            .field("timeout", &self.wait)
+            .finish_non_exhaustive()
+    }
+}

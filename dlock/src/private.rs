@@ -1,0 +1,1 @@
+//! All that the macro's output calls. No part of the public contract.

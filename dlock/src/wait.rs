@@ -1,0 +1,53 @@
+//! How long an acquire may wait.
+
+use std::time::Duration;
+
+/// A century: from here on a timeout means "for ever". An `Instant` this far away is still exact
+/// everywhere, and nobody means it as a deadline.
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// How long an acquire may wait for the lock.
+///
+/// A [`Duration`] converts into it: zero is [`Wait::NoWait`], a century and more is
+/// [`Wait::Forever`], everything between is waited for exactly, rounded up and never down.
+///
+/// ```
+/// use std::time::Duration;
+/// use dlock::Wait;
+///
+/// assert_eq!(Wait::from(Duration::ZERO), Wait::NoWait);
+/// assert_eq!(Wait::from(Duration::from_millis(300)), Wait::For(Duration::from_millis(300)));
+/// assert_eq!(Wait::from(Duration::MAX), Wait::Forever);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Wait {
+    /// One try. Never waits for the lock; for the server at most 5 s.
+    NoWait,
+    /// Until this much time has gone by.
+    For(Duration),
+    /// Until the lock is granted.
+    Forever,
+}
+
+impl From<Duration> for Wait {
+    fn from(timeout: Duration) -> Self {
+        if timeout.is_zero() {
+            Wait::NoWait
+        } else if timeout >= CENTURY {
+            Wait::Forever
+        } else {
+            Wait::For(timeout)
+        }
+    }
+}
+
+impl Wait {
+    /// The same wait in one form: `For(ZERO)` and `For(Duration::MAX)` made by hand mean what the
+    /// conversion from [`Duration`] makes of them.
+    pub(crate) fn normal(self) -> Self {
+        match self {
+            Wait::For(timeout) => timeout.into(),
+            other => other,
+        }
+    }
+}
