@@ -13,7 +13,7 @@ mod key;
 mod lock;
 mod locker;
 #[doc(hidden)]
-#[path = "private.rs"]
+#[path = "private/mod.rs"]
 pub mod __private;
 pub mod registry;
 mod switch;
