@@ -44,17 +44,27 @@ fn write(file: &Path, count: u64) -> Result<()> {
     Ok(file.write_all(format!("{count:>10}\n").as_bytes())?)
 }
 
-fn main() -> Result<ExitCode> {
+fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+    let done = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => parent(None),
         ["--url", url] => parent(Some(url)),
         ["--worker", kind, file] => worker(kind, Path::new(file)),
         _ => {
             eprintln!("usage: quickstart [--url postgres://user@host/database]");
-            Ok(ExitCode::from(2))
+            return ExitCode::from(2);
         }
-    }
+    };
+    done.unwrap_or_else(|error| {
+        eprint!("quickstart: {error}");
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            eprint!(": {error}");
+            cause = error.source();
+        }
+        eprintln!();
+        ExitCode::FAILURE
+    })
 }
 
 /// One of the four processes. It finds the database's URL in `DLOCK_URL`; without, it does not lock.
@@ -102,7 +112,9 @@ fn both_rounds(folder: &Path, url: Option<&str>) -> Result<(u64, u64)> {
     let sqlite = format!("sqlite://{}", folder.join("locks.db").display());
     let url = url.unwrap_or(&sqlite);
     let backend = url.split(':').next().unwrap_or_default();
-    println!("{PROCESSES} processes add {INCREMENTS} each to one number, under a lock in {backend}:");
+    println!(
+        "{PROCESSES} processes add {INCREMENTS} each to one number, under a lock in {backend}:"
+    );
     let counted = round(folder.join("with"), Some(url))?;
     println!("the same without the lock:");
     let without = round(folder.join("without"), None)?;
