@@ -39,13 +39,7 @@ fn ours() -> Span {
 
 pub(crate) fn expand(args: &Args, function: Function) -> TokenStream {
     let locked = Expansion::new(args, &function).block();
-    let Function {
-        attrs,
-        vis,
-        sig,
-        shape,
-        ..
-    } = function;
+    let Function { attrs, vis, sig, shape, .. } = function;
     let body = match shape {
         Shape::Async | Shape::Sync => locked,
         Shape::Boxed(boxed) => {
@@ -78,12 +72,7 @@ impl<'a> Expansion<'a> {
                 types::located_at(unit, function.returns_span())
             }
         };
-        Expansion {
-            args,
-            function,
-            private,
-            returns,
-        }
+        Expansion { args, function, private, returns }
     }
 
     fn is_async(&self) -> bool {
@@ -91,11 +80,7 @@ impl<'a> Expansion<'a> {
     }
 
     fn on_lost(&self) -> OnLost {
-        let default = if self.is_async() {
-            OnLost::Cancel
-        } else {
-            OnLost::Report
-        };
+        let default = if self.is_async() { OnLost::Cancel } else { OnLost::Report };
         self.args.on_lost.map_or(default, |(on_lost, _)| on_lost)
     }
 
@@ -221,10 +206,7 @@ impl<'a> Expansion<'a> {
                     quote_spanned!(at=> .#name)
                 }
                 Step::Index(index) => {
-                    let index = syn::Index {
-                        index: *index,
-                        span: at,
-                    };
+                    let index = syn::Index { index: *index, span: at };
                     quote_spanned!(at=> .#index)
                 }
                 Step::Call(name) => {
@@ -247,9 +229,7 @@ impl<'a> Expansion<'a> {
     /// What the call returns when there is no lock. In this order, the two ends of `if` have the
     /// return type, and each is blamed for itself.
     fn not_entered(&self) -> TokenStream {
-        let Expansion {
-            private, returns, ..
-        } = self;
+        let Expansion { private, returns, .. } = self;
         let failed = self.failed();
         let busy = match &self.args.on_busy {
             OnBusy::Error if self.args.on_error.is_none() => return failed,
@@ -268,9 +248,7 @@ impl<'a> Expansion<'a> {
 
     /// What the call returns after any other failure.
     fn failed(&self) -> TokenStream {
-        let Expansion {
-            private, returns, ..
-        } = self;
+        let Expansion { private, returns, .. } = self;
         match &self.args.on_error {
             None => self.carried(),
             Some(handler) => {
@@ -283,9 +261,7 @@ impl<'a> Expansion<'a> {
     /// The error inside the return type. Every token lies on the return type, which is to blame if
     /// it has no room for it.
     fn carried(&self) -> TokenStream {
-        let Expansion {
-            private, returns, ..
-        } = self;
+        let Expansion { private, returns, .. } = self;
         let at = ours().located_at(self.function.returns_span());
         let private = types::located_at(private.clone(), at);
         quote_spanned!(at=> #private::failed::<#returns>(__dlock_error))
@@ -324,9 +300,7 @@ impl<'a> Expansion<'a> {
     }
 
     fn body(&self) -> TokenStream {
-        let Expansion {
-            private, returns, ..
-        } = self;
+        let Expansion { private, returns, .. } = self;
         let body = &self.function.body;
         let kept = self.kept();
         let guard = self.args.guard.as_ref().map(
@@ -352,15 +326,13 @@ impl<'a> Expansion<'a> {
     /// the key names; any other unused parameter is for the compiler to warn of.
     fn kept(&self) -> TokenStream {
         let in_key = |name: &str| match &self.args.key {
-            Some(Key::Template(template, _)) => template
-                .values()
-                .any(|value| value.root.trim_start_matches("r#") == name),
+            Some(Key::Template(template, _)) => {
+                template.values().any(|value| value.root.trim_start_matches("r#") == name)
+            }
             _ => false,
         };
         let names = &self.function.names;
-        let kept = names
-            .iter()
-            .filter(|(name, _)| name.starts_with('_') || in_key(name));
+        let kept = names.iter().filter(|(name, _)| name.starts_with('_') || in_key(name));
         kept.map(|(_, ident)| {
             quote_spanned!(ours()=>
                 #[allow(clippy::used_underscore_binding, clippy::no_effect_underscore_binding)]

@@ -168,6 +168,16 @@ impl From<Error> for std::io::Error {
     }
 }
 
+/// What sqlx wraps: its own text repeats that of its source.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(crate) fn cause(error: sqlx::Error) -> Source {
+    match error {
+        sqlx::Error::Io(error) => Arc::new(error),
+        sqlx::Error::Database(error) => Arc::from(error.into_error()),
+        error => Arc::new(error),
+    }
+}
+
 /// For functions that return [`sqlx::Error`]: an I/O error with this one inside.
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 impl From<Error> for sqlx::Error {

@@ -104,9 +104,7 @@ impl<E: Executor> Actor<E> {
                 self.step(Event::Abandon { request }, LostReason::Closed);
             }
             Mail::Release { hold, .. } => {
-                let Some((_, key)) = self.callers.holds.get(&hold) else {
-                    return None;
-                };
+                let (_, key) = self.callers.holds.get(&hold)?;
                 let held = self.executor.held(key);
                 let spent = held.is_none_or(|held| held.since.elapsed() > TURN);
                 self.step(Event::Release { hold, spent }, LostReason::NotHeld);

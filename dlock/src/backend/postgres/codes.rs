@@ -1,9 +1,7 @@
 //! What the server's error codes mean.
 
-use std::sync::Arc;
-
 use super::Postgres;
-use crate::error::Error;
+use crate::error::{Error, cause};
 
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
 pub(super) const LOCK_NOT_AVAILABLE: &str = "55P03";
@@ -13,7 +11,7 @@ impl Postgres {
     pub(super) fn error(&self, error: sqlx::Error) -> Error {
         let backend = self.label.clone();
         let code = error.as_database_error().and_then(|e| e.code().map(String::from));
-        let source = Arc::new(error);
+        let source = cause(error);
         match code.as_deref() {
             Some(code) => match (code.get(..2).unwrap_or_default(), code) {
                 ("08", _) | (_, "53300" | "57P01" | "57P02" | "57P03" | "57P05" | "25P03") => {
@@ -27,7 +25,6 @@ impl Postgres {
                     let grant = "see the source for what to grant".into();
                     Error::Permission { backend, grant, source }
                 }
-                (_, "53200") => Error::Backend { backend, source },
                 (_, "3D000") => Error::config(format!("{backend} has no such database")),
                 _ => Error::Backend { backend, source },
             },
