@@ -11,7 +11,7 @@ use crate::blocking::block_for;
 use crate::engine::Hold;
 use crate::error::{Error, Result};
 use crate::guard::{Guard, LONGEST_RELEASE};
-use crate::key::NativeKey;
+use crate::native::NativeKey;
 
 /// What a loss does to the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,22 +24,13 @@ pub enum OnLoss {
     Ignore,
 }
 
-/// How the lock is let go after the body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Release {
-    /// Wait for the server's word.
-    Confirmed,
-    /// Send it and go on.
-    Background,
-}
-
 /// How a body ended.
 #[derive(Debug)]
-pub struct End<R> {
+pub(crate) struct End<R> {
     /// What the body returned, unless it was dropped.
-    pub output: Option<R>,
+    pub(crate) output: Option<R>,
     /// That the lock was lost, unless that is to be ignored.
-    pub lost: Option<Error>,
+    pub(crate) lost: Option<Error>,
 }
 
 /// A lock around a body.
@@ -48,13 +39,12 @@ pub struct Extent {
     guard: Option<Guard>,
     hold: Arc<Hold>,
     on_loss: OnLoss,
-    release: Release,
 }
 
 impl Extent {
-    pub(crate) fn new(guard: Guard, on_loss: OnLoss, release: Release) -> Self {
+    pub(crate) fn new(guard: Guard, on_loss: OnLoss) -> Self {
         let hold = Arc::clone(guard.hold());
-        Extent { guard: Some(guard), hold, on_loss, release }
+        Extent { guard: Some(guard), hold, on_loss }
     }
 
     /// Gives the guard away, once: to the body, which may release it, keep it or pass it on.
@@ -66,42 +56,32 @@ impl Extent {
         self.guard.as_ref()
     }
 
-    /// Runs an async body, then lets go.
-    ///
-    /// Cancelled or unwinding, the drop of the guard lets go.
-    pub async fn run<F: Future>(self, body: F) -> End<F::Output> {
-        let output = self.poll_body(body).await;
-        self.finish(output).await
-    }
-
     /// Runs the body as long as it may run, marked as running under the lock.
     pub(crate) async fn poll_body<F: Future>(&self, body: F) -> Option<F::Output> {
         match self.on_loss {
-            OnLoss::Cancel => protect(&self.hold, body).await.ok(),
-            OnLoss::Report | OnLoss::Ignore => Some(under(&self.hold, body).await),
+            OnLoss::Cancel => until_lost(&self.hold, body).await,
+            OnLoss::Report | OnLoss::Ignore => Some(self.poll_to_end(body).await),
         }
     }
 
-    /// Lets go after the body.
+    /// Runs the body to its end, lost or not, marked as running under the lock.
+    pub(crate) async fn poll_to_end<F: Future>(&self, body: F) -> F::Output {
+        under(&self.hold, body).await
+    }
+
+    /// Lets go after the body, and waits for the server's word.
     pub(crate) async fn finish<R>(mut self, output: Option<R>) -> End<R> {
         // Seen before the release, which can take a while. What a release can say beyond that is
         // that the lock was lost, and the end says it.
         self.hold.is_lost();
-        match (self.release, self.guard.take()) {
-            (Release::Confirmed, Some(guard)) => drop(guard.release().await),
-            // The body has begun the release, or it has given the guard to somebody.
-            (Release::Confirmed, None) if self.hold.has_been_let_go() => {
-                drop(self.hold.settled().await);
-            }
-            (_, guard) => drop(guard),
+        match self.guard.take() {
+            Some(guard) => drop(guard.release().await),
+            // The body has begun the release.
+            None if self.hold.has_been_let_go() => drop(self.hold.settled().await),
+            // The body has given the guard to somebody.
+            None => {}
         }
         self.end(output)
-    }
-
-    /// Runs a sync body, then lets go.
-    pub fn run_blocking<R>(self, body: impl FnOnce() -> R) -> End<R> {
-        let output = self.call(body);
-        self.finish_blocking(Some(output))
     }
 
     /// Runs a sync body, marked as running under the lock.
@@ -113,13 +93,21 @@ impl Extent {
     /// [`Extent::finish`] without `await`.
     pub(crate) fn finish_blocking<R>(mut self, output: Option<R>) -> End<R> {
         self.hold.is_lost();
-        match (self.release, self.guard.take()) {
-            (Release::Confirmed, Some(guard)) => drop(guard.release_blocking()),
-            (Release::Confirmed, None) if self.hold.has_been_let_go() => {
+        match self.guard.take() {
+            Some(guard) => drop(guard.release_blocking()),
+            None if self.hold.has_been_let_go() => {
                 drop(block_for(LONGEST_RELEASE, self.hold.settled()));
             }
-            (_, guard) => drop(guard),
+            None => {}
         }
+        self.end(output)
+    }
+
+    /// Lets go after the body, and goes on. Not async, so that a future that ends with this is
+    /// `Send` when the body's output is not.
+    pub(crate) fn finish_background<R>(mut self, output: Option<R>) -> End<R> {
+        self.hold.is_lost();
+        drop(self.guard.take());
         self.end(output)
     }
 
@@ -132,8 +120,16 @@ impl Extent {
     }
 }
 
-/// Runs a future until it ends or the lock is lost, marked as running under the lock.
+/// Runs a future, marked as running under the lock; an error when the lock was lost before its end.
 pub(crate) async fn protect<F: Future>(hold: &Arc<Hold>, body: F) -> Result<F::Output> {
+    match until_lost(hold, body).await {
+        Some(output) if !hold.is_lost() => Ok(output),
+        _ => Err(hold.lost_info().cloned().map_or(Error::Closed, Error::from)),
+    }
+}
+
+/// Runs a future until it ends or the lock is lost, marked as running under the lock.
+async fn until_lost<F: Future>(hold: &Arc<Hold>, body: F) -> Option<F::Output> {
     let mut lost = pin!(hold.lost());
     let mut body = pin!(under(hold, body));
     let output = poll_fn(|cx| {
@@ -143,10 +139,7 @@ pub(crate) async fn protect<F: Future>(hold: &Arc<Hold>, body: F) -> Result<F::O
         }
         body.as_mut().poll(cx).map(Some)
     });
-    match output.await {
-        Some(output) if !hold.is_lost() => Ok(output),
-        _ => Err(hold.lost_info().cloned().map_or(Error::Closed, Error::from)),
-    }
+    output.await
 }
 
 /// Marks every poll of the body as running under the lock.
@@ -183,8 +176,8 @@ impl Drop for Mark {
 /// waiting for itself.
 pub(crate) fn is_under(engine: u64, native: &NativeKey) -> bool {
     UNDER.with_borrow(|under| {
-        under.iter().any(|hold| {
-            hold.engine == engine && hold.native == *native && !hold.has_been_let_go()
-        })
+        under
+            .iter()
+            .any(|hold| hold.engine == engine && hold.native == *native && !hold.has_been_let_go())
     })
 }

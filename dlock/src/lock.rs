@@ -9,11 +9,13 @@ use tokio::time::Instant;
 
 use crate::blocking::{block_for, block_on};
 use crate::engine::{Hold, Mail, OnLost, Request};
-use crate::error::{Error, LostInfo, Result, Source};
-use crate::extent::{self, End, Extent, OnLoss, Release};
+use crate::error::{Error, Result, Source};
+use crate::extent::{self, End, Extent, OnLoss};
 use crate::guard::Guard;
-use crate::key::{Key, NativeKey};
+use crate::key::Key;
 use crate::locker::Locker;
+use crate::lost::LostInfo;
+use crate::native::NativeKey;
 use crate::switch;
 use crate::wait::Wait;
 
@@ -114,7 +116,7 @@ impl Lock {
     /// # Cancel safety
     /// As the body's; nothing stays locked.
     pub async fn run<T>(&self, body: impl AsyncFnOnce(&Guard) -> T) -> Result<T> {
-        let extent = Extent::new(self.acquire().await?, OnLoss::Cancel, Release::Confirmed);
+        let extent = Extent::new(self.acquire().await?, OnLoss::Cancel);
         let output = match extent.guard() {
             Some(guard) => extent.poll_body(body(guard)).await,
             None => None,
@@ -147,7 +149,7 @@ impl Lock {
     /// As [`run`](Lock::run) and [`acquire_blocking`](Lock::acquire_blocking).
     pub fn run_blocking<T>(&self, body: impl FnOnce(&Guard) -> T) -> Result<T> {
         let guard = self.acquire_blocking()?;
-        let extent = Extent::new(guard, OnLoss::Report, Release::Confirmed);
+        let extent = Extent::new(guard, OnLoss::Report);
         let output = extent.guard().map(|guard| extent.call(|| body(guard)));
         result(extent.finish_blocking(output))
     }

@@ -1,0 +1,217 @@
+//! The attribute's arguments, each read as far as it goes without the function.
+
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
+use syn::ext::IdentExt;
+use syn::parse::{ParseStream, Parser};
+use syn::{Expr, Path, Token};
+
+use crate::duration::{self, Timeout, bare};
+use crate::fallback::Errors;
+use crate::key::{self, Key};
+use crate::nearest::{list, nearest};
+
+/// Every argument there is, with what to write behind its name.
+const KNOWN: [(&str, &str); 9] = [
+    ("key", "\"user:<user_id>\""),
+    ("timeout", "10"),
+    ("on_busy", "skip"),
+    ("on_error", "|error| .."),
+    ("on_lost", "report"),
+    ("release", "background"),
+    ("locker", "\"name\""),
+    ("guard", "lock"),
+    ("crate", "path::to::dlock"),
+];
+
+/// Arguments that are documented for a later version.
+const LATER: [&str; 12] = [
+    "keys",
+    "mode",
+    "permits",
+    "fenced",
+    "reentrant",
+    "ttl",
+    "auto_renew",
+    "owner",
+    "min_hold",
+    "retry_every",
+    "tx",
+    "on",
+];
+
+#[derive(Default)]
+pub(crate) struct Args {
+    pub(crate) key: Option<Key>,
+    pub(crate) timeout: Option<Timeout>,
+    pub(crate) on_busy: OnBusy,
+    pub(crate) on_error: Option<Expr>,
+    pub(crate) on_lost: Option<(OnLost, Span)>,
+    pub(crate) release: Release,
+    pub(crate) locker: Option<Expr>,
+    pub(crate) guard: Option<(Option<Token![mut]>, Ident)>,
+    pub(crate) krate: Option<Path>,
+}
+
+/// What a call that did not get the lock in time returns.
+#[derive(Default)]
+pub(crate) enum OnBusy {
+    #[default]
+    Error,
+    Skip(Span),
+    Value(Expr),
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum OnLost {
+    Cancel,
+    Report,
+    Ignore,
+}
+
+#[derive(Clone, Copy, Default, PartialEq)]
+pub(crate) enum Release {
+    #[default]
+    Confirmed,
+    Background,
+}
+
+pub(crate) fn parse(tokens: TokenStream, errors: &mut Errors) -> Args {
+    let mut args = Args::default();
+    let read = |input: ParseStream<'_>| {
+        let mut seen = Vec::new();
+        while !input.is_empty() {
+            let argument = argument(input, &mut args, &mut seen, errors);
+            if errors.keep(argument).is_none() {
+                skip(input);
+            }
+            if !input.is_empty() && errors.keep(input.parse::<Token![,]>()).is_none() {
+                skip(input);
+                let _ = input.parse::<Token![,]>();
+            }
+        }
+        Ok(())
+    };
+    let result = read.parse2(tokens);
+    errors.keep(result);
+    args
+}
+
+/// Up to the next comma.
+fn skip(input: ParseStream<'_>) {
+    while !input.is_empty() && !input.peek(Token![,]) {
+        let _ = input.parse::<TokenTree>();
+    }
+}
+
+fn argument(
+    input: ParseStream<'_>,
+    args: &mut Args,
+    seen: &mut Vec<String>,
+    errors: &mut Errors,
+) -> syn::Result<()> {
+    let Ok(ident) = input.call(Ident::parse_any) else {
+        return Err(input.error("expected an argument, as in `key = \"user:<user_id>\"`"));
+    };
+    let name = ident.unraw().to_string();
+    let Some((_, example)) = KNOWN.iter().find(|(known, _)| *known == name) else {
+        let _ = value(input);
+        return Err(syn::Error::new(ident.span(), unknown(&name)));
+    };
+    if seen.contains(&name) {
+        let _ = value(input);
+        return Err(syn::Error::new(ident.span(), format!("`{name}` is given twice")));
+    }
+    if input.is_empty() || input.peek(Token![,]) {
+        let message = format!("`{name}` needs a value, as in `{name} = {example}`");
+        return Err(syn::Error::new(ident.span(), message));
+    }
+    seen.push(name.clone());
+    input.parse::<Token![=]>()?;
+    match name.as_str() {
+        "guard" => args.guard = Some((input.parse()?, input.parse()?)),
+        "crate" => args.krate = Some(input.call(Path::parse_mod_style)?),
+        name => set(args, name, expr(input)?, errors)?,
+    }
+    Ok(())
+}
+
+fn set(args: &mut Args, name: &str, value: Expr, errors: &mut Errors) -> syn::Result<()> {
+    match name {
+        "key" => args.key = Some(key::read(value, errors)),
+        "timeout" => args.timeout = Some(duration::read(value)?),
+        "on_busy" => {
+            args.on_busy = match word(&value) {
+                Some(word) if word == "error" => OnBusy::Error,
+                Some(word) if word == "skip" => OnBusy::Skip(word.span()),
+                _ => OnBusy::Value(value),
+            }
+        }
+        "on_error" => args.on_error = Some(value),
+        "on_lost" => {
+            use OnLost::{Cancel, Ignore, Report};
+            let words = [("cancel", Cancel), ("report", Report), ("ignore", Ignore)];
+            args.on_lost = Some(one_of(&value, &words)?);
+        }
+        "release" => {
+            use Release::{Background, Confirmed};
+            let words = [("confirmed", Confirmed), ("background", Background)];
+            args.release = one_of(&value, &words)?.0;
+        }
+        _ => args.locker = Some(value),
+    }
+    Ok(())
+}
+
+/// An expression; a `mut` or the like that cannot begin one is blamed there.
+fn expr(input: ParseStream<'_>) -> syn::Result<Expr> {
+    let ahead = input.fork();
+    let value = ahead.parse::<Expr>()?;
+    syn::parse::discouraged::Speculative::advance_to(input, &ahead);
+    Ok(value)
+}
+
+/// The value of an argument that is refused, so that what follows is read all the same.
+fn value(input: ParseStream<'_>) -> syn::Result<()> {
+    if input.parse::<Option<Token![=]>>()?.is_some() {
+        expr(input)?;
+    }
+    Ok(())
+}
+
+fn unknown(name: &str) -> String {
+    let known = KNOWN.map(|(name, _)| name);
+    if LATER.contains(&name) {
+        return format!(
+            "`{name}` is not there yet; this version of `#[locked]` has {}",
+            list(known)
+        );
+    }
+    match nearest(name, &[&known[..], &LATER].concat()) {
+        Some(meant) => {
+            format!("unknown argument `{name}`; did you mean `{meant}`? There are {}", list(known))
+        }
+        None => format!("unknown argument `{name}`; there are {}", list(known)),
+    }
+}
+
+/// The single word that an expression is.
+fn word(value: &Expr) -> Option<&Ident> {
+    match bare(value) {
+        Expr::Path(path) => path.path.get_ident(),
+        _ => None,
+    }
+}
+
+fn one_of<T: Copy>(value: &Expr, words: &[(&str, T)]) -> syn::Result<(T, Span)> {
+    let written = word(value);
+    let found = written.and_then(|word| {
+        words.iter().find(|(name, _)| word == name).map(|(_, meaning)| (*meaning, word.span()))
+    });
+    found.ok_or_else(|| {
+        let names: Vec<&str> = words.iter().map(|(name, _)| *name).collect();
+        let meant = written.and_then(|word| nearest(&word.to_string(), &names));
+        let meant = meant.map_or(String::new(), |meant| format!("; did you mean `{meant}`?"));
+        let message = format!("expected one of {}{meant}", list(&names));
+        syn::Error::new_spanned(value, message)
+    })
+}

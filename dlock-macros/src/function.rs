@@ -1,0 +1,166 @@
+//! The item under the attribute: a signature that is understood, and a body that is not looked at.
+
+use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
+use syn::ext::IdentExt;
+use syn::parse::{ParseStream, Parser};
+use syn::spanned::Spanned;
+use syn::{Attribute, FnArg, ReturnType, Signature, Token, Type, Visibility};
+
+use crate::shape::{self, Shape};
+
+pub(crate) struct Function {
+    pub(crate) attrs: Vec<Attribute>,
+    pub(crate) vis: Visibility,
+    pub(crate) sig: Signature,
+    pub(crate) shape: Shape,
+    /// What the user wrote between braces, braces included. Never parsed: it may be half-typed,
+    /// and it costs nothing.
+    pub(crate) body: Group,
+    /// The parameters by name. The identifiers are the user's own tokens: in a `macro_rules!`
+    /// function another token of the same name is another variable.
+    pub(crate) names: Vec<(String, Ident)>,
+    /// What the user's body returns. None is `()`.
+    pub(crate) returns: Option<Type>,
+}
+
+impl Function {
+    /// The parameter of this name.
+    pub(crate) fn name(&self, name: &str) -> Option<&Ident> {
+        let name = name.trim_start_matches("r#");
+        self.names.iter().find_map(|(known, ident)| (known == name).then_some(ident))
+    }
+
+    /// Where to point when the return type is to blame.
+    pub(crate) fn returns_span(&self) -> Span {
+        self.returns.as_ref().map_or_else(|| self.sig.ident.span(), Spanned::span)
+    }
+}
+
+pub(crate) fn parse(item: TokenStream) -> syn::Result<Function> {
+    parse_function.parse2(item)
+}
+
+fn parse_function(input: ParseStream<'_>) -> syn::Result<Function> {
+    let mut attrs = input.call(Attribute::parse_outer)?;
+    let vis: Visibility = input.parse()?;
+    if let Some(what) = not_a_function(input) {
+        return Err(input.error(what));
+    }
+    let sig: Signature = input.parse()?;
+    let Some(body) = body(input)? else {
+        return Err(syn::Error::new_spanned(
+            &sig,
+            "`#[locked]` runs a body, and this function has none; put it on the functions that \
+             implement this one",
+        ));
+    };
+    let (shape, body, returns) = shape(&sig, body)?;
+    let (inner, body) = hoist(body);
+    attrs.extend(inner);
+    let names = names(&sig, &shape);
+    Ok(Function { attrs, vis, sig, shape, body, names, returns })
+}
+
+fn not_a_function(input: ParseStream<'_>) -> Option<&'static str> {
+    let ahead = input.fork();
+    while ahead.peek(Token![const])
+        || ahead.peek(Token![async])
+        || ahead.peek(Token![unsafe])
+        || ahead.peek(Token![extern])
+    {
+        let _ = ahead.parse::<TokenTree>();
+        let _ = ahead.parse::<Option<syn::LitStr>>();
+    }
+    if ahead.peek(Token![fn]) {
+        None
+    } else if ahead.peek(Token![impl]) || ahead.peek(Token![trait]) {
+        Some("`#[locked]` goes on a function; put it on the methods it is meant for")
+    } else {
+        Some("`#[locked]` goes on a function")
+    }
+}
+
+/// The body, also where `macro_rules!` has wrapped it in an invisible group (`$body:block`).
+fn body(input: ParseStream<'_>) -> syn::Result<Option<Group>> {
+    if input.parse::<Option<Token![;]>>()?.is_some() {
+        return Ok(None);
+    }
+    let wrong = || syn::Error::new(input.span(), "expected the function's body");
+    match input.parse::<TokenTree>() {
+        Ok(TokenTree::Group(group)) => braces(group).map(Some).ok_or_else(wrong),
+        _ => Err(wrong()),
+    }
+}
+
+fn braces(group: Group) -> Option<Group> {
+    match group.delimiter() {
+        Delimiter::Brace => Some(group),
+        Delimiter::None => match group.stream().into_iter().next() {
+            Some(TokenTree::Group(inner)) => braces(inner),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn shape(sig: &Signature, body: Group) -> syn::Result<(Shape, Group, Option<Type>)> {
+    let declared = match &sig.output {
+        ReturnType::Type(_, ty) => Some((**ty).clone()),
+        ReturnType::Default => None,
+    };
+    if sig.asyncness.is_some() {
+        return Ok((Shape::Async, body, declared));
+    }
+    let Some(output) = shape::future_output(&sig.output) else {
+        return Ok((Shape::Sync, body, declared));
+    };
+    match (shape::boxed(&body), output) {
+        (Some((boxed, body)), Some(output)) => {
+            let unit = matches!(output, Type::Tuple(tuple) if tuple.elems.is_empty());
+            Ok((Shape::Boxed(boxed), body, (!unit).then(|| output.clone())))
+        }
+        _ => Err(syn::Error::new_spanned(
+            &sig.output,
+            "this function returns a future without running it, so only its making would be \
+             locked; make it an `async fn`",
+        )),
+    }
+}
+
+/// Inner attributes (`#![allow(..)]`) become outer ones: they are meant for the whole function,
+/// and would not be at the start of its body any more.
+fn hoist(body: Group) -> (Vec<Attribute>, Group) {
+    let take = |input: ParseStream<'_>| {
+        Ok((input.call(Attribute::parse_inner)?, input.parse::<TokenStream>()?))
+    };
+    match take.parse2(body.stream()) {
+        Ok((mut attrs, rest)) if !attrs.is_empty() => {
+            attrs.iter_mut().for_each(|attr| attr.style = syn::AttrStyle::Outer);
+            let mut group = Group::new(Delimiter::Brace, rest);
+            group.set_span(body.span());
+            (attrs, group)
+        }
+        _ => (Vec::new(), body),
+    }
+}
+
+fn names(sig: &Signature, shape: &Shape) -> Vec<(String, Ident)> {
+    let mut idents = Vec::new();
+    let mut receiver = None;
+    for input in &sig.inputs {
+        match input {
+            FnArg::Receiver(it) => receiver = Some(Ident::from(it.self_token)),
+            FnArg::Typed(it) => shape::bound(&it.pat, &mut idents),
+        }
+    }
+    if let Shape::Boxed(boxed) = shape {
+        let theirs = boxed.names();
+        receiver = theirs.iter().find(|name| *name == "__self").cloned().or(receiver);
+        idents.retain(|ident| !ident.to_string().starts_with("__arg"));
+        idents.extend(theirs.into_iter().filter(|name| name != "__self"));
+    }
+    let mut names: Vec<_> =
+        idents.into_iter().map(|ident| (ident.unraw().to_string(), ident)).collect();
+    names.extend(receiver.map(|ident| ("self".to_owned(), ident)));
+    names
+}

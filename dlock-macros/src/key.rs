@@ -1,0 +1,84 @@
+//! The `key` argument: a template with its literal, or an expression.
+
+use std::ops::Range;
+
+use proc_macro2::{Ident, Span};
+use syn::{Expr, ExprLit, Lit, LitStr};
+
+use crate::duration::bare;
+use crate::fallback::Errors;
+use crate::function::Function;
+use crate::nearest::{list, nearest};
+use crate::template::{self, Template};
+
+pub(crate) enum Key {
+    Template(Template, LitStr),
+    Expr(Box<Expr>),
+}
+
+pub(crate) fn read(value: Expr, errors: &mut Errors) -> Key {
+    let Expr::Lit(ExprLit { lit: Lit::Str(literal), .. }) = bare(&value) else {
+        return Key::Expr(Box::new(value));
+    };
+    let (template, mistakes) = template::parse(&literal.value());
+    for mistake in mistakes {
+        errors.push(blame(literal, &mistake.at, &mistake.message));
+    }
+    Key::Template(template, literal.clone())
+}
+
+/// Every placeholder must be a parameter.
+pub(crate) fn check(template: &Template, literal: &LitStr, of: &Function, errors: &mut Errors) {
+    let names: Vec<&str> = of.names.iter().map(|(name, _)| name.as_str()).collect();
+    for value in template.values() {
+        let name = value.root.trim_start_matches("r#");
+        if names.contains(&name) {
+            continue;
+        }
+        let message = match nearest(name, &names) {
+            Some(meant) => format!("no parameter named `{name}`; did you mean `<{meant}>`?"),
+            None if names.is_empty() => {
+                format!("no parameter named `{name}`: this function has none")
+            }
+            None => format!("no parameter named `{name}`; there are {}", list(&names)),
+        };
+        errors.push(blame(literal, &value.at, &message));
+    }
+    let text = literal.value();
+    for name in names {
+        let braces = format!("{{{name}}}");
+        if let Some(at) = text.find(&braces) {
+            let message = format!("`{braces}` is plain text in a key; write `<{name}>`");
+            errors.push(blame(literal, &(at..at + braces.len()), &message));
+        }
+    }
+}
+
+/// An error at a place inside a literal. Stable compilers can only point at the whole literal, so
+/// the message draws it with carets.
+fn blame(literal: &LitStr, at: &Range<usize>, message: &str) -> syn::Error {
+    let text = literal.value();
+    let drawn = |range: Range<usize>| text[range].escape_debug().count();
+    let margin = " ".repeat(drawn(0..at.start) + 1);
+    let carets = "^".repeat(drawn(at.clone()).max(1));
+    let message = format!("{message}\n  \"{}\"\n  {margin}{carets}", text.escape_debug());
+    syn::Error::new(place(literal, at).unwrap_or_else(|| literal.span()), message)
+}
+
+/// The exact place, on compilers that know it.
+fn place(literal: &LitStr, at: &Range<usize>) -> Option<Span> {
+    let token = literal.token();
+    // With escapes, places in the value are not places in the source.
+    token.to_string().get(1..)?.starts_with(&literal.value()).then_some(())?;
+    token.subspan(at.start + 1..at.end + 1)
+}
+
+/// A name as an identifier, raw where it is a keyword.
+pub(crate) fn ident(name: &str, span: Span) -> Ident {
+    let mut ident = match syn::parse_str::<Ident>(name) {
+        Ok(ident) => ident,
+        Err(_) => Ident::new_raw(name, span),
+    };
+    ident.set_span(span);
+    ident
+}

@@ -1,0 +1,75 @@
+use super::*;
+
+fn text(text: &str) -> Part {
+    Part::Text(text.to_owned())
+}
+
+fn value(root: &str, path: Vec<Step>, spec: &str, at: Range<usize>) -> Part {
+    Part::Value(Placeholder { root: root.to_owned(), path, spec: spec.to_owned(), at })
+}
+
+fn good(source: &str) -> Vec<Part> {
+    let (template, mistakes) = parse(source);
+    assert_eq!(mistakes, [], "{source}");
+    template.parts
+}
+
+#[test]
+fn text_and_placeholders() {
+    assert_eq!(good(""), []);
+    assert_eq!(good("plain > {text}"), [text("plain > {text}")]);
+    assert_eq!(good("<id>"), [value("id", vec![], "", 1..3)]);
+    assert_eq!(good("a:<id>:b"), [text("a:"), value("id", vec![], "", 3..5), text(":b")]);
+    assert_eq!(good("ü:<größe>"), [text("ü:"), value("größe", vec![], "", 4..11)]);
+}
+
+#[test]
+fn a_doubled_bracket_is_a_plain_one() {
+    assert_eq!(good("a<<b"), [text("a<b")]);
+    assert_eq!(good("<<id>"), [text("<id>")]);
+    assert_eq!(good("<<<id>"), [text("<"), value("id", vec![], "", 3..5)]);
+}
+
+#[test]
+fn paths_calls_indices_and_formats() {
+    let field = |name: &str| Step::Field(name.to_owned());
+    let id = || vec![field("user"), field("id")];
+    assert_eq!(good("<req.user.id>"), [value("req", id(), "", 1..4)]);
+    assert_eq!(good("<req.user.id:05>"), [value("req", id(), "05", 1..4)]);
+    assert_eq!(good("<t.0.1>"), [value("t", vec![Step::Index(0), Step::Index(1)], "", 1..2)]);
+    let tenant = vec![Step::Call("tenant".to_owned())];
+    assert_eq!(good("<self.tenant()>"), [value("self", tenant, "", 1..5)]);
+    assert_eq!(good("<id:>8>|"), [value("id", vec![], ">8", 1..3), text("|")]);
+    assert_eq!(good("<id:*<8>"), [value("id", vec![], "*<8", 1..3)]);
+}
+
+#[test]
+fn the_character_behind_a_value_ends_it() {
+    let (template, _) = parse("<a>:<b>é<c>");
+    assert_eq!([0, 2, 4].map(|index| template.stop(index)), [Some(':'), Some('é'), None]);
+}
+
+#[test]
+fn every_mistake_is_found_where_it_is() {
+    for (source, places) in [
+        ("<>", vec![0..2]),
+        ("a:<id", vec![2..5]),
+        ("a:<id:05", vec![2..8]),
+        ("<a:<b>", vec![0..3]),
+        ("< id>", vec![0..5]),
+        ("<a + b>", vec![0..7]),
+        ("<a.b(1)>", vec![0..8]),
+        ("<a.-1>", vec![0..6]),
+        ("<0>", vec![0..3]),
+        ("<a..b>", vec![0..6]),
+        ("<a><b>", vec![3..6]),
+        ("<a>%", vec![0..3]),
+        ("<id:5q>", vec![0..7]),
+        ("<id:w$>", vec![0..7]),
+        ("<>:<a>:<_>", vec![0..2, 7..10]),
+    ] {
+        let (_, mistakes) = parse(source);
+        let found: Vec<_> = mistakes.into_iter().map(|mistake| mistake.at).collect();
+        assert_eq!(found, places, "{source}");
+    }
+}

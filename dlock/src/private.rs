@@ -1,1 +1,0 @@
-//! All that the macro's output calls. No part of the public contract.

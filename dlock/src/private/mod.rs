@@ -1,0 +1,19 @@
+//! All that the macro's output calls. No part of the public contract: both crates are always of
+//! one version.
+
+mod body;
+mod call;
+mod output;
+mod path;
+mod template;
+
+pub use self::body::{
+    run, run_background, run_background_to_end, run_blocking, run_blocking_background,
+    run_blocking_background_to_end, run_blocking_to_end, run_to_end,
+};
+pub use self::call::{Call, FindLocker, Timeout, enter, enter_blocking, guarded, lock};
+pub use self::output::{Carries, OtherOutput, Output, Skip, SkipOther, failed, never, on_error};
+pub use self::path::path_of;
+pub use self::template::{Part, key, part};
+pub use crate::extent::OnLoss;
+pub use crate::wait::Wait;
