@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::{Unconstrained, unconstrained};
 
 struct Unpark(Thread);
@@ -28,6 +29,7 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
         if let Some(output) = parked.poll() {
             return output;
         }
+        make_way();
         thread::park();
     }
 }
@@ -42,7 +44,19 @@ pub(crate) fn block_for<F: Future>(time: Duration, future: F) -> Option<F::Outpu
         if output.is_some() || left.is_zero() {
             return output;
         }
+        make_way();
         thread::park_timeout(left);
+    }
+}
+
+/// Before a worker of a runtime is blocked: the task that it has woken last (the engine, if that
+/// runs there) is next in line on this worker, and no other one may take it from that place. A task
+/// that does nothing takes the place, and wakes another worker.
+fn make_way() {
+    if let Ok(runtime) = Handle::try_current()
+        && runtime.runtime_flavor() == RuntimeFlavor::MultiThread
+    {
+        drop(runtime.spawn(async {}));
     }
 }
 

@@ -1,1 +1,22 @@
 //! What the tests share.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+
+mod backend;
+mod check;
+pub mod clock;
+mod eventually;
+pub mod history;
+mod process;
+mod site;
+mod suite;
+mod temp;
+mod witness;
+
+pub use self::backend::Backend;
+pub use self::check::{check, limited, not_run, on_a_thread};
+pub use self::eventually::{eventually, eventually_async, in_time};
+pub use self::process::{Signal, Taker};
+pub use self::site::Site;
+pub use self::temp::Temp;
+pub use self::witness::Witness;

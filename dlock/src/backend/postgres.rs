@@ -39,6 +39,7 @@ const BATCH: &str = "SELECT CASE o \
 const WAIT: &str = "SELECT pg_catalog.set_config('lock_timeout', $1, true), \
     pg_catalog.pg_advisory_lock($2)::pg_catalog.text, pg_catalog.pg_backend_pid()";
 const UNLOCK: &str = "SELECT pg_catalog.pg_advisory_unlock($1), pg_catalog.pg_backend_pid()";
+const UNLOCK_ALL: &str = "SELECT pg_catalog.pg_advisory_unlock_all()";
 /// A 64-bit key is shown as its two halves, with objsubid 1:
 /// <https://www.postgresql.org/docs/current/view-pg-locks.html>
 const HELD: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_locks l \
@@ -269,7 +270,9 @@ impl SessionBackend for Postgres {
     }
 
     async fn close(&self, session: Session) {
-        let Session { listener, pool, .. } = session;
+        let Session { mut listener, pool, .. } = session;
+        // The goodbye is not answered: the server would let go some time after it.
+        let _ = sqlx::query(UNLOCK_ALL).execute(&mut listener).await;
         // Its drop gives the connection back to its pool, which closes it.
         drop(listener);
         pool.close().await;

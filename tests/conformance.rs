@@ -1,0 +1,105 @@
+//! What every backend does, from the user's side.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+
+#[path = "conformance/blocking.rs"]
+mod blocking;
+#[path = "conformance/cancel.rs"]
+mod cancel;
+#[path = "conformance/exclusion.rs"]
+mod exclusion;
+#[path = "conformance/keys.rs"]
+mod keys;
+#[path = "conformance/loss.rs"]
+mod loss;
+#[path = "conformance/processes.rs"]
+mod processes;
+#[path = "conformance/reentrancy.rs"]
+mod reentrancy;
+#[path = "conformance/release.rs"]
+mod release;
+#[path = "conformance/waiting.rs"]
+mod waiting;
+
+dlock_tests::suite! {
+    "conformance" on [memory Memory, postgres Postgres, postgres18 Postgres18] {
+        exclusion: [
+            try_on_a_held_key_is_refused_at_once,
+            other_keys_are_free,
+            fifty_workers_count_to_a_thousand,
+        ]
+        waiting: [
+            timeout_is_exact,
+            timeout_is_exact_within_one_client,
+            timeout_is_exact_behind_a_patient_one,
+            timeout_of_zero_is_one_try,
+            timeout_of_a_century_is_forever,
+            waiter_gets_the_lock_soon_after_release,
+            waiters_of_all_clients_get_their_turn,
+        ]
+        release: [
+            double_release_is_harmless,
+            error_of_the_body_comes_out_unchanged,
+            panic_passes_on,
+            dropped_guard_frees_without_further_use,
+            dropped_run_frees,
+            guard_dropped_on_a_current_thread_runtime,
+            guard_dropped_after_its_runtime_is_gone,
+            guard_dropped_on_a_plain_thread,
+            guard_outlives_the_engines_runtime,
+            leaked_guard_holds_until_the_end,
+        ]
+        cancel: [
+            five_hundred_at_random_moments,
+            waiters_that_leave_do_not_take_the_lock_with_them,
+            client_can_wait_again_at_once,
+            futures_dropped_early,
+        ]
+        loss: [
+            lost_stays_pending_on_a_normal_release,
+            close_tells_the_guards,
+            release_after_loss_does_not_free_the_next_holder,
+            body_is_dropped_when_the_lock_is_lost,
+            sync_body_learns_of_the_loss,
+        ]
+        keys: [
+            of_any_content_are_distinct_locks,
+            of_equal_content_are_one_lock,
+            of_different_namespaces_are_apart,
+        ]
+        reentrancy: [
+            same_key_inside_run,
+            same_key_inside_run_blocking,
+            siblings_wait_for_each_other,
+            spawned_task_waits,
+            spawned_thread_waits,
+            guard_by_hand_is_waited_for,
+        ]
+        blocking: [
+            on_a_plain_thread,
+            on_a_worker_of_a_runtime,
+            in_a_current_thread_runtime,
+            in_a_local_set,
+            in_spawn_blocking,
+            in_a_task_without_budget,
+            while_unwinding,
+            inside_the_engines_own_thread,
+            on_workers_of_the_engines_runtime,
+        ]
+    }
+}
+
+mod several {
+    //! What needs several processes, so nothing for `memory:`.
+    dlock_tests::suite! {
+        "conformance" on [postgres Postgres, postgres18 Postgres18] {
+            processes: [
+                four_processes_count_right,
+                exclude_each_other_at_every_moment,
+                killed_holder_frees_the_lock,
+                killed_waiter_is_forgotten,
+                release_of_one_is_the_turn_of_another,
+            ]
+        }
+    }
+}

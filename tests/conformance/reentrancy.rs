@@ -1,0 +1,122 @@
+//! Taking a lock again under that very lock is refused at once; elsewhere it is waited for.
+
+use std::time::{Duration, Instant};
+
+use dlock::{Error, Key};
+use dlock_tests::{Site, in_time, on_a_thread};
+use tokio::time::sleep;
+
+const SOON: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn assert_reentrant<T>(result: dlock::Result<T>, start: Instant) {
+    match result {
+        Err(Error::Reentrant { key }) => assert_eq!(key, Key::from("k")),
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("granted twice"),
+    }
+    assert!(start.elapsed() < SOON, "refused only after {:?}", start.elapsed());
+}
+
+pub(crate) async fn same_key_inside_run(site: Site) {
+    let (locker, other) = (site.locker().await, site.locker().await);
+    let outer = locker.lock("k");
+    outer
+        .run(async |_| {
+            let start = Instant::now();
+            assert_reentrant(locker.lock("k").acquire().await, start);
+            assert_reentrant(locker.lock("k").try_acquire().await, start);
+            assert_reentrant(locker.lock(b"k").run(async |_| ()).await, start);
+            assert_reentrant(outer.clone().acquire_blocking(), start);
+            assert_reentrant(outer.run_blocking(|_| ()), start);
+            // After an await as well, and from a nested body of another key.
+            sleep(Duration::from_millis(1)).await;
+            let inner = async |_: &_| assert_reentrant(outer.acquire().await, Instant::now());
+            locker.lock("inner").run(inner).await.unwrap();
+            // Another client is another holder, and sees that the lock is held.
+            assert!(other.lock("k").try_acquire().await.unwrap().is_none());
+        })
+        .await
+        .unwrap();
+    outer.try_acquire().await.unwrap().unwrap().release().await.unwrap();
+}
+
+pub(crate) async fn same_key_inside_run_blocking(site: Site) {
+    on_a_thread(move || {
+        let locker = site.locker_blocking();
+        let outer = locker.lock("k");
+        outer
+            .run_blocking(|_| {
+                let start = Instant::now();
+                assert_reentrant(locker.lock("k").acquire_blocking(), start);
+                assert_reentrant(locker.lock("k").try_acquire_blocking(), start);
+                assert_reentrant(locker.lock("k").run_blocking(|_| ()), start);
+                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                assert_reentrant(runtime.block_on(outer.acquire()), start);
+            })
+            .unwrap();
+        outer.try_acquire_blocking().unwrap().unwrap().release_blocking().unwrap();
+    });
+}
+
+/// Bodies of two futures on one task are two holders: they wait for each other.
+pub(crate) async fn siblings_wait_for_each_other(site: Site) {
+    let locker = site.locker().await;
+    let lock = locker.lock("k").timeout(PATIENCE);
+    let inside = std::cell::Cell::new(0);
+    let body = async |_: &_| {
+        inside.set(inside.get() + 1);
+        assert_eq!(inside.get(), 1);
+        sleep(Duration::from_millis(20)).await;
+        inside.set(inside.get() - 1);
+    };
+    let (a, b, c) = tokio::join!(lock.run(body), lock.run(body), lock.run(body));
+    a.and(b).and(c).unwrap();
+}
+
+/// A task that the body spawns does not run under the body's lock.
+pub(crate) async fn spawned_task_waits(site: Site) {
+    let locker = site.locker().await;
+    let lock = locker.lock("k").timeout(PATIENCE);
+    let spawned = lock
+        .run(async |_| {
+            let lock = lock.clone();
+            let spawned = tokio::spawn(async move { lock.acquire().await });
+            sleep(Duration::from_millis(100)).await;
+            assert!(!spawned.is_finished());
+            spawned
+        })
+        .await
+        .unwrap();
+    let guard = in_time("its turn", PATIENCE, spawned).await.unwrap().unwrap();
+    guard.release().await.unwrap();
+}
+
+pub(crate) async fn spawned_thread_waits(site: Site) {
+    on_a_thread(move || {
+        let locker = site.locker_blocking();
+        let lock = locker.lock("k").timeout(PATIENCE);
+        let spawned = lock
+            .run_blocking(|_| {
+                let lock = lock.clone();
+                let spawned = std::thread::spawn(move || lock.acquire_blocking());
+                std::thread::sleep(Duration::from_millis(100));
+                assert!(!spawned.is_finished());
+                spawned
+            })
+            .unwrap();
+        spawned.join().unwrap().unwrap().release_blocking().unwrap();
+    });
+}
+
+/// A guard taken by hand may move anywhere: a second acquire waits, and says who has the lock.
+pub(crate) async fn guard_by_hand_is_waited_for(site: Site) {
+    let locker = site.locker().await;
+    let lock = locker.lock("k").timeout(Duration::from_millis(100));
+    let guard = lock.acquire().await.unwrap();
+    let error = lock.acquire().await.unwrap_err();
+    assert!(error.is_timeout(), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("held by this process"), "{text}");
+    guard.release().await.unwrap();
+}

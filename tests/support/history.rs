@@ -1,0 +1,133 @@
+//! Who held what and when, written down by the holders themselves, and whether that can be.
+//!
+//! Each process writes a line when it has been granted a key and before it gives it back, by a
+//! clock that all share. So what a history calls a hold is a little shorter than the real one, and
+//! holds that overlap in the history did so in truth.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::clock::now;
+
+/// Writes a process's history.
+#[derive(Debug)]
+pub struct Writer {
+    file: File,
+    last: AtomicU64,
+}
+
+impl Writer {
+    /// Goes on with that file.
+    pub fn append(path: &Path) -> Self {
+        let file = OpenOptions::new().create(true).append(true).open(path).unwrap();
+        Writer { file, last: AtomicU64::new(0) }
+    }
+
+    /// The key has been granted; the answer names the hold.
+    pub fn acquired(&self, key: &str) -> u64 {
+        let hold = self.last.fetch_add(1, Ordering::Relaxed);
+        self.write('+', hold, key);
+        hold
+    }
+
+    /// The holder works under its lock.
+    pub fn works(&self, hold: u64) {
+        self.write('*', hold, "");
+    }
+
+    /// The key is about to be given back.
+    pub fn releases(&self, hold: u64) {
+        self.write('-', hold, "");
+    }
+
+    /// The holder was told that the lock was lost, earlier or by its release.
+    pub fn lost(&self, hold: u64) {
+        self.write('!', hold, "");
+    }
+
+    fn write(&self, mark: char, hold: u64, key: &str) {
+        // One write for each line: whatever kills the process, lines are whole.
+        let line = format!("{mark} {hold} {} {key}\n", now());
+        (&self.file).write_all(line.as_bytes()).unwrap();
+    }
+}
+
+/// One grant.
+#[derive(Debug, Clone)]
+pub struct Hold {
+    /// Who had it, for messages.
+    pub who: String,
+    /// What was held.
+    pub key: String,
+    /// From when on.
+    pub from: u64,
+    /// To when at least: the last sign of the holder.
+    pub until: u64,
+    /// Its holder was told that it had lost the lock, or was killed.
+    pub lost: bool,
+}
+
+/// Reads what the process `who` has written. `killed`: just before when it was killed.
+pub fn read(path: &Path, who: &str, killed: Option<u64>) -> Vec<Hold> {
+    let mut holds: BTreeMap<u64, (Hold, bool)> = BTreeMap::new();
+    for line in std::fs::read_to_string(path).unwrap().lines() {
+        let mut words = line.split(' ');
+        let mut word = || words.next().unwrap_or_else(|| panic!("{who} wrote {line:?}"));
+        let (mark, id, time) = (word(), word().parse().unwrap(), word().parse().unwrap());
+        let key = word().to_owned();
+        if mark == "+" {
+            let hold = Hold { who: who.into(), key, from: time, until: time, lost: false };
+            assert!(holds.insert(id, (hold, true)).is_none(), "{who} has two holds {id}");
+            continue;
+        }
+        let (hold, open) = holds.get_mut(&id).unwrap_or_else(|| panic!("{who}: no hold {id}"));
+        match mark {
+            "*" => hold.until = time,
+            "-" => (hold.until, *open) = (time, false),
+            // It had lost the lock at some time before it was told so.
+            "!" => (hold.lost, *open) = (true, false),
+            _ => panic!("{who} wrote {line:?}"),
+        }
+    }
+    let end = holds.into_values().map(|(mut hold, open)| {
+        if open {
+            match killed {
+                // As long as it lives and is not told otherwise, it holds the lock.
+                Some(killed) => hold.until = hold.until.max(killed),
+                None => panic!("{who} has not ended its hold: {hold:?}"),
+            }
+        }
+        hold
+    });
+    end.collect()
+}
+
+/// Looks for two holders of one key at one time. A holder that was told of its loss may have worked
+/// on for `grace` after the next one came.
+pub fn verify(holds: &[Hold], grace: Duration) -> Result<(), String> {
+    let mut keys: BTreeMap<&str, Vec<&Hold>> = BTreeMap::new();
+    for hold in holds {
+        keys.entry(&hold.key).or_default().push(hold);
+    }
+    for holds in keys.values_mut() {
+        holds.sort_by_key(|hold| hold.from);
+        for (n, earlier) in holds.iter().enumerate() {
+            let until = if earlier.lost {
+                let grace = u64::try_from(grace.as_nanos()).unwrap();
+                earlier.until.saturating_sub(grace)
+            } else {
+                earlier.until
+            };
+            // A later one that was lost and did not work shows only that it was granted.
+            if let Some(later) = holds.iter().skip(n + 1).find(|later| later.from < until) {
+                let overlap = Duration::from_nanos(until.min(later.until) - later.from);
+                return Err(format!("two holders for {overlap:?}: {earlier:?} and {later:?}"));
+            }
+        }
+    }
+    Ok(())
+}

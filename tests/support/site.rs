@@ -1,0 +1,107 @@
+//! Where a test keeps its locks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dlock::{LeaseOptions, Locker, LockerBuilder};
+
+use crate::backend::Backend;
+use crate::temp::{Temp, unique};
+
+/// A database and a corner of it that no other test uses, for this process and for others.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// The database.
+    pub url: String,
+    /// Keys are apart from those of other tests by this.
+    pub namespace: String,
+    /// The lockers' name in the server's views.
+    pub name: String,
+    /// How long a holder that vanished keeps its locks, if not the default.
+    pub ttl: Option<Duration>,
+    _folder: Option<Arc<Temp>>,
+}
+
+impl Site {
+    /// A site on that database; an error says why there is none.
+    pub fn on(backend: Backend) -> Result<Self, String> {
+        let mut folder = None;
+        let url = match backend {
+            Backend::Memory => format!("memory:{}", unique("test")),
+            Backend::Sqlite => {
+                let temp = folder.insert(Arc::new(Temp::new()));
+                format!("sqlite://{}", temp.file("locks.db").display())
+            }
+            Backend::Postgres | Backend::Postgres18 => backend.server()?,
+        };
+        Ok(Site { _folder: folder, ..Site::at(&url) })
+    }
+
+    /// A site on the database of that URL.
+    pub fn at(url: &str) -> Self {
+        Site {
+            url: url.to_owned(),
+            namespace: unique("test"),
+            name: unique("dlock"),
+            ttl: None,
+            _folder: None,
+        }
+    }
+
+    /// The same with this time to live, of sessions and of leases.
+    #[must_use]
+    pub fn ttl(&self, ttl: Duration) -> Self {
+        Site { ttl: Some(ttl), ..self.clone() }
+    }
+
+    /// The same with another name in the server's views, to tell several lockers apart there.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Self {
+        Site { name: format!("{}-{name}", self.name), ..self.clone() }
+    }
+
+    /// The same database with other keys.
+    #[must_use]
+    pub fn namespace(&self, namespace: &str) -> Self {
+        Site { namespace: namespace.to_owned(), ..self.clone() }
+    }
+
+    /// The same database by another way: through a proxy, as another role.
+    #[must_use]
+    pub fn through(&self, url: &str) -> Self {
+        Site { url: url.to_owned(), ..self.clone() }
+    }
+
+    /// A locker with the site's settings.
+    pub fn builder(&self) -> LockerBuilder {
+        let builder = Locker::builder(&self.url)
+            .namespace(&self.namespace)
+            .application_name(&self.name);
+        match self.ttl {
+            Some(ttl) => builder.session_ttl(ttl).lease(LeaseOptions::new().ttl(ttl)),
+            None => builder,
+        }
+    }
+
+    /// A client of its own.
+    pub async fn locker(&self) -> Locker {
+        self.builder().connect().await.unwrap()
+    }
+
+    /// A client of its own, from sync code.
+    pub fn locker_blocking(&self) -> Locker {
+        self.builder().connect_blocking().unwrap()
+    }
+
+    /// For the command line of another process.
+    pub(crate) fn to_args(&self) -> [String; 4] {
+        let ttl = self.ttl.map_or_else(|| "-".into(), |ttl| ttl.as_millis().to_string());
+        [self.url.clone(), self.namespace.clone(), self.name.clone(), ttl]
+    }
+
+    /// From the command line.
+    pub fn from_args([url, namespace, name, ttl]: [String; 4]) -> Self {
+        let ttl = ttl.parse().ok().map(Duration::from_millis);
+        Site { url, namespace, name, ttl, _folder: None }
+    }
+}

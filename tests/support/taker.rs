@@ -1,0 +1,172 @@
+//! A process that takes locks, for tests that need several or kill one: `process.rs` starts it.
+//!
+//! `taker URL NAMESPACE NAME TTL COMMAND …`; it says a line for what happens, hears lines, and ends
+//! when its input does, so that none outlives its test.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dlock::{Error, Locker, Wait};
+use dlock_tests::history::Writer;
+use dlock_tests::{Site, clock};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+
+type Orders = mpsc::UnboundedReceiver<String>;
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let (site, command) = args.split_first_chunk().unwrap();
+    let command: Vec<&str> = command.iter().map(String::as_str).collect();
+    let site = Site::from_args(site.clone());
+    if let ["increment-blocking", key, file, times] = command[..] {
+        return increment_blocking(&site.locker_blocking(), key, Path::new(file), times);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let orders = hear();
+        match command[..] {
+            ["hold", key] => hold(&site.locker().await, key, orders).await,
+            ["beat", key, file] => beat(&site.locker().await, key, Path::new(file)).await,
+            ["increment", key, file, times] => {
+                increment(&site.locker().await, key, Path::new(file), times).await;
+            }
+            ["history", keys, file] => {
+                history(&site.locker().await, keys, Path::new(file), orders).await;
+            }
+            ["init-from-env"] => match dlock::init_from_env().await {
+                Ok(locker) => println!("{locker:?}"),
+                Err(error) => println!("{error}"),
+            },
+            _ => panic!("unknown command {command:?}"),
+        }
+    });
+}
+
+/// What we are told. Without anybody to tell us, there is nothing left to do.
+fn hear() -> Orders {
+    let (told, orders) = mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lines().map_while(Result::ok) {
+            let _ = told.send(line);
+        }
+        std::process::exit(0);
+    });
+    orders
+}
+
+/// Waits for a key and holds it until told to release it or until it is lost; says what happened.
+async fn hold(locker: &Locker, key: &str, mut orders: Orders) {
+    println!("waits");
+    let guard = locker.lock(key).timeout(Wait::Forever).acquire().await.unwrap();
+    println!("held {}", clock::now());
+    let lost = guard.lost();
+    tokio::select! {
+        order = orders.recv() => match order.as_deref() {
+            Some("release") => match guard.release().await {
+                Ok(()) => println!("released"),
+                Err(Error::Lost { reason, .. }) => println!("lost: {reason}"),
+                Err(error) => panic!("{error}"),
+            },
+            other => panic!("told {other:?}"),
+        },
+        info = lost => println!("lost: {}", info.reason),
+    }
+}
+
+/// Writes the time into a file, over and over, while it holds the key.
+async fn beat(locker: &Locker, key: &str, file: &Path) {
+    let lock = locker.lock(key).timeout(Wait::Forever);
+    let ended = lock.run(async |_| {
+        let history = Writer::append(file);
+        let hold = history.acquired("beat");
+        println!("held {}", clock::now());
+        loop {
+            history.works(hold);
+            sleep(Duration::from_millis(10)).await;
+        }
+    });
+    match ended.await {
+        Ok(()) => {}
+        Err(Error::Lost { reason, .. }) => println!("lost: {reason}"),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Adds to the number in a file, without any protection but the lock's.
+async fn increment(locker: &Locker, key: &str, file: &Path, times: &str) {
+    for _ in 0..times.parse::<u32>().unwrap() {
+        let guard = locker.lock(key).acquire().await.unwrap();
+        let number = std::fs::read_to_string(file).unwrap().parse::<u32>().unwrap();
+        tokio::task::yield_now().await;
+        std::fs::write(file, (number + 1).to_string()).unwrap();
+        guard.release().await.unwrap();
+    }
+    println!("done");
+}
+
+fn increment_blocking(locker: &Locker, key: &str, file: &Path, times: &str) {
+    for _ in 0..times.parse::<u32>().unwrap() {
+        let guard = locker.lock(key).acquire_blocking().unwrap();
+        let number = std::fs::read_to_string(file).unwrap().parse::<u32>().unwrap();
+        std::thread::yield_now();
+        std::fs::write(file, (number + 1).to_string()).unwrap();
+        guard.release_blocking().unwrap();
+    }
+    println!("done");
+}
+
+/// Takes keys and writes down when it held which, two workers for each of the keys 0 to KEYS,
+/// until told to stop.
+async fn history(locker: &Locker, keys: &str, file: &Path, mut orders: Orders) {
+    let history = Arc::new(Writer::append(file));
+    let (stop, stopped) = tokio::sync::watch::channel(());
+    let mut workers = tokio::task::JoinSet::new();
+    for key in 0..keys.parse::<u32>().unwrap() {
+        for _ in 0..2 {
+            let (locker, history, stopped) = (locker.clone(), Arc::clone(&history), stopped.clone());
+            workers.spawn(async move {
+                while stopped.has_changed().is_ok() {
+                    write_down_one(&locker, &key.to_string(), &history).await;
+                }
+            });
+        }
+    }
+    drop(stopped);
+    println!("begun");
+    assert_eq!(orders.recv().await.as_deref(), Some("stop"));
+    drop(stop);
+    while let Some(worker) = workers.join_next().await {
+        worker.unwrap();
+    }
+    println!("done");
+}
+
+async fn write_down_one(locker: &Locker, key: &str, history: &Writer) {
+    let wait = Duration::from_millis(fastrand::u64(0..500));
+    let guard = match locker.lock(key).timeout(wait).acquire().await {
+        Ok(guard) => guard,
+        Err(Error::Timeout { .. }) => return sleep(Duration::from_millis(1)).await,
+        // The chaos cuts connections and restarts servers.
+        Err(error) if error.is_retryable() => return sleep(Duration::from_millis(20)).await,
+        Err(error) => panic!("{error}"),
+    };
+    let hold = history.acquired(key);
+    let end = Instant::now() + Duration::from_millis(fastrand::u64(0..4));
+    let work = async {
+        while Instant::now() < end {
+            history.works(hold);
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    if guard.protect(work).await.is_err() {
+        return history.lost(hold);
+    }
+    history.releases(hold);
+    if guard.release().await.is_err() {
+        history.lost(hold);
+    }
+}
