@@ -19,7 +19,7 @@
 //! without keeping temporaries over the first await. The body is an `async move` block or a `move`
 //! closure of its own, so `return` and `?` in it end the body and not the lock.
 
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::{Expr, Type};
 
@@ -38,22 +38,20 @@ fn ours() -> Span {
 }
 
 pub(crate) fn expand(args: &Args, function: Function) -> TokenStream {
-    let locked = Expansion::new(args, &function).block();
-    let Function {
-        attrs,
-        vis,
-        sig,
-        shape,
-        ..
-    } = function;
+    let locked = Expansion::new(args, &function).statements();
+    let Function { attrs, vis, sig, shape, body, .. } = function;
+    let place = body.span();
     let body = match shape {
         Shape::Async | Shape::Sync => locked,
         Shape::Boxed(boxed) => {
             let (path, before, after) = (boxed.path, boxed.before, boxed.after);
-            quote_spanned!(ours()=> { #path(async move { #before #locked #after }) })
+            quote_spanned!(ours()=> #path(async move { #before { #locked } #after }))
         }
     };
-    quote!(#(#attrs)* #vis #sig #body)
+    // With the braces of the user, the function as a whole is the user's: lints for it stay on.
+    let mut braces = Group::new(Delimiter::Brace, body);
+    braces.set_span(place);
+    quote!(#(#attrs)* #vis #sig #braces)
 }
 
 struct Expansion<'a> {
@@ -99,7 +97,7 @@ impl<'a> Expansion<'a> {
         self.args.on_lost.map_or(default, |(on_lost, _)| on_lost)
     }
 
-    fn block(&self) -> TokenStream {
+    fn statements(&self) -> TokenStream {
         let Expansion { private, .. } = self;
         let lock = self.lock();
         let on_loss = match self.on_lost() {
@@ -121,14 +119,14 @@ impl<'a> Expansion<'a> {
         };
         let not_entered = self.not_entered();
         let run = self.run();
-        quote_spanned!(ours()=> {
+        quote_spanned!(ours()=>
             let __dlock_lock = #lock;
             let #guard = match #guarded {
                 ::core::result::Result::Ok(__dlock_held) => __dlock_held,
                 ::core::result::Result::Err(__dlock_error) => return #not_entered,
             };
             #run
-        })
+        )
     }
 
     fn lock(&self) -> TokenStream {
@@ -327,7 +325,9 @@ impl<'a> Expansion<'a> {
         let Expansion {
             private, returns, ..
         } = self;
-        let body = &self.function.body;
+        // A block inside a block: lints about needless braces are to leave it alone.
+        let mut body = self.function.body.clone();
+        body.set_span(body.span().resolved_at(ours()));
         let kept = self.kept();
         let guard = self.args.guard.as_ref().map(
             |(mutability, name)| quote_spanned!(ours()=> let #mutability #name = __dlock_guard;),
@@ -363,7 +363,7 @@ impl<'a> Expansion<'a> {
             .filter(|(name, _)| name.starts_with('_') || in_key(name));
         kept.map(|(_, ident)| {
             quote_spanned!(ours()=>
-                #[allow(clippy::used_underscore_binding, clippy::no_effect_underscore_binding)]
+                #[allow(clippy::used_underscore_binding)]
                 let _ = &#ident;
             )
         })
