@@ -119,10 +119,7 @@ fn argument(
     };
     if seen.contains(&name) {
         let _ = value(input);
-        return Err(syn::Error::new(
-            ident.span(),
-            format!("`{name}` is given twice"),
-        ));
+        return Err(syn::Error::new(ident.span(), format!("`{name}` is given twice")));
     }
     if input.is_empty() || input.peek(Token![,]) {
         let message = format!("`{name}` needs a value, as in `{name} = {example}`");
@@ -190,10 +187,9 @@ fn unknown(name: &str) -> String {
         );
     }
     match nearest(name, &[&known[..], &LATER].concat()) {
-        Some(meant) => format!(
-            "unknown argument `{name}`; did you mean `{meant}`? There are {}",
-            list(known)
-        ),
+        Some(meant) => {
+            format!("unknown argument `{name}`; did you mean `{meant}`? There are {}", list(known))
+        }
         None => format!("unknown argument `{name}`; there are {}", list(known)),
     }
 }
@@ -209,10 +205,7 @@ fn word(value: &Expr) -> Option<&Ident> {
 fn one_of<T: Copy>(value: &Expr, words: &[(&str, T)]) -> syn::Result<(T, Span)> {
     let written = word(value);
     let found = written.and_then(|word| {
-        words
-            .iter()
-            .find(|(name, _)| word == name)
-            .map(|(_, meaning)| (*meaning, word.span()))
+        words.iter().find(|(name, _)| word == name).map(|(_, meaning)| (*meaning, word.span()))
     });
     found.ok_or_else(|| {
         let names: Vec<&str> = words.iter().map(|(name, _)| *name).collect();

@@ -50,9 +50,7 @@ pub(crate) fn bare(value: &Expr) -> &Expr {
 
 fn is_no_number(path: &Path) -> bool {
     path.segments.last().is_some_and(|last| {
-        ["NAN", "INFINITY", "NEG_INFINITY"]
-            .iter()
-            .any(|name| last.ident == name)
+        ["NAN", "INFINITY", "NEG_INFINITY"].iter().any(|name| last.ident == name)
     })
 }
 
@@ -71,9 +69,7 @@ const FORMS: &str = "a timeout is a number of seconds (`10`, `0.5`), a text with
 /// A number literal: `10`, `10u64`, `0.5`, but not `10s`.
 fn with_unit(digits: &str, suffix: &str) -> Result<Duration, String> {
     if unit(suffix).is_some() {
-        return Err(format!(
-            "write a timeout with a unit as text: `\"{digits}{suffix}\"`"
-        ));
+        return Err(format!("write a timeout with a unit as text: `\"{digits}{suffix}\"`"));
     }
     number(digits, 1.0).ok_or_else(|| FORMS.to_owned())
 }
@@ -83,19 +79,15 @@ fn from_text(text: &str) -> Result<Duration, String> {
     if text.starts_with('-') {
         return Err("a timeout cannot be negative; `timeout = 0` is one try".to_owned());
     }
-    let end = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (digits, name) = (&text[..end], text[end..].trim_start());
     match unit(name) {
         Some(seconds) => number(digits, seconds).ok_or_else(|| FORMS.to_owned()),
         None if digits.is_empty() => Err(FORMS.to_owned()),
-        None if name.is_empty() => Err(format!(
-            "say the unit: `\"{digits}s\"`, or `timeout = {digits}` for seconds"
-        )),
-        None => Err(format!(
-            "there is no unit `{name}`; there are `ms`, `s`, `m`, `h`, `d`"
-        )),
+        None if name.is_empty() => {
+            Err(format!("say the unit: `\"{digits}s\"`, or `timeout = {digits}` for seconds"))
+        }
+        None => Err(format!("there is no unit `{name}`; there are `ms`, `s`, `m`, `h`, `d`")),
     }
 }
 
@@ -120,11 +112,7 @@ fn number(digits: &str, unit: f64) -> Option<Duration> {
     {
         return Some(Duration::from_secs(whole.saturating_mul(unit as u64)));
     }
-    let seconds = digits
-        .parse::<f64>()
-        .ok()
-        .filter(|number| number.is_finite())?
-        * unit;
+    let seconds = digits.parse::<f64>().ok().filter(|number| number.is_finite())? * unit;
     let exact = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
     // `try_from_secs_f64` rounds to the nearest.
     Some(if exact.as_secs_f64() < seconds {
@@ -188,10 +176,7 @@ mod tests {
             "10s",
             "true",
         ] {
-            assert!(
-                timeout(text).is_err_and(|message| message != "an expression"),
-                "{text}"
-            );
+            assert!(timeout(text).is_err_and(|message| message != "an expression"), "{text}");
         }
     }
 }

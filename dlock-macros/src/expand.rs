@@ -76,12 +76,7 @@ impl<'a> Expansion<'a> {
                 types::located_at(unit, function.returns_span())
             }
         };
-        Expansion {
-            args,
-            function,
-            private,
-            returns,
-        }
+        Expansion { args, function, private, returns }
     }
 
     fn is_async(&self) -> bool {
@@ -89,11 +84,7 @@ impl<'a> Expansion<'a> {
     }
 
     fn on_lost(&self) -> OnLost {
-        let default = if self.is_async() {
-            OnLost::Cancel
-        } else {
-            OnLost::Report
-        };
+        let default = if self.is_async() { OnLost::Cancel } else { OnLost::Report };
         self.args.on_lost.map_or(default, |(on_lost, _)| on_lost)
     }
 
@@ -219,10 +210,7 @@ impl<'a> Expansion<'a> {
                     quote_spanned!(at=> .#name)
                 }
                 Step::Index(index) => {
-                    let index = syn::Index {
-                        index: *index,
-                        span: at,
-                    };
+                    let index = syn::Index { index: *index, span: at };
                     quote_spanned!(at=> .#index)
                 }
                 Step::Call(name) => {
@@ -245,9 +233,7 @@ impl<'a> Expansion<'a> {
     /// What the call returns when there is no lock. In this order, the two ends of `if` have the
     /// return type, and each is blamed for itself.
     fn not_entered(&self) -> TokenStream {
-        let Expansion {
-            private, returns, ..
-        } = self;
+        let Expansion { private, returns, .. } = self;
         let failed = self.failed();
         let busy = match &self.args.on_busy {
             OnBusy::Error if self.args.on_error.is_none() => return failed,
@@ -266,9 +252,7 @@ impl<'a> Expansion<'a> {
 
     /// What the call returns after any other failure.
     fn failed(&self) -> TokenStream {
-        let Expansion {
-            private, returns, ..
-        } = self;
+        let Expansion { private, returns, .. } = self;
         match &self.args.on_error {
             None => self.carried(),
             Some(handler) => {
@@ -281,9 +265,7 @@ impl<'a> Expansion<'a> {
     /// The error inside the return type. Every token lies on the return type, which is to blame if
     /// it has no room for it.
     fn carried(&self) -> TokenStream {
-        let Expansion {
-            private, returns, ..
-        } = self;
+        let Expansion { private, returns, .. } = self;
         let at = ours().located_at(self.function.returns_span());
         let private = types::located_at(private.clone(), at);
         quote_spanned!(at=> #private::failed::<#returns>(__dlock_error))
@@ -322,9 +304,7 @@ impl<'a> Expansion<'a> {
     }
 
     fn body(&self) -> TokenStream {
-        let Expansion {
-            private, returns, ..
-        } = self;
+        let Expansion { private, returns, .. } = self;
         // A block inside a block: lints about needless braces are to leave it alone.
         let mut body = self.function.body.clone();
         body.set_span(body.span().resolved_at(ours()));
@@ -352,15 +332,13 @@ impl<'a> Expansion<'a> {
     /// the key names; any other unused parameter is for the compiler to warn of.
     fn kept(&self) -> TokenStream {
         let in_key = |name: &str| match &self.args.key {
-            Some(Key::Template(template, _)) => template
-                .values()
-                .any(|value| value.root.trim_start_matches("r#") == name),
+            Some(Key::Template(template, _)) => {
+                template.values().any(|value| value.root.trim_start_matches("r#") == name)
+            }
             _ => false,
         };
         let names = &self.function.names;
-        let kept = names
-            .iter()
-            .filter(|(name, _)| name.starts_with('_') || in_key(name));
+        let kept = names.iter().filter(|(name, _)| name.starts_with('_') || in_key(name));
         kept.map(|(_, ident)| {
             quote_spanned!(ours()=>
                 #[allow(clippy::used_underscore_binding)]

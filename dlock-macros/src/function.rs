@@ -27,16 +27,12 @@ impl Function {
     /// The parameter of this name.
     pub(crate) fn name(&self, name: &str) -> Option<&Ident> {
         let name = name.trim_start_matches("r#");
-        self.names
-            .iter()
-            .find_map(|(known, ident)| (known == name).then_some(ident))
+        self.names.iter().find_map(|(known, ident)| (known == name).then_some(ident))
     }
 
     /// Where to point when the return type is to blame.
     pub(crate) fn returns_span(&self) -> Span {
-        self.returns
-            .as_ref()
-            .map_or_else(|| self.sig.ident.span(), Spanned::span)
+        self.returns.as_ref().map_or_else(|| self.sig.ident.span(), Spanned::span)
     }
 }
 
@@ -62,15 +58,7 @@ fn parse_function(input: ParseStream<'_>) -> syn::Result<Function> {
     let (inner, body) = hoist(body);
     attrs.extend(inner);
     let names = names(&sig, &shape);
-    Ok(Function {
-        attrs,
-        vis,
-        sig,
-        shape,
-        body,
-        names,
-        returns,
-    })
+    Ok(Function { attrs, vis, sig, shape, body, names, returns })
 }
 
 fn not_a_function(input: ParseStream<'_>) -> Option<&'static str> {
@@ -143,16 +131,11 @@ fn shape(sig: &Signature, body: Group) -> syn::Result<(Shape, Group, Option<Type
 /// and would not be at the start of its body any more.
 fn hoist(body: Group) -> (Vec<Attribute>, Group) {
     let take = |input: ParseStream<'_>| {
-        Ok((
-            input.call(Attribute::parse_inner)?,
-            input.parse::<TokenStream>()?,
-        ))
+        Ok((input.call(Attribute::parse_inner)?, input.parse::<TokenStream>()?))
     };
     match take.parse2(body.stream()) {
         Ok((mut attrs, rest)) if !attrs.is_empty() => {
-            attrs
-                .iter_mut()
-                .for_each(|attr| attr.style = syn::AttrStyle::Outer);
+            attrs.iter_mut().for_each(|attr| attr.style = syn::AttrStyle::Outer);
             let mut group = Group::new(Delimiter::Brace, rest);
             group.set_span(body.span());
             (attrs, group)
@@ -172,18 +155,12 @@ fn names(sig: &Signature, shape: &Shape) -> Vec<(String, Ident)> {
     }
     if let Shape::Boxed(boxed) = shape {
         let theirs = boxed.names();
-        receiver = theirs
-            .iter()
-            .find(|name| *name == "__self")
-            .cloned()
-            .or(receiver);
+        receiver = theirs.iter().find(|name| *name == "__self").cloned().or(receiver);
         idents.retain(|ident| !ident.to_string().starts_with("__arg"));
         idents.extend(theirs.into_iter().filter(|name| name != "__self"));
     }
-    let mut names: Vec<_> = idents
-        .into_iter()
-        .map(|ident| (ident.unraw().to_string(), ident))
-        .collect();
+    let mut names: Vec<_> =
+        idents.into_iter().map(|ident| (ident.unraw().to_string(), ident)).collect();
     names.extend(receiver.map(|ident| ("self".to_owned(), ident)));
     names
 }

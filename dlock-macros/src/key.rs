@@ -17,11 +17,7 @@ pub(crate) enum Key {
 }
 
 pub(crate) fn read(value: Expr, errors: &mut Errors) -> Key {
-    let Expr::Lit(ExprLit {
-        lit: Lit::Str(literal),
-        ..
-    }) = bare(&value)
-    else {
+    let Expr::Lit(ExprLit { lit: Lit::Str(literal), .. }) = bare(&value) else {
         return Key::Expr(Box::new(value));
     };
     let (template, mistakes) = template::parse(&literal.value());
@@ -65,25 +61,15 @@ fn blame(literal: &LitStr, at: &Range<usize>, message: &str) -> syn::Error {
     let drawn = |range: Range<usize>| text[range].escape_debug().count();
     let margin = " ".repeat(drawn(0..at.start) + 1);
     let carets = "^".repeat(drawn(at.clone()).max(1));
-    let message = format!(
-        "{message}\n  \"{}\"\n  {margin}{carets}",
-        text.escape_debug()
-    );
-    syn::Error::new(
-        place(literal, at).unwrap_or_else(|| literal.span()),
-        message,
-    )
+    let message = format!("{message}\n  \"{}\"\n  {margin}{carets}", text.escape_debug());
+    syn::Error::new(place(literal, at).unwrap_or_else(|| literal.span()), message)
 }
 
 /// The exact place, on compilers that know it.
 fn place(literal: &LitStr, at: &Range<usize>) -> Option<Span> {
     let token = literal.token();
     // With escapes, places in the value are not places in the source.
-    token
-        .to_string()
-        .get(1..)?
-        .starts_with(&literal.value())
-        .then_some(())?;
+    token.to_string().get(1..)?.starts_with(&literal.value()).then_some(())?;
     token.subspan(at.start + 1..at.end + 1)
 }
 

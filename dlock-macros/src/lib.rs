@@ -20,9 +20,7 @@ use proc_macro::TokenStream;
 #[proc_macro_attribute]
 pub fn locked(args: TokenStream, item: TokenStream) -> TokenStream {
     let item = item.into();
-    expand_or_explain(args.into(), &item)
-        .unwrap_or_else(|errors| errors.beside(item))
-        .into()
+    expand_or_explain(args.into(), &item).unwrap_or_else(|errors| errors.beside(item)).into()
 }
 
 /// Both inputs are read before the first error is returned, so that all errors come at once.

@@ -20,11 +20,7 @@ pub(crate) fn nearest<'a>(name: &str, candidates: &[&'a str]) -> Option<&'a str>
 
 /// `` `a`, `b`, `c` ``
 pub(crate) fn list<T: Display>(names: impl IntoIterator<Item = T>) -> String {
-    names
-        .into_iter()
-        .map(|name| format!("`{name}`"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// How many letters to insert, delete, replace or swap with their neighbour.

@@ -32,20 +32,12 @@ pub(crate) fn boxed(body: &Group) -> Option<(Boxed, Group)> {
     let (TokenTree::Group(argument), path) = tokens.split_last()? else {
         return None;
     };
-    let is_box_pin = path
-        .iter()
-        .map(ToString::to_string)
-        .eq(["Box", ":", ":", "pin"]);
+    let is_box_pin = path.iter().map(ToString::to_string).eq(["Box", ":", ":", "pin"]);
     if !is_box_pin || argument.delimiter() != Delimiter::Parenthesis {
         return None;
     }
     let argument: Vec<TokenTree> = argument.stream().into_iter().collect();
-    let [
-        TokenTree::Ident(a),
-        TokenTree::Ident(b),
-        TokenTree::Group(block),
-    ] = &argument[..]
-    else {
+    let [TokenTree::Ident(a), TokenTree::Ident(b), TokenTree::Group(block)] = &argument[..] else {
         return None;
     };
     if a != "async" || b != "move" || block.delimiter() != Delimiter::Brace {
@@ -58,23 +50,13 @@ pub(crate) fn boxed(body: &Group) -> Option<(Boxed, Group)> {
         None => (&inside[..0], block.clone(), &inside[..0]),
     };
     let [before, after] = [before, after].map(|part| part.iter().cloned().collect());
-    Some((
-        Boxed {
-            path,
-            before,
-            after,
-        },
-        body,
-    ))
+    Some((Boxed { path, before, after }, body))
 }
 
 /// The block at the end of `…= { user };` or `…= { user }; #[allow(…)] __ret`.
 fn user_block(tokens: &[TokenTree]) -> Option<(usize, &Group)> {
     let is = |token: Option<&TokenTree>, punct: char| matches!(token, Some(TokenTree::Punct(it)) if it.as_char() == punct);
-    let at = tokens
-        .iter()
-        .rposition(|token| is(Some(token), ';'))?
-        .checked_sub(1)?;
+    let at = tokens.iter().rposition(|token| is(Some(token), ';'))?.checked_sub(1)?;
     let at_end = tokens.len() == at + 2 || is(tokens.get(at + 2), '#');
     match (&tokens[at], at.checked_sub(1)) {
         (TokenTree::Group(group), Some(before))
@@ -164,11 +146,7 @@ fn output_of(ty: &Type) -> Option<Option<&Type>> {
         let TypeParamBound::Trait(bound) = bound else {
             return None;
         };
-        let last = bound
-            .path
-            .segments
-            .last()
-            .filter(|last| last.ident == "Future")?;
+        let last = bound.path.segments.last().filter(|last| last.ident == "Future")?;
         let PathArguments::AngleBracketed(arguments) = &last.arguments else {
             return Some(None);
         };

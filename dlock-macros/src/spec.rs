@@ -21,10 +21,7 @@ pub(crate) fn is_valid(spec: &str) -> bool {
             return false;
         }
     }
-    matches!(
-        rest,
-        "" | "?" | "x?" | "X?" | "x" | "X" | "o" | "b" | "p" | "e" | "E"
-    )
+    matches!(rest, "" | "?" | "x?" | "X?" | "x" | "X" | "o" | "b" | "p" | "e" | "E")
 }
 
 /// The end of the spec that begins `text`, at the `>` that closes its placeholder.
@@ -60,12 +57,9 @@ mod tests {
 
     #[test]
     fn ends_at_its_bracket() {
-        for (text, at) in [
-            ("05>x", Some(2)),
-            (">8>", Some(2)),
-            ("*<8>", Some(3)),
-            ("x>:<b>", Some(1)),
-        ] {
+        for (text, at) in
+            [("05>x", Some(2)), (">8>", Some(2)), ("*<8>", Some(3)), ("x>:<b>", Some(1))]
+        {
             assert_eq!(end(text), at, "{text}");
         }
         for text in ["05", "05 <b>", "<b>", ""] {

@@ -80,9 +80,7 @@ pub(crate) fn parse(text: &str) -> (Template, Vec<Mistake>) {
             continue;
         }
         let Some(close) = close(text, open) else {
-            let end = text[open + 1..]
-                .find('<')
-                .map_or(text.len(), |offset| open + 1 + offset);
+            let end = text[open + 1..].find('<').map_or(text.len(), |offset| open + 1 + offset);
             mistakes.push(Mistake {
                 at: open..end,
                 message: "this placeholder is not closed; a plain `<` is written `<<`".to_owned(),
@@ -125,21 +123,13 @@ fn ambiguous(before: &Template, after: &str, at: Range<usize>) -> Option<Mistake
     } else {
         return None;
     };
-    Some(Mistake {
-        at,
-        message: message.to_owned(),
-    })
+    Some(Mistake { at, message: message.to_owned() })
 }
 
 fn placeholder(text: &str, at: Range<usize>) -> Result<Placeholder, Mistake> {
     let inside = &text[at.start + 1..at.end - 1];
     let (path, spec) = inside.split_once(':').unwrap_or((inside, ""));
-    let wrong = |message: String| {
-        Err(Mistake {
-            at: at.clone(),
-            message,
-        })
-    };
+    let wrong = |message: String| Err(Mistake { at: at.clone(), message });
     if path.is_empty() {
         return wrong(
             "this placeholder names no parameter; a plain `<` is written `<<`".to_owned(),
@@ -156,17 +146,10 @@ fn placeholder(text: &str, at: Range<usize>) -> Result<Placeholder, Mistake> {
         );
     };
     if !spec::is_valid(spec) {
-        return wrong(format!(
-            "`{spec}` is no format, as `05` in `<{root}:05>` would be"
-        ));
+        return wrong(format!("`{spec}` is no format, as `05` in `<{root}:05>` would be"));
     }
     let at = at.start + 1..at.start + 1 + root.len();
-    Ok(Placeholder {
-        root: root.to_owned(),
-        path,
-        spec: spec.to_owned(),
-        at,
-    })
+    Ok(Placeholder { root: root.to_owned(), path, spec: spec.to_owned(), at })
 }
 
 fn step(name: &str) -> Option<Step> {

@@ -5,12 +5,7 @@ fn text(text: &str) -> Part {
 }
 
 fn value(root: &str, path: Vec<Step>, spec: &str, at: Range<usize>) -> Part {
-    Part::Value(Placeholder {
-        root: root.to_owned(),
-        path,
-        spec: spec.to_owned(),
-        at,
-    })
+    Part::Value(Placeholder { root: root.to_owned(), path, spec: spec.to_owned(), at })
 }
 
 fn good(source: &str) -> Vec<Part> {
@@ -24,14 +19,8 @@ fn text_and_placeholders() {
     assert_eq!(good(""), []);
     assert_eq!(good("plain > {text}"), [text("plain > {text}")]);
     assert_eq!(good("<id>"), [value("id", vec![], "", 1..3)]);
-    assert_eq!(
-        good("a:<id>:b"),
-        [text("a:"), value("id", vec![], "", 3..5), text(":b")]
-    );
-    assert_eq!(
-        good("ü:<größe>"),
-        [text("ü:"), value("größe", vec![], "", 4..11)]
-    );
+    assert_eq!(good("a:<id>:b"), [text("a:"), value("id", vec![], "", 3..5), text(":b")]);
+    assert_eq!(good("ü:<größe>"), [text("ü:"), value("größe", vec![], "", 4..11)]);
 }
 
 #[test]
@@ -47,26 +36,17 @@ fn paths_calls_indices_and_formats() {
     let id = || vec![field("user"), field("id")];
     assert_eq!(good("<req.user.id>"), [value("req", id(), "", 1..4)]);
     assert_eq!(good("<req.user.id:05>"), [value("req", id(), "05", 1..4)]);
-    assert_eq!(
-        good("<t.0.1>"),
-        [value("t", vec![Step::Index(0), Step::Index(1)], "", 1..2)]
-    );
+    assert_eq!(good("<t.0.1>"), [value("t", vec![Step::Index(0), Step::Index(1)], "", 1..2)]);
     let tenant = vec![Step::Call("tenant".to_owned())];
     assert_eq!(good("<self.tenant()>"), [value("self", tenant, "", 1..5)]);
-    assert_eq!(
-        good("<id:>8>|"),
-        [value("id", vec![], ">8", 1..3), text("|")]
-    );
+    assert_eq!(good("<id:>8>|"), [value("id", vec![], ">8", 1..3), text("|")]);
     assert_eq!(good("<id:*<8>"), [value("id", vec![], "*<8", 1..3)]);
 }
 
 #[test]
 fn the_character_behind_a_value_ends_it() {
     let (template, _) = parse("<a>:<b>é<c>");
-    assert_eq!(
-        [0, 2, 4].map(|index| template.stop(index)),
-        [Some(':'), Some('é'), None]
-    );
+    assert_eq!([0, 2, 4].map(|index| template.stop(index)), [Some(':'), Some('é'), None]);
 }
 
 #[test]

@@ -93,10 +93,7 @@ mod tests {
     #[test]
     fn impl_becomes_an_underscore() {
         for (ty, expected) in [
-            (
-                "Result<impl Iterator<Item = Vec<u8>> + 'a, E>",
-                "Result<_, E>",
-            ),
+            ("Result<impl Iterator<Item = Vec<u8>> + 'a, E>", "Result<_, E>"),
             ("impl Display", "_"),
             ("(u8, impl Fn(u8) -> Vec<u8>, u8)", "(u8, _, u8)"),
             ("Box<dyn Fn() -> u8>", "Box<dyn Fn() -> u8>"),

@@ -48,9 +48,6 @@ fn qualifiers(function: &Function, errors: &mut Errors) {
         ));
     }
     if let Some(variadic) = &sig.variadic {
-        errors.push(syn::Error::new_spanned(
-            variadic,
-            "a variadic function cannot be locked",
-        ));
+        errors.push(syn::Error::new_spanned(variadic, "a variadic function cannot be locked"));
     }
 }

@@ -1,11 +1,12 @@
 //! What can go wrong, and what to do about it.
 
 use std::error::Error as StdError;
-use std::fmt::{self, Display};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::Key;
+use crate::holder::{By, Holder, Names, Seconds, Stage};
+use crate::key::Key;
+use crate::lost::LostReason;
 
 /// The error of everything in this crate.
 ///
@@ -39,15 +40,20 @@ pub enum Error {
         held_for: Duration,
     },
     /// The caller runs under this very lock: waiting for it would be waiting for itself.
-    #[error("lock \"{key}\" is already held by the caller: this code runs under it; \
-             take it once, further out")]
+    #[error(
+        "lock \"{key}\" is already held by the caller: this code runs under it; \
+             take it once, further out"
+    )]
     Reentrant {
         /// What was to be locked again.
         key: Key,
     },
     /// There is no locker of that name.
-    #[error("no locker \"{name}\" is installed ({}); call dlock::init(url) first, \
-             or dlock::registry::install", Names(installed))]
+    #[error(
+        "no locker \"{name}\" is installed ({}); call dlock::init(url) first, \
+             or dlock::registry::install",
+        Names(installed)
+    )]
     NotInstalled {
         /// The name that was asked for.
         name: Box<str>,
@@ -55,8 +61,10 @@ pub enum Error {
         installed: Vec<String>,
     },
     /// There is another locker of that name.
-    #[error("a locker \"{name}\" is already installed; \
-             use it with registry::get, or remove it first with registry::remove")]
+    #[error(
+        "a locker \"{name}\" is already installed; \
+             use it with registry::get, or remove it first with registry::remove"
+    )]
     AlreadyInstalled {
         /// The name that is taken.
         name: Box<str>,
@@ -130,80 +138,15 @@ impl Error {
         matches!(self, Error::Timeout { .. } | Error::Lost { .. } | Error::Unavailable { .. })
     }
 
+    pub(crate) fn unavailable(
+        backend: &str,
+        source: impl StdError + Send + Sync + 'static,
+    ) -> Self {
+        Error::Unavailable { backend: backend.into(), source: Arc::new(source) }
+    }
+
     pub(crate) fn config(message: impl Into<Box<str>>) -> Self {
         Error::Config { message: message.into() }
-    }
-}
-
-/// What a wait that ran out was waiting for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Stage {
-    /// This process holds the lock, and other tasks of it were first.
-    Process,
-    /// Another process, or another locker, holds the lock.
-    Database,
-}
-
-impl Display for Stage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Stage::Process => "held by this process",
-            Stage::Database => "held by another session of the database",
-        })
-    }
-}
-
-/// Who holds a lock.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Holder {
-    /// What is known of it.
-    pub who: String,
-    /// For how long it has held the lock, where that is known.
-    pub since: Option<Duration>,
-}
-
-/// That a lock was lost, and how.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct LostInfo {
-    /// What had been locked.
-    pub key: Key,
-    /// How it was lost.
-    pub reason: LostReason,
-    /// How long it had been held.
-    pub held_for: Duration,
-}
-
-impl From<LostInfo> for Error {
-    fn from(info: LostInfo) -> Self {
-        Error::Lost { key: info.key, reason: info.reason, held_for: info.held_for }
-    }
-}
-
-/// How a lock was lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum LostReason {
-    /// The database's session that held it has ended.
-    SessionEnded,
-    /// The database has not confirmed it in time, so it may have been given to another.
-    Unconfirmed,
-    /// The database says that it is not, or no longer, ours.
-    NotHeld,
-    /// The locker was closed, or the runtime it was to run on is gone.
-    Closed,
-}
-
-impl Display for LostReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            LostReason::SessionEnded => "the database ended the session that held it",
-            LostReason::Unconfirmed => "the database has not confirmed it in time",
-            LostReason::NotHeld => "the database says that it is not held",
-            LostReason::Closed => "the locker was closed",
-        })
     }
 }
 
@@ -225,49 +168,21 @@ impl From<Error> for std::io::Error {
     }
 }
 
+/// What sqlx wraps: its own text repeats that of its source.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(crate) fn cause(error: sqlx::Error) -> Source {
+    match error {
+        sqlx::Error::Io(error) => Arc::new(error),
+        sqlx::Error::Database(error) => Arc::from(error.into_error()),
+        error => Arc::new(error),
+    }
+}
+
 /// For functions that return [`sqlx::Error`]: an I/O error with this one inside.
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 impl From<Error> for sqlx::Error {
     fn from(error: Error) -> Self {
         sqlx::Error::Io(error.into())
-    }
-}
-
-/// A duration for people.
-struct Seconds(Duration);
-
-impl Display for Seconds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.0.as_secs_f64();
-        match seconds {
-            s if s < 1.0 => write!(f, "{:.0} ms", s * 1000.0),
-            s if s < 60.0 => write!(f, "{s:.1} s"),
-            s => write!(f, "{s:.0} s"),
-        }
-    }
-}
-
-struct By<'a>(&'a Option<Box<Holder>>);
-
-impl Display for By<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(holder) = self.0 else { return Ok(()) };
-        write!(f, " ({}", holder.who)?;
-        if let Some(since) = holder.since {
-            write!(f, ", for {}", Seconds(since))?;
-        }
-        f.write_str(")")
-    }
-}
-
-struct Names<'a>(&'a [String]);
-
-impl Display for Names<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            [] => f.write_str("there is none"),
-            names => write!(f, "there are: {}", names.join(", ")),
-        }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::blocking::block_for;
 use crate::engine::Hold;
 use crate::error::{Error, Result};
 use crate::guard::{Guard, LONGEST_RELEASE};
-use crate::key::NativeKey;
+use crate::native::NativeKey;
 
 /// What a loss does to the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,8 +176,8 @@ impl Drop for Mark {
 /// waiting for itself.
 pub(crate) fn is_under(engine: u64, native: &NativeKey) -> bool {
     UNDER.with_borrow(|under| {
-        under.iter().any(|hold| {
-            hold.engine == engine && hold.native == *native && !hold.has_been_let_go()
-        })
+        under
+            .iter()
+            .any(|hold| hold.engine == engine && hold.native == *native && !hold.has_been_let_go())
     })
 }

@@ -9,9 +9,10 @@ use tokio::sync::oneshot;
 
 use crate::blocking::block_for;
 use crate::engine::{Engine, Hold, Mail};
-use crate::error::{Error, LostInfo, LostReason, Result};
+use crate::error::{Error, Result};
 use crate::extent;
 use crate::key::Key;
+use crate::lost::{LostInfo, LostReason};
 
 /// A release that takes longer than this is not worth a blocked thread.
 pub(crate) const LONGEST_RELEASE: Duration = Duration::from_secs(60);

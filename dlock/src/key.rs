@@ -1,12 +1,8 @@
-//! What is locked: a key, and how it becomes the database's own id.
+//! What is locked.
 
 use std::borrow::Cow;
 use std::fmt::{self, Display, Write as _};
 use std::sync::Arc;
-
-use blake2::digest::consts::U8;
-use blake2::digest::{Digest, FixedOutput, KeyInit, Mac as _};
-use blake2::{Blake2b, Blake2b512, Blake2bMac};
 
 /// The name of a lock: any bytes, of any length.
 ///
@@ -21,10 +17,10 @@ use blake2::{Blake2b, Blake2b512, Blake2bMac};
 /// assert_eq!(Key::display(std::net::Ipv4Addr::LOCALHOST), Key::from("127.0.0.1"));
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Key(Repr);
+pub struct Key(pub(crate) Repr);
 
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-enum Repr {
+pub(crate) enum Repr {
     Bytes(Arc<[u8]>),
     Native(i64),
 }
@@ -41,131 +37,6 @@ impl Key {
     /// a name that no other key has.
     pub fn native(id: i64) -> Self {
         Key(Repr::Native(id))
-    }
-
-    /// This key as the id of a database whose locks have 64-bit ids.
-    ///
-    /// BLAKE2b with 8 bytes of output, read as little-endian, keyed with the namespace. Pinned by
-    /// tests: a change here would let two versions of a program hold one lock.
-    pub(crate) fn id(&self, namespace: &str) -> i64 {
-        match &self.0 {
-            Repr::Native(id) => *id,
-            Repr::Bytes(bytes) => i64::from_le_bytes(hash(namespace, bytes)),
-        }
-    }
-
-    /// This key as the name of a lock, for databases whose locks have names.
-    ///
-    /// Readable: printable characters stand for themselves, all others and `%` are
-    /// percent-encoded. `%` followed by something else than two hex digits therefore never comes
-    /// from a key and marks the rest: `%:` ends a namespace, `%n` is a native id, `%#` the hash of
-    /// a long key. Pinned by tests.
-    pub(crate) fn name(&self, namespace: &str) -> String {
-        /// Longer names are cut and end in a hash.
-        const LONGEST: usize = 200;
-        let mut name = String::new();
-        match &self.0 {
-            Repr::Native(id) => return format!("%n{id}"),
-            Repr::Bytes(bytes) => {
-                if !namespace.is_empty() {
-                    escape(namespace.as_bytes(), &mut name);
-                    name.push_str("%:");
-                }
-                escape(bytes, &mut name);
-                if name.len() > LONGEST {
-                    let hash = Blake2b512::digest(&name);
-                    let mut cut = LONGEST / 2;
-                    while !name.is_char_boundary(cut) {
-                        cut -= 1;
-                    }
-                    name.truncate(cut);
-                    name.push_str("%#");
-                    hash.iter().take(16).for_each(|byte| hex(*byte, &mut name));
-                }
-            }
-        }
-        name
-    }
-}
-
-/// The database's own id of a lock.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum NativeKey {
-    /// A 64-bit id, as PostgreSQL's advisory locks have.
-    Id(i64),
-    /// A name, as named locks and lease tables have.
-    Name(String),
-}
-
-impl Display for NativeKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            NativeKey::Id(id) => id.fmt(f),
-            NativeKey::Name(name) => name.fmt(f),
-        }
-    }
-}
-
-/// What the locks of a database are called by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Naming {
-    /// 64-bit ids.
-    #[cfg(feature = "postgres")]
-    Id,
-    /// Names.
-    Name,
-}
-
-impl Naming {
-    pub(crate) fn native(self, key: &Key, namespace: &str) -> NativeKey {
-        match self {
-            #[cfg(feature = "postgres")]
-            Naming::Id => NativeKey::Id(key.id(namespace)),
-            Naming::Name => NativeKey::Name(key.name(namespace)),
-        }
-    }
-}
-
-/// BLAKE2b with 8 bytes of output, keyed with the namespace; without one it is the plain hash.
-fn hash(namespace: &str, bytes: &[u8]) -> [u8; 8] {
-    // BLAKE2b takes a key of at most 64 bytes; a longer namespace is hashed first.
-    let long;
-    let namespace = match namespace.as_bytes() {
-        [] => return <Blake2b<U8> as Digest>::digest(bytes).into(),
-        short if short.len() <= 64 => short,
-        bytes => {
-            long = Blake2b512::digest(bytes);
-            &long
-        }
-    };
-    match <Blake2bMac<U8> as KeyInit>::new_from_slice(namespace) {
-        Ok(mac) => mac.chain_update(bytes).finalize_fixed().into(),
-        // Not for a key of 1 to 64 bytes.
-        Err(_) => <Blake2b<U8> as Digest>::digest(namespace).into(),
-    }
-}
-
-fn hex(byte: u8, out: &mut String) {
-    // Writing to a String cannot fail.
-    let _ = write!(out, "{byte:02x}");
-}
-
-fn escape(bytes: &[u8], out: &mut String) {
-    for chunk in bytes.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            if c == '%' || c.is_control() || (c.is_whitespace() && c != ' ') {
-                c.encode_utf8(&mut [0; 4]).bytes().for_each(|byte| {
-                    out.push('%');
-                    hex(byte, out);
-                });
-            } else {
-                out.push(c);
-            }
-        }
-        for byte in chunk.invalid() {
-            out.push('%');
-            hex(*byte, out);
-        }
     }
 }
 
@@ -234,20 +105,3 @@ macro_rules! from_integer {
     )*};
 }
 from_integer!(i8 i16 i32 i64 u8 u16 u32 u64);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn native_ids_are_pinned() {
-        // The first two are what sqlalchemy-dlock makes of the same text.
-        for (key, namespace, id) in [
-            ("user:42", "", -9_028_972_112_616_151_079),
-            ("usér:42", "", -4_468_258_934_871_049_861),
-        ] {
-            assert_eq!(Key::from(key).id(namespace), id, "{namespace}/{key}");
-        }
-        assert_eq!(Key::native(-5).id("any"), -5);
-    }
-}

@@ -1,6 +1,9 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[doc(hidden)]
+#[path = "private/mod.rs"]
+pub mod __private;
 mod backend;
 mod blocking;
 mod clock;
@@ -9,12 +12,12 @@ pub mod engine;
 mod error;
 mod extent;
 mod guard;
+mod holder;
 mod key;
 mod lock;
 mod locker;
-#[doc(hidden)]
-#[path = "private/mod.rs"]
-pub mod __private;
+mod lost;
+mod native;
 pub mod registry;
 mod switch;
 mod wait;
@@ -24,11 +27,14 @@ pub use dlock_macros::locked;
 
 pub use self::backend::Pool;
 pub use self::backend::lease::LeaseOptions;
-pub use self::error::{Error, Holder, LostInfo, LostReason, Result, Source, Stage};
+pub use self::error::{Error, Result, Source};
 pub use self::guard::Guard;
-pub use self::key::{Key, NativeKey};
+pub use self::holder::{Holder, Stage};
+pub use self::key::Key;
 pub use self::lock::Lock;
 pub use self::locker::{Locker, LockerBuilder};
+pub use self::lost::{LostInfo, LostReason};
+pub use self::native::NativeKey;
 pub use self::registry::{init, init_blocking, init_from_env, init_from_env_blocking};
 pub use self::switch::set_enabled;
 pub use self::wait::Wait;

@@ -9,11 +9,13 @@ use tokio::time::Instant;
 
 use crate::blocking::{block_for, block_on};
 use crate::engine::{Hold, Mail, OnLost, Request};
-use crate::error::{Error, LostInfo, Result, Source};
+use crate::error::{Error, Result, Source};
 use crate::extent::{self, End, Extent, OnLoss};
 use crate::guard::Guard;
-use crate::key::{Key, NativeKey};
+use crate::key::Key;
 use crate::locker::Locker;
+use crate::lost::LostInfo;
+use crate::native::NativeKey;
 use crate::switch;
 use crate::wait::Wait;
 

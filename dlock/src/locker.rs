@@ -7,13 +7,17 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use crate::backend::lease::LeaseOptions;
-use crate::backend::{self, Address, Options, Pool};
+use crate::backend::{self, Address, Options, Place, Pool};
 use crate::blocking::{block_for, block_on};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::key::{Key, Naming};
+use crate::key::Key;
 use crate::lock::Lock;
+use crate::native::Naming;
 use crate::wait::Wait;
+
+/// How long the first connection may take.
+const CONNECT: Duration = Duration::from_secs(10);
 
 /// Where locks come from: a database, the connections to it, and the engine that keeps them.
 ///
@@ -142,7 +146,8 @@ impl LockerBuilder {
         self
     }
 
-    /// How long locks wait that do not say it themselves. Default: 30 s.
+    /// How long locks wait that do not say it themselves. Default: 30 s. Connecting takes no longer
+    /// either, and no longer than 10 s.
     pub fn timeout(mut self, wait: impl Into<Wait>) -> Self {
         self.wait = wait.into().normal();
         self
@@ -199,7 +204,12 @@ impl LockerBuilder {
             Address::Url(url) => Some(Key::from(url.as_str()).id("")),
             Address::Pool(_) => None,
         };
-        let started = backend::start(self.address, self.options, self.runtime)?;
+        let limit = match self.wait {
+            Wait::For(time) => time.min(CONNECT),
+            Wait::NoWait | Wait::Forever => CONNECT,
+        };
+        let place = Place { runtime: self.runtime, limit };
+        let started = backend::start(self.address, self.options, place)?;
         match started.opened.await {
             Ok(opened) => opened?,
             Err(_) => return Err(Error::Closed),

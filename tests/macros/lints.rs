@@ -104,7 +104,9 @@ pub mod short {
 /// Lints for the function itself stay on.
 #[expect(dead_code, reason = "it is never called")]
 #[locked]
-fn never_called(#[expect(unused_variables, reason = "it is never used")] id: u8) -> Result<(), Error> {
+fn never_called(
+    #[expect(unused_variables, reason = "it is never used")] id: u8,
+) -> Result<(), Error> {
     Ok(())
 }
 

@@ -56,8 +56,7 @@ async fn the_bodys_own_error_goes_first() {
     let mut ended = false;
     let result = reported(&memory("losses-own"), Err(Error::Closed), &mut ended).await;
     assert!(matches!(result, Err(Error::Closed)));
-    let result =
-        reported_blocking(&memory("losses-own-blocking"), Err(Error::Closed), &mut ended);
+    let result = reported_blocking(&memory("losses-own-blocking"), Err(Error::Closed), &mut ended);
     assert!(matches!(result, Err(Error::Closed)));
 }
 

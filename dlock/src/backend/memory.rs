@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::{Do, Op, SessionBackend, Tag};
 use crate::error::{Error, Result};
-use crate::key::NativeKey;
+use crate::native::NativeKey;
 
 /// One space of keys.
 #[derive(Default)]

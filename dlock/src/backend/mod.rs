@@ -10,10 +10,10 @@ use std::future::Future;
 use std::time::Duration;
 
 use self::lease::LeaseOptions;
-pub(crate) use self::start::{Address, start};
 pub use self::start::Pool;
+pub(crate) use self::start::{Address, Place, start};
 use crate::error::{Error, Result};
-use crate::key::NativeKey;
+use crate::native::NativeKey;
 
 /// A database with a lock primitive of its own, whose locks belong to a session.
 pub(crate) trait SessionBackend: Send + Sync + 'static {

@@ -7,16 +7,20 @@
 //! the next statement would run on a new connection. So that report ends the session, and every
 //! statement returns the server's process id, which must stay the same.
 
-use std::sync::Arc;
+mod codes;
+mod settings;
+
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions, PgRow};
 use sqlx::{ConnectOptions as _, PgPool, Row as _};
 use tokio::net::TcpStream;
 
+use self::codes::{AnotherSession, Ended, LOCK_NOT_AVAILABLE, QUERY_CANCELED, has_code};
+use self::settings::milliseconds;
 use super::{Do, Op, Options, SessionBackend, Tag};
 use crate::error::{Error, Result};
-use crate::key::NativeKey;
+use crate::native::NativeKey;
 
 /// All names are qualified, and `search_path` is set to `pg_catalog`: whoever can make functions in
 /// a schema of the application's must not make our locks.
@@ -41,14 +45,6 @@ const HELD: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_locks l \
     WHERE l.locktype = 'advisory' AND l.granted AND l.pid = pg_catalog.pg_backend_pid() \
     AND l.objsubid = 1 AND (l.classid::pg_catalog.int8 << 32 | l.objid::pg_catalog.int8) = k), \
     pg_catalog.pg_backend_pid() FROM pg_catalog.unnest($1::pg_catalog.int8[]) k";
-
-/// `idle_session_timeout` came with 14: without it, a frozen holder would keep its locks.
-const OLDEST: i32 = 140_000;
-/// `transaction_timeout` came with 17.
-const TRANSACTION_TIMEOUT: i32 = 170_000;
-/// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
-const LOCK_NOT_AVAILABLE: &str = "55P03";
-const QUERY_CANCELED: &str = "57014";
 
 pub(super) struct Postgres {
     from: From,
@@ -108,82 +104,6 @@ impl Postgres {
         }
     }
 
-    /// The settings of a session, against those of the role, the database and the server.
-    fn settings(&self, version: i32) -> Vec<(&'static str, String)> {
-        let ttl = self.session_ttl;
-        let seconds = |part: u32| (ttl / part).as_secs_f64().ceil().to_string();
-        let mut settings = vec![
-            ("search_path", "pg_catalog".into()),
-            // An unlock of what is not held is an answer to us, not a warning in a log.
-            ("client_min_messages", "error".into()),
-            ("statement_timeout", "0".into()),
-            ("lock_timeout", "0".into()),
-            ("idle_in_transaction_session_timeout", "0".into()),
-            // How long a holder that has vanished or is frozen keeps its locks.
-            ("idle_session_timeout", milliseconds(ttl)),
-            // Never shorter than that: the word of a holder that is cut off is still good.
-            ("tcp_user_timeout", milliseconds(ttl)),
-            ("tcp_keepalives_idle", seconds(2)),
-            ("tcp_keepalives_interval", seconds(6)),
-            ("tcp_keepalives_count", "3".into()),
-            // Without it, a waiter that was killed stays in the queue.
-            ("client_connection_check_interval", "1000".into()),
-        ];
-        if version >= TRANSACTION_TIMEOUT {
-            settings.push(("transaction_timeout", "0".into()));
-        }
-        settings
-    }
-
-    /// Whether locks of this server exclude anybody; asked before anything is set.
-    fn check(&self, version: i32, name: &str, standby: bool) -> Result<()> {
-        let refuse = |what: &str, instead: &str| {
-            let backend = self.label.clone();
-            Err(Error::Unsupported { backend, what: what.into(), instead: instead.into() })
-        };
-        if name.contains("Cockroach") {
-            return refuse(
-                "working advisory locks (CockroachDB grants each to everybody)",
-                "keep the locks in another database",
-            );
-        }
-        if standby {
-            return refuse(
-                "locks that exclude the primary's (it is a hot standby)",
-                "connect to the primary",
-            );
-        }
-        if version < OLDEST {
-            return refuse("idle_session_timeout", "PostgreSQL 14 or newer is needed");
-        }
-        Ok(())
-    }
-
-    fn error(&self, error: sqlx::Error) -> Error {
-        let backend = self.label.clone();
-        let code = error.as_database_error().and_then(|e| e.code().map(String::from));
-        let source = Arc::new(error);
-        match code.as_deref() {
-            Some(code) => match (code.get(..2).unwrap_or_default(), code) {
-                ("08", _) | (_, "53300" | "57P01" | "57P02" | "57P03" | "57P05" | "25P03") => {
-                    Error::Unavailable { backend, source }
-                }
-                ("28", _) => {
-                    let grant = "check the user and the password, and pg_hba.conf".into();
-                    Error::Permission { backend, grant, source }
-                }
-                (_, "42501") => {
-                    let grant = "see the source for what to grant".into();
-                    Error::Permission { backend, grant, source }
-                }
-                (_, "53200") => Error::Backend { backend, source },
-                (_, "3D000") => Error::config(format!("{backend} has no such database")),
-                _ => Error::Backend { backend, source },
-            },
-            None => Error::Unavailable { backend, source },
-        }
-    }
-
     /// Reads the answers of a statement whose last column is the session's process id.
     fn answers(&self, session: &Session, rows: &[PgRow], out: &mut Vec<bool>) -> Result<()> {
         for row in rows {
@@ -197,8 +117,7 @@ impl Postgres {
     }
 
     fn another_session(&self) -> Error {
-        let source = Arc::new(AnotherSession);
-        Error::Unavailable { backend: self.label.clone(), source }
+        Error::unavailable(&self.label, AnotherSession)
     }
 
     /// sqlx's pool goes on dialling a port where nobody listens; we want to say so at once.
@@ -343,10 +262,7 @@ impl SessionBackend for Postgres {
             match session.listener.try_recv().await {
                 // Nobody notifies us.
                 Ok(Some(_)) => {}
-                Ok(None) => {
-                    let source = Arc::new(Ended);
-                    return Error::Unavailable { backend: self.label.clone(), source };
-                }
+                Ok(None) => return Error::unavailable(&self.label, Ended),
                 Err(error) => return self.error(error),
             }
         }
@@ -367,20 +283,3 @@ fn id(key: &NativeKey) -> i64 {
         NativeKey::Name(name) => crate::Key::from(name.as_str()).id(""),
     }
 }
-
-/// Rounded up, and never 0, which would be for ever.
-fn milliseconds(time: Duration) -> String {
-    time.as_nanos().div_ceil(1_000_000).clamp(1, 2_147_483_647).to_string()
-}
-
-fn has_code(error: &sqlx::Error, code: &str) -> bool {
-    error.as_database_error().and_then(|error| error.code()).is_some_and(|c| c == code)
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("the server has ended the session, or the connection is cut")]
-struct Ended;
-
-#[derive(Debug, thiserror::Error)]
-#[error("statements of one connection reach different server processes: is there a pooler between?")]
-struct AnotherSession;

@@ -1,13 +1,15 @@
 //! From a URL or a pool to a running engine.
 
+use std::time::Duration;
+
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::Options;
 use super::memory::Memory;
-use crate::engine::{Engine, Sessions};
+use crate::engine::{Engine, Executor, Sessions};
 use crate::error::{Error, Result};
-use crate::key::Naming;
+use crate::native::Naming;
 
 /// An sqlx pool of one of the databases that are compiled in.
 #[derive(Debug, Clone)]
@@ -65,38 +67,57 @@ pub(crate) struct Started {
     pub(crate) naming: Naming,
 }
 
+/// Where and how the engine is to start.
+pub(crate) struct Place {
+    /// The user's runtime, if it is to run there.
+    pub(crate) runtime: Option<Handle>,
+    /// How long the first connection may take.
+    pub(crate) limit: Duration,
+}
+
+impl Place {
+    fn start<E: Executor>(
+        self,
+        label: Box<str>,
+        naming: Naming,
+        open: impl Future<Output = Result<E>> + Send + 'static,
+    ) -> Result<Started> {
+        let (engine, opened) = Engine::start(self.runtime, (self.limit, &label), open)?;
+        Ok(Started { engine, opened, label, naming })
+    }
+}
+
 /// Starts the engine for a database.
-pub(crate) fn start(address: Address, options: Options, runtime: Option<Handle>) -> Result<Started> {
+pub(crate) fn start(address: Address, options: Options, place: Place) -> Result<Started> {
     match address {
-        Address::Url(url) => by_url(&url, options, runtime),
+        Address::Url(url) => by_url(&url, options, place),
         #[cfg(feature = "postgres")]
         Address::Pool(Pool::Postgres(pool)) => {
-            postgres(super::postgres::Postgres::from_pool(pool, &options), &options, runtime)
+            postgres(super::postgres::Postgres::from_pool(pool, &options), &options, place)
         }
         #[cfg(feature = "sqlite")]
         Address::Pool(Pool::Sqlite(pool)) => {
-            sqlite(super::lease::sqlite::Sqlite::from_pool(&pool, &options.lease)?, options, runtime)
+            sqlite(super::lease::sqlite::Sqlite::from_pool(&pool, &options.lease)?, options, place)
         }
     }
 }
 
-fn by_url(url: &str, options: Options, runtime: Option<Handle>) -> Result<Started> {
+fn by_url(url: &str, options: Options, place: Place) -> Result<Started> {
     let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
     match scheme {
         "memory" => {
             let memory = Memory::new(url);
             let label = "memory".into();
             let open = Sessions::open(memory, options.max_sessions);
-            let (engine, opened) = Engine::start(runtime, open)?;
-            Ok(Started { engine, opened, label, naming: Naming::Name })
+            place.start(label, Naming::Name, open)
         }
         #[cfg(feature = "postgres")]
         "postgres" | "postgresql" => {
-            postgres(super::postgres::Postgres::from_url(url, &options)?, &options, runtime)
+            postgres(super::postgres::Postgres::from_url(url, &options)?, &options, place)
         }
         #[cfg(feature = "sqlite")]
         "sqlite" => {
-            sqlite(super::lease::sqlite::Sqlite::from_url(url, &options.lease)?, options, runtime)
+            sqlite(super::lease::sqlite::Sqlite::from_url(url, &options.lease)?, options, place)
         }
         other => Err(not_there(other)),
     }
@@ -106,25 +127,23 @@ fn by_url(url: &str, options: Options, runtime: Option<Handle>) -> Result<Starte
 fn postgres(
     backend: super::postgres::Postgres,
     options: &Options,
-    runtime: Option<Handle>,
+    place: Place,
 ) -> Result<Started> {
     use super::SessionBackend as _;
     let label = backend.label().into();
     let open = Sessions::open(backend, options.max_sessions);
-    let (engine, opened) = Engine::start(runtime, open)?;
-    Ok(Started { engine, opened, label, naming: Naming::Id })
+    place.start(label, Naming::Id, open)
 }
 
 #[cfg(feature = "sqlite")]
 fn sqlite(
     backend: super::lease::sqlite::Sqlite,
     options: Options,
-    runtime: Option<Handle>,
+    place: Place,
 ) -> Result<Started> {
     let label = backend.label();
     let open = crate::engine::Leases::open(backend, options.lease);
-    let (engine, opened) = Engine::start(runtime, open)?;
-    Ok(Started { engine, opened, label, naming: Naming::Name })
+    place.start(label, Naming::Name, open)
 }
 
 /// What to say about a scheme that is not compiled in, or not there at all.

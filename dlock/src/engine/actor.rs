@@ -2,20 +2,23 @@
 //! table decides is carried out.
 
 use std::collections::{BTreeSet, HashMap};
-use std::future::{Future, pending};
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
+use super::callers::{Alarm, AlarmAt, Callers, alarm};
+use super::executor::{Executor, Held, Report};
 use super::hold::Hold;
 use super::mail::{Mail, Request};
-use super::table::{Action, Event, HoldId, Refusal, RequestId, Table, Ticket};
-use crate::clock::{Time, Word};
-use crate::error::{Error, Holder, LostReason, Stage};
+use super::table::{Action, Event, Refusal, RequestId, Table};
+use crate::error::Error;
 use crate::guard::Guard;
-use crate::key::NativeKey;
+use crate::holder::{Holder, Stage};
+use crate::lost::LostReason;
+use crate::native::NativeKey;
 use crate::wait::Wait;
 
 /// A lock may stay in this process so long before others have their turn (measured: longer only
@@ -25,70 +28,11 @@ const TURN: Duration = Duration::from_millis(5);
 const HOT: Duration = Duration::from_millis(100);
 /// How long the database may take to say what became of a wait that ran out.
 const GRACE: Duration = Duration::from_millis(100);
-/// How long a single try may wait for the server.
-const TRY: Duration = Duration::from_secs(5);
-
-/// Carries the table's decisions out on a database.
-pub(crate) trait Executor: Send + 'static {
-    /// Ask for the key, without waiting.
-    fn try_lock(&mut self, key: NativeKey, ticket: Ticket);
-    /// Wait for the key, until then or for ever.
-    fn wait(&mut self, key: NativeKey, ticket: Ticket, until: Option<Instant>);
-    /// Stop that wait.
-    fn cancel(&mut self, key: &NativeKey, ticket: Ticket);
-    /// Give the key back.
-    fn unlock(&mut self, key: NativeKey, ticket: Ticket);
-    /// Make sure that nothing is held by what answered this ticket.
-    fn distrust(&mut self, key: &NativeKey, ticket: Ticket);
-    /// How the key is held.
-    fn held(&self, key: &NativeKey) -> Option<Held>;
-    /// Have the database confirm the key.
-    fn refresh(&mut self, key: &NativeKey);
-    /// Ask the database whether the key is held.
-    fn verify(&mut self, key: &NativeKey, reply: oneshot::Sender<bool>);
-    /// Send what has come together.
-    fn flush(&mut self);
-    /// Why the database cannot be asked.
-    fn trouble(&self) -> Error;
-    /// Waits for the next reports and does what is due by the clock. Cancel-safe.
-    fn recv(&mut self, reports: &mut Vec<Report>) -> impl Future<Output = ()> + Send;
-    /// Lets go of everything and disconnects.
-    fn shutdown(self) -> impl Future<Output = ()> + Send;
-}
-
-/// What an executor has to tell the table; the reason goes with a loss.
-pub(crate) struct Report {
-    pub(crate) event: Event<NativeKey>,
-    pub(crate) reason: LostReason,
-}
-
-impl From<Event<NativeKey>> for Report {
-    fn from(event: Event<NativeKey>) -> Self {
-        Report { event, reason: LostReason::SessionEnded }
-    }
-}
-
-/// How a key is held in the database.
-pub(crate) struct Held {
-    pub(crate) word: Arc<Word>,
-    /// Enough of the word is left to hand the lock to somebody.
-    pub(crate) fresh: bool,
-    pub(crate) fence: Option<u64>,
-    /// When the database granted it.
-    pub(crate) since: Time,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Alarm {
-    Expire,
-    Overdue,
-}
-
 struct Actor<E> {
     table: Table<NativeKey>,
     executor: E,
     callers: Callers,
-    alarms: BTreeSet<(Instant, RequestId, Alarm)>,
+    alarms: BTreeSet<AlarmAt>,
     hot: HashMap<NativeKey, Instant>,
     actions: Vec<Action<NativeKey>>,
 }
@@ -156,11 +100,11 @@ impl<E: Executor> Actor<E> {
         match mail {
             Mail::Acquire(request) => self.acquire(request),
             Mail::Abandon(request) => {
-                self.callers.requests.remove(&request);
+                self.take(request);
                 self.step(Event::Abandon { request }, LostReason::Closed);
             }
             Mail::Release { hold, .. } => {
-                let Some((_, key)) = self.callers.holds.get(&hold) else { return None };
+                let (_, key) = self.callers.holds.get(&hold)?;
                 let held = self.executor.held(key);
                 let spent = held.is_none_or(|held| held.since.elapsed() > TURN);
                 self.step(Event::Release { hold, spent }, LostReason::NotHeld);
@@ -176,16 +120,21 @@ impl<E: Executor> Actor<E> {
     }
 
     fn acquire(&mut self, request: Request) {
-        let Request { id, asked, wait, .. } = request;
+        let Request { id, wait, .. } = request;
         let patient = wait != Wait::NoWait;
-        match wait {
-            Wait::NoWait => drop(self.alarms.insert((asked + TRY, id, Alarm::Overdue))),
-            Wait::For(time) => drop(self.alarms.insert((asked + time, id, Alarm::Expire))),
-            Wait::Forever => {}
-        }
+        self.alarms.extend(alarm(&request));
         let key = request.native.clone();
         self.callers.requests.insert(id, request);
         self.step(Event::Acquire { request: id, key, patient }, LostReason::Closed);
+    }
+
+    /// Takes a request out, with its alarm.
+    fn take(&mut self, id: RequestId) -> Option<Request> {
+        let request = self.callers.requests.remove(&id)?;
+        if let Some(alarm) = alarm(&request) {
+            self.alarms.remove(&alarm);
+        }
+        Some(request)
     }
 
     fn step(&mut self, event: Event<NativeKey>, reason: LostReason) {
@@ -238,7 +187,7 @@ impl<E: Executor> Actor<E> {
                 }
             }
             Action::Refuse { request, why } => {
-                if let Some(request) = self.callers.requests.remove(&request) {
+                if let Some(request) = self.take(request) {
                     let error = self.refusal(&request, why);
                     let _ = request.reply.send(Err(error));
                 }
@@ -316,12 +265,16 @@ impl<E: Executor> Actor<E> {
             let mut gone = Vec::new();
             let executor = &mut self.executor;
             let holds = &mut self.callers.holds;
+            let alarms = &mut self.alarms;
             self.callers.unsure.retain(|&id, (key, request)| match executor.held(key) {
                 Some(Held { fresh: false, .. }) => {
                     executor.refresh(key);
                     true
                 }
                 Some(held) => {
+                    if let Some(alarm) = alarm(request) {
+                        alarms.remove(&alarm);
+                    }
                     let (reply, _) = oneshot::channel();
                     let reply = std::mem::replace(&mut request.reply, reply);
                     let hold = Arc::new(Hold::new(id, request, &held));
@@ -362,31 +315,5 @@ impl<E: Executor> Actor<E> {
             Box::new(Holder { who, since })
         });
         Error::Timeout { key, waited, stage, holder }
-    }
-}
-
-/// Those whom the engine owes an answer.
-#[derive(Default)]
-struct Callers {
-    requests: HashMap<RequestId, Request>,
-    holds: HashMap<HoldId, (Arc<Hold>, NativeKey)>,
-    /// Granted by the table, but the database has to confirm first that it is still there.
-    unsure: HashMap<HoldId, (NativeKey, Request)>,
-}
-
-/// However the engine ends (closed, or its runtime gone), whoever waits or holds learns it.
-impl Drop for Callers {
-    fn drop(&mut self) {
-        let unsure = self.unsure.drain().map(|(_, (_, request))| request);
-        for request in self.requests.drain().map(|(_, request)| request).chain(unsure) {
-            let _ = request.reply.send(Err(Error::Closed));
-        }
-        for (_, (hold, _)) in self.holds.drain() {
-            if hold.has_been_let_go() {
-                hold.settle();
-            } else {
-                hold.lose(LostReason::Closed);
-            }
-        }
     }
 }

@@ -7,12 +7,14 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Notify;
 
-use super::actor::Held;
+use super::executor::Held;
 use super::mail::Request;
 use super::table::HoldId;
 use crate::clock::{Time, Word};
-use crate::error::{LostInfo, LostReason, Result};
-use crate::key::{Key, NativeKey};
+use crate::error::Result;
+use crate::key::Key;
+use crate::lost::{LostInfo, LostReason};
+use crate::native::NativeKey;
 
 /// What is called when a lock is lost.
 pub(crate) type OnLost = Arc<dyn Fn(&LostInfo) + Send + Sync>;

@@ -12,7 +12,7 @@ use super::session::{Job, SLICE};
 use super::table::Ticket;
 use crate::backend::{Op, Tag};
 use crate::clock::{Time, Word};
-use crate::key::NativeKey;
+use crate::native::NativeKey;
 
 /// How long an empty session that nobody needs is kept where sessions cannot be lost.
 const KEPT: Duration = Duration::from_secs(30);
@@ -184,11 +184,8 @@ impl Link {
                     return Due::Dead;
                 }
             }
-            Some(_) => match SILENCE.checked_sub(now.since(self.asked)) {
-                None if self.holds == 0 => return Due::Dead,
-                None => return Due::Stuck(next),
-                Some(left) => next = next.min(left),
-            },
+            Some(Sent::Batch(_) | Sent::Check) => return self.silent(now, next),
+            None if self.cancelling => return self.silent(now, next),
             None if wanted => {
                 if let Some(ttl) = self.ttl {
                     match (ttl / 3).checked_sub(now.since(self.answered)) {
@@ -207,6 +204,15 @@ impl Link {
             None => {}
         }
         Due::Later(next)
+    }
+
+    /// The same while an answer is due, or a cancel is on its way.
+    fn silent(&self, now: Time, next: Duration) -> Due {
+        match SILENCE.checked_sub(now.since(self.asked)) {
+            None if self.holds == 0 => Due::Dead,
+            None => Due::Stuck(next),
+            Some(left) => Due::Later(next.min(left)),
+        }
     }
 }
 

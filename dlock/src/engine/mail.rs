@@ -8,7 +8,8 @@ use super::hold::OnLost;
 use super::table::{HoldId, RequestId};
 use crate::error::Result;
 use crate::guard::Guard;
-use crate::key::{Key, NativeKey};
+use crate::key::Key;
+use crate::native::NativeKey;
 use crate::wait::Wait;
 
 /// A message to the engine.

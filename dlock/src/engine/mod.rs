@@ -1,6 +1,9 @@
 //! One engine for each Locker: it owns every connection and answers every caller.
 
 mod actor;
+mod answers;
+mod callers;
+mod executor;
 mod hold;
 #[cfg(feature = "sqlite")]
 mod leases;
@@ -13,12 +16,14 @@ pub mod table;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::runtime::{Handle, Id, RuntimeFlavor};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 use self::actor::run;
-pub(crate) use self::actor::Executor;
+pub(crate) use self::executor::Executor;
 pub(crate) use self::hold::{Hold, OnLost};
 #[cfg(feature = "sqlite")]
 pub(crate) use self::leases::Leases;
@@ -45,17 +50,21 @@ struct Shared {
 }
 
 impl Engine {
-    /// Starts an engine: on a thread of its own, or on the given runtime.
+    /// Starts an engine: on a thread of its own, or on the given runtime. `limit`: how long opening
+    /// it may take.
     pub(crate) fn start<E: Executor>(
         runtime: Option<Handle>,
+        (limit, label): (Duration, &str),
         open: impl Future<Output = Result<E>> + Send + 'static,
     ) -> Result<(Engine, oneshot::Receiver<Result<()>>)> {
         static LAST: AtomicU64 = AtomicU64::new(0);
         let (mailbox, mail) = mpsc::unbounded_channel();
         let (ready, opened) = oneshot::channel();
         let leisure = runtime.is_none();
+        let label = label.to_owned();
         let main = async move {
-            match open.await {
+            let open = timeout(limit, open).await;
+            match open.unwrap_or_else(|late| Err(Error::unavailable(&label, late))) {
                 Ok(executor) => {
                     let _ = ready.send(Ok(()));
                     run(executor, mail, leisure).await;
@@ -143,7 +152,7 @@ fn on_a_thread(main: impl Future<Output = ()> + Send + 'static) -> Result<()> {
         .spawn(move || {
             runtime.block_on(main);
             // What is left is a connection on its way out; it gets a moment.
-            runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+            runtime.shutdown_timeout(Duration::from_secs(1));
         })
         .map_err(|error| failed("thread", error))?;
     Ok(())

@@ -1,14 +1,20 @@
-//! Watches over the sessions: heartbeats, loss by the clock, and connections that nobody needs.
+//! Watches over the sessions: heartbeats, loss, and connections that nobody needs.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::link::Due;
+use super::executor::Report;
+use super::link::{Due, Sent};
 use super::session::SessionId;
-use super::sessions::Sessions;
-use crate::backend::SessionBackend;
-use crate::error::LostReason;
+use super::sessions::{Sessions, no_answer};
+use super::table::{Event, Ticket};
+use crate::backend::{Do, Op, SessionBackend};
+use crate::lost::LostReason;
+use crate::native::NativeKey;
+
+/// How long to leave a server alone that could not be reached; doubled up to the second.
+const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 impl<B: SessionBackend> Sessions<B> {
     /// Does what the clock asks of each session.
@@ -16,7 +22,9 @@ impl<B: SessionBackend> Sessions<B> {
         let ids: Vec<SessionId> = self.links.keys().copied().collect();
         for id in ids {
             let carrier = self.carrier == Some(id);
-            let Some(link) = self.links.get_mut(&id) else { continue };
+            let Some(link) = self.links.get_mut(&id) else {
+                continue;
+            };
             match link.due(carrier) {
                 Due::Ping => link.ping(),
                 Due::Close => {
@@ -38,5 +46,102 @@ impl<B: SessionBackend> Sessions<B> {
             Due::Ping | Due::Close | Due::Dead => Duration::ZERO,
         });
         due.min().filter(|left| *left < Duration::MAX).map(|left| Instant::now() + left)
+    }
+
+    /// Tries the keys again that no session was free to wait for, and does what the clock says.
+    pub(super) fn tick(&mut self) {
+        let now = Instant::now();
+        let due: Vec<Ticket> =
+            self.polls.iter().filter(|(_, p)| !p.asked && p.at <= now).map(|(t, _)| *t).collect();
+        for ticket in due {
+            if let Some(poll) = self.polls.get_mut(&ticket) {
+                poll.asked = true;
+                self.gathered.push(Op { what: Do::Try(poll.key.clone()), ticket });
+            }
+        }
+        self.late_cancels();
+        self.watch_over();
+    }
+
+    /// Waits whose time is up on the server anyway are not cancelled at once, but if the server
+    /// does not say so soon.
+    fn late_cancels(&mut self) {
+        let now = Instant::now();
+        let mut cancels = Vec::new();
+        for link in self.links.values_mut() {
+            if let (Some(at), Some(tag)) = (link.cancel_at, link.tag)
+                && at <= now
+            {
+                link.cancel_at = None;
+                if let Some(Sent::Wait { ticket, .. }) = link.sent.front() {
+                    link.cancelling = true;
+                    cancels.push((tag, *ticket));
+                }
+            }
+        }
+        let cancels = cancels.into_iter().map(|(tag, ticket)| Op { what: Do::Cancel(tag), ticket });
+        self.gathered.extend(cancels);
+    }
+
+    /// Gives a session up: what it holds is lost, what it was asked has failed. Its connection is
+    /// dropped, and since that may take the server a while to see, it is told from another one.
+    pub(super) fn drop_session(&mut self, id: SessionId, reason: LostReason) {
+        let Some(link) = self.links.remove(&id) else {
+            return;
+        };
+        link.task.abort();
+        if reason == LostReason::Unconfirmed {
+            self.trouble = no_answer(&*self.backend);
+        }
+        if self.carrier == Some(id) {
+            self.carrier = None;
+        }
+        let was_empty = link.holds == 0;
+        for sent in link.sent {
+            match sent {
+                // An empty session that had died unnoticed: the same goes out on a new one, once.
+                Sent::Batch(ops)
+                    if was_empty && link.confirmed && reason == LostReason::SessionEnded =>
+                {
+                    self.gathered.extend(ops.iter().cloned());
+                }
+                Sent::Batch(ops) => ops.iter().for_each(|op| self.failed(id, op, false)),
+                Sent::Wait { key, ticket, .. } => {
+                    let fatal = !self.trouble.is_retryable();
+                    self.reports.push(Event::Failed { key, ticket, fatal }.into());
+                }
+                Sent::Check => {}
+            }
+        }
+        link.batch.iter().for_each(|op| self.failed(id, op, false));
+        let lost: Vec<_> = self.held.iter().filter(|(_, grant)| grant.session == id).collect();
+        let lost: Vec<NativeKey> = lost.into_iter().map(|(key, _)| key.clone()).collect();
+        for key in lost {
+            self.held.remove(&key);
+            self.reports.push(Report { event: Event::Lost { key }, reason });
+        }
+        if let Some(tag) = link.tag {
+            // A process id is not used for others before it is free, and it is only free when the
+            // server itself has ended the session.
+            if reason == LostReason::SessionEnded && self.trouble.is_retryable() {
+                return;
+            }
+            self.gathered.push(Op { what: Do::End(tag), ticket: 0 });
+        } else {
+            // It never came to be: leave the server alone for a while.
+            let (first, most) = RETRY;
+            let pause = self.retry.map_or(first, |(_, last)| most.min(last * 2));
+            self.retry = Some((Instant::now() + pause, pause));
+            self.give_up_on_gathered();
+        }
+    }
+
+    /// There is no server: those who wanted only a try are told, the others will be asked for again.
+    fn give_up_on_gathered(&mut self) {
+        if self.carrier.is_none() {
+            for op in std::mem::take(&mut self.gathered) {
+                self.failed(0, &op, false);
+            }
+        }
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 use crate::backend::{Do, Op, PING, SessionBackend, Tag};
 use crate::clock::Time;
 use crate::error::{Error, Result};
-use crate::key::NativeKey;
+use crate::native::NativeKey;
 
 pub(super) type SessionId = u64;
 
@@ -33,13 +33,24 @@ pub(super) enum Job {
 pub(super) enum Tale {
     Opened(Tag),
     /// The answers to a batch that was sent then.
-    Answered { answers: Vec<bool>, sent: Time },
+    Answered {
+        answers: Vec<bool>,
+        sent: Time,
+    },
     /// The batch failed as a whole; the session lives, and nothing that was tried is held.
-    Failed { error: Error, sent: Time },
+    Failed {
+        error: Error,
+        sent: Time,
+    },
     /// A question was answered to whom it may concern.
-    Checked { sent: Time },
+    Checked {
+        sent: Time,
+    },
     /// How a wait ended, as the server confirmed at the earliest then.
-    Waited { granted: bool, sent: Time },
+    Waited {
+        granted: bool,
+        sent: Time,
+    },
     /// It is over with this session.
     Died(Error),
 }
@@ -58,12 +69,7 @@ pub(super) async fn run<B: SessionBackend>(
     let mut session = match opened {
         Ok(Ok(session)) => session,
         Ok(Err(error)) => return tell(Tale::Died(error)),
-        Err(late) => {
-            return tell(Tale::Died(Error::Unavailable {
-                backend: backend.label().into(),
-                source: Arc::new(late),
-            }));
-        }
+        Err(late) => return tell(Tale::Died(Error::unavailable(backend.label(), late))),
     };
     tracing::debug!(target: "dlock", backend = backend.label(), "session opened");
     tell(Tale::Opened(backend.tag(&session)));
@@ -144,7 +150,8 @@ async fn wait<B: SessionBackend>(
     until: Option<Instant>,
 ) -> Result<Tale> {
     let mut sent = Time::now();
-    let time = until.map_or(SLICE, |until| SLICE.min(until.saturating_duration_since(Instant::now())));
+    let time =
+        until.map_or(SLICE, |until| SLICE.min(until.saturating_duration_since(Instant::now())));
     let granted = backend.wait(session, key, time).await?;
     // The server counts the session's silence from now, but we know only when we asked: if that
     // was long ago, ask once more.

@@ -245,8 +245,12 @@ impl<K: Clone + Eq + Hash> Table<K> {
 
     fn release(&mut self, hold: HoldId, spent: bool, out: &mut Vec<Action<K>>) {
         // A grant that was lost has been taken off the table.
-        let Some(key) = self.holds.remove(&hold) else { return };
-        let Some(entry) = self.keys.get_mut(&key) else { return };
+        let Some(key) = self.holds.remove(&hold) else {
+            return;
+        };
+        let Some(entry) = self.keys.get_mut(&key) else {
+            return;
+        };
         if !spent && entry.handoffs < HANDOFFS && !entry.queue.is_empty() {
             entry.handoffs += 1;
             out.push(Action::Settle { hold, clean: true });
@@ -257,8 +261,12 @@ impl<K: Clone + Eq + Hash> Table<K> {
     }
 
     fn expire(&mut self, request: RequestId, out: &mut Vec<Action<K>>) {
-        let Some(key) = self.requests.get(&request).cloned() else { return };
-        let Some(entry) = self.keys.get_mut(&key) else { return };
+        let Some(key) = self.requests.get(&request).cloned() else {
+            return;
+        };
+        let Some(entry) = self.keys.get_mut(&key) else {
+            return;
+        };
         let why = match entry.phase {
             Phase::Held(_) | Phase::Unlocking(_) => Refusal::TimedOutHere,
             // Others go on waiting, so this one is free to go.
@@ -279,7 +287,9 @@ impl<K: Clone + Eq + Hash> Table<K> {
     }
 
     fn overdue(&mut self, request: RequestId, out: &mut Vec<Action<K>>) {
-        let Some(key) = self.withdraw(request) else { return };
+        let Some(key) = self.withdraw(request) else {
+            return;
+        };
         let why = match self.keys.get(&key).map(|entry| entry.phase) {
             Some(Phase::Waiting | Phase::Cancelling) => Refusal::TimedOutElsewhere,
             Some(Phase::Held(_) | Phase::Unlocking(_)) => Refusal::TimedOutHere,
@@ -290,7 +300,9 @@ impl<K: Clone + Eq + Hash> Table<K> {
     }
 
     fn failed(&mut self, key: K, ticket: Ticket, fatal: bool, out: &mut Vec<Action<K>>) {
-        let Some(phase) = self.phase(&key, ticket) else { return };
+        let Some(phase) = self.phase(&key, ticket) else {
+            return;
+        };
         match phase {
             Phase::Held(_) => {}
             Phase::Unlocking(hold) => {
@@ -310,8 +322,12 @@ impl<K: Clone + Eq + Hash> Table<K> {
 
     /// Gives the lock that this process holds to the first in line, if there is one.
     fn pass_on(&mut self, key: &K, out: &mut Vec<Action<K>>) -> bool {
-        let Some(entry) = self.keys.get_mut(key) else { return false };
-        let Some(Waiter { request, .. }) = entry.queue.pop_front() else { return false };
+        let Some(entry) = self.keys.get_mut(key) else {
+            return false;
+        };
+        let Some(Waiter { request, .. }) = entry.queue.pop_front() else {
+            return false;
+        };
         self.requests.remove(&request);
         self.last_hold += 1;
         entry.phase = Phase::Held(self.last_hold);
@@ -328,7 +344,9 @@ impl<K: Clone + Eq + Hash> Table<K> {
 
     /// The database does not hold the key for us any more: ask again, or forget it.
     fn vacate(&mut self, key: K, hot: bool, out: &mut Vec<Action<K>>) {
-        let Some(entry) = self.keys.get(&key) else { return };
+        let Some(entry) = self.keys.get(&key) else {
+            return;
+        };
         match entry.queue.front() {
             Some(first) => {
                 let wait = hot && first.patient;
@@ -352,13 +370,17 @@ impl<K: Clone + Eq + Hash> Table<K> {
 
     fn ask(&mut self, key: K, wait: bool, out: &mut Vec<Action<K>>) {
         let phase = if wait { Phase::Waiting } else { Phase::Trying };
-        let Some(ticket) = self.turn(&key, phase) else { return };
+        let Some(ticket) = self.turn(&key, phase) else {
+            return;
+        };
         out.push(if wait { Action::Wait { key, ticket } } else { Action::Try { key, ticket } });
     }
 
     /// Cancels the wait if it has nobody left to wait for.
     fn stop_waiting(&mut self, key: &K, out: &mut Vec<Action<K>>) {
-        let Some(entry) = self.keys.get_mut(key) else { return };
+        let Some(entry) = self.keys.get_mut(key) else {
+            return;
+        };
         if entry.phase == Phase::Waiting && entry.queue.iter().all(|waiter| waiter.expired) {
             entry.phase = Phase::Cancelling;
             out.push(Action::Cancel { key: key.clone(), ticket: entry.ticket });
@@ -379,7 +401,9 @@ impl<K: Clone + Eq + Hash> Table<K> {
         out: &mut Vec<Action<K>>,
         why: impl Fn(&Waiter) -> Option<Refusal>,
     ) {
-        let Some(entry) = self.keys.get_mut(key) else { return };
+        let Some(entry) = self.keys.get_mut(key) else {
+            return;
+        };
         entry.queue.retain(|waiter| {
             let Some(why) = why(waiter) else { return true };
             self.requests.remove(&waiter.request);

@@ -1,0 +1,68 @@
+//! What a session is set to, and which servers are refused.
+
+use std::time::Duration;
+
+use super::Postgres;
+use crate::error::{Error, Result};
+
+/// `idle_session_timeout` came with 14: without it, a frozen holder would keep its locks.
+const OLDEST: i32 = 140_000;
+/// `transaction_timeout` came with 17.
+const TRANSACTION_TIMEOUT: i32 = 170_000;
+impl Postgres {
+    /// The settings of a session, against those of the role, the database and the server.
+    pub(super) fn settings(&self, version: i32) -> Vec<(&'static str, String)> {
+        let ttl = self.session_ttl;
+        let seconds = |part: u32| (ttl / part).as_secs_f64().ceil().to_string();
+        let mut settings = vec![
+            ("search_path", "pg_catalog".into()),
+            // An unlock of what is not held is an answer to us, not a warning in a log.
+            ("client_min_messages", "error".into()),
+            ("statement_timeout", "0".into()),
+            ("lock_timeout", "0".into()),
+            ("idle_in_transaction_session_timeout", "0".into()),
+            // How long a holder that has vanished or is frozen keeps its locks.
+            ("idle_session_timeout", milliseconds(ttl)),
+            // Never shorter than that: the word of a holder that is cut off is still good.
+            ("tcp_user_timeout", milliseconds(ttl)),
+            ("tcp_keepalives_idle", seconds(2)),
+            ("tcp_keepalives_interval", seconds(6)),
+            ("tcp_keepalives_count", "3".into()),
+            // Without it, a waiter that was killed stays in the queue.
+            ("client_connection_check_interval", "1000".into()),
+        ];
+        if version >= TRANSACTION_TIMEOUT {
+            settings.push(("transaction_timeout", "0".into()));
+        }
+        settings
+    }
+
+    /// Whether locks of this server exclude anybody; asked before anything is set.
+    pub(super) fn check(&self, version: i32, name: &str, standby: bool) -> Result<()> {
+        let refuse = |what: &str, instead: &str| {
+            let backend = self.label.clone();
+            Err(Error::Unsupported { backend, what: what.into(), instead: instead.into() })
+        };
+        if name.contains("Cockroach") {
+            return refuse(
+                "working advisory locks (CockroachDB grants each to everybody)",
+                "keep the locks in another database",
+            );
+        }
+        if standby {
+            return refuse(
+                "locks that exclude the primary's (it is a hot standby)",
+                "connect to the primary",
+            );
+        }
+        if version < OLDEST {
+            return refuse("idle_session_timeout", "PostgreSQL 14 or newer is needed");
+        }
+        Ok(())
+    }
+}
+
+/// Rounded up, and never 0, which would be for ever.
+pub(super) fn milliseconds(time: Duration) -> String {
+    time.as_nanos().div_ceil(1_000_000).clamp(1, 2_147_483_647).to_string()
+}

@@ -1,0 +1,166 @@
+//! What sessions have to tell, and what the table makes of it.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::executor::Report;
+use super::link::Sent;
+use super::session::{SessionId, Tale};
+use super::sessions::{Grant, POLL, Sessions};
+use super::table::{Event, Ticket};
+use crate::backend::{Do, Op, SessionBackend};
+use crate::clock::Time;
+use crate::error::Error;
+use crate::lost::LostReason;
+use crate::native::NativeKey;
+
+impl<B: SessionBackend> Sessions<B> {
+    pub(super) fn hear(&mut self, id: SessionId, tale: Tale) {
+        let Some(link) = self.links.get_mut(&id) else {
+            return;
+        };
+        let job = match &tale {
+            Tale::Opened(tag) => {
+                link.opened(*tag);
+                self.retry = None;
+                return;
+            }
+            Tale::Died(_) => None,
+            _ => link.sent.pop_front(),
+        };
+        match (tale, job) {
+            (Tale::Answered { answers, sent }, Some(Sent::Batch(ops))) => {
+                self.confirmed(id, sent);
+                if answers.len() != ops.len() {
+                    return self.drop_session(id, LostReason::SessionEnded);
+                }
+                for (op, answer) in ops.iter().zip(answers) {
+                    self.answered(id, op, answer);
+                }
+            }
+            (Tale::Failed { error, sent }, Some(Sent::Batch(ops))) => {
+                self.confirmed(id, sent);
+                self.note(error);
+                ops.iter().for_each(|op| self.failed(id, op, true));
+            }
+            (Tale::Checked { sent }, Some(Sent::Check)) => self.confirmed(id, sent),
+            (Tale::Waited { granted, sent }, Some(Sent::Wait { key, ticket, .. })) => {
+                link.since = Time::now();
+                link.cancel_at = None;
+                self.confirmed(id, sent);
+                let event = if granted {
+                    self.grant(id, key.clone(), ticket);
+                    Event::Granted { key, ticket }
+                } else {
+                    Event::Ended { key, ticket }
+                };
+                self.reports.push(event.into());
+            }
+            (Tale::Died(error), _) => {
+                self.note(error);
+                self.drop_session(id, LostReason::SessionEnded);
+            }
+            // A session that answers what it was not asked.
+            _ => self.drop_session(id, LostReason::SessionEnded),
+        }
+    }
+
+    /// The server has shown at a time after `sent` that the session lives.
+    fn confirmed(&mut self, id: SessionId, sent: Time) {
+        if self.links.get_mut(&id).is_some_and(|link| !link.confirm(sent)) {
+            // Too late: its guards may have noticed already.
+            self.drop_session(id, LostReason::Unconfirmed);
+        }
+    }
+
+    fn grant(&mut self, id: SessionId, key: NativeKey, ticket: Ticket) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.holds += 1;
+            self.held.insert(key, Grant { session: id, ticket, since: Time::now() });
+        }
+    }
+
+    fn answered(&mut self, id: SessionId, op: &Op, yes: bool) {
+        let ticket = op.ticket;
+        // The session may have been dropped half-way through its answers.
+        let lives = self.links.contains_key(&id);
+        match &op.what {
+            Do::Try(key) if yes && lives => {
+                let key = key.clone();
+                self.polls.remove(&ticket);
+                self.grant(id, key.clone(), ticket);
+                self.reports.push(Event::Granted { key, ticket }.into());
+            }
+            Do::Try(_) if !lives => self.failed(id, op, false),
+            Do::Try(key) => match self.polls.get_mut(&ticket) {
+                None => self.reports.push(Event::Refused { key: key.clone(), ticket }.into()),
+                Some(poll) if poll.cancelled => {
+                    self.polls.remove(&ticket);
+                    self.reports.push(Event::Ended { key: key.clone(), ticket }.into());
+                }
+                Some(poll) => {
+                    poll.asked = false;
+                    poll.at = Instant::now() + Duration::from_millis(fastrand::u64(POLL));
+                }
+            },
+            Do::Unlock(key) => {
+                self.held.remove(key);
+                if let Some(link) = self.links.get_mut(&id) {
+                    link.holds = link.holds.saturating_sub(1);
+                    link.since = Time::now();
+                }
+                let event = Event::Unlocked { key: key.clone(), ticket, clean: yes };
+                self.reports.push(Report { event, reason: LostReason::NotHeld });
+            }
+            Do::Cancel(tag) => {
+                let link = self.links.values_mut().find(|link| link.tag == Some(*tag));
+                link.into_iter().for_each(|link| link.cancelling = false);
+            }
+            Do::End(_) => {}
+        }
+    }
+
+    /// Nothing is held by this part of a batch. `tried`: the server itself has said no to it.
+    pub(super) fn failed(&mut self, id: SessionId, op: &Op, tried: bool) {
+        let ticket = op.ticket;
+        match &op.what {
+            Do::Try(_) if self.polls.contains_key(&ticket) && !tried => {
+                if let Some(poll) = self.polls.get_mut(&ticket) {
+                    poll.asked = false;
+                }
+            }
+            Do::Try(key) => {
+                self.polls.remove(&ticket);
+                let fatal = tried || !self.trouble.is_retryable();
+                self.reports.push(Event::Failed { key: key.clone(), ticket, fatal }.into());
+            }
+            Do::Unlock(key) => {
+                self.held.remove(key);
+                let event = if tried {
+                    // Read back and unlocked on the way.
+                    Event::Unlocked { key: key.clone(), ticket, clean: true }
+                } else {
+                    Event::Failed { key: key.clone(), ticket, fatal: false }
+                };
+                if let Some(link) = self.links.get_mut(&id) {
+                    link.holds = link.holds.saturating_sub(1);
+                }
+                self.reports.push(event.into());
+            }
+            Do::Cancel(tag) => {
+                // Whether that session is or will be cancelled, nobody knows.
+                let id = self.links.iter().find(|(_, link)| link.tag == Some(*tag));
+                if let Some(id) = id.map(|(id, _)| *id) {
+                    self.drop_session(id, LostReason::SessionEnded);
+                }
+            }
+            Do::End(_) => {}
+        }
+    }
+
+    fn note(&mut self, error: Error) {
+        tracing::debug!(target: "dlock", %error, "session ended");
+        self.trouble = error;
+    }
+}

@@ -1,0 +1,61 @@
+//! Those whom the engine owes an answer, and by when.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::hold::Hold;
+use super::mail::Request;
+use super::table::{HoldId, RequestId};
+use crate::error::Error;
+use crate::lost::LostReason;
+use crate::native::NativeKey;
+use crate::wait::Wait;
+
+/// How long a single try may wait for the server.
+const TRY: Duration = Duration::from_secs(5);
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Alarm {
+    Expire,
+    Overdue,
+}
+
+pub(super) type AlarmAt = (Instant, RequestId, Alarm);
+
+/// When a caller's time is up.
+pub(super) fn alarm(request: &Request) -> Option<AlarmAt> {
+    match request.wait {
+        Wait::NoWait => Some((request.asked + TRY, request.id, Alarm::Overdue)),
+        Wait::For(time) => Some((request.asked + time, request.id, Alarm::Expire)),
+        Wait::Forever => None,
+    }
+}
+
+/// Those whom the engine owes an answer.
+#[derive(Default)]
+pub(super) struct Callers {
+    pub(super) requests: HashMap<RequestId, Request>,
+    pub(super) holds: HashMap<HoldId, (Arc<Hold>, NativeKey)>,
+    /// Granted by the table, but the database has to confirm first that it is still there.
+    pub(super) unsure: HashMap<HoldId, (NativeKey, Request)>,
+}
+
+/// However the engine ends (closed, or its runtime gone), whoever waits or holds learns it.
+impl Drop for Callers {
+    fn drop(&mut self) {
+        let unsure = self.unsure.drain().map(|(_, (_, request))| request);
+        for request in self.requests.drain().map(|(_, request)| request).chain(unsure) {
+            let _ = request.reply.send(Err(Error::Closed));
+        }
+        for (_, (hold, _)) in self.holds.drain() {
+            if hold.has_been_let_go() {
+                hold.settle();
+            } else {
+                hold.lose(LostReason::Closed);
+            }
+        }
+    }
+}

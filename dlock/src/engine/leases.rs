@@ -1,0 +1,322 @@
+//! Carries the table's decisions out on a lease table, over one connection.
+//!
+//! While a question is with the database, whatever else is wanted comes together and goes out as
+//! the next one. What is held is renewed after each third of its ttl, all of it in one statement.
+//! A lease whose word has run out is lost, even if its row could still be renewed: its holder may
+//! have stopped, and others may have looked.
+
+mod answers;
+mod asks;
+mod job;
+mod words;
+
+use std::collections::{HashMap, VecDeque};
+use std::future::pending;
+use std::io::{Error as IoError, ErrorKind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use self::answers::FIRST_PAUSE;
+use self::asks::{Asks, about};
+use self::job::{Done, Job, carry_out};
+use super::executor::{Executor, Held, Report};
+use super::table::{Event, Ticket};
+use crate::backend::lease::{Failure, Lease, LeaseBackend, LeaseOptions, Verdicts};
+use crate::clock::{Time, Word};
+use crate::error::{Error, Result};
+use crate::lost::LostReason;
+use crate::native::NativeKey;
+
+/// How long a busy database is let alone.
+const BUSY: Duration = Duration::from_millis(3);
+/// How long a busy database may keep a new locker from connecting.
+const OPENING: Duration = Duration::from_secs(10);
+/// How long giving everything back may take at the end; what is left then runs out by itself.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// See the [module](self).
+pub(crate) struct Leases<B: LeaseBackend> {
+    backend: Arc<B>,
+    ttl: Duration,
+    line: Line<B::Connection>,
+    asks: Asks,
+    held: HashMap<NativeKey, Grant>,
+    releases: Vec<Release>,
+    /// Those that are with the database, in its order.
+    releasing: Vec<Release>,
+    checks: VecDeque<(Lease, oneshot::Sender<bool>)>,
+    checking: Option<oneshot::Sender<bool>>,
+    renewing: bool,
+    renew_at: Option<Instant>,
+    /// When the first word may run out.
+    lapse_at: Option<Instant>,
+    /// Nothing is asked before that.
+    not_before: Instant,
+    pause: Duration,
+    trouble: Option<Error>,
+    reports: Vec<Report>,
+}
+
+enum Line<C> {
+    Idle(Option<C>),
+    Busy(Pin<Box<dyn Future<Output = Done<C>> + Send>>),
+}
+
+struct Grant {
+    ticket: Ticket,
+    owner: Arc<str>,
+    word: Arc<Word>,
+    fence: u64,
+    since: Time,
+}
+
+/// A row to be given back.
+struct Release {
+    lease: Lease,
+    /// Who waits for it; `None` for a row that is perhaps not even ours.
+    ticket: Option<Ticket>,
+    /// It was good when the release was asked.
+    in_time: bool,
+    /// When this has run out there is nothing left to give back.
+    word: Arc<Word>,
+}
+
+impl<B: LeaseBackend> Leases<B> {
+    /// Connects; a busy database is waited for.
+    pub(crate) async fn open(backend: B, options: LeaseOptions) -> Result<Self> {
+        let deadline = Instant::now() + OPENING;
+        let connection = loop {
+            match job::open(&backend).await {
+                Ok(connection) => break connection,
+                Err(Failure::Busy(_)) if Instant::now() < deadline => sleep(about(BUSY)).await,
+                Err(failure) => return Err(failure.into_error()),
+            }
+        };
+        Ok(Leases {
+            backend: Arc::new(backend),
+            ttl: options.time_to_live(),
+            line: Line::Idle(Some(connection)),
+            asks: Asks::default(),
+            held: HashMap::new(),
+            releases: Vec::new(),
+            releasing: Vec::new(),
+            checks: VecDeque::new(),
+            checking: None,
+            renewing: false,
+            renew_at: None,
+            lapse_at: None,
+            not_before: Instant::now(),
+            pause: FIRST_PAUSE,
+            trouble: None,
+            reports: Vec::new(),
+        })
+    }
+
+    fn report(&mut self, event: Event<NativeKey>, reason: LostReason) {
+        self.reports.push(Report { event, reason });
+    }
+
+    /// When there is something to do that no answer brings.
+    fn alarm(&self) -> Option<Instant> {
+        let work = match self.line {
+            Line::Busy(_) => None,
+            Line::Idle(_) if !self.releases.is_empty() || !self.checks.is_empty() => {
+                Some(self.not_before)
+            }
+            Line::Idle(_) => {
+                let next = [self.renew_at, self.asks.next()].into_iter().flatten().min();
+                next.map(|next| next.max(self.not_before))
+            }
+        };
+        [work, self.lapse_at].into_iter().flatten().min()
+    }
+
+    /// Sends what is due, unless the line is busy.
+    fn send(&mut self) {
+        let now = Instant::now();
+        let Line::Idle(connection) = &mut self.line else {
+            return;
+        };
+        let connection = connection.take();
+        let job = if now < self.not_before { None } else { self.next_job(now) };
+        self.line = match job {
+            Some(job) => {
+                Line::Busy(Box::pin(carry_out(self.backend.clone(), connection, job, self.ttl)))
+            }
+            None => Line::Idle(connection),
+        };
+    }
+
+    fn next_job(&mut self, now: Instant) -> Option<Job> {
+        if self.renew_at.is_some_and(|at| at <= now) {
+            self.renew_at = None;
+            let mut leases: Vec<_> =
+                self.held.iter().map(|(key, grant)| grant.lease(key)).collect();
+            if !leases.is_empty() {
+                self.renew_at = Some(now + self.ttl / 3);
+                self.renewing = true;
+                leases.sort_by(|a, b| a.key.cmp(&b.key));
+                return Some(Job::Renew { leases, renewed: Vec::new() });
+            }
+        }
+        if let Some((lease, reply)) = self.checks.pop_front() {
+            self.checking = Some(reply);
+            return Some(Job::Check { lease, held: false });
+        }
+        let mut takes = self.asks.send(now);
+        if takes.is_empty() && self.releases.is_empty() {
+            return None;
+        }
+        self.releasing.append(&mut self.releases);
+        self.releasing.sort_by(|a, b| a.lease.key.cmp(&b.lease.key));
+        let releases = self.releasing.iter().map(|release| release.lease.clone()).collect();
+        takes.sort_by(|a, b| a.key.cmp(&b.key));
+        Some(Job::Apply { releases, takes, verdicts: Verdicts::default() })
+    }
+}
+
+impl Grant {
+    fn lease(&self, key: &NativeKey) -> Lease {
+        Lease { key: key.clone(), owner: self.owner.clone() }
+    }
+}
+
+impl<C> Line<C> {
+    /// Ends with the job that is on its way. Cancel-safe: the job stays where it is.
+    async fn done(&mut self) -> Done<C> {
+        match self {
+            Line::Busy(job) => {
+                let done = job.await;
+                *self = Line::Idle(None);
+                done
+            }
+            Line::Idle(_) => pending().await,
+        }
+    }
+}
+
+impl<B: LeaseBackend> Executor for Leases<B> {
+    fn try_lock(&mut self, key: NativeKey, ticket: Ticket) {
+        self.asks.once(key, ticket);
+    }
+
+    fn wait(&mut self, key: NativeKey, ticket: Ticket, until: Option<Instant>) {
+        self.asks.until(key, ticket, until);
+    }
+
+    fn cancel(&mut self, key: &NativeKey, ticket: Ticket) {
+        if self.asks.cancel(key, ticket) {
+            self.report(Event::Ended { key: key.clone(), ticket }, LostReason::NotHeld);
+        }
+    }
+
+    fn unlock(&mut self, key: NativeKey, ticket: Ticket) {
+        let Some(Grant { owner, word, .. }) = self.held.remove(&key) else {
+            // Lost, and the table does not know it yet.
+            let event = Event::Unlocked { key, ticket, clean: false };
+            return self.report(event, LostReason::NotHeld);
+        };
+        let in_time = word.good_at(Time::now());
+        let lease = Lease { key, owner };
+        self.releases.push(Release { lease, ticket: Some(ticket), in_time, word });
+    }
+
+    fn distrust(&mut self, key: &NativeKey, ticket: Ticket) {
+        if self.held.get(key).is_some_and(|grant| grant.ticket == ticket)
+            && let Some(grant) = self.held.remove(key)
+        {
+            self.owe(grant.lease(key));
+        }
+    }
+
+    fn held(&self, key: &NativeKey) -> Option<Held> {
+        let grant = self.held.get(key)?;
+        Some(Held {
+            word: grant.word.clone(),
+            fresh: grant.word.left(Time::now()) >= self.ttl / 2,
+            fence: Some(grant.fence),
+            since: grant.since,
+        })
+    }
+
+    fn refresh(&mut self, key: &NativeKey) {
+        if self.held.contains_key(key) && !self.renewing {
+            self.renew_at = Some(Instant::now());
+        }
+    }
+
+    fn verify(&mut self, key: &NativeKey, reply: oneshot::Sender<bool>) {
+        match self.held.get(key) {
+            Some(grant) => self.ask_to_check(grant.lease(key), reply),
+            None => drop(reply.send(false)),
+        }
+    }
+
+    fn flush(&mut self) {
+        self.send();
+    }
+
+    fn trouble(&self) -> Error {
+        self.trouble.clone().unwrap_or_else(|| {
+            let source = IoError::new(ErrorKind::TimedOut, "it has not answered yet");
+            Error::Unavailable { backend: self.backend.label(), source: Arc::new(source) }
+        })
+    }
+
+    async fn recv(&mut self, reports: &mut Vec<Report>) {
+        while self.reports.is_empty() {
+            self.send();
+            let alarm = self.alarm();
+            tokio::select! {
+                biased;
+                done = self.line.done() => self.finish(done),
+                () = until(alarm) => {}
+            }
+            self.lapse();
+        }
+        // What they lead to goes out together with what has gathered, at the next flush.
+        reports.append(&mut self.reports);
+    }
+
+    async fn shutdown(mut self) {
+        let farewell = async {
+            if let Line::Busy(_) = self.line {
+                let done = self.line.done().await;
+                self.finish(done);
+            }
+            let held = self.held.iter().map(|(key, grant)| grant.lease(key));
+            let mut releases: Vec<_> = held.collect();
+            releases.extend(self.releases.drain(..).map(|release| release.lease));
+            releases.sort_by(|a, b| a.key.cmp(&b.key));
+            let Line::Idle(mut connection) = self.line else {
+                return;
+            };
+            while !releases.is_empty() {
+                let job = Job::Apply { releases, takes: Vec::new(), verdicts: Verdicts::default() };
+                let done = carry_out(self.backend.clone(), connection, job, self.ttl).await;
+                connection = done.connection;
+                releases = match (done.job, done.result) {
+                    (Job::Apply { releases, .. }, Err(Failure::Busy(_))) => releases,
+                    _ => break,
+                };
+                sleep(about(BUSY)).await;
+            }
+            if let Some(connection) = connection {
+                self.backend.close(connection).await;
+                tracing::debug!(target: "dlock", backend = %self.backend.label(), "session closed");
+            }
+        };
+        let _ = timeout(FAREWELL, farewell).await;
+    }
+}
+
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => pending().await,
+    }
+}

@@ -1,0 +1,73 @@
+//! Who is in the way.
+
+use std::fmt::{self, Display};
+use std::time::Duration;
+
+/// What a wait that ran out was waiting for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Stage {
+    /// This process holds the lock, and other tasks of it were first.
+    Process,
+    /// Another process, or another locker, holds the lock.
+    Database,
+}
+
+impl Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Stage::Process => "held by this process",
+            Stage::Database => "held by another session of the database",
+        })
+    }
+}
+
+/// Who holds a lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Holder {
+    /// What is known of it.
+    pub who: String,
+    /// For how long it has held the lock, where that is known.
+    pub since: Option<Duration>,
+}
+
+/// A duration for people.
+pub(crate) struct Seconds(pub(crate) Duration);
+
+impl Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs_f64();
+        match seconds {
+            s if s < 1.0 => write!(f, "{:.0} ms", s * 1000.0),
+            s if s < 60.0 => write!(f, "{s:.1} s"),
+            s => write!(f, "{s:.0} s"),
+        }
+    }
+}
+
+/// A holder for people, where there is one.
+pub(crate) struct By<'a>(pub(crate) &'a Option<Box<Holder>>);
+
+impl Display for By<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(holder) = self.0 else { return Ok(()) };
+        write!(f, " ({}", holder.who)?;
+        if let Some(since) = holder.since {
+            write!(f, ", for {}", Seconds(since))?;
+        }
+        f.write_str(")")
+    }
+}
+
+/// Names for people.
+pub(crate) struct Names<'a>(pub(crate) &'a [String]);
+
+impl Display for Names<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            [] => f.write_str("there is none"),
+            names => write!(f, "there are: {}", names.join(", ")),
+        }
+    }
+}

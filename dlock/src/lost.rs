@@ -1,0 +1,50 @@
+//! That a lock was lost, and how.
+
+use std::fmt::{self, Display};
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::key::Key;
+
+/// That a lock was lost, and how.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct LostInfo {
+    /// What had been locked.
+    pub key: Key,
+    /// How it was lost.
+    pub reason: LostReason,
+    /// How long it had been held.
+    pub held_for: Duration,
+}
+
+impl From<LostInfo> for Error {
+    fn from(info: LostInfo) -> Self {
+        Error::Lost { key: info.key, reason: info.reason, held_for: info.held_for }
+    }
+}
+
+/// How a lock was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LostReason {
+    /// The database's session that held it has ended.
+    SessionEnded,
+    /// The database has not confirmed it in time, so it may have been given to another.
+    Unconfirmed,
+    /// The database says that it is not, or no longer, ours.
+    NotHeld,
+    /// The locker was closed, or the runtime it was to run on is gone.
+    Closed,
+}
+
+impl Display for LostReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            LostReason::SessionEnded => "the database ended the session that held it",
+            LostReason::Unconfirmed => "the database has not confirmed it in time",
+            LostReason::NotHeld => "the database says that it is not held",
+            LostReason::Closed => "the locker was closed",
+        })
+    }
+}
