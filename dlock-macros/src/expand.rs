@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! async fn rename(id: i64, name: String) -> Result<(), AppError> {
-//!     let lock = __private::lock(&"default", __private::key(format_args!("user:{}", id)))
+//!     let lock = __private::lock("default", __private::key(format_args!("user:{}", id)))
 //!         .timeout(Duration::new(10, 0));
 //!     let held = match __private::enter(lock, OnLoss::Cancel).await {
 //!         Ok(held) => held,
 //!         Err(error) => return __private::failed::<Result<(), AppError>>(error),
 //!     };
-//!     match __private::run(held, async move { /* the body */ }, Carries::is_err).await {
+//!     match __private::run(held, async move { /* the body */ }, |output| /* is it an Err? */).await {
 //!         Ok(output) => output,
 //!         Err(error) => return __private::failed::<Result<(), AppError>>(error),
 //!     }
@@ -21,6 +21,7 @@
 
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
+use syn::spanned::Spanned;
 use syn::{Expr, Type};
 
 use crate::args::{Args, OnBusy, OnLost, Release};
@@ -123,7 +124,12 @@ impl<'a> Expansion<'a> {
     fn lock(&self) -> TokenStream {
         let Expansion { private, .. } = self;
         let locker = match &self.args.locker {
-            Some(locker) => self.users(locker),
+            // Borrowed, so that a field of a parameter can be named; and where the user wrote it,
+            // so that the compiler points there.
+            Some(locker) => {
+                let value = self.users(locker);
+                quote_spanned!(locker.span()=> &#value)
+            }
             None => quote_spanned!(ours()=> "default"),
         };
         let key = match &self.args.key {
@@ -136,7 +142,7 @@ impl<'a> Expansion<'a> {
             })),
         };
         let timeout = match &self.args.timeout {
-            None => return quote_spanned!(ours()=> #private::lock(&#locker, #key)),
+            None => return quote_spanned!(ours()=> #private::lock(#locker, #key)),
             Some(Timeout::Never) => quote_spanned!(ours()=> #private::Wait::Forever),
             Some(Timeout::After(time)) => {
                 let (seconds, nanos) = (time.as_secs(), time.subsec_nanos());
@@ -144,11 +150,12 @@ impl<'a> Expansion<'a> {
             }
             Some(Timeout::Expr(value)) => self.users(value),
         };
-        quote_spanned!(ours()=> #private::lock(&#locker, #key).timeout(#timeout))
+        quote_spanned!(ours()=> #private::lock(#locker, #key).timeout(#timeout))
     }
 
     fn template(&self, template: &Template, at: Span) -> TokenStream {
-        let Expansion { private, .. } = self;
+        let private = types::located_at(self.private.clone(), at);
+        let here = ours().located_at(at);
         let mut format = String::new();
         let mut values = Vec::new();
         for (index, part) in template.parts.iter().enumerate() {
@@ -173,9 +180,9 @@ impl<'a> Expansion<'a> {
                     format.push_str("{}");
                     let shown = match value.spec.as_str() {
                         "" => place,
-                        _ => quote_spanned!(ours()=> ::core::format_args!(#spec, #place)),
+                        _ => quote_spanned!(here=> ::core::format_args!(#spec, #place)),
                     };
-                    values.push(quote_spanned!(ours()=> #private::part(#stop, &#shown)));
+                    values.push(quote_spanned!(here=> #private::part(#stop, &#shown)));
                 }
             }
         }
@@ -286,14 +293,12 @@ impl<'a> Expansion<'a> {
             return quote_spanned!(ours()=> #private::#runner(__dlock_held, #body)#dot_await);
         }
         let runner = Ident::new(runner, ours());
-        // The body's own error goes before that of the lock.
-        let is_err = match &self.args.on_error {
-            None => quote_spanned!(ours()=> #private::Carries::is_err),
-            Some(_) => quote_spanned!(ours()=> |__dlock_output| {
-                use #private::OtherOutput as _;
-                #private::Output(__dlock_output).is_err()
-            }),
-        };
+        // The body's own error goes before that of the lock. Seen by its type and not by a trait
+        // that it must have, for that would blame one missing trait at two places.
+        let is_err = quote_spanned!(ours()=> |__dlock_output| {
+            use #private::OtherOutput as _;
+            #private::Output(__dlock_output).is_err()
+        });
         let failed = self.failed();
         quote_spanned!(ours()=>
             match #private::#runner(__dlock_held, #body, #is_err)#dot_await {

@@ -156,5 +156,5 @@ fn nothing_fires() {
     let mut shop = Shop::new(Cow::Borrowed("acme"));
     drop((unit(), parameters(1, "", String::new()), unused(1, "", String::new()), items()));
     drop((diverging(true), shop.sell(), short::empty(), short::text(String::new())));
-    drop((unit_blocking, diverging_blocking, opaque, Shop::take, short::value));
+    let _unused = (unit_blocking, diverging_blocking, opaque, Shop::take, short::value);
 }
