@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! async fn rename(id: i64, name: String) -> Result<(), AppError> {
-//!     let lock = __private::lock(&"default", __private::key(format_args!("user:{}", id)))
+//!     let lock = __private::lock("default", __private::key(format_args!("user:{}", id)))
 //!         .timeout(Duration::new(10, 0));
 //!     let held = match __private::enter(lock, OnLoss::Cancel).await {
 //!         Ok(held) => held,
 //!         Err(error) => return __private::failed::<Result<(), AppError>>(error),
 //!     };
-//!     match __private::run(held, async move { /* the body */ }, Carries::is_err).await {
+//!     match __private::run(held, async move { /* the body */ }, |output| /* is it an Err? */).await {
 //!         Ok(output) => output,
 //!         Err(error) => return __private::failed::<Result<(), AppError>>(error),
 //!     }
@@ -19,8 +19,9 @@
 //! without keeping temporaries over the first await. The body is an `async move` block or a `move`
 //! closure of its own, so `return` and `?` in it end the body and not the lock.
 
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
+use syn::spanned::Spanned;
 use syn::{Expr, Type};
 
 use crate::args::{Args, OnBusy, OnLost, Release};
@@ -38,16 +39,20 @@ fn ours() -> Span {
 }
 
 pub(crate) fn expand(args: &Args, function: Function) -> TokenStream {
-    let locked = Expansion::new(args, &function).block();
-    let Function { attrs, vis, sig, shape, .. } = function;
+    let locked = Expansion::new(args, &function).statements();
+    let Function { attrs, vis, sig, shape, body, .. } = function;
+    let place = body.span();
     let body = match shape {
         Shape::Async | Shape::Sync => locked,
         Shape::Boxed(boxed) => {
             let (path, before, after) = (boxed.path, boxed.before, boxed.after);
-            quote_spanned!(ours()=> { #path(async move { #before #locked #after }) })
+            quote_spanned!(ours()=> #path(async move { #before { #locked } #after }))
         }
     };
-    quote!(#(#attrs)* #vis #sig #body)
+    // With the braces of the user, the function as a whole is the user's: lints for it stay on.
+    let mut braces = Group::new(Delimiter::Brace, body);
+    braces.set_span(place);
+    quote!(#(#attrs)* #vis #sig #braces)
 }
 
 struct Expansion<'a> {
@@ -84,7 +89,7 @@ impl<'a> Expansion<'a> {
         self.args.on_lost.map_or(default, |(on_lost, _)| on_lost)
     }
 
-    fn block(&self) -> TokenStream {
+    fn statements(&self) -> TokenStream {
         let Expansion { private, .. } = self;
         let lock = self.lock();
         let on_loss = match self.on_lost() {
@@ -106,20 +111,25 @@ impl<'a> Expansion<'a> {
         };
         let not_entered = self.not_entered();
         let run = self.run();
-        quote_spanned!(ours()=> {
+        quote_spanned!(ours()=>
             let __dlock_lock = #lock;
             let #guard = match #guarded {
                 ::core::result::Result::Ok(__dlock_held) => __dlock_held,
                 ::core::result::Result::Err(__dlock_error) => return #not_entered,
             };
             #run
-        })
+        )
     }
 
     fn lock(&self) -> TokenStream {
         let Expansion { private, .. } = self;
         let locker = match &self.args.locker {
-            Some(locker) => self.users(locker),
+            // Borrowed, so that a field of a parameter can be named; and where the user wrote it,
+            // so that the compiler points there.
+            Some(locker) => {
+                let value = self.users(locker);
+                quote_spanned!(locker.span()=> &#value)
+            }
             None => quote_spanned!(ours()=> "default"),
         };
         let key = match &self.args.key {
@@ -132,7 +142,7 @@ impl<'a> Expansion<'a> {
             })),
         };
         let timeout = match &self.args.timeout {
-            None => return quote_spanned!(ours()=> #private::lock(&#locker, #key)),
+            None => return quote_spanned!(ours()=> #private::lock(#locker, #key)),
             Some(Timeout::Never) => quote_spanned!(ours()=> #private::Wait::Forever),
             Some(Timeout::After(time)) => {
                 let (seconds, nanos) = (time.as_secs(), time.subsec_nanos());
@@ -140,11 +150,12 @@ impl<'a> Expansion<'a> {
             }
             Some(Timeout::Expr(value)) => self.users(value),
         };
-        quote_spanned!(ours()=> #private::lock(&#locker, #key).timeout(#timeout))
+        quote_spanned!(ours()=> #private::lock(#locker, #key).timeout(#timeout))
     }
 
     fn template(&self, template: &Template, at: Span) -> TokenStream {
-        let Expansion { private, .. } = self;
+        let private = types::located_at(self.private.clone(), at);
+        let here = ours().located_at(at);
         let mut format = String::new();
         let mut values = Vec::new();
         for (index, part) in template.parts.iter().enumerate() {
@@ -169,9 +180,9 @@ impl<'a> Expansion<'a> {
                     format.push_str("{}");
                     let shown = match value.spec.as_str() {
                         "" => place,
-                        _ => quote_spanned!(ours()=> ::core::format_args!(#spec, #place)),
+                        _ => quote_spanned!(here=> ::core::format_args!(#spec, #place)),
                     };
-                    values.push(quote_spanned!(ours()=> #private::part(#stop, &#shown)));
+                    values.push(quote_spanned!(here=> #private::part(#stop, &#shown)));
                 }
             }
         }
@@ -282,14 +293,12 @@ impl<'a> Expansion<'a> {
             return quote_spanned!(ours()=> #private::#runner(__dlock_held, #body)#dot_await);
         }
         let runner = Ident::new(runner, ours());
-        // The body's own error goes before that of the lock.
-        let is_err = match &self.args.on_error {
-            None => quote_spanned!(ours()=> #private::Carries::is_err),
-            Some(_) => quote_spanned!(ours()=> |__dlock_output| {
-                use #private::OtherOutput as _;
-                #private::Output(__dlock_output).is_err()
-            }),
-        };
+        // The body's own error goes before that of the lock. Seen by its type and not by a trait
+        // that it must have, for that would blame one missing trait at two places.
+        let is_err = quote_spanned!(ours()=> |__dlock_output| {
+            use #private::OtherOutput as _;
+            #private::Output(__dlock_output).is_err()
+        });
         let failed = self.failed();
         quote_spanned!(ours()=>
             match #private::#runner(__dlock_held, #body, #is_err)#dot_await {
@@ -301,7 +310,9 @@ impl<'a> Expansion<'a> {
 
     fn body(&self) -> TokenStream {
         let Expansion { private, returns, .. } = self;
-        let body = &self.function.body;
+        // A block inside a block: lints about needless braces are to leave it alone.
+        let mut body = self.function.body.clone();
+        body.set_span(body.span().resolved_at(ours()));
         let kept = self.kept();
         let guard = self.args.guard.as_ref().map(
             |(mutability, name)| quote_spanned!(ours()=> let #mutability #name = __dlock_guard;),
@@ -335,7 +346,7 @@ impl<'a> Expansion<'a> {
         let kept = names.iter().filter(|(name, _)| name.starts_with('_') || in_key(name));
         kept.map(|(_, ident)| {
             quote_spanned!(ours()=>
-                #[allow(clippy::used_underscore_binding, clippy::no_effect_underscore_binding)]
+                #[allow(clippy::used_underscore_binding)]
                 let _ = &#ident;
             )
         })
