@@ -180,12 +180,6 @@ impl<K: Clone + Eq + Hash> Table<K> {
         }
     }
 
-    /// Everybody who waits, to be told that it is over.
-    pub fn drain_requests(&mut self) -> Vec<RequestId> {
-        self.keys.values_mut().for_each(|entry| entry.queue.clear());
-        self.requests.drain().map(|(request, _)| request).collect()
-    }
-
     /// Whether nothing is held, asked for or wanted.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty() && self.requests.is_empty() && self.holds.is_empty()
