@@ -69,7 +69,7 @@ async fn not_send(at: &Locker, value: Rc<u8>) -> Result<Rc<u8>, Error> {
 
 #[locked(key = "k", locker = at, timeout = 5)]
 /// Documented.
-#[must_use]
+#[must_use = "it is tested"]
 #[tracing::instrument(skip(at))]
 pub(crate) async fn attributes(
     at: &Locker,

@@ -66,8 +66,7 @@ async fn patterns(
     at: &Locker,
     User { id, .. }: User,
     (_, [_a, b]): (u8, [u8; 2]),
-    rest @ _: u8,
-    &x: &u8,
+    (rest, x): (u8, u8),
 ) -> Taken {
     Ok(lock.key().clone())
 }
@@ -113,7 +112,7 @@ async fn templates_are_filled_in() {
 async fn parameters_bound_by_patterns_have_names() {
     let at = memory("keys-patterns");
     let user = User { id: 1, name: String::new() };
-    assert_eq!(patterns(&at, user, (0, [0, 2]), 3, &4).await.unwrap(), Key::from("1-2-3-4"));
+    assert_eq!(patterns(&at, user, (0, [0, 2]), (3, 4)).await.unwrap(), Key::from("1-2-3-4"));
 }
 
 #[tokio::test]
