@@ -30,6 +30,12 @@ fn main() {
     if let ["increment-blocking", key, file, times] = command[..] {
         return increment_blocking(&site.locker_blocking(), key, Path::new(file), times);
     }
+    if let ["init-from-env"] = command[..] {
+        return match dlock::init_from_env_blocking() {
+            Ok(locker) => println!("{locker:?}"),
+            Err(error) => println!("{error}"),
+        };
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let orders = hear();
@@ -42,10 +48,6 @@ fn main() {
             ["history", keys, file] => {
                 history(&site.locker().await, keys, Path::new(file), orders).await;
             }
-            ["init-from-env"] => match dlock::init_from_env().await {
-                Ok(locker) => println!("{locker:?}"),
-                Err(error) => println!("{error}"),
-            },
             _ => panic!("unknown command {command:?}"),
         }
     });
