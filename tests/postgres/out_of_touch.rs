@@ -59,7 +59,8 @@ pub(crate) async fn holder_that_is_cut_off_knows_before_the_next_one_comes(site:
     assert!(held.is_lost());
     assert!(silence.elapsed() <= LIMIT);
     in_time("news of the loss", Duration::from_millis(500), lost).await.unwrap();
-    let (error, ended) = in_time("the body's end", Duration::from_millis(500), protected).await.unwrap();
+    let (error, ended) =
+        in_time("the body's end", Duration::from_millis(500), protected).await.unwrap();
     assert!(error.is_lost(), "{error}");
     assert!(ended < granted, "the body ended {} ns after the next grant", ended - granted);
     // What it says now concerns nobody else.
