@@ -1,6 +1,11 @@
 //! The parts of the interface that concern the whole process, and bad input.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

@@ -1,7 +1,12 @@
 //! Everything goes wrong at once, and still no two hold one key: sessions are ended by the server,
 //! processes killed and frozen, while four of them fight over four keys.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
 
 dlock_tests::suite! {
     "chaos" on [sqlite Sqlite, postgres Postgres, postgres18 Postgres18] {

@@ -1,6 +1,11 @@
 //! What PostgreSQL does to locks and those who hold them.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
 
 #[path = "postgres/cost.rs"]
 mod cost;

@@ -1,5 +1,12 @@
 //! SQLite: what a lease table in a file promises, over lockers, processes, kills and busy files.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a panic is how a test fails"
+)]
 
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -83,7 +90,8 @@ fn process(folder: &Folder, part: &str) -> Child {
 #[tokio::test]
 async fn process_of_another_test() {
     let Ok(part) = std::env::var("DLOCK_TEST_PART") else { return };
-    let folder = Folder(std::env::var("DLOCK_TEST_FOLDER").unwrap().into());
+    // Not this process' folder to delete.
+    let folder = ManuallyDrop::new(Folder(std::env::var("DLOCK_TEST_FOLDER").unwrap().into()));
     let locker = folder.locker(Duration::from_secs(2)).await;
     match &*part {
         "count" => {
@@ -105,13 +113,13 @@ async fn process_of_another_test() {
         other => panic!("{other}"),
     }
     locker.close().await;
-    std::mem::forget(folder);
 }
 
 #[tokio::test]
 async fn two_lockers_of_one_file_exclude_each_other() {
     let folder = Folder::new();
-    let (one, two) = (folder.locker(Duration::from_secs(5)).await, folder.locker(Duration::from_secs(5)).await);
+    let (one, two) =
+        (folder.locker(Duration::from_secs(5)).await, folder.locker(Duration::from_secs(5)).await);
     let guard = one.lock("a").acquire().await.unwrap();
     assert!(two.lock("a").try_acquire().await.unwrap().is_none());
     assert!(two.lock("b").try_acquire().await.unwrap().is_some());
@@ -191,7 +199,8 @@ async fn a_killed_holder_is_outlived_by_its_ttl() {
 #[tokio::test]
 async fn fences_grow_and_rows_stay() {
     let folder = Folder::new();
-    let (one, two) = (folder.locker(Duration::from_secs(5)).await, folder.locker(Duration::from_secs(5)).await);
+    let (one, two) =
+        (folder.locker(Duration::from_secs(5)).await, folder.locker(Duration::from_secs(5)).await);
     let mut raw = folder.raw().await;
     let mut owners = Vec::new();
     for round in 1..=6 {
@@ -239,6 +248,14 @@ async fn a_stolen_lease_is_noticed() {
     assert_eq!(row(&mut raw, "a").await.2, 9_000_000_000_000_000);
     assert!(locker.lock("a").try_acquire().await.unwrap().is_none());
 
+    let guard = locker.lock("c").acquire().await.unwrap();
+    sqlx::query("UPDATE dlock_leases SET expires_at = 1 WHERE name = 'c'")
+        .execute(&mut raw)
+        .await
+        .unwrap();
+    let loss = timeout(400 * MS, guard.lost()).await.expect("what has run out is not renewed");
+    assert_eq!(loss.reason, LostReason::NotHeld);
+
     let guard = locker.lock("b").acquire().await.unwrap();
     sqlx::query("UPDATE dlock_leases SET owner = 'thief'").execute(&mut raw).await.unwrap();
     assert!(guard.verify().await.unwrap_err().is_lost(), "asked, it is known at once");
@@ -263,6 +280,11 @@ async fn a_busy_file_is_waited_for() {
         let guard = locker.lock("a").timeout(Duration::from_secs(10)).acquire().await.unwrap();
         (guard, began.elapsed())
     };
+    let attempt = async {
+        // A try does not wait for the lock, but it does for an answer.
+        drop(rival.lock("c").try_acquire().await.unwrap().expect("nobody has it"));
+        began.elapsed()
+    };
     let release = async {
         held.verify().await.unwrap();
         assert!(began.elapsed() < busy, "readers are not kept");
@@ -272,11 +294,12 @@ async fn a_busy_file_is_waited_for() {
     let give_up = async {
         let asked = Instant::now();
         let error = rival.lock("b").timeout(500 * MS).acquire().await.unwrap_err();
-        println!("{error}: {:?}", std::error::Error::source(&error).map(|s| s.to_string()));
         assert!(error.is_timeout() || matches!(error, Error::Unavailable { .. }), "{error}");
         asked.elapsed()
     };
-    let (_, (_guard, taken), released, gave_up) = tokio::join!(commit, take, release, give_up);
+    let (_, (_guard, taken), tried, released, gave_up) =
+        tokio::join!(commit, take, attempt, release, give_up);
+    assert!((busy..busy + Duration::from_secs(1)).contains(&tried), "{tried:?}");
     assert!((busy..busy + Duration::from_secs(1)).contains(&taken), "{taken:?}");
     assert!((busy..busy + Duration::from_secs(1)).contains(&released), "{released:?}");
     assert!((500 * MS..750 * MS).contains(&gave_up), "{gave_up:?}");
@@ -303,10 +326,55 @@ async fn a_lease_that_cannot_be_renewed_is_lost_before_it_ends() {
     assert_eq!(again.fence(), Some(2));
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_that_is_replaced_takes_its_locks_with_it() {
+    let folder = Folder::new();
+    let one = folder.locker(900 * MS).await;
+    let guard = one.lock("a").acquire().await.unwrap();
+    for file in ["locks.db", "locks.db-wal", "locks.db-shm"] {
+        std::fs::remove_file(folder.file(file)).unwrap();
+    }
+    // SQLite itself would go on in the deleted file.
+    let loss = timeout(Duration::from_secs(2), guard.lost()).await.unwrap();
+    assert_eq!(loss.reason, LostReason::NotHeld);
+    let two = folder.locker(900 * MS).await;
+    let guard = two.lock("b").acquire().await.unwrap();
+    assert!(one.lock("b").try_acquire().await.unwrap().is_none(), "both are in the new file");
+    guard.release().await.unwrap();
+    one.lock("b").acquire().await.unwrap().release().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_held_lock_goes_round() {
+    // Two who want a key all the time: neither is shut out.
+    let folder = Folder::new();
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..3 {
+        let locker = folder.locker(Duration::from_secs(5)).await;
+        tasks.spawn(async move {
+            let (mut grants, mut longest) = (0, Duration::ZERO);
+            let end = Instant::now() + Duration::from_secs(3);
+            while Instant::now() < end {
+                let asked = Instant::now();
+                let guard = locker.lock("a").acquire().await.unwrap();
+                longest = longest.max(asked.elapsed());
+                grants += 1;
+                sleep(MS).await;
+                guard.release().await.unwrap();
+            }
+            (grants, longest)
+        });
+    }
+    let grants = tasks.join_all().await;
+    assert!(grants.iter().all(|(grants, _)| *grants > 20), "{grants:?}");
+}
+
 #[tokio::test]
 async fn cancelled_acquires_leave_nothing() {
     let folder = Folder::new();
-    let (one, two) = (folder.locker(Duration::from_secs(5)).await, folder.locker(Duration::from_secs(5)).await);
+    let (one, two) =
+        (folder.locker(Duration::from_secs(5)).await, folder.locker(Duration::from_secs(5)).await);
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..500_u64 {
         let locker = if n % 2 == 0 { one.clone() } else { two.clone() };
@@ -337,7 +405,23 @@ async fn odd_keys_are_locks_of_their_own() {
     let folder = Folder::new();
     let locker = folder.locker(Duration::from_secs(5)).await;
     let long = "x".repeat(10_000);
-    let keys = ["", "a", "A", "a ", "é", "\"", "\\", "'", "\0", "a\0b", "\u{1F512}", "%", "%20", "\n", &long];
+    let keys = [
+        "",
+        "a",
+        "A",
+        "a ",
+        "é",
+        "\"",
+        "\\",
+        "'",
+        "\0",
+        "a\0b",
+        "\u{1F512}",
+        "%",
+        "%20",
+        "\n",
+        &long,
+    ];
     let mut guards = Vec::new();
     for key in keys {
         guards.push(locker.lock(key).try_acquire().await.unwrap().expect(key));
@@ -351,7 +435,8 @@ async fn odd_keys_are_locks_of_their_own() {
 #[tokio::test]
 async fn a_pools_leases_are_beside_its_file() {
     let folder = Folder::new();
-    let options = SqliteConnectOptions::new().filename(folder.file("app.db")).create_if_missing(true);
+    let options =
+        SqliteConnectOptions::new().filename(folder.file("app.db")).create_if_missing(true);
     let pool = SqlitePoolOptions::new().connect_with(options).await.unwrap();
     let lease = LeaseOptions::new().ttl(300 * MS);
     let locker = Locker::from_pool(&pool).lease(lease).connect().await.unwrap();
@@ -392,16 +477,27 @@ async fn what_cannot_be_a_lock_is_refused() {
     let short = Locker::builder(&url).lease(LeaseOptions::new().ttl(99 * MS)).connect().await;
     assert!(matches!(short.unwrap_err(), Error::Config { .. }));
 
-    std::fs::write(folder.file("text"), "not a database, but longer than its header".repeat(50)).unwrap();
-    let error = Locker::connect(&format!("sqlite://{}", folder.file("text").display())).await.unwrap_err();
+    std::fs::write(folder.file("text"), "not a database, but longer than its header".repeat(50))
+        .unwrap();
+    let error =
+        Locker::connect(&format!("sqlite://{}", folder.file("text").display())).await.unwrap_err();
     assert!(matches!(error, Error::Config { .. }), "{error}");
 
-    let options = SqliteConnectOptions::new().filename(folder.file("old.db")).create_if_missing(true);
+    let options =
+        SqliteConnectOptions::new().filename(folder.file("old.db")).create_if_missing(true);
     let mut old = options.connect().await.unwrap();
-    sqlx::raw_sql("CREATE TABLE dlock_leases (name TEXT PRIMARY KEY, owner, expires_at)").execute(&mut old).await.unwrap();
+    sqlx::raw_sql("CREATE TABLE dlock_leases (name TEXT PRIMARY KEY, owner, expires_at)")
+        .execute(&mut old)
+        .await
+        .unwrap();
     old.close().await.unwrap();
-    let error = Locker::connect(&format!("sqlite://{}", folder.file("old.db").display())).await.unwrap_err();
-    assert!(matches!(error, Error::Config { .. }) && error.to_string().contains("fence"), "{error}");
+    let error = Locker::connect(&format!("sqlite://{}", folder.file("old.db").display()))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, Error::Config { .. }) && error.to_string().contains("fence"),
+        "{error}"
+    );
 
     assert!(Locker::connect(&format!("{url}?synchronous=normal")).await.is_ok());
 }

@@ -3,7 +3,7 @@
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
-use syn::{Expr, Path, Token};
+use syn::{Expr, LitStr, Path, Token};
 
 use crate::duration::{self, Timeout, bare};
 use crate::fallback::Errors;
@@ -110,7 +110,12 @@ fn argument(
     errors: &mut Errors,
 ) -> syn::Result<()> {
     let Ok(ident) = input.call(Ident::parse_any) else {
-        return Err(input.error("expected an argument, as in `key = \"user:<user_id>\"`"));
+        let hint = if input.peek(LitStr) {
+            "a key is written with its name"
+        } else {
+            "expected an argument"
+        };
+        return Err(input.error(format!("{hint}, as in `key = \"user:<user_id>\"`")));
     };
     let name = ident.unraw().to_string();
     let Some((_, example)) = KNOWN.iter().find(|(known, _)| *known == name) else {
@@ -121,15 +126,24 @@ fn argument(
         let _ = value(input);
         return Err(syn::Error::new(ident.span(), format!("`{name}` is given twice")));
     }
-    if input.is_empty() || input.peek(Token![,]) {
-        let message = format!("`{name}` needs a value, as in `{name} = {example}`");
-        return Err(syn::Error::new(ident.span(), message));
-    }
     seen.push(name.clone());
-    input.parse::<Token![=]>()?;
+    let needs = |what| format!("`{name}` needs {what}, as in `{name} = {example}`");
+    let equals = input.parse::<Option<Token![=]>>()?;
+    if input.is_empty() || input.peek(Token![,]) {
+        return Err(syn::Error::new(ident.span(), needs("a value")));
+    }
+    if equals.is_none() {
+        return Err(input.error(needs("a `=`")));
+    }
     match name.as_str() {
-        "guard" => args.guard = Some((input.parse()?, input.parse()?)),
-        "crate" => args.krate = Some(input.call(Path::parse_mod_style)?),
+        "guard" => {
+            let read = |input: ParseStream<'_>| Ok((input.parse()?, input.parse()?));
+            args.guard = Some(read(input).map_err(|error| renamed(&error, &needs("a name")))?);
+        }
+        "crate" => {
+            let path = input.call(Path::parse_mod_style);
+            args.krate = Some(path.map_err(|error| renamed(&error, &needs("a path")))?);
+        }
         name => set(args, name, expr(input)?, errors)?,
     }
     Ok(())
@@ -160,6 +174,11 @@ fn set(args: &mut Args, name: &str, value: Expr, errors: &mut Errors) -> syn::Re
         _ => args.locker = Some(value),
     }
     Ok(())
+}
+
+/// The same error in our words.
+fn renamed(error: &syn::Error, message: &str) -> syn::Error {
+    syn::Error::new(error.span(), message)
 }
 
 /// An expression; a `mut` or the like that cannot begin one is blamed there.

@@ -28,6 +28,7 @@ impl Errors {
     /// one error, and an editor goes on knowing the function while its attribute is being typed.
     pub(crate) fn beside(self, item: TokenStream) -> TokenStream {
         let errors = self.0.map(syn::Error::into_compile_error);
-        quote!(#errors #item)
+        // What only the attribute has used is no mistake of its own.
+        quote!(#errors #[allow(unused_variables)] #item)
     }
 }

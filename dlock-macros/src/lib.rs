@@ -16,7 +16,8 @@ mod validate;
 
 use proc_macro::TokenStream;
 
-/// Runs a function under a lock. The documentation is that of `dlock::locked`.
+// Documented where it is used from: in `dlock`.
+#[allow(missing_docs)]
 #[proc_macro_attribute]
 pub fn locked(args: TokenStream, item: TokenStream) -> TokenStream {
     let item = item.into();

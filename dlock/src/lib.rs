@@ -23,6 +23,7 @@ mod switch;
 mod wait;
 
 #[cfg(feature = "macros")]
+#[doc = include_str!("locked.md")]
 pub use dlock_macros::locked;
 
 pub use self::backend::Pool;

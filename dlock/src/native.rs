@@ -139,15 +139,52 @@ fn escape(bytes: &[u8], out: &mut String) {
 mod tests {
     use super::*;
 
+    // Computed with Python's hashlib.blake2b.
     #[test]
-    fn native_ids_are_pinned() {
-        // The first two are what sqlalchemy-dlock makes of the same text.
+    fn ids_are_pinned() {
+        let long = "n".repeat(65);
         for (key, namespace, id) in [
+            // The first two are what sqlalchemy-dlock makes of the same text.
             ("user:42", "", -9_028_972_112_616_151_079),
             ("usér:42", "", -4_468_258_934_871_049_861),
+            ("", "", -5_426_141_060_434_712_860),
+            ("user:42", "billing", -2_770_021_850_174_673_519),
+            ("user:42", &long, -1_283_009_161_994_403_414),
         ] {
             assert_eq!(Key::from(key).id(namespace), id, "{namespace}/{key}");
         }
         assert_eq!(Key::native(-5).id("any"), -5);
+    }
+
+    #[test]
+    fn names_are_pinned() {
+        for (key, namespace, name) in [
+            (&b"user:42"[..], "", "user:42"),
+            (b"", "", ""),
+            (b"", "billing", "billing%:"),
+            (b"user:42", "billing", "billing%:user:42"),
+            (b"100%\n\0", "", "100%25%0a%00"),
+            ("é 🔒".as_bytes(), "", "é 🔒"),
+            (b"\xff", "", "%ff"),
+            (b"b", "a%:", "a%25:%:b"),
+        ] {
+            assert_eq!(Key::from(key).name(namespace), name);
+        }
+        assert_eq!(Key::native(-5).name("any"), "%n-5");
+        let long = Key::from("é".repeat(300)).name("");
+        assert_eq!(long, format!("{}%#dfa42a88fb39b9a336de0b8b704b8112", "é".repeat(50)));
+    }
+
+    #[test]
+    fn different_keys_have_different_names() {
+        let keys = ["a", "A", "x", "x ", "%n5", "a%:b", "%", "%25", "\u{a0}", ""];
+        let long = ["y".repeat(200), "y".repeat(201), "y".repeat(202)];
+        let names: std::collections::HashSet<String> = keys
+            .into_iter()
+            .chain(long.iter().map(String::as_str))
+            .flat_map(|key| ["", "a", "a%:"].map(|namespace| Key::from(key).name(namespace)))
+            .chain([Key::native(5).name("")])
+            .collect();
+        assert_eq!(names.len(), 3 * 13 + 1);
     }
 }

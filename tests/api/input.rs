@@ -16,7 +16,9 @@ async fn refused(url: &str) -> Error {
 #[test]
 fn unknown_scheme() {
     alone(|| async {
-        for url in ["nonsense://host/db", "", "postgres", "/tmp/locks.db", "http://x", "redis://x", "://x"] {
+        for url in
+            ["nonsense://host/db", "", "postgres", "/tmp/locks.db", "http://x", "redis://x", "://x"]
+        {
             let error = refused(url).await;
             let text = error.to_string();
             assert!(matches!(error, Error::Config { .. }), "{url}: {text}");

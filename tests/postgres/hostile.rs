@@ -85,9 +85,15 @@ pub(crate) async fn functions_of_the_search_path_are_not_called(site: Site) {
         function("evil_shift", "bigint, integer", "bigint", "0"),
         function("evil_or", "bigint, bigint", "bigint", "0"),
         function("evil_equals", "bigint, bigint", "boolean", "true"),
-        format!("CREATE OPERATOR {evil}.<< (FUNCTION = {evil}.evil_shift, LEFTARG = bigint, RIGHTARG = integer);"),
-        format!("CREATE OPERATOR {evil}.| (FUNCTION = {evil}.evil_or, LEFTARG = bigint, RIGHTARG = bigint);"),
-        format!("CREATE OPERATOR {evil}.= (FUNCTION = {evil}.evil_equals, LEFTARG = bigint, RIGHTARG = bigint);"),
+        format!(
+            "CREATE OPERATOR {evil}.<< (FUNCTION = {evil}.evil_shift, LEFTARG = bigint, RIGHTARG = integer);"
+        ),
+        format!(
+            "CREATE OPERATOR {evil}.| (FUNCTION = {evil}.evil_or, LEFTARG = bigint, RIGHTARG = bigint);"
+        ),
+        format!(
+            "CREATE OPERATOR {evil}.= (FUNCTION = {evil}.evil_equals, LEFTARG = bigint, RIGHTARG = bigint);"
+        ),
         format!("GRANT ALL ON ALL TABLES IN SCHEMA {evil} TO {role};"),
     ];
     witness.run(&evil_functions.concat()).await;
@@ -129,11 +135,16 @@ pub(crate) async fn limits_of_the_session_are_never_below_the_ttl(site: Site) {
             let found = settings.iter().find(|(n, _)| n == name);
             found.unwrap_or_else(|| panic!("{name} is not set")).1.parse().unwrap()
         };
-        assert!(number("idle_session_timeout") >= ttl && number("idle_session_timeout") < ttl + 1000);
+        assert!(
+            number("idle_session_timeout") >= ttl && number("idle_session_timeout") < ttl + 1000
+        );
         assert!(number("tcp_user_timeout") >= ttl);
         let interval = number("tcp_keepalives_interval");
         let keepalives = number("tcp_keepalives_idle") + interval * number("tcp_keepalives_count");
-        assert!(keepalives * 1000 >= ttl, "keep-alives end after {keepalives} s, the ttl is {ttl} ms");
+        assert!(
+            keepalives * 1000 >= ttl,
+            "keep-alives end after {keepalives} s, the ttl is {ttl} ms"
+        );
         // And not the kernel's two hours.
         assert!(keepalives * 1000 <= 2 * ttl + 5000);
         assert_eq!(number("statement_timeout"), 0);

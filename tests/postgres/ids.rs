@@ -19,7 +19,9 @@ async fn locker(site: &Site) -> Locker {
 pub(crate) async fn are_pinned(site: Site) {
     let locker = locker(&site).await;
     let mut witness = Witness::at(&site.url).await;
-    for (key, id) in IDS.map(|(key, id)| (Key::from(key), id)).into_iter().chain([(Key::native(7), 7)]) {
+    for (key, id) in
+        IDS.map(|(key, id)| (Key::from(key), id)).into_iter().chain([(Key::native(7), 7)])
+    {
         let guard = locker.lock(&key).acquire().await.unwrap();
         assert_eq!(witness.number(HELD, &site).await, id, "{key}");
         guard.release().await.unwrap();

@@ -34,7 +34,8 @@ pub(crate) async fn rotated_options_are_followed(site: Site) {
     let mut witness = Witness::at(&site.url).await;
     witness.run(&format!("CREATE ROLE {role} LOGIN")).await;
     let pool = PgPoolOptions::new().max_connections(1).connect_with(options(&site)).await.unwrap();
-    let locker = Locker::from_pool(pool.clone()).namespace(&site.namespace).connect().await.unwrap();
+    let locker =
+        Locker::from_pool(pool.clone()).namespace(&site.namespace).connect().await.unwrap();
     pool.set_connect_options(options(&site).username(&role));
 
     // A wait needs another session.

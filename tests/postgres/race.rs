@@ -38,7 +38,8 @@ async fn run(site: Site) -> (u32, u32) {
         let start = Instant::now();
         let release = async {
             let early = Duration::from_millis(2);
-            sleep_until(start + TIMEOUT - early + Duration::from_micros(fastrand::u64(0..4000))).await;
+            sleep_until(start + TIMEOUT - early + Duration::from_micros(fastrand::u64(0..4000)))
+                .await;
             holder.run(&format!("SELECT pg_advisory_unlock({id})")).await;
         };
         let (waited, ()) = tokio::join!(lock.acquire(), release);

@@ -77,9 +77,8 @@ impl Site {
 
     /// A locker with the site's settings.
     pub fn builder(&self) -> LockerBuilder {
-        let builder = Locker::builder(&self.url)
-            .namespace(&self.namespace)
-            .application_name(&self.name);
+        let builder =
+            Locker::builder(&self.url).namespace(&self.namespace).application_name(&self.name);
         match self.ttl {
             Some(ttl) => builder.session_ttl(ttl).lease(LeaseOptions::new().ttl(ttl)),
             None => builder,

@@ -3,7 +3,12 @@
 //! `taker URL NAMESPACE NAME TTL COMMAND …`; it says a line for what happens, hears lines, and ends
 //! when its input does, so that none outlives its test.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -133,7 +138,8 @@ async fn history(locker: &Locker, keys: &str, file: &Path, mut orders: Orders) {
     let mut workers = tokio::task::JoinSet::new();
     for key in 0..keys.parse::<u32>().unwrap() {
         for _ in 0..2 {
-            let (locker, history, stopped) = (locker.clone(), Arc::clone(&history), stopped.clone());
+            let (locker, history, stopped) =
+                (locker.clone(), Arc::clone(&history), stopped.clone());
             workers.spawn(async move {
                 while stopped.has_changed().is_ok() {
                     write_down_one(&locker, &key.to_string(), &history).await;

@@ -106,7 +106,9 @@ impl<E: Executor> Actor<E> {
             Mail::Release { hold, .. } => {
                 let (_, key) = self.callers.holds.get(&hold)?;
                 let held = self.executor.held(key);
-                let spent = held.is_none_or(|held| held.since.elapsed() > TURN);
+                // A fencing token comes from the database, and is another one for each grant.
+                let spent =
+                    held.is_none_or(|held| held.fence.is_some() || held.since.elapsed() > TURN);
                 self.step(Event::Release { hold, spent }, LostReason::NotHeld);
             }
             Mail::Verify { hold, reply } => {

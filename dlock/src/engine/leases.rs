@@ -8,12 +8,12 @@
 mod answers;
 mod asks;
 mod job;
+mod line;
 mod words;
 
 use std::collections::{HashMap, VecDeque};
 use std::future::pending;
 use std::io::{Error as IoError, ErrorKind};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +22,8 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use self::answers::FIRST_PAUSE;
 use self::asks::{Asks, about};
-use self::job::{Done, Job, carry_out};
+use self::job::{Job, carry_out};
+use self::line::Line;
 use super::executor::{Executor, Held, Report};
 use super::table::{Event, Ticket};
 use crate::backend::lease::{Failure, Lease, LeaseBackend, LeaseOptions, Verdicts};
@@ -50,6 +51,8 @@ pub(crate) struct Leases<B: LeaseBackend> {
     releasing: Vec<Release>,
     checks: VecDeque<(Lease, oneshot::Sender<bool>)>,
     checking: Option<oneshot::Sender<bool>>,
+    /// The last question was a check.
+    checked: bool,
     renewing: bool,
     renew_at: Option<Instant>,
     /// When the first word may run out.
@@ -59,11 +62,6 @@ pub(crate) struct Leases<B: LeaseBackend> {
     pause: Duration,
     trouble: Option<Error>,
     reports: Vec<Report>,
-}
-
-enum Line<C> {
-    Idle(Option<C>),
-    Busy(Pin<Box<dyn Future<Output = Done<C>> + Send>>),
 }
 
 struct Grant {
@@ -106,6 +104,7 @@ impl<B: LeaseBackend> Leases<B> {
             releasing: Vec::new(),
             checks: VecDeque::new(),
             checking: None,
+            checked: false,
             renewing: false,
             renew_at: None,
             lapse_at: None,
@@ -119,83 +118,11 @@ impl<B: LeaseBackend> Leases<B> {
     fn report(&mut self, event: Event<NativeKey>, reason: LostReason) {
         self.reports.push(Report { event, reason });
     }
-
-    /// When there is something to do that no answer brings.
-    fn alarm(&self) -> Option<Instant> {
-        let work = match self.line {
-            Line::Busy(_) => None,
-            Line::Idle(_) if !self.releases.is_empty() || !self.checks.is_empty() => {
-                Some(self.not_before)
-            }
-            Line::Idle(_) => {
-                let next = [self.renew_at, self.asks.next()].into_iter().flatten().min();
-                next.map(|next| next.max(self.not_before))
-            }
-        };
-        [work, self.lapse_at].into_iter().flatten().min()
-    }
-
-    /// Sends what is due, unless the line is busy.
-    fn send(&mut self) {
-        let now = Instant::now();
-        let Line::Idle(connection) = &mut self.line else {
-            return;
-        };
-        let connection = connection.take();
-        let job = if now < self.not_before { None } else { self.next_job(now) };
-        self.line = match job {
-            Some(job) => {
-                Line::Busy(Box::pin(carry_out(self.backend.clone(), connection, job, self.ttl)))
-            }
-            None => Line::Idle(connection),
-        };
-    }
-
-    fn next_job(&mut self, now: Instant) -> Option<Job> {
-        if self.renew_at.is_some_and(|at| at <= now) {
-            self.renew_at = None;
-            let mut leases: Vec<_> =
-                self.held.iter().map(|(key, grant)| grant.lease(key)).collect();
-            if !leases.is_empty() {
-                self.renew_at = Some(now + self.ttl / 3);
-                self.renewing = true;
-                leases.sort_by(|a, b| a.key.cmp(&b.key));
-                return Some(Job::Renew { leases, renewed: Vec::new() });
-            }
-        }
-        if let Some((lease, reply)) = self.checks.pop_front() {
-            self.checking = Some(reply);
-            return Some(Job::Check { lease, held: false });
-        }
-        let mut takes = self.asks.send(now);
-        if takes.is_empty() && self.releases.is_empty() {
-            return None;
-        }
-        self.releasing.append(&mut self.releases);
-        self.releasing.sort_by(|a, b| a.lease.key.cmp(&b.lease.key));
-        let releases = self.releasing.iter().map(|release| release.lease.clone()).collect();
-        takes.sort_by(|a, b| a.key.cmp(&b.key));
-        Some(Job::Apply { releases, takes, verdicts: Verdicts::default() })
-    }
 }
 
 impl Grant {
     fn lease(&self, key: &NativeKey) -> Lease {
         Lease { key: key.clone(), owner: self.owner.clone() }
-    }
-}
-
-impl<C> Line<C> {
-    /// Ends with the job that is on its way. Cancel-safe: the job stays where it is.
-    async fn done(&mut self) -> Done<C> {
-        match self {
-            Line::Busy(job) => {
-                let done = job.await;
-                *self = Line::Idle(None);
-                done
-            }
-            Line::Idle(_) => pending().await,
-        }
     }
 }
 

@@ -88,12 +88,30 @@ impl Timeout for Wait {
     }
 }
 
-pub fn lock(locker: &(impl FindLocker + ?Sized), key: impl Into<Key>) -> Call {
+/// What `key =` can be when it is no template.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no key",
+    label = "expected text, bytes or an integer",
+    note = "anything that is `Display` can be part of a template, as in `key = \"user:<id>\"`, and \
+            is a key with `dlock::Key::display(..)`"
+)]
+pub trait IntoKey {
+    fn into_key(self) -> Key;
+}
+
+#[diagnostic::do_not_recommend]
+impl<K: Into<Key>> IntoKey for K {
+    fn into_key(self) -> Key {
+        self.into()
+    }
+}
+
+pub fn lock<L: FindLocker + ?Sized, K: IntoKey>(locker: &L, key: K) -> Call {
     if !switch::enabled() {
-        return Call(State::Off(key.into()));
+        return Call(State::Off(key.into_key()));
     }
     Call(match locker.find() {
-        Ok(locker) => State::Lock(locker.lock(key)),
+        Ok(locker) => State::Lock(locker.lock(key.into_key())),
         Err(error) => State::Failed(error),
     })
 }

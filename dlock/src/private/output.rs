@@ -14,17 +14,12 @@ use crate::error::Error;
 )]
 pub trait Carries: Sized {
     fn carry(error: Error) -> Self;
-    fn is_err(&self) -> bool;
 }
 
 #[diagnostic::do_not_recommend]
 impl<T, E: From<Error>> Carries for Result<T, E> {
     fn carry(error: Error) -> Self {
         Err(error.into())
-    }
-
-    fn is_err(&self) -> bool {
-        Result::is_err(self)
     }
 }
 
@@ -77,8 +72,7 @@ impl<R> SkipOther<R> for Skip<R> {
     }
 }
 
-/// Whether a body's output is an error of its own, in functions whose return type need not have
-/// room for ours.
+/// Whether a body's output is an error of its own.
 pub struct Output<'a, R>(pub &'a R);
 
 impl<T, E> Output<'_, Result<T, E>> {
@@ -89,11 +83,9 @@ impl<T, E> Output<'_, Result<T, E>> {
 
 /// For all that is no `Result`.
 pub trait OtherOutput {
-    fn is_err(&self) -> bool;
-}
-
-impl<R> OtherOutput for Output<'_, R> {
     fn is_err(&self) -> bool {
         false
     }
 }
+
+impl<R> OtherOutput for Output<'_, R> {}

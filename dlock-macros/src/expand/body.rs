@@ -1,0 +1,86 @@
+//! The body, run under the lock.
+
+use proc_macro2::{Ident, TokenStream};
+use quote::quote_spanned;
+use syn::Type;
+
+use super::{Expansion, ours};
+use crate::args::{OnLost, Release};
+use crate::key::Key;
+
+impl Expansion<'_> {
+    pub(super) fn run(&self) -> TokenStream {
+        let Expansion { private, .. } = self;
+        let body = self.body();
+        let background = self.args.release == Release::Background;
+        let (runner, dot_await) = match (self.is_async(), background) {
+            (true, false) => ("run", quote_spanned!(ours()=> .await)),
+            (true, true) => ("run_background", quote_spanned!(ours()=> .await)),
+            (false, false) => ("run_blocking", TokenStream::new()),
+            (false, true) => ("run_blocking_background", TokenStream::new()),
+        };
+        if self.on_lost() == OnLost::Ignore {
+            let runner = Ident::new(&format!("{runner}_to_end"), ours());
+            return quote_spanned!(ours()=> #private::#runner(__dlock_held, #body)#dot_await);
+        }
+        let runner = Ident::new(runner, ours());
+        // The body's own error goes before that of the lock. Seen by its type and not by a trait
+        // that it must have, for that would blame one missing trait at two places.
+        let is_err = quote_spanned!(ours()=> |__dlock_output| {
+            use #private::OtherOutput as _;
+            #private::Output(__dlock_output).is_err()
+        });
+        let failed = self.failed();
+        quote_spanned!(ours()=>
+            match #private::#runner(__dlock_held, #body, #is_err)#dot_await {
+                ::core::result::Result::Ok(__dlock_output) => __dlock_output,
+                ::core::result::Result::Err(__dlock_error) => #failed,
+            }
+        )
+    }
+
+    fn body(&self) -> TokenStream {
+        let Expansion { private, returns, .. } = self;
+        // A block inside a block: lints about needless braces are to leave it alone.
+        let mut body = self.function.body.clone();
+        body.set_span(body.span().resolved_at(ours()));
+        let kept = self.kept();
+        let guard = self.args.guard.as_ref().map(
+            |(mutability, name)| quote_spanned!(ours()=> let #mutability #name = __dlock_guard;),
+        );
+        let never = matches!(self.function.returns, Some(Type::Never(_)));
+        match (self.is_async(), never) {
+            // The type of an async block cannot be written down; a return that is never reached
+            // says it, so that the body is checked against it and not the other way round.
+            (true, false) => quote_spanned!(ours()=> async move {
+                if false {
+                    return #private::never::<#returns>();
+                }
+                #kept #guard #body
+            }),
+            (true, true) => quote_spanned!(ours()=> async move { #kept #guard #body }),
+            (false, _) => quote_spanned!(ours()=> move || -> #returns { #kept #guard #body }),
+        }
+    }
+
+    /// Parameters that the body may not use, and that it owns all the same: moved into it, they
+    /// are dropped under the lock. Those are the ones whose name begins with `_` and those that
+    /// the key names; any other unused parameter is for the compiler to warn of.
+    fn kept(&self) -> TokenStream {
+        let in_key = |name: &str| match &self.args.key {
+            Some(Key::Template(template, _)) => {
+                template.values().any(|value| value.root.trim_start_matches("r#") == name)
+            }
+            _ => false,
+        };
+        let names = &self.function.names;
+        let kept = names.iter().filter(|(name, _)| name.starts_with('_') || in_key(name));
+        kept.map(|(_, ident)| {
+            quote_spanned!(ours()=>
+                #[allow(clippy::used_underscore_binding)]
+                let _ = &#ident;
+            )
+        })
+        .collect()
+    }
+}

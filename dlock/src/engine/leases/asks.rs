@@ -1,0 +1,155 @@
+//! The keys that are asked for, and when to ask again.
+//!
+//! Nobody tells us that a lease is free, so a key that is waited for is polled: at short intervals
+//! first, then at longer ones, all with jitter so that processes do not go in step.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::backend::lease::Lease;
+use crate::engine::table::Ticket;
+use crate::native::NativeKey;
+
+/// The first and the longest interval between two polls of a key.
+const SOONEST: Duration = Duration::from_millis(1);
+const LATEST: Duration = Duration::from_millis(20);
+/// What is due so soon goes out with what is due now.
+const TOGETHER: Duration = Duration::from_millis(1);
+/// A releaser leaves a key alone for so long when others want it: they poll, and would hardly ever
+/// find it free.
+const TURN: Duration = Duration::from_millis(1);
+/// For how long a refusal is evidence that others want a key.
+const MEMORY: Duration = Duration::from_secs(1);
+
+/// A key that is asked for.
+pub(super) struct Ask {
+    pub(super) ticket: Ticket,
+    pub(super) lease: Lease,
+    /// Nobody wants it any more; only the answer that is on its way counts.
+    pub(super) cancelled: bool,
+    /// It is with the database.
+    sent: bool,
+    due: Instant,
+    poll: Option<Poll>,
+}
+
+struct Poll {
+    until: Option<Instant>,
+    pause: Duration,
+}
+
+/// What is known of others who want a key.
+struct Rivals {
+    refused: Instant,
+    /// When we gave the key back.
+    released: Option<Instant>,
+}
+
+/// All keys that are asked for.
+#[derive(Default)]
+pub(super) struct Asks {
+    asks: HashMap<NativeKey, Ask>,
+    rivals: HashMap<NativeKey, Rivals>,
+}
+
+impl Asks {
+    /// Ask once.
+    pub(super) fn once(&mut self, key: NativeKey, ticket: Ticket) {
+        self.add(key, ticket, None);
+    }
+
+    /// Ask until it is granted, and for the last time then.
+    pub(super) fn until(&mut self, key: NativeKey, ticket: Ticket, until: Option<Instant>) {
+        self.add(key, ticket, Some(Poll { until, pause: SOONEST }));
+    }
+
+    fn add(&mut self, key: NativeKey, ticket: Ticket, poll: Option<Poll>) {
+        let now = Instant::now();
+        let rivals = self.rivals.get(&key).filter(|rivals| now - rivals.refused < MEMORY);
+        let due = match rivals.and_then(|rivals| rivals.released) {
+            Some(released) => now.max(released + TURN.mul_f64(0.2 + 0.8 * fastrand::f64())),
+            None => now,
+        };
+        let lease = Lease::new(key.clone());
+        self.asks.insert(key, Ask { ticket, lease, cancelled: false, sent: false, due, poll });
+    }
+
+    /// Stop asking; `false` if an answer is on its way, or there is no such ask.
+    pub(super) fn cancel(&mut self, key: &NativeKey, ticket: Ticket) -> bool {
+        match self.asks.get_mut(key) {
+            Some(ask) if ask.ticket == ticket && ask.sent => {
+                ask.cancelled = true;
+                false
+            }
+            Some(ask) if ask.ticket == ticket => self.asks.remove(key).is_some(),
+            _ => false,
+        }
+    }
+
+    /// When the next one is due.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.asks.values().filter(|ask| !ask.sent).map(|ask| ask.due).min()
+    }
+
+    /// What is due, to be sent.
+    pub(super) fn send(&mut self, now: Instant) -> Vec<Lease> {
+        let due = self.asks.values_mut().filter(|ask| !ask.sent && ask.due <= now + TOGETHER);
+        due.map(|ask| {
+            ask.sent = true;
+            ask.lease.clone()
+        })
+        .collect()
+    }
+
+    /// The database has answered this one, or will not.
+    pub(super) fn remove(&mut self, lease: &Lease) -> Option<Ask> {
+        self.asks.get(&lease.key).filter(|ask| ask.lease == *lease)?;
+        self.asks.remove(&lease.key)
+    }
+
+    /// The database could not look at it, or has refused it, and it is to be asked again.
+    pub(super) fn put_back(&mut self, mut ask: Ask) {
+        ask.sent = false;
+        self.asks.insert(ask.lease.key.clone(), ask);
+    }
+
+    /// Somebody else has this key. Gives the ask back if that was the end of it.
+    pub(super) fn refused(&mut self, mut ask: Ask) -> Option<Ask> {
+        let now = Instant::now();
+        self.remember(ask.lease.key.clone(), now);
+        match &mut ask.poll {
+            Some(poll) if !ask.cancelled => {
+                ask.due = now + poll.pause.mul_f64(0.5 + 0.5 * fastrand::f64());
+                if let Some(until) = poll.until.filter(|until| *until > now) {
+                    ask.due = ask.due.min(until);
+                }
+                poll.pause = (poll.pause * 3 / 2).min(LATEST);
+                self.put_back(ask);
+                None
+            }
+            _ => Some(ask),
+        }
+    }
+
+    /// We gave this key back.
+    pub(super) fn released(&mut self, key: &NativeKey) {
+        if let Some(rivals) = self.rivals.get_mut(key) {
+            rivals.released = Some(Instant::now());
+        }
+    }
+
+    fn remember(&mut self, key: NativeKey, now: Instant) {
+        const MANY: usize = 1024;
+        if self.rivals.len() >= MANY {
+            self.rivals.retain(|_, rivals| now - rivals.refused < MEMORY);
+        }
+        self.rivals.insert(key, Rivals { refused: now, released: None });
+    }
+}
+
+/// A time of about this length, never quite the same.
+pub(super) fn about(time: Duration) -> Duration {
+    time.mul_f64(0.5 + fastrand::f64())
+}

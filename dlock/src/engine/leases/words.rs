@@ -1,0 +1,80 @@
+//! What ends a lease before its holder does, and what is left to be given back then.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::{Leases, Release};
+use crate::backend::lease::{Lease, LeaseBackend};
+use crate::clock::{Time, Word};
+use crate::engine::table::Event;
+use crate::lost::LostReason;
+
+impl<B: LeaseBackend> Leases<B> {
+    /// This one is not held any more.
+    pub(super) fn lose(&mut self, lease: &Lease, reason: LostReason) {
+        let Some(grant) = self.held.get(&lease.key) else {
+            return;
+        };
+        if grant.owner == lease.owner {
+            self.held.remove(&lease.key);
+            self.owe(lease.clone());
+            self.report(Event::Lost { key: lease.key.clone() }, reason);
+        }
+    }
+
+    /// This row may be ours, and nobody here wants it.
+    pub(super) fn owe(&mut self, lease: Lease) {
+        // By then a statement that is still on its way has run out as well.
+        let word = Arc::new(Word::until(Time::now().after(self.ttl * 2)));
+        self.lapses_in(self.ttl * 2);
+        self.releases.push(Release { lease, ticket: None, in_time: false, word });
+    }
+
+    /// Answers at once if there is nothing to check.
+    pub(super) fn ask_to_check(&mut self, lease: Lease, reply: oneshot::Sender<bool>) {
+        let held = self.held.get(&lease.key).is_some_and(|grant| grant.owner == lease.owner);
+        if held && !reply.is_closed() {
+            self.checks.push_back((lease, reply));
+        } else {
+            let _ = reply.send(held);
+        }
+    }
+
+    /// A word may run out after this time.
+    pub(super) fn lapses_in(&mut self, time: Duration) {
+        let at = Instant::now() + time;
+        self.lapse_at = Some(self.lapse_at.map_or(at, |lapse| lapse.min(at)));
+    }
+
+    /// Ends what the database has not confirmed in time.
+    pub(super) fn lapse(&mut self) {
+        if self.lapse_at.is_none_or(|at| at > Instant::now()) {
+            return;
+        }
+        self.lapse_at = None;
+        let now = Time::now();
+        let over = self.held.iter().filter(|(_, grant)| !grant.word.good_at(now));
+        let over: Vec<_> = over.map(|(key, grant)| grant.lease(key)).collect();
+        for lease in over {
+            self.lose(&lease, LostReason::Unconfirmed);
+        }
+        for release in std::mem::take(&mut self.releases) {
+            if release.word.good_at(now) {
+                self.releases.push(release);
+            } else if let Some(ticket) = release.ticket {
+                // The row has run out, so the lock is free: it was held until then.
+                let (key, clean) = (release.lease.key.clone(), release.in_time);
+                self.report(Event::Unlocked { key, ticket, clean }, LostReason::Unconfirmed);
+                self.owe(release.lease);
+            }
+        }
+        let words = self.held.values().map(|grant| &grant.word);
+        let words = words.chain(self.releases.iter().map(|release| &release.word));
+        if let Some(left) = words.map(|word| word.left(now)).min() {
+            self.lapses_in(left);
+        }
+    }
+}

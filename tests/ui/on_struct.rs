@@ -1,0 +1,6 @@
+use dlock::locked;
+
+#[locked(key = "users")]
+struct Users;
+
+fn main() {}

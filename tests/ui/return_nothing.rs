@@ -1,0 +1,7 @@
+use dlock::locked;
+
+#[locked(key = "k")]
+async fn rename() {
+}
+
+fn main() {}
