@@ -34,7 +34,7 @@ pub(crate) async fn exclude_each_other_at_every_moment(site: Site) {
     for (n, taker) in takers.iter_mut().enumerate() {
         taker.tell("stop");
         taker.says("done").await;
-        let mine = history::read(&folder.file(&n.to_string()), &format!("process {n}"), None);
+        let mine = history::read(&folder.file(&n.to_string()), &format!("process {n}"), false);
         assert!(mine.len() > 10, "process {n} was starved: {} holds", mine.len());
         assert!(mine.iter().all(|hold| !hold.lost), "process {n} has lost a lock");
         holds.extend(mine);

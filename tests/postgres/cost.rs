@@ -24,7 +24,7 @@ pub(crate) async fn acquire_and_release_are_a_round_trip_each(site: Site) {
         guard.release().await.unwrap();
         assert_eq!(proxy.round_trips() - before, 4);
     }
-    assert_eq!(proxy.connections(), 1);
+    assert_eq!(Witness::at(&site.url).await.sessions(&site).await, 1);
 }
 
 pub(crate) async fn hundred_waiting_tasks_cost_one_connection_and_no_statement(site: Site) {

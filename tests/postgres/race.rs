@@ -50,7 +50,7 @@ async fn run(site: Site) -> (u32, u32) {
                 granted += 1;
             }
             Err(Error::Timeout { .. }) => timed_out += 1,
-            Err(error) => panic!("{error}"),
+            Err(error) => panic!("{error:?}"),
         }
         assert_eq!(witness.locks(&site).await, 0, "it holds what it says it did not get");
     }

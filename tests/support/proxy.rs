@@ -46,7 +46,7 @@ impl Proxy {
         self.silent.send_replace(true);
     }
 
-    /// What comes from now on passes again; what came meanwhile is lost.
+    /// Everything passes again, late as it is: TCP forgets nothing.
     pub fn come_back(&self) {
         self.silent.send_replace(false);
     }
@@ -106,14 +106,7 @@ async fn pass(
             () = dropped(&mut silent) => return,
         };
         let length = read.unwrap_or(0);
-        if *silent.borrow() {
-            if length == 0 {
-                // The other side is not told. When the proxy goes, this ends as well.
-                return dropped(&mut silent).await;
-            }
-            continue;
-        }
-        if length == 0 {
+        if silent.wait_for(|silent| !silent).await.is_err() || length == 0 {
             return;
         }
         spoke();

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dlock::{Error, Locker, Wait};
+use dlock::{Error, Guard, Locker, Wait};
 use dlock_tests::history::Writer;
 use dlock_tests::{Site, clock};
 use tokio::sync::mpsc;
@@ -87,18 +87,22 @@ async fn hold(locker: &Locker, key: &str, mut orders: Orders) {
 /// Writes the time into a file, over and over, while it holds the key.
 async fn beat(locker: &Locker, key: &str, file: &Path) {
     let lock = locker.lock(key).timeout(Wait::Forever);
+    let history = Writer::append(file);
     let ended = lock.run(async |_| {
-        let history = Writer::append(file);
-        let hold = history.acquired("beat");
+        let hold = history.acquired("beat", clock::now());
         println!("held {}", clock::now());
         loop {
-            history.works(hold);
+            // It does not ask whether the lock is lost: that it runs at all is the answer.
+            history.works(hold, clock::now());
             sleep(Duration::from_millis(10)).await;
         }
     });
     match ended.await {
         Ok(()) => {}
-        Err(Error::Lost { reason, .. }) => println!("lost: {reason}"),
+        Err(Error::Lost { reason, .. }) => {
+            history.lost(0);
+            println!("lost: {reason}");
+        }
         Err(error) => panic!("{error}"),
     }
 }
@@ -162,19 +166,30 @@ async fn write_down_one(locker: &Locker, key: &str, history: &Writer) {
         Err(error) if error.is_retryable() => return sleep(Duration::from_millis(20)).await,
         Err(error) => panic!("{error}"),
     };
-    let hold = history.acquired(key);
+    let Some(at) = surely_held(&guard) else { return };
+    let hold = history.acquired(key, at);
     let end = Instant::now() + Duration::from_millis(fastrand::u64(0..4));
     let work = async {
         while Instant::now() < end {
-            history.works(hold);
             sleep(Duration::from_millis(1)).await;
+            if let Some(at) = surely_held(&guard) {
+                history.works(hold, at);
+            }
         }
     };
-    if guard.protect(work).await.is_err() {
-        return history.lost(hold);
-    }
-    history.releases(hold);
+    let at = match guard.protect(work).await {
+        Ok(()) => surely_held(&guard),
+        Err(_) => None,
+    };
+    let Some(at) = at else { return history.lost(hold) };
+    history.releases(hold, at);
     if guard.release().await.is_err() {
         history.lost(hold);
     }
+}
+
+/// A time at which this guard's lock was held; it is a little past.
+fn surely_held(guard: &Guard) -> Option<u64> {
+    let at = clock::now();
+    (!guard.is_lost()).then_some(at)
 }

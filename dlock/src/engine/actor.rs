@@ -77,6 +77,8 @@ pub(crate) async fn run<E: Executor>(
                 break 'open Some(done);
             }
         }
+        // What was granted just in time is handed out before its time is up.
+        actor.confirm();
         actor.ring();
         actor.confirm();
         actor.executor.flush();
@@ -236,16 +238,18 @@ impl<E: Executor> Actor<E> {
         {
             self.alarms.pop_first();
             match (alarm, self.callers.requests.contains_key(&id)) {
-                (Alarm::Expire, true) => {
-                    self.step(Event::Expire { request: id }, LostReason::Closed);
-                    if self.callers.requests.contains_key(&id) {
+                (Alarm::Expire, waits) => {
+                    if waits {
+                        self.step(Event::Expire { request: id }, LostReason::Closed);
+                    }
+                    if self.callers.owes(id) {
                         self.alarms.insert((now + GRACE, id, Alarm::Overdue));
                     }
                 }
                 (Alarm::Overdue, true) => {
                     self.step(Event::Overdue { request: id }, LostReason::Closed);
                 }
-                (_, false) => self.give_up_on(id),
+                (Alarm::Overdue, false) => self.give_up_on(id),
             }
         }
     }
