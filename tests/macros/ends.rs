@@ -52,6 +52,18 @@ async fn returned_from_early_it_is_free() {
     }
 }
 
+#[tokio::test]
+async fn when_the_call_returns_it_is_free_for_others() {
+    // Another locker has another engine: it does not queue behind the release.
+    let (at, other) = (memory("ends-confirmed"), memory("ends-confirmed"));
+    for how in [0, 1, 3].into_iter().cycle().take(300) {
+        let _ = early(&at, how).await;
+        assert!(!is_held(&other, "k"));
+        let _ = early_blocking(&at, how);
+        assert!(!is_held(&other, "k"));
+    }
+}
+
 #[locked(key = "k", locker = at)]
 async fn panics(at: &Locker) -> Result<(), Error> {
     panic!("on purpose")

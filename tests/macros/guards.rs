@@ -92,9 +92,17 @@ async fn a_release_that_was_begun_is_awaited() {
         drop(lock);
         Ok(())
     }
-    let at = memory("guards-begun");
+    #[locked(key = "k", locker = at, guard = lock)]
+    fn begun_blocking(at: &Locker) -> Result<(), Error> {
+        drop(lock);
+        Ok(())
+    }
+    // Another locker has another engine: it does not queue behind the release.
+    let (at, other) = (memory("guards-begun"), memory("guards-begun"));
     for _ in 0..200 {
         begun(&at).await.unwrap();
-        assert!(!is_held(&at, "k"));
+        assert!(!is_held(&other, "k"));
+        begun_blocking(&at).unwrap();
+        assert!(!is_held(&other, "k"));
     }
 }
