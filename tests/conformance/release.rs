@@ -134,8 +134,10 @@ pub(crate) async fn guard_dropped_on_a_plain_thread(site: Site) {
     assert_free(&theirs, "k").await;
 }
 
-/// The locker's own engine on a runtime that ends: what it held is free, and its guards know.
+/// The locker's own engine on a runtime that ends: its guards know, and what it held is free, as if
+/// the process had ended: a lease runs out.
 pub(crate) async fn guard_outlives_the_engines_runtime(site: Site) {
+    let site = site.ttl(Duration::from_secs(1));
     let theirs = site.locker().await;
     let guard = on_a_thread({
         let site = site.clone();
