@@ -29,7 +29,7 @@ pub(crate) fn read(value: Expr, errors: &mut Errors) -> Key {
 
 /// Every placeholder must be a parameter.
 pub(crate) fn check(template: &Template, literal: &LitStr, of: &Function, errors: &mut Errors) {
-    let names: Vec<&str> = of.names.iter().map(|(name, _)| name.as_str()).collect();
+    let names: Vec<&str> = of.names.iter().map(|name| name.text.as_str()).collect();
     for value in template.values() {
         let name = value.root.trim_start_matches("r#");
         if names.contains(&name) {

@@ -73,10 +73,12 @@ impl Expansion<'_> {
             }
             _ => false,
         };
-        let names = &self.function.names;
-        let kept = names.iter().filter(|(name, _)| name.starts_with('_') || in_key(name));
-        kept.map(|(_, ident)| {
+        let names = self.function.names.iter();
+        let kept = names.filter(|name| name.text.starts_with('_') || in_key(&name.text));
+        kept.map(|name| {
+            let (ident, cfg) = (&name.ident, &name.cfg);
             quote_spanned!(ours()=>
+                #(#cfg)*
                 #[allow(clippy::used_underscore_binding)]
                 let _ = &#ident;
             )
