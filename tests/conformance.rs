@@ -1,6 +1,11 @@
 //! What every backend does, from the user's side.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
 
 #[path = "conformance/blocking.rs"]
 mod blocking;
@@ -22,7 +27,7 @@ mod release;
 mod waiting;
 
 dlock_tests::suite! {
-    "conformance" on [memory Memory, postgres Postgres, postgres18 Postgres18] {
+    "conformance" on [memory Memory, sqlite Sqlite, postgres Postgres, postgres18 Postgres18] {
         exclusion: [
             try_on_a_held_key_is_refused_at_once,
             other_keys_are_free,
@@ -61,6 +66,7 @@ dlock_tests::suite! {
             release_after_loss_does_not_free_the_next_holder,
             body_is_dropped_when_the_lock_is_lost,
             sync_body_learns_of_the_loss,
+            panic_of_the_callback_harms_nobody,
         ]
         keys: [
             of_any_content_are_distinct_locks,
@@ -92,7 +98,7 @@ dlock_tests::suite! {
 mod several {
     //! What needs several processes, so nothing for `memory:`.
     dlock_tests::suite! {
-        "conformance" on [postgres Postgres, postgres18 Postgres18] {
+        "conformance" on [sqlite Sqlite, postgres Postgres, postgres18 Postgres18] {
             processes: [
                 four_processes_count_right,
                 exclude_each_other_at_every_moment,

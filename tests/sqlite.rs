@@ -282,7 +282,7 @@ async fn a_busy_file_is_waited_for() {
     };
     let attempt = async {
         // A try does not wait for the lock, but it does for an answer.
-        rival.lock("c").try_acquire().await.unwrap().expect("nobody has it");
+        drop(rival.lock("c").try_acquire().await.unwrap().expect("nobody has it"));
         began.elapsed()
     };
     let release = async {

@@ -31,7 +31,7 @@ fn use_locks(ours: &Locker, theirs: &Locker) {
         thread::sleep(Duration::from_millis(50));
         held.release_blocking().unwrap();
     });
-    assert_eq!(lock.run_blocking(|guard| guard.is_lost()).unwrap(), false);
+    assert!(!lock.run_blocking(|guard| guard.is_lost()).unwrap());
     releasing.join().unwrap();
     drop(lock.acquire_blocking().unwrap());
     theirs.lock("k").timeout(Duration::from_secs(10)).run_blocking(|_| ()).unwrap();

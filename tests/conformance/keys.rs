@@ -9,15 +9,73 @@ use dlock_tests::Site;
 fn distinct() -> Vec<Key> {
     let long = "x".repeat(10_000);
     let texts = [
-        "", " ", "  ", "a", "A", "á", "a\u{301}", "x", "x ", " x", "X", "x\t", "x\n", "x\0", "\0", "\0\0",
-        "ß", "ss", "ı", "i", "I", "İ", "🔒", "🔒🔒", "👩‍👩‍👧", "'", "''", "\"", "\\", "\\'", "'; DROP TABLE dlock_leases; --", "%", "%%",
-        "%n7", "%25", "%:", "%#", "_", "$1", "?", "{}", "a%:b", "null", "NULL", "0", "00", "-0", "7", "07",
-        "7.0", "é", "ｅ", "\u{202e}x", "\u{feff}x", "user:1", "user:10", "USER:1",
+        "",
+        " ",
+        "  ",
+        "a",
+        "A",
+        "á",
+        "a\u{301}",
+        "x",
+        "x ",
+        " x",
+        "X",
+        "x\t",
+        "x\n",
+        "x\0",
+        "\0",
+        "\0\0",
+        "ß",
+        "ss",
+        "ı",
+        "i",
+        "I",
+        "İ",
+        "🔒",
+        "🔒🔒",
+        "👩‍👩‍👧",
+        "'",
+        "''",
+        "\"",
+        "\\",
+        "\\'",
+        "'; DROP TABLE dlock_leases; --",
+        "%",
+        "%%",
+        "%n7",
+        "%25",
+        "%:",
+        "%#",
+        "_",
+        "$1",
+        "?",
+        "{}",
+        "a%:b",
+        "null",
+        "NULL",
+        "0",
+        "00",
+        "-0",
+        "7",
+        "07",
+        "7.0",
+        "é",
+        "ｅ",
+        "\u{202e}x",
+        "\u{feff}x",
+        "user:1",
+        "user:10",
+        "USER:1",
     ];
     let mut keys: Vec<Key> = texts.into_iter().map(Key::from).collect();
     keys.extend([Key::from(&long), Key::from(format!("{long}y")), Key::from(format!("y{long}"))]);
     keys.extend([Key::from(&long[..199]), Key::from(&long[..200]), Key::from(&long[..201])]);
-    keys.extend([Key::from(&[0xff]), Key::from(&[0xfe]), Key::from(&[0xff, 0xff]), Key::from(&[0xc3])]);
+    keys.extend([
+        Key::from(&[0xff]),
+        Key::from(&[0xfe]),
+        Key::from(&[0xff, 0xff]),
+        Key::from(&[0xc3]),
+    ]);
     // These have no namespace, and other tests may use the server.
     let id = fastrand::i64(1 << 32..);
     keys.extend([Key::native(id), Key::native(-id), Key::from(id)]);
@@ -45,9 +103,22 @@ pub(crate) async fn of_equal_content_are_one_lock(site: Site) {
     let (ours, theirs) = (site.locker().await, site.locker().await);
     let _held = ours.lock("7").acquire().await.unwrap();
     let same = [
-        Key::from(7_i8), 7_i16.into(), 7_i32.into(), 7_i64.into(), 7_u8.into(), 7_u16.into(), 7_u32.into(),
-        7_u64.into(), b"7".into(), b"7".as_slice().into(), vec![b'7'].into(), String::from("7").into(),
-        (&String::from("7")).into(), Cow::Borrowed("7").into(), Arc::<str>::from("7").into(), Key::display(7.0),
+        Key::from(7_i8),
+        7_i16.into(),
+        7_i32.into(),
+        7_i64.into(),
+        7_u8.into(),
+        7_u16.into(),
+        7_u32.into(),
+        7_u64.into(),
+        b"7".into(),
+        b"7".as_slice().into(),
+        vec![b'7'].into(),
+        String::from("7").into(),
+        (&String::from("7")).into(),
+        Cow::Borrowed("7").into(),
+        Arc::<str>::from("7").into(),
+        Key::display(7.0),
     ];
     for key in same {
         assert!(theirs.lock(&key).try_acquire().await.unwrap().is_none(), "{key:?}");

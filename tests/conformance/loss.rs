@@ -117,3 +117,12 @@ pub(crate) async fn sync_body_learns_of_the_loss(site: Site) {
     assert!(error.unwrap_err().is_lost());
     assert_eq!(ended.load(Ordering::SeqCst), 1);
 }
+
+pub(crate) async fn panic_of_the_callback_harms_nobody(site: Site) {
+    let ours = site.locker().await;
+    let guard = ours.lock("k").on_lost(|_| panic!("of the callback")).acquire().await.unwrap();
+    let other = ours.lock("other").acquire().await.unwrap();
+    ours.close().await;
+    assert_eq!(in_time("the loss", SOON, guard.lost()).await.reason, LostReason::Closed);
+    assert_eq!(in_time("the other's", SOON, other.lost()).await.reason, LostReason::Closed);
+}

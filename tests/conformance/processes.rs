@@ -24,9 +24,8 @@ pub(crate) async fn four_processes_count_right(site: Site) {
 /// The whole history of four processes, from their own records.
 pub(crate) async fn exclude_each_other_at_every_moment(site: Site) {
     let folder = Temp::new();
-    let mut takers: Vec<_> = (0..4)
-        .map(|n| taker!(site, "history", 3, folder.file(&n.to_string()).display()))
-        .collect();
+    let mut takers: Vec<_> =
+        (0..4).map(|n| taker!(site, "history", 3, folder.file(&n.to_string()).display())).collect();
     for taker in &mut takers {
         taker.says("begun").await;
     }
@@ -35,7 +34,7 @@ pub(crate) async fn exclude_each_other_at_every_moment(site: Site) {
     for (n, taker) in takers.iter_mut().enumerate() {
         taker.tell("stop");
         taker.says("done").await;
-        let mine = history::read(&folder.file(&n.to_string()), &format!("process {n}"), None);
+        let mine = history::read(&folder.file(&n.to_string()), &format!("process {n}"), false);
         assert!(mine.len() > 10, "process {n} was starved: {} holds", mine.len());
         assert!(mine.iter().all(|hold| !hold.lost), "process {n} has lost a lock");
         holds.extend(mine);
@@ -47,7 +46,8 @@ pub(crate) async fn killed_holder_frees_the_lock(site: Site) {
     let ttl = Duration::from_secs(2);
     let postgres = site.url.starts_with("postgres");
     // The server sees the end of a session by itself; a lease runs out.
-    let (site, limit) = if postgres { (site, ttl) } else { (site.ttl(ttl), ttl + Duration::from_secs(1)) };
+    let (site, limit) =
+        if postgres { (site, ttl) } else { (site.ttl(ttl), ttl + Duration::from_secs(1)) };
     let locker = site.locker().await;
     let mut taker = taker!(site, "hold", "k");
     taker.says("waits").await;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use dlock::{Error, Key};
 use dlock_tests::{Site, in_time, on_a_thread};
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 const SOON: Duration = Duration::from_millis(500);
@@ -78,17 +79,16 @@ pub(crate) async fn siblings_wait_for_each_other(site: Site) {
 pub(crate) async fn spawned_task_waits(site: Site) {
     let locker = site.locker().await;
     let lock = locker.lock("k").timeout(PATIENCE);
-    let spawned = lock
-        .run(async |_| {
-            let lock = lock.clone();
-            let spawned = tokio::spawn(async move { lock.acquire().await });
-            sleep(Duration::from_millis(100)).await;
-            assert!(!spawned.is_finished());
-            spawned
-        })
-        .await
-        .unwrap();
-    let guard = in_time("its turn", PATIENCE, spawned).await.unwrap().unwrap();
+    let mut spawned = JoinSet::new();
+    lock.run(async |_| {
+        let lock = lock.clone();
+        spawned.spawn(async move { lock.acquire().await });
+        sleep(Duration::from_millis(100)).await;
+        assert!(spawned.try_join_next().is_none());
+    })
+    .await
+    .unwrap();
+    let guard = in_time("its turn", PATIENCE, spawned.join_next()).await.unwrap().unwrap().unwrap();
     guard.release().await.unwrap();
 }
 

@@ -94,13 +94,17 @@ pub(crate) async fn dropped_run_frees(site: Site) {
 
 pub(crate) async fn guard_dropped_on_a_current_thread_runtime(site: Site) {
     let theirs = site.locker().await;
-    let locker = on_a_thread(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let locker = site.locker().await;
-            drop(locker.lock("k").acquire().await.unwrap());
-            locker
-        })
+    let locker = on_a_thread({
+        let site = site.clone();
+        move || {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let locker = site.locker().await;
+                drop(locker.lock("k").acquire().await.unwrap());
+                locker
+            })
+        }
     });
     assert_free(&theirs, "k").await;
     drop(locker);
@@ -108,13 +112,16 @@ pub(crate) async fn guard_dropped_on_a_current_thread_runtime(site: Site) {
 
 pub(crate) async fn guard_dropped_after_its_runtime_is_gone(site: Site) {
     let theirs = site.locker().await;
-    let locker = on_a_thread(move || {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-        let locker = runtime.block_on(site.locker());
-        let guard = runtime.block_on(locker.lock("k").acquire()).unwrap();
-        drop(runtime);
-        drop(guard);
-        locker
+    let locker = on_a_thread({
+        let site = site.clone();
+        move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+            let locker = runtime.block_on(site.locker());
+            let guard = runtime.block_on(locker.lock("k").acquire()).unwrap();
+            drop(runtime);
+            drop(guard);
+            locker
+        }
     });
     assert_free(&theirs, "k").await;
     drop(locker);
@@ -130,13 +137,16 @@ pub(crate) async fn guard_dropped_on_a_plain_thread(site: Site) {
 /// The locker's own engine on a runtime that ends: what it held is free, and its guards know.
 pub(crate) async fn guard_outlives_the_engines_runtime(site: Site) {
     let theirs = site.locker().await;
-    let guard = on_a_thread(move || {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-        let handle = runtime.handle().clone();
-        runtime.block_on(async {
-            let locker = site.builder().runtime(handle).connect().await.unwrap();
-            locker.lock("k").acquire().await.unwrap()
-        })
+    let guard = on_a_thread({
+        let site = site.clone();
+        move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+            let handle = runtime.handle().clone();
+            runtime.block_on(async {
+                let locker = site.builder().runtime(handle).connect().await.unwrap();
+                locker.lock("k").acquire().await.unwrap()
+            })
+        }
     });
     assert!(guard.is_lost());
     assert!(guard.release().await.unwrap_err().is_lost());

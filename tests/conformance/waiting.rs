@@ -90,7 +90,8 @@ pub(crate) async fn waiter_gets_the_lock_soon_after_release(site: Site) {
     for attempt in 1.. {
         let held = theirs.lock("k").acquire().await.unwrap();
         let lock = ours.lock("k");
-        let waiting = tokio::spawn(async move { lock.acquire().await.map(|g| (g, Instant::now())) });
+        let waiting =
+            tokio::spawn(async move { lock.acquire().await.map(|g| (g, Instant::now())) });
         sleep(Duration::from_millis(200)).await;
         let released = Instant::now();
         held.release().await.unwrap();

@@ -2,7 +2,9 @@
 //!
 //! Each process writes a line when it has been granted a key and before it gives it back, by a
 //! clock that all share. So what a history calls a hold is a little shorter than the real one, and
-//! holds that overlap in the history did so in truth.
+//! holds that overlap in the history did so in truth. A process can be frozen between any two
+//! instructions: it looks at the clock, then asks its guard, and only then is what the clock said a
+//! time at which it held the lock.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -27,31 +29,31 @@ impl Writer {
         Writer { file, last: AtomicU64::new(0) }
     }
 
-    /// The key has been granted; the answer names the hold.
-    pub fn acquired(&self, key: &str) -> u64 {
+    /// The key has been granted by this time; the answer names the hold.
+    pub fn acquired(&self, key: &str, at: u64) -> u64 {
         let hold = self.last.fetch_add(1, Ordering::Relaxed);
-        self.write('+', hold, key);
+        self.write('+', hold, at, key);
         hold
     }
 
-    /// The holder works under its lock.
-    pub fn works(&self, hold: u64) {
-        self.write('*', hold, "");
+    /// The holder works under its lock at this time.
+    pub fn works(&self, hold: u64, at: u64) {
+        self.write('*', hold, at, "");
     }
 
-    /// The key is about to be given back.
-    pub fn releases(&self, hold: u64) {
-        self.write('-', hold, "");
+    /// The key is given back after this time.
+    pub fn releases(&self, hold: u64, at: u64) {
+        self.write('-', hold, at, "");
     }
 
     /// The holder was told that the lock was lost, earlier or by its release.
     pub fn lost(&self, hold: u64) {
-        self.write('!', hold, "");
+        self.write('!', hold, now(), "");
     }
 
-    fn write(&self, mark: char, hold: u64, key: &str) {
+    fn write(&self, mark: char, hold: u64, at: u64, key: &str) {
         // One write for each line: whatever kills the process, lines are whole.
-        let line = format!("{mark} {hold} {} {key}\n", now());
+        let line = format!("{mark} {hold} {at} {key}\n");
         (&self.file).write_all(line.as_bytes()).unwrap();
     }
 }
@@ -67,12 +69,12 @@ pub struct Hold {
     pub from: u64,
     /// To when at least: the last sign of the holder.
     pub until: u64,
-    /// Its holder was told that it had lost the lock, or was killed.
+    /// Its holder was told that it had lost the lock, or died with it.
     pub lost: bool,
 }
 
-/// Reads what the process `who` has written. `killed`: just before when it was killed.
-pub fn read(path: &Path, who: &str, killed: Option<u64>) -> Vec<Hold> {
+/// Reads what the process `who` has written. `killed`: it had no time to end its holds.
+pub fn read(path: &Path, who: &str, killed: bool) -> Vec<Hold> {
     let mut holds: BTreeMap<u64, (Hold, bool)> = BTreeMap::new();
     for line in std::fs::read_to_string(path).unwrap().lines() {
         let mut words = line.split(' ');
@@ -94,13 +96,9 @@ pub fn read(path: &Path, who: &str, killed: Option<u64>) -> Vec<Hold> {
         }
     }
     let end = holds.into_values().map(|(mut hold, open)| {
-        if open {
-            match killed {
-                // As long as it lives and is not told otherwise, it holds the lock.
-                Some(killed) => hold.until = hold.until.max(killed),
-                None => panic!("{who} has not ended its hold: {hold:?}"),
-            }
-        }
+        assert!(killed || !open, "{who} has not ended its hold: {hold:?}");
+        // Nobody can say what it would have been told.
+        hold.lost |= open;
         hold
     });
     end.collect()
@@ -116,13 +114,8 @@ pub fn verify(holds: &[Hold], grace: Duration) -> Result<(), String> {
     for holds in keys.values_mut() {
         holds.sort_by_key(|hold| hold.from);
         for (n, earlier) in holds.iter().enumerate() {
-            let until = if earlier.lost {
-                let grace = u64::try_from(grace.as_nanos()).unwrap();
-                earlier.until.saturating_sub(grace)
-            } else {
-                earlier.until
-            };
-            // A later one that was lost and did not work shows only that it was granted.
+            let grace = if earlier.lost { u64::try_from(grace.as_nanos()).unwrap() } else { 0 };
+            let until = earlier.until.saturating_sub(grace);
             if let Some(later) = holds.iter().skip(n + 1).find(|later| later.from < until) {
                 let overlap = Duration::from_nanos(until.min(later.until) - later.from);
                 return Err(format!("two holders for {overlap:?}: {earlier:?} and {later:?}"));

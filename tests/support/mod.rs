@@ -1,6 +1,11 @@
 //! What the tests share.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
 
 mod backend;
 mod check;
@@ -8,6 +13,8 @@ pub mod clock;
 mod eventually;
 pub mod history;
 mod process;
+mod proxy;
+mod server;
 mod site;
 mod suite;
 mod temp;
@@ -17,6 +24,8 @@ pub use self::backend::Backend;
 pub use self::check::{check, limited, not_run, on_a_thread};
 pub use self::eventually::{eventually, eventually_async, in_time};
 pub use self::process::{Signal, Taker};
+pub use self::proxy::Proxy;
+pub use self::server::Server;
 pub use self::site::Site;
 pub use self::temp::Temp;
 pub use self::witness::Witness;

@@ -39,6 +39,7 @@ impl Taker {
         let mut child = Command::new(binary)
             .args(site.to_args())
             .args(args.iter().map(ToString::to_string))
+            .env_remove("DLOCK_URL")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

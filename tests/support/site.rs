@@ -11,6 +11,8 @@ use crate::temp::{Temp, unique};
 /// A database and a corner of it that no other test uses, for this process and for others.
 #[derive(Debug, Clone)]
 pub struct Site {
+    /// Which of the suite's databases it is on.
+    pub backend: Option<Backend>,
     /// The database.
     pub url: String,
     /// Keys are apart from those of other tests by this.
@@ -34,12 +36,13 @@ impl Site {
             }
             Backend::Postgres | Backend::Postgres18 => backend.server()?,
         };
-        Ok(Site { _folder: folder, ..Site::at(&url) })
+        Ok(Site { backend: Some(backend), _folder: folder, ..Site::at(&url) })
     }
 
     /// A site on the database of that URL.
     pub fn at(url: &str) -> Self {
         Site {
+            backend: None,
             url: url.to_owned(),
             namespace: unique("test"),
             name: unique("dlock"),
@@ -74,9 +77,8 @@ impl Site {
 
     /// A locker with the site's settings.
     pub fn builder(&self) -> LockerBuilder {
-        let builder = Locker::builder(&self.url)
-            .namespace(&self.namespace)
-            .application_name(&self.name);
+        let builder =
+            Locker::builder(&self.url).namespace(&self.namespace).application_name(&self.name);
         match self.ttl {
             Some(ttl) => builder.session_ttl(ttl).lease(LeaseOptions::new().ttl(ttl)),
             None => builder,
@@ -102,6 +104,6 @@ impl Site {
     /// From the command line.
     pub fn from_args([url, namespace, name, ttl]: [String; 4]) -> Self {
         let ttl = ttl.parse().ok().map(Duration::from_millis);
-        Site { url, namespace, name, ttl, _folder: None }
+        Site { backend: None, url, namespace, name, ttl, _folder: None }
     }
 }

@@ -5,6 +5,7 @@
 /// A behaviour is an async function of the module that is named before it; it gets a
 /// [`Site`](crate::Site).
 #[macro_export]
+#[allow(clippy::crate_in_macro_def, reason = "the behaviours are the tests' own")]
 macro_rules! suite {
     ($suite:literal on [$($module:ident $backend:ident),* $(,)?] $behaviours:tt) => {
         $($crate::suite! { @in $suite $module $backend $behaviours })*

@@ -3,13 +3,18 @@
 //! `taker URL NAMESPACE NAME TTL COMMAND …`; it says a line for what happens, hears lines, and ends
 //! when its input does, so that none outlives its test.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dlock::{Error, Locker, Wait};
+use dlock::{Error, Guard, Locker, Wait};
 use dlock_tests::history::Writer;
 use dlock_tests::{Site, clock};
 use tokio::sync::mpsc;
@@ -25,6 +30,12 @@ fn main() {
     if let ["increment-blocking", key, file, times] = command[..] {
         return increment_blocking(&site.locker_blocking(), key, Path::new(file), times);
     }
+    if let ["init-from-env"] = command[..] {
+        return match dlock::init_from_env_blocking() {
+            Ok(locker) => println!("{locker:?}"),
+            Err(error) => println!("{error}"),
+        };
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let orders = hear();
@@ -37,10 +48,6 @@ fn main() {
             ["history", keys, file] => {
                 history(&site.locker().await, keys, Path::new(file), orders).await;
             }
-            ["init-from-env"] => match dlock::init_from_env().await {
-                Ok(locker) => println!("{locker:?}"),
-                Err(error) => println!("{error}"),
-            },
             _ => panic!("unknown command {command:?}"),
         }
     });
@@ -80,18 +87,22 @@ async fn hold(locker: &Locker, key: &str, mut orders: Orders) {
 /// Writes the time into a file, over and over, while it holds the key.
 async fn beat(locker: &Locker, key: &str, file: &Path) {
     let lock = locker.lock(key).timeout(Wait::Forever);
+    let history = Writer::append(file);
     let ended = lock.run(async |_| {
-        let history = Writer::append(file);
-        let hold = history.acquired("beat");
+        let hold = history.acquired("beat", clock::now());
         println!("held {}", clock::now());
         loop {
-            history.works(hold);
+            // It does not ask whether the lock is lost: that it runs at all is the answer.
+            history.works(hold, clock::now());
             sleep(Duration::from_millis(10)).await;
         }
     });
     match ended.await {
         Ok(()) => {}
-        Err(Error::Lost { reason, .. }) => println!("lost: {reason}"),
+        Err(Error::Lost { reason, .. }) => {
+            history.lost(0);
+            println!("lost: {reason}");
+        }
         Err(error) => panic!("{error}"),
     }
 }
@@ -127,7 +138,8 @@ async fn history(locker: &Locker, keys: &str, file: &Path, mut orders: Orders) {
     let mut workers = tokio::task::JoinSet::new();
     for key in 0..keys.parse::<u32>().unwrap() {
         for _ in 0..2 {
-            let (locker, history, stopped) = (locker.clone(), Arc::clone(&history), stopped.clone());
+            let (locker, history, stopped) =
+                (locker.clone(), Arc::clone(&history), stopped.clone());
             workers.spawn(async move {
                 while stopped.has_changed().is_ok() {
                     write_down_one(&locker, &key.to_string(), &history).await;
@@ -154,19 +166,30 @@ async fn write_down_one(locker: &Locker, key: &str, history: &Writer) {
         Err(error) if error.is_retryable() => return sleep(Duration::from_millis(20)).await,
         Err(error) => panic!("{error}"),
     };
-    let hold = history.acquired(key);
+    let Some(at) = surely_held(&guard) else { return };
+    let hold = history.acquired(key, at);
     let end = Instant::now() + Duration::from_millis(fastrand::u64(0..4));
     let work = async {
         while Instant::now() < end {
-            history.works(hold);
             sleep(Duration::from_millis(1)).await;
+            if let Some(at) = surely_held(&guard) {
+                history.works(hold, at);
+            }
         }
     };
-    if guard.protect(work).await.is_err() {
-        return history.lost(hold);
-    }
-    history.releases(hold);
+    let at = match guard.protect(work).await {
+        Ok(()) => surely_held(&guard),
+        Err(_) => None,
+    };
+    let Some(at) = at else { return history.lost(hold) };
+    history.releases(hold, at);
     if guard.release().await.is_err() {
         history.lost(hold);
     }
+}
+
+/// A time at which this guard's lock was held; it is a little past.
+fn surely_held(guard: &Guard) -> Option<u64> {
+    let at = clock::now();
+    (!guard.is_lost()).then_some(at)
 }

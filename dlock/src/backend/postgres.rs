@@ -87,6 +87,8 @@ impl Postgres {
         let connect = from.options();
         let host = connect.get_host();
         let database = connect.get_database().unwrap_or(connect.get_username());
+        // Of a url with a slash too few or too many, user and password end up here.
+        let database = if database.contains('@') { "…" } else { database };
         Postgres {
             label: format!("postgres ({host}:{}/{database})", connect.get_port()).into(),
             from,

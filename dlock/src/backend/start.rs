@@ -179,3 +179,18 @@ fn not_there(scheme: &str) -> Error {
     };
     Error::config(format!("{shown}; there are {ALL}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No build of the tests has a feature off: what is said then is asked for directly.
+    #[test]
+    fn a_backend_that_is_off_names_its_feature() {
+        for scheme in ["postgres", "postgresql", "sqlite"] {
+            let text = not_there(scheme).to_string();
+            let feature = if scheme == "sqlite" { "sqlite" } else { "postgres" };
+            assert!(text.contains(&format!("features = [\"{feature}\"]")), "{text}");
+        }
+    }
+}

@@ -77,6 +77,8 @@ pub(crate) async fn run<E: Executor>(
                 break 'open Some(done);
             }
         }
+        // What was granted just in time is handed out before its time is up.
+        actor.confirm();
         actor.ring();
         actor.confirm();
         actor.executor.flush();
@@ -106,7 +108,9 @@ impl<E: Executor> Actor<E> {
             Mail::Release { hold, .. } => {
                 let (_, key) = self.callers.holds.get(&hold)?;
                 let held = self.executor.held(key);
-                let spent = held.is_none_or(|held| held.since.elapsed() > TURN);
+                // A fencing token comes from the database, and is another one for each grant.
+                let spent =
+                    held.is_none_or(|held| held.fence.is_some() || held.since.elapsed() > TURN);
                 self.step(Event::Release { hold, spent }, LostReason::NotHeld);
             }
             Mail::Verify { hold, reply } => {
@@ -234,16 +238,18 @@ impl<E: Executor> Actor<E> {
         {
             self.alarms.pop_first();
             match (alarm, self.callers.requests.contains_key(&id)) {
-                (Alarm::Expire, true) => {
-                    self.step(Event::Expire { request: id }, LostReason::Closed);
-                    if self.callers.requests.contains_key(&id) {
+                (Alarm::Expire, waits) => {
+                    if waits {
+                        self.step(Event::Expire { request: id }, LostReason::Closed);
+                    }
+                    if self.callers.owes(id) {
                         self.alarms.insert((now + GRACE, id, Alarm::Overdue));
                     }
                 }
                 (Alarm::Overdue, true) => {
                     self.step(Event::Overdue { request: id }, LostReason::Closed);
                 }
-                (_, false) => self.give_up_on(id),
+                (Alarm::Overdue, false) => self.give_up_on(id),
             }
         }
     }

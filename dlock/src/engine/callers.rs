@@ -43,6 +43,14 @@ pub(super) struct Callers {
     pub(super) unsure: HashMap<HoldId, (NativeKey, Request)>,
 }
 
+impl Callers {
+    /// Whether this request has had no answer yet.
+    pub(super) fn owes(&self, id: RequestId) -> bool {
+        let unsure = || self.unsure.values().any(|(_, request)| request.id == id);
+        self.requests.contains_key(&id) || unsure()
+    }
+}
+
 /// However the engine ends (closed, or its runtime gone), whoever waits or holds learns it.
 impl Drop for Callers {
     fn drop(&mut self) {

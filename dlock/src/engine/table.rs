@@ -7,110 +7,18 @@
 //! the cancelling of a wait, or an unlock. Each carries a ticket; an answer to a ticket that is not
 //! the current one means that engine and database disagree.
 
+mod entry;
+mod event;
+
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 
-/// Names one question to the database. Never used twice.
-pub type Ticket = u64;
-/// Names one caller who wants a key.
-pub type RequestId = u64;
-/// Names one grant.
-pub type HoldId = u64;
+use self::entry::{Entry, Phase, Waiter};
+pub use self::event::{Action, Event, HoldId, Refusal, RequestId, Ticket};
 
 /// A lock may pass from task to task of this process so many times before other processes have
 /// their turn.
 const HANDOFFS: u8 = 8;
-
-/// What has happened.
-#[derive(Debug, Clone)]
-pub enum Event<K> {
-    /// A caller wants the key. One that is not patient takes it now or not at all.
-    Acquire { request: RequestId, key: K, patient: bool },
-    /// The caller's time is up. It is answered when it is certain that it does not hold the lock.
-    Expire { request: RequestId },
-    /// The caller's time was up a while ago and the database does not answer.
-    Overdue { request: RequestId },
-    /// The caller has gone.
-    Abandon { request: RequestId },
-    /// The database has granted what was tried or waited for.
-    Granted { key: K, ticket: Ticket },
-    /// The database has refused what was tried.
-    Refused { key: K, ticket: Ticket },
-    /// A wait has ended without the lock: cancelled, or over.
-    Ended { key: K, ticket: Ticket },
-    /// The question failed and nothing is held by it. Asking again makes no sense if `fatal`.
-    Failed { key: K, ticket: Ticket, fatal: bool },
-    /// The database has let go of the key; not `clean` if it says that it was not held.
-    Unlocked { key: K, ticket: Ticket, clean: bool },
-    /// A guard has gone. `spent`: other processes should have their turn.
-    Release { hold: HoldId, spent: bool },
-    /// What held the key in the database is gone.
-    Lost { key: K },
-}
-
-/// What is to be done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action<K> {
-    /// Ask the database for the key, without waiting.
-    Try { key: K, ticket: Ticket },
-    /// Have the database wait for the key.
-    Wait { key: K, ticket: Ticket },
-    /// Cancel that wait.
-    Cancel { key: K, ticket: Ticket },
-    /// Give the key back to the database. `hold` ends with it.
-    Unlock { key: K, ticket: Ticket, hold: Option<HoldId> },
-    /// This caller has the lock now.
-    Grant { key: K, request: RequestId, hold: HoldId },
-    /// This caller does not get the lock.
-    Refuse { request: RequestId, why: Refusal },
-    /// This grant has ended and the lock was surely held until then, if `clean`.
-    Settle { hold: HoldId, clean: bool },
-    /// This grant is lost.
-    Lose { hold: HoldId },
-    /// The database has answered a question that nobody asks any more: whatever it holds for us by
-    /// that answer must go.
-    Distrust { key: K, ticket: Ticket },
-}
-
-/// Why a caller does not get the lock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    /// It was not patient, and this process has the lock.
-    BusyHere,
-    /// It was not patient, and somebody else has the lock.
-    BusyElsewhere,
-    /// Its time is up, and this process has the lock.
-    TimedOutHere,
-    /// Its time is up, and somebody else has the lock.
-    TimedOutElsewhere,
-    /// The database could not be asked.
-    Unavailable,
-}
-
-#[derive(Debug)]
-struct Waiter {
-    request: RequestId,
-    patient: bool,
-    /// Its time is up, but it may still get the lock: the database has been asked to stop.
-    expired: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Trying,
-    Waiting,
-    Cancelling,
-    Held(HoldId),
-    Unlocking(Option<HoldId>),
-}
-
-#[derive(Debug)]
-struct Entry {
-    phase: Phase,
-    ticket: Ticket,
-    handoffs: u8,
-    queue: VecDeque<Waiter>,
-}
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -178,12 +86,6 @@ impl<K: Clone + Eq + Hash> Table<K> {
                 self.vacate(key, false, out);
             }
         }
-    }
-
-    /// Everybody who waits, to be told that it is over.
-    pub fn drain_requests(&mut self) -> Vec<RequestId> {
-        self.keys.values_mut().for_each(|entry| entry.queue.clear());
-        self.requests.drain().map(|(request, _)| request).collect()
     }
 
     /// Whether nothing is held, asked for or wanted.

@@ -9,10 +9,14 @@ use crate::error::{Error, Result};
 const OLDEST: i32 = 140_000;
 /// `transaction_timeout` came with 17.
 const TRANSACTION_TIMEOUT: i32 = 170_000;
+/// The server lets go so much later than the holder's word ends: a body that waits is dropped by a
+/// timer, and others must not have the lock before.
+const SLACK: Duration = Duration::from_millis(100);
+
 impl Postgres {
     /// The settings of a session, against those of the role, the database and the server.
     pub(super) fn settings(&self, version: i32) -> Vec<(&'static str, String)> {
-        let ttl = self.session_ttl;
+        let ttl = self.session_ttl + SLACK;
         let seconds = |part: u32| (ttl / part).as_secs_f64().ceil().to_string();
         let mut settings = vec![
             ("search_path", "pg_catalog".into()),

@@ -1,0 +1,115 @@
+//! The lockers of a process, by name.
+
+use std::process::Command;
+
+use dlock::{Error, Locker, registry};
+
+use crate::alone;
+
+fn clear() {
+    for name in registry::names() {
+        registry::remove(&name);
+    }
+}
+
+#[test]
+fn install_get_remove() {
+    alone(|| async {
+        clear();
+        let locker = Locker::connect("memory:install").await.unwrap();
+        registry::install("b", locker.clone()).unwrap();
+        registry::install("a", Locker::connect("memory:other").await.unwrap()).unwrap();
+        assert_eq!(registry::names(), ["a", "b"]);
+        let error = registry::install("b", locker.clone()).unwrap_err();
+        assert!(matches!(&error, Error::AlreadyInstalled { name } if &**name == "b"), "{error}");
+        // What was got is what was installed: they exclude each other.
+        let guard = registry::get("b").unwrap().lock("k").acquire().await.unwrap();
+        assert!(locker.lock("k").try_acquire().await.unwrap().is_none());
+        let a = registry::get("a").unwrap();
+        a.lock("k").try_acquire().await.unwrap().unwrap().release().await.unwrap();
+        // Who has it goes on with it.
+        let removed = registry::remove("b").unwrap();
+        assert!(registry::remove("b").is_none());
+        assert!(removed.lock("k").try_acquire().await.unwrap().is_none());
+        guard.release().await.unwrap();
+        assert_eq!(registry::names(), ["a"]);
+        registry::install("b", removed).unwrap();
+        clear();
+    });
+}
+
+#[test]
+fn not_installed_shows_what_to_call() {
+    alone(|| async {
+        clear();
+        let error = registry::default().unwrap_err();
+        let text = error.to_string();
+        assert!(matches!(error, Error::NotInstalled { .. }));
+        assert!(text.contains("\"default\"") && text.contains("dlock::init("), "{text}");
+        registry::install("billing", Locker::connect("memory:").await.unwrap()).unwrap();
+        let Error::NotInstalled { name, installed } = registry::get("bling").unwrap_err() else {
+            panic!("another error");
+        };
+        assert_eq!((&*name, &installed[..]), ("bling", &["billing".to_owned()][..]));
+        let text = registry::get("bling").unwrap_err().to_string();
+        assert!(text.contains("\"bling\"") && text.contains("billing"), "{text}");
+        clear();
+    });
+}
+
+#[test]
+fn init_twice_with_the_same_url_is_one_locker() {
+    alone(|| async {
+        clear();
+        let url = "memory:init";
+        // At once, and again: one of them connects.
+        let (one, two) = tokio::join!(dlock::init(url), dlock::init(url));
+        let guard = one.unwrap().lock("k").acquire().await.unwrap();
+        let error = two.unwrap().lock("k").timeout(std::time::Duration::from_millis(1));
+        let error = error.acquire().await.unwrap_err().to_string();
+        assert!(error.contains("held by this process"), "{error}");
+        assert_eq!(registry::names(), ["default"]);
+        guard.release().await.unwrap();
+        let locker = dlock_tests::on_a_thread(move || dlock::init_blocking(url)).unwrap();
+        let error = dlock::init("memory:another").await.unwrap_err();
+        assert!(matches!(error, Error::AlreadyInstalled { .. }), "{error}");
+        let text = error.to_string();
+        assert!(text.contains("registry::remove"), "{text}");
+        locker.lock("k").acquire().await.unwrap().release().await.unwrap();
+        // Closed and removed, there is room for another.
+        registry::remove("default").unwrap().close().await;
+        dlock::init("memory:another").await.unwrap();
+        clear();
+    });
+}
+
+#[test]
+fn init_that_fails_installs_nothing() {
+    alone(|| async {
+        clear();
+        dlock::init("nonsense://x").await.unwrap_err();
+        assert!(registry::names().is_empty());
+        dlock::init("memory:").await.unwrap();
+        clear();
+    });
+}
+
+/// In a process of its own, for the environment belongs to all of it.
+#[test]
+fn init_from_env() {
+    alone(|| async {
+        let said = |url: Option<&str>| {
+            let mut taker = Command::new(env!("CARGO_BIN_EXE_taker"));
+            taker.args(["memory:", "", "", "", "init-from-env"]).env_remove("DLOCK_URL");
+            taker.envs(url.map(|url| ("DLOCK_URL", url)));
+            String::from_utf8(taker.output().unwrap().stdout).unwrap()
+        };
+        for unset in [said(None), said(Some(""))] {
+            assert!(unset.contains("DLOCK_URL is not set"), "{unset}");
+        }
+        let set = said(Some("memory:"));
+        assert!(set.starts_with("Locker"), "{set}");
+        let nonsense = said(Some("nonsense:"));
+        assert!(nonsense.contains("unknown scheme nonsense:"), "{nonsense}");
+    });
+}

@@ -1,0 +1,99 @@
+//! The one way to run without locks.
+
+use std::sync::{Arc, Mutex};
+
+use dlock::{Error, Locker, registry, set_enabled};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
+
+use crate::alone;
+
+#[dlock::locked(key = "user:<id>", locker = "nowhere")]
+async fn update(id: u32) -> dlock::Result<u32> {
+    Ok(id)
+}
+
+#[dlock::locked(key = "user:<id>", locker = "nowhere")]
+fn update_sync(id: u32) -> dlock::Result<u32> {
+    Ok(id)
+}
+
+/// Writes down how loud dlock is.
+#[derive(Clone, Default)]
+struct Levels(Arc<Mutex<Vec<Level>>>);
+
+impl Subscriber for Levels {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target() == "dlock" && *metadata.level() <= Level::INFO
+    }
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn event(&self, event: &Event<'_>) {
+        self.0.lock().unwrap().push(*event.metadata().level());
+    }
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+#[test]
+fn off_grants_everything_and_says_so_once() {
+    alone(|| async {
+        let levels = Levels::default();
+        let locker = Locker::connect("memory:switch").await.unwrap();
+        let held = locker.lock("k").acquire().await.unwrap();
+        assert!(matches!(update(1).await, Err(Error::NotInstalled { .. })));
+        assert!(matches!(update_sync(1), Err(Error::NotInstalled { .. })));
+        tracing::subscriber::with_default(levels.clone(), || {
+            set_enabled(true);
+            set_enabled(false);
+            set_enabled(false);
+        });
+        assert_eq!(*levels.0.lock().unwrap(), [Level::WARN]);
+
+        let first = locker.lock("k").acquire().await.unwrap();
+        let second = locker.lock("k").try_acquire().await.unwrap().unwrap();
+        assert!(!second.is_lost());
+        second.verify().await.unwrap();
+        assert_eq!(second.protect(async { 7 }).await.unwrap(), 7);
+        first.release().await.unwrap();
+        drop(second);
+        assert_eq!(locker.lock("k").run(async |_| 7).await.unwrap(), 7);
+        assert_eq!(locker.lock("k").run_blocking(|_| 7).unwrap(), 7);
+        locker.lock("k").acquire_blocking().unwrap().release_blocking().unwrap();
+        // Without a locker, or with a closed one.
+        assert_eq!(update(7).await.unwrap(), 7);
+        assert_eq!(update_sync(7).unwrap(), 7);
+        assert!(registry::get("nowhere").is_err());
+        let closed = Locker::connect("memory:closed").await.unwrap();
+        closed.clone().close().await;
+        closed.lock("k").acquire().await.unwrap().release().await.unwrap();
+
+        set_enabled(true);
+        // What was held before is held; what was granted meanwhile has freed nothing.
+        assert!(locker.lock("k").try_acquire().await.unwrap().is_none());
+        held.release().await.unwrap();
+        locker.lock("k").try_acquire().await.unwrap().unwrap().release().await.unwrap();
+        assert!(matches!(update(1).await, Err(Error::NotInstalled { .. })));
+    });
+}
+
+#[test]
+fn nothing_is_said_in_the_normal_course() {
+    alone(|| async {
+        let levels = Levels::default();
+        // The engine's own thread as well, so for the whole process.
+        let quiet = tracing::subscriber::set_global_default(levels.clone());
+        assert!(quiet.is_ok());
+        let locker = Locker::connect("memory:quiet").await.unwrap();
+        let guard = locker.lock("k").acquire().await.unwrap();
+        let wait = std::time::Duration::from_millis(1);
+        assert!(locker.lock("k").timeout(wait).acquire().await.unwrap_err().is_timeout());
+        guard.release().await.unwrap();
+        drop(locker.lock("k").acquire().await.unwrap());
+        locker.close().await;
+        assert!(levels.0.lock().unwrap().is_empty());
+    });
+}

@@ -1,0 +1,126 @@
+//! Four processes, four keys, and somebody who kills, freezes and disconnects them.
+
+use std::time::{Duration, Instant};
+
+use dlock_tests::history::{self, Hold};
+use dlock_tests::{Signal, Site, Taker, Temp, Witness, clock, taker};
+use tokio::time::sleep;
+
+const TIME: Duration = Duration::from_secs(8);
+const TTL: Duration = Duration::from_secs(2);
+/// Longer than the ttl: others have the locks of a frozen one meanwhile.
+const FROZEN: Duration = Duration::from_millis(3500);
+/// For how long a holder may work on after the server has ended its session: the news is on its
+/// way, and the machine is busy.
+const NEWS: Duration = Duration::from_millis(500);
+
+/// One of the four: when it is killed, another one takes its place.
+struct Fighter {
+    taker: Taker,
+    folder: Temp,
+    lives: u32,
+    frozen: Option<Instant>,
+    holds: Vec<Hold>,
+}
+
+impl Fighter {
+    fn new(site: &Site) -> Self {
+        let folder = Temp::new();
+        let taker = taker!(site, "history", 4, folder.file("0").display());
+        Fighter { taker, folder, lives: 0, frozen: None, holds: Vec::new() }
+    }
+
+    fn collect(&mut self, killed: bool) {
+        let who = format!("{:?}, life {}", self.folder.path(), self.lives);
+        let file = self.folder.file(&self.lives.to_string());
+        // It may have been killed before it wrote anything.
+        if file.exists() {
+            self.holds.extend(history::read(&file, &who, killed));
+        }
+        self.lives += 1;
+    }
+
+    fn die_and_rise(&mut self, site: &Site) {
+        self.taker.kill();
+        self.frozen = None;
+        self.collect(true);
+        let file = self.folder.file(&self.lives.to_string());
+        self.taker = taker!(site, "history", 4, file.display());
+    }
+
+    fn freeze(&mut self) {
+        self.taker.signal(Signal::STOP);
+        self.frozen = Some(Instant::now());
+    }
+
+    fn thaw(&mut self) {
+        self.taker.signal(Signal::CONT);
+        self.frozen = None;
+    }
+
+    async fn stop(mut self) -> Vec<Hold> {
+        self.thaw();
+        self.taker.says("begun").await;
+        self.taker.tell("stop");
+        self.taker.says("done").await;
+        self.collect(false);
+        self.holds
+    }
+}
+
+async fn end(fighters: Vec<Fighter>) -> Vec<Hold> {
+    let mut holds = Vec::new();
+    for fighter in fighters {
+        holds.extend(fighter.stop().await);
+    }
+    let lost = holds.iter().filter(|hold| hold.lost).count();
+    println!("{} holds, {lost} of them lost", holds.len());
+    assert!(holds.len() > 200, "only {} holds", holds.len());
+    holds
+}
+
+/// Whoever is frozen learns before it goes on that others have had its locks meanwhile.
+pub(crate) async fn survives_kills_and_freezes(site: Site) {
+    let site = site.ttl(TTL);
+    let mut fighters: Vec<_> = (0..4).map(|_| Fighter::new(&site)).collect();
+    let start = Instant::now();
+    while start.elapsed() < TIME {
+        sleep(Duration::from_millis(fastrand::u64(100..400))).await;
+        let thawing = |f: &&mut Fighter| f.frozen.is_some_and(|since| since.elapsed() > FROZEN);
+        fighters.iter_mut().filter(thawing).for_each(Fighter::thaw);
+        let frozen = fighters.iter().filter(|fighter| fighter.frozen.is_some()).count();
+        let fighter = &mut fighters[fastrand::usize(0..4)];
+        if fastrand::u32(0..3) == 0 {
+            // A frozen one can be killed as well.
+            fighter.die_and_rise(&site);
+        } else if frozen < 2 && fighter.frozen.is_none() {
+            fighter.freeze();
+        }
+    }
+    history::verify(&end(fighters).await, Duration::ZERO).unwrap();
+}
+
+/// Holders hear of the end of their session within milliseconds, but the next ones may be faster;
+/// and a lock may pass from task to task meanwhile.
+pub(crate) async fn survives_ended_sessions(site: Site) {
+    let site = site.ttl(TTL);
+    let mut witness = Witness::at(&site.url).await;
+    let fighters: Vec<_> = (0..4).map(|_| Fighter::new(&site)).collect();
+    let start = Instant::now();
+    let soon = u64::try_from(NEWS.as_nanos()).unwrap() / 5;
+    let mut ends = Vec::new();
+    while start.elapsed() < TIME {
+        sleep(Duration::from_millis(fastrand::u64(200..800))).await;
+        let from = clock::now();
+        if witness.terminate_a_holder(&site).await > 0 {
+            ends.push((from, clock::now()));
+        }
+    }
+    assert!(ends.len() > 3, "only {} sessions ended", ends.len());
+    let mut holds = end(fighters).await;
+    for hold in &mut holds {
+        // Released in this process before the news came, and so without complaint.
+        hold.lost |= ends.iter().any(|(from, to)| hold.from < to + soon && hold.until > *from);
+    }
+    history::verify(&holds, NEWS).unwrap();
+}

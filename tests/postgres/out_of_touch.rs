@@ -1,0 +1,102 @@
+//! Holders that the server does not hear of, and servers that do not answer.
+
+use std::time::{Duration, Instant};
+
+use dlock::Error;
+use dlock_tests::{Proxy, Signal, Site, Temp, clock, history, in_time, taker};
+use tokio::time::sleep;
+
+const TTL: Duration = Duration::from_secs(2);
+/// When the next one must have the lock at the latest.
+const LIMIT: Duration = Duration::from_secs(4);
+
+pub(crate) async fn frozen_holder_loses_the_lock_and_knows_before_it_runs_on(site: Site) {
+    let folder = Temp::new();
+    let file = folder.file("beats");
+    let locker = site.named("ours").locker().await;
+    let mut taker = taker!(site.ttl(TTL), "beat", "k", file.display());
+    assert!(taker.line().await.starts_with("held"));
+    // Long enough for heartbeats: it is not the first word that counts.
+    sleep(Duration::from_millis(1500)).await;
+    taker.signal(Signal::STOP);
+    let guard = in_time("the lock of the frozen one", LIMIT, async {
+        locker.lock("k").timeout(2 * LIMIT).acquire().await.unwrap()
+    })
+    .await;
+    let granted = clock::now();
+    guard.verify().await.unwrap();
+    assert_eq!(taker.said(), None);
+    taker.signal(Signal::CONT);
+    assert!(taker.line().await.starts_with("lost"));
+    for beat in history::read(&file, "the frozen one", false) {
+        assert!(beat.until < granted, "it ran on {} ns after the grant", beat.until - granted);
+    }
+    guard.verify().await.unwrap();
+    guard.release().await.unwrap();
+}
+
+/// The proxy swallows everything, both ways, and neither side sees its connection end.
+pub(crate) async fn holder_that_is_cut_off_knows_before_the_next_one_comes(site: Site) {
+    let proxy = Proxy::to(&site.url).await;
+    let cut_off = site.through(proxy.url()).ttl(TTL).locker().await;
+    let locker = site.named("ours").locker().await;
+    let held = cut_off.lock("k").acquire().await.unwrap();
+    let protected = {
+        let guard = cut_off.lock("body").acquire().await.unwrap();
+        tokio::spawn(async move {
+            let mut ran = 0;
+            let body = async {
+                loop {
+                    ran = clock::now();
+                    sleep(Duration::from_millis(1)).await;
+                }
+            };
+            let ended: dlock::Result<()> = guard.protect(body).await;
+            (ended.unwrap_err(), ran)
+        })
+    };
+    sleep(Duration::from_millis(1500)).await;
+    assert!(!held.is_lost());
+    let silence = Instant::now();
+    proxy.go_silent();
+    let lost = tokio::spawn(held.lost());
+    let wait = 2 * LIMIT;
+    let guard = in_time("the lock", LIMIT, locker.lock("k").timeout(wait).acquire()).await.unwrap();
+    let granted = clock::now();
+    assert!(held.is_lost());
+    assert!(silence.elapsed() <= LIMIT);
+    in_time("news of the loss", Duration::from_millis(500), lost).await.unwrap();
+    let soon = Duration::from_millis(500);
+    let (error, ran) = in_time("the body's end", soon, protected).await.unwrap();
+    assert!(error.is_lost(), "{error}");
+    assert!(ran < granted, "the body ran {} ns after the next grant", ran - granted);
+    // What it says now concerns nobody else.
+    assert!(held.release().await.unwrap_err().is_lost());
+    proxy.come_back();
+    sleep(Duration::from_millis(200)).await;
+    guard.verify().await.unwrap();
+    guard.release().await.unwrap();
+    let guard = in_time("a new session", LIMIT, cut_off.lock("k").acquire()).await.unwrap();
+    guard.release().await.unwrap();
+}
+
+pub(crate) async fn server_that_does_not_answer_is_unavailable_in_time(site: Site) {
+    let proxy = Proxy::to(&site.url).await;
+    let locker = site.through(proxy.url()).locker().await;
+    locker.lock("k").acquire().await.unwrap().release().await.unwrap();
+    proxy.go_silent();
+    let address = proxy.url().rsplit_once('@').unwrap().1.split_once('/').unwrap().0.to_owned();
+    for (wait, limit) in [(Duration::from_secs(1), 2), (Duration::ZERO, 6)] {
+        let start = Instant::now();
+        let limit = Duration::from_secs(limit);
+        let lock = locker.lock("k").timeout(wait);
+        let error = in_time("an answer", limit, lock.acquire()).await.unwrap_err();
+        assert!(start.elapsed() >= wait, "given up after {:?}", start.elapsed());
+        assert!(matches!(error, Error::Unavailable { .. }), "{error}");
+        assert!(error.to_string().contains(&address), "{error}");
+    }
+    proxy.come_back();
+    let limit = Duration::from_secs(10);
+    let lock = locker.lock("k").timeout(limit);
+    in_time("a new session", limit, lock.acquire()).await.unwrap().release().await.unwrap();
+}

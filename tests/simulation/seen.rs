@@ -1,0 +1,75 @@
+//! What a simulation must have met: one that never comes to the rare cases proves nothing.
+
+use std::collections::BTreeMap;
+
+use dlock::engine::table::{Action, Event};
+
+use super::page::{Asked, HANDOFFS, Page};
+use super::server::Key;
+
+/// How often something rare has happened.
+#[derive(Default)]
+pub(crate) struct Seen(BTreeMap<&'static str, u64>);
+
+const RARE: [&str; 12] = [
+    "a cancelled wait ends",
+    "a cancelled wait is granted to somebody",
+    "a cancelled wait is granted to nobody",
+    "a try is granted to nobody",
+    "a wait is asked again after its slice",
+    "a caller whose time was up is granted",
+    "a lock is handed on for the last time",
+    "a lock goes back though others wait",
+    "a lock is lost",
+    "an unlock fails",
+    "an unlock is not clean",
+    "a question fails for good",
+];
+
+impl Seen {
+    pub(crate) fn add(&mut self, other: &Seen) {
+        for (what, count) in &other.0 {
+            *self.0.entry(what).or_default() += count;
+        }
+    }
+
+    /// What has not happened.
+    pub(crate) fn missing(&self) -> Vec<&'static str> {
+        RARE.into_iter().filter(|what| !self.0.contains_key(what)).collect()
+    }
+}
+
+impl Extend<&'static str> for Seen {
+    fn extend<I: IntoIterator<Item = &'static str>>(&mut self, rare: I) {
+        rare.into_iter().for_each(|what| *self.0.entry(what).or_default() += 1);
+    }
+}
+
+/// What is rare in this action, before it is written down.
+pub(crate) fn rarity(
+    page: &Page,
+    event: &Event<Key>,
+    action: &Action<Key>,
+) -> Option<&'static str> {
+    let cancelled = page.was == Some(Asked::Wait { cancelled: true });
+    let index = match (event, action) {
+        (Event::Ended { .. }, Action::Refuse { .. }) if cancelled => 0,
+        (Event::Granted { .. }, Action::Grant { .. })
+            if page.line.front().is_some_and(|first| first.expired) =>
+        {
+            5
+        }
+        (Event::Granted { .. }, Action::Grant { .. }) if cancelled => 1,
+        (Event::Granted { .. }, Action::Unlock { .. }) if cancelled => 2,
+        (Event::Granted { .. }, Action::Unlock { .. }) => 3,
+        (Event::Ended { .. }, Action::Wait { .. }) => 4,
+        (Event::Release { .. }, Action::Grant { .. }) if page.handoffs + 1 == HANDOFFS => 6,
+        (Event::Release { .. }, Action::Unlock { .. }) if !page.line.is_empty() => 7,
+        (_, Action::Lose { .. }) => 8,
+        (Event::Failed { .. }, Action::Settle { .. }) => 9,
+        (Event::Unlocked { .. }, Action::Settle { clean: false, .. }) => 10,
+        (Event::Failed { fatal: true, .. }, Action::Refuse { .. }) => 11,
+        _ => return None,
+    };
+    Some(RARE[index])
+}

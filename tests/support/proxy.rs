@@ -1,0 +1,122 @@
+//! A way to the server that can go dead, and that counts who says something.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+/// A TCP proxy on a port of its own. Ends with the runtime, or on drop.
+#[derive(Debug)]
+pub struct Proxy {
+    url: String,
+    silent: watch::Sender<bool>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    connections: AtomicU64,
+    round_trips: AtomicU64,
+}
+
+impl Proxy {
+    /// A proxy to the server of that URL.
+    pub async fn to(url: &str) -> Self {
+        let (scheme, rest) = url.split_once("://").unwrap();
+        let (address, path) = rest.split_once('/').unwrap();
+        let (user, server) = address.rsplit_once('@').unwrap_or(("", address));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (silent, is_silent) = watch::channel(false);
+        let counts = Arc::new(Counts::default());
+        tokio::spawn(serve(listener, server.to_owned(), is_silent, Arc::clone(&counts)));
+        Proxy { url: format!("{scheme}://{user}@127.0.0.1:{port}/{path}"), silent, counts }
+    }
+
+    /// The server's URL, by way of the proxy.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// From now on nothing passes, and nobody is told: neither side sees its connection end.
+    pub fn go_silent(&self) {
+        self.silent.send_replace(true);
+    }
+
+    /// Everything passes again, late as it is: TCP forgets nothing.
+    pub fn come_back(&self) {
+        self.silent.send_replace(false);
+    }
+
+    /// How often a client has said something after the server had spoken.
+    pub fn round_trips(&self) -> u64 {
+        self.counts.round_trips.load(Ordering::SeqCst)
+    }
+
+    /// How many connections there were.
+    pub fn connections(&self) -> u64 {
+        self.counts.connections.load(Ordering::SeqCst)
+    }
+}
+
+async fn serve(
+    listener: TcpListener,
+    server: String,
+    mut silent: watch::Receiver<bool>,
+    counts: Arc<Counts>,
+) {
+    loop {
+        let client = tokio::select! {
+            accepted = listener.accept() => accepted.unwrap().0,
+            () = dropped(&mut silent) => return,
+        };
+        let server = TcpStream::connect(&server).await.unwrap();
+        client.set_nodelay(true).unwrap();
+        server.set_nodelay(true).unwrap();
+        counts.connections.fetch_add(1, Ordering::SeqCst);
+        let (from_client, to_client) = client.into_split();
+        let (from_server, to_server) = server.into_split();
+        let servers_turn = Arc::new(AtomicBool::new(false));
+        tokio::spawn(pass(from_client, to_server, silent.clone(), {
+            let (servers_turn, counts) = (Arc::clone(&servers_turn), Arc::clone(&counts));
+            move || {
+                if !servers_turn.swap(true, Ordering::SeqCst) {
+                    counts.round_trips.fetch_add(1, Ordering::SeqCst);
+                }
+            }
+        }));
+        let back = move || servers_turn.store(false, Ordering::SeqCst);
+        tokio::spawn(pass(from_server, to_client, silent.clone(), back));
+    }
+}
+
+async fn pass(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut silent: watch::Receiver<bool>,
+    spoke: impl Fn(),
+) {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let read = tokio::select! {
+            read = from.read(&mut buffer) => read,
+            () = dropped(&mut silent) => return,
+        };
+        let length = read.unwrap_or(0);
+        if silent.wait_for(|silent| !silent).await.is_err() || length == 0 {
+            return;
+        }
+        spoke();
+        if to.write_all(&buffer[..length]).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Ends when the proxy is dropped: so do its connections.
+async fn dropped(silent: &mut watch::Receiver<bool>) {
+    while silent.changed().await.is_ok() {}
+}
