@@ -37,6 +37,7 @@ fn paths_calls_indices_and_formats() {
     assert_eq!(good("<req.user.id>"), [value("req", id(), "", 1..4)]);
     assert_eq!(good("<req.user.id:05>"), [value("req", id(), "05", 1..4)]);
     assert_eq!(good("<t.0.1>"), [value("t", vec![Step::Index(0), Step::Index(1)], "", 1..2)]);
+    assert_eq!(good("<t.type>"), [value("t", vec![field("type")], "", 1..2)]);
     let tenant = vec![Step::Call("tenant".to_owned())];
     assert_eq!(good("<self.tenant()>"), [value("self", tenant, "", 1..5)]);
     assert_eq!(good("<id:>8>|"), [value("id", vec![], ">8", 1..3), text("|")]);
@@ -64,6 +65,10 @@ fn every_mistake_is_found_where_it_is() {
         ("<a..b>", &[(0, 6)]),
         ("<a><b>", &[(3, 6)]),
         ("<a>%", &[(0, 3)]),
+        ("<a.self>", &[(0, 8)]),
+        ("<a²>", &[(0, 5)]),
+        ("<a.b²>", &[(0, 7)]),
+        ("<a/**/>", &[(0, 7)]),
         ("<id:5q>", &[(0, 7)]),
         ("<id:w$>", &[(0, 7)]),
         ("<>:<a>:<_>", &[(0, 2), (7, 10)]),
