@@ -79,3 +79,24 @@ fn every_mistake_is_found_where_it_is() {
         assert_eq!(found, places, "{source}");
     }
 }
+
+/// All texts of up to five characters that mean something in a template.
+#[test]
+fn whatever_is_written_is_read() {
+    const CHARS: [char; 10] = ['<', '>', ':', '.', 'a', 'é', '5', '%', '*', '('];
+    let mut texts = vec![String::new()];
+    for length in 0..5 {
+        let longer = texts.iter().filter(|text| text.chars().count() == length);
+        let longer = longer.flat_map(|text| CHARS.map(|c| format!("{text}{c}")));
+        texts.extend(longer.collect::<Vec<_>>());
+    }
+    for text in texts {
+        let (template, mistakes) = parse(&text);
+        let places = template.values().map(|value| &value.at);
+        for place in places.chain(mistakes.iter().map(|mistake| &mistake.at)) {
+            assert!(text.get(place.clone()).is_some_and(|part| !part.is_empty()), "{text}");
+        }
+        let plain = text.replace("<<", "");
+        assert!(plain.contains('<') || mistakes.is_empty() && template.parts.len() < 2, "{text}");
+    }
+}
