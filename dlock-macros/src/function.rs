@@ -16,18 +16,26 @@ pub(crate) struct Function {
     /// What the user wrote between braces, braces included. Never parsed: it may be half-typed,
     /// and it costs nothing.
     pub(crate) body: Group,
-    /// The parameters by name. The identifiers are the user's own tokens: in a `macro_rules!`
-    /// function another token of the same name is another variable.
-    pub(crate) names: Vec<(String, Ident)>,
+    pub(crate) names: Vec<Name>,
     /// What the user's body returns. None is `()`.
     pub(crate) returns: Option<Type>,
+}
+
+/// A name that the parameters bind.
+pub(crate) struct Name {
+    pub(crate) text: String,
+    /// The user's own token: in a `macro_rules!` function another token of the same text is
+    /// another variable.
+    pub(crate) ident: Ident,
+    /// `#[cfg(..)]`: it may not be there.
+    pub(crate) cfg: Vec<Attribute>,
 }
 
 impl Function {
     /// The parameter of this name.
     pub(crate) fn name(&self, name: &str) -> Option<&Ident> {
         let name = name.trim_start_matches("r#");
-        self.names.iter().find_map(|(known, ident)| (known == name).then_some(ident))
+        self.names.iter().find(|known| known.text == name).map(|known| &known.ident)
     }
 
     /// Where to point when the return type is to blame.
@@ -144,23 +152,29 @@ fn hoist(body: Group) -> (Vec<Attribute>, Group) {
     }
 }
 
-fn names(sig: &Signature, shape: &Shape) -> Vec<(String, Ident)> {
-    let mut idents = Vec::new();
-    let mut receiver = None;
+fn names(sig: &Signature, shape: &Shape) -> Vec<Name> {
+    let named = |ident: Ident, cfg| Name { text: ident.unraw().to_string(), ident, cfg };
+    let mut names = Vec::new();
     for input in &sig.inputs {
         match input {
-            FnArg::Receiver(it) => receiver = Some(Ident::from(it.self_token)),
-            FnArg::Typed(it) => shape::bound(&it.pat, &mut idents),
+            FnArg::Receiver(it) => names.push(named(it.self_token.into(), Vec::new())),
+            FnArg::Typed(it) => {
+                let cfg = it.attrs.iter().filter(|attr| attr.path().is_ident("cfg")).cloned();
+                let cfg: Vec<Attribute> = cfg.collect();
+                let mut idents = Vec::new();
+                shape::bound(&it.pat, &mut idents);
+                names.extend(idents.into_iter().map(|ident| named(ident, cfg.clone())));
+            }
         }
     }
     if let Shape::Boxed(boxed) = shape {
-        let theirs = boxed.names();
-        receiver = theirs.iter().find(|name| *name == "__self").cloned().or(receiver);
-        idents.retain(|ident| !ident.to_string().starts_with("__arg"));
-        idents.extend(theirs.into_iter().filter(|name| name != "__self"));
+        names.retain(|name| !name.text.starts_with("__arg"));
+        for ident in boxed.names() {
+            match names.iter_mut().find(|name| name.text == "self") {
+                Some(this) if ident == "__self" => this.ident = ident,
+                _ => names.push(named(ident, Vec::new())),
+            }
+        }
     }
-    let mut names: Vec<_> =
-        idents.into_iter().map(|ident| (ident.unraw().to_string(), ident)).collect();
-    names.extend(receiver.map(|ident| ("self".to_owned(), ident)));
     names
 }

@@ -29,7 +29,7 @@ pub(crate) fn read(value: Expr, errors: &mut Errors) -> Key {
 
 /// Every placeholder must be a parameter.
 pub(crate) fn check(template: &Template, literal: &LitStr, of: &Function, errors: &mut Errors) {
-    let names: Vec<&str> = of.names.iter().map(|(name, _)| name.as_str()).collect();
+    let names: Vec<&str> = of.names.iter().map(|name| name.text.as_str()).collect();
     for value in template.values() {
         let name = value.root.trim_start_matches("r#");
         if names.contains(&name) {
@@ -68,9 +68,11 @@ fn blame(literal: &LitStr, at: &Range<usize>, message: &str) -> syn::Error {
 /// The exact place, on compilers that know it.
 fn place(literal: &LitStr, at: &Range<usize>) -> Option<Span> {
     let token = literal.token();
+    let source = token.to_string();
+    let start = source.find('"')? + 1;
     // With escapes, places in the value are not places in the source.
-    token.to_string().get(1..)?.starts_with(&literal.value()).then_some(())?;
-    token.subspan(at.start + 1..at.end + 1)
+    source[start..].starts_with(&literal.value()).then_some(())?;
+    token.subspan(at.start + start..at.end + start)
 }
 
 /// A name as an identifier, raw where it is a keyword.

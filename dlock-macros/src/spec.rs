@@ -8,6 +8,9 @@ pub(crate) fn is_valid(spec: &str) -> bool {
     let (first, second) = (chars.next(), chars.next());
     let is_align = |c: Option<char>| matches!(c, Some('<' | '^' | '>'));
     if let (Some(fill), true) = (first, is_align(second)) {
+        if matches!(fill, '{' | '}') {
+            return false;
+        }
         rest = &rest[fill.len_utf8() + 1..];
     } else if is_align(first) {
         rest = &rest[1..];
@@ -50,7 +53,7 @@ mod tests {
         for spec in ["05", "x", "#06x", ">8", "*^8", "+.2", "?", "#?", ".3e", ""] {
             assert!(is_valid(spec), "{spec}");
         }
-        for spec in ["5q", "w$", ".*", ".", "%Y-%m", " 5", "0 5"] {
+        for spec in ["5q", "w$", ".*", ".", "%Y-%m", " 5", "0 5", "}<5"] {
             assert!(!is_valid(spec), "{spec}");
         }
     }

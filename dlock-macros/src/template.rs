@@ -1,6 +1,10 @@
-//! Key templates: text with placeholders, `"user:<user_id>"`. Knows nothing of Rust's tokens.
+//! Key templates: text with placeholders, `"user:<user_id>"`.
 
 use std::ops::Range;
+
+use proc_macro2::Ident;
+use syn::ext::IdentExt;
+use syn::parse::Parser;
 
 use crate::spec;
 
@@ -154,20 +158,23 @@ fn placeholder(text: &str, at: Range<usize>) -> Result<Placeholder, Mistake> {
 
 fn step(name: &str) -> Option<Step> {
     if let Some(method) = name.strip_suffix("()") {
-        return is_name(method).then(|| Step::Call(method.to_owned()));
+        return is_member(method).then(|| Step::Call(method.to_owned()));
     }
-    if is_name(name) {
+    if is_member(name) {
         return Some(Step::Field(name.to_owned()));
     }
     let is_index = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
     name.parse().ok().filter(|_| is_index).map(Step::Index)
 }
 
+/// A name, also one that is a keyword: a raw parameter or field is written without its `r#`.
 fn is_name(text: &str) -> bool {
-    let text = text.strip_prefix("r#").unwrap_or(text);
-    text != "_"
-        && text.starts_with(|c: char| c == '_' || c.is_alphabetic())
-        && text.chars().all(|c| c == '_' || c.is_alphanumeric())
+    // A blank or a comment beside a name would be skipped.
+    text != "_" && Ident::parse_any.parse_str(text).is_ok_and(|ident| ident == text)
+}
+
+fn is_member(text: &str) -> bool {
+    is_name(text) && !["self", "Self", "super", "crate"].contains(&text)
 }
 
 #[cfg(test)]

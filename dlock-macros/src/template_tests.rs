@@ -37,6 +37,7 @@ fn paths_calls_indices_and_formats() {
     assert_eq!(good("<req.user.id>"), [value("req", id(), "", 1..4)]);
     assert_eq!(good("<req.user.id:05>"), [value("req", id(), "05", 1..4)]);
     assert_eq!(good("<t.0.1>"), [value("t", vec![Step::Index(0), Step::Index(1)], "", 1..2)]);
+    assert_eq!(good("<t.type>"), [value("t", vec![field("type")], "", 1..2)]);
     let tenant = vec![Step::Call("tenant".to_owned())];
     assert_eq!(good("<self.tenant()>"), [value("self", tenant, "", 1..5)]);
     assert_eq!(good("<id:>8>|"), [value("id", vec![], ">8", 1..3), text("|")]);
@@ -64,6 +65,10 @@ fn every_mistake_is_found_where_it_is() {
         ("<a..b>", &[(0, 6)]),
         ("<a><b>", &[(3, 6)]),
         ("<a>%", &[(0, 3)]),
+        ("<a.self>", &[(0, 8)]),
+        ("<a²>", &[(0, 5)]),
+        ("<a.b²>", &[(0, 7)]),
+        ("<a/**/>", &[(0, 7)]),
         ("<id:5q>", &[(0, 7)]),
         ("<id:w$>", &[(0, 7)]),
         ("<>:<a>:<_>", &[(0, 2), (7, 10)]),
@@ -72,5 +77,26 @@ fn every_mistake_is_found_where_it_is() {
         let found: Vec<_> =
             mistakes.iter().map(|mistake| (mistake.at.start, mistake.at.end)).collect();
         assert_eq!(found, places, "{source}");
+    }
+}
+
+/// All texts of up to five characters that mean something in a template.
+#[test]
+fn whatever_is_written_is_read() {
+    const CHARS: [char; 10] = ['<', '>', ':', '.', 'a', 'é', '5', '%', '*', '('];
+    let mut texts = vec![String::new()];
+    for length in 0..5 {
+        let longer = texts.iter().filter(|text| text.chars().count() == length);
+        let longer = longer.flat_map(|text| CHARS.map(|c| format!("{text}{c}")));
+        texts.extend(longer.collect::<Vec<_>>());
+    }
+    for text in texts {
+        let (template, mistakes) = parse(&text);
+        let places = template.values().map(|value| &value.at);
+        for place in places.chain(mistakes.iter().map(|mistake| &mistake.at)) {
+            assert!(text.get(place.clone()).is_some_and(|part| !part.is_empty()), "{text}");
+        }
+        let plain = text.replace("<<", "");
+        assert!(plain.contains('<') || mistakes.is_empty() && template.parts.len() < 2, "{text}");
     }
 }

@@ -71,14 +71,20 @@ async fn not_send(at: &Locker, value: Rc<u8>) -> Result<Rc<u8>, Error> {
 /// Documented.
 #[must_use = "it is tested"]
 #[tracing::instrument(skip(at))]
-pub(crate) async fn attributes(
-    at: &Locker,
-    #[cfg(not(any()))] value: u8,
-    #[cfg(any())] value: u16,
-) -> Result<u8, Error> {
+pub(crate) async fn attributes(at: &Locker, value: u8) -> Result<u8, Error> {
     #![allow(clippy::eq_op, unused_mut)]
     let mut same = 1 == 1;
     Ok(value + u8::from(same))
+}
+
+#[locked(key = "k:<value>", locker = at)]
+async fn conditional(
+    at: &Locker,
+    #[cfg(not(any()))] value: u8,
+    #[cfg(any())] value: u16,
+    #[cfg(any())] _absent: u8,
+) -> Result<u8, Error> {
+    Ok(value)
 }
 
 #[tracing::instrument(skip(at))]
@@ -153,6 +159,7 @@ async fn free_functions() {
     assert_eq!(*not_send(&at, Rc::new(7)).await.unwrap(), 7);
     assert_eq!(closures(&at, vec![1, 2]).await.unwrap(), [2, 3]);
     assert_eq!(attributes(&at, 1).await.unwrap(), 2);
+    assert_eq!(conditional(&at, 1).await.unwrap(), 1);
     assert_eq!(instrumented(&at, 1).await.unwrap(), 1);
 }
 

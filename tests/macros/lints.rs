@@ -20,7 +20,7 @@ use core::time::Duration;
 use std::borrow::Cow;
 use std::process::abort;
 
-use dlock::{Error, locked};
+use dlock::{Error, Locker, locked};
 
 /// Nothing.
 #[locked(on_busy = skip, on_error = drop)]
@@ -116,6 +116,27 @@ pub fn opaque(text: &str) -> Option<impl Display> {
     Some(text)
 }
 
+/// Bindings that are changed.
+///
+/// # Errors
+/// Those of the lock.
+#[locked(key = "mutable", locker = at, timeout = patience)]
+pub async fn mutable(at: &Locker, patience: Duration, mut text: String) -> Result<String, Error> {
+    text.push('!');
+    Ok(text)
+}
+
+/// As [`mutable`], without a runtime, and with an expression for everything.
+///
+/// # Errors
+/// Those of the lock.
+#[locked(key = format!("mutable:{text}"), locker = &at, timeout = Duration::from_secs(1))]
+pub fn mutable_blocking(at: Locker, mut text: String) -> Result<String, Error> {
+    text.push('!');
+    drop(at);
+    Ok(text)
+}
+
 /// A method's receiver in the key.
 #[derive(Debug)]
 pub struct Shop {
@@ -151,10 +172,14 @@ impl Shop {
 }
 
 #[test]
+#[expect(clippy::shadow_reuse, clippy::significant_drop_tightening, reason = "it only calls them")]
 fn nothing_fires() {
     assert_eq!(Shop::new(Cow::Borrowed("acme")).sold, 0);
     let mut shop = Shop::new(Cow::Borrowed("acme"));
     drop((unit(), parameters(1, "", String::new()), unused(1, "", String::new()), items()));
+    let at = Locker::connect_blocking("memory:lints");
+    drop(at.as_ref().map(|at| mutable(at, Duration::ZERO, String::new())));
+    drop(at.map(|at| mutable_blocking(at, String::new())));
     drop((diverging(true), shop.sell(), short::empty(), short::text(String::new())));
     assert!(
         size_of_val(&(unit_blocking, diverging_blocking, opaque, Shop::take, short::value)) == 0

@@ -1,8 +1,8 @@
 use dlock::locked;
 
 #[locked(key = "k")]
-async fn rename(user_id: u64, name: &str) -> Result<(), dlock::Error> {
-    Ok("text")
+async fn count() -> Result<u32, dlock::Error> {
+    7
 }
 
 fn main() {}

@@ -7,6 +7,8 @@ use syn::Type;
 use super::{Expansion, ours};
 use crate::args::{OnLost, Release};
 use crate::key::Key;
+use crate::shape::Shape;
+use crate::types;
 
 impl Expansion<'_> {
     pub(super) fn run(&self) -> TokenStream {
@@ -40,7 +42,7 @@ impl Expansion<'_> {
     }
 
     fn body(&self) -> TokenStream {
-        let Expansion { private, returns, .. } = self;
+        let returns = &self.returns;
         // A block inside a block: lints about needless braces are to leave it alone.
         let mut body = self.function.body.clone();
         body.set_span(body.span().resolved_at(ours()));
@@ -48,19 +50,26 @@ impl Expansion<'_> {
         let guard = self.args.guard.as_ref().map(
             |(mutability, name)| quote_spanned!(ours()=> let #mutability #name = __dlock_guard;),
         );
-        let never = matches!(self.function.returns, Some(Type::Never(_)));
-        match (self.is_async(), never) {
-            // The type of an async block cannot be written down; a return that is never reached
-            // says it, so that the body is checked against it and not the other way round.
-            (true, false) => quote_spanned!(ours()=> async move {
-                if false {
-                    return #private::never::<#returns>();
-                }
-                #kept #guard #body
-            }),
-            (true, true) => quote_spanned!(ours()=> async move { #kept #guard #body }),
-            (false, _) => quote_spanned!(ours()=> move || -> #returns { #kept #guard #body }),
+        match &self.function.shape {
+            Shape::Sync => quote_spanned!(ours()=> move || -> #returns { #kept #guard #body }),
+            Shape::Async | Shape::Boxed(_) => {
+                let inferred = self.inferred();
+                quote_spanned!(ours()=> async move { #inferred #kept #guard #body })
+            }
         }
+    }
+
+    /// The type of an async block cannot be written down; a return that is never reached says it,
+    /// so that the body is checked against it and not the other way round.
+    fn inferred(&self) -> Option<TokenStream> {
+        let Expansion { private, returns, .. } = self;
+        if let Some(Type::Never(_)) = self.function.returns {
+            return None;
+        }
+        // "Return type inferred to be this here": at the return type.
+        let at = ours().located_at(self.function.returns_span());
+        let private = types::located_at(private.clone(), at);
+        Some(quote_spanned!(at=> if false { return #private::never::<#returns>(); }))
     }
 
     /// Parameters that the body may not use, and that it owns all the same: moved into it, they
@@ -73,10 +82,12 @@ impl Expansion<'_> {
             }
             _ => false,
         };
-        let names = &self.function.names;
-        let kept = names.iter().filter(|(name, _)| name.starts_with('_') || in_key(name));
-        kept.map(|(_, ident)| {
+        let names = self.function.names.iter();
+        let kept = names.filter(|name| name.text.starts_with('_') || in_key(&name.text));
+        kept.map(|name| {
+            let (ident, cfg) = (&name.ident, &name.cfg);
             quote_spanned!(ours()=>
+                #(#cfg)*
                 #[allow(clippy::used_underscore_binding)]
                 let _ = &#ident;
             )
