@@ -11,6 +11,7 @@ use crate::blocking::block_for;
 use crate::engine::Hold;
 use crate::error::{Error, Result};
 use crate::guard::{Guard, LONGEST_RELEASE};
+use crate::lost::LostReason;
 use crate::native::NativeKey;
 
 /// What a loss does to the body.
@@ -71,9 +72,7 @@ impl Extent {
 
     /// Lets go after the body, and waits for the server's word.
     pub(crate) async fn finish<R>(mut self, output: Option<R>) -> End<R> {
-        // Seen before the release, which can take a while. What a release can say beyond that is
-        // that the lock was lost, and the end says it.
-        self.hold.is_lost();
+        let lost = self.hold.is_lost();
         match self.guard.take() {
             Some(guard) => drop(guard.release().await),
             // The body has begun the release.
@@ -81,7 +80,7 @@ impl Extent {
             // The body has given the guard to somebody.
             None => {}
         }
-        self.end(output)
+        self.end(output, lost)
     }
 
     /// Runs a sync body, marked as running under the lock.
@@ -92,7 +91,7 @@ impl Extent {
 
     /// [`Extent::finish`] without `await`.
     pub(crate) fn finish_blocking<R>(mut self, output: Option<R>) -> End<R> {
-        self.hold.is_lost();
+        let lost = self.hold.is_lost();
         match self.guard.take() {
             Some(guard) => drop(guard.release_blocking()),
             None if self.hold.has_been_let_go() => {
@@ -100,21 +99,26 @@ impl Extent {
             }
             None => {}
         }
-        self.end(output)
+        self.end(output, lost)
     }
 
     /// Lets go after the body, and goes on. Not async, so that a future that ends with this is
     /// `Send` when the body's output is not.
     pub(crate) fn finish_background<R>(mut self, output: Option<R>) -> End<R> {
-        self.hold.is_lost();
+        let lost = self.hold.is_lost();
         drop(self.guard.take());
-        self.end(output)
+        self.end(output, lost)
     }
 
-    fn end<R>(self, output: Option<R>) -> End<R> {
+    /// What counts is whether the lock was lost before the body ended. A release that fails after
+    /// that is logged, and no matter of the body's; but one that is told that there was nothing to
+    /// release has learned of a loss.
+    fn end<R>(self, output: Option<R>, lost: bool) -> End<R> {
+        let info = self.hold.lost_info();
+        let info = info.filter(|info| lost || info.reason == LostReason::NotHeld);
         let lost = match self.on_loss {
             OnLoss::Ignore => None,
-            OnLoss::Cancel | OnLoss::Report => self.hold.lost_info().cloned().map(Error::from),
+            OnLoss::Cancel | OnLoss::Report => info.cloned().map(Error::from),
         };
         End { output, lost }
     }
@@ -180,4 +184,28 @@ pub(crate) fn is_under(engine: u64, native: &NativeKey) -> bool {
             .iter()
             .any(|hold| hold.engine == engine && hold.native == *native && !hold.has_been_let_go())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::Key;
+
+    /// What a body comes to whose release, already under way, ends like this.
+    async fn released(reason: LostReason) -> End<u8> {
+        let hold = Arc::new(Hold::unlocked(Key::from("k")));
+        let mut extent = Extent::new(Guard::new(Arc::clone(&hold), None), OnLoss::Report);
+        drop(extent.take_guard());
+        hold.let_go();
+        let (end, _) = tokio::join!(extent.finish(Some(7)), async { hold.lose(reason) });
+        end
+    }
+
+    #[tokio::test]
+    async fn a_release_that_fails_is_no_matter_of_the_body() {
+        let end = released(LostReason::SessionEnded).await;
+        assert!(end.output == Some(7) && end.lost.is_none());
+        let end = released(LostReason::NotHeld).await;
+        assert!(end.lost.is_some_and(|error| error.is_lost()));
+    }
 }
