@@ -36,6 +36,7 @@ dlock_tests::suite! {
             thousand_keys_are_held_on_one_connection,
             max_sessions_is_respected,
             closed_locker_leaves_no_connection,
+            connecting_longer_than_anybody_waits,
         ]
         pool: [
             is_left_to_the_application,

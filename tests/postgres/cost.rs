@@ -1,6 +1,6 @@
 //! What locks cost the server.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dlock_tests::{Proxy, Site, Witness, eventually_async};
 use tokio::task::JoinSet;
@@ -125,4 +125,25 @@ pub(crate) async fn closed_locker_leaves_no_connection(site: Site) {
         assert!(took < Duration::from_secs(2), "the connections went only after {took:?}");
         held.release().await.unwrap();
     }
+}
+
+/// Callers who give up sooner than a connection takes do not keep those after them from having one.
+pub(crate) async fn connecting_longer_than_anybody_waits(site: Site) {
+    let theirs = site.named("theirs").locker().await;
+    let proxy = Proxy::to(&site.url).await;
+    let ours = site.through(proxy.url()).locker().await;
+    let before = proxy.connections();
+    proxy.delay_connections(Duration::from_millis(200));
+    let held = theirs.lock("k").acquire().await.unwrap();
+    let hurried = ours.lock("k").timeout(Duration::from_millis(50));
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(1) {
+        assert!(hurried.acquire().await.unwrap_err().is_timeout());
+    }
+    held.release().await.unwrap();
+    let got = async || hurried.acquire().await.is_ok();
+    eventually_async("a hurried one has the lock", SOON, got).await;
+    // One session, and what it takes to find out whether anybody listens.
+    let connections = proxy.connections() - before;
+    assert!(connections <= 2, "{connections} connections were made");
 }

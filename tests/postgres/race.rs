@@ -22,6 +22,7 @@ pub(crate) async fn timeout_is_never_answered_while_the_lock_is_held(site: Site)
         granted += g;
         timed_out += t;
     }
+    println!("{granted} granted, {timed_out} timed out");
     // Else the two did not meet, and nothing was shown.
     assert!(granted > ROUNDS / 20 && timed_out > ROUNDS / 20, "{granted} granted, {timed_out} not");
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -18,6 +19,7 @@ pub struct Proxy {
 
 #[derive(Debug, Default)]
 struct Counts {
+    delay: AtomicU64,
     connections: AtomicU64,
     round_trips: AtomicU64,
 }
@@ -51,6 +53,12 @@ impl Proxy {
         self.silent.send_replace(false);
     }
 
+    /// Lets each new connection wait so long, as one over a distance and with TLS does.
+    pub fn delay_connections(&self, delay: Duration) {
+        let millis = u64::try_from(delay.as_millis()).unwrap();
+        self.counts.delay.store(millis, Ordering::SeqCst);
+    }
+
     /// How often a client has said something after the server had spoken.
     pub fn round_trips(&self) -> u64 {
         self.counts.round_trips.load(Ordering::SeqCst)
@@ -73,24 +81,38 @@ async fn serve(
             accepted = listener.accept() => accepted.unwrap().0,
             () = dropped(&mut silent) => return,
         };
-        let server = TcpStream::connect(&server).await.unwrap();
-        client.set_nodelay(true).unwrap();
-        server.set_nodelay(true).unwrap();
         counts.connections.fetch_add(1, Ordering::SeqCst);
-        let (from_client, to_client) = client.into_split();
-        let (from_server, to_server) = server.into_split();
-        let servers_turn = Arc::new(AtomicBool::new(false));
-        tokio::spawn(pass(from_client, to_server, silent.clone(), {
-            let (servers_turn, counts) = (Arc::clone(&servers_turn), Arc::clone(&counts));
-            move || {
-                if !servers_turn.swap(true, Ordering::SeqCst) {
-                    counts.round_trips.fetch_add(1, Ordering::SeqCst);
-                }
-            }
-        }));
-        let back = move || servers_turn.store(false, Ordering::SeqCst);
-        tokio::spawn(pass(from_server, to_client, silent.clone(), back));
+        tokio::spawn(connect(client, server.clone(), silent.clone(), Arc::clone(&counts)));
     }
+}
+
+async fn connect(
+    client: TcpStream,
+    server: String,
+    silent: watch::Receiver<bool>,
+    counts: Arc<Counts>,
+) {
+    tokio::time::sleep(Duration::from_millis(counts.delay.load(Ordering::SeqCst))).await;
+    // A server that is away hangs up on the client.
+    let Ok(server) = TcpStream::connect(&server).await else { return };
+    client.set_nodelay(true).unwrap();
+    server.set_nodelay(true).unwrap();
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    let servers_turn = Arc::new(AtomicBool::new(false));
+    let forth = {
+        let servers_turn = Arc::clone(&servers_turn);
+        move || {
+            if !servers_turn.swap(true, Ordering::SeqCst) {
+                counts.round_trips.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+    };
+    let back = move || servers_turn.store(false, Ordering::SeqCst);
+    tokio::join!(
+        pass(from_client, to_server, silent.clone(), forth),
+        pass(from_server, to_client, silent, back),
+    );
 }
 
 async fn pass(

@@ -85,6 +85,9 @@ impl Link {
         self.tag = Some(tag);
         self.answered = Time::now();
         self.asked = Time::now();
+        if let Some(Sent::Wait { key, until, .. }) = self.sent.front() {
+            let _ = self.jobs.send(Job::Wait { key: key.clone(), until: *until });
+        }
     }
 
     /// The server has answered what was sent then. `false`: too late for what it holds.
@@ -117,6 +120,11 @@ impl Link {
         self.is_idle() && self.holds == 0 && self.batch.is_empty()
     }
 
+    /// It is still connecting, and nobody waits for it: it can be had to wait.
+    pub(super) fn is_coming(&self) -> bool {
+        self.tag.is_none() && self.sent.is_empty()
+    }
+
     /// Sends what has come together, if it can be asked something now.
     pub(super) fn send_batch(&mut self) {
         if !self.is_idle() {
@@ -131,8 +139,14 @@ impl Link {
         }
     }
 
+    /// A wait is begun when the session is there; until then it can be taken back.
     pub(super) fn send_wait(&mut self, key: NativeKey, ticket: Ticket, until: Option<Instant>) {
-        self.send(Job::Wait { key: key.clone(), until }, Sent::Wait { key, ticket, until });
+        let sent = Sent::Wait { key: key.clone(), ticket, until };
+        if self.tag.is_some() {
+            self.send(Job::Wait { key, until }, sent);
+        } else {
+            self.sent.push_back(sent);
+        }
     }
 
     /// Asks for a sign of life.

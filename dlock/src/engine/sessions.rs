@@ -117,7 +117,9 @@ impl<B: SessionBackend> Sessions<B> {
     /// A session that may wait: it holds nothing and is not about to.
     fn free_waiter(&mut self) -> Option<SessionId> {
         let carrier = self.carrier;
-        let free = self.links.iter().find(|(id, link)| Some(**id) != carrier && link.is_free());
+        let others = || self.links.iter().filter(|(id, _)| Some(**id) != carrier);
+        let free = others().find(|(_, link)| link.is_free());
+        let free = free.or_else(|| others().find(|(_, link)| link.is_coming()));
         match free.map(|(id, _)| *id) {
             // Of what may be open, one is the carrier's.
             None if self.may_dial()
@@ -162,16 +164,15 @@ impl<B: SessionBackend> Executor for Sessions<B> {
             return;
         }
         let waits = |link: &Link| matches!(link.sent.front(), Some(Sent::Wait { ticket: t, .. }) if *t == ticket);
-        let Some((&id, link)) = self.links.iter_mut().find(|(_, link)| waits(link)) else {
+        let Some(link) = self.links.values_mut().find(|link| waits(link)) else {
             return;
         };
         let now = Instant::now();
         match (link.tag, link.sent.front()) {
-            // Still connecting: it has not begun to wait.
+            // Still connecting: it has not begun to wait. When it is there, it is free for others;
+            // else whoever has less time than connecting takes would never come to wait.
             (None, _) => {
                 link.sent.clear();
-                link.task.abort();
-                self.links.remove(&id);
                 self.reports.push(Event::Ended { key: key.clone(), ticket }.into());
             }
             (Some(_), Some(Sent::Wait { until: Some(until), .. })) if *until <= now + SOON => {
