@@ -5,12 +5,15 @@ use std::time::Duration;
 use dlock::{Error, Key};
 use dlock_tests::{Site, Witness};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 const ROUNDS: u32 = 2000;
 /// Pairs of a holder and a waiter at work at the same time.
 const LANES: u32 = 4;
 const TIMEOUT: Duration = Duration::from_millis(12);
+/// A server that says nothing for so long after the waiter's time is not waited for.
+const SILENCE: Duration = Duration::from_millis(200);
+const LATE: Duration = Duration::from_secs(5);
 
 pub(crate) async fn timeout_is_never_answered_while_the_lock_is_held(site: Site) {
     let mut lanes = JoinSet::new();
@@ -51,6 +54,14 @@ async fn run(site: Site) -> (u32, u32) {
                 granted += 1;
             }
             Err(Error::Timeout { .. }) => timed_out += 1,
+            // The machine has more to do than it can: the server does not say in time what became
+            // of the wait, and nobody claims to know.
+            Err(Error::Unavailable { .. }) if start.elapsed() > TIMEOUT + SILENCE => {
+                while witness.locks(&site).await > 0 {
+                    assert!(start.elapsed() < LATE, "what was granted late does not go back");
+                    sleep(Duration::from_millis(10)).await;
+                }
+            }
             Err(error) => panic!("{error:?}"),
         }
         assert_eq!(witness.locks(&site).await, 0, "it holds what it says it did not get");

@@ -111,8 +111,7 @@ impl Page {
             },
             Event::Overdue { request } if request == caller.request => match asked {
                 None | Some(Asked::Unlock(_)) => Some(Refusal::TimedOutHere),
-                Some(Asked::Wait { .. }) => Some(Refusal::TimedOutElsewhere),
-                Some(Asked::Try) => Some(Refusal::Unavailable),
+                Some(_) => Some(Refusal::Unavailable),
             },
             Event::Granted { .. } if !caller.patient => Some(Refusal::BusyHere),
             Event::Granted { .. } if caller.expired => Some(Refusal::TimedOutHere),

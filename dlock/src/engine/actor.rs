@@ -21,7 +21,7 @@ use crate::wait::Wait;
 /// makes their tail longer).
 const TURN: Duration = Duration::from_millis(5);
 /// How long the database may take to say what became of a wait that ran out.
-const GRACE: Duration = Duration::from_millis(100);
+const GRACE: Duration = Duration::from_millis(250);
 /// An engine at work.
 pub(super) struct Actor<E> {
     table: Table<NativeKey>,

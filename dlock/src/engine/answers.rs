@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::executor::Report;
 use super::link::Sent;
 use super::session::{SessionId, Tale};
-use super::sessions::{Grant, POLL, Sessions};
+use super::sessions::{Grant, POLL, Sessions, no_answer};
 use super::table::{Event, Ticket};
 use crate::backend::{Do, Op, SessionBackend};
 use crate::clock::Time;
@@ -23,6 +23,7 @@ impl<B: SessionBackend> Sessions<B> {
         let job = match &tale {
             Tale::Opened(tag) => {
                 link.opened(*tag);
+                self.trouble = no_answer(&*self.backend);
                 self.retry = None;
                 return;
             }

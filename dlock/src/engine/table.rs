@@ -193,9 +193,9 @@ impl<K: Clone + Eq + Hash> Table<K> {
             return;
         };
         let why = match self.keys.get(&key).map(|entry| entry.phase) {
-            Some(Phase::Waiting | Phase::Cancelling) => Refusal::TimedOutElsewhere,
             Some(Phase::Held(_) | Phase::Unlocking(_)) => Refusal::TimedOutHere,
-            Some(Phase::Trying) | None => Refusal::Unavailable,
+            // The lock may be ours at this moment: that it was not to be had would be a lie.
+            _ => Refusal::Unavailable,
         };
         out.push(Action::Refuse { request, why });
         self.stop_waiting(&key, out);
