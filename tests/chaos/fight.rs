@@ -75,7 +75,8 @@ async fn end(fighters: Vec<Fighter>) -> Vec<Hold> {
     }
     let lost = holds.iter().filter(|hold| hold.lost).count();
     println!("{} holds, {lost} of them lost", holds.len());
-    assert!(holds.len() > 200, "only {} holds", holds.len());
+    // Few when one is frozen in the middle of a transaction: then SQLite's file is, too.
+    assert!(holds.len() > 20, "only {} holds", holds.len());
     holds
 }
 
