@@ -57,10 +57,8 @@ async fn run(site: Site) -> (u32, u32) {
             Err(Error::Timeout { waited, .. }) => {
                 timed_out += 1;
                 late = waited >= TIMEOUT + SILENCE;
-                if late {
-                    println!("late: {answer}");
-                }
             }
+            Err(Error::Unavailable { .. }) if start.elapsed() >= TIMEOUT + SILENCE => late = true,
             Err(error) => panic!("{error:?}"),
         }
         // When the server has not said in time what became of the wait, what it grants then goes
