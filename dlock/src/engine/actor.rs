@@ -1,22 +1,18 @@
 //! The engine's loop: mail, reports of the database and timers go into the table, and what the
 //! table decides is carried out.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::future::pending;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use super::callers::{Alarm, AlarmAt, Callers, alarm};
-use super::executor::{Executor, Held, Report};
-use super::hold::Hold;
+use super::executor::{Executor, Report};
+use super::hot::Hot;
 use super::mail::{Mail, Request};
-use super::table::{Action, Event, Refusal, RequestId, Table};
-use crate::error::Error;
-use crate::guard::Guard;
-use crate::holder::{Holder, Stage};
+use super::table::{Action, Event, RequestId, Table};
 use crate::lost::LostReason;
 use crate::native::NativeKey;
 use crate::wait::Wait;
@@ -24,16 +20,15 @@ use crate::wait::Wait;
 /// A lock may stay in this process so long before others have their turn (measured: longer only
 /// makes their tail longer).
 const TURN: Duration = Duration::from_millis(5);
-/// A key that was refused this short a time ago would be refused again.
-const HOT: Duration = Duration::from_millis(100);
 /// How long the database may take to say what became of a wait that ran out.
 const GRACE: Duration = Duration::from_millis(100);
-struct Actor<E> {
+/// An engine at work.
+pub(super) struct Actor<E> {
     table: Table<NativeKey>,
-    executor: E,
-    callers: Callers,
-    alarms: BTreeSet<AlarmAt>,
-    hot: HashMap<NativeKey, Instant>,
+    pub(super) executor: E,
+    pub(super) callers: Callers,
+    pub(super) alarms: BTreeSet<AlarmAt>,
+    hot: Hot,
     actions: Vec<Action<NativeKey>>,
 }
 
@@ -48,7 +43,7 @@ pub(crate) async fn run<E: Executor>(
         executor,
         callers: Callers::default(),
         alarms: BTreeSet::new(),
-        hot: HashMap::new(),
+        hot: Hot::default(),
         actions: Vec::new(),
     };
     let mut mail = Vec::new();
@@ -141,13 +136,11 @@ impl<E: Executor> Actor<E> {
         Some(request)
     }
 
-    fn step(&mut self, event: Event<NativeKey>, reason: LostReason) {
+    pub(super) fn step(&mut self, event: Event<NativeKey>, reason: LostReason) {
         let hot = match &event {
-            Event::Acquire { key, .. } | Event::Unlocked { key, .. } => {
-                self.hot.get(key).is_some_and(|refused| refused.elapsed() < HOT)
-            }
+            Event::Acquire { key, .. } | Event::Unlocked { key, .. } => self.hot.contains(key),
             Event::Refused { key, .. } | Event::Ended { key, .. } => {
-                self.heat(key.clone());
+                self.hot.insert(key.clone());
                 true
             }
             _ => false,
@@ -160,20 +153,12 @@ impl<E: Executor> Actor<E> {
         self.actions = actions;
     }
 
-    fn heat(&mut self, key: NativeKey) {
-        const MANY: usize = 1024;
-        if self.hot.len() >= MANY {
-            self.hot.retain(|_, refused| refused.elapsed() < HOT);
-        }
-        self.hot.insert(key, Instant::now());
-    }
-
     fn carry_out(&mut self, action: Action<NativeKey>, reason: LostReason) {
         match action {
             Action::Try { key, ticket } => self.executor.try_lock(key, ticket),
             Action::Wait { key, ticket } => {
                 let until = self.latest(&key);
-                self.heat(key.clone());
+                self.hot.insert(key.clone());
                 self.executor.wait(key, ticket, until);
             }
             Action::Cancel { key, ticket } => self.executor.cancel(&key, ticket),
@@ -252,74 +237,5 @@ impl<E: Executor> Actor<E> {
                 (Alarm::Overdue, false) => self.give_up_on(id),
             }
         }
-    }
-
-    /// The database takes too long to confirm what was granted to this request.
-    fn give_up_on(&mut self, id: RequestId) {
-        let hold = self.callers.unsure.iter().find(|(_, (_, request))| request.id == id);
-        if let Some(hold) = hold.map(|(hold, _)| *hold)
-            && let Some((_, request)) = self.callers.unsure.remove(&hold)
-        {
-            let _ = request.reply.send(Err(self.executor.trouble()));
-            self.step(Event::Release { hold, spent: true }, LostReason::Unconfirmed);
-        }
-    }
-
-    /// Hands out what was granted, as far as the database's word on it is fresh.
-    fn confirm(&mut self) {
-        while !self.callers.unsure.is_empty() {
-            let mut gone = Vec::new();
-            let executor = &mut self.executor;
-            let holds = &mut self.callers.holds;
-            let alarms = &mut self.alarms;
-            self.callers.unsure.retain(|&id, (key, request)| match executor.held(key) {
-                Some(Held { fresh: false, .. }) => {
-                    executor.refresh(key);
-                    true
-                }
-                Some(held) => {
-                    if let Some(alarm) = alarm(request) {
-                        alarms.remove(&alarm);
-                    }
-                    let (reply, _) = oneshot::channel();
-                    let reply = std::mem::replace(&mut request.reply, reply);
-                    let hold = Arc::new(Hold::new(id, request, &held));
-                    holds.insert(id, (Arc::clone(&hold), key.clone()));
-                    let guard = Guard::new(hold, Some(request.engine.clone()));
-                    let waited = request.asked.elapsed();
-                    tracing::debug!(target: "dlock", key = %request.key, ?waited, "acquired");
-                    // A guard that cannot be delivered is dropped, and that is a release.
-                    let _ = reply.send(Ok(guard));
-                    false
-                }
-                None => {
-                    gone.push(key.clone());
-                    true
-                }
-            });
-            if gone.is_empty() {
-                break;
-            }
-            for key in gone {
-                self.step(Event::Lost { key }, LostReason::SessionEnded);
-            }
-        }
-    }
-
-    fn refusal(&self, request: &Request, why: Refusal) -> Error {
-        let stage = match why {
-            Refusal::Unavailable => return self.executor.trouble(),
-            Refusal::BusyHere | Refusal::TimedOutHere => Stage::Process,
-            Refusal::BusyElsewhere | Refusal::TimedOutElsewhere => Stage::Database,
-        };
-        let key = request.key.clone();
-        let waited = request.asked.elapsed();
-        tracing::debug!(target: "dlock", %key, ?waited, %stage, "timed out");
-        let holder = (stage == Stage::Process).then(|| {
-            let since = self.executor.held(&request.native).map(|held| held.since.elapsed());
-            let who = format!("process {}", std::process::id());
-            Box::new(Holder { who, since })
-        });
-        Error::Timeout { key, waited, stage, holder }
     }
 }

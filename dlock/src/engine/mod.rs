@@ -5,6 +5,7 @@ mod answers;
 mod callers;
 mod executor;
 mod hold;
+mod hot;
 #[cfg(feature = "sqlite")]
 mod leases;
 mod link;
@@ -13,6 +14,7 @@ mod monitor;
 mod session;
 mod sessions;
 pub mod table;
+mod verdict;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,0 +1,87 @@
+//! How callers are answered: what the table has granted or refused them.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::actor::Actor;
+use super::callers::alarm;
+use super::executor::{Executor, Held};
+use super::hold::Hold;
+use super::mail::Request;
+use super::table::{Event, Refusal, RequestId};
+use crate::error::Error;
+use crate::guard::Guard;
+use crate::holder::{Holder, Stage};
+use crate::lost::LostReason;
+
+impl<E: Executor> Actor<E> {
+    /// The database takes too long to confirm what was granted to this request.
+    pub(super) fn give_up_on(&mut self, id: RequestId) {
+        let hold = self.callers.unsure.iter().find(|(_, (_, request))| request.id == id);
+        if let Some(hold) = hold.map(|(hold, _)| *hold)
+            && let Some((_, request)) = self.callers.unsure.remove(&hold)
+        {
+            let _ = request.reply.send(Err(self.executor.trouble()));
+            self.step(Event::Release { hold, spent: true }, LostReason::Unconfirmed);
+        }
+    }
+
+    /// Hands out what was granted, as far as the database's word on it is fresh.
+    pub(super) fn confirm(&mut self) {
+        while !self.callers.unsure.is_empty() {
+            let mut gone = Vec::new();
+            let executor = &mut self.executor;
+            let holds = &mut self.callers.holds;
+            let alarms = &mut self.alarms;
+            self.callers.unsure.retain(|&id, (key, request)| match executor.held(key) {
+                Some(Held { fresh: false, .. }) => {
+                    executor.refresh(key);
+                    true
+                }
+                Some(held) => {
+                    if let Some(alarm) = alarm(request) {
+                        alarms.remove(&alarm);
+                    }
+                    let (reply, _) = oneshot::channel();
+                    let reply = std::mem::replace(&mut request.reply, reply);
+                    let hold = Arc::new(Hold::new(id, request, &held));
+                    holds.insert(id, (Arc::clone(&hold), key.clone()));
+                    let guard = Guard::new(hold, Some(request.engine.clone()));
+                    let waited = request.asked.elapsed();
+                    tracing::debug!(target: "dlock", key = %request.key, ?waited, "acquired");
+                    // A guard that cannot be delivered is dropped, and that is a release.
+                    let _ = reply.send(Ok(guard));
+                    false
+                }
+                None => {
+                    gone.push(key.clone());
+                    true
+                }
+            });
+            if gone.is_empty() {
+                break;
+            }
+            for key in gone {
+                self.step(Event::Lost { key }, LostReason::SessionEnded);
+            }
+        }
+    }
+
+    pub(super) fn refusal(&self, request: &Request, why: Refusal) -> Error {
+        let stage = match why {
+            Refusal::Unavailable => return self.executor.trouble(),
+            Refusal::BusyHere | Refusal::TimedOutHere => Stage::Process,
+            Refusal::BusyElsewhere | Refusal::TimedOutElsewhere => Stage::Database,
+        };
+        let key = request.key.clone();
+        let waited = request.asked.elapsed();
+        tracing::debug!(target: "dlock", %key, ?waited, %stage, "timed out");
+        let holder = (stage == Stage::Process).then(|| {
+            let since = self.executor.held(&request.native).map(|held| held.since.elapsed());
+            let who = format!("process {}", std::process::id());
+            Box::new(Holder { who, since })
+        });
+        Error::Timeout { key, waited, stage, holder }
+    }
+}

@@ -1,0 +1,73 @@
+//! Where leases are kept, and where not.
+
+use super::*;
+
+#[tokio::test]
+async fn a_pools_leases_are_beside_its_file() {
+    let folder = Folder::new();
+    let options =
+        SqliteConnectOptions::new().filename(folder.file("app.db")).create_if_missing(true);
+    let pool = SqlitePoolOptions::new().connect_with(options).await.unwrap();
+    let lease = LeaseOptions::new().ttl(300 * MS);
+    let locker = Locker::from_pool(&pool).lease(lease).connect().await.unwrap();
+    assert!(folder.file("app.db-dlock").exists());
+    let mut application = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let guard = locker.lock("a").acquire().await.unwrap();
+    sqlx::query("CREATE TABLE t (x)").execute(&mut *application).await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    guard.release().await.unwrap();
+    application.commit().await.unwrap();
+
+    let pool = SqlitePoolOptions::new().connect("sqlite::memory:").await.unwrap();
+    let error = Locker::from_pool(&pool).connect().await.unwrap_err();
+    assert!(matches!(error, Error::Config { .. }) && error.to_string().contains("file"), "{error}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_a_lock_is_refused() {
+    let folder = Folder::new();
+    let url = folder.url();
+    for (url, say) in [
+        ("sqlite::memory:", "memory:"),
+        ("sqlite://:memory:", "memory:"),
+        ("sqlite://", "memory:"),
+        ("sqlite://x?mode=memory", "memory:"),
+        (&format!("{url}?mode=ro"), "mode=ro"),
+        (&format!("{url}?synchronous=off"), "synchronous=off"),
+        (&format!("{url}?colour=red"), "colour"),
+    ] {
+        let error = Locker::connect(url).await.unwrap_err();
+        assert!(matches!(error, Error::Config { .. }), "{url}: {error}");
+        assert!(error.to_string().contains(say), "{url}: {error}");
+    }
+    let error = Locker::connect(&format!("{url}?mode=rw")).await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }), "{error}");
+    let error = Locker::connect("sqlite:///no/such/folder/locks.db").await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }), "{error}");
+    let short = Locker::builder(&url).lease(LeaseOptions::new().ttl(99 * MS)).connect().await;
+    assert!(matches!(short.unwrap_err(), Error::Config { .. }));
+
+    std::fs::write(folder.file("text"), "not a database, but longer than its header".repeat(50))
+        .unwrap();
+    let error =
+        Locker::connect(&format!("sqlite://{}", folder.file("text").display())).await.unwrap_err();
+    assert!(matches!(error, Error::Config { .. }), "{error}");
+
+    let options =
+        SqliteConnectOptions::new().filename(folder.file("old.db")).create_if_missing(true);
+    let mut old = options.connect().await.unwrap();
+    sqlx::raw_sql("CREATE TABLE dlock_leases (name TEXT PRIMARY KEY, owner, expires_at)")
+        .execute(&mut old)
+        .await
+        .unwrap();
+    old.close().await.unwrap();
+    let error = Locker::connect(&format!("sqlite://{}", folder.file("old.db").display()))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, Error::Config { .. }) && error.to_string().contains("fence"),
+        "{error}"
+    );
+
+    assert!(Locker::connect(&format!("{url}?synchronous=normal")).await.is_ok());
+}
