@@ -138,7 +138,9 @@ impl<E: Executor> Actor<E> {
 
     pub(super) fn step(&mut self, event: Event<NativeKey>, reason: LostReason) {
         let hot = match &event {
-            Event::Acquire { key, .. } | Event::Unlocked { key, .. } => self.hot.contains(key),
+            Event::Acquire { key, .. } | Event::Unlocked { key, .. } => {
+                self.hot.contains(key) && self.executor.can_wait()
+            }
             Event::Refused { key, .. } | Event::Ended { key, .. } => {
                 self.hot.insert(key.clone());
                 true

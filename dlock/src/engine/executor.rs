@@ -18,6 +18,9 @@ pub(crate) trait Executor: Send + 'static {
     fn try_lock(&mut self, key: NativeKey, ticket: Ticket);
     /// Wait for the key, until then or for ever.
     fn wait(&mut self, key: NativeKey, ticket: Ticket, until: Option<Instant>);
+    /// Whether a wait would begin at once; if not, a try is the better question even for a key that
+    /// was fought over a moment ago.
+    fn can_wait(&self) -> bool;
     /// Stop that wait.
     fn cancel(&mut self, key: &NativeKey, ticket: Ticket);
     /// Give the key back.

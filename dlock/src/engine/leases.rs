@@ -135,6 +135,10 @@ impl<B: LeaseBackend> Executor for Leases<B> {
         self.asks.until(key, ticket, until);
     }
 
+    fn can_wait(&self) -> bool {
+        true
+    }
+
     fn cancel(&mut self, key: &NativeKey, ticket: Ticket) {
         if self.asks.cancel(key, ticket) {
             self.report(Event::Ended { key: key.clone(), ticket }, LostReason::NotHeld);

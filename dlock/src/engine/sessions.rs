@@ -154,6 +154,10 @@ impl<B: SessionBackend> Executor for Sessions<B> {
         }
     }
 
+    fn can_wait(&self) -> bool {
+        self.links.iter().any(|(id, link)| Some(*id) != self.carrier && link.is_free())
+    }
+
     fn cancel(&mut self, key: &NativeKey, ticket: Ticket) {
         if let Some(poll) = self.polls.get_mut(&ticket) {
             poll.cancelled = true;
