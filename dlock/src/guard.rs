@@ -38,6 +38,11 @@ impl Guard {
         Guard { hold, engine }
     }
 
+    /// A guard of nothing: locking is switched off.
+    pub(crate) fn unlocked(key: Key) -> Self {
+        Guard::new(Arc::new(Hold::unlocked(key)), None)
+    }
+
     /// What is locked.
     pub fn key(&self) -> &Key {
         &self.hold.key

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::blocking::{block_for, block_on};
-use crate::engine::{Hold, Mail, OnLost, Request};
+use crate::engine::{Mail, OnLost, Request};
 use crate::error::{Error, Result, Source};
 use crate::extent::{self, End, Extent, OnLoss};
 use crate::guard::Guard;
@@ -171,7 +171,7 @@ impl Lock {
 
     async fn request(&self, wait: Wait) -> Result<Guard> {
         if !switch::enabled() {
-            return Ok(Guard::new(Arc::new(Hold::unlocked(self.key.clone())), None));
+            return Ok(Guard::unlocked(self.key.clone()));
         }
         let engine = self.locker.engine();
         if extent::is_under(engine.id(), &self.native) {

@@ -84,6 +84,7 @@ pub(crate) async fn run<E: Executor>(
     closed.map(|done| done.send(()));
 }
 
+/// Ends then; without a time, never.
 pub(super) async fn until(time: Option<Instant>) {
     match time {
         Some(time) => sleep_until(time).await,

@@ -43,16 +43,11 @@ impl Hold {
         Hold {
             id,
             engine: request.engine.id(),
-            key: request.key.clone(),
             native: request.native.clone(),
-            since: Time::now(),
             fence: held.fence,
             word: Arc::clone(&held.word),
             on_lost: request.on_lost.clone(),
-            let_go: AtomicBool::new(false),
-            lost: OnceLock::new(),
-            settled: OnceLock::new(),
-            changed: Notify::new(),
+            ..Hold::unlocked(request.key.clone())
         }
     }
 
@@ -90,12 +85,12 @@ impl Hold {
         self.lost.get()
     }
 
-    /// Marks it as lost, once; says whether it was this call that did.
-    pub(crate) fn lose(&self, reason: LostReason) -> bool {
+    /// Marks it as lost, once.
+    pub(crate) fn lose(&self, reason: LostReason) {
         let held_for = self.since.elapsed();
         let info = LostInfo { key: self.key.clone(), reason, held_for };
         if self.lost.set(info.clone()).is_err() {
-            return false;
+            return;
         }
         tracing::warn!(target: "dlock", key = %self.key, ?held_for, %reason, "lost");
         if let Some(callback) = &self.on_lost
@@ -104,7 +99,6 @@ impl Hold {
             tracing::error!(target: "dlock", key = %self.key, "the on_lost callback has panicked");
         }
         self.settle();
-        true
     }
 
     /// The guard has gone.

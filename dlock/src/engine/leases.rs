@@ -12,18 +12,18 @@ mod line;
 mod words;
 
 use std::collections::{HashMap, VecDeque};
-use std::future::pending;
 use std::io::{Error as IoError, ErrorKind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use self::answers::FIRST_PAUSE;
 use self::asks::{Asks, about};
 use self::job::{Job, carry_out};
 use self::line::Line;
+use super::actor::until;
 use super::executor::{Executor, Held, Report};
 use super::table::{Event, Ticket};
 use crate::backend::lease::{Failure, Lease, LeaseBackend, LeaseOptions, Verdicts};
@@ -242,12 +242,5 @@ impl<B: LeaseBackend> Executor for Leases<B> {
             }
         };
         let _ = timeout(FAREWELL, farewell).await;
-    }
-}
-
-async fn until(time: Option<Instant>) {
-    match time {
-        Some(time) => sleep_until(time).await,
-        None => pending().await,
     }
 }

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
+use super::actor::until;
 use super::executor::{Executor, Held, Report};
 use super::link::{Link, Sent};
 use super::session::{SessionId, Tale, Tales, run};
@@ -248,7 +249,7 @@ impl<B: SessionBackend> Executor for Sessions<B> {
             tokio::select! {
                 biased;
                 _ = self.tales.recv_many(&mut self.heard, 64) => {}
-                () = super::actor::until(wake) => {}
+                () = until(wake) => {}
             }
             for (id, tale) in std::mem::take(&mut self.heard) {
                 self.hear(id, tale);

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::Hold;
 use crate::error::{Error, Result};
 use crate::extent::{Extent, OnLoss};
 use crate::guard::Guard;
@@ -129,7 +128,7 @@ impl Call {
 pub async fn enter(call: Call, on_loss: OnLoss) -> Result<Extent> {
     let guard = match call.0 {
         State::Lock(lock) => lock.acquire().await?,
-        State::Off(key) => off(key),
+        State::Off(key) => Guard::unlocked(key),
         State::Failed(error) => return Err(error),
     };
     Ok(Extent::new(guard, on_loss))
@@ -138,14 +137,10 @@ pub async fn enter(call: Call, on_loss: OnLoss) -> Result<Extent> {
 pub fn enter_blocking(call: Call, on_loss: OnLoss) -> Result<Extent> {
     let guard = match call.0 {
         State::Lock(lock) => lock.acquire_blocking()?,
-        State::Off(key) => off(key),
+        State::Off(key) => Guard::unlocked(key),
         State::Failed(error) => return Err(error),
     };
     Ok(Extent::new(guard, on_loss))
-}
-
-fn off(key: Key) -> Guard {
-    Guard::new(Arc::new(Hold::unlocked(key)), None)
 }
 
 /// Takes the guard out for the body to have.
