@@ -6,6 +6,7 @@
 pub mod __private;
 mod backend;
 mod blocking;
+mod claim;
 mod clock;
 #[doc(hidden)]
 pub mod engine;
@@ -17,8 +18,10 @@ mod key;
 mod lock;
 mod locker;
 mod lost;
+mod mode;
 mod native;
 pub mod registry;
+mod status;
 mod switch;
 mod wait;
 
@@ -35,7 +38,9 @@ pub use self::key::Key;
 pub use self::lock::Lock;
 pub use self::locker::{Locker, LockerBuilder};
 pub use self::lost::{LostInfo, LostReason};
+pub use self::mode::Mode;
 pub use self::native::NativeKey;
 pub use self::registry::{init, init_blocking, init_from_env, init_from_env_blocking};
+pub use self::status::{Explained, Finding, LockStatus, Report, Severity};
 pub use self::switch::set_enabled;
 pub use self::wait::Wait;

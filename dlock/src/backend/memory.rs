@@ -1,6 +1,6 @@
 //! `memory:`: locks inside this process, for tests and for programs that have no database yet.
 
-use std::collections::hash_map::{Entry, HashMap};
+use std::collections::hash_map::HashMap;
 use std::future::pending;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,9 +10,13 @@ use once_cell::sync::Lazy;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::{Do, Op, SessionBackend, Tag};
+use super::{Do, Op, Seen, SessionBackend, Tag};
+use crate::claim::Claim;
 use crate::error::{Error, Result};
+use crate::holder::Holder;
+use crate::mode::Mode;
 use crate::native::NativeKey;
+use crate::status::Finding;
 
 /// One space of keys.
 #[derive(Default)]
@@ -22,9 +26,15 @@ struct Space {
 
 #[derive(Default)]
 struct State {
-    owners: HashMap<NativeKey, Tag>,
+    owners: HashMap<NativeKey, Vec<(Tag, Mode)>>,
     /// Who waits for a key, first come first served.
-    queues: HashMap<NativeKey, Vec<(Tag, Arc<Notify>)>>,
+    queues: HashMap<NativeKey, Vec<Waiter>>,
+}
+
+struct Waiter {
+    tag: Tag,
+    mode: Mode,
+    woken: Arc<Notify>,
 }
 
 /// The spaces of this process, by URL.
@@ -53,67 +63,93 @@ impl Space {
 }
 
 impl State {
-    fn take(&mut self, key: &NativeKey, tag: Tag) -> bool {
+    fn take(&mut self, claim: &Claim, tag: Tag) -> bool {
+        let Claim { key, mode } = claim;
         // A try never jumps the queue.
-        if self.queues.get(key).is_some_and(|queue| queue.first().is_some_and(|(t, _)| *t != tag)) {
+        let first = self.queues.get(key).and_then(|queue| queue.first());
+        if first.is_some_and(|first| first.tag != tag) {
             return false;
         }
-        match self.owners.entry(key.clone()) {
-            Entry::Vacant(entry) => {
-                entry.insert(tag);
-                true
-            }
-            Entry::Occupied(_) => false,
+        let owners = self.owners.entry(key.clone()).or_default();
+        let free = owners.iter().all(|(_, held)| held.is_compatible_with(*mode));
+        if free {
+            owners.push((tag, *mode));
         }
+        free
     }
 
-    fn give(&mut self, key: &NativeKey, tag: Tag) -> bool {
-        let held = self.owners.get(key) == Some(&tag);
-        if held {
-            self.owners.remove(key);
-            self.wake(key);
+    fn holds(&self, claim: &Claim, tag: Tag) -> bool {
+        self.owners.get(&claim.key).is_some_and(|owners| owners.contains(&(tag, claim.mode)))
+    }
+
+    fn give(&mut self, claim: &Claim, tag: Tag) -> bool {
+        let held = self.holds(claim, tag);
+        if held && let Some(owners) = self.owners.get_mut(&claim.key) {
+            owners.retain(|owner| *owner != (tag, claim.mode));
+            if owners.is_empty() {
+                self.owners.remove(&claim.key);
+            }
+            self.wake(&claim.key);
         }
         held
     }
 
     fn wake(&self, key: &NativeKey) {
-        if let Some((_, first)) = self.queues.get(key).and_then(|queue| queue.first()) {
-            first.notify_one();
+        if let Some(first) = self.queues.get(key).and_then(|queue| queue.first()) {
+            first.woken.notify_one();
         }
+    }
+
+    fn waits(&self, key: &NativeKey, tag: Tag) -> bool {
+        self.queues.get(key).is_some_and(|queue| queue.iter().any(|waiter| waiter.tag == tag))
     }
 
     fn leave(&mut self, key: &NativeKey, tag: Tag) {
         if let Some(queue) = self.queues.get_mut(key) {
-            queue.retain(|(waiting, _)| *waiting != tag);
+            queue.retain(|waiter| waiter.tag != tag);
             if queue.is_empty() {
                 self.queues.remove(key);
             }
         }
-        if !self.owners.contains_key(key) {
-            self.wake(key);
-        }
+        self.wake(key);
     }
 
     /// Stops whatever wait this session is in.
     fn cancel(&mut self, tag: Tag) -> bool {
-        let waits = |queue: &Vec<(Tag, Arc<Notify>)>| queue.iter().any(|(t, _)| *t == tag);
-        let key = self.queues.iter().find(|(_, queue)| waits(queue)).map(|(key, _)| key.clone());
+        let key = self.queues.keys().find(|key| self.waits(key, tag)).cloned();
         let Some(key) = key else { return false };
-        for (_, woken) in self.queues.get(&key).into_iter().flatten().filter(|(t, _)| *t == tag) {
-            woken.notify_one();
-        }
+        let queue = self.queues.get(&key).into_iter().flatten();
+        queue.filter(|waiter| waiter.tag == tag).for_each(|waiter| waiter.woken.notify_one());
         self.leave(&key, tag);
         true
     }
 
     fn end(&mut self, tag: Tag) {
         self.cancel(tag);
-        let held: Vec<_> =
-            self.owners.iter().filter(|(_, t)| **t == tag).map(|(key, _)| key.clone()).collect();
-        for key in held {
-            self.give(&key, tag);
+        let held = self.owners.iter().flat_map(|(key, owners)| {
+            let own = owners.iter().filter(|(owner, _)| *owner == tag);
+            own.map(|(_, mode)| Claim { key: key.clone(), mode: *mode })
+        });
+        let held: Vec<Claim> = held.collect();
+        for claim in held {
+            self.give(&claim, tag);
         }
     }
+
+    fn seen(&self, key: &NativeKey) -> Option<Seen> {
+        let owners = self.owners.get(key)?;
+        let queue = self.queues.get(key).into_iter().flatten();
+        let (_, mode) = owners.first()?;
+        Some(Seen {
+            claim: Claim { key: key.clone(), mode: *mode },
+            holders: owners.iter().map(|(tag, _)| holder(*tag)).collect(),
+            waiters: queue.map(|waiter| holder(waiter.tag)).collect(),
+        })
+    }
+}
+
+fn holder(tag: Tag) -> Holder {
+    Holder { who: format!("session {tag} of process {}", std::process::id()), since: None }
 }
 
 impl Drop for Session {
@@ -133,6 +169,10 @@ impl SessionBackend for Memory {
         None
     }
 
+    fn supports(&self, _: Mode) -> bool {
+        true
+    }
+
     async fn open(&self) -> Result<Session> {
         let tag = LAST.fetch_add(1, Ordering::Relaxed) + 1;
         Ok(Session { tag, space: Arc::clone(&self.0) })
@@ -145,8 +185,8 @@ impl SessionBackend for Memory {
     async fn batch(&self, session: &mut Session, ops: &[Op], out: &mut Vec<bool>) -> Result<()> {
         let mut state = session.space.state();
         out.extend(ops.iter().map(|op| match &op.what {
-            Do::Try(key) => state.take(key, session.tag),
-            Do::Unlock(key) => state.give(key, session.tag),
+            Do::Try(claim) => state.take(claim, session.tag),
+            Do::Unlock(claim) => state.give(claim, session.tag),
             Do::Cancel(tag) => state.cancel(*tag),
             Do::End(tag) => {
                 state.end(*tag);
@@ -156,22 +196,22 @@ impl SessionBackend for Memory {
         Ok(())
     }
 
-    async fn wait(&self, session: &mut Session, key: &NativeKey, time: Duration) -> Result<bool> {
-        let tag = session.tag;
+    async fn wait(&self, session: &mut Session, claim: &Claim, time: Duration) -> Result<bool> {
+        let (tag, key) = (session.tag, &claim.key);
         let woken = Arc::new(Notify::new());
         {
             let mut state = session.space.state();
-            state.queues.entry(key.clone()).or_default().push((tag, Arc::clone(&woken)));
+            let waiter = Waiter { tag, mode: claim.mode, woken: Arc::clone(&woken) };
+            state.queues.entry(key.clone()).or_default().push(waiter);
         }
         let granted = timeout(time, async {
             loop {
                 {
                     let mut state = session.space.state();
-                    if state.take(key, tag) {
+                    if state.take(claim, tag) {
                         return true;
                     }
-                    let queue = state.queues.get(key);
-                    if !queue.is_some_and(|queue| queue.iter().any(|(t, _)| *t == tag)) {
+                    if !state.waits(key, tag) {
                         // Cancelled.
                         return false;
                     }
@@ -188,9 +228,21 @@ impl SessionBackend for Memory {
         true
     }
 
-    async fn held(&self, session: &mut Session, keys: &[NativeKey]) -> Result<Vec<bool>> {
+    async fn held(&self, session: &mut Session, claims: &[Claim]) -> Result<Vec<bool>> {
         let state = session.space.state();
-        Ok(keys.iter().map(|key| state.owners.get(key) == Some(&session.tag)).collect())
+        Ok(claims.iter().map(|claim| state.holds(claim, session.tag)).collect())
+    }
+
+    async fn status(&self, session: &mut Session, of: Option<&NativeKey>) -> Result<Vec<Seen>> {
+        let state = session.space.state();
+        Ok(match of {
+            Some(key) => state.seen(key).into_iter().collect(),
+            None => state.owners.keys().filter_map(|key| state.seen(key)).collect(),
+        })
+    }
+
+    async fn check(&self, _: &mut Session) -> Result<Vec<Finding>> {
+        Ok(Vec::new())
     }
 
     async fn watch(&self, _: &mut Session) -> Error {

@@ -12,8 +12,12 @@ use std::time::Duration;
 use self::lease::LeaseOptions;
 pub use self::start::Pool;
 pub(crate) use self::start::{Address, Place, start};
+use crate::claim::Claim;
 use crate::error::{Error, Result};
-use crate::native::NativeKey;
+use crate::holder::Holder;
+use crate::mode::Mode;
+use crate::native::{NativeKey, Naming};
+use crate::status::Finding;
 
 /// A database with a lock primitive of its own, whose locks belong to a session.
 pub(crate) trait SessionBackend: Send + Sync + 'static {
@@ -26,6 +30,26 @@ pub(crate) trait SessionBackend: Send + Sync + 'static {
     /// For how long the server lets a silent session keep its locks; `None` if sessions of it
     /// cannot be lost.
     fn session_ttl(&self) -> Option<Duration>;
+
+    /// How long a session that holds something may be silent before it is asked for a sign of life.
+    fn heartbeat(&self) -> Duration {
+        self.session_ttl().map_or(Duration::MAX, |ttl| ttl / 3)
+    }
+
+    /// Whether there are such locks.
+    fn supports(&self, mode: Mode) -> bool;
+
+    /// Whether the server itself ends a wait in time, to the millisecond. If not, it must end none
+    /// early, and the engine cancels it.
+    fn ends_waits(&self) -> bool {
+        true
+    }
+
+    /// Makes sure, once and before the first session, that sessions can be had here: that there is
+    /// no transaction pooler between.
+    fn preflight(&self) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
 
     /// Connects, sets the session's limits, and makes sure that its locks exclude anybody.
     fn open(&self) -> impl Future<Output = Result<Self::Session>> + Send;
@@ -46,19 +70,32 @@ pub(crate) trait SessionBackend: Send + Sync + 'static {
     fn wait(
         &self,
         session: &mut Self::Session,
-        key: &NativeKey,
+        claim: &Claim,
         time: Duration,
     ) -> impl Future<Output = Result<bool>> + Send;
 
     /// Whether the session can go on after this error.
     fn survives(&self, error: &Error) -> bool;
 
-    /// Which of these keys the session holds, read from the server.
+    /// Which of these the session holds, read from the server.
     fn held(
         &self,
         session: &mut Self::Session,
-        keys: &[NativeKey],
+        claims: &[Claim],
     ) -> impl Future<Output = Result<Vec<bool>>> + Send;
+
+    /// Who holds and who waits, read from the server: of this key, or of all.
+    fn status(
+        &self,
+        session: &mut Self::Session,
+        of: Option<&NativeKey>,
+    ) -> impl Future<Output = Result<Vec<Seen>>> + Send;
+
+    /// What is wrong with the set-up, as far as a session can see it.
+    fn check(
+        &self,
+        session: &mut Self::Session,
+    ) -> impl Future<Output = Result<Vec<Finding>>> + Send;
 
     /// Ends when the session is dead, as far as that shows without a question. Cancel-safe.
     fn watch(&self, session: &mut Self::Session) -> impl Future<Output = Error> + Send;
@@ -81,13 +118,32 @@ pub(crate) struct Op {
 #[derive(Debug, Clone)]
 pub(crate) enum Do {
     /// Take the key if it is free.
-    Try(NativeKey),
+    Try(Claim),
     /// Give the key back; the answer is whether it was held.
-    Unlock(NativeKey),
+    Unlock(Claim),
     /// Stop what that session is doing.
     Cancel(Tag),
     /// End that session.
     End(Tag),
+}
+
+/// A lock as the server shows it.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) claim: Claim,
+    pub(crate) holders: Vec<Holder>,
+    pub(crate) waiters: Vec<Holder>,
+}
+
+/// What a locker knows of its database without asking it.
+pub(crate) struct About {
+    /// The database and its address, for messages.
+    pub(crate) label: Box<str>,
+    pub(crate) naming: Naming,
+    /// The locks it has.
+    pub(crate) modes: &'static [Mode],
+    /// A statement that finds the holders of a key.
+    pub(crate) explain: Box<dyn Fn(&NativeKey) -> String + Send + Sync>,
 }
 
 /// A sign of life is a batch of nothing.

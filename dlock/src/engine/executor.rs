@@ -7,32 +7,39 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::table::{Event, Ticket};
+use crate::backend::Seen;
+use crate::claim::Claim;
 use crate::clock::{Time, Word};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::lost::LostReason;
 use crate::native::NativeKey;
+use crate::status::Finding;
 
 /// Carries the table's decisions out on a database.
 pub(crate) trait Executor: Send + 'static {
     /// Ask for the key, without waiting.
-    fn try_lock(&mut self, key: NativeKey, ticket: Ticket);
+    fn try_lock(&mut self, claim: Claim, ticket: Ticket);
     /// Wait for the key, until then or for ever.
-    fn wait(&mut self, key: NativeKey, ticket: Ticket, until: Option<Instant>);
+    fn wait(&mut self, claim: Claim, ticket: Ticket, until: Option<Instant>);
     /// Whether a wait would begin at once; if not, a try is the better question even for a key that
     /// was fought over a moment ago.
     fn can_wait(&self) -> bool;
     /// Stop that wait.
-    fn cancel(&mut self, key: &NativeKey, ticket: Ticket);
-    /// Give the key back.
-    fn unlock(&mut self, key: NativeKey, ticket: Ticket);
+    fn cancel(&mut self, claim: &Claim, ticket: Ticket);
+    /// Give back what was granted by that ticket.
+    fn unlock(&mut self, claim: Claim, grant: Ticket, ticket: Ticket);
     /// Make sure that nothing is held by what answered this ticket.
-    fn distrust(&mut self, key: &NativeKey, ticket: Ticket);
-    /// How the key is held.
-    fn held(&self, key: &NativeKey) -> Option<Held>;
-    /// Have the database confirm the key.
-    fn refresh(&mut self, key: &NativeKey);
-    /// Ask the database whether the key is held.
-    fn verify(&mut self, key: &NativeKey, reply: oneshot::Sender<bool>);
+    fn distrust(&mut self, claim: &Claim, ticket: Ticket);
+    /// How the key is held by what was granted by that ticket.
+    fn held(&self, claim: &Claim, grant: Ticket) -> Option<Held>;
+    /// Have the database confirm the grant.
+    fn refresh(&mut self, claim: &Claim, grant: Ticket);
+    /// Ask the database whether the grant is there.
+    fn verify(&mut self, claim: &Claim, grant: Ticket, reply: oneshot::Sender<bool>);
+    /// Ask the database who holds and who waits: of this key, or of all.
+    fn status(&mut self, of: Option<NativeKey>, reply: Reply<Vec<Seen>>);
+    /// Ask the database what is wrong with the set-up.
+    fn check(&mut self, reply: Reply<Vec<Finding>>);
     /// Send what has come together.
     fn flush(&mut self);
     /// Why the database cannot be asked.
@@ -43,14 +50,17 @@ pub(crate) trait Executor: Send + 'static {
     fn shutdown(self) -> impl Future<Output = ()> + Send;
 }
 
+/// The way back to whoever asked.
+pub(crate) type Reply<T> = oneshot::Sender<Result<T>>;
+
 /// What an executor has to tell the table; the reason goes with a loss.
 pub(crate) struct Report {
-    pub(crate) event: Event<NativeKey>,
+    pub(crate) event: Event<Claim>,
     pub(crate) reason: LostReason,
 }
 
-impl From<Event<NativeKey>> for Report {
-    fn from(event: Event<NativeKey>) -> Self {
+impl From<Event<Claim>> for Report {
+    fn from(event: Event<Claim>) -> Self {
         Report { event, reason: LostReason::SessionEnded }
     }
 }

@@ -6,15 +6,19 @@
 //! For one key there is at most one question on its way to the database at any time: a try, a wait,
 //! the cancelling of a wait, or an unlock. Each carries a ticket; an answer to a ticket that is not
 //! the current one means that engine and database disagree.
+//!
+//! A key that can be shared is held for all who share it here by one grant. Who comes later joins
+//! them, until the grant is `spent`: then the database is asked first, on a session that does not
+//! hold the key, for it alone knows of a writer in another process. If it says yes, the newcomers
+//! join and the second grant goes back, aside from whatever else is asked for the key.
 
 mod entry;
 mod event;
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::Hash;
 
-use self::entry::{Entry, Phase, Waiter};
-pub use self::event::{Action, Event, HoldId, Refusal, RequestId, Ticket};
+use self::entry::{Entry, Grant, Phase, Waiter};
+pub use self::event::{Action, Event, HoldId, Refusal, RequestId, Shareable, Ticket};
 
 /// A lock may pass from task to task of this process so many times before other processes have
 /// their turn.
@@ -26,6 +30,8 @@ pub struct Table<K> {
     keys: HashMap<K, Entry>,
     requests: HashMap<RequestId, K>,
     holds: HashMap<HoldId, K>,
+    /// Unlocks beside what is asked for their key, and the grants that end with them.
+    asides: HashMap<Ticket, Option<HoldId>>,
     last_ticket: Ticket,
     last_hold: HoldId,
 }
@@ -36,19 +42,21 @@ impl<K> Default for Table<K> {
             keys: HashMap::new(),
             requests: HashMap::new(),
             holds: HashMap::new(),
+            asides: HashMap::new(),
             last_ticket: 0,
             last_hold: 0,
         }
     }
 }
 
-impl<K: Clone + Eq + Hash> Table<K> {
+impl<K: Shareable> Table<K> {
     /// Takes an event in and appends what is to be done. `hot`: the event's key was fought over a
     /// moment ago, so that a try would be refused anyway.
     pub fn step(&mut self, event: Event<K>, hot: bool, out: &mut Vec<Action<K>>) {
         match event {
-            Event::Acquire { request, key, patient } => {
-                self.acquire(request, key, patient, hot, out);
+            Event::Acquire { request, key, patient, spent } => {
+                let waiter = Waiter { request, patient, expired: false };
+                self.acquire(waiter, key, spent, hot, out);
             }
             Event::Expire { request } => self.expire(request, out),
             Event::Overdue { request } => self.overdue(request, out),
@@ -69,28 +77,26 @@ impl<K: Clone + Eq + Hash> Table<K> {
                 _ => out.push(Action::Distrust { key, ticket }),
             },
             Event::Failed { key, ticket, fatal } => self.failed(key, ticket, fatal, out),
-            Event::Unlocked { key, ticket, clean } => match self.phase(&key, ticket) {
-                Some(Phase::Unlocking(hold)) => {
+            Event::Unlocked { key, ticket, clean } => match self.unlocking(&key, ticket) {
+                Some((hold, aside)) => {
                     out.extend(hold.map(|hold| Action::Settle { hold, clean }));
-                    self.vacate(key, hot, out);
+                    if !aside {
+                        self.vacate(key, hot, out);
+                    }
                 }
-                _ => out.push(Action::Distrust { key, ticket }),
+                None => out.push(Action::Distrust { key, ticket }),
             },
             Event::Release { hold, spent } => self.release(hold, spent, out),
-            Event::Lost { key } => {
-                let Some(Phase::Held(hold)) = self.keys.get(&key).map(|entry| entry.phase) else {
-                    return;
-                };
-                self.holds.remove(&hold);
-                out.push(Action::Lose { hold });
-                self.vacate(key, false, out);
-            }
+            Event::Lost { key, grant } => self.lost(key, grant, out),
         }
     }
 
     /// Whether nothing is held, asked for or wanted.
     pub fn is_empty(&self) -> bool {
-        self.keys.is_empty() && self.requests.is_empty() && self.holds.is_empty()
+        self.keys.is_empty()
+            && self.requests.is_empty()
+            && self.holds.is_empty()
+            && self.asides.is_empty()
     }
 
     /// Those who wait for the key.
@@ -100,32 +106,40 @@ impl<K: Clone + Eq + Hash> Table<K> {
 
     fn acquire(
         &mut self,
-        request: RequestId,
+        waiter: Waiter,
         key: K,
-        patient: bool,
+        spent: bool,
         hot: bool,
         out: &mut Vec<Action<K>>,
     ) {
-        let waiter = Waiter { request, patient, expired: false };
+        let Waiter { request, patient, .. } = waiter;
         let Some(entry) = self.keys.get_mut(&key) else {
             let queue = VecDeque::from([waiter]);
-            let entry = Entry { phase: Phase::Trying, ticket: 0, handoffs: 0, queue };
+            let entry = Entry { grant: None, phase: Phase::Idle, ticket: 0, queue };
             self.keys.insert(key.clone(), entry);
             self.requests.insert(request, key.clone());
             return self.ask(key, hot && patient, out);
         };
+        let shared = key.is_shareable();
         // A try never jumps a queue, and there is no point in it while the key is known to be held.
         let refusal = match entry.phase {
-            Phase::Held(_) => Some(Refusal::BusyHere),
+            Phase::Idle if !shared => Some(Refusal::BusyHere),
             Phase::Waiting => Some(Refusal::BusyElsewhere),
-            Phase::Unlocking(_) if !entry.queue.is_empty() => Some(Refusal::BusyHere),
-            Phase::Trying | Phase::Cancelling | Phase::Unlocking(_) => None,
+            Phase::Unlocking(_) if !entry.queue.is_empty() && !shared => Some(Refusal::BusyHere),
+            Phase::Idle | Phase::Trying | Phase::Cancelling | Phase::Unlocking(_) => None,
         };
         match refusal {
-            Some(why) if !patient => out.push(Action::Refuse { request, why }),
+            Some(why) if !patient => return out.push(Action::Refuse { request, why }),
             _ => {
                 entry.queue.push_back(waiter);
-                self.requests.insert(request, key);
+                self.requests.insert(request, key.clone());
+            }
+        }
+        if shared && self.is_idle(&key) {
+            if spent {
+                self.ask(key, hot && patient, out);
+            } else {
+                self.pass_on(&key, out);
             }
         }
     }
@@ -135,14 +149,21 @@ impl<K: Clone + Eq + Hash> Table<K> {
             Some(Phase::Trying | Phase::Waiting | Phase::Cancelling) => {}
             _ => return out.push(Action::Distrust { key, ticket }),
         }
-        if let Some(entry) = self.keys.get_mut(&key) {
-            entry.handoffs = 0;
-        }
-        if self.pass_on(&key, out) {
-            self.refuse(&key, Refusal::BusyHere, Refusal::TimedOutHere, out);
+        let Some(entry) = self.keys.get_mut(&key) else {
+            return;
+        };
+        if entry.grant.is_some() {
+            // There is nobody else in line: that was to be known, and one grant is enough.
+            entry.phase = Phase::Idle;
+            self.unlock_aside(key.clone(), ticket, None, out);
+        } else if entry.queue.is_empty() {
+            return self.unlock(key, ticket, None, out);
         } else {
-            self.unlock(key, None, out);
+            entry.phase = Phase::Idle;
+            entry.grant = Some(Grant { ticket, holders: Vec::new(), handoffs: 0 });
         }
+        while self.pass_on(&key, out) && key.is_shareable() {}
+        self.refuse(&key, Refusal::BusyHere, Refusal::TimedOutHere, out);
     }
 
     fn release(&mut self, hold: HoldId, spent: bool, out: &mut Vec<Action<K>>) {
@@ -153,12 +174,42 @@ impl<K: Clone + Eq + Hash> Table<K> {
         let Some(entry) = self.keys.get_mut(&key) else {
             return;
         };
-        if !spent && entry.handoffs < HANDOFFS && !entry.queue.is_empty() {
-            entry.handoffs += 1;
+        let Some(grant) = &mut entry.grant else {
+            return;
+        };
+        grant.holders.retain(|holder| *holder != hold);
+        if !grant.holders.is_empty() {
+            return out.push(Action::Settle { hold, clean: true });
+        }
+        let stays = !key.is_shareable() && !spent && grant.handoffs < HANDOFFS;
+        if stays && !entry.queue.is_empty() {
+            grant.handoffs += 1;
             out.push(Action::Settle { hold, clean: true });
             self.pass_on(&key, out);
+            return;
+        }
+        let grant = grant.ticket;
+        entry.grant = None;
+        if entry.phase == Phase::Idle {
+            self.unlock(key, grant, Some(hold), out);
         } else {
-            self.unlock(key, Some(hold), out);
+            self.unlock_aside(key, grant, Some(hold), out);
+        }
+    }
+
+    fn lost(&mut self, key: K, grant: Ticket, out: &mut Vec<Action<K>>) {
+        let Some(entry) = self.keys.get_mut(&key) else {
+            return;
+        };
+        let Some(grant) = entry.grant.take_if(|held| held.ticket == grant) else {
+            return;
+        };
+        for hold in grant.holders {
+            self.holds.remove(&hold);
+            out.push(Action::Lose { hold });
+        }
+        if self.is_idle(&key) {
+            self.vacate(key, false, out);
         }
     }
 
@@ -170,7 +221,7 @@ impl<K: Clone + Eq + Hash> Table<K> {
             return;
         };
         let why = match entry.phase {
-            Phase::Held(_) | Phase::Unlocking(_) => Refusal::TimedOutHere,
+            Phase::Idle | Phase::Unlocking(_) => Refusal::TimedOutHere,
             // Others go on waiting, so this one is free to go.
             Phase::Waiting | Phase::Cancelling
                 if entry.queue.iter().any(|w| w.request != request && !w.expired) =>
@@ -193,7 +244,7 @@ impl<K: Clone + Eq + Hash> Table<K> {
             return;
         };
         let why = match self.keys.get(&key).map(|entry| entry.phase) {
-            Some(Phase::Held(_) | Phase::Unlocking(_)) => Refusal::TimedOutHere,
+            Some(Phase::Idle | Phase::Unlocking(_)) => Refusal::TimedOutHere,
             // The lock may be ours at this moment: that it was not to be had would be a lie.
             _ => Refusal::Unavailable,
         };
@@ -202,59 +253,83 @@ impl<K: Clone + Eq + Hash> Table<K> {
     }
 
     fn failed(&mut self, key: K, ticket: Ticket, fatal: bool, out: &mut Vec<Action<K>>) {
-        let Some(phase) = self.phase(&key, ticket) else {
-            return;
-        };
-        match phase {
-            Phase::Held(_) => {}
-            Phase::Unlocking(hold) => {
-                out.extend(hold.map(|hold| Action::Settle { hold, clean: false }));
+        if let Some((hold, aside)) = self.unlocking(&key, ticket) {
+            out.extend(hold.map(|hold| Action::Settle { hold, clean: false }));
+            if !aside {
                 self.vacate(key, false, out);
             }
-            Phase::Trying | Phase::Waiting | Phase::Cancelling => {
-                if fatal {
-                    let entry = self.keys.get_mut(&key);
-                    entry.into_iter().flat_map(|e| &mut e.queue).for_each(|w| w.expired = true);
-                }
-                self.refuse(&key, Refusal::Unavailable, Refusal::Unavailable, out);
-                self.ask_anew(key, out);
+            return;
+        }
+        if let Some(Phase::Trying | Phase::Waiting | Phase::Cancelling) = self.phase(&key, ticket) {
+            if fatal {
+                let entry = self.keys.get_mut(&key);
+                entry.into_iter().flat_map(|e| &mut e.queue).for_each(|w| w.expired = true);
             }
+            self.refuse(&key, Refusal::Unavailable, Refusal::Unavailable, out);
+            self.ask_anew(key, out);
         }
     }
 
     /// Gives the lock that this process holds to the first in line, if there is one.
     fn pass_on(&mut self, key: &K, out: &mut Vec<Action<K>>) -> bool {
-        let Some(entry) = self.keys.get_mut(key) else {
+        let Some(Entry { grant: Some(grant), queue, .. }) = self.keys.get_mut(key) else {
             return false;
         };
-        let Some(Waiter { request, .. }) = entry.queue.pop_front() else {
+        let Some(Waiter { request, .. }) = queue.pop_front() else {
             return false;
         };
         self.requests.remove(&request);
         self.last_hold += 1;
-        entry.phase = Phase::Held(self.last_hold);
-        self.holds.insert(self.last_hold, key.clone());
-        out.push(Action::Grant { key: key.clone(), request, hold: self.last_hold });
+        let hold = self.last_hold;
+        grant.holders.push(hold);
+        self.holds.insert(hold, key.clone());
+        out.push(Action::Grant { key: key.clone(), grant: grant.ticket, request, hold });
         true
     }
 
-    fn unlock(&mut self, key: K, hold: Option<HoldId>, out: &mut Vec<Action<K>>) {
+    fn unlock(&mut self, key: K, grant: Ticket, hold: Option<HoldId>, out: &mut Vec<Action<K>>) {
         if let Some(ticket) = self.turn(&key, Phase::Unlocking(hold)) {
-            out.push(Action::Unlock { key, ticket, hold });
+            out.push(Action::Unlock { key, grant, ticket, hold });
         }
     }
 
-    /// The database does not hold the key for us any more: ask again, or forget it.
+    fn unlock_aside(
+        &mut self,
+        key: K,
+        grant: Ticket,
+        hold: Option<HoldId>,
+        out: &mut Vec<Action<K>>,
+    ) {
+        self.last_ticket += 1;
+        let ticket = self.last_ticket;
+        self.asides.insert(ticket, hold);
+        out.push(Action::Unlock { key, grant, ticket, hold });
+    }
+
+    /// Which grant ends with this unlock, if any, and whether it is one aside.
+    fn unlocking(&mut self, key: &K, ticket: Ticket) -> Option<(Option<HoldId>, bool)> {
+        if let Some(hold) = self.asides.remove(&ticket) {
+            return Some((hold, true));
+        }
+        match self.phase(key, ticket) {
+            Some(Phase::Unlocking(hold)) => Some((hold, false)),
+            _ => None,
+        }
+    }
+
+    /// Nothing is asked for the key any more: ask again, or let it be.
     fn vacate(&mut self, key: K, hot: bool, out: &mut Vec<Action<K>>) {
-        let Some(entry) = self.keys.get(&key) else {
+        let Some(entry) = self.keys.get_mut(&key) else {
             return;
         };
+        entry.phase = Phase::Idle;
         match entry.queue.front() {
             Some(first) => {
                 let wait = hot && first.patient;
                 self.ask(key, wait, out);
             }
-            None => drop(self.keys.remove(&key)),
+            None if entry.grant.is_none() => drop(self.keys.remove(&key)),
+            None => {}
         }
     }
 
@@ -319,6 +394,10 @@ impl<K: Clone + Eq + Hash> Table<K> {
         let entry = self.keys.get_mut(&key)?;
         entry.queue.retain(|waiter| waiter.request != request);
         Some(key)
+    }
+
+    fn is_idle(&self, key: &K) -> bool {
+        self.keys.get(key).is_some_and(|entry| entry.phase == Phase::Idle)
     }
 
     fn phase(&self, key: &K, ticket: Ticket) -> Option<Phase> {

@@ -13,28 +13,38 @@ pub(super) struct Waiter {
     pub(super) expired: bool,
 }
 
-/// What is under way for a key.
+/// What the database has been asked and has not answered yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// The database has been asked for the key.
+    /// Nothing.
+    Idle,
+    /// For the key.
     Trying,
-    /// The database waits for the key on our behalf.
+    /// To wait for the key on our behalf.
     Waiting,
-    /// It has been asked to stop, and has not said yet what came of it.
+    /// To stop waiting; it has not said yet what came of it.
     Cancelling,
-    /// The database holds it for us, and one caller here has it.
-    Held(HoldId),
-    /// The database has been asked to let go; of a grant, if one ends with it.
+    /// To let go; of a grant, if one ends with it.
     Unlocking(Option<HoldId>),
+}
+
+/// What the database holds for us.
+#[derive(Debug)]
+pub(super) struct Grant {
+    /// Of the question that it was the answer to.
+    pub(super) ticket: Ticket,
+    /// Who has it here: one, or any number of those who share it.
+    pub(super) holders: Vec<HoldId>,
+    /// How often it has passed from task to task.
+    pub(super) handoffs: u8,
 }
 
 /// A key that is held, asked for or wanted.
 #[derive(Debug)]
 pub(super) struct Entry {
+    pub(super) grant: Option<Grant>,
     pub(super) phase: Phase,
     /// Of what is under way.
     pub(super) ticket: Ticket,
-    /// How often it has passed from task to task since the database granted it.
-    pub(super) handoffs: u8,
     pub(super) queue: VecDeque<Waiter>,
 }

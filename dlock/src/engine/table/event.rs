@@ -1,5 +1,7 @@
 //! What goes into the table, and what comes out.
 
+use std::hash::Hash;
+
 /// Names one question to the database. Never used twice.
 pub type Ticket = u64;
 /// Names one caller who wants a key.
@@ -7,11 +9,18 @@ pub type RequestId = u64;
 /// Names one grant.
 pub type HoldId = u64;
 
+/// What callers want: a key, in one mode.
+pub trait Shareable: Clone + Eq + Hash {
+    /// Whether several may hold it at once.
+    fn is_shareable(&self) -> bool;
+}
+
 /// What has happened.
 #[derive(Debug, Clone)]
 pub enum Event<K> {
-    /// A caller wants the key. One that is not patient takes it now or not at all.
-    Acquire { request: RequestId, key: K, patient: bool },
+    /// A caller wants the key. One that is not patient takes it now or not at all. `spent`: the
+    /// database must be asked before somebody joins those who share the key.
+    Acquire { request: RequestId, key: K, patient: bool, spent: bool },
     /// The caller's time is up. It is answered when it is certain that it does not hold the lock.
     Expire { request: RequestId },
     /// The caller's time was up a while ago and the database does not answer.
@@ -30,8 +39,8 @@ pub enum Event<K> {
     Unlocked { key: K, ticket: Ticket, clean: bool },
     /// A guard has gone. `spent`: other processes should have their turn.
     Release { hold: HoldId, spent: bool },
-    /// What held the key in the database is gone.
-    Lost { key: K },
+    /// What was granted by this ticket is held no more.
+    Lost { key: K, grant: Ticket },
 }
 
 /// What is to be done.
@@ -43,10 +52,10 @@ pub enum Action<K> {
     Wait { key: K, ticket: Ticket },
     /// Cancel that wait.
     Cancel { key: K, ticket: Ticket },
-    /// Give the key back to the database. `hold` ends with it.
-    Unlock { key: K, ticket: Ticket, hold: Option<HoldId> },
-    /// This caller has the lock now.
-    Grant { key: K, request: RequestId, hold: HoldId },
+    /// Give back what the database has granted by that ticket. `hold` ends with it.
+    Unlock { key: K, grant: Ticket, ticket: Ticket, hold: Option<HoldId> },
+    /// This caller has the lock now, by what the database has granted by that ticket.
+    Grant { key: K, grant: Ticket, request: RequestId, hold: HoldId },
     /// This caller does not get the lock.
     Refuse { request: RequestId, why: Refusal },
     /// This grant has ended and the lock was surely held until then, if `clean`.

@@ -1,0 +1,107 @@
+//! Mode: whom a lock keeps out.
+
+use std::fmt::{self, Display};
+
+/// Whom a lock keeps out. [`Exclusive`](Mode::Exclusive) keeps everybody out,
+/// [`Shared`](Mode::Shared) only those who write; the others are SQL Server's and Oracle's.
+///
+/// Which modes go together (●), the same way on every database that has both:
+///
+/// | | `Null` | `SubShared` | `SubExclusive` | `Shared` | `SharedSubExclusive` | `Update` | `Exclusive` |
+/// | --- | --- | --- | --- | --- | --- | --- | --- |
+/// | `Null` | ● | ● | ● | ● | ● | ● | ● |
+/// | `SubShared` | ● | ● | ● | ● | ● | ● | |
+/// | `SubExclusive` | ● | ● | ● | | | | |
+/// | `Shared` | ● | ● | | ● | | ● | |
+/// | `SharedSubExclusive` | ● | ● | | | | | |
+/// | `Update` | ● | ● | | ● | | | |
+/// | `Exclusive` | ● | | | | | | |
+///
+/// | database | modes |
+/// | --- | --- |
+/// | PostgreSQL | `Exclusive`, `Shared` |
+/// | MySQL, MariaDB | `Exclusive` |
+/// | lease tables, so SQLite | `Exclusive` |
+/// | `memory:` | all |
+///
+/// What a database lacks is [`Error::Unsupported`](crate::Error::Unsupported), before anything is
+/// asked of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[non_exhaustive]
+pub enum Mode {
+    /// Keeps nobody out: a sign of interest.
+    Null,
+    /// Somebody reads a part of it.
+    SubShared,
+    /// Somebody writes a part of it.
+    SubExclusive,
+    /// Somebody reads it: others may read it too.
+    Shared,
+    /// Somebody reads it and writes a part of it.
+    SharedSubExclusive,
+    /// Somebody reads it and is going to write: others may read it, but not with the same plan.
+    Update,
+    /// Somebody writes it: nobody else.
+    #[default]
+    Exclusive,
+}
+
+impl Mode {
+    /// Every mode there is.
+    pub const ALL: [Mode; 7] = [
+        Mode::Null,
+        Mode::SubShared,
+        Mode::SubExclusive,
+        Mode::Shared,
+        Mode::SharedSubExclusive,
+        Mode::Update,
+        Mode::Exclusive,
+    ];
+
+    /// Whether two holders can have these modes of one key at once.
+    pub const fn is_compatible_with(self, other: Mode) -> bool {
+        use Mode::{Exclusive, Null, Shared, SharedSubExclusive, SubExclusive, SubShared, Update};
+        match (self, other) {
+            (Null, _) | (_, Null) => true,
+            (Exclusive, _) | (_, Exclusive) => false,
+            (SubShared, _) | (_, SubShared) => true,
+            (SubExclusive, SubExclusive) | (Shared, Shared | Update) | (Update, Shared) => true,
+            (SubExclusive | SharedSubExclusive | Shared | Update, _) => false,
+        }
+    }
+}
+
+impl Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Mode::Null => "null",
+            Mode::SubShared => "sub-shared",
+            Mode::SubExclusive => "sub-exclusive",
+            Mode::Shared => "shared",
+            Mode::SharedSubExclusive => "shared sub-exclusive",
+            Mode::Update => "update",
+            Mode::Exclusive => "exclusive",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Mode;
+
+    /// Oracle's table of its lock modes, with SQL Server's update mode:
+    /// <https://docs.oracle.com/en/database/oracle/oracle-database/19/arpls/DBMS_LOCK.html>,
+    /// <https://learn.microsoft.com/sql/relational-databases/sql-server-transaction-locking-and-row-versioning-guide#lock_compat>
+    #[test]
+    fn go_together_as_the_databases_say() {
+        let rows = [
+            "1111111", "1111110", "1110000", "1101010", "1100000", "1101000", "1000000",
+        ];
+        for (row, a) in rows.iter().zip(Mode::ALL) {
+            for (cell, b) in row.chars().zip(Mode::ALL) {
+                assert_eq!(a.is_compatible_with(b), cell == '1', "{a} with {b}");
+                assert_eq!(a.is_compatible_with(b), b.is_compatible_with(a), "{a} with {b}");
+            }
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! What the server knows: who holds a lock, who waits for it, and what is wrong with the set-up.
+
+use std::fmt::{self, Display};
+
+use crate::holder::Holder;
+use crate::key::Key;
+use crate::mode::Mode;
+use crate::native::NativeKey;
+
+/// One lock, as the server sees it. Made by [`Locker::status`](crate::Locker::status).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LockStatus {
+    /// What is locked. A server knows ids only: for a key that this locker does not hold or want
+    /// itself it is the key of just that id.
+    pub key: Key,
+    /// What the server calls it.
+    pub native: NativeKey,
+    /// How it is held.
+    pub mode: Mode,
+    /// Who holds it.
+    pub holders: Vec<Holder>,
+    /// Who waits for it, as far as the server shows that, first come first.
+    pub waiters: Vec<Holder>,
+}
+
+/// How to look a key up by hand. Made by [`Locker::explain`](crate::Locker::explain).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Explained {
+    /// What the database calls it.
+    pub native: NativeKey,
+    /// A statement that returns one row for each holder, and none when the key is free.
+    pub sql: String,
+}
+
+/// What was found by [`Locker::check`](crate::Locker::check).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Report {
+    /// The worst first.
+    pub findings: Vec<Finding>,
+}
+
+impl Report {
+    /// Whether there is no [problem](Severity::Problem).
+    pub fn is_ok(&self) -> bool {
+        self.findings.iter().all(|finding| finding.severity != Severity::Problem)
+    }
+}
+
+/// A line for each finding.
+impl Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.findings.is_empty() {
+            return f.write_str("nothing found");
+        }
+        for (index, finding) in self.findings.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            finding.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+/// Something about the set-up that a person should know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What was found.
+    pub what: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+impl Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}; {}", self.severity, self.what, self.remedy)
+    }
+}
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Severity {
+    /// Locks will fail or be lost, now or under load.
+    Problem,
+    /// Locks work; something else does not, or works less well than it could.
+    Note,
+}
+
+impl Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Severity::Problem => "problem",
+            Severity::Note => "note",
+        })
+    }
+}
