@@ -19,6 +19,9 @@ mod locker;
 mod lost;
 mod native;
 pub mod registry;
+mod scheme;
+#[cfg(feature = "mysql")]
+mod short;
 mod switch;
 mod wait;
 
@@ -37,5 +40,6 @@ pub use self::locker::{Locker, LockerBuilder};
 pub use self::lost::{LostInfo, LostReason};
 pub use self::native::NativeKey;
 pub use self::registry::{init, init_blocking, init_from_env, init_from_env_blocking};
+pub use self::scheme::KeyScheme;
 pub use self::switch::set_enabled;
 pub use self::wait::Wait;
