@@ -27,8 +27,8 @@ async fn refused(url: &str, scheme: KeyScheme, namespace: &str) -> Error {
 #[test]
 fn scheme_of_another_library_needs_its_database() {
     alone(|| async {
-        let folder = dlock_tests::Temp::folder("scheme");
-        let file = folder.path().join("locks.db");
+        let folder = dlock_tests::Temp::new();
+        let file = folder.file("locks.db");
         for url in ["memory:schemes".to_owned(), format!("sqlite://{}", file.display())] {
             for scheme in [
                 KeyScheme::SqlalchemyDlock,
