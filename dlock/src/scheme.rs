@@ -9,6 +9,9 @@ use crate::key::Key;
 use crate::key::Repr;
 use crate::native::{Naming, NativeKey};
 
+/// Why there is no such lock, and what to do.
+type Why = Box<str>;
+
 /// How a key becomes the database's own id of a lock.
 ///
 /// With the scheme of another library, a program with dlock and one with that library have the same
@@ -92,37 +95,36 @@ pub enum KeyScheme {
 impl KeyScheme {
     /// The lock of this key, or why there is none.
     pub(crate) fn native(&self, naming: Naming, key: &Key, namespace: &str) -> Result<NativeKey> {
-        match (self, key.as_bytes()) {
+        let native = match (self, key.as_bytes()) {
             (KeyScheme::Dlock, _) => Ok(naming.native(key, namespace)),
-            (KeyScheme::Custom(make), Some(_)) => naming.accept(key, make(key)),
+            (KeyScheme::Custom(make), Some(_)) => naming.accept(make(key)),
             (KeyScheme::Custom(_), None) => Ok(naming.native(key, "")),
             _ => self.foreign(naming, key),
-        }
+        };
+        native.map_err(|why| Error::key(key, why))
     }
 
-    fn foreign(&self, naming: Naming, key: &Key) -> Result<NativeKey> {
-        match naming {
+    fn foreign(&self, naming: Naming, key: &Key) -> Result<NativeKey, Why> {
+        match (naming, &key.0) {
             #[cfg(feature = "postgres")]
-            Naming::Id => Ok(match &key.0 {
-                Repr::Bytes(bytes) => NativeKey::Id(self.id(key, bytes)),
-                Repr::Native(_) | Repr::Pair(..) => naming.native(key, ""),
-            }),
+            (Naming::Id, Repr::Bytes(bytes)) => Ok(NativeKey::Id(self.id(key, bytes))),
+            #[cfg(feature = "postgres")]
+            (Naming::Id, Repr::Native(_) | Repr::Pair(..)) => Ok(naming.native(key, "")),
             #[cfg(feature = "mysql")]
-            Naming::ShortName if matches!(self, KeyScheme::SqlalchemyDlock) => match &key.0 {
+            (Naming::ShortName, repr) if matches!(self, KeyScheme::SqlalchemyDlock) => match repr {
                 Repr::Bytes(bytes) => match std::str::from_utf8(bytes) {
-                    Ok(text) => fits(key, text.to_owned()),
-                    Err(_) => Err(Error::key(
-                        key,
-                        "its bytes are not UTF-8, which sqlalchemy-dlock's names are; use text",
-                    )),
+                    Ok(text) => fits(text.to_owned()),
+                    Err(_) => Err("its bytes are not UTF-8, which names of sqlalchemy-dlock are; \
+                                   use text"
+                        .into()),
                 },
                 Repr::Native(id) => Ok(NativeKey::Name(id.to_string())),
                 Repr::Pair(..) => {
-                    Err(Error::key(key, "sqlalchemy-dlock has no pairs; use text or Key::native"))
+                    Err("sqlalchemy-dlock has no pairs; use text or Key::native".into())
                 }
             },
             // `check` has refused it.
-            _ => Err(Error::key(key, "its locks are not of the key scheme; use KeyScheme::Dlock")),
+            _ => Err("it has no locks of the key scheme; use KeyScheme::Dlock".into()),
         }
     }
 
@@ -172,16 +174,15 @@ impl KeyScheme {
 
 impl Naming {
     /// A native key that somebody else made, if the database can have it.
-    fn accept(self, key: &Key, native: NativeKey) -> Result<NativeKey> {
+    fn accept(self, native: NativeKey) -> Result<NativeKey, Why> {
         match (self, native) {
             #[cfg(feature = "postgres")]
-            (Naming::Id, NativeKey::Name(_)) => Err(Error::key(
-                key,
-                "its locks have numbers and the key scheme made a name; \
-                 let it return NativeKey::Id or NativeKey::Pair",
-            )),
+            (Naming::Id, NativeKey::Name(_)) => Err("its locks have numbers and the key scheme \
+                                                     made a name; let it return NativeKey::Id or \
+                                                     NativeKey::Pair"
+                .into()),
             #[cfg(feature = "mysql")]
-            (Naming::ShortName, NativeKey::Name(name)) => fits(key, name),
+            (Naming::ShortName, NativeKey::Name(name)) => fits(name),
             (_, NativeKey::Name(name)) => Ok(NativeKey::Name(name)),
             (_, NativeKey::Id(id)) => Ok(self.native(&Key::native(id), "")),
             (_, NativeKey::Pair(a, b)) => Ok(self.native(&Key::pair(a, b), "")),
@@ -191,24 +192,20 @@ impl Naming {
 
 /// A name, if MySQL and MariaDB can have it.
 #[cfg(feature = "mysql")]
-fn fits(key: &Key, name: String) -> Result<NativeKey> {
+fn fits(name: String) -> Result<NativeKey, Why> {
     use crate::short::LONGEST;
     match name.chars().count() {
-        0 => {
-            Err(Error::key(key, "the key scheme made an empty name; give it one character or more"))
-        }
+        0 => Err("the key scheme made an empty name; give it a character or more".into()),
         1..=LONGEST => Ok(NativeKey::Name(name)),
-        n => Err(Error::key(
-            key,
-            format!(
-                "the key scheme made a name of {n} characters and {LONGEST} is the most; \
-                 use a shorter key, or KeyScheme::Dlock, which hashes long ones"
-            ),
-        )),
+        n => Err(format!(
+            "the key scheme made a name of {n} characters and {LONGEST} is the most; \
+             use a shorter key, or KeyScheme::Dlock, which hashes long ones"
+        )
+        .into()),
     }
 }
 
-/// The first half, nearly, of the SHA-1 of these bytes.
+/// The first 8 bytes of these parts' SHA-1.
 #[cfg(feature = "postgres")]
 fn sha1(parts: &[&[u8]]) -> [u8; 8] {
     use sha1::{Digest as _, Sha1};

@@ -78,7 +78,7 @@ mod tests {
             (b"", "", "~z".to_owned()),
             (b"", "billing", "billing~:".to_owned()),
             (b"user:42", "Billing", "~42illing~:user:42".to_owned()),
-            (xs[1..].as_bytes(), "", xs[1..].to_owned()),
+            (&xs.as_bytes()[1..], "", xs[1..].to_owned()),
             (
                 "U".repeat(30).as_bytes(),
                 "",

@@ -1,3 +1,7 @@
+//! What a scheme makes of keys, and on which databases.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+
 use super::*;
 
 #[cfg(any(feature = "mysql", feature = "postgres"))]
