@@ -21,6 +21,9 @@ mod lost;
 mod mode;
 mod native;
 pub mod registry;
+mod scheme;
+#[cfg(feature = "mysql")]
+mod short;
 mod status;
 mod switch;
 mod wait;
@@ -41,6 +44,7 @@ pub use self::lost::{LostInfo, LostReason};
 pub use self::mode::Mode;
 pub use self::native::NativeKey;
 pub use self::registry::{init, init_blocking, init_from_env, init_from_env_blocking};
+pub use self::scheme::KeyScheme;
 pub use self::status::{Explained, Finding, LockStatus, Report, Severity};
 pub use self::switch::set_enabled;
 pub use self::wait::Wait;

@@ -44,14 +44,15 @@ const TRY: Duration = Duration::from_secs(5);
 pub struct Lock {
     locker: Locker,
     key: Key,
-    native: NativeKey,
+    /// Or why there is no such lock.
+    native: Result<NativeKey>,
     wait: Wait,
     mode: Mode,
     on_lost: Option<OnLost>,
 }
 
 impl Lock {
-    pub(crate) fn new(locker: Locker, key: Key, native: NativeKey, wait: Wait) -> Self {
+    pub(crate) fn new(locker: Locker, key: Key, native: Result<NativeKey>, wait: Wait) -> Self {
         Lock { locker, key, native, wait, mode: Mode::Exclusive, on_lost: None }
     }
 
@@ -90,7 +91,8 @@ impl Lock {
     ///
     /// # Errors
     /// [`Error::Timeout`] when the wait is over, [`Error::Reentrant`] under this very lock,
-    /// [`Error::Unavailable`] when the server does not answer in that time.
+    /// [`Error::Unavailable`] when the server does not answer in that time, [`Error::Key`] when the
+    /// locker's [`KeyScheme`](crate::KeyScheme) has no lock for this key.
     ///
     /// # Cancel safety
     /// Dropping the future at any point leaves nothing held and nothing queued.
@@ -189,8 +191,9 @@ impl Lock {
             return Ok(Guard::unlocked(self.key.clone(), self.mode));
         }
         self.locker.check_mode(self.mode)?;
+        let native = self.native.clone()?;
         let engine = self.locker.engine();
-        if extent::is_under(engine.id(), &self.native) {
+        if extent::is_under(engine.id(), &native) {
             return Err(Error::Reentrant { key: self.key.clone() });
         }
         let (reply, answer) = oneshot::channel();
@@ -198,7 +201,7 @@ impl Lock {
         engine.post(Mail::Acquire(Request {
             id,
             key: self.key.clone(),
-            claim: Claim { key: self.native.clone(), mode: self.mode },
+            claim: Claim { key: native, mode: self.mode },
             wait,
             asked: Instant::now(),
             on_lost: self.on_lost.clone(),

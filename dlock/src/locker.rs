@@ -16,6 +16,7 @@ use crate::key::Key;
 use crate::lock::Lock;
 use crate::mode::Mode;
 use crate::native::NativeKey;
+use crate::scheme::KeyScheme;
 use crate::status::{Explained, LockStatus, Report};
 use crate::wait::Wait;
 
@@ -32,6 +33,7 @@ pub struct Locker(Arc<Inner>);
 struct Inner {
     engine: Engine,
     about: About,
+    scheme: KeyScheme,
     namespace: Box<str>,
     wait: Wait,
     /// A fingerprint, not the URL: that has the password in it.
@@ -72,7 +74,7 @@ impl Locker {
         LockerBuilder::new(Address::Pool(pool.into()))
     }
 
-    /// The lock of this key.
+    /// The lock of this key. That the database has no such lock is told when it is to be taken.
     pub fn lock(&self, key: impl Into<Key>) -> Lock {
         let key = key.into();
         let native = self.native(&key);
@@ -107,9 +109,14 @@ impl Locker {
 
     /// What the database calls this key, and how to look up by hand who holds it. Asks nothing.
     pub fn explain(&self, key: impl Into<Key>) -> Explained {
-        let native = self.native(&key.into());
-        let sql = (self.0.about.explain)(&native);
-        Explained { native, sql }
+        let key = key.into();
+        match self.native(&key) {
+            Ok(native) => Explained { sql: (self.0.about.explain)(&native), native },
+            Err(error) => Explained {
+                native: self.0.about.naming.native(&key, &self.0.namespace),
+                sql: format!("-- {error}"),
+            },
+        }
     }
 
     async fn ask<T>(&self, mail: impl FnOnce(Reply<T>) -> Mail) -> Result<T> {
@@ -121,8 +128,8 @@ impl Locker {
         })
     }
 
-    fn native(&self, key: &Key) -> NativeKey {
-        self.0.about.naming.native(key, &self.0.namespace)
+    fn native(&self, key: &Key) -> Result<NativeKey> {
+        self.0.scheme.native(self.0.about.naming, key, &self.0.namespace)
     }
 
     /// An error if the database has no such locks.
@@ -174,6 +181,7 @@ impl fmt::Debug for Locker {
         f.debug_struct("Locker")
             .field("backend", &self.0.about.label)
             .field("namespace", &self.0.namespace)
+            .field("key_scheme", &self.0.scheme)
             .finish_non_exhaustive()
     }
 }
@@ -184,6 +192,7 @@ pub struct LockerBuilder {
     address: Address,
     options: Options,
     namespace: String,
+    scheme: KeyScheme,
     wait: Wait,
     runtime: Option<Handle>,
 }
@@ -194,6 +203,7 @@ impl LockerBuilder {
             address,
             options: Options::default(),
             namespace: String::new(),
+            scheme: KeyScheme::default(),
             // Long enough for a queue of people, short enough that a stuck holder is noticed by
             // those who wait and not by those who wait for them.
             wait: Wait::For(Duration::from_secs(30)),
@@ -205,6 +215,13 @@ impl LockerBuilder {
     /// Default: none.
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = namespace.into();
+        self
+    }
+
+    /// How a key becomes the database's id, so that programs in other languages have the same lock.
+    /// Default: [`KeyScheme::Dlock`]. Any other cannot have a namespace.
+    pub fn key_scheme(mut self, scheme: KeyScheme) -> Self {
+        self.scheme = scheme;
         self
     }
 
@@ -263,12 +280,14 @@ impl LockerBuilder {
     /// Connects.
     ///
     /// # Errors
-    /// As [`Locker::connect`]; [`Error::Config`] for settings that cannot be.
+    /// As [`Locker::connect`]; [`Error::Config`] for settings that cannot be,
+    /// [`Error::Unsupported`] for a [`KeyScheme`] whose locks this database does not have.
     ///
     /// # Cancel safety
     /// As [`Locker::connect`].
     pub async fn connect(self) -> Result<Locker> {
         self.options.check()?;
+        self.scheme.check_namespace(&self.namespace)?;
         let url = match &self.address {
             Address::Url(url) => Some(Key::from(url.as_str()).id("")),
             Address::Pool(_) => None,
@@ -277,7 +296,7 @@ impl LockerBuilder {
             Wait::For(time) => time.min(CONNECT),
             Wait::NoWait | Wait::Forever => CONNECT,
         };
-        let place = Place { runtime: self.runtime, limit };
+        let place = Place { runtime: self.runtime, limit, scheme: self.scheme.clone() };
         let started = backend::start(self.address, self.options, place)?;
         match started.opened.await {
             Ok(opened) => opened?,
@@ -286,6 +305,7 @@ impl LockerBuilder {
         Ok(Locker(Arc::new(Inner {
             engine: started.engine,
             about: started.about,
+            scheme: self.scheme,
             namespace: self.namespace.into(),
             wait: self.wait,
             url,
@@ -307,6 +327,7 @@ impl fmt::Debug for LockerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LockerBuilder")
             .field("namespace", &self.namespace)
+            .field("key_scheme", &self.scheme)
             .field("timeout", &self.wait)
             .finish_non_exhaustive()
     }

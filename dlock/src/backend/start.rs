@@ -11,6 +11,7 @@ use crate::engine::{Engine, Executor, Sessions};
 use crate::error::{Error, Result};
 use crate::mode::Mode;
 use crate::native::Naming;
+use crate::scheme::KeyScheme;
 
 /// An sqlx pool of one of the databases that are compiled in.
 #[derive(Debug, Clone)]
@@ -73,6 +74,8 @@ pub(crate) struct Place {
     pub(crate) runtime: Option<Handle>,
     /// How long the first connection may take.
     pub(crate) limit: Duration,
+    /// The keys' scheme, to be refused where the database has no locks of it.
+    pub(crate) scheme: KeyScheme,
 }
 
 impl Place {
@@ -81,6 +84,7 @@ impl Place {
         about: About,
         open: impl Future<Output = Result<E>> + Send + 'static,
     ) -> Result<Started> {
+        self.scheme.check(about.naming, &about.label)?;
         let (engine, opened) = Engine::start(self.runtime, (self.limit, &about.label), open)?;
         Ok(Started { engine, opened, about })
     }
