@@ -44,14 +44,13 @@ title() { # KIND
     esac
 }
 
-# Runs the rest inside `root`, as the servers' user.
-confined() {
-    local how=()
+# Sets `how`: what runs a command inside `root`, as the servers' user.
+confinement() {
+    how=()
     if [ "$EUID" = 0 ]; then
         how=(setpriv --reuid "$(id -u "$server_user")" --regid "$(id -g "$server_user")" --clear-groups)
     fi
     [ -z "$root" ] || how=(chroot "$root" "${how[@]}")
-    "${how[@]}" "$@"
 }
 
 # A program of this machine's, or else of the root's: sets `bin`, its path, and `root`, the root folder in which that is
