@@ -105,6 +105,14 @@ find_galera() {
     return 1
 }
 
+# Sets `plugin`, the library by which MariaDB shows who holds a lock.
+find_plugin() {
+    for plugin in {/usr/lib/mysql/plugin,/usr/lib64/mariadb/plugin,"$cache"}/metadata_lock_info.so; do
+        [ ! -e "$plugin" ] || return 0
+    done
+    return 1
+}
+
 # Finds the Python that has the packages: sets `root` and `bin`.
 find_python() {
     root=

@@ -24,6 +24,12 @@ CONF
     } >"$dir/my.cnf"
     from_template "$(version_line)"
     [ "$kind" != galera ] || join_galera
+    if [ "$kind" != mysql ] && find_plugin; then
+        mkdir "$dir/plugin"
+        cp "$plugin" "$dir/plugin"
+        set_option plugin_dir "$inside/plugin"
+        set_option plugin_load_add metadata_lock_info
+    fi
 }
 
 # Runs the server with these options until it has done what DIR/init.sql says.
