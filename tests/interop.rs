@@ -15,7 +15,7 @@ mod peer;
 use std::sync::Arc;
 
 use dlock::{Error, Key, KeyScheme, Locker, NativeKey};
-use dlock_tests::{Backend, Site, check, tabulate, unique};
+use dlock_tests::{Site, tabulate, unique};
 
 use self::peer::{Library, Peer, python};
 
@@ -51,7 +51,14 @@ mod shared {
     use super::*;
 
     /// Both take the same key in turn: who has it excludes the other.
-    async fn exclude(site: Site, library: Library, scheme: KeyScheme, theirs: &str, ours: Key) {
+    async fn exclude(
+        site: Site,
+        peer: (Library, &str),
+        scheme: KeyScheme,
+        theirs: &str,
+        ours: Key,
+    ) {
+        let (library, keys) = peer;
         let Some(python) = python(&site) else { return };
         let locker = Locker::builder(&site.url).key_scheme(scheme).connect().await.unwrap();
         let lock = locker.lock(ours);
@@ -69,7 +76,7 @@ mod shared {
         let database = site.backend.map(|backend| backend.to_string()).unwrap();
         let mark = |excludes| if excludes { "✓" } else { "✗" };
         tabulate(&format!(
-            "interop  {database:<11} {:<17} it excludes dlock {}  dlock excludes it {}",
+            "interop  {database:<11} {:<17} {keys:<9} it excludes dlock {}  dlock excludes it {}",
             library.name(),
             mark(theirs_excludes),
             mark(ours_excludes),
@@ -82,7 +89,7 @@ mod shared {
     pub(crate) async fn sqlalchemy_dlock(site: Site) {
         let key = format!("usér:{}", unique("k"));
         let scheme = KeyScheme::SqlalchemyDlock;
-        exclude(site, Library::SqlalchemyDlock, scheme, &key, Key::from(&key)).await;
+        exclude(site, (Library::SqlalchemyDlock, "text"), scheme, &key, Key::from(&key)).await;
     }
 
     pub(crate) async fn sqlalchemy_dlock_with_integers(site: Site) {
@@ -90,26 +97,27 @@ mod shared {
         let id = -i64::from(std::process::id()) - (1 << 40);
         let theirs = format!("int:{id}");
         let scheme = KeyScheme::SqlalchemyDlock;
-        exclude(site, Library::SqlalchemyDlock, scheme, &theirs, Key::native(id)).await;
+        exclude(site, (Library::SqlalchemyDlock, "integers"), scheme, &theirs, Key::native(id))
+            .await;
     }
 
     pub(crate) async fn pals(site: Site) {
         let key = format!("usér:{}", unique("k"));
         let scheme = KeyScheme::Pals { app: "my-app".into() };
         let theirs = format!("my-app/{key}");
-        exclude(site, Library::Pals, scheme, &theirs, Key::from(&key)).await;
+        exclude(site, (Library::Pals, "text"), scheme, &theirs, Key::from(&key)).await;
     }
 
     pub(crate) async fn pals_without_an_app(site: Site) {
         let key = unique("k");
         let scheme = KeyScheme::Pals { app: String::new() };
-        exclude(site, Library::Pals, scheme, &format!("/{key}"), Key::from(&key)).await;
+        exclude(site, (Library::Pals, "no app"), scheme, &format!("/{key}"), Key::from(&key)).await;
     }
 
     pub(crate) async fn postgresql_lock(site: Site) {
         let key = format!("usér:{}", unique("k"));
         let scheme = KeyScheme::PostgresqlLock;
-        exclude(site, Library::PostgresqlLock, scheme, &key, Key::from(&key)).await;
+        exclude(site, (Library::PostgresqlLock, "text"), scheme, &key, Key::from(&key)).await;
     }
 
     pub(crate) async fn names_that_sqlalchemy_dlock_refuses(site: Site) {
@@ -129,6 +137,9 @@ mod shared {
         let ids = KeyScheme::Custom(Arc::new(|_| NativeKey::Id(7)));
         let locker = Locker::builder(&site.url).key_scheme(ids).connect().await.unwrap();
         let native = locker.explain("any").native;
-        assert_eq!(native, Locker::connect(&site.url).await.unwrap().explain(Key::native(7)).native);
+        assert_eq!(
+            native,
+            Locker::connect(&site.url).await.unwrap().explain(Key::native(7)).native
+        );
     }
 }
