@@ -83,7 +83,6 @@ dlock_tests::suite! {
             in_transaction_mode_is_refused_under_load,
             in_session_mode_works,
             that_refuses_a_parameter_is_named,
-            standby_is_refused,
         ]
         cost: [
             acquire_and_release_are_a_round_trip_each,
@@ -121,5 +120,16 @@ dlock_tests::suite! {
         race: [
             timeout_is_never_answered_while_the_lock_is_held,
         ]
+    }
+}
+
+mod one {
+    //! What needs more servers, of the machine's own version.
+    dlock_tests::suite! {
+        "postgres" on [postgres Postgres] {
+            pooler: [
+                standby_is_refused,
+            ]
+        }
     }
 }

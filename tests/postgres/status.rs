@@ -95,7 +95,8 @@ pub(crate) async fn is_about_this_database_only(site: Site) {
     let site = Site::at(server.url());
     let mut witness = Witness::at(&site.url).await;
     witness.run("CREATE DATABASE other").await;
-    let elsewhere = site.through(&site.url.replace("/dlock", "/other")).locker().await;
+    let (server, _) = site.url.rsplit_once('/').unwrap();
+    let elsewhere = site.through(&format!("{server}/other")).locker().await;
     let here = site.named("here").locker().await;
     let key = Key::native(7);
     let held = elsewhere.lock(&key).acquire().await.unwrap();

@@ -1,5 +1,8 @@
 //! What is wrong with the set-up, as far as a session can see it.
 
+#[cfg(test)]
+mod tests;
+
 use std::net::IpAddr;
 
 use sqlx::Row as _;
@@ -62,10 +65,7 @@ impl Postgres {
         let mut found = Vec::new();
         for row in &rows {
             let facts = Facts::read(row).map_err(|error| self.error(error))?;
-            facts.standby(&mut found);
-            facts.room(&mut found);
-            facts.session(&set, &mut found);
-            facts.network(&mut found);
+            found.extend(facts.findings(&set));
         }
         Ok(found)
     }
@@ -86,6 +86,15 @@ impl Facts {
             server: row.try_get(5)?,
             settings: settings.map(|((name, is), would)| (name, is, would)).collect(),
         })
+    }
+
+    fn findings(&self, set: &[(&str, String)]) -> Vec<Finding> {
+        let mut found = Vec::new();
+        self.standby(&mut found);
+        self.room(&mut found);
+        self.session(set, &mut found);
+        self.network(&mut found);
+        found
     }
 
     fn number(&self, setting: &str) -> i64 {

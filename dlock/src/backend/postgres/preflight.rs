@@ -14,6 +14,9 @@ const OLDEST: i32 = 140_000;
 /// everybody.
 const YUGABYTE: u32 = 2025;
 
+/// So often a pooler of two busy connections would have to draw the same one for each of ours.
+const DRAWS: usize = 3;
+
 /// What a server says of itself.
 pub(super) struct Server {
     pub(super) pid: i32,
@@ -37,10 +40,12 @@ impl Postgres {
         if second == first.pid {
             return Err(self.pooler("two connections share one server process"));
         }
-        // Where there is much to do, others come between.
-        let again = tokio::join!(self.server(&mut one), self.server(&mut other));
-        if (again.0?.pid, again.1?.pid) != (first.pid, second) {
-            return Err(self.pooler("the statements of a connection go to several processes"));
+        // Where there is much to do, others come between: then each statement draws a process.
+        for _ in 0..DRAWS {
+            let again = tokio::join!(self.server(&mut one), self.server(&mut other));
+            if (again.0?.pid, again.1?.pid) != (first.pid, second) {
+                return Err(self.pooler("the statements of a connection go to several processes"));
+            }
         }
         // A goodbye that does not arrive does no harm.
         let _ = tokio::join!(one.close(), other.close());
