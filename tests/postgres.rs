@@ -69,6 +69,7 @@ dlock_tests::suite! {
             names_holders_and_waiters_in_line,
             shows_each_reader_once,
             is_about_this_database_only,
+            can_be_asked_without_rights,
             timeout_names_the_holder,
             explained_by_a_statement,
         ]

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use dlock::{Locker, Wait};
-use dlock_tests::{Site, Witness, in_time};
+use dlock_tests::{Site, Witness, eventually_async, in_time};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until};
 
@@ -113,7 +113,13 @@ pub(crate) async fn writer_is_next_after_a_long_reader(site: Site) {
     let granted = granted.lock().unwrap().clone();
     let next = granted.iter().find(|(_, at)| *at > left);
     assert_eq!(next.map(|(who, _)| *who), Some("writer"), "{granted:?}");
-    drop(guard);
+    guard.verify().await.unwrap();
+    guard.release().await.unwrap();
+    // The slices have left nothing behind.
+    let mut witness = Witness::at(&site.url).await;
+    assert_eq!(witness.locks(&site).await, 0);
+    let gone = async || witness.waits(&site).await == 0;
+    eventually_async("nobody waits for the writer", SOON, gone).await;
 }
 
 pub(crate) async fn two_readers_share_an_only_session(site: Site) {

@@ -118,6 +118,24 @@ pub(crate) async fn is_about_this_database_only(site: Site) {
     assert_eq!(here.status().await.unwrap(), []);
 }
 
+/// Everybody may see who holds a lock, if not from where.
+pub(crate) async fn can_be_asked_without_rights(site: Site) {
+    let role = site.name.replace('-', "_");
+    let mut witness = Witness::at(&site.url).await;
+    witness.run(&format!("CREATE ROLE {role} LOGIN")).await;
+    let (_, rest) = site.url.rsplit_once('@').unwrap();
+    let nobody = site.named("nobody").through(&format!("postgres://{role}@{rest}")).locker().await;
+    let held = site.locker().await.lock("k").acquire().await.unwrap();
+    let seen = status_of(&nobody, &Key::from("k")).await;
+    let who = seen.unwrap().holders.pop().unwrap().who;
+    assert!(who.ends_with(&format!("application {:?}, user dlock", site.name)), "{who}");
+    let report = nobody.check().await.unwrap();
+    assert_eq!(report.findings, [], "{report}");
+    held.release().await.unwrap();
+    nobody.close().await;
+    witness.run(&format!("DROP ROLE {role}")).await;
+}
+
 pub(crate) async fn timeout_names_the_holder(site: Site) {
     let (ours, theirs) = (site.locker().await, site.named("theirs").locker().await);
     let held = theirs.lock("k").acquire().await.unwrap();
