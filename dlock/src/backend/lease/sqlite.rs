@@ -19,7 +19,7 @@ use crate::claim::Claim;
 use crate::error::{Error, Result};
 use crate::holder::Holder;
 use crate::native::NativeKey;
-use crate::status::Finding;
+use crate::status::{Finding, Severity};
 
 /// `unixepoch('subsec')` would be NULL before SQLite 3.42, and nothing would ever run out.
 macro_rules! now {
@@ -89,6 +89,11 @@ const STATUS: &str = concat!(
     now!(),
     " AND (?1 IS NULL OR name = ?1) ORDER BY name"
 );
+
+/// <https://www.sqlite.org/pragma.html#pragma_synchronous>
+const SETTINGS: &str =
+    "SELECT journal_mode, synchronous FROM pragma_journal_mode, pragma_synchronous";
+const FULL: i64 = 2;
 
 /// An open file.
 pub(crate) struct File {
@@ -241,7 +246,27 @@ impl LeaseBackend for Sqlite {
 
     async fn examine(&self, file: &mut File) -> Result<Vec<Finding>, Failure> {
         self.same_file(file)?;
-        Ok(Vec::new())
+        let settings = sqlx::query_as::<_, (String, i64)>(SETTINGS).fetch_one(&mut file.connection);
+        let (journal, synchronous) = settings.await.map_err(|error| self.failure(error))?;
+        let mut findings = Vec::new();
+        let mut note = |what: String, remedy: &str| {
+            let (severity, remedy) = (Severity::Note, remedy.into());
+            findings.push(Finding { severity, what, remedy });
+        };
+        if journal != "wal" {
+            note(
+                format!("the journal mode is {journal}: renewals wait for whoever reads"),
+                "put the file on a local disk, where WAL can be had",
+            );
+        }
+        if synchronous < FULL {
+            note(
+                "synchronous is less than FULL: after a power cut a fencing token may repeat"
+                    .into(),
+                "leave ?synchronous out where fencing tokens are used",
+            );
+        }
+        Ok(findings)
     }
 
     async fn close(&self, file: File) {
