@@ -31,7 +31,7 @@ pub struct Table<K> {
     requests: HashMap<RequestId, K>,
     holds: HashMap<HoldId, K>,
     /// Unlocks beside what is asked for their key, and the grants that end with them.
-    asides: HashMap<Ticket, Option<HoldId>>,
+    asides: HashMap<Ticket, (K, Option<HoldId>)>,
     last_ticket: Ticket,
     last_hold: HoldId,
 }
@@ -302,14 +302,14 @@ impl<K: Shareable> Table<K> {
     ) {
         self.last_ticket += 1;
         let ticket = self.last_ticket;
-        self.asides.insert(ticket, hold);
+        self.asides.insert(ticket, (key.clone(), hold));
         out.push(Action::Unlock { key, grant, ticket, hold });
     }
 
     /// Which grant ends with this unlock, if any, and whether it is one aside.
     fn unlocking(&mut self, key: &K, ticket: Ticket) -> Option<(Option<HoldId>, bool)> {
-        if let Some(hold) = self.asides.remove(&ticket) {
-            return Some((hold, true));
+        if self.asides.get(&ticket).is_some_and(|(about, _)| about == key) {
+            return self.asides.remove(&ticket).map(|(_, hold)| (hold, true));
         }
         match self.phase(key, ticket) {
             Some(Phase::Unlocking(hold)) => Some((hold, false)),
@@ -323,13 +323,12 @@ impl<K: Shareable> Table<K> {
             return;
         };
         entry.phase = Phase::Idle;
-        match entry.queue.front() {
-            Some(first) => {
-                let wait = hot && first.patient;
-                self.ask(key, wait, out);
-            }
-            None if entry.grant.is_none() => drop(self.keys.remove(&key)),
-            None => {}
+        if !entry.queue.is_empty() {
+            // One who wants only a try is not to be kept waiting.
+            let wait = hot && entry.queue.iter().all(|waiter| waiter.patient);
+            self.ask(key, wait, out);
+        } else if entry.grant.is_none() {
+            self.keys.remove(&key);
         }
     }
 
