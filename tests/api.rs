@@ -14,6 +14,8 @@ use std::time::Duration;
 mod input;
 #[path = "api/registry.rs"]
 mod registry;
+#[path = "api/schemes.rs"]
+mod schemes;
 #[path = "api/secrets.rs"]
 mod secrets;
 #[path = "api/switch.rs"]

@@ -29,6 +29,8 @@ dlock_tests::suite! {
         ids: [
             are_pinned,
             exclude_locks_taken_by_hand,
+            are_those_of_the_key_scheme,
+            without_an_id_there_is_no_lock,
         ]
         cost: [
             acquire_and_release_are_a_round_trip_each,

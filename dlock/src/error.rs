@@ -48,6 +48,14 @@ pub enum Error {
         /// What was to be locked again.
         key: Key,
     },
+    /// The database has no lock that this key could be, or its key scheme names none.
+    #[error("lock \"{key}\" cannot be named on this database: {why}")]
+    Key {
+        /// What was to be locked.
+        key: Key,
+        /// Why not, and what to do.
+        why: Box<str>,
+    },
     /// There is no locker of that name.
     #[error(
         "no locker \"{name}\" is installed ({}); call dlock::init(url) first, \
@@ -145,6 +153,10 @@ impl Error {
         Error::Unavailable { backend: backend.into(), source: Arc::new(source) }
     }
 
+    pub(crate) fn key(key: &Key, why: impl Into<Box<str>>) -> Self {
+        Error::Key { key: key.clone(), why: why.into() }
+    }
+
     pub(crate) fn config(message: impl Into<Box<str>>) -> Self {
         Error::Config { message: message.into() }
     }
@@ -160,7 +172,7 @@ impl From<Error> for std::io::Error {
             Error::Reentrant { .. } => ErrorKind::Deadlock,
             Error::Unsupported { .. } => ErrorKind::Unsupported,
             Error::Permission { .. } => ErrorKind::PermissionDenied,
-            Error::Config { .. } => ErrorKind::InvalidInput,
+            Error::Config { .. } | Error::Key { .. } => ErrorKind::InvalidInput,
             Error::Unavailable { .. } => ErrorKind::NotConnected,
             _ => ErrorKind::Other,
         };
@@ -179,7 +191,7 @@ pub(crate) fn cause(error: sqlx::Error) -> Source {
 }
 
 /// For functions that return [`sqlx::Error`]: an I/O error with this one inside.
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 impl From<Error> for sqlx::Error {
     fn from(error: Error) -> Self {
         sqlx::Error::Io(error.into())

@@ -23,6 +23,7 @@ pub struct Key(pub(crate) Repr);
 pub(crate) enum Repr {
     Bytes(Arc<[u8]>),
     Native(i64),
+    Pair(i32, i32),
 }
 
 impl Key {
@@ -37,6 +38,31 @@ impl Key {
     /// a name that no other key has.
     pub fn native(id: i64) -> Self {
         Key(Repr::Native(id))
+    }
+
+    /// PostgreSQL's second key space, unhashed and without a namespace: the lock that
+    /// `pg_advisory_lock(a, b)` takes by hand. It never meets a 64-bit id. On a database with named
+    /// locks or a lease table it is a name that no other key has.
+    pub fn pair(a: i32, b: i32) -> Self {
+        Key(Repr::Pair(a, b))
+    }
+
+    /// The bytes that this key is. `None` for [`Key::native`] and [`Key::pair`].
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        match &self.0 {
+            Repr::Bytes(bytes) => Some(bytes),
+            Repr::Native(_) | Repr::Pair(..) => None,
+        }
+    }
+
+    /// The text that this key is. `None` where [`Key::as_bytes`] is, and for bytes that are not
+    /// UTF-8.
+    ///
+    /// ```
+    /// assert_eq!(dlock::Key::from(7).as_str(), Some("7"));
+    /// ```
+    pub fn as_str(&self) -> Option<&str> {
+        self.as_bytes().and_then(|bytes| std::str::from_utf8(bytes).ok())
     }
 }
 

@@ -22,6 +22,9 @@ mod mode;
 mod native;
 pub mod registry;
 mod status;
+mod scheme;
+#[cfg(feature = "mysql")]
+mod short;
 mod switch;
 mod wait;
 
@@ -42,5 +45,6 @@ pub use self::mode::Mode;
 pub use self::native::NativeKey;
 pub use self::registry::{init, init_blocking, init_from_env, init_from_env_blocking};
 pub use self::status::{Explained, Finding, LockStatus, Report, Severity};
+pub use self::scheme::KeyScheme;
 pub use self::switch::set_enabled;
 pub use self::wait::Wait;

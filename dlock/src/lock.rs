@@ -42,13 +42,14 @@ const TRY: Duration = Duration::from_secs(5);
 pub struct Lock {
     locker: Locker,
     key: Key,
-    native: NativeKey,
+    /// Or why there is no such lock.
+    native: Result<NativeKey>,
     wait: Wait,
     on_lost: Option<OnLost>,
 }
 
 impl Lock {
-    pub(crate) fn new(locker: Locker, key: Key, native: NativeKey, wait: Wait) -> Self {
+    pub(crate) fn new(locker: Locker, key: Key, native: Result<NativeKey>, wait: Wait) -> Self {
         Lock { locker, key, native, wait, on_lost: None }
     }
 
@@ -75,7 +76,8 @@ impl Lock {
     ///
     /// # Errors
     /// [`Error::Timeout`] when the wait is over, [`Error::Reentrant`] under this very lock,
-    /// [`Error::Unavailable`] when the server does not answer in that time.
+    /// [`Error::Unavailable`] when the server does not answer in that time, [`Error::Key`] when the
+    /// locker's [`KeyScheme`](crate::KeyScheme) has no lock for this key.
     ///
     /// # Cancel safety
     /// Dropping the future at any point leaves nothing held and nothing queued.
@@ -173,8 +175,9 @@ impl Lock {
         if !switch::enabled() {
             return Ok(Guard::unlocked(self.key.clone()));
         }
+        let native = self.native.clone()?;
         let engine = self.locker.engine();
-        if extent::is_under(engine.id(), &self.native) {
+        if extent::is_under(engine.id(), &native) {
             return Err(Error::Reentrant { key: self.key.clone() });
         }
         let (reply, answer) = oneshot::channel();
@@ -182,7 +185,7 @@ impl Lock {
         engine.post(Mail::Acquire(Request {
             id,
             key: self.key.clone(),
-            native: self.native.clone(),
+            native,
             wait,
             asked: Instant::now(),
             on_lost: self.on_lost.clone(),

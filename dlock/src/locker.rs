@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::key::Key;
 use crate::lock::Lock;
 use crate::native::Naming;
+use crate::scheme::KeyScheme;
 use crate::wait::Wait;
 
 /// How long the first connection may take.
@@ -30,6 +31,7 @@ struct Inner {
     engine: Engine,
     backend: Box<str>,
     naming: Naming,
+    scheme: KeyScheme,
     namespace: Box<str>,
     wait: Wait,
     /// A fingerprint, not the URL: that has the password in it.
@@ -70,10 +72,10 @@ impl Locker {
         LockerBuilder::new(Address::Pool(pool.into()))
     }
 
-    /// The lock of this key.
+    /// The lock of this key. That the database has no such lock is told when it is to be taken.
     pub fn lock(&self, key: impl Into<Key>) -> Lock {
         let key = key.into();
-        let native = self.0.naming.native(&key, &self.0.namespace);
+        let native = self.0.scheme.native(self.0.naming, &key, &self.0.namespace);
         Lock::new(self.clone(), key, native, self.0.wait)
     }
 
@@ -112,6 +114,7 @@ impl fmt::Debug for Locker {
         f.debug_struct("Locker")
             .field("backend", &self.0.backend)
             .field("namespace", &self.0.namespace)
+            .field("key_scheme", &self.0.scheme)
             .finish_non_exhaustive()
     }
 }
@@ -122,6 +125,7 @@ pub struct LockerBuilder {
     address: Address,
     options: Options,
     namespace: String,
+    scheme: KeyScheme,
     wait: Wait,
     runtime: Option<Handle>,
 }
@@ -132,6 +136,7 @@ impl LockerBuilder {
             address,
             options: Options::default(),
             namespace: String::new(),
+            scheme: KeyScheme::default(),
             // Long enough for a queue of people, short enough that a stuck holder is noticed by
             // those who wait and not by those who wait for them.
             wait: Wait::For(Duration::from_secs(30)),
@@ -143,6 +148,13 @@ impl LockerBuilder {
     /// Default: none.
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = namespace.into();
+        self
+    }
+
+    /// How a key becomes the database's id, so that programs in other languages have the same lock.
+    /// Default: [`KeyScheme::Dlock`]. Any other cannot have a namespace.
+    pub fn key_scheme(mut self, scheme: KeyScheme) -> Self {
+        self.scheme = scheme;
         self
     }
 
@@ -194,12 +206,14 @@ impl LockerBuilder {
     /// Connects.
     ///
     /// # Errors
-    /// As [`Locker::connect`]; [`Error::Config`] for settings that cannot be.
+    /// As [`Locker::connect`]; [`Error::Config`] for settings that cannot be,
+    /// [`Error::Unsupported`] for a [`KeyScheme`] whose locks this database does not have.
     ///
     /// # Cancel safety
     /// As [`Locker::connect`].
     pub async fn connect(self) -> Result<Locker> {
         self.options.check()?;
+        self.scheme.check_namespace(&self.namespace)?;
         let url = match &self.address {
             Address::Url(url) => Some(Key::from(url.as_str()).id("")),
             Address::Pool(_) => None,
@@ -208,7 +222,7 @@ impl LockerBuilder {
             Wait::For(time) => time.min(CONNECT),
             Wait::NoWait | Wait::Forever => CONNECT,
         };
-        let place = Place { runtime: self.runtime, limit };
+        let place = Place { runtime: self.runtime, limit, scheme: self.scheme.clone() };
         let started = backend::start(self.address, self.options, place)?;
         match started.opened.await {
             Ok(opened) => opened?,
@@ -218,6 +232,7 @@ impl LockerBuilder {
             engine: started.engine,
             backend: started.label,
             naming: started.naming,
+            scheme: self.scheme,
             namespace: self.namespace.into(),
             wait: self.wait,
             url,
@@ -239,6 +254,7 @@ impl fmt::Debug for LockerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LockerBuilder")
             .field("namespace", &self.namespace)
+            .field("key_scheme", &self.scheme)
             .field("timeout", &self.wait)
             .finish_non_exhaustive()
     }

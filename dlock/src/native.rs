@@ -16,6 +16,8 @@ impl Key {
     pub(crate) fn id(&self, namespace: &str) -> i64 {
         match &self.0 {
             Repr::Native(id) => *id,
+            // Not its lock, which is in another space: an id for whoever has no such space.
+            Repr::Pair(..) => i64::from_le_bytes(hash("", self.name("").as_bytes())),
             Repr::Bytes(bytes) => i64::from_le_bytes(hash(namespace, bytes)),
         }
     }
@@ -24,14 +26,15 @@ impl Key {
     ///
     /// Readable: printable characters stand for themselves, all others and `%` are
     /// percent-encoded. `%` followed by something else than two hex digits therefore never comes
-    /// from a key and marks the rest: `%:` ends a namespace, `%n` is a native id, `%#` the hash of
-    /// a long key. Pinned by tests.
+    /// from a key and marks the rest: `%:` ends a namespace, `%n` is a native id, `%p` a pair, `%#`
+    /// the hash of a long key. Pinned by tests.
     pub(crate) fn name(&self, namespace: &str) -> String {
         /// Longer names are cut and end in a hash.
         const LONGEST: usize = 200;
         let mut name = String::new();
         match &self.0 {
             Repr::Native(id) => return format!("%n{id}"),
+            Repr::Pair(a, b) => return format!("%p{a},{b}"),
             Repr::Bytes(bytes) => {
                 if !namespace.is_empty() {
                     escape(namespace.as_bytes(), &mut name);
@@ -55,12 +58,15 @@ impl Key {
 }
 
 /// The database's own id of a lock.
+#[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum NativeKey {
     /// A 64-bit id, as PostgreSQL's advisory locks have.
     Id(i64),
     /// A name, as named locks and lease tables have.
     Name(String),
+    /// Two 32-bit ids: PostgreSQL's second key space. Shown as `a,b`.
+    Pair(i32, i32),
 }
 
 impl Display for NativeKey {
@@ -68,6 +74,7 @@ impl Display for NativeKey {
         match self {
             NativeKey::Id(id) => id.fmt(f),
             NativeKey::Name(name) => name.fmt(f),
+            NativeKey::Pair(a, b) => write!(f, "{a},{b}"),
         }
     }
 }
@@ -75,19 +82,33 @@ impl Display for NativeKey {
 /// What the locks of a database are called by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Naming {
-    /// 64-bit ids.
+    /// 64-bit ids, and pairs of 32-bit ids.
     #[cfg(feature = "postgres")]
     Id,
-    /// Names.
+    /// Names of any length that are equal when their bytes are.
     Name,
+    /// Names as MySQL and MariaDB both have them, see `Key::short_name`.
+    ///
+    /// A key scheme may give names here that the server takes for one though their bytes differ:
+    /// MySQL ignores case, MariaDB does not. So a session must not try a name that it already
+    /// holds in the server's eyes, for that would be granted once more.
+    #[cfg(feature = "mysql")]
+    #[cfg_attr(not(test), allow(dead_code, reason = "for the backend of MySQL and MariaDB"))]
+    ShortName,
 }
 
 impl Naming {
+    /// What [`KeyScheme::Dlock`](crate::KeyScheme) makes of the key.
     pub(crate) fn native(self, key: &Key, namespace: &str) -> NativeKey {
         match self {
             #[cfg(feature = "postgres")]
-            Naming::Id => NativeKey::Id(key.id(namespace)),
+            Naming::Id => match key.0 {
+                Repr::Pair(a, b) => NativeKey::Pair(a, b),
+                Repr::Native(_) | Repr::Bytes(_) => NativeKey::Id(key.id(namespace)),
+            },
             Naming::Name => NativeKey::Name(key.name(namespace)),
+            #[cfg(feature = "mysql")]
+            Naming::ShortName => NativeKey::Name(key.short_name(namespace)),
         }
     }
 }
@@ -111,7 +132,7 @@ fn hash(namespace: &str, bytes: &[u8]) -> [u8; 8] {
     }
 }
 
-fn hex(byte: u8, out: &mut String) {
+pub(crate) fn hex(byte: u8, out: &mut String) {
     // Writing to a String cannot fail.
     let _ = write!(out, "{byte:02x}");
 }
@@ -156,6 +177,18 @@ mod tests {
         assert_eq!(Key::native(-5).id("any"), -5);
     }
 
+    #[cfg(feature = "postgres")]
+    #[test]
+    fn natives_and_pairs_are_ids_as_they_are() {
+        assert_eq!(Naming::Id.native(&Key::native(-5), "any"), NativeKey::Id(-5));
+        assert_eq!(Naming::Id.native(&Key::pair(-5, 7), "any"), NativeKey::Pair(-5, 7));
+        assert_eq!(
+            Naming::Id.native(&Key::from(7), "").to_string(),
+            Key::from(7).id("").to_string()
+        );
+        assert_eq!(NativeKey::Pair(i32::MIN, 7).to_string(), "-2147483648,7");
+    }
+
     #[test]
     fn names_are_pinned() {
         for (key, namespace, name) in [
@@ -171,20 +204,21 @@ mod tests {
             assert_eq!(Key::from(key).name(namespace), name);
         }
         assert_eq!(Key::native(-5).name("any"), "%n-5");
+        assert_eq!(Key::pair(-5, 7).name("any"), "%p-5,7");
         let long = Key::from("é".repeat(300)).name("");
         assert_eq!(long, format!("{}%#dfa42a88fb39b9a336de0b8b704b8112", "é".repeat(50)));
     }
 
     #[test]
     fn different_keys_have_different_names() {
-        let keys = ["a", "A", "x", "x ", "%n5", "a%:b", "%", "%25", "\u{a0}", ""];
+        let keys = ["a", "A", "x", "x ", "%n5", "%p5,6", "a%:b", "%", "%25", "\u{a0}", ""];
         let long = ["y".repeat(200), "y".repeat(201), "y".repeat(202)];
         let names: std::collections::HashSet<String> = keys
             .into_iter()
             .chain(long.iter().map(String::as_str))
             .flat_map(|key| ["", "a", "a%:"].map(|namespace| Key::from(key).name(namespace)))
-            .chain([Key::native(5).name("")])
+            .chain([Key::native(5).name(""), Key::pair(5, 6).name(""), Key::pair(6, 5).name("")])
             .collect();
-        assert_eq!(names.len(), 3 * 13 + 1);
+        assert_eq!(names.len(), 3 * 14 + 3);
     }
 }

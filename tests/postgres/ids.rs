@@ -1,6 +1,8 @@
 //! The server's own ids of keys: part of the contract with other programs.
 
-use dlock::{Key, Locker};
+use std::sync::Arc;
+
+use dlock::{Error, Key, KeyScheme, Locker, NativeKey};
 use dlock_tests::{Site, Witness};
 
 /// What `pg_locks` shows for a key without a namespace.
@@ -39,4 +41,51 @@ pub(crate) async fn exclude_locks_taken_by_hand(site: Site) {
         let guard = locker.lock(key).try_acquire().await.unwrap().unwrap();
         guard.release().await.unwrap();
     }
+}
+
+pub(crate) async fn are_those_of_the_key_scheme(site: Site) {
+    let mut witness = Witness::at(&site.url).await;
+    let pals = |app: &str| KeyScheme::Pals { app: app.to_owned() };
+    let custom = KeyScheme::Custom(Arc::new(|_: &Key| NativeKey::Id(-42)));
+    for (scheme, id) in [
+        (KeyScheme::SqlalchemyDlock, -9_028_972_112_616_151_079),
+        (pals("my-app"), 4_962_556_931_055_713_310),
+        (pals(""), 2_999_901_834_984_681_901),
+        (KeyScheme::PostgresqlLock, -5_912_860_019_488_284_375),
+        (custom, -42),
+    ] {
+        let builder = Locker::builder(&site.url).application_name(&site.name);
+        let locker = builder.key_scheme(scheme).connect().await.unwrap();
+        for (key, id) in [(Key::from("user:42"), id), (Key::native(7), 7)] {
+            let guard = locker.lock(key).acquire().await.unwrap();
+            assert_eq!(witness.number(HELD, &site).await, id, "{locker:?}");
+            guard.release().await.unwrap();
+        }
+        locker.close().await;
+    }
+}
+
+pub(crate) async fn without_an_id_there_is_no_lock(site: Site) {
+    let named = KeyScheme::Custom(Arc::new(|key: &Key| match key.as_str() {
+        Some("good") => NativeKey::Id(1),
+        _ => NativeKey::Name("bad".to_owned()),
+    }));
+    let builder = Locker::builder(&site.url).application_name(&site.name).key_scheme(named);
+    let locker = builder.connect().await.unwrap();
+    let lock = locker.lock("k");
+    let check = |error: Error| {
+        assert!(matches!(&error, Error::Key { key, .. } if *key == Key::from("k")), "{error:?}");
+        assert!(error.to_string().contains("lock \"k\"") && !error.is_retryable(), "{error}");
+        assert_eq!(std::io::Error::from(error).kind(), std::io::ErrorKind::InvalidInput);
+    };
+    check(lock.acquire().await.unwrap_err());
+    check(lock.try_acquire().await.unwrap_err());
+    check(lock.run(async |_| panic!("it ran")).await.map(|(): ()| ()).unwrap_err());
+    let blocking = lock.clone();
+    dlock_tests::on_a_thread(move || {
+        check(blocking.acquire_blocking().unwrap_err());
+        check(blocking.try_acquire_blocking().unwrap_err());
+        check(blocking.run_blocking(|_| panic!("it ran")).map(|(): ()| ()).unwrap_err());
+    });
+    locker.lock("good").acquire().await.unwrap().release().await.unwrap();
 }

@@ -286,5 +286,7 @@ fn id(key: &NativeKey) -> i64 {
         NativeKey::Id(id) => *id,
         // Not made for this backend; the hash of the name is as good an id as any.
         NativeKey::Name(name) => crate::Key::from(name.as_str()).id(""),
+        // Exclusive among programs with dlock, but not yet the pair's own lock.
+        NativeKey::Pair(a, b) => crate::Key::pair(*a, *b).id(""),
     }
 }

@@ -10,6 +10,7 @@ use super::memory::Memory;
 use crate::engine::{Engine, Executor, Sessions};
 use crate::error::{Error, Result};
 use crate::native::Naming;
+use crate::scheme::KeyScheme;
 
 /// An sqlx pool of one of the databases that are compiled in.
 #[derive(Debug, Clone)]
@@ -73,6 +74,8 @@ pub(crate) struct Place {
     pub(crate) runtime: Option<Handle>,
     /// How long the first connection may take.
     pub(crate) limit: Duration,
+    /// The keys' scheme, to be refused where the database has no locks of it.
+    pub(crate) scheme: KeyScheme,
 }
 
 impl Place {
@@ -82,6 +85,7 @@ impl Place {
         naming: Naming,
         open: impl Future<Output = Result<E>> + Send + 'static,
     ) -> Result<Started> {
+        self.scheme.check(naming, &label)?;
         let (engine, opened) = Engine::start(self.runtime, (self.limit, &label), open)?;
         Ok(Started { engine, opened, label, naming })
     }

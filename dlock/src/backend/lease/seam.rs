@@ -74,6 +74,7 @@ impl Lease {
             NativeKey::Name(name) => name.into(),
             // Not what lease tables are asked for, but no other key has this name.
             NativeKey::Id(id) => format!("%n{id}").into(),
+            NativeKey::Pair(a, b) => format!("%p{a},{b}").into(),
         }
     }
 }
