@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::extent;
 use crate::key::Key;
 use crate::lost::{LostInfo, LostReason};
+use crate::mode::Mode;
 
 /// A release that takes longer than this is not worth a blocked thread.
 pub(crate) const LONGEST_RELEASE: Duration = Duration::from_secs(60);
@@ -39,13 +40,18 @@ impl Guard {
     }
 
     /// A guard of nothing: locking is switched off.
-    pub(crate) fn unlocked(key: Key) -> Self {
-        Guard::new(Arc::new(Hold::unlocked(key)), None)
+    pub(crate) fn unlocked(key: Key, mode: Mode) -> Self {
+        Guard::new(Arc::new(Hold::unlocked(key, mode)), None)
     }
 
     /// What is locked.
     pub fn key(&self) -> &Key {
         &self.hold.key
+    }
+
+    /// How it is locked.
+    pub fn mode(&self) -> Mode {
+        self.hold.mode
     }
 
     /// The fencing token: it grows with every grant of this key, also across crashes. A lease has
@@ -164,6 +170,7 @@ impl fmt::Debug for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Guard")
             .field("key", &self.hold.key)
+            .field("mode", &self.hold.mode)
             .field("lost", &self.hold.lost_info())
             .finish_non_exhaustive()
     }

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::fmt::{self, Display, Write as _};
 use std::sync::Arc;
 
+use crate::native::NativeKey;
+
 /// The name of a lock: any bytes, of any length.
 ///
 /// Text is its UTF-8, an integer its decimal digits: `lock(7)`, `lock("7")` and `lock(b"7")` are
@@ -31,6 +33,15 @@ impl Key {
     /// equal key.
     pub fn display(value: impl Display) -> Self {
         Key::from(value.to_string())
+    }
+
+    /// The key of what a server shows that nobody here knows.
+    pub(crate) fn of_native(native: &NativeKey) -> Self {
+        match native {
+            NativeKey::Id(id) => Key::native(*id),
+            NativeKey::Pair(a, b) => Key::pair(*a, *b),
+            NativeKey::Name(name) => Key::from(name.as_str()),
+        }
     }
 
     /// The database's own 64-bit id, unhashed and without a namespace: the lock that

@@ -21,10 +21,10 @@ mod lost;
 mod mode;
 mod native;
 pub mod registry;
-mod status;
 mod scheme;
 #[cfg(feature = "mysql")]
 mod short;
+mod status;
 mod switch;
 mod wait;
 
@@ -44,7 +44,7 @@ pub use self::lost::{LostInfo, LostReason};
 pub use self::mode::Mode;
 pub use self::native::NativeKey;
 pub use self::registry::{init, init_blocking, init_from_env, init_from_env_blocking};
-pub use self::status::{Explained, Finding, LockStatus, Report, Severity};
 pub use self::scheme::KeyScheme;
+pub use self::status::{Explained, Finding, LockStatus, Report, Severity};
 pub use self::switch::set_enabled;
 pub use self::wait::Wait;

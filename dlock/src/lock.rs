@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::blocking::{block_for, block_on};
+use crate::claim::Claim;
 use crate::engine::{Mail, OnLost, Request};
 use crate::error::{Error, Result, Source};
 use crate::extent::{self, End, Extent, OnLoss};
@@ -15,6 +16,7 @@ use crate::guard::Guard;
 use crate::key::Key;
 use crate::locker::Locker;
 use crate::lost::LostInfo;
+use crate::mode::Mode;
 use crate::native::NativeKey;
 use crate::switch;
 use crate::wait::Wait;
@@ -45,18 +47,31 @@ pub struct Lock {
     /// Or why there is no such lock.
     native: Result<NativeKey>,
     wait: Wait,
+    mode: Mode,
     on_lost: Option<OnLost>,
 }
 
 impl Lock {
     pub(crate) fn new(locker: Locker, key: Key, native: Result<NativeKey>, wait: Wait) -> Self {
-        Lock { locker, key, native, wait, on_lost: None }
+        Lock { locker, key, native, wait, mode: Mode::Exclusive, on_lost: None }
     }
 
     /// How long [`acquire`](Lock::acquire) and [`run`](Lock::run) wait for the lock: a [`Duration`]
     /// or a [`Wait`]. Default: the locker's, 30 s unless it was told otherwise.
     pub fn timeout(mut self, wait: impl Into<Wait>) -> Self {
         self.wait = wait.into().normal();
+        self
+    }
+
+    /// Takes the lock to read: others may read too, nobody may write. [`Mode::Shared`].
+    pub fn shared(self) -> Self {
+        self.mode(Mode::Shared)
+    }
+
+    /// Whom the lock keeps out. Default: [`Mode::Exclusive`]. A mode that the database lacks is
+    /// [`Error::Unsupported`] when the lock is taken, before anything is asked of the database.
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.mode = mode;
         self
     }
 
@@ -173,8 +188,9 @@ impl Lock {
 
     async fn request(&self, wait: Wait) -> Result<Guard> {
         if !switch::enabled() {
-            return Ok(Guard::unlocked(self.key.clone()));
+            return Ok(Guard::unlocked(self.key.clone(), self.mode));
         }
+        self.locker.check_mode(self.mode)?;
         let native = self.native.clone()?;
         let engine = self.locker.engine();
         if extent::is_under(engine.id(), &native) {
@@ -185,7 +201,7 @@ impl Lock {
         engine.post(Mail::Acquire(Request {
             id,
             key: self.key.clone(),
-            native,
+            claim: Claim { key: native, mode: self.mode },
             wait,
             asked: Instant::now(),
             on_lost: self.on_lost.clone(),
@@ -235,6 +251,7 @@ impl fmt::Debug for Lock {
         f.debug_struct("Lock")
             .field("key", &self.key)
             .field("native", &self.native)
+            .field("mode", &self.mode)
             .field("timeout", &self.wait)
             .finish_non_exhaustive()
     }

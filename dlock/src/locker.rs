@@ -5,16 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
 use crate::backend::lease::LeaseOptions;
-use crate::backend::{self, Address, Options, Place, Pool};
+use crate::backend::{self, About, Address, Options, Place, Pool};
 use crate::blocking::{block_for, block_on};
-use crate::engine::Engine;
-use crate::error::{Error, Result};
+use crate::engine::{Engine, Mail, Reply};
+use crate::error::{Error, Result, Source};
 use crate::key::Key;
 use crate::lock::Lock;
-use crate::native::Naming;
+use crate::mode::Mode;
+use crate::native::NativeKey;
 use crate::scheme::KeyScheme;
+use crate::status::{Explained, LockStatus, Report};
 use crate::wait::Wait;
 
 /// How long the first connection may take.
@@ -29,8 +32,7 @@ pub struct Locker(Arc<Inner>);
 
 struct Inner {
     engine: Engine,
-    backend: Box<str>,
-    naming: Naming,
+    about: About,
     scheme: KeyScheme,
     namespace: Box<str>,
     wait: Wait,
@@ -75,8 +77,73 @@ impl Locker {
     /// The lock of this key. That the database has no such lock is told when it is to be taken.
     pub fn lock(&self, key: impl Into<Key>) -> Lock {
         let key = key.into();
-        let native = self.0.scheme.native(self.0.naming, &key, &self.0.namespace);
+        let native = self.native(&key);
         Lock::new(self.clone(), key, native, self.0.wait)
+    }
+
+    /// Who holds and who waits, of all locks of the database that the server shows: also those of
+    /// other programs.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the server does not answer, [`Error::Permission`] when it does
+    /// not let us see.
+    ///
+    /// # Cancel safety
+    /// Changes nothing.
+    pub async fn status(&self) -> Result<Vec<LockStatus>> {
+        self.ask(Mail::Status).await
+    }
+
+    /// Looks for what is wrong with the set-up: rights that are missing, settings that end
+    /// sessions, a server that is nearly full. What makes locks worthless (a transaction pooler, a
+    /// standby, a cluster) is already an error of [`connect`](Locker::connect).
+    ///
+    /// # Errors
+    /// As [`status`](Locker::status).
+    ///
+    /// # Cancel safety
+    /// Changes nothing.
+    pub async fn check(&self) -> Result<Report> {
+        self.ask(Mail::Check).await
+    }
+
+    /// What the database calls this key, and how to look up by hand who holds it. Asks nothing.
+    pub fn explain(&self, key: impl Into<Key>) -> Explained {
+        let key = key.into();
+        match self.native(&key) {
+            Ok(native) => Explained { sql: (self.0.about.explain)(&native), native },
+            Err(error) => Explained {
+                native: self.0.about.naming.native(&key, &self.0.namespace),
+                sql: format!("-- {error}"),
+            },
+        }
+    }
+
+    async fn ask<T>(&self, mail: impl FnOnce(Reply<T>) -> Mail) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        self.0.engine.post(mail(reply))?;
+        answer.await.unwrap_or_else(|_| {
+            let source: Source = Arc::from(Box::from("the connection was lost over the question"));
+            Err(Error::Unavailable { backend: self.backend().into(), source })
+        })
+    }
+
+    fn native(&self, key: &Key) -> Result<NativeKey> {
+        self.0.scheme.native(self.0.about.naming, key, &self.0.namespace)
+    }
+
+    /// An error if the database has no such locks.
+    pub(crate) fn check_mode(&self, mode: Mode) -> Result<()> {
+        let About { label, modes, .. } = &self.0.about;
+        if modes.contains(&mode) {
+            return Ok(());
+        }
+        let modes: Vec<String> = modes.iter().map(Mode::to_string).collect();
+        Err(Error::Unsupported {
+            backend: label.clone(),
+            what: format!("{mode} locks").into(),
+            instead: format!("it has {} ones", modes.join(" and ")).into(),
+        })
     }
 
     /// Releases what is held, tells the guards that are still there that it is lost, and ends the
@@ -101,7 +168,7 @@ impl Locker {
 
     /// The database and its address.
     pub(crate) fn backend(&self) -> &str {
-        &self.0.backend
+        &self.0.about.label
     }
 
     pub(crate) fn is_for(&self, url: &str) -> bool {
@@ -112,7 +179,7 @@ impl Locker {
 impl fmt::Debug for Locker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Locker")
-            .field("backend", &self.0.backend)
+            .field("backend", &self.0.about.label)
             .field("namespace", &self.0.namespace)
             .field("key_scheme", &self.0.scheme)
             .finish_non_exhaustive()
@@ -182,6 +249,13 @@ impl LockerBuilder {
         self
     }
 
+    /// How long one waiting statement lasts, for tests.
+    #[doc(hidden)]
+    pub fn slice(mut self, slice: Duration) -> Self {
+        self.options.slice = slice;
+        self
+    }
+
     /// How this process shows up in the server's own views. Default: `dlock`, and the application's
     /// own name from the URL or pool where it has one.
     pub fn application_name(mut self, name: impl Into<String>) -> Self {
@@ -230,8 +304,7 @@ impl LockerBuilder {
         }
         Ok(Locker(Arc::new(Inner {
             engine: started.engine,
-            backend: started.label,
-            naming: started.naming,
+            about: started.about,
             scheme: self.scheme,
             namespace: self.namespace.into(),
             wait: self.wait,

@@ -94,9 +94,7 @@ mod tests {
     /// <https://learn.microsoft.com/sql/relational-databases/sql-server-transaction-locking-and-row-versioning-guide#lock_compat>
     #[test]
     fn go_together_as_the_databases_say() {
-        let rows = [
-            "1111111", "1111110", "1110000", "1101010", "1100000", "1101000", "1000000",
-        ];
+        let rows = ["1111111", "1111110", "1110000", "1101010", "1100000", "1101000", "1000000"];
         for (row, a) in rows.iter().zip(Mode::ALL) {
             for (cell, b) in row.chars().zip(Mode::ALL) {
                 assert_eq!(a.is_compatible_with(b), cell == '1', "{a} with {b}");

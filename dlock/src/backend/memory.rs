@@ -10,7 +10,7 @@ use once_cell::sync::Lazy;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::{Do, Op, Seen, SessionBackend, Tag};
+use super::{Do, Op, Party, Seen, SessionBackend, Tag};
 use crate::claim::Claim;
 use crate::error::{Error, Result};
 use crate::holder::Holder;
@@ -33,7 +33,6 @@ struct State {
 
 struct Waiter {
     tag: Tag,
-    mode: Mode,
     woken: Arc<Notify>,
 }
 
@@ -85,7 +84,10 @@ impl State {
     fn give(&mut self, claim: &Claim, tag: Tag) -> bool {
         let held = self.holds(claim, tag);
         if held && let Some(owners) = self.owners.get_mut(&claim.key) {
-            owners.retain(|owner| *owner != (tag, claim.mode));
+            // Counted, as on servers.
+            if let Some(index) = owners.iter().position(|owner| *owner == (tag, claim.mode)) {
+                owners.swap_remove(index);
+            }
             if owners.is_empty() {
                 self.owners.remove(&claim.key);
             }
@@ -142,14 +144,15 @@ impl State {
         let (_, mode) = owners.first()?;
         Some(Seen {
             claim: Claim { key: key.clone(), mode: *mode },
-            holders: owners.iter().map(|(tag, _)| holder(*tag)).collect(),
-            waiters: queue.map(|waiter| holder(waiter.tag)).collect(),
+            holders: owners.iter().map(|(tag, _)| party(*tag)).collect(),
+            waiters: queue.map(|waiter| party(waiter.tag)).collect(),
         })
     }
 }
 
-fn holder(tag: Tag) -> Holder {
-    Holder { who: format!("session {tag} of process {}", std::process::id()), since: None }
+fn party(tag: Tag) -> Party {
+    let who = format!("session {tag} of process {}", std::process::id());
+    Party { tag: Some(tag), holder: Holder { who, since: None } }
 }
 
 impl Drop for Session {
@@ -201,7 +204,7 @@ impl SessionBackend for Memory {
         let woken = Arc::new(Notify::new());
         {
             let mut state = session.space.state();
-            let waiter = Waiter { tag, mode: claim.mode, woken: Arc::clone(&woken) };
+            let waiter = Waiter { tag, woken: Arc::clone(&woken) };
             state.queues.entry(key.clone()).or_default().push(waiter);
         }
         let granted = timeout(time, async {

@@ -16,7 +16,7 @@ use crate::claim::Claim;
 use crate::error::{Error, Result};
 use crate::holder::Holder;
 use crate::mode::Mode;
-use crate::native::{NativeKey, Naming};
+use crate::native::{Naming, NativeKey};
 use crate::status::Finding;
 
 /// A database with a lock primitive of its own, whose locks belong to a session.
@@ -131,8 +131,15 @@ pub(crate) enum Do {
 #[derive(Debug)]
 pub(crate) struct Seen {
     pub(crate) claim: Claim,
-    pub(crate) holders: Vec<Holder>,
-    pub(crate) waiters: Vec<Holder>,
+    pub(crate) holders: Vec<Party>,
+    pub(crate) waiters: Vec<Party>,
+}
+
+/// A session as the server shows it, and what [`Tag`] it has if that is to be seen.
+#[derive(Debug)]
+pub(crate) struct Party {
+    pub(crate) tag: Option<Tag>,
+    pub(crate) holder: Holder,
 }
 
 /// What a locker knows of its database without asking it.
@@ -155,6 +162,8 @@ pub(crate) struct Options {
     pub(crate) session_ttl: Duration,
     pub(crate) max_sessions: u32,
     pub(crate) application_name: Option<String>,
+    /// How long one statement waits; then it is asked again.
+    pub(crate) slice: Duration,
     pub(crate) lease: LeaseOptions,
 }
 
@@ -164,6 +173,8 @@ impl Default for Options {
             session_ttl: Duration::from_secs(30),
             max_sessions: 8,
             application_name: None,
+            // On PostgreSQL a waiting statement pins the oldest snapshot, and vacuum with it.
+            slice: Duration::from_secs(30),
             lease: LeaseOptions::default(),
         }
     }

@@ -18,9 +18,12 @@ use tokio::net::TcpStream;
 
 use self::codes::{AnotherSession, Ended, LOCK_NOT_AVAILABLE, QUERY_CANCELED, has_code};
 use self::settings::milliseconds;
-use super::{Do, Op, Options, SessionBackend, Tag};
+use super::{About, Do, Op, Options, Seen, SessionBackend, Tag};
+use crate::claim::Claim;
 use crate::error::{Error, Result};
-use crate::native::NativeKey;
+use crate::mode::Mode;
+use crate::native::{Naming, NativeKey};
+use crate::status::Finding;
 
 /// All names are qualified, and `search_path` is set to `pg_catalog`: whoever can make functions in
 /// a schema of the application's must not make our locks.
@@ -97,6 +100,16 @@ impl Postgres {
         }
     }
 
+    /// What is known of it without asking.
+    pub(super) fn about(&self) -> About {
+        About {
+            label: self.label.clone(),
+            naming: Naming::Id,
+            modes: &[Mode::Exclusive],
+            explain: Box::new(|_| String::new()),
+        }
+    }
+
     fn connect_options(&self) -> PgConnectOptions {
         // A wait is not a slow statement.
         let options = self.from.options().disable_statement_logging();
@@ -169,6 +182,10 @@ impl SessionBackend for Postgres {
         Some(self.session_ttl)
     }
 
+    fn supports(&self, mode: Mode) -> bool {
+        mode == Mode::Exclusive
+    }
+
     async fn open(&self) -> Result<Session> {
         let options = self.connect_options();
         self.dial(&options).await?;
@@ -211,8 +228,8 @@ impl SessionBackend for Postgres {
             let (keys, codes): (Vec<i64>, Vec<i16>) = ops
                 .iter()
                 .map(|op| match &op.what {
-                    Do::Try(key) => (id(key), 0),
-                    Do::Unlock(key) => (id(key), 1),
+                    Do::Try(claim) => (id(&claim.key), 0),
+                    Do::Unlock(claim) => (id(&claim.key), 1),
                     Do::Cancel(pid) => (*pid, 2),
                     Do::End(pid) => (*pid, 3),
                 })
@@ -228,8 +245,8 @@ impl SessionBackend for Postgres {
         Ok(())
     }
 
-    async fn wait(&self, session: &mut Session, key: &NativeKey, time: Duration) -> Result<bool> {
-        let key = id(key);
+    async fn wait(&self, session: &mut Session, claim: &Claim, time: Duration) -> Result<bool> {
+        let key = id(&claim.key);
         let waited = sqlx::query(WAIT).bind(milliseconds(time)).bind(key);
         let row = match waited.fetch_one(&mut session.listener).await {
             Ok(row) => row,
@@ -252,12 +269,20 @@ impl SessionBackend for Postgres {
         matches!(error, Error::Backend { .. })
     }
 
-    async fn held(&self, session: &mut Session, keys: &[NativeKey]) -> Result<Vec<bool>> {
-        let keys: Vec<i64> = keys.iter().map(id).collect();
+    async fn held(&self, session: &mut Session, claims: &[Claim]) -> Result<Vec<bool>> {
+        let keys: Vec<i64> = claims.iter().map(|claim| id(&claim.key)).collect();
         let rows = sqlx::query(HELD).bind(keys).fetch_all(&mut session.listener).await;
         let mut held = Vec::new();
         self.answers(session, &rows.map_err(|error| self.error(error))?, &mut held)?;
         Ok(held)
+    }
+
+    async fn status(&self, _: &mut Session, _: Option<&NativeKey>) -> Result<Vec<Seen>> {
+        Ok(Vec::new())
+    }
+
+    async fn check(&self, _: &mut Session) -> Result<Vec<Finding>> {
+        Ok(Vec::new())
     }
 
     async fn watch(&self, session: &mut Session) -> Error {

@@ -5,10 +5,11 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::Options;
 use super::memory::Memory;
+use super::{About, Options};
 use crate::engine::{Engine, Executor, Sessions};
 use crate::error::{Error, Result};
+use crate::mode::Mode;
 use crate::native::Naming;
 use crate::scheme::KeyScheme;
 
@@ -64,8 +65,7 @@ pub(crate) struct Started {
     pub(crate) engine: Engine,
     /// Whether the first connection was made.
     pub(crate) opened: oneshot::Receiver<Result<()>>,
-    pub(crate) label: Box<str>,
-    pub(crate) naming: Naming,
+    pub(crate) about: About,
 }
 
 /// Where and how the engine is to start.
@@ -81,13 +81,12 @@ pub(crate) struct Place {
 impl Place {
     fn start<E: Executor>(
         self,
-        label: Box<str>,
-        naming: Naming,
+        about: About,
         open: impl Future<Output = Result<E>> + Send + 'static,
     ) -> Result<Started> {
-        self.scheme.check(naming, &label)?;
-        let (engine, opened) = Engine::start(self.runtime, (self.limit, &label), open)?;
-        Ok(Started { engine, opened, label, naming })
+        self.scheme.check(about.naming, &about.label)?;
+        let (engine, opened) = Engine::start(self.runtime, (self.limit, &about.label), open)?;
+        Ok(Started { engine, opened, about })
     }
 }
 
@@ -111,9 +110,13 @@ fn by_url(url: &str, options: Options, place: Place) -> Result<Started> {
     match scheme {
         "memory" => {
             let memory = Memory::new(url);
-            let label = "memory".into();
-            let open = Sessions::open(memory, options.max_sessions);
-            place.start(label, Naming::Name, open)
+            let about = About {
+                label: "memory".into(),
+                naming: Naming::Name,
+                modes: &Mode::ALL,
+                explain: Box::new(|_| "-- memory: there is nothing to ask but this process".into()),
+            };
+            place.start(about, Sessions::open(memory, options.max_sessions, options.slice))
         }
         #[cfg(feature = "postgres")]
         "postgres" | "postgresql" => {
@@ -133,10 +136,8 @@ fn postgres(
     options: &Options,
     place: Place,
 ) -> Result<Started> {
-    use super::SessionBackend as _;
-    let label = backend.label().into();
-    let open = Sessions::open(backend, options.max_sessions);
-    place.start(label, Naming::Id, open)
+    let about = backend.about();
+    place.start(about, Sessions::open(backend, options.max_sessions, options.slice))
 }
 
 #[cfg(feature = "sqlite")]
@@ -145,9 +146,13 @@ fn sqlite(
     options: Options,
     place: Place,
 ) -> Result<Started> {
-    let label = backend.label();
-    let open = crate::engine::Leases::open(backend, options.lease);
-    place.start(label, Naming::Name, open)
+    let about = About {
+        label: backend.label(),
+        naming: Naming::Name,
+        modes: &[Mode::Exclusive],
+        explain: Box::new(super::lease::sqlite::Sqlite::explain),
+    };
+    place.start(about, crate::engine::Leases::open(backend, options.lease))
 }
 
 /// What to say about a scheme that is not compiled in, or not there at all.

@@ -1,7 +1,7 @@
 //! The engine's loop: mail, reports of the database and timers go into the table, and what the
 //! table decides is carried out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::future::pending;
 use std::time::Duration;
 
@@ -11,10 +11,11 @@ use tokio::time::{Instant, sleep_until};
 use super::callers::{Alarm, AlarmAt, Callers, alarm};
 use super::executor::{Executor, Report};
 use super::hot::Hot;
+use super::inquiry::Looking;
 use super::mail::{Mail, Request};
-use super::table::{Action, Event, RequestId, Table};
+use super::table::{Action, Event, RequestId, Shareable as _, Table};
+use crate::claim::Claim;
 use crate::lost::LostReason;
-use crate::native::NativeKey;
 use crate::wait::Wait;
 
 /// A lock may stay in this process so long before others have their turn (measured: longer only
@@ -24,12 +25,15 @@ const TURN: Duration = Duration::from_millis(5);
 const GRACE: Duration = Duration::from_millis(250);
 /// An engine at work.
 pub(super) struct Actor<E> {
-    table: Table<NativeKey>,
+    table: Table<Claim>,
     pub(super) executor: E,
     pub(super) callers: Callers,
     pub(super) alarms: BTreeSet<AlarmAt>,
     hot: Hot,
-    actions: Vec<Action<NativeKey>>,
+    /// When the database has last granted what can be shared.
+    turns: HashMap<Claim, Instant>,
+    pub(super) looking: Looking,
+    actions: Vec<Action<Claim>>,
 }
 
 /// Runs an engine until its mailbox is closed. `leisure`: it has a thread of its own.
@@ -44,6 +48,8 @@ pub(crate) async fn run<E: Executor>(
         callers: Callers::default(),
         alarms: BTreeSet::new(),
         hot: Hot::default(),
+        turns: HashMap::new(),
+        looking: Looking::new(),
         actions: Vec::new(),
     };
     let mut mail = Vec::new();
@@ -102,18 +108,21 @@ impl<E: Executor> Actor<E> {
                 self.step(Event::Abandon { request }, LostReason::Closed);
             }
             Mail::Release { hold, .. } => {
-                let (_, key) = self.callers.holds.get(&hold)?;
-                let held = self.executor.held(key);
+                let (_, (claim, grant)) = self.callers.holds.get(&hold)?;
+                let held = self.executor.held(claim, *grant);
                 // A fencing token comes from the database, and is another one for each grant.
                 let spent =
                     held.is_none_or(|held| held.fence.is_some() || held.since.elapsed() > TURN);
                 self.step(Event::Release { hold, spent }, LostReason::NotHeld);
             }
             Mail::Verify { hold, reply } => {
-                if let Some((_, key)) = self.callers.holds.get(&hold) {
-                    self.executor.verify(key, reply);
+                if let Some((_, (claim, grant))) = self.callers.holds.get(&hold) {
+                    self.executor.verify(claim, *grant, reply);
                 }
             }
+            Mail::Status(reply) => self.status(reply),
+            Mail::Check(reply) => self.check(reply),
+            Mail::Found { key, holder } => self.found(&key, holder),
             Mail::Close { done } => return Some(done),
         }
         None
@@ -123,9 +132,11 @@ impl<E: Executor> Actor<E> {
         let Request { id, wait, .. } = request;
         let patient = wait != Wait::NoWait;
         self.alarms.extend(alarm(&request));
-        let key = request.native.clone();
+        let key = request.claim.clone();
+        let last = key.is_shareable().then(|| self.turns.get(&key)).flatten();
+        let spent = last.is_none_or(|granted| granted.elapsed() > TURN);
         self.callers.requests.insert(id, request);
-        self.step(Event::Acquire { request: id, key, patient }, LostReason::Closed);
+        self.step(Event::Acquire { request: id, key, patient, spent }, LostReason::Closed);
     }
 
     /// Takes a request out, with its alarm.
@@ -137,7 +148,7 @@ impl<E: Executor> Actor<E> {
         Some(request)
     }
 
-    pub(super) fn step(&mut self, event: Event<NativeKey>, reason: LostReason) {
+    pub(super) fn step(&mut self, event: Event<Claim>, reason: LostReason) {
         let hot = match &event {
             Event::Acquire { key, .. } | Event::Unlocked { key, .. } => {
                 self.hot.contains(key) && self.executor.can_wait()
@@ -145,6 +156,11 @@ impl<E: Executor> Actor<E> {
             Event::Refused { key, .. } | Event::Ended { key, .. } => {
                 self.hot.insert(key.clone());
                 true
+            }
+            Event::Granted { key, .. } if key.is_shareable() => {
+                self.turns.retain(|_, granted| granted.elapsed() <= TURN);
+                self.turns.insert(key.clone(), Instant::now());
+                false
             }
             _ => false,
         };
@@ -156,7 +172,7 @@ impl<E: Executor> Actor<E> {
         self.actions = actions;
     }
 
-    fn carry_out(&mut self, action: Action<NativeKey>, reason: LostReason) {
+    fn carry_out(&mut self, action: Action<Claim>, reason: LostReason) {
         match action {
             Action::Try { key, ticket } => self.executor.try_lock(key, ticket),
             Action::Wait { key, ticket } => {
@@ -165,14 +181,14 @@ impl<E: Executor> Actor<E> {
                 self.executor.wait(key, ticket, until);
             }
             Action::Cancel { key, ticket } => self.executor.cancel(&key, ticket),
-            Action::Unlock { key, ticket, .. } => self.executor.unlock(key, ticket),
+            Action::Unlock { key, grant, ticket, .. } => self.executor.unlock(key, grant, ticket),
             Action::Distrust { key, ticket } => {
                 tracing::error!(target: "dlock", %key, "an answer that nobody has asked for");
                 self.executor.distrust(&key, ticket);
             }
-            Action::Grant { key, request, hold } => {
+            Action::Grant { key, grant, request, hold } => {
                 if let Some(request) = self.callers.requests.remove(&request) {
-                    self.callers.unsure.insert(hold, (key, request));
+                    self.callers.unsure.insert(hold, ((key, grant), request));
                 } else {
                     // Its caller has gone meanwhile.
                     self.step(Event::Release { hold, spent: false }, reason);
@@ -180,8 +196,7 @@ impl<E: Executor> Actor<E> {
             }
             Action::Refuse { request, why } => {
                 if let Some(request) = self.take(request) {
-                    let error = self.refusal(&request, why);
-                    let _ = request.reply.send(Err(error));
+                    self.refuse(request, why);
                 }
             }
             Action::Settle { hold, clean } => {
@@ -206,7 +221,7 @@ impl<E: Executor> Actor<E> {
     }
 
     /// Until when the most patient of those who wait for this key does so; `None`: for ever.
-    fn latest(&self, key: &NativeKey) -> Option<Instant> {
+    fn latest(&self, key: &Claim) -> Option<Instant> {
         let mut latest = None;
         for request in self.table.waiting(key).filter_map(|id| self.callers.requests.get(&id)) {
             match request.wait {

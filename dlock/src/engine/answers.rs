@@ -10,10 +10,10 @@ use super::session::{SessionId, Tale};
 use super::sessions::{Grant, POLL, Sessions, no_answer};
 use super::table::{Event, Ticket};
 use crate::backend::{Do, Op, SessionBackend};
+use crate::claim::Claim;
 use crate::clock::Time;
 use crate::error::Error;
 use crate::lost::LostReason;
-use crate::native::NativeKey;
 
 impl<B: SessionBackend> Sessions<B> {
     pub(super) fn hear(&mut self, id: SessionId, tale: Tale) {
@@ -45,18 +45,21 @@ impl<B: SessionBackend> Sessions<B> {
                 self.note(error);
                 ops.iter().for_each(|op| self.failed(id, op, true));
             }
-            (Tale::Checked { sent }, Some(Sent::Check)) => self.confirmed(id, sent),
-            (Tale::Waited { granted, sent }, Some(Sent::Wait { key, ticket, .. })) => {
+            (Tale::Told { sent }, Some(Sent::Question)) => self.confirmed(id, sent),
+            (Tale::Waited { granted, sent }, Some(Sent::Wait { claim, ticket, .. })) => {
                 link.since = Time::now();
                 link.cancel_at = None;
                 self.confirmed(id, sent);
-                let event = if granted {
-                    self.grant(id, key.clone(), ticket);
-                    Event::Granted { key, ticket }
-                } else {
-                    Event::Ended { key, ticket }
-                };
-                self.reports.push(event.into());
+                if granted {
+                    self.relieved(id, ticket);
+                    if let Some(link) = self.links.get_mut(&id) {
+                        link.claim(&claim);
+                    }
+                    self.grant(id, claim.clone(), ticket);
+                    self.reports.push(Event::Granted { key: claim, ticket }.into());
+                } else if !self.links.values().any(|link| link.waits_for(ticket)) {
+                    self.reports.push(Event::Ended { key: claim, ticket }.into());
+                }
             }
             (Tale::Died(error), _) => {
                 self.note(error);
@@ -75,10 +78,26 @@ impl<B: SessionBackend> Sessions<B> {
         }
     }
 
-    fn grant(&mut self, id: SessionId, key: NativeKey, ticket: Ticket) {
+    fn grant(&mut self, id: SessionId, claim: Claim, ticket: Ticket) {
         if let Some(link) = self.links.get_mut(&id) {
             link.holds += 1;
-            self.held.insert(key, Grant { session: id, ticket, since: Time::now() });
+            link.confirm_claim(&claim);
+            self.held.insert(ticket, Grant { claim, session: id, since: Time::now() });
+        }
+    }
+
+    /// The server, or one of our own sessions, has said no to a try.
+    pub(super) fn refused(&mut self, claim: Claim, ticket: Ticket) {
+        match self.polls.get_mut(&ticket) {
+            None => self.reports.push(Event::Refused { key: claim, ticket }.into()),
+            Some(poll) if poll.cancelled => {
+                self.polls.remove(&ticket);
+                self.reports.push(Event::Ended { key: claim, ticket }.into());
+            }
+            Some(poll) => {
+                poll.asked = false;
+                poll.at = Instant::now() + Duration::from_millis(fastrand::u64(POLL));
+            }
         }
     }
 
@@ -87,31 +106,22 @@ impl<B: SessionBackend> Sessions<B> {
         // The session may have been dropped half-way through its answers.
         let lives = self.links.contains_key(&id);
         match &op.what {
-            Do::Try(key) if yes && lives => {
-                let key = key.clone();
+            Do::Try(claim) if yes && lives => {
                 self.polls.remove(&ticket);
-                self.grant(id, key.clone(), ticket);
-                self.reports.push(Event::Granted { key, ticket }.into());
+                self.grant(id, claim.clone(), ticket);
+                self.reports.push(Event::Granted { key: claim.clone(), ticket }.into());
             }
             Do::Try(_) if !lives => self.failed(id, op, false),
-            Do::Try(key) => match self.polls.get_mut(&ticket) {
-                None => self.reports.push(Event::Refused { key: key.clone(), ticket }.into()),
-                Some(poll) if poll.cancelled => {
-                    self.polls.remove(&ticket);
-                    self.reports.push(Event::Ended { key: key.clone(), ticket }.into());
-                }
-                Some(poll) => {
-                    poll.asked = false;
-                    poll.at = Instant::now() + Duration::from_millis(fastrand::u64(POLL));
-                }
-            },
-            Do::Unlock(key) => {
-                self.held.remove(key);
+            Do::Try(claim) => {
+                self.disclaim(id, claim);
+                self.refused(claim.clone(), ticket);
+            }
+            Do::Unlock(claim) => {
                 if let Some(link) = self.links.get_mut(&id) {
                     link.holds = link.holds.saturating_sub(1);
                     link.since = Time::now();
                 }
-                let event = Event::Unlocked { key: key.clone(), ticket, clean: yes };
+                let event = Event::Unlocked { key: claim.clone(), ticket, clean: yes };
                 self.reports.push(Report { event, reason: LostReason::NotHeld });
             }
             Do::Cancel(tag) => {
@@ -129,20 +139,23 @@ impl<B: SessionBackend> Sessions<B> {
             Do::Try(_) if self.polls.contains_key(&ticket) && !tried => {
                 if let Some(poll) = self.polls.get_mut(&ticket) {
                     poll.asked = false;
+                    let claim = poll.claim.clone();
+                    self.disclaim(id, &claim);
                 }
             }
-            Do::Try(key) => {
+            Do::Try(claim) => {
+                self.disclaim(id, claim);
                 self.polls.remove(&ticket);
                 let fatal = tried || !self.trouble.is_retryable();
-                self.reports.push(Event::Failed { key: key.clone(), ticket, fatal }.into());
+                self.reports.push(Event::Failed { key: claim.clone(), ticket, fatal }.into());
             }
-            Do::Unlock(key) => {
-                self.held.remove(key);
+            Do::Unlock(claim) => {
+                let key = claim.clone();
                 let event = if tried {
                     // Read back and unlocked on the way.
-                    Event::Unlocked { key: key.clone(), ticket, clean: true }
+                    Event::Unlocked { key, ticket, clean: true }
                 } else {
-                    Event::Failed { key: key.clone(), ticket, fatal: false }
+                    Event::Failed { key, ticket, fatal: false }
                 };
                 if let Some(link) = self.links.get_mut(&id) {
                     link.holds = link.holds.saturating_sub(1);
@@ -157,6 +170,14 @@ impl<B: SessionBackend> Sessions<B> {
                 }
             }
             Do::End(_) => {}
+        }
+    }
+
+    fn disclaim(&mut self, id: SessionId, claim: &Claim) {
+        if self.modes
+            && let Some(link) = self.links.get_mut(&id)
+        {
+            link.disclaim(claim);
         }
     }
 

@@ -8,10 +8,10 @@ use tokio::time::Instant;
 
 use super::hold::Hold;
 use super::mail::Request;
-use super::table::{HoldId, RequestId};
+use super::table::{HoldId, RequestId, Ticket};
+use crate::claim::Claim;
 use crate::error::Error;
 use crate::lost::LostReason;
-use crate::native::NativeKey;
 use crate::wait::Wait;
 
 /// How long a single try may wait for the server.
@@ -38,10 +38,13 @@ pub(super) fn alarm(request: &Request) -> Option<AlarmAt> {
 #[derive(Default)]
 pub(super) struct Callers {
     pub(super) requests: HashMap<RequestId, Request>,
-    pub(super) holds: HashMap<HoldId, (Arc<Hold>, NativeKey)>,
+    pub(super) holds: HashMap<HoldId, (Arc<Hold>, Place)>,
     /// Granted by the table, but the database has to confirm first that it is still there.
-    pub(super) unsure: HashMap<HoldId, (NativeKey, Request)>,
+    pub(super) unsure: HashMap<HoldId, (Place, Request)>,
 }
+
+/// Where a hold is: what was claimed, and the ticket it was granted by.
+pub(super) type Place = (Claim, Ticket);
 
 impl Callers {
     /// Whether this request has had no answer yet.

@@ -14,6 +14,7 @@ use crate::clock::{Time, Word};
 use crate::error::Result;
 use crate::key::Key;
 use crate::lost::{LostInfo, LostReason};
+use crate::mode::Mode;
 use crate::native::NativeKey;
 
 /// What is called when a lock is lost.
@@ -26,6 +27,7 @@ pub(crate) struct Hold {
     pub(crate) engine: u64,
     pub(crate) key: Key,
     pub(crate) native: NativeKey,
+    pub(crate) mode: Mode,
     pub(crate) since: Time,
     pub(crate) fence: Option<u64>,
     word: Arc<Word>,
@@ -43,20 +45,22 @@ impl Hold {
         Hold {
             id,
             engine: request.engine.id(),
-            native: request.native.clone(),
+            native: request.claim.key.clone(),
+            mode: request.claim.mode,
             fence: held.fence,
             word: Arc::clone(&held.word),
             on_lost: request.on_lost.clone(),
-            ..Hold::unlocked(request.key.clone())
+            ..Hold::unlocked(request.key.clone(), request.claim.mode)
         }
     }
 
     /// A grant by nobody: locking is switched off.
-    pub(crate) fn unlocked(key: Key) -> Self {
+    pub(crate) fn unlocked(key: Key, mode: Mode) -> Self {
         Hold {
             id: 0,
             engine: 0,
             native: NativeKey::Id(0),
+            mode,
             key,
             since: Time::now(),
             fence: None,

@@ -21,16 +21,19 @@ use tokio::time::{Instant, sleep, timeout};
 
 use self::answers::FIRST_PAUSE;
 use self::asks::{Asks, about};
-use self::job::{Job, carry_out};
+use self::job::{Job, Question, carry_out};
 use self::line::Line;
 use super::actor::until;
-use super::executor::{Executor, Held, Report};
+use super::executor::{Executor, Held, Reply, Report};
 use super::table::{Event, Ticket};
+use crate::backend::Seen;
 use crate::backend::lease::{Failure, Lease, LeaseBackend, LeaseOptions, Verdicts};
+use crate::claim::Claim;
 use crate::clock::{Time, Word};
 use crate::error::{Error, Result};
 use crate::lost::LostReason;
 use crate::native::NativeKey;
+use crate::status::Finding;
 
 /// How long a busy database is let alone.
 const BUSY: Duration = Duration::from_millis(3);
@@ -49,10 +52,9 @@ pub(crate) struct Leases<B: LeaseBackend> {
     releases: Vec<Release>,
     /// Those that are with the database, in its order.
     releasing: Vec<Release>,
-    checks: VecDeque<(Lease, oneshot::Sender<bool>)>,
-    checking: Option<oneshot::Sender<bool>>,
-    /// The last question was a check.
-    checked: bool,
+    questions: VecDeque<Question>,
+    /// The last job was a question.
+    asked: bool,
     renewing: bool,
     renew_at: Option<Instant>,
     /// When the first word may run out.
@@ -102,9 +104,8 @@ impl<B: LeaseBackend> Leases<B> {
             held: HashMap::new(),
             releases: Vec::new(),
             releasing: Vec::new(),
-            checks: VecDeque::new(),
-            checking: None,
-            checked: false,
+            questions: VecDeque::new(),
+            asked: false,
             renewing: false,
             renew_at: None,
             lapse_at: None,
@@ -115,7 +116,7 @@ impl<B: LeaseBackend> Leases<B> {
         })
     }
 
-    fn report(&mut self, event: Event<NativeKey>, reason: LostReason) {
+    fn report(&mut self, event: Event<Claim>, reason: LostReason) {
         self.reports.push(Report { event, reason });
     }
 }
@@ -127,28 +128,29 @@ impl Grant {
 }
 
 impl<B: LeaseBackend> Executor for Leases<B> {
-    fn try_lock(&mut self, key: NativeKey, ticket: Ticket) {
-        self.asks.once(key, ticket);
+    fn try_lock(&mut self, claim: Claim, ticket: Ticket) {
+        self.asks.once(claim.key, ticket);
     }
 
-    fn wait(&mut self, key: NativeKey, ticket: Ticket, until: Option<Instant>) {
-        self.asks.until(key, ticket, until);
+    fn wait(&mut self, claim: Claim, ticket: Ticket, until: Option<Instant>) {
+        self.asks.until(claim.key, ticket, until);
     }
 
     fn can_wait(&self) -> bool {
         true
     }
 
-    fn cancel(&mut self, key: &NativeKey, ticket: Ticket) {
-        if self.asks.cancel(key, ticket) {
-            self.report(Event::Ended { key: key.clone(), ticket }, LostReason::NotHeld);
+    fn cancel(&mut self, claim: &Claim, ticket: Ticket) {
+        if self.asks.cancel(&claim.key, ticket) {
+            self.report(Event::Ended { key: claim.clone(), ticket }, LostReason::NotHeld);
         }
     }
 
-    fn unlock(&mut self, key: NativeKey, ticket: Ticket) {
+    fn unlock(&mut self, claim: Claim, _: Ticket, ticket: Ticket) {
+        let key = claim.key;
         let Some(Grant { owner, word, .. }) = self.held.remove(&key) else {
             // Lost, and the table does not know it yet.
-            let event = Event::Unlocked { key, ticket, clean: false };
+            let event = Event::Unlocked { key: Claim::exclusive(key), ticket, clean: false };
             return self.report(event, LostReason::NotHeld);
         };
         let in_time = word.good_at(Time::now());
@@ -156,7 +158,7 @@ impl<B: LeaseBackend> Executor for Leases<B> {
         self.releases.push(Release { lease, ticket: Some(ticket), in_time, word });
     }
 
-    fn distrust(&mut self, key: &NativeKey, ticket: Ticket) {
+    fn distrust(&mut self, Claim { key, .. }: &Claim, ticket: Ticket) {
         if self.held.get(key).is_some_and(|grant| grant.ticket == ticket)
             && let Some(grant) = self.held.remove(key)
         {
@@ -164,8 +166,8 @@ impl<B: LeaseBackend> Executor for Leases<B> {
         }
     }
 
-    fn held(&self, key: &NativeKey) -> Option<Held> {
-        let grant = self.held.get(key)?;
+    fn held(&self, claim: &Claim, _: Ticket) -> Option<Held> {
+        let grant = self.held.get(&claim.key)?;
         Some(Held {
             word: grant.word.clone(),
             fresh: grant.word.left(Time::now()) >= self.ttl / 2,
@@ -174,17 +176,25 @@ impl<B: LeaseBackend> Executor for Leases<B> {
         })
     }
 
-    fn refresh(&mut self, key: &NativeKey) {
-        if self.held.contains_key(key) && !self.renewing {
+    fn refresh(&mut self, claim: &Claim, _: Ticket) {
+        if self.held.contains_key(&claim.key) && !self.renewing {
             self.renew_at = Some(Instant::now());
         }
     }
 
-    fn verify(&mut self, key: &NativeKey, reply: oneshot::Sender<bool>) {
-        match self.held.get(key) {
-            Some(grant) => self.ask_to_check(grant.lease(key), reply),
+    fn verify(&mut self, claim: &Claim, _: Ticket, reply: oneshot::Sender<bool>) {
+        match self.held.get(&claim.key) {
+            Some(grant) => self.ask_to_check(grant.lease(&claim.key), reply),
             None => drop(reply.send(false)),
         }
+    }
+
+    fn status(&mut self, of: Option<NativeKey>, reply: Reply<Vec<Seen>>) {
+        self.questions.push_back(Question::Status(of, reply));
+    }
+
+    fn check(&mut self, reply: Reply<Vec<Finding>>) {
+        self.questions.push_back(Question::Check(reply));
     }
 
     fn flush(&mut self) {

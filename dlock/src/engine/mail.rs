@@ -1,15 +1,21 @@
 //! What callers tell the engine.
 
+use std::time::Duration;
+
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::Engine;
+use super::executor::Reply;
 use super::hold::OnLost;
 use super::table::{HoldId, RequestId};
-use crate::error::Result;
+use crate::claim::Claim;
+use crate::error::{Error, Result};
 use crate::guard::Guard;
+use crate::holder::{Holder, Stage};
 use crate::key::Key;
 use crate::native::NativeKey;
+use crate::status::{LockStatus, Report};
 use crate::wait::Wait;
 
 /// A message to the engine.
@@ -22,6 +28,12 @@ pub(crate) enum Mail {
     Release { hold: HoldId, awaited: bool },
     /// Ask the server whether this is still held.
     Verify { hold: HoldId, reply: oneshot::Sender<bool> },
+    /// Ask the server who holds and who waits.
+    Status(Reply<Vec<LockStatus>>),
+    /// Ask the server what is wrong with the set-up.
+    Check(Reply<Report>),
+    /// It was found out who holds this key, if anybody.
+    Found { key: NativeKey, holder: Option<Holder> },
     /// Let go of everything and end.
     Close { done: oneshot::Sender<()> },
 }
@@ -30,7 +42,7 @@ pub(crate) enum Mail {
 pub(crate) struct Request {
     pub(crate) id: RequestId,
     pub(crate) key: Key,
-    pub(crate) native: NativeKey,
+    pub(crate) claim: Claim,
     pub(crate) wait: Wait,
     pub(crate) asked: Instant,
     pub(crate) on_lost: Option<OnLost>,
@@ -38,6 +50,14 @@ pub(crate) struct Request {
     pub(crate) engine: Engine,
     /// A grant travels as a live guard: a receiver that has gone drops it, and so releases it.
     pub(crate) reply: oneshot::Sender<Result<Guard>>,
+}
+
+impl Request {
+    /// Answers that somebody else has the lock.
+    pub(super) fn refuse(self, waited: Duration, stage: Stage, holder: Option<Holder>) {
+        let holder = holder.map(Box::new);
+        let _ = self.reply.send(Err(Error::Timeout { key: self.key, waited, stage, holder }));
+    }
 }
 
 impl Mail {

@@ -6,11 +6,13 @@ mod callers;
 mod executor;
 mod hold;
 mod hot;
+mod inquiry;
 #[cfg(feature = "sqlite")]
 mod leases;
 mod link;
 mod mail;
 mod monitor;
+mod routing;
 mod session;
 mod sessions;
 pub mod table;
@@ -25,7 +27,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use self::actor::run;
-pub(crate) use self::executor::Executor;
+pub(crate) use self::executor::{Executor, Reply};
 pub(crate) use self::hold::{Hold, OnLost};
 #[cfg(feature = "sqlite")]
 pub(crate) use self::leases::Leases;

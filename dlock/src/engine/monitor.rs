@@ -7,11 +7,10 @@ use tokio::time::Instant;
 use super::executor::Report;
 use super::link::{Due, Sent};
 use super::session::SessionId;
-use super::sessions::{Sessions, no_answer};
+use super::sessions::{Grant, Sessions, no_answer};
 use super::table::{Event, Ticket};
 use crate::backend::{Do, Op, SessionBackend};
 use crate::lost::LostReason;
-use crate::native::NativeKey;
 
 /// How long to leave a server alone that could not be reached; doubled up to the second.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
@@ -56,10 +55,11 @@ impl<B: SessionBackend> Sessions<B> {
         for ticket in due {
             if let Some(poll) = self.polls.get_mut(&ticket) {
                 poll.asked = true;
-                self.gathered.push(Op { what: Do::Try(poll.key.clone()), ticket });
+                self.gathered.push(Op { what: Do::Try(poll.claim.clone()), ticket });
             }
         }
         self.late_cancels();
+        self.overlap();
         self.watch_over();
     }
 
@@ -106,19 +106,22 @@ impl<B: SessionBackend> Sessions<B> {
                     self.gathered.extend(ops.iter().cloned());
                 }
                 Sent::Batch(ops) => ops.iter().for_each(|op| self.failed(id, op, false)),
-                Sent::Wait { key, ticket, .. } => {
+                // The next slice goes on.
+                Sent::Wait { ticket, .. } if self.links.values().any(|l| l.waits_for(ticket)) => {}
+                Sent::Wait { claim, ticket, .. } => {
                     let fatal = !self.trouble.is_retryable();
-                    self.reports.push(Event::Failed { key, ticket, fatal }.into());
+                    self.reports.push(Event::Failed { key: claim, ticket, fatal }.into());
                 }
-                Sent::Check => {}
+                Sent::Question => {}
             }
         }
         link.batch.iter().for_each(|op| self.failed(id, op, false));
         let lost: Vec<_> = self.held.iter().filter(|(_, grant)| grant.session == id).collect();
-        let lost: Vec<NativeKey> = lost.into_iter().map(|(key, _)| key.clone()).collect();
-        for key in lost {
-            self.held.remove(&key);
-            self.reports.push(Report { event: Event::Lost { key }, reason });
+        let lost: Vec<Ticket> = lost.into_iter().map(|(ticket, _)| *ticket).collect();
+        for grant in lost {
+            if let Some(Grant { claim: key, .. }) = self.held.remove(&grant) {
+                self.reports.push(Report { event: Event::Lost { key, grant }, reason });
+            }
         }
         if let Some(tag) = link.tag {
             // A process id is not used for others before it is free, and it is only free when the
@@ -141,6 +144,9 @@ impl<B: SessionBackend> Sessions<B> {
         if self.carrier.is_none() {
             for op in std::mem::take(&mut self.gathered) {
                 self.failed(0, &op, false);
+            }
+            for question in std::mem::take(&mut self.questions) {
+                question.fail(&self.trouble);
             }
         }
     }

@@ -4,29 +4,57 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
-use crate::backend::{Do, Op, PING, SessionBackend, Tag};
+use super::executor::Reply;
+use crate::backend::{Do, Op, PING, Seen, SessionBackend, Tag};
+use crate::claim::Claim;
 use crate::clock::Time;
 use crate::error::{Error, Result};
 use crate::native::NativeKey;
+use crate::status::Finding;
 
 pub(super) type SessionId = u64;
 
 /// How long connecting may take, with all that a server is asked at that.
 const CONNECT: Duration = Duration::from_secs(10);
-/// One waiting statement lasts so long at most: on PostgreSQL it pins the oldest snapshot.
-pub(super) const SLICE: Duration = Duration::from_secs(30);
 
 pub(super) enum Job {
     /// Tries, unlocks and the like; a sign of life when there is none.
     Batch(Arc<Vec<Op>>),
-    /// Say whether this key is held.
-    Check { key: NativeKey, reply: oneshot::Sender<bool> },
-    /// Wait for this key until then.
-    Wait { key: NativeKey, until: Option<Instant> },
+    /// Answer this to whom it may concern.
+    Ask(Question),
+    /// Wait for this key so long.
+    Wait { claim: Claim, time: Duration },
     /// Disconnect in peace.
     Close,
+}
+
+/// What somebody else than the engine wants to know.
+pub(super) enum Question {
+    /// Whether this is held.
+    Held(Claim, oneshot::Sender<bool>),
+    /// Who holds and who waits: of this key, or of all.
+    Status { of: Option<NativeKey>, own: Vec<Own>, reply: Reply<Vec<Seen>> },
+    /// What is wrong with the set-up.
+    Check(Reply<Vec<Finding>>),
+}
+
+impl Question {
+    /// Answers it with an error.
+    pub(super) fn fail(self, error: &Error) {
+        match self {
+            Question::Held(_, reply) => drop(reply.send(false)),
+            Question::Status { reply, .. } => drop(reply.send(Err(error.clone()))),
+            Question::Check(reply) => drop(reply.send(Err(error.clone()))),
+        }
+    }
+}
+
+/// What one of this locker's sessions holds, and since when.
+pub(super) struct Own {
+    pub(super) tag: Tag,
+    pub(super) held: Option<(NativeKey, Time)>,
 }
 
 /// What a session's task has to tell.
@@ -42,8 +70,8 @@ pub(super) enum Tale {
         error: Error,
         sent: Time,
     },
-    /// A question was answered to whom it may concern.
-    Checked {
+    /// A question was answered.
+    Told {
         sent: Time,
     },
     /// How a wait ended, as the server confirmed at the earliest then.
@@ -81,8 +109,8 @@ pub(super) async fn run<B: SessionBackend>(
         };
         let done = match job {
             Some(Job::Batch(ops)) => batch(&*backend, &mut session, &ops).await,
-            Some(Job::Check { key, reply }) => check(&*backend, &mut session, key, reply).await,
-            Some(Job::Wait { key, until }) => wait(&*backend, &mut session, &key, until).await,
+            Some(Job::Ask(question)) => ask(&*backend, &mut session, question).await,
+            Some(Job::Wait { claim, time }) => wait(&*backend, &mut session, &claim, time).await,
             Some(Job::Close) | None => {
                 backend.close(session).await;
                 tracing::debug!(target: "dlock", backend = backend.label(), "session closed");
@@ -111,19 +139,20 @@ async fn batch<B: SessionBackend>(
     }
     // Thousands of guards may hang on this session. Part of the batch may have been done before
     // the error: what is held of it is read back and let go.
-    let (keys, tickets): (Vec<_>, Vec<_>) = ops
+    let (claims, tickets): (Vec<_>, Vec<_>) = ops
         .iter()
         .filter_map(|op| match &op.what {
-            Do::Try(key) | Do::Unlock(key) => Some((key.clone(), op.ticket)),
+            Do::Try(claim) | Do::Unlock(claim) => Some((claim.clone(), op.ticket)),
             Do::Cancel(_) | Do::End(_) => None,
         })
         .unzip();
-    let held = backend.held(session, &keys).await?;
-    let unlocks: Vec<Op> = keys
+    let held = backend.held(session, &claims).await?;
+    let unlocks: Vec<Op> = claims
         .into_iter()
         .zip(tickets)
         .zip(held)
-        .filter_map(|((key, ticket), held)| held.then_some(Op { what: Do::Unlock(key), ticket }))
+        .filter(|(_, held)| *held)
+        .map(|((claim, ticket), _)| Op { what: Do::Unlock(claim), ticket })
         .collect();
     if !unlocks.is_empty() {
         backend.batch(session, &unlocks, &mut Vec::new()).await?;
@@ -131,28 +160,60 @@ async fn batch<B: SessionBackend>(
     Ok(Tale::Failed { error, sent })
 }
 
-async fn check<B: SessionBackend>(
+async fn ask<B: SessionBackend>(
     backend: &B,
     session: &mut B::Session,
-    key: NativeKey,
-    reply: oneshot::Sender<bool>,
+    question: Question,
 ) -> Result<Tale> {
     let sent = Time::now();
-    let held = backend.held(session, &[key]).await?;
-    let _ = reply.send(held.first() == Some(&true));
-    Ok(Tale::Checked { sent })
+    // Whoever asked may have gone.
+    let failed = match question {
+        Question::Held(claim, reply) => {
+            let held = backend.held(session, &[claim]).await?;
+            let _ = reply.send(held.first() == Some(&true));
+            None
+        }
+        Question::Status { of, own, reply } => {
+            let mut seen = backend.status(session, of.as_ref()).await;
+            seen.iter_mut().flatten().for_each(|seen| recognize(seen, &own));
+            let failed = seen.as_ref().err().cloned();
+            let _ = reply.send(seen);
+            failed
+        }
+        Question::Check(reply) => {
+            let found = backend.check(session).await;
+            let failed = found.as_ref().err().cloned();
+            let _ = reply.send(found);
+            failed
+        }
+    };
+    match failed {
+        Some(error) if !backend.survives(&error) => Err(error),
+        _ => Ok(Tale::Told { sent }),
+    }
+}
+
+/// Says which of the sessions that the server shows are this locker's own.
+fn recognize(seen: &mut Seen, own: &[Own]) {
+    for party in seen.holders.iter_mut().chain(&mut seen.waiters) {
+        let same = |own: &&Own| party.tag == Some(own.tag);
+        if own.iter().any(|own| same(&own)) {
+            let held = own.iter().filter(same).filter_map(|own| own.held.as_ref());
+            let since = held.filter(|(key, _)| *key == seen.claim.key).map(|(_, since)| since);
+            party.holder.since = since.map(|since| since.elapsed()).max().or(party.holder.since);
+            party.holder.who.insert_str(0, "this process, ");
+        }
+    }
 }
 
 async fn wait<B: SessionBackend>(
     backend: &B,
     session: &mut B::Session,
-    key: &NativeKey,
-    until: Option<Instant>,
+    claim: &Claim,
+    time: Duration,
 ) -> Result<Tale> {
     let mut sent = Time::now();
-    let time =
-        until.map_or(SLICE, |until| SLICE.min(until.saturating_duration_since(Instant::now())));
-    let granted = backend.wait(session, key, time).await?;
+    let granted = backend.wait(session, claim, time).await?;
     // The server counts the session's silence from now, but we know only when we asked: if that
     // was long ago, ask once more.
     if granted && backend.session_ttl().is_some_and(|ttl| sent.elapsed() > ttl / 4) {

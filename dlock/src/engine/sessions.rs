@@ -15,15 +15,18 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use super::actor::until;
-use super::executor::{Executor, Held, Report};
-use super::link::{Link, Sent};
-use super::session::{SessionId, Tale, Tales, run};
+use super::executor::{Executor, Held, Reply, Report};
+use super::link::{Link, Pace, Sent};
+use super::session::{Own, Question, SessionId, Tale, Tales, run};
 use super::table::{Event, Ticket};
-use crate::backend::{Do, Op, SessionBackend};
+use crate::backend::{Do, Op, Seen, SessionBackend};
+use crate::claim::Claim;
 use crate::clock::Time;
 use crate::error::{Error, Result};
 use crate::lost::LostReason;
+use crate::mode::Mode;
 use crate::native::NativeKey;
+use crate::status::Finding;
 
 /// How long a key is left alone between two tries when there is no session to wait on.
 pub(super) const POLL: std::ops::Range<u64> = 5..50;
@@ -36,12 +39,18 @@ const CLOSE: Duration = Duration::from_secs(3);
 pub(crate) struct Sessions<B: SessionBackend> {
     pub(super) backend: Arc<B>,
     max: usize,
+    slice: Duration,
+    /// There are other locks than exclusive ones: one session must not have two of one key.
+    pub(super) modes: bool,
     pub(super) links: HashMap<SessionId, Link>,
     last: SessionId,
     pub(super) carrier: Option<SessionId>,
     /// Tries, and orders to other sessions, for the carrier's next batch.
     pub(super) gathered: Vec<Op>,
-    pub(super) held: HashMap<NativeKey, Grant>,
+    /// What was granted, by ticket.
+    pub(super) held: HashMap<Ticket, Grant>,
+    /// For the carrier, when it has time.
+    pub(super) questions: Vec<Question>,
     /// Keys that no session was free to wait for.
     pub(super) polls: HashMap<Ticket, Poll>,
     pub(super) reports: Vec<Report>,
@@ -56,13 +65,13 @@ pub(crate) struct Sessions<B: SessionBackend> {
 }
 
 pub(super) struct Grant {
+    pub(super) claim: Claim,
     pub(super) session: SessionId,
-    pub(super) ticket: Ticket,
     pub(super) since: Time,
 }
 
 pub(super) struct Poll {
-    pub(super) key: NativeKey,
+    pub(super) claim: Claim,
     pub(super) at: Instant,
     pub(super) asked: bool,
     pub(super) cancelled: bool,
@@ -70,10 +79,13 @@ pub(super) struct Poll {
 
 impl<B: SessionBackend> Sessions<B> {
     /// Opens the first session.
-    pub(crate) async fn open(backend: B, max: u32) -> Result<Self> {
+    pub(crate) async fn open(backend: B, max: u32, slice: Duration) -> Result<Self> {
+        backend.preflight().await?;
         let (tell, tales) = mpsc::unbounded_channel();
         let trouble = no_answer(&backend);
         let mut this = Sessions {
+            modes: Mode::ALL.iter().filter(|mode| backend.supports(**mode)).count() > 1,
+            slice,
             backend: Arc::new(backend),
             max: usize::try_from(max).unwrap_or(usize::MAX),
             links: HashMap::new(),
@@ -81,6 +93,7 @@ impl<B: SessionBackend> Sessions<B> {
             carrier: None,
             gathered: Vec::new(),
             held: HashMap::new(),
+            questions: Vec::new(),
             polls: HashMap::new(),
             reports: Vec::new(),
             trouble,
@@ -107,7 +120,8 @@ impl<B: SessionBackend> Sessions<B> {
         let (jobs, queue) = mpsc::unbounded_channel();
         let task = run(Arc::clone(&self.backend), self.last, queue, self.tell.clone());
         let task = self.tasks.spawn(task);
-        self.links.insert(self.last, Link::new(jobs, task, self.backend.session_ttl()));
+        let pace = Pace::of(&*self.backend, self.slice);
+        self.links.insert(self.last, Link::new(jobs, task, pace));
         self.last
     }
 
@@ -116,7 +130,7 @@ impl<B: SessionBackend> Sessions<B> {
     }
 
     /// A session that may wait: it holds nothing and is not about to.
-    fn free_waiter(&mut self) -> Option<SessionId> {
+    pub(super) fn free_waiter(&mut self) -> Option<SessionId> {
         let carrier = self.carrier;
         let others = || self.links.iter().filter(|(id, _)| Some(**id) != carrier);
         let free = others().find(|(_, link)| link.is_free());
@@ -134,24 +148,25 @@ impl<B: SessionBackend> Sessions<B> {
 
     fn next_wake(&self) -> Option<Instant> {
         let polls = self.polls.values().filter(|poll| !poll.asked).map(|poll| poll.at);
-        let retry = self.retry.filter(|_| !self.gathered.is_empty()).map(|(at, _)| at);
+        let wanted = !self.gathered.is_empty() || !self.questions.is_empty();
+        let retry = self.retry.filter(|_| wanted).map(|(at, _)| at);
         let cancels = self.links.values().filter_map(|link| link.cancel_at);
         polls.chain(retry).chain(cancels).chain(self.look).min()
     }
 }
 
 impl<B: SessionBackend> Executor for Sessions<B> {
-    fn try_lock(&mut self, key: NativeKey, ticket: Ticket) {
-        self.gathered.push(Op { what: Do::Try(key), ticket });
+    fn try_lock(&mut self, claim: Claim, ticket: Ticket) {
+        self.gathered.push(Op { what: Do::Try(claim), ticket });
     }
 
-    fn wait(&mut self, key: NativeKey, ticket: Ticket, until: Option<Instant>) {
+    fn wait(&mut self, claim: Claim, ticket: Ticket, until: Option<Instant>) {
         let waiter = self.free_waiter();
         if let Some(link) = waiter.and_then(|id| self.links.get_mut(&id)) {
-            link.send_wait(key, ticket, until);
+            link.send_wait(claim, ticket, until);
         } else {
             let at = Instant::now() + Duration::from_millis(fastrand::u64(..POLL.start));
-            self.polls.insert(ticket, Poll { key, at, asked: false, cancelled: false });
+            self.polls.insert(ticket, Poll { claim, at, asked: false, cancelled: false });
         }
     }
 
@@ -159,17 +174,22 @@ impl<B: SessionBackend> Executor for Sessions<B> {
         self.links.iter().any(|(id, link)| Some(*id) != self.carrier && link.is_free())
     }
 
-    fn cancel(&mut self, key: &NativeKey, ticket: Ticket) {
+    fn cancel(&mut self, claim: &Claim, ticket: Ticket) {
         if let Some(poll) = self.polls.get_mut(&ticket) {
             poll.cancelled = true;
             if !poll.asked {
                 self.polls.remove(&ticket);
-                self.reports.push(Event::Ended { key: key.clone(), ticket }.into());
+                self.reports.push(Event::Ended { key: claim.clone(), ticket }.into());
             }
             return;
         }
-        let waits = |link: &Link| matches!(link.sent.front(), Some(Sent::Wait { ticket: t, .. }) if *t == ticket);
-        let Some(link) = self.links.values_mut().find(|link| waits(link)) else {
+        let waiting = self.links.iter().find(|(_, link)| link.waits_for(ticket));
+        let Some(id) = waiting.map(|(id, _)| *id) else {
+            return;
+        };
+        self.relieved(id, ticket);
+        let ends = self.backend.ends_waits();
+        let Some(link) = self.links.get_mut(&id) else {
             return;
         };
         let now = Instant::now();
@@ -178,9 +198,11 @@ impl<B: SessionBackend> Executor for Sessions<B> {
             // else whoever has less time than connecting takes would never come to wait.
             (None, _) => {
                 link.sent.clear();
-                self.reports.push(Event::Ended { key: key.clone(), ticket }.into());
+                self.reports.push(Event::Ended { key: claim.clone(), ticket }.into());
             }
-            (Some(_), Some(Sent::Wait { until: Some(until), .. })) if *until <= now + SOON => {
+            (Some(_), Some(Sent::Wait { until: Some(until), .. }))
+                if ends && *until <= now + SOON =>
+            {
                 link.cancel_at = Some(now + SOON);
             }
             (Some(tag), _) => {
@@ -190,50 +212,77 @@ impl<B: SessionBackend> Executor for Sessions<B> {
         }
     }
 
-    fn unlock(&mut self, key: NativeKey, ticket: Ticket) {
-        let op = Op { what: Do::Unlock(key.clone()), ticket };
-        match self.held.get(&key).and_then(|grant| self.links.get_mut(&grant.session)) {
-            Some(link) => link.batch.push(op),
-            None => self.failed(0, &op, false),
+    fn unlock(&mut self, claim: Claim, grant: Ticket, ticket: Ticket) {
+        let grant = self.held.remove(&grant);
+        let link = grant.and_then(|grant| self.links.get_mut(&grant.session));
+        let Some(link) = link else {
+            return self.reports.push(Event::Failed { key: claim, ticket, fatal: false }.into());
+        };
+        if self.modes {
+            link.disclaim(&claim);
         }
+        link.batch.push(Op { what: Do::Unlock(claim), ticket });
     }
 
-    fn distrust(&mut self, key: &NativeKey, ticket: Ticket) {
-        let grant = self.held.get(key).filter(|grant| grant.ticket == ticket);
-        if let Some(id) = grant.map(|grant| grant.session) {
+    fn distrust(&mut self, _: &Claim, ticket: Ticket) {
+        if let Some(id) = self.held.get(&ticket).map(|grant| grant.session) {
             self.drop_session(id, LostReason::SessionEnded);
         }
     }
 
-    fn held(&self, key: &NativeKey) -> Option<Held> {
-        let grant = self.held.get(key)?;
+    fn held(&self, _: &Claim, grant: Ticket) -> Option<Held> {
+        let grant = self.held.get(&grant)?;
         let link = self.links.get(&grant.session)?;
         let (word, fresh) = (Arc::clone(&link.word), link.is_fresh());
         Some(Held { word, fresh, fence: None, since: grant.since })
     }
 
-    fn refresh(&mut self, key: &NativeKey) {
-        let grant = self.held.get(key);
+    fn refresh(&mut self, _: &Claim, grant: Ticket) {
+        let grant = self.held.get(&grant);
         if let Some(link) = grant.and_then(|grant| self.links.get_mut(&grant.session)) {
             link.ping();
         }
     }
 
-    fn verify(&mut self, key: &NativeKey, reply: oneshot::Sender<bool>) {
-        let grant = self.held.get(key);
+    fn verify(&mut self, claim: &Claim, grant: Ticket, reply: oneshot::Sender<bool>) {
+        let grant = self.held.get(&grant);
         if let Some(link) = grant.and_then(|grant| self.links.get_mut(&grant.session)) {
-            link.checks.push((key.clone(), reply));
+            link.questions.push(Question::Held(claim.clone(), reply));
         }
     }
 
+    fn status(&mut self, of: Option<NativeKey>, reply: Reply<Vec<Seen>>) {
+        let of_all = of.is_none();
+        let grants = self.held.values().filter(|g| of_all || of.as_ref() == Some(&g.claim.key));
+        let own = grants.filter_map(|grant| {
+            let tag = self.links.get(&grant.session)?.tag?;
+            Some(Own { tag, held: Some((grant.claim.key.clone(), grant.since)) })
+        });
+        let waiting = self.links.values().filter(|link| link.holds == 0);
+        let waiting = waiting.filter_map(|link| Some(Own { tag: link.tag?, held: None }));
+        let own = own.chain(waiting).collect();
+        self.questions.push(Question::Status { of, own, reply });
+    }
+
+    fn check(&mut self, reply: Reply<Vec<Finding>>) {
+        self.questions.push(Question::Check(reply));
+    }
+
     fn flush(&mut self) {
-        if !self.gathered.is_empty() && self.carrier.is_none() && self.may_dial() {
+        let wanted = !self.gathered.is_empty() || !self.questions.is_empty();
+        if wanted && self.carrier.is_none() && self.may_dial() {
             self.carrier = Some(self.dial());
         }
-        if let Some(link) = self.carrier.and_then(|id| self.links.get_mut(&id))
+        if let Some(id) = self.carrier
+            && let Some(link) = self.links.get_mut(&id)
             && link.is_idle()
         {
-            link.batch.append(&mut self.gathered);
+            link.questions.append(&mut self.questions);
+            if self.modes {
+                self.deal_out(id);
+            } else {
+                link.batch.append(&mut self.gathered);
+            }
         }
         self.links.values_mut().for_each(Link::send_batch);
         self.look = self.next_look();

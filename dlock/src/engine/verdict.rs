@@ -10,7 +10,6 @@ use super::executor::{Executor, Held};
 use super::hold::Hold;
 use super::mail::Request;
 use super::table::{Event, Refusal, RequestId};
-use crate::error::Error;
 use crate::guard::Guard;
 use crate::holder::{Holder, Stage};
 use crate::lost::LostReason;
@@ -34,54 +33,62 @@ impl<E: Executor> Actor<E> {
             let executor = &mut self.executor;
             let holds = &mut self.callers.holds;
             let alarms = &mut self.alarms;
-            self.callers.unsure.retain(|&id, (key, request)| match executor.held(key) {
-                Some(Held { fresh: false, .. }) => {
-                    executor.refresh(key);
-                    true
-                }
-                Some(held) => {
-                    if let Some(alarm) = alarm(request) {
-                        alarms.remove(&alarm);
+            self.callers.unsure.retain(|&id, (place, request)| {
+                match executor.held(&place.0, place.1) {
+                    Some(Held { fresh: false, .. }) => {
+                        executor.refresh(&place.0, place.1);
+                        true
                     }
-                    let (reply, _) = oneshot::channel();
-                    let reply = std::mem::replace(&mut request.reply, reply);
-                    let hold = Arc::new(Hold::new(id, request, &held));
-                    holds.insert(id, (Arc::clone(&hold), key.clone()));
-                    let guard = Guard::new(hold, Some(request.engine.clone()));
-                    let waited = request.asked.elapsed();
-                    tracing::debug!(target: "dlock", key = %request.key, ?waited, "acquired");
-                    // A guard that cannot be delivered is dropped, and that is a release.
-                    let _ = reply.send(Ok(guard));
-                    false
-                }
-                None => {
-                    gone.push(key.clone());
-                    true
+                    Some(held) => {
+                        if let Some(alarm) = alarm(request) {
+                            alarms.remove(&alarm);
+                        }
+                        let (reply, _) = oneshot::channel();
+                        let reply = std::mem::replace(&mut request.reply, reply);
+                        let hold = Arc::new(Hold::new(id, request, &held));
+                        holds.insert(id, (Arc::clone(&hold), place.clone()));
+                        let guard = Guard::new(hold, Some(request.engine.clone()));
+                        let waited = request.asked.elapsed();
+                        tracing::debug!(target: "dlock", key = %request.key, ?waited, "acquired");
+                        // A guard that cannot be delivered is dropped, and that is a release.
+                        let _ = reply.send(Ok(guard));
+                        false
+                    }
+                    None => {
+                        gone.push(place.clone());
+                        true
+                    }
                 }
             });
             if gone.is_empty() {
                 break;
             }
-            for key in gone {
-                self.step(Event::Lost { key }, LostReason::SessionEnded);
+            for (key, grant) in gone {
+                self.step(Event::Lost { key, grant }, LostReason::SessionEnded);
             }
         }
     }
 
-    pub(super) fn refusal(&self, request: &Request, why: Refusal) -> Error {
+    /// Answers a caller who does not get the lock.
+    pub(super) fn refuse(&mut self, request: Request, why: Refusal) {
         let stage = match why {
-            Refusal::Unavailable => return self.executor.trouble(),
+            Refusal::Unavailable => {
+                let _ = request.reply.send(Err(self.executor.trouble()));
+                return;
+            }
             Refusal::BusyHere | Refusal::TimedOutHere => Stage::Process,
             Refusal::BusyElsewhere | Refusal::TimedOutElsewhere => Stage::Database,
         };
-        let key = request.key.clone();
         let waited = request.asked.elapsed();
-        tracing::debug!(target: "dlock", %key, ?waited, %stage, "timed out");
+        tracing::debug!(target: "dlock", key = %request.key, ?waited, %stage, "timed out");
+        if why == Refusal::TimedOutElsewhere {
+            return self.look_for_holder(request, waited);
+        }
         let holder = (stage == Stage::Process).then(|| {
-            let since = self.executor.held(&request.native).map(|held| held.since.elapsed());
-            let who = format!("process {}", std::process::id());
-            Box::new(Holder { who, since })
+            let here = self.callers.holds.values().find(|(_, place)| place.0 == request.claim);
+            let since = here.map(|(hold, _)| hold.since.elapsed());
+            Holder { who: format!("process {}", std::process::id()), since }
         });
-        Error::Timeout { key, waited, stage, holder }
+        request.refuse(waited, stage, holder);
     }
 }

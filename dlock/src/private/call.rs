@@ -9,6 +9,7 @@ use crate::guard::Guard;
 use crate::key::Key;
 use crate::lock::Lock;
 use crate::locker::Locker;
+use crate::mode::Mode;
 use crate::wait::Wait;
 use crate::{registry, switch};
 
@@ -128,7 +129,7 @@ impl Call {
 pub async fn enter(call: Call, on_loss: OnLoss) -> Result<Extent> {
     let guard = match call.0 {
         State::Lock(lock) => lock.acquire().await?,
-        State::Off(key) => Guard::unlocked(key),
+        State::Off(key) => Guard::unlocked(key, Mode::Exclusive),
         State::Failed(error) => return Err(error),
     };
     Ok(Extent::new(guard, on_loss))
@@ -137,7 +138,7 @@ pub async fn enter(call: Call, on_loss: OnLoss) -> Result<Extent> {
 pub fn enter_blocking(call: Call, on_loss: OnLoss) -> Result<Extent> {
     let guard = match call.0 {
         State::Lock(lock) => lock.acquire_blocking()?,
-        State::Off(key) => Guard::unlocked(key),
+        State::Off(key) => Guard::unlocked(key, Mode::Exclusive),
         State::Failed(error) => return Err(error),
     };
     Ok(Extent::new(guard, on_loss))

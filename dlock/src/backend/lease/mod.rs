@@ -12,7 +12,7 @@ mod seam;
 pub(crate) mod sqlite;
 
 #[cfg(feature = "sqlite")]
-pub(crate) use self::seam::{Failure, Lease, LeaseBackend, Verdicts};
+pub(crate) use self::seam::{Failure, Lease, LeaseBackend, Verdicts, name};
 
 use std::time::Duration;
 

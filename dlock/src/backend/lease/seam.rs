@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::owner;
+use crate::backend::Seen;
 use crate::error::Error;
 use crate::native::NativeKey;
+use crate::status::Finding;
 
 /// A database with a lease table.
 ///
@@ -51,6 +53,19 @@ pub(crate) trait LeaseBackend: Send + Sync + 'static {
         lease: &Lease,
     ) -> impl Future<Output = Result<bool, Failure>> + Send;
 
+    /// Who holds, read from the table: this key, or all. Who waits is not in it.
+    fn status(
+        &self,
+        connection: &mut Self::Connection,
+        of: Option<&NativeKey>,
+    ) -> impl Future<Output = Result<Vec<Seen>, Failure>> + Send;
+
+    /// What is wrong with the set-up.
+    fn examine(
+        &self,
+        connection: &mut Self::Connection,
+    ) -> impl Future<Output = Result<Vec<Finding>, Failure>> + Send;
+
     /// Disconnects.
     fn close(&self, connection: Self::Connection) -> impl Future<Output = ()> + Send;
 }
@@ -70,12 +85,17 @@ impl Lease {
 
     /// What the row is called.
     pub(crate) fn name(&self) -> Cow<'_, str> {
-        match &self.key {
-            NativeKey::Name(name) => name.into(),
-            // Not what lease tables are asked for, but no other key has this name.
-            NativeKey::Id(id) => format!("%n{id}").into(),
-            NativeKey::Pair(a, b) => format!("%p{a},{b}").into(),
-        }
+        name(&self.key)
+    }
+}
+
+/// What the row of a key is called.
+pub(crate) fn name(key: &NativeKey) -> Cow<'_, str> {
+    match key {
+        NativeKey::Name(name) => name.into(),
+        // Not what lease tables are asked for, but no other key has this name.
+        NativeKey::Id(id) => format!("%n{id}").into(),
+        NativeKey::Pair(a, b) => format!("%p{a},{b}").into(),
     }
 }
 

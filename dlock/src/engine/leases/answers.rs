@@ -6,10 +6,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::asks::about;
-use super::job::{Done, Job};
+use super::job::{Done, Job, Question};
 use super::line::Line;
 use super::{BUSY, Grant, Leases, Release};
 use crate::backend::lease::{Failure, Lease, LeaseBackend, Verdicts};
+use crate::claim::Claim;
 use crate::clock::{Time, Word};
 use crate::engine::table::Event;
 use crate::lost::LostReason;
@@ -73,14 +74,10 @@ impl<B: LeaseBackend> Leases<B> {
                     self.renewed(&lease, renewed.get(index).copied().unwrap_or(false), sent);
                 }
             }
-            Job::Check { lease, held } => {
-                if let Some(reply) = self.checking.take() {
-                    let _ = reply.send(held);
-                }
-                if !held {
-                    self.lose(&lease, LostReason::NotHeld);
-                }
+            Job::Ask { question: None, lost: Some(lease) } => {
+                self.lose(&lease, LostReason::NotHeld);
             }
+            Job::Ask { .. } => {}
         }
     }
 
@@ -96,10 +93,15 @@ impl<B: LeaseBackend> Leases<B> {
                 }
             }
             Job::Renew { .. } => self.renew_at = Some(Instant::now()),
-            Job::Check { lease, .. } => {
-                if let Some(reply) = self.checking.take() {
-                    self.ask_to_check(lease, reply);
-                }
+            Job::Ask { question: Some(Question::Held(lease, reply)), .. } => {
+                self.ask_to_check(lease, reply);
+            }
+            Job::Ask { question: Some(question), .. } if failed.is_none() => {
+                self.questions.push_back(question);
+            }
+            Job::Ask { question, .. } => {
+                let error = self.trouble.clone();
+                question.into_iter().zip(error).for_each(|(question, error)| question.fail(error));
             }
         }
     }
@@ -113,6 +115,7 @@ impl<B: LeaseBackend> Leases<B> {
         let key = lease.key.clone();
         let now = Time::now();
         if !word.good_at(now) {
+            let key = Claim::exclusive(key);
             self.report(Event::Failed { key, ticket, fatal: false }, LostReason::Unconfirmed);
             return self.owe(lease);
         }
@@ -120,7 +123,7 @@ impl<B: LeaseBackend> Leases<B> {
         self.renew_at.get_or_insert_with(|| Instant::now() + self.ttl / 3);
         let grant = Grant { ticket, owner: lease.owner, word, fence, since: now };
         self.held.insert(lease.key, grant);
-        self.report(Event::Granted { key, ticket }, LostReason::NotHeld);
+        self.report(Event::Granted { key: Claim::exclusive(key), ticket }, LostReason::NotHeld);
     }
 
     fn refused(&mut self, lease: &Lease) {
@@ -128,7 +131,7 @@ impl<B: LeaseBackend> Leases<B> {
         let Some(ask) = ask.and_then(|ask| self.asks.refused(ask)) else {
             return;
         };
-        let (key, ticket) = (ask.lease.key, ask.ticket);
+        let (key, ticket) = (Claim::exclusive(ask.lease.key), ask.ticket);
         let event = match ask.cancelled {
             true => Event::Ended { key, ticket },
             false => Event::Refused { key, ticket },
@@ -143,7 +146,7 @@ impl<B: LeaseBackend> Leases<B> {
         let Some(ask) = self.asks.remove(&lease) else {
             return;
         };
-        let (key, ticket) = (lease.key, ask.ticket);
+        let (key, ticket) = (Claim::exclusive(lease.key), ask.ticket);
         let event = match failed {
             _ if ask.cancelled => Event::Ended { key, ticket },
             None => return self.asks.put_back(ask),
@@ -156,6 +159,7 @@ impl<B: LeaseBackend> Leases<B> {
         let Some(ticket) = release.ticket else { return };
         let key = release.lease.key;
         self.asks.released(&key);
+        let key = Claim::exclusive(key);
         self.report(Event::Unlocked { key, ticket, clean }, LostReason::NotHeld);
     }
 

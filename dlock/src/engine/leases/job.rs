@@ -4,11 +4,16 @@ use std::io::{Error as IoError, ErrorKind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use crate::backend::Seen;
 use crate::backend::lease::{Failure, Lease, LeaseBackend, Verdicts};
 use crate::clock::Time;
+use crate::engine::executor::Reply;
 use crate::error::Error;
+use crate::native::NativeKey;
+use crate::status::Finding;
 
 /// A connection that says nothing for so long is given up.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -20,8 +25,29 @@ pub(super) enum Job {
     Apply { releases: Vec<Lease>, takes: Vec<Lease>, verdicts: Verdicts },
     /// Renew these.
     Renew { leases: Vec<Lease>, renewed: Vec<bool> },
+    /// Answer this. What turned out not to be held is lost.
+    Ask { question: Option<Question>, lost: Option<Lease> },
+}
+
+/// What somebody else than the engine wants to know.
+pub(super) enum Question {
     /// Whether this one is held.
-    Check { lease: Lease, held: bool },
+    Held(Lease, oneshot::Sender<bool>),
+    /// Who holds and who waits: of this key, or of all.
+    Status(Option<NativeKey>, Reply<Vec<Seen>>),
+    /// What is wrong with the set-up.
+    Check(Reply<Vec<Finding>>),
+}
+
+impl Question {
+    /// Answers it with an error.
+    pub(super) fn fail(self, error: Error) {
+        match self {
+            Question::Held(_, reply) => drop(reply.send(false)),
+            Question::Status(_, reply) => drop(reply.send(Err(error))),
+            Question::Check(reply) => drop(reply.send(Err(error))),
+        }
+    }
 }
 
 /// A job that is over.
@@ -83,7 +109,39 @@ async fn ask<B: LeaseBackend>(
             *verdicts = backend.apply(connection, releases, takes, ttl).await?;
         }
         Job::Renew { leases, renewed } => *renewed = backend.renew(connection, leases, ttl).await?,
-        Job::Check { lease, held } => *held = backend.check(connection, lease).await?,
+        Job::Ask { question, lost } => answer(backend, connection, question, lost).await?,
+    }
+    Ok(())
+}
+
+/// Takes the question out when it is answered.
+async fn answer<B: LeaseBackend>(
+    backend: &B,
+    connection: &mut B::Connection,
+    question: &mut Option<Question>,
+    lost: &mut Option<Lease>,
+) -> Result<(), Failure> {
+    match question {
+        Some(Question::Held(lease, _)) => {
+            let held = backend.check(connection, lease).await?;
+            if let Some(Question::Held(lease, reply)) = question.take() {
+                let _ = reply.send(held);
+                *lost = (!held).then_some(lease);
+            }
+        }
+        Some(Question::Status(of, _)) => {
+            let seen = backend.status(connection, of.as_ref()).await?;
+            if let Some(Question::Status(_, reply)) = question.take() {
+                let _ = reply.send(Ok(seen));
+            }
+        }
+        Some(Question::Check(_)) => {
+            let found = backend.examine(connection).await?;
+            if let Some(Question::Check(reply)) = question.take() {
+                let _ = reply.send(Ok(found));
+            }
+        }
+        None => {}
     }
     Ok(())
 }

@@ -35,7 +35,7 @@ impl<B: LeaseBackend> Leases<B> {
     pub(super) fn alarm(&self) -> Option<Instant> {
         let work = match self.line {
             Line::Busy(_) => None,
-            Line::Idle(_) if !self.releases.is_empty() || !self.checks.is_empty() => {
+            Line::Idle(_) if !self.releases.is_empty() || !self.questions.is_empty() => {
                 Some(self.not_before)
             }
             Line::Idle(_) => {
@@ -77,13 +77,12 @@ impl<B: LeaseBackend> Leases<B> {
                 return Some(Job::Renew { leases, renewed: Vec::new() });
             }
         }
-        // After a check the others have their turn.
-        if !std::mem::take(&mut self.checked)
-            && let Some((lease, reply)) = self.checks.pop_front()
+        // After a question the others have their turn.
+        if !std::mem::take(&mut self.asked)
+            && let Some(question) = self.questions.pop_front()
         {
-            self.checked = true;
-            self.checking = Some(reply);
-            return Some(Job::Check { lease, held: false });
+            self.asked = true;
+            return Some(Job::Ask { question: Some(question), lost: None });
         }
         let mut takes = self.asks.send(now);
         if takes.is_empty() && self.releases.is_empty() {

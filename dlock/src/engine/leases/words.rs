@@ -6,8 +6,10 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::job::Question;
 use super::{Leases, Release};
 use crate::backend::lease::{Lease, LeaseBackend};
+use crate::claim::Claim;
 use crate::clock::{Time, Word};
 use crate::engine::table::Event;
 use crate::lost::LostReason;
@@ -19,9 +21,11 @@ impl<B: LeaseBackend> Leases<B> {
             return;
         };
         if grant.owner == lease.owner {
+            let grant = grant.ticket;
             self.held.remove(&lease.key);
             self.owe(lease.clone());
-            self.report(Event::Lost { key: lease.key.clone() }, reason);
+            let key = Claim::exclusive(lease.key.clone());
+            self.report(Event::Lost { key, grant }, reason);
         }
     }
 
@@ -37,7 +41,7 @@ impl<B: LeaseBackend> Leases<B> {
     pub(super) fn ask_to_check(&mut self, lease: Lease, reply: oneshot::Sender<bool>) {
         let held = self.held.get(&lease.key).is_some_and(|grant| grant.owner == lease.owner);
         if held && !reply.is_closed() {
-            self.checks.push_back((lease, reply));
+            self.questions.push_back(Question::Held(lease, reply));
         } else {
             let _ = reply.send(held);
         }
@@ -66,7 +70,8 @@ impl<B: LeaseBackend> Leases<B> {
                 self.releases.push(release);
             } else if let Some(ticket) = release.ticket {
                 // The row has run out, so the lock is free: it was held until then.
-                let (key, clean) = (release.lease.key.clone(), release.in_time);
+                let key = Claim::exclusive(release.lease.key.clone());
+                let clean = release.in_time;
                 self.report(Event::Unlocked { key, ticket, clean }, LostReason::Unconfirmed);
                 self.owe(release.lease);
             }

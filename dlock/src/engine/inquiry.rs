@@ -1,0 +1,110 @@
+//! What callers want to know of the server.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::actor::Actor;
+use super::executor::{Executor, Reply};
+use super::mail::{Mail, Request};
+use crate::backend::Seen;
+use crate::holder::{Holder, Stage};
+use crate::key::Key;
+use crate::native::NativeKey;
+use crate::status::{Finding, LockStatus, Report};
+
+/// So long a caller whose time is up waits at most to learn who was in the way.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Callers whose time is up, by the key whose holder is looked for.
+pub(super) type Looking = HashMap<NativeKey, Vec<(Request, Duration)>>;
+
+impl<E: Executor> Actor<E> {
+    /// Answers a caller whose time is up when it is known who holds the key. One question serves
+    /// all whose time is up meanwhile.
+    pub(super) fn look_for_holder(&mut self, request: Request, waited: Duration) {
+        let key = request.claim.key.clone();
+        let engine = request.engine.clone();
+        let line = self.looking.entry(key.clone()).or_default();
+        line.push((request, waited));
+        if line.len() > 1 {
+            return;
+        }
+        let (reply, answer) = oneshot::channel();
+        self.executor.status(Some(key.clone()), reply);
+        tokio::spawn(async move {
+            let seen = match timeout(LOOK, answer).await {
+                Ok(Ok(Ok(seen))) => seen,
+                _ => Vec::new(),
+            };
+            let holders = seen.into_iter().flat_map(|seen| seen.holders);
+            let holder = first(holders.map(|party| party.holder).collect());
+            // An engine that has ended has answered everybody.
+            let _ = engine.post(Mail::Found { key, holder });
+        });
+    }
+
+    /// Answers those who waited for this.
+    pub(super) fn found(&mut self, key: &NativeKey, holder: Option<Holder>) {
+        for (request, waited) in self.looking.remove(key).into_iter().flatten() {
+            request.refuse(waited, Stage::Database, holder.clone());
+        }
+    }
+
+    /// Asks who holds and who waits, of all keys.
+    pub(super) fn status(&mut self, reply: Reply<Vec<LockStatus>>) {
+        let mut known: HashMap<NativeKey, Key> = HashMap::new();
+        for request in self.callers.requests.values() {
+            known.insert(request.claim.key.clone(), request.key.clone());
+        }
+        for (hold, (claim, _)) in self.callers.holds.values() {
+            known.insert(claim.key.clone(), hold.key.clone());
+        }
+        let (ask, answer) = oneshot::channel();
+        self.executor.status(None, ask);
+        tokio::spawn(async move {
+            // Without an answer the asker is told by the dropped reply.
+            if let Ok(seen) = answer.await {
+                let status = |seen: Seen| status(seen, &mut known);
+                let _ = reply.send(seen.map(|seen| seen.into_iter().map(status).collect()));
+            }
+        });
+    }
+
+    /// Asks what is wrong with the set-up.
+    pub(super) fn check(&mut self, reply: Reply<Report>) {
+        let (ask, answer) = oneshot::channel();
+        self.executor.check(ask);
+        tokio::spawn(async move {
+            if let Ok(found) = answer.await {
+                let _ = reply.send(found.map(|mut findings: Vec<Finding>| {
+                    findings.sort_by_key(|finding| finding.severity);
+                    Report { findings }
+                }));
+            }
+        });
+    }
+}
+
+fn status(seen: Seen, known: &mut HashMap<NativeKey, Key>) -> LockStatus {
+    let native = seen.claim.key;
+    LockStatus {
+        key: known.remove(&native).unwrap_or_else(|| Key::of_native(&native)),
+        native,
+        mode: seen.claim.mode,
+        holders: seen.holders.into_iter().map(|party| party.holder).collect(),
+        waiters: seen.waiters.into_iter().map(|party| party.holder).collect(),
+    }
+}
+
+/// The first one, who stands for all.
+fn first(holders: Vec<Holder>) -> Option<Holder> {
+    let others = holders.len().saturating_sub(1);
+    let mut first = holders.into_iter().next()?;
+    if others > 0 {
+        first.who = format!("{} and {others} more", first.who);
+    }
+    Some(first)
+}

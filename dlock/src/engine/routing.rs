@@ -1,0 +1,77 @@
+//! Which session is asked what, where one key can be held in several modes.
+//!
+//! To a server, a session that holds a key may have it again at once: in any mode, and past whoever
+//! is in line. So a session is never asked for a key that it holds.
+
+use super::link::Stand;
+use super::session::SessionId;
+use super::sessions::Sessions;
+use super::table::Ticket;
+use crate::backend::{Do, Op, SessionBackend};
+
+impl<B: SessionBackend> Sessions<B> {
+    /// Gives the carrier, which is idle, what has come together; other sessions get what it must
+    /// not be asked.
+    pub(super) fn deal_out(&mut self, carrier: SessionId) {
+        for op in std::mem::take(&mut self.gathered) {
+            let Some(link) = self.links.get_mut(&carrier) else {
+                return self.gathered.push(op);
+            };
+            let Do::Try(claim) = &op.what else {
+                link.batch.push(op);
+                continue;
+            };
+            match link.stand(claim) {
+                Stand::Free => {
+                    link.claim(claim);
+                    link.batch.push(op);
+                }
+                // In this very batch, in another mode: the answer to that comes first.
+                Stand::Unsure => self.gathered.push(op),
+                Stand::Excludes => self.refused(claim.clone(), op.ticket),
+                Stand::Shares => self.ask_another(carrier, op),
+            }
+        }
+    }
+
+    /// Asks a session that holds nothing, so that others who are in line are not passed. If there
+    /// is none, this is given up: to ask the carrier is better than to let those who share wait
+    /// for each other.
+    fn ask_another(&mut self, carrier: SessionId, op: Op) {
+        let id = self.free_waiter().unwrap_or(carrier);
+        if let (Some(link), Do::Try(claim)) = (self.links.get_mut(&id), &op.what) {
+            link.claim(claim);
+            link.batch.push(op);
+        }
+    }
+
+    /// Begins the next slice of waits for an exclusive lock before their first one ends: readers
+    /// that came later would be first in line else. When no session is free, there is no overlap.
+    pub(super) fn overlap(&mut self) {
+        if !self.modes {
+            return;
+        }
+        let late: Vec<_> =
+            self.links.values().filter_map(super::link::Link::wants_relief).collect();
+        for (claim, ticket, until) in late {
+            if self.links.values().filter(|link| link.waits_for(ticket)).count() == 1
+                && let Some(id) = self.free_waiter()
+                && let Some(link) = self.links.get_mut(&id)
+            {
+                link.send_wait(claim, ticket, until);
+            }
+        }
+    }
+
+    /// This session has what was waited for, or is the one to stop: no other one is to wait for it.
+    pub(super) fn relieved(&mut self, id: SessionId, ticket: Ticket) {
+        let others = self.links.iter().filter(|(i, link)| **i != id && link.waits_for(ticket));
+        let others: Vec<SessionId> = others.map(|(id, _)| *id).collect();
+        for other in others {
+            if let Some(link) = self.links.remove(&other) {
+                link.task.abort();
+                self.gathered.extend(link.tag.map(|tag| Op { what: Do::End(tag), ticket: 0 }));
+            }
+        }
+    }
+}
