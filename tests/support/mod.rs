@@ -28,5 +28,5 @@ pub use self::process::{Signal, Taker};
 pub use self::proxy::Proxy;
 pub use self::server::Server;
 pub use self::site::Site;
-pub use self::temp::Temp;
+pub use self::temp::{Temp, unique};
 pub use self::witness::Witness;
