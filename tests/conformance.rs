@@ -27,7 +27,7 @@ mod release;
 mod waiting;
 
 dlock_tests::suite! {
-    "conformance" on [memory Memory, sqlite Sqlite, postgres Postgres, postgres18 Postgres18] {
+    "conformance" on [memory Memory, sqlite Sqlite, postgres Postgres, postgres18 Postgres18, mysql MySql, mariadb MariaDb] {
         exclusion: [
             try_on_a_held_key_is_refused_at_once,
             other_keys_are_free,
@@ -98,7 +98,7 @@ dlock_tests::suite! {
 mod several {
     //! What needs several processes, so nothing for `memory:`.
     dlock_tests::suite! {
-        "conformance" on [sqlite Sqlite, postgres Postgres, postgres18 Postgres18] {
+        "conformance" on [sqlite Sqlite, postgres Postgres, postgres18 Postgres18, mysql MySql, mariadb MariaDb] {
             processes: [
                 four_processes_count_right,
                 exclude_each_other_at_every_moment,

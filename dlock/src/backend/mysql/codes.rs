@@ -14,8 +14,6 @@ pub(super) const WAIT_ENDED: [u16; 3] = [1317, 3024, 1969];
 /// `ER_TABLEACCESS_DENIED_ERROR`, `ER_COLUMNACCESS_DENIED_ERROR`,
 /// `ER_SPECIFIC_ACCESS_DENIED_ERROR`, `ER_PROCACCESS_DENIED_ERROR`, and `ER_DBACCESS_DENIED_ERROR`.
 pub(super) const NO_RIGHT: [u16; 5] = [1142, 1143, 1227, 1370, 1044];
-/// `ER_UNKNOWN_TABLE`: of a plugin that is not installed.
-pub(super) const NO_TABLE: u16 = 1109;
 
 impl MySql {
     /// <https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html>,

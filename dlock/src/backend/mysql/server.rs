@@ -30,7 +30,7 @@ pub(super) struct Server {
     pub(super) family: Family,
     /// Its views of locks are filled.
     pub(super) has_views: bool,
-    pub(super) max_connections: Option<u64>,
+    pub(super) max_connections: Option<i64>,
     /// It could be a node of a Galera cluster: that takes one more question.
     pub(super) may_be_clustered: bool,
     /// For how long it lets a silent session keep its locks, in seconds.
