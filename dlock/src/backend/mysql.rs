@@ -278,8 +278,8 @@ impl SessionBackend for MySql {
         let mut ids = [None, None];
         for _ in 0..3 {
             for (connection, id) in two.iter_mut().zip(&mut ids) {
-                let rows = self.rows(connection, texts::WHO.into()).await?;
-                let now = rows.first().and_then(|row| integer(row, 0));
+                let rows = self.rows(connection, texts::PING.into()).await?;
+                let now = rows.first().and_then(|row| integer(row, 1));
                 if now.is_none() || now != *id.get_or_insert(now) {
                     return Err(self.proxied());
                 }

@@ -6,7 +6,7 @@ use crate::backend::{Do, Op};
 use crate::claim::Claim;
 use crate::native::NativeKey;
 
-pub(super) const WHO: &str = "SELECT CONNECTION_ID()";
+/// A proxy may answer `SELECT CONNECTION_ID()` alone, with an id of its own.
 pub(super) const PING: &str = "SELECT 1,CONNECTION_ID()";
 pub(super) const UNLOCK_ALL: &str = "SELECT RELEASE_ALL_LOCKS()";
 
