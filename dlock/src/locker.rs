@@ -41,12 +41,13 @@ struct Inner {
 }
 
 impl Locker {
-    /// Connects to the database that the URL names: `postgres://`, `postgresql://`,
-    /// `sqlite://file`, `memory:`.
+    /// Connects to the database that the URL names: `postgres://`, `postgresql://`, `mysql://`,
+    /// `mariadb://`, `sqlite://file`, `memory:`.
     ///
     /// # Errors
     /// [`Error::Config`] for a URL that cannot be meant, with the feature to turn on where it is
-    /// off; [`Error::Unavailable`] when the server is not there.
+    /// off; [`Error::Unsupported`] where locks would exclude nobody: a standby, a cluster, a pooler
+    /// in transaction mode; [`Error::Unavailable`] when the server is not there.
     ///
     /// # Cancel safety
     /// The connections are closed again when the future is dropped.
