@@ -180,3 +180,73 @@ impl Witness {
 fn who(site: &Site) -> &str {
     Database::name_in(&site.url).unwrap_or(&site.name)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{Backend, Server, check, eventually_async};
+
+    const SOON: Duration = Duration::from_secs(5);
+
+    /// It sees a holder and a waiter, and ends them.
+    async fn sees(site: Site) {
+        let mut witness = Witness::at(&site.url).await;
+        assert_eq!(witness.sessions(&site).await, 0);
+        let other = site.named("other");
+        let mut holder = MySqlConnection::connect(&site.url).await.unwrap();
+        let mut waiter = MySqlConnection::connect(&other.url).await.unwrap();
+        let name = site.namespace.clone();
+        let take = |seconds: u32| AssertSqlSafe(format!("SELECT get_lock('{name}', {seconds})"));
+        sqlx::raw_sql(take(0)).execute(&mut holder).await.unwrap();
+        assert!(witness.holder(&name).await.is_some());
+        assert_eq!((witness.sessions(&site).await, witness.sessions(&other).await), (1, 1));
+        assert_eq!((witness.locks(&site).await, witness.waits(&site).await), (1, 0));
+
+        let sql = take(20);
+        let waiting = tokio::spawn(async move { sqlx::raw_sql(sql).execute(&mut waiter).await });
+        eventually_async("the other waits", SOON, async || witness.waits(&other).await == 1).await;
+        assert_eq!((witness.locks(&other).await, witness.locks(&site).await), (0, 1));
+        assert_eq!(witness.terminate(&other).await, 1);
+        assert!(waiting.await.unwrap().is_err());
+        assert_eq!(witness.terminate_a_holder(&site).await, 1);
+        eventually_async("the lock is free", SOON, async || witness.holder(&name).await.is_none())
+            .await;
+    }
+
+    /// A server of the test's own can be restarted, killed, started, set up.
+    async fn server(site: Site) {
+        let Some(server) = Server::like(&site, &["wait_timeout=77"]) else { return };
+        let sql = "SELECT CAST(@@global.wait_timeout AS SIGNED) WHERE ? IS NOT NULL";
+        for disturb in [Server::restart, |server: &Server| {
+            server.kill();
+            server.start_after_crash();
+        }] {
+            disturb(&server);
+            let mut witness = Witness::at(server.url()).await;
+            assert_eq!(witness.number(sql, &site).await, 77);
+        }
+        assert!(server.log().contains("ready for connections"));
+    }
+
+    #[test]
+    fn mysql() {
+        check("witness", Backend::MySql, "witness::mysql", sees);
+    }
+
+    #[test]
+    fn mariadb() {
+        check("witness", Backend::MariaDb, "witness::mariadb", sees);
+    }
+
+    #[test]
+    fn mysql_server() {
+        check("servers", Backend::MySql, "servers::mysql", server);
+    }
+
+    #[test]
+    fn mariadb_server() {
+        check("servers", Backend::MariaDb, "servers::mariadb", server);
+    }
+}
