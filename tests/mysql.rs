@@ -22,6 +22,8 @@ mod names;
 mod out_of_touch;
 #[path = "mysql/pool.rs"]
 mod pool;
+#[path = "mysql/race.rs"]
+mod race;
 #[path = "mysql/refused.rs"]
 mod refused;
 #[path = "postgres/restart.rs"]
@@ -59,6 +61,9 @@ dlock_tests::suite! {
             show_holders_and_waiters,
             do_without_rights,
             name_the_holder_of_a_wait_that_ran_out,
+        ]
+        race: [
+            timeout_is_never_answered_while_the_lock_is_held,
         ]
         pool: [
             is_left_to_the_application,
