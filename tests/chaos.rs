@@ -9,7 +9,10 @@
 )]
 
 dlock_tests::suite! {
-    "chaos" on [sqlite Sqlite, postgres Postgres, postgres18 Postgres18, mysql MySql, mariadb MariaDb] {
+    "chaos" on [
+        sqlite Sqlite, postgres Postgres, postgres18 Postgres18,
+        mysql MySql, mariadb MariaDb,
+    ] {
         fight: [survives_kills_and_freezes]
     }
 }

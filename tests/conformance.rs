@@ -29,7 +29,10 @@ mod status;
 mod waiting;
 
 dlock_tests::suite! {
-    "conformance" on [memory Memory, sqlite Sqlite, postgres Postgres, postgres18 Postgres18, mysql MySql, mariadb MariaDb] {
+    "conformance" on [
+        memory Memory, sqlite Sqlite, postgres Postgres, postgres18 Postgres18,
+        mysql MySql, mariadb MariaDb,
+    ] {
         status: [
             held_key_is_shown_with_its_holder,
             waiter_is_shown,

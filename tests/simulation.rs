@@ -74,7 +74,7 @@ fn simulate(name: &str, kind: Kind) {
         done += world.steps;
         seed = seed.wrapping_add(1);
     }
-    let missing = seen.missing();
+    let missing = seen.missing(kind.sessions);
     assert!(steps < STEPS || missing.is_empty(), "in {done} steps never: {missing:?}");
 }
 

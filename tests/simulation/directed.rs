@@ -3,24 +3,24 @@
 use dlock::engine::table::{Action, Event, Refusal, Table, Ticket};
 
 use super::ledger::Ledger;
-use super::server::Key;
+use super::server::Claim;
 
-const KEY: Key = 0;
+const KEY: Claim = Claim { key: 0, shared: false };
 
 /// A table whose every answer is checked.
 #[derive(Default)]
-struct Checked(Table<Key>, Ledger);
+struct Checked(Table<Claim>, Ledger);
 
 impl Checked {
-    fn step(&mut self, event: Event<Key>) -> Vec<Action<Key>> {
+    fn step(&mut self, event: Event<Claim>) -> Vec<Action<Claim>> {
         let mut actions = Vec::new();
         self.0.step(event.clone(), false, &mut actions);
         self.1.check(&event, &actions);
         actions
     }
 
-    fn acquire(&mut self, request: u64) -> Vec<Action<Key>> {
-        self.step(Event::Acquire { request, key: KEY, patient: true })
+    fn acquire(&mut self, request: u64) -> Vec<Action<Claim>> {
+        self.step(Event::Acquire { request, key: KEY, patient: true, spent: false })
     }
 
     /// Somebody waits in the database, with this ticket.
@@ -40,7 +40,7 @@ fn whose_time_is_up_may_still_be_granted() {
     let cancel = table.step(Event::Expire { request: 1 });
     assert_eq!(cancel, [Action::Cancel { key: KEY, ticket }]);
     let granted = table.step(Event::Granted { key: KEY, ticket });
-    assert_eq!(granted, [Action::Grant { key: KEY, request: 1, hold: 1 }]);
+    assert_eq!(granted, [Action::Grant { key: KEY, grant: ticket, request: 1, hold: 1 }]);
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn whose_time_is_up_goes_at_once_while_others_wait() {
 fn a_try_is_refused_while_others_wait() {
     let mut table = Checked::default();
     table.waiting();
-    let refused = table.step(Event::Acquire { request: 2, key: KEY, patient: false });
+    let refused = table.step(Event::Acquire { request: 2, key: KEY, patient: false, spent: false });
     assert_eq!(refused, [Action::Refuse { request: 2, why: Refusal::BusyElsewhere }]);
 }
 
@@ -66,7 +66,10 @@ fn what_nobody_wants_any_more_goes_back() {
     let ticket = table.waiting();
     table.step(Event::Abandon { request: 1 });
     let granted = table.step(Event::Granted { key: KEY, ticket });
-    assert_eq!(granted, [Action::Unlock { key: KEY, ticket: ticket + 1, hold: None }]);
+    assert_eq!(
+        granted,
+        [Action::Unlock { key: KEY, grant: ticket, ticket: ticket + 1, hold: None }]
+    );
     table.step(Event::Unlocked { key: KEY, ticket: ticket + 1, clean: true });
     assert!(table.0.is_empty());
 }
@@ -86,11 +89,11 @@ fn after_eight_hand_offs_others_have_their_turn() {
     table.step(Event::Granted { key: KEY, ticket: 1 });
     for hold in 1..=8 {
         let handed = table.step(Event::Release { hold, spent: false });
-        let next = Action::Grant { key: KEY, request: hold + 1, hold: hold + 1 };
+        let next = Action::Grant { key: KEY, grant: 1, request: hold + 1, hold: hold + 1 };
         assert_eq!(handed, [Action::Settle { hold, clean: true }, next]);
     }
     let back = table.step(Event::Release { hold: 9, spent: false });
-    assert_eq!(back, [Action::Unlock { key: KEY, ticket: 2, hold: Some(9) }]);
+    assert_eq!(back, [Action::Unlock { key: KEY, grant: 1, ticket: 2, hold: Some(9) }]);
 }
 
 #[test]
@@ -99,7 +102,7 @@ fn what_is_lost_is_asked_for_again() {
     table.acquire(1);
     table.acquire(2);
     table.step(Event::Granted { key: KEY, ticket: 1 });
-    let lost = table.step(Event::Lost { key: KEY });
+    let lost = table.step(Event::Lost { key: KEY, grant: 1 });
     assert_eq!(lost, [Action::Lose { hold: 1 }, Action::Try { key: KEY, ticket: 2 }]);
     assert_eq!(table.step(Event::Release { hold: 1, spent: false }), []);
 }
@@ -109,7 +112,7 @@ fn what_is_lost_is_asked_for_again() {
 fn the_checker_objects_to_a_grant_by_an_old_answer() {
     let mut table = Checked::default();
     table.waiting();
-    let grant = Action::Grant { key: KEY, request: 1, hold: 1 };
+    let grant = Action::Grant { key: KEY, grant: 1, request: 1, hold: 1 };
     table.1.check(&Event::Granted { key: KEY, ticket: 1 }, &[grant]);
 }
 
@@ -119,7 +122,7 @@ fn the_checker_objects_to_a_grant_out_of_turn() {
     let mut table = Checked::default();
     let ticket = table.waiting();
     table.acquire(2);
-    let grant = Action::Grant { key: KEY, request: 2, hold: 1 };
+    let grant = Action::Grant { key: KEY, grant: ticket, request: 2, hold: 1 };
     table.1.check(&Event::Granted { key: KEY, ticket }, &[grant]);
 }
 

@@ -1,51 +1,61 @@
 //! What must be true of one process's table, written down from what goes in and what comes out. It
 //! knows nothing of how the table does it.
 
+use std::array;
 use std::collections::BTreeMap;
 
 use dlock::engine::table::{Action, Event, HoldId, Ticket};
 
 use super::page::{Asked, HANDOFFS, Page};
 use super::seen::{Seen, rarity};
-use super::server::{KEYS, Key};
+use super::server::{CLAIMS, Claim};
 
 /// See the [module](self).
-#[derive(Default)]
 pub(crate) struct Ledger {
-    pub(crate) pages: [Page; KEYS],
+    pub(crate) pages: [Page; CLAIMS],
     pub(crate) seen: Seen,
     pub(crate) last_ticket: Ticket,
     pub(crate) last_hold: HoldId,
-    /// Grants that have not ended; `true` when their guard has gone.
-    grants: BTreeMap<HoldId, (Key, bool)>,
+    /// Holds that have not ended; `true` when their guard has gone.
+    holds: BTreeMap<HoldId, (Claim, bool)>,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        let mut claims = Claim::all();
+        let shared = |_| claims.next().is_some_and(|claim| claim.shared);
+        let pages = array::from_fn(shared).map(|shared| Page { shared, ..Page::default() });
+        let (seen, holds) = (Seen::default(), BTreeMap::new());
+        Ledger { pages, seen, last_ticket: 0, last_hold: 0, holds }
+    }
 }
 
 impl Ledger {
     pub(crate) fn is_empty(&self) -> bool {
-        self.grants.is_empty() && self.pages.iter().all(Page::is_blank)
+        self.holds.is_empty() && self.pages.iter().all(Page::is_blank)
     }
 
     /// Whether the event may be acted on.
-    pub(crate) fn expects(&self, event: &Event<Key>) -> bool {
-        self.key_of(event).is_some_and(|key| self.pages[usize::from(key)].fits(event))
+    pub(crate) fn expects(&self, event: &Event<Claim>) -> bool {
+        self.claim_of(event).is_some_and(|claim| self.pages[claim.index()].fits(event))
     }
 
     /// Compares what the table does at an event with what it must do.
-    pub(crate) fn check(&mut self, event: &Event<Key>, actions: &[Action<Key>]) {
-        let Some(key) = self.key_of(event) else {
+    pub(crate) fn check(&mut self, event: &Event<Claim>, actions: &[Action<Claim>]) {
+        let Some(claim) = self.claim_of(event) else {
             return assert!(actions.is_empty(), "nobody knows of that any more");
         };
-        let page = &mut self.pages[usize::from(key)];
+        let page = &mut self.pages[claim.index()];
         if page.fits(event) {
             page.take_in(event);
             if let Event::Release { hold, .. } = event {
-                self.grants.insert(*hold, (key, true));
+                self.holds.insert(*hold, (claim, true));
             }
             for action in actions {
-                self.seen.extend(rarity(&self.pages[usize::from(key)], event, action));
-                self.follow(event, key, action);
+                self.seen.extend(rarity(&self.pages[claim.index()], event, action));
+                self.follow(event, claim, action);
             }
-            self.pages[usize::from(key)].complete(event);
+            self.pages[claim.index()].complete(event);
         } else {
             let expected = match *event {
                 Event::Granted { key, ticket }
@@ -56,84 +66,83 @@ impl Ledger {
             };
             assert_eq!(actions, expected, "it answers nothing that is asked");
         }
-        self.pages[usize::from(key)].consistent();
-        self.all_have_an_end(key);
+        self.pages[claim.index()].consistent();
+        self.all_have_an_end(claim);
     }
 
-    /// A grant is out, or its end is on its way from the database.
-    fn all_have_an_end(&self, key: Key) {
-        let page = &self.pages[usize::from(key)];
-        let ending = match page.asked {
+    /// A guard is out, or the end of its hold is on its way from the database.
+    fn all_have_an_end(&self, claim: Claim) {
+        let page = &self.pages[claim.index()];
+        let asked = match page.asked {
             Some((Asked::Unlock(hold), _)) => hold,
             _ => None,
         };
-        for (hold, (about, released)) in &self.grants {
-            let open = if *released { ending } else { page.hold };
-            assert!(*about != key || open == Some(*hold), "grant {hold} has no end");
+        let ending = |hold| asked == Some(hold) || page.asides.values().any(|h| *h == Some(hold));
+        for (hold, (_, released)) in self.holds.iter().filter(|(_, (about, _))| *about == claim) {
+            let open = if *released { ending(*hold) } else { page.holders.contains(hold) };
+            assert!(open, "hold {hold} has no end");
         }
     }
 
-    fn key_of(&self, event: &Event<Key>) -> Option<Key> {
+    fn claim_of(&self, event: &Event<Claim>) -> Option<Claim> {
         match event {
             Event::Expire { request } | Event::Overdue { request } | Event::Abandon { request } => {
                 let waits = |page: &Page| page.line.iter().any(|c| c.request == *request);
-                self.pages.iter().position(waits).and_then(|key| Key::try_from(key).ok())
+                Claim::all().zip(&self.pages).find(|(_, page)| waits(page)).map(|(claim, _)| claim)
             }
-            Event::Release { hold, .. } => self.grants.get(hold).map(|(key, _)| *key),
+            Event::Release { hold, .. } => self.holds.get(hold).map(|(claim, _)| *claim),
             Event::Acquire { key, .. }
             | Event::Granted { key, .. }
             | Event::Refused { key, .. }
             | Event::Ended { key, .. }
             | Event::Failed { key, .. }
             | Event::Unlocked { key, .. }
-            | Event::Lost { key } => Some(*key),
+            | Event::Lost { key, .. } => Some(*key),
         }
     }
 
     /// Writes an action down, if it is one that the event allows.
-    fn follow(&mut self, event: &Event<Key>, key: Key, action: &Action<Key>) {
-        let page = &mut self.pages[usize::from(key)];
+    fn follow(&mut self, event: &Event<Claim>, claim: Claim, action: &Action<Claim>) {
+        let page = &mut self.pages[claim.index()];
         match *action {
             Action::Try { key: about, ticket } | Action::Wait { key: about, ticket } => {
-                assert_eq!(about, key, "another key is asked for");
-                assert!(!page.ours, "what is held here is asked for");
+                assert_eq!(about, claim, "something else is asked for");
+                assert!(claim.shared || page.grants.is_empty(), "what is held here is asked for");
                 assert!(!page.line.is_empty(), "nobody wants what is asked for");
+                page.beside = !page.holders.is_empty();
                 let wait = matches!(action, Action::Wait { .. });
                 let asked = if wait { Asked::Wait { cancelled: false } } else { Asked::Try };
-                self.ask(key, asked, ticket);
+                self.ask(claim, asked, ticket);
             }
             Action::Cancel { key: about, ticket } => {
                 let wait = Asked::Wait { cancelled: false };
-                assert_eq!(about, key, "another key's wait is cancelled");
+                assert_eq!(about, claim, "another wait is cancelled");
                 assert_eq!(page.asked, Some((wait, ticket)), "there is no such wait to cancel");
                 assert!(page.line.iter().all(|c| c.expired), "somebody still waits");
                 page.asked = Some((Asked::Wait { cancelled: true }, ticket));
             }
-            Action::Unlock { key: about, ticket, hold } => {
-                assert_eq!(about, key, "another key is given back");
-                assert!(page.ours && page.hold.is_none(), "what is given back is not free here");
-                let released = match *event {
-                    Event::Release { hold, .. } => Some(hold),
-                    _ => None,
-                };
-                assert_eq!(hold, released, "another grant is ended");
-                self.ask(key, Asked::Unlock(hold), ticket);
+            Action::Unlock { key: about, grant, ticket, hold } => {
+                assert_eq!(about, claim, "something else is given back");
+                self.give_back(event, claim, grant, ticket, hold);
             }
-            Action::Grant { key: about, request, hold } => {
-                assert_eq!(about, key, "another key is granted");
-                assert!(page.ours, "what the database has not granted is granted");
-                assert_eq!(page.hold, None, "granted twice");
-                assert!(hold > self.last_hold, "a grant's name is used again");
+            Action::Grant { key: about, grant, request, hold } => {
+                assert_eq!(about, claim, "something else is granted");
+                assert_eq!(page.grants, [grant], "granted by what the database has not granted");
+                assert!(claim.shared || page.holders.is_empty(), "granted twice");
+                assert!(hold > self.last_hold, "a hold's name is used again");
                 let first = page.line.pop_front().map(|caller| caller.request);
                 assert_eq!(first, Some(request), "granted past the first in line");
                 match event {
                     Event::Granted { .. } => {}
-                    Event::Release { spent: false, .. } => page.handoffs += 1,
+                    // Only the database knows of writers elsewhere.
+                    Event::Acquire { spent: false, .. } if claim.shared && page.was.is_none() => {}
+                    Event::Release { spent: false, .. } if !claim.shared => page.handoffs += 1,
                     _ => panic!("nothing has happened that could grant"),
                 }
                 assert!(page.handoffs <= HANDOFFS, "others never have their turn");
-                (page.hold, self.last_hold) = (Some(hold), hold);
-                self.grants.insert(hold, (key, false));
+                page.holders.push(hold);
+                self.last_hold = hold;
+                self.holds.insert(hold, (claim, false));
             }
             Action::Refuse { request, why } => {
                 let found = page.line.iter().position(|caller| caller.request == request);
@@ -143,29 +152,72 @@ impl Ledger {
                 assert_eq!(Some(why), right, "refused for no reason, or for another");
             }
             Action::Settle { hold, clean } => {
-                let ended = self.grants.remove(&hold);
-                assert_eq!(ended, Some((key, true)), "no released grant is settled");
-                let surely = match (event, page.was) {
+                let ended = self.holds.remove(&hold);
+                assert_eq!(ended, Some((claim, true)), "no released hold is settled");
+                let surely = match (event, page.unlocked) {
                     (Event::Release { hold: gone, .. }, _) => (*gone == hold).then_some(true),
-                    (Event::Unlocked { clean, .. }, Some(Asked::Unlock(_))) => Some(*clean),
-                    (Event::Failed { .. }, Some(Asked::Unlock(_))) => Some(false),
+                    (Event::Unlocked { clean, .. }, Some(Some(gone))) if gone == hold => {
+                        Some(*clean)
+                    }
+                    (Event::Failed { .. }, Some(Some(gone))) if gone == hold => Some(false),
                     _ => None,
                 };
                 assert_eq!(surely, Some(clean), "settled without a cause, or as the wrong kind");
             }
             Action::Lose { hold } => {
                 assert!(matches!(event, Event::Lost { .. }), "nothing was lost");
-                assert_eq!(self.grants.remove(&hold), Some((key, false)), "not a grant to lose");
-                assert_eq!(page.hold.take(), Some(hold), "another grant is lost");
+                assert_eq!(self.holds.remove(&hold), Some((claim, false)), "not a hold to lose");
+                assert!(page.holders.contains(&hold), "another hold is lost");
+                page.holders.retain(|holder| *holder != hold);
             }
             Action::Distrust { .. } => panic!("the answer was right"),
         }
     }
 
-    fn ask(&mut self, key: Key, asked: Asked, ticket: Ticket) {
-        let page = &mut self.pages[usize::from(key)];
-        assert_eq!(page.asked, None, "two questions for one key");
+    fn give_back(
+        &mut self,
+        event: &Event<Claim>,
+        claim: Claim,
+        grant: Ticket,
+        ticket: Ticket,
+        hold: Option<HoldId>,
+    ) {
+        let page = &mut self.pages[claim.index()];
+        let kept = page.grants.iter().position(|held| *held == grant);
+        let Some(kept) = kept else { panic!("what is given back is not held") };
+        page.grants.remove(kept);
+        let released = match *event {
+            Event::Release { hold, .. } => {
+                assert!(page.holders.is_empty(), "given back while others share it");
+                Some(hold)
+            }
+            // Nobody wants it any more, or another one serves as well: that has the holders.
+            Event::Granted { ticket, .. } => {
+                assert_eq!(grant, ticket, "a grant that is held by is given back");
+                let serves = !page.grants.is_empty() || page.line.is_empty();
+                assert!(serves, "given back though somebody waits");
+                None
+            }
+            _ => panic!("nothing has happened that could end a grant"),
+        };
+        assert_eq!(hold, released, "another hold is ended");
+        if page.asked.is_none() && page.grants.is_empty() {
+            self.ask(claim, Asked::Unlock(hold), ticket);
+        } else {
+            page.asides.insert(ticket, hold);
+            self.ticket(ticket);
+        }
+    }
+
+    fn ask(&mut self, claim: Claim, asked: Asked, ticket: Ticket) {
+        let page = &mut self.pages[claim.index()];
+        assert_eq!(page.asked, None, "two questions for one claim");
+        page.asked = Some((asked, ticket));
+        self.ticket(ticket);
+    }
+
+    fn ticket(&mut self, ticket: Ticket) {
         assert!(ticket > self.last_ticket, "a ticket is used again");
-        (page.asked, self.last_ticket) = (Some((asked, ticket)), ticket);
+        self.last_ticket = ticket;
     }
 }

@@ -1,10 +1,10 @@
-//! What must be true of one key in one process.
+//! What must be true of one claim in one process.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use dlock::engine::table::{Event, HoldId, Refusal, RequestId, Ticket};
 
-use super::server::Key;
+use super::server::Claim;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Asked {
@@ -19,19 +19,26 @@ pub(crate) struct Caller {
     pub(crate) expired: bool,
 }
 
-/// What is known of one key.
+/// What is known of one claim.
 #[derive(Default)]
 pub(crate) struct Page {
+    pub(crate) shared: bool,
     /// Those who have not been answered, first come first.
     pub(crate) line: VecDeque<Caller>,
-    /// Whose guard is out.
-    pub(crate) hold: Option<HoldId>,
+    /// Whose guards are out: more than one only where it is shared.
+    pub(crate) holders: Vec<HoldId>,
     /// The one question on its way to the database.
     pub(crate) asked: Option<(Asked, Ticket)>,
     /// What was asked when this event came.
     pub(crate) was: Option<Asked>,
-    /// By the database's last word on it, the key is ours.
-    pub(crate) ours: bool,
+    /// Unlocks beside that question, and the holds that end with them.
+    pub(crate) asides: BTreeMap<Ticket, Option<HoldId>>,
+    /// What this event says of an unlock: with which hold it ends.
+    pub(crate) unlocked: Option<Option<HoldId>>,
+    /// What the database has granted, is not known to be lost, and has not been given back.
+    pub(crate) grants: Vec<Ticket>,
+    /// What is asked was asked while those who share it had it.
+    pub(crate) beside: bool,
     pub(crate) handoffs: u32,
 }
 
@@ -40,11 +47,12 @@ pub(crate) const HANDOFFS: u32 = 8;
 
 impl Page {
     pub(crate) fn is_blank(&self) -> bool {
-        self.line.is_empty() && self.asked.is_none() && !self.ours
+        let silent = self.asked.is_none() && self.asides.is_empty();
+        silent && self.line.is_empty() && self.holders.is_empty() && self.grants.is_empty()
     }
 
-    /// Whether the event may be acted on: an answer must be one to the question that is open.
-    pub(crate) fn fits(&self, event: &Event<Key>) -> bool {
+    /// Whether the event may be acted on: an answer must be one to a question that is open.
+    pub(crate) fn fits(&self, event: &Event<Claim>) -> bool {
         let asked = self.asked.map(|(asked, _)| asked);
         let (ticket, right) = match event {
             Event::Granted { ticket, .. } => {
@@ -52,17 +60,23 @@ impl Page {
             }
             Event::Refused { ticket, .. } => (ticket, matches!(asked, Some(Asked::Try))),
             Event::Ended { ticket, .. } => (ticket, matches!(asked, Some(Asked::Wait { .. }))),
+            Event::Unlocked { ticket, .. } | Event::Failed { ticket, .. }
+                if self.asides.contains_key(ticket) =>
+            {
+                return true;
+            }
             Event::Unlocked { ticket, .. } => (ticket, matches!(asked, Some(Asked::Unlock(_)))),
             Event::Failed { ticket, .. } => (ticket, true),
-            Event::Lost { .. } => return self.hold.is_some(),
+            Event::Lost { grant, .. } => return self.grants.contains(grant),
             _ => return true,
         };
         right && self.asked.is_some_and(|(_, open)| open == *ticket)
     }
 
     /// Writes an event down.
-    pub(crate) fn take_in(&mut self, event: &Event<Key>) {
+    pub(crate) fn take_in(&mut self, event: &Event<Claim>) {
         self.was = self.asked.map(|(asked, _)| asked);
+        self.unlocked = None;
         match *event {
             Event::Acquire { request, patient, .. } => {
                 self.line.push_back(Caller { request, patient, expired: false });
@@ -73,33 +87,38 @@ impl Page {
             }
             Event::Abandon { request } => self.line.retain(|caller| caller.request != request),
             Event::Overdue { .. } => {}
-            Event::Granted { .. } => (self.ours, self.handoffs, self.asked) = (true, 0, None),
-            Event::Refused { .. } | Event::Ended { .. } => self.asked = None,
-            Event::Unlocked { .. } => (self.ours, self.asked) = (false, None),
-            Event::Failed { .. } => {
-                self.ours &= !self.was_unlocking();
-                self.asked = None;
+            Event::Granted { ticket, .. } => {
+                self.grants.push(ticket);
+                (self.handoffs, self.asked) = (0, None);
             }
-            Event::Release { .. } => self.hold = None,
-            Event::Lost { .. } => self.ours = false,
+            Event::Refused { .. } | Event::Ended { .. } => self.asked = None,
+            Event::Unlocked { ticket, .. } | Event::Failed { ticket, .. } => {
+                self.unlocked = self.asides.remove(&ticket);
+                if self.unlocked.is_none() {
+                    self.asked = None;
+                    if let Some(Asked::Unlock(hold)) = self.was {
+                        self.unlocked = Some(hold);
+                    }
+                }
+            }
+            Event::Release { hold, .. } => self.holders.retain(|holder| *holder != hold),
+            Event::Lost { grant, .. } => self.grants.retain(|held| *held != grant),
         }
     }
 
-    pub(crate) fn was_unlocking(&self) -> bool {
-        matches!(self.was, Some(Asked::Unlock(_)))
-    }
-
     /// Why this caller may be refused now, if it may. By now it is out of the line.
-    pub(crate) fn reason(&self, event: &Event<Key>, caller: &Caller) -> Option<Refusal> {
+    pub(crate) fn reason(&self, event: &Event<Claim>, caller: &Caller) -> Option<Refusal> {
         let others = self.line.iter().any(|other| !other.expired);
         let asked = self.asked.map(|(asked, _)| asked);
         match *event {
             Event::Acquire { request, .. } if request == caller.request && !caller.patient => {
                 match asked {
+                    Some(Asked::Wait { cancelled: false }) => Some(Refusal::BusyElsewhere),
+                    // It could join those who have it, or be asked for.
+                    None | Some(Asked::Unlock(_)) if self.shared => None,
                     // It could still have been queued, had there been no line.
                     Some(Asked::Unlock(_)) if self.line.is_empty() => None,
                     None | Some(Asked::Unlock(_)) => Some(Refusal::BusyHere),
-                    Some(Asked::Wait { cancelled: false }) => Some(Refusal::BusyElsewhere),
                     Some(_) => None,
                 }
             }
@@ -113,13 +132,15 @@ impl Page {
                 None | Some(Asked::Unlock(_)) => Some(Refusal::TimedOutHere),
                 Some(_) => Some(Refusal::Unavailable),
             },
+            // All who are in line share it.
+            Event::Granted { .. } if self.shared => None,
             Event::Granted { .. } if !caller.patient => Some(Refusal::BusyHere),
             Event::Granted { .. } if caller.expired => Some(Refusal::TimedOutHere),
             Event::Refused { .. } if !caller.patient => Some(Refusal::BusyElsewhere),
             Event::Refused { .. } | Event::Ended { .. } if caller.expired => {
                 Some(Refusal::TimedOutElsewhere)
             }
-            Event::Failed { fatal, .. } if !self.was_unlocking() => {
+            Event::Failed { fatal, .. } if self.unlocked.is_none() => {
                 (fatal || caller.expired || !caller.patient).then_some(Refusal::Unavailable)
             }
             _ => None,
@@ -127,23 +148,33 @@ impl Page {
     }
 
     /// What must have been done by the end of this event.
-    pub(crate) fn complete(&self, event: &Event<Key>) {
+    pub(crate) fn complete(&self, event: &Event<Claim>) {
         match event {
+            Event::Acquire { spent: false, .. } if self.shared && self.was.is_none() => {
+                let joins = self.grants.is_empty() || self.asked.is_none() && self.line.is_empty();
+                assert!(joins, "asked for, though it may be shared at once");
+            }
             Event::Overdue { request } => {
                 let gone = self.line.iter().all(|caller| caller.request != *request);
                 assert!(gone, "long overdue, and not answered");
             }
+            Event::Granted { .. } if self.shared => {
+                assert!(self.line.is_empty(), "not all who share it are admitted together");
+            }
             Event::Refused { .. } => {
                 assert!(self.line.iter().all(|c| c.patient), "a refused try is not told so");
             }
-            Event::Failed { fatal, .. } if !self.was_unlocking() => {
+            Event::Failed { fatal, .. } if self.unlocked.is_none() => {
                 let told = self.line.iter().all(|caller| caller.patient && !fatal);
                 assert!(told, "whose question failed is not told so");
             }
-            Event::Lost { .. } => assert_eq!(self.hold, None, "the loss is not told"),
-            Event::Release { spent, .. } => {
+            Event::Lost { .. } => assert!(self.holders.is_empty(), "the loss is not told"),
+            Event::Release { spent, .. } if !self.shared => {
                 let may_stay = !spent && self.handoffs < HANDOFFS && !self.line.is_empty();
-                assert!(!may_stay || self.hold.is_some(), "given back before its turn is over");
+                assert!(
+                    !may_stay || !self.holders.is_empty(),
+                    "given back before its turn is over"
+                );
             }
             _ => {}
         }
@@ -152,21 +183,26 @@ impl Page {
     /// What is true between events.
     pub(crate) fn consistent(&self) {
         let asked = self.asked.map(|(asked, _)| asked);
-        if self.hold.is_some() {
+        let held = !self.holders.is_empty();
+        assert!(self.grants.len() <= 1, "two grants are kept");
+        assert_eq!(held, !self.grants.is_empty(), "held for nobody, or without the database");
+        if held && !self.shared {
             assert_eq!(asked, None, "asked while it is held");
-            assert!(self.ours, "held without the database");
+            assert_eq!(self.holders.len(), 1, "held twice");
         }
+        assert!(self.shared || self.asides.is_empty(), "given back aside, and it is not shared");
         let expired = self.line.iter().any(|caller| caller.expired);
         let hasty = self.line.iter().any(|caller| !caller.patient);
         match asked {
-            None if self.hold.is_some() => {
+            None if held => {
+                assert!(!self.shared || self.line.is_empty(), "callers wait who could share it");
                 assert!(!expired && !hasty, "who should be told that it is held here is not");
             }
-            None => {
-                assert!(self.line.is_empty(), "callers wait, and nothing is asked");
-                assert!(!self.ours, "held for nobody, and not given back");
+            None => assert!(self.line.is_empty(), "callers wait, and nothing is asked"),
+            Some(Asked::Unlock(_)) => {
+                assert!(!held, "given back and held");
+                assert!(!expired, "whose time is up is not told so");
             }
-            Some(Asked::Unlock(_)) => assert!(!expired, "whose time is up is not told so"),
             Some(Asked::Wait { cancelled: false }) => {
                 assert!(!hasty, "a try stays queued while the key is held elsewhere");
                 assert!(!expired && !self.line.is_empty(), "waits on for nobody");

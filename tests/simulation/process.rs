@@ -1,5 +1,6 @@
-//! A model of a process: what `engine/sessions.rs` does with the table's actions, without a clock.
-//! The carrier takes the tries; others wait; keys that none is free to wait for are polled on it.
+//! A model of a process: what `engine/sessions.rs` and `engine/routing.rs` do with the table's
+//! actions, without a clock. The carrier takes the tries, but for what it holds; others wait; keys
+//! that none is free to wait for are polled on the carrier.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -7,33 +8,64 @@ use dlock::engine::table::{Action, Event, Table, Ticket};
 use fastrand::Rng;
 
 use super::ledger::Ledger;
-use super::server::{Answer, Ask, KEYS, Key, Server, SessionId};
+use super::server::{Answer, Ask, CLAIMS, Claim, KEYS, Server, SessionId};
 
 #[derive(Default)]
 struct Link {
     sent: VecDeque<(Ask, Ticket)>,
     holds: usize,
+    /// What it holds or is asked for.
+    keys: [Option<Taken>; KEYS],
     /// Until the cancel is answered too, nothing else is asked: it might hit the next wait.
     cancelling: bool,
 }
 
+/// How a session has, or will have, a key.
+#[derive(Clone, Copy)]
+struct Taken {
+    shared: bool,
+    /// The server has said yes.
+    sure: bool,
+    times: usize,
+}
+
+impl Link {
+    fn claim(&mut self, claim: Claim) {
+        let taken = Taken { shared: claim.shared, sure: false, times: 0 };
+        self.keys[usize::from(claim.key)].get_or_insert(taken).times += 1;
+    }
+
+    fn disclaim(&mut self, claim: Claim) {
+        let taken = &mut self.keys[usize::from(claim.key)];
+        if let Some(Taken { times, .. }) = taken {
+            *times -= 1;
+        }
+        *taken = taken.filter(|taken| taken.times > 0);
+    }
+}
+
 struct Poll {
-    key: Key,
+    claim: Claim,
     asked: bool,
     cancelled: bool,
 }
 
 /// See the [module](self).
 pub(crate) struct Process {
-    pub(crate) table: Table<Key>,
+    pub(crate) table: Table<Claim>,
     pub(crate) ledger: Ledger,
     /// What the table will be told, in this order.
-    pub(crate) reports: VecDeque<Event<Key>>,
+    pub(crate) reports: VecDeque<Event<Claim>>,
     /// On which session the lock was when it was granted.
-    pub(crate) granted_on: [Option<SessionId>; KEYS],
+    pub(crate) granted_on: [Option<SessionId>; CLAIMS],
+    /// How often no other session was free to be asked for what the carrier holds.
+    pub(crate) cornered: u64,
     links: BTreeMap<SessionId, Link>,
     carrier: Option<SessionId>,
-    held: [Option<(SessionId, Ticket)>; KEYS],
+    /// Tries that the carrier cannot be asked yet.
+    gathered: VecDeque<(Claim, Ticket)>,
+    /// What was granted, by ticket.
+    held: BTreeMap<Ticket, (Claim, SessionId)>,
     polls: BTreeMap<Ticket, Poll>,
     most: usize,
 }
@@ -45,10 +77,12 @@ impl Process {
             table: Table::default(),
             ledger: Ledger::default(),
             reports: VecDeque::new(),
-            granted_on: [None; KEYS],
+            granted_on: [None; CLAIMS],
+            cornered: 0,
             links: BTreeMap::new(),
             carrier: None,
-            held: [None; KEYS],
+            gathered: VecDeque::new(),
+            held: BTreeMap::new(),
             polls: BTreeMap::new(),
             most,
         }
@@ -56,50 +90,85 @@ impl Process {
 
     /// Nothing is held, asked or to be told.
     pub(crate) fn is_idle(&self) -> bool {
+        let silent = |link: &Link| {
+            link.sent.is_empty() && link.holds == 0 && link.keys.iter().all(Option::is_none)
+        };
         self.table.is_empty()
             && self.ledger.is_empty()
             && self.reports.is_empty()
+            && self.gathered.is_empty()
             && self.polls.is_empty()
-            && self.held.iter().all(Option::is_none)
-            && self.links.values().all(|link| link.sent.is_empty() && link.holds == 0)
+            && self.held.is_empty()
+            && self.links.values().all(silent)
     }
 
-    /// Whether the key is held on a session that is not known to be dead.
-    pub(crate) fn has(&self, key: Key) -> bool {
-        self.held[usize::from(key)].is_some()
+    /// Whether what was granted by this ticket is held on a session that is not known to be dead.
+    pub(crate) fn has(&self, grant: Ticket) -> bool {
+        self.held.contains_key(&grant)
     }
 
     /// Those who wait are those who were not answered, in their order.
     pub(crate) fn waits_as_known(&self) {
-        for (page, key) in self.ledger.pages.iter().zip(0..) {
+        for (page, claim) in self.ledger.pages.iter().zip(Claim::all()) {
             let known = page.line.iter().map(|caller| caller.request);
-            assert!(self.table.waiting(&key).eq(known), "the table forgets or invents a caller");
+            assert!(self.table.waiting(&claim).eq(known), "the table forgets or invents a caller");
         }
     }
 
-    pub(crate) fn carry_out(&mut self, action: &Action<Key>, server: &mut Server) {
+    pub(crate) fn carry_out(&mut self, action: &Action<Claim>, server: &mut Server) {
         match *action {
-            Action::Try { key, ticket } => self.ask_carrier(server, Ask::Try(key), ticket),
+            Action::Try { key, ticket } => self.gathered.push_back((key, ticket)),
             Action::Wait { key, ticket } => match self.free_waiter(server) {
                 Some(id) => self.ask(server, id, Ask::Wait(key), ticket),
                 None => {
-                    let poll = Poll { key, asked: false, cancelled: false };
+                    let poll = Poll { claim: key, asked: false, cancelled: false };
                     self.polls.insert(ticket, poll);
                 }
             },
             Action::Cancel { key, ticket } => self.cancel(server, key, ticket),
-            Action::Unlock { key, ticket, .. } => match self.held[usize::from(key)] {
-                Some((id, _)) => self.ask(server, id, Ask::Unlock(key), ticket),
+            Action::Unlock { key, grant, ticket, .. } => match self.held.remove(&grant) {
+                Some((claim, id)) => {
+                    assert_eq!(claim, key, "what was granted for something else is given back");
+                    self.links.entry(id).or_default().disclaim(key);
+                    self.ask(server, id, Ask::Unlock(key), ticket);
+                }
                 None => self.reports.push_back(Event::Failed { key, ticket, fatal: false }),
             },
-            Action::Grant { key, .. } => {
-                self.granted_on[usize::from(key)] = self.held[usize::from(key)].map(|(id, _)| id);
+            Action::Grant { key, grant, .. } => {
+                self.granted_on[key.index()] = self.held.get(&grant).map(|(_, id)| *id);
             }
-            Action::Distrust { key, ticket } => match self.held[usize::from(key)] {
-                Some((id, granted)) if granted == ticket => self.drop_session(server, id, false),
-                _ => {}
-            },
+            Action::Distrust { ticket, .. } => {
+                if let Some((_, id)) = self.held.get(&ticket) {
+                    self.drop_session(server, *id, false);
+                }
+            }
             Action::Refuse { .. } | Action::Settle { .. } | Action::Lose { .. } => {}
+        }
+    }
+
+    /// Asks for what has come together, each on a session that may be asked.
+    pub(crate) fn deal_out(&mut self, server: &mut Server) {
+        for (claim, ticket) in std::mem::take(&mut self.gathered) {
+            let carrier = self.carrier.unwrap_or_else(|| self.dial(server));
+            self.carrier = Some(carrier);
+            let taken = self.links.get(&carrier).and_then(|l| l.keys[usize::from(claim.key)]);
+            let id = match taken {
+                None => Some(carrier),
+                // Asked for it in the other mode: the answer to that comes first.
+                Some(Taken { sure: false, .. }) => {
+                    self.gathered.push_back((claim, ticket));
+                    continue;
+                }
+                Some(Taken { shared, .. }) if shared && claim.shared => self.free_waiter(server),
+                Some(_) => {
+                    self.refused(claim, ticket);
+                    continue;
+                }
+            };
+            self.cornered += u64::from(id.is_none());
+            let id = id.unwrap_or(carrier);
+            self.links.entry(id).or_default().claim(claim);
+            self.ask(server, id, Ask::Try(claim), ticket);
         }
     }
 
@@ -121,30 +190,32 @@ impl Process {
         let (ask, ticket) = link.sent.pop_front()?;
         match (answer, ask) {
             (Answer::Done(true), Ask::Try(key)) | (Answer::Waited(true), Ask::Wait(key)) => {
+                if matches!(ask, Ask::Wait(_)) {
+                    link.claim(key);
+                }
                 link.holds += 1;
+                if let Some(taken) = &mut link.keys[usize::from(key.key)] {
+                    taken.sure = true;
+                }
                 self.polls.remove(&ticket);
-                let before = self.held[usize::from(key)].replace((id, ticket));
-                assert!(before.is_none(), "key {key} is granted to a process that holds it");
+                let before = self.held.insert(ticket, (key, id));
+                assert!(before.is_none(), "one question was granted twice");
                 self.reports.push_back(Event::Granted { key, ticket });
             }
             (Answer::Waited(_), Ask::Wait(key)) => {
                 self.reports.push_back(Event::Ended { key, ticket });
             }
             (Answer::Error, Ask::Try(key)) => {
+                link.disclaim(key);
                 self.polls.remove(&ticket);
                 self.reports.push_back(Event::Failed { key, ticket, fatal: true });
             }
-            (_, Ask::Try(key)) => match self.polls.get_mut(&ticket) {
-                None => self.reports.push_back(Event::Refused { key, ticket }),
-                Some(poll) if poll.cancelled => {
-                    self.polls.remove(&ticket);
-                    self.reports.push_back(Event::Ended { key, ticket });
-                }
-                Some(poll) => poll.asked = false,
-            },
+            (_, Ask::Try(key)) => {
+                link.disclaim(key);
+                self.refused(key, ticket);
+            }
             (_, Ask::Unlock(key)) => {
                 link.holds -= 1;
-                self.held[usize::from(key)] = None;
                 // Now and then the server says that it was not held.
                 let clean = rng.u8(..32) > 0;
                 self.reports.push_back(Event::Unlocked { key, ticket, clean });
@@ -159,15 +230,26 @@ impl Process {
         Some((id, answer))
     }
 
-    /// Tries once more for some key that no session is free to wait for.
-    pub(crate) fn poll(&mut self, server: &mut Server, rng: &mut Rng) -> bool {
+    /// The server, or the session that would be asked, has said no.
+    fn refused(&mut self, key: Claim, ticket: Ticket) {
+        match self.polls.get_mut(&ticket) {
+            None => self.reports.push_back(Event::Refused { key, ticket }),
+            Some(poll) if poll.cancelled => {
+                self.polls.remove(&ticket);
+                self.reports.push_back(Event::Ended { key, ticket });
+            }
+            Some(poll) => poll.asked = false,
+        }
+    }
+
+    /// Tries once more for something that no session is free to wait for.
+    pub(crate) fn poll(&mut self, rng: &mut Rng) -> bool {
         let count = self.polls.values().filter(|poll| !poll.asked).count();
         let Some(chosen) = (count > 0).then(|| rng.usize(..count)) else { return false };
         let due = self.polls.iter_mut().filter(|(_, poll)| !poll.asked).nth(chosen);
         let Some((&ticket, poll)) = due else { return false };
         poll.asked = true;
-        let key = poll.key;
-        self.ask_carrier(server, Ask::Try(key), ticket);
+        self.gathered.push_back((poll.claim, ticket));
         true
     }
 
@@ -176,12 +258,6 @@ impl Process {
             link.sent.push_back((ask, ticket));
             server.ask(id, ask);
         }
-    }
-
-    fn ask_carrier(&mut self, server: &mut Server, ask: Ask, ticket: Ticket) {
-        let id = self.carrier.unwrap_or_else(|| self.dial(server));
-        self.carrier = Some(id);
-        self.ask(server, id, ask, ticket);
     }
 
     fn dial(&mut self, server: &mut Server) -> SessionId {
@@ -201,7 +277,7 @@ impl Process {
         }
     }
 
-    fn cancel(&mut self, server: &mut Server, key: Key, ticket: Ticket) {
+    fn cancel(&mut self, server: &mut Server, key: Claim, ticket: Ticket) {
         if let Some(poll) = self.polls.get_mut(&ticket) {
             poll.cancelled = true;
             if !poll.asked {
@@ -215,7 +291,9 @@ impl Process {
         // Its answer may be in the reports already.
         if let Some((&id, link)) = found {
             link.cancelling = true;
-            self.ask_carrier(server, Ask::Cancel(id), ticket);
+            let carrier = self.carrier.unwrap_or_else(|| self.dial(server));
+            self.carrier = Some(carrier);
+            self.ask(server, carrier, Ask::Cancel(id), ticket);
         }
     }
 
@@ -233,18 +311,14 @@ impl Process {
                 },
                 Ask::Wait(key) => self.reports.push_back(Event::Failed { key, ticket, fatal }),
                 Ask::Unlock(key) => {
-                    self.held[usize::from(key)] = None;
                     self.reports.push_back(Event::Failed { key, ticket, fatal: false });
                 }
                 // Whether that session is or will be cancelled, nobody knows.
                 Ask::Cancel(other) => self.drop_session(server, other, false),
             }
         }
-        for key in 0..KEYS {
-            if self.held[key].is_some_and(|(session, _)| session == id) {
-                self.held[key] = None;
-                self.reports.push_back(Event::Lost { key: key as Key });
-            }
-        }
+        let lost = self.held.extract_if(.., |_, (_, session)| *session == id);
+        let lost = lost.map(|(grant, (key, _))| Event::Lost { key, grant });
+        self.reports.extend(lost);
     }
 }

@@ -1,8 +1,10 @@
 //! A model of a database server: sessions that answer in order but each at its own pace, and locks
-//! with a queue each. As on real servers, a session that has a lock is granted it again.
+//! with a queue each. As on real servers, a session that has a lock is granted it again, in any
+//! mode and past those who are in line: whoever routes a question wrongly finds two holders.
 
 use std::collections::{BTreeMap, VecDeque};
 
+use dlock::engine::table::Shareable;
 use fastrand::Rng;
 
 pub(crate) type Key = u8;
@@ -10,12 +12,38 @@ pub(crate) type SessionId = u32;
 /// As many keys as a world can have.
 pub(crate) const KEYS: usize = 3;
 
+/// A key, to read or to write it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Claim {
+    pub(crate) key: Key,
+    pub(crate) shared: bool,
+}
+
+/// As many claims as a world can have.
+pub(crate) const CLAIMS: usize = 2 * KEYS;
+
+impl Shareable for Claim {
+    fn is_shareable(&self) -> bool {
+        self.shared
+    }
+}
+
+impl Claim {
+    pub(crate) fn all() -> impl Iterator<Item = Claim> {
+        (0..KEYS).flat_map(|key| [false, true].map(|shared| Claim { key: key as Key, shared }))
+    }
+
+    pub(crate) fn index(self) -> usize {
+        2 * usize::from(self.key) + usize::from(self.shared)
+    }
+}
+
 /// What a session can be asked.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Ask {
-    Try(Key),
-    Wait(Key),
-    Unlock(Key),
+    Try(Claim),
+    Wait(Claim),
+    Unlock(Claim),
     /// End the wait of another session.
     Cancel(SessionId),
 }
@@ -36,7 +64,7 @@ pub(crate) enum Answer {
 struct Session {
     asked: VecDeque<Ask>,
     answers: VecDeque<Answer>,
-    waits: Option<Key>,
+    waits: Option<Claim>,
     alive: bool,
     /// The process has closed it, and the server has not seen that yet.
     left: bool,
@@ -44,8 +72,20 @@ struct Session {
 
 #[derive(Default)]
 struct Lock {
-    owner: Option<SessionId>,
-    queue: VecDeque<SessionId>,
+    /// Who has it, once for each time that it was granted; `true`: shared.
+    owners: Vec<(SessionId, bool)>,
+    queue: VecDeque<(SessionId, bool)>,
+}
+
+impl Lock {
+    fn has(&self, id: SessionId) -> bool {
+        self.owners.iter().any(|(owner, _)| *owner == id)
+    }
+
+    /// Whether it goes with what others have.
+    fn admits(&self, id: SessionId, shared: bool) -> bool {
+        self.owners.iter().all(|(owner, other)| *owner == id || shared && *other)
+    }
 }
 
 /// See the [module](self).
@@ -54,15 +94,11 @@ pub(crate) struct Server {
     sessions: BTreeMap<SessionId, Session>,
     locks: [Lock; KEYS],
     last: SessionId,
-    /// A try gets a free lock even when others are queued for it.
-    jumps: bool,
+    /// How often a session that had a lock was granted it once more past a writer in line.
+    pub(crate) passed: u64,
 }
 
 impl Server {
-    pub(crate) fn new(jumps: bool) -> Self {
-        Server { jumps, ..Server::default() }
-    }
-
     pub(crate) fn open(&mut self) -> SessionId {
         self.last += 1;
         self.sessions.insert(self.last, Session { alive: true, ..Session::default() });
@@ -99,8 +135,9 @@ impl Server {
         }
     }
 
-    pub(crate) fn owner(&self, key: Key) -> Option<SessionId> {
-        self.locks[usize::from(key)].owner
+    /// Whether the session has the lock.
+    pub(crate) fn has(&self, id: SessionId, claim: Claim) -> bool {
+        self.locks[usize::from(claim.key)].owners.contains(&(id, claim.shared))
     }
 
     pub(crate) fn lives(&self, id: SessionId) -> bool {
@@ -108,7 +145,7 @@ impl Server {
     }
 
     pub(crate) fn holds_nothing(&self) -> bool {
-        self.locks.iter().all(|lock| lock.owner.is_none() && lock.queue.is_empty())
+        self.locks.iter().all(|lock| lock.owners.is_empty() && lock.queue.is_empty())
     }
 
     /// Some session's next statement is carried out; says which.
@@ -117,29 +154,26 @@ impl Server {
         let ask = self.sessions.get_mut(&id)?.asked.pop_front()?;
         match ask {
             Ask::Try(_) if rng.u8(..) == 0 => self.say(id, Answer::Error),
-            Ask::Try(key) => {
-                let lock = &mut self.locks[usize::from(key)];
-                // Re-entrant, as they all are: this is what the table must never make use of.
-                assert_ne!(lock.owner, Some(id), "session {id} tries for key {key} that it has");
-                let free = lock.owner.is_none() && (self.jumps || lock.queue.is_empty());
+            Ask::Try(claim) => {
+                let lock = &mut self.locks[usize::from(claim.key)];
+                let again = lock.has(id);
+                let free = lock.admits(id, claim.shared) && (again || lock.queue.is_empty());
                 if free {
-                    lock.owner = Some(id);
+                    self.passed += u64::from(lock.queue.iter().any(|(_, shared)| !shared));
+                    lock.owners.push((id, claim.shared));
                 }
                 self.say(id, Answer::Done(free));
             }
-            Ask::Wait(key) => {
-                let holds = self.locks.iter().any(|lock| lock.owner == Some(id));
+            Ask::Wait(claim) => {
+                let holds = self.locks.iter().any(|lock| lock.has(id));
                 assert!(!holds, "session {id} waits, and it holds something");
-                self.locks[usize::from(key)].queue.push_back(id);
-                self.sessions.get_mut(&id)?.waits = Some(key);
-                self.serve(key);
+                self.locks[usize::from(claim.key)].queue.push_back((id, claim.shared));
+                self.sessions.get_mut(&id)?.waits = Some(claim);
+                self.serve(claim.key);
             }
-            Ask::Unlock(key) => {
-                let held = self.locks[usize::from(key)].owner == Some(id);
+            Ask::Unlock(claim) => {
+                let held = self.free(id, claim);
                 self.say(id, Answer::Done(held));
-                if held {
-                    self.free(key);
-                }
             }
             Ask::Cancel(other) => {
                 // Too early or too late, it does nothing.
@@ -185,10 +219,12 @@ impl Server {
     }
 
     fn stop(&mut self, id: SessionId) {
-        let key = self.sessions.get_mut(&id).and_then(|session| session.waits.take());
-        if let Some(key) = key {
-            self.locks[usize::from(key)].queue.retain(|other| *other != id);
+        let claim = self.sessions.get_mut(&id).and_then(|session| session.waits.take());
+        if let Some(Claim { key, .. }) = claim {
+            self.locks[usize::from(key)].queue.retain(|(other, _)| *other != id);
             self.say(id, Answer::Waited(false));
+            // It may have stood between those who share the lock and others who would.
+            self.serve(key);
         }
     }
 
@@ -200,28 +236,32 @@ impl Server {
             session.answers.truncate(rng.usize(..=session.answers.len()));
         }
         self.say(id, Answer::Died);
-        for key in 0..KEYS {
-            if self.locks[key].owner == Some(id) {
-                self.free(key as Key);
-            }
+        for claim in Claim::all() {
+            while self.free(id, claim) {}
         }
     }
 
-    fn free(&mut self, key: Key) {
-        self.locks[usize::from(key)].owner = None;
-        self.serve(key);
+    fn free(&mut self, id: SessionId, claim: Claim) -> bool {
+        let owners = &mut self.locks[usize::from(claim.key)].owners;
+        let held = owners.iter().position(|owner| *owner == (id, claim.shared));
+        let Some(held) = held else { return false };
+        owners.remove(held);
+        self.serve(claim.key);
+        true
     }
 
     fn serve(&mut self, key: Key) {
         let lock = &mut self.locks[usize::from(key)];
-        if lock.owner.is_none()
-            && let Some(first) = lock.queue.pop_front()
+        while let Some(&(id, shared)) = lock.queue.front()
+            && lock.admits(id, shared)
         {
-            lock.owner = Some(first);
-            if let Some(session) = self.sessions.get_mut(&first) {
+            lock.queue.pop_front();
+            lock.owners.push((id, shared));
+            if let Some(session) = self.sessions.get_mut(&id) {
                 session.waits = None;
+                // To one that has left, nothing can be said.
+                session.answers.extend((!session.left).then_some(Answer::Waited(true)));
             }
-            self.say(first, Answer::Waited(true));
         }
     }
 }

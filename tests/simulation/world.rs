@@ -8,8 +8,8 @@ use fastrand::Rng;
 
 use super::chance::{CALM, Chance, storm};
 use super::process::Process;
-use super::seen::Seen;
-use super::server::{Key, Server};
+use super::seen::{PASSED, Seen};
+use super::server::{Claim, Key, Server};
 
 /// What kind of world it is.
 #[derive(Debug, Clone, Copy)]
@@ -22,7 +22,8 @@ pub(crate) struct Kind {
     pub(crate) deaths: u32,
 }
 
-/// So many callers may be in line for a key in a process: more than a lock may be handed on.
+/// So many callers may be in line for a key in a process, and as many may share it: more than a
+/// lock may be handed on.
 const LINE: usize = 14;
 /// When all is calm, so many chances are enough for everybody to be answered (it takes some
 /// thousands at most).
@@ -39,6 +40,8 @@ pub(crate) struct World {
     server: Server,
     processes: Vec<Process>,
     last_request: RequestId,
+    /// Of 256 callers, so many are readers.
+    readers: u8,
     /// What may happen, and how often in relation to the others.
     chances: Vec<(Chance, u32)>,
     trace: Option<VecDeque<String>>,
@@ -46,11 +49,17 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(seed: u64, kind: Kind) -> Self {
-        let mut rng = Rng::with_seed(seed);
-        let server = Server::new(rng.bool());
-        let processes = (0..kind.processes).map(|_| Process::new(kind.sessions)).collect();
-        let (steps, last_request, chances, trace) = (0, 0, Vec::new(), None);
-        World { steps, kind, rng, server, processes, last_request, chances, trace }
+        World {
+            steps: 0,
+            kind,
+            rng: Rng::with_seed(seed),
+            server: Server::default(),
+            processes: (0..kind.processes).map(|_| Process::new(kind.sessions)).collect(),
+            last_request: 0,
+            readers: 0,
+            chances: Vec::new(),
+            trace: None,
+        }
     }
 
     /// The same, with a record of the last things that happened.
@@ -65,12 +74,19 @@ impl World {
     /// Adds what rare things have happened.
     pub(crate) fn tell_rare(&self, seen: &mut Seen) {
         self.processes.iter().for_each(|process| seen.add(&process.ledger.seen));
+        let cornered: u64 = self.processes.iter().map(|process| process.cornered).sum();
+        // Only where no session was free may readers pass a writer who is in line.
+        assert!(self.server.passed <= cornered, "a writer was passed {} times", self.server.passed);
+        if self.server.passed > 0 {
+            seen.extend([PASSED]);
+        }
     }
 
     /// A few times, a storm and then a calm in which everybody must be answered and all be free.
     pub(crate) fn run(&mut self) {
         for _ in 0..self.rng.u32(1..=4) {
             self.chances = storm(&mut self.rng, self.kind.deaths);
+            self.readers = self.rng.choice([0, 40, 128, 200, u8::MAX]).unwrap_or(0);
             let end = self.steps + self.rng.u64(50..2000);
             while self.steps < end {
                 self.happen();
@@ -106,19 +122,25 @@ impl World {
     /// Lets it happen, if it can.
     fn take(&mut self, chance: Chance) {
         let p = self.rng.usize(..self.processes.len());
-        let key = self.rng.usize(..self.kind.keys);
+        let claim = Claim {
+            key: self.rng.usize(..self.kind.keys) as Key,
+            shared: match chance {
+                Chance::Acquire => self.rng.u8(..) < self.readers,
+                _ => self.rng.bool(),
+            },
+        };
         let process = &mut self.processes[p];
-        let page = &process.ledger.pages[key];
+        let page = &process.ledger.pages[claim.index()];
         let (server, rng) = (&mut self.server, &mut self.rng);
         match chance {
-            Chance::Acquire if page.line.len() < LINE => {
+            Chance::Acquire if page.line.len().max(page.holders.len()) < LINE => {
                 self.last_request += 1;
-                let patient = rng.u8(..4) > 0;
-                let key = key as Key;
-                self.step(p, Event::Acquire { request: self.last_request, key, patient });
+                let (request, key) = (self.last_request, claim);
+                let (patient, spent) = (rng.u8(..4) > 0, rng.u8(..4) == 0);
+                self.step(p, Event::Acquire { request, key, patient, spent });
             }
             Chance::Release => {
-                if let Some(hold) = page.hold {
+                if let Some(hold) = rng.choice(page.holders.iter().copied()) {
                     let spent = rng.u8(..16) == 0;
                     self.step(p, Event::Release { hold, spent });
                 }
@@ -135,15 +157,17 @@ impl World {
                     _ => {}
                 }
             }
-            Chance::Lie => self.lie(p, key as Key),
+            Chance::Lie => self.lie(p, claim),
             Chance::Report => {
                 if let Some(event) = process.reports.pop_front() {
                     self.step(p, event);
                 }
             }
             // A guard is not handed out before the session has been looked at once more.
-            Chance::Confirm if page.hold.is_some() && !process.has(key as Key) => {
-                self.step(p, Event::Lost { key: key as Key });
+            Chance::Confirm => {
+                if let Some(&grant) = page.grants.first().filter(|grant| !process.has(**grant)) {
+                    self.step(p, Event::Lost { key: claim, grant });
+                }
             }
             Chance::Kill => {
                 let killed = server.kill(rng);
@@ -166,24 +190,21 @@ impl World {
                 self.tell(format_args!("process {p}: hears"), heard);
             }
             Chance::Poll => {
-                process.poll(server, rng);
+                process.poll(rng);
             }
-            Chance::Acquire
-            | Chance::Confirm
-            | Chance::Expire
-            | Chance::Overdue
-            | Chance::Abandon => {}
+            Chance::Acquire | Chance::Expire | Chance::Overdue | Chance::Abandon => {}
         }
+        self.processes[p].deal_out(&mut self.server);
     }
 
     /// What must change nothing: an answer to an old question or of the wrong kind, a guard of a
     /// lost lock that goes, a caller who was answered meanwhile.
-    fn lie(&mut self, p: usize, key: Key) {
+    fn lie(&mut self, p: usize, key: Claim) {
         let ledger = &self.processes[p].ledger;
         let ticket = ledger.last_ticket.saturating_sub(self.rng.u64(..4));
         let hold = ledger.last_hold.saturating_sub(self.rng.u64(..4));
         let request = self.rng.u64(..=self.last_request);
-        let event = match self.rng.u8(..9) {
+        let event = match self.rng.u8(..10) {
             0 => Event::Refused { key, ticket },
             1 => Event::Ended { key, ticket },
             2 => Event::Unlocked { key, ticket, clean: true },
@@ -192,6 +213,7 @@ impl World {
             5 => Event::Abandon { request },
             6 => Event::Expire { request },
             7 => Event::Overdue { request },
+            8 => Event::Lost { key, grant: ticket },
             _ => Event::Granted { key, ticket },
         };
         if !ledger.expects(&event) {
@@ -199,7 +221,7 @@ impl World {
         }
     }
 
-    fn step(&mut self, p: usize, event: Event<Key>) {
+    fn step(&mut self, p: usize, event: Event<Claim>) {
         self.steps += 1;
         let hot = self.rng.bool();
         let mut actions = Vec::new();
@@ -221,18 +243,25 @@ impl World {
         }
     }
 
-    /// Of all guards for a key, at most one is on a session that lives, and that session has the
-    /// lock. The others' processes have been told, or will be.
+    /// Of all guards for a key, those on sessions that live are of one writer or of readers, and
+    /// their sessions have the lock. The others' processes have been told, or will be.
     fn exclusive(&self) {
         for key in 0..self.kind.keys {
-            let holders = self.processes.iter().filter(|p| p.ledger.pages[key].hold.is_some());
-            let sessions = holders.filter_map(|process| process.granted_on[key]);
-            let mut living = sessions.filter(|session| self.server.lives(*session));
-            if let Some(session) = living.next() {
-                let owner = self.server.owner(key as Key);
-                assert_eq!(owner, Some(session), "key {key} is held without the server");
-                assert_eq!(living.next(), None, "key {key} is held twice");
+            let (mut readers, mut writers) = (0, 0);
+            for (shared, held) in [(false, &mut writers), (true, &mut readers)] {
+                let claim = Claim { key: key as Key, shared };
+                for process in &self.processes {
+                    let page = &process.ledger.pages[claim.index()];
+                    if let Some(session) = process.granted_on[claim.index()]
+                        && self.server.lives(session)
+                    {
+                        *held += page.holders.len();
+                        let sure = page.holders.is_empty() || self.server.has(session, claim);
+                        assert!(sure, "{claim:?} is held without the server");
+                    }
+                }
             }
+            assert!(writers + readers.min(1) <= 1, "{writers} write {key}, {readers} read it");
         }
     }
 
