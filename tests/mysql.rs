@@ -43,6 +43,7 @@ dlock_tests::suite! {
         waits: [
             are_exact_below_a_second,
             cancelled_wait_frees_its_place,
+            cancelled_at_any_moment_leave_no_place_taken,
             stopped_from_outside_go_on,
         ]
         limits: [
