@@ -22,6 +22,8 @@ mod names;
 mod out_of_touch;
 #[path = "mysql/pool.rs"]
 mod pool;
+#[path = "mysql/proxied.rs"]
+mod proxied;
 #[path = "mysql/race.rs"]
 mod race;
 #[path = "mysql/refused.rs"]
@@ -61,6 +63,7 @@ dlock_tests::suite! {
         views: [
             show_holders_and_waiters,
             do_without_rights,
+            do_without_views,
             name_the_holder_of_a_wait_that_ran_out,
         ]
         race: [
