@@ -27,11 +27,20 @@ mod readers;
 mod reentrancy;
 #[path = "conformance/release.rs"]
 mod release;
+#[path = "conformance/status.rs"]
+mod status;
 #[path = "conformance/waiting.rs"]
 mod waiting;
 
 dlock_tests::suite! {
     "conformance" on [memory Memory, sqlite Sqlite, postgres Postgres, postgres18 Postgres18] {
+        status: [
+            held_key_is_shown_with_its_holder,
+            waiter_is_shown,
+            timeout_names_the_holder,
+            set_up_is_in_order,
+            closed_locker_says_so,
+        ]
         exclusion: [
             try_on_a_held_key_is_refused_at_once,
             other_keys_are_free,

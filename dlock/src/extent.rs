@@ -193,7 +193,7 @@ mod tests {
 
     /// What a body comes to whose release, already under way, ends like this.
     async fn released(reason: LostReason) -> End<u8> {
-        let hold = Arc::new(Hold::unlocked(Key::from("k")));
+        let hold = Arc::new(Hold::unlocked(Key::from("k"), crate::Mode::Exclusive));
         let mut extent = Extent::new(Guard::new(Arc::clone(&hold), None), OnLoss::Report);
         drop(extent.take_guard());
         hold.let_go();

@@ -71,3 +71,16 @@ async fn what_cannot_be_a_lock_is_refused() {
 
     assert!(Locker::connect(&format!("{url}?synchronous=normal")).await.is_ok());
 }
+
+#[test]
+fn settings_that_weaken_locks_are_found() {
+    let folder = Folder::new();
+    for (query, found) in [("", ""), ("?synchronous=normal", "synchronous")] {
+        let url = format!("sqlite://{}{query}", folder.file(&format!("{found}.db")).display());
+        let check = async { Locker::connect(&url).await?.check().await };
+        let report = tokio::runtime::Runtime::new().unwrap().block_on(check).unwrap();
+        assert!(report.is_ok(), "{report}");
+        assert_eq!(report.findings.len(), usize::from(!found.is_empty()), "{report}");
+        assert!(report.to_string().contains(found), "{report}");
+    }
+}

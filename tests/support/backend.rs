@@ -13,19 +13,36 @@ pub enum Backend {
     Postgres,
     /// PostgreSQL 18.
     Postgres18,
+    /// MySQL.
+    MySql,
+    /// MariaDB.
+    MariaDb,
 }
 
 impl Backend {
-    /// Its locks belong to sessions of a server.
+    /// A version of PostgreSQL.
     pub fn is_postgres(self) -> bool {
         matches!(self, Backend::Postgres | Backend::Postgres18)
+    }
+
+    /// MySQL or MariaDB.
+    pub fn is_mysql(self) -> bool {
+        matches!(self, Backend::MySql | Backend::MariaDb)
+    }
+
+    /// Its locks belong to sessions of a server.
+    pub fn is_server(self) -> bool {
+        self.is_postgres() || self.is_mysql()
     }
 
     /// The server's URL; an error when `tests/run` has started none.
     pub(crate) fn server(self) -> Result<String, String> {
         let variable = match self {
+            Backend::Postgres => "DLOCK_TEST_POSTGRES",
             Backend::Postgres18 => "DLOCK_TEST_POSTGRES_18",
-            _ => "DLOCK_TEST_POSTGRES",
+            Backend::MySql => "DLOCK_TEST_MYSQL",
+            Backend::MariaDb => "DLOCK_TEST_MARIADB",
+            Backend::Memory | Backend::Sqlite => return Err(format!("{self} has no server")),
         };
         match std::env::var(variable) {
             Ok(url) if !url.is_empty() => Ok(url),
@@ -41,6 +58,8 @@ impl fmt::Display for Backend {
             Backend::Sqlite => "sqlite",
             Backend::Postgres => "postgres",
             Backend::Postgres18 => "postgres18",
+            Backend::MySql => "mysql",
+            Backend::MariaDb => "mariadb",
         })
     }
 }

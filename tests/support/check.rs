@@ -15,39 +15,65 @@ use crate::site::Site;
 /// No test takes so long, whatever else the machine has to do.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Runs a behaviour on a backend.
+/// Runs a behaviour on a backend, as the test of that name.
 pub fn check<F: Future<Output = ()>>(
     suite: &str,
     backend: Backend,
+    name: &'static str,
     behaviour: impl FnOnce(Site) -> F + Send + 'static,
 ) {
-    match Site::on(backend) {
-        Ok(site) => limited(LIMIT, move || {
-            let runtime =
-                Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-            runtime.block_on(behaviour(site));
-        }),
-        Err(why) => not_run(&format!("{suite} on {backend}"), &why),
-    }
+    let suite = format!("{suite} on {backend}");
+    // By its threads' name, `not_run` knows which test it is in.
+    limited_as(name, LIMIT, move || match Site::on(backend) {
+        Ok(site) => {
+            let mut runtime = Builder::new_multi_thread();
+            let runtime = runtime.worker_threads(2).thread_name(name).enable_all().build();
+            runtime.unwrap().block_on(behaviour(site));
+        }
+        Err(why) => not_run(&suite, &why),
+    });
 }
 
 /// Says, to whoever looks and to the summary of `tests/run`, that something was not tested.
 pub fn not_run(what: &str, why: &str) {
     eprintln!("NOT RUN: {what}: {why}");
-    if let Ok(file) = std::env::var("DLOCK_TEST_NOT_RUN") {
+    tell("DLOCK_TEST_NOT_RUN", &format!("{what}: {why}"));
+    if let Some(test) = thread::current().name().filter(|name| name.contains("::")) {
+        tell("DLOCK_TEST_SKIPPED", test);
+    }
+}
+
+/// Adds a line to a table in the summary of `tests/run`.
+pub fn tabulate(line: &str) {
+    eprintln!("{line}");
+    tell("DLOCK_TEST_TABLES", line);
+}
+
+/// Adds a line to the file of that variable, if `tests/run` has made one.
+fn tell(variable: &str, line: &str) {
+    if let Ok(file) = std::env::var(variable) {
         let mut file = OpenOptions::new().create(true).append(true).open(file).unwrap();
         // One write, so that lines of several processes do not mix.
-        file.write_all(format!("{what}: {why}\n").as_bytes()).unwrap();
+        file.write_all(format!("{line}\n").as_bytes()).unwrap();
     }
 }
 
 /// Runs a test's body; that it does not end is a failure.
 pub fn limited<T: Send + 'static>(limit: Duration, body: impl FnOnce() -> T + Send + 'static) -> T {
+    limited_as("test", limit, body)
+}
+
+fn limited_as<T: Send + 'static>(
+    name: &str,
+    limit: Duration,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> T {
     let (ended, end) = mpsc::channel::<()>();
-    let body = thread::spawn(move || {
+    let body = move || {
         let _ended = ended;
         body()
-    });
+    };
+    let body = thread::Builder::new().name(name.to_owned()).spawn(body).unwrap();
     // Whether the body returned or panicked, its end of the channel is dropped.
     if end.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Timeout) {
         panic!("the test still runs after {limit:?}");

@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2034
-# What setup, run and support/pg have in common. To be sourced.
+# What setup, run, support/db and support/python have in common. To be sourced.
 
 tests=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 home=~
@@ -7,9 +7,15 @@ cache=${DLOCK_TEST_CACHE:-${XDG_CACHE_HOME:-$home/.cache}/dlock-tests}
 mkdir -p "$cache" || exit 1
 cache=$(cd "$cache" && pwd -P)
 
-# Debian sid's PostgreSQL 18, in a root of its own. The stamp is written last: without it the root is half made.
-root18=$cache/sid-postgresql-18
-stamp18=$root18/.dlock-ready
+# What this machine's packages lack, from Debian sid, in a root of its own. The stamp is written last and says what is in
+# it: without it the root is half made, or of an earlier list.
+sid=$cache/sid
+sid_stamp=$sid/.dlock-ready
+sid_packages=postgresql-18,mysql-server-core,mysql-client-core,pgbouncer,python3,python3-venv
+
+# Locks of other languages that ours are to meet, and what they need.
+python_named=(sqlalchemy-dlock PALs postgresql-lock)
+python_packages=(sqlalchemy-dlock==0.9.0 PALs==0.4.0 postgresql-lock==0.2.2 SQLAlchemy 'psycopg[binary]' psycopg2-binary PyMySQL)
 
 # When we are root, servers run as this user: PostgreSQL refuses root, and nobody else's account is ours to use.
 server_user=dlock-test
@@ -19,24 +25,99 @@ die() {
     exit 1
 }
 
-# Finds the programs of a VERSION: sets `bin`, their folder, and `root`, the root folder in which that is ("": ours).
-find_postgres() {
+# Whether a file is there and says just this.
+says() { # FILE TEXT
+    [ -e "$1" ] && [ "$(<"$1")" = "$2" ]
+}
+
+# What a part is called in messages.
+title() { # KIND
+    case $1 in
+    postgres) echo PostgreSQL ;;
+    postgres18) echo "PostgreSQL 18" ;;
+    standby) echo "PostgreSQL standby" ;;
+    mysql) echo MySQL ;;
+    mariadb) echo MariaDB ;;
+    galera) echo "MariaDB with Galera" ;;
+    pgbouncer) echo pgbouncer ;;
+    python) echo "Python with its lock packages" ;;
+    esac
+}
+
+# Sets `how`: what runs a command inside `root`, as the servers' user.
+confinement() {
+    how=()
+    if [ "$EUID" = 0 ]; then
+        how=(setpriv --reuid "$(id -u "$server_user")" --regid "$(id -g "$server_user")" --clear-groups)
+    fi
+    [ -z "$root" ] || how=(chroot "$root" "${how[@]}")
+}
+
+# A program of this machine's, or else of the root's: sets `bin`, its path, and `root`, the root folder in which that is
+# ("": ours). The machine's must answer --version with the PATTERN.
+find_program() { # NAME PATTERN [elsewhere]
+    local folder
+    root=
+    for folder in ${PATH//:/ } /usr/sbin /usr/libexec /usr/local/libexec; do
+        bin=$folder/$1
+        [ ! -x "$bin" ] || ! grep -q "$2" <<<"$("$bin" --version 2>&1)" || return 0
+    done
+    bin=/usr/sbin/$1
+    [ "${3:-}" = elsewhere ] && in_sid "$bin"
+}
+
+# chroot is for root only.
+in_sid() { # PROGRAM
+    [ "$EUID" = 0 ] && says "$sid_stamp" "$sid_packages" && [ -x "$sid$1" ] && root=$sid
+}
+
+# Finds the programs of a KIND of server: sets `root`, and `bin`, its program or (PostgreSQL) the folder of its programs.
+find_server() {
     local on_path candidates
     root=
     case $1 in
-    system)
+    postgres | standby)
         on_path=$(command -v pg_ctl) && on_path=$(dirname "$(readlink -f "$on_path")")
         candidates=${DLOCK_TEST_PG_BIN:-$(printf '%s\n' /usr/lib/postgresql/*/bin | sort -rV)$'\n'$on_path}
         ;;
-    18)
+    postgres18)
         candidates=/usr/lib/postgresql/18/bin
-        # chroot is for root only.
-        [ -x "$candidates/postgres" ] || [ ! -e "$stamp18" ] || [ "$EUID" != 0 ] || root=$root18
+        [ -x "$candidates/postgres" ] || in_sid "$candidates/postgres" || return 1
         ;;
-    *) die "unknown PostgreSQL version '$1': system or 18" ;;
+    mysql) find_program mysqld 'Ver [89]\.' elsewhere && return ;;
+    mariadb) find_program mariadbd MariaDB && return ;;
+    galera) find_galera && find_program mariadbd MariaDB && return ;;
+    pgbouncer) find_program pgbouncer PgBouncer elsewhere && return ;;
+    *) die "unknown kind of server '$1'" ;;
     esac
+    [ -n "${candidates:-}" ] || return 1
     while read -r bin; do
         [ ! -x "$root$bin/initdb" ] || [ ! -x "$root$bin/postgres" ] || return 0
     done <<<"$candidates"
     return 1
+}
+
+# Sets `galera`, its library.
+find_galera() {
+    for galera in /usr/lib/galera/libgalera_smm.so /usr/lib64/galera-4/libgalera_smm.so; do
+        [ ! -e "$galera" ] || return 0
+    done
+    return 1
+}
+
+# Sets `plugin`, the library by which MariaDB shows who holds a lock.
+find_plugin() {
+    for plugin in {/usr/lib/mysql/plugin,/usr/lib64/mariadb/plugin,"$cache"}/metadata_lock_info.so; do
+        [ ! -e "$plugin" ] || return 0
+    done
+    return 1
+}
+
+# Finds the Python that has the packages: sets `root` and `bin`.
+find_python() {
+    root=
+    bin=$cache/python/bin/python
+    ! says "$cache/python/.dlock-ready" "${python_packages[*]}" || return 0
+    bin=/opt/python/bin/python
+    in_sid "$bin" && says "$sid/opt/python/.dlock-ready" "${python_packages[*]}"
 }

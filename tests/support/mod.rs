@@ -10,6 +10,7 @@
 mod backend;
 mod check;
 pub mod clock;
+mod database;
 mod eventually;
 pub mod history;
 mod process;
@@ -21,11 +22,11 @@ mod temp;
 mod witness;
 
 pub use self::backend::Backend;
-pub use self::check::{check, limited, not_run, on_a_thread};
+pub use self::check::{check, limited, not_run, on_a_thread, tabulate};
 pub use self::eventually::{eventually, eventually_async, in_time};
 pub use self::process::{Signal, Taker};
 pub use self::proxy::Proxy;
 pub use self::server::Server;
 pub use self::site::Site;
-pub use self::temp::Temp;
+pub use self::temp::{Temp, unique};
 pub use self::witness::Witness;

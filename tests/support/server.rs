@@ -1,4 +1,4 @@
-//! A PostgreSQL server of the test's own, to restart, to kill and to set up.
+//! A server of the test's own, to restart, to kill and to set up.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,24 +15,24 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server of the same version as the site's, with these settings. `None`, and said so, when
-    /// that version is not installed here.
+    /// A server of the same kind as the site's, with these settings. `None`, and said so, when that
+    /// kind is not installed here.
     pub fn like(site: &Site, settings: &[&str]) -> Option<Self> {
-        let version = match site.backend {
-            Some(Backend::Postgres18) => "18",
-            _ => "system",
-        };
-        if !pg(&["list"]).lines().any(|line| line == version) {
-            let why = format!("no PostgreSQL ({version}) is installed; see tests/setup");
-            not_run("private servers", &why);
+        Self::start(site.backend.unwrap_or(Backend::Postgres), settings)
+    }
+
+    /// A server of this kind, as [`like`](Self::like).
+    pub fn start(backend: Backend, settings: &[&str]) -> Option<Self> {
+        let kind = backend.to_string();
+        if !db(&["list"]).lines().any(|line| line == kind) {
+            not_run("private servers", &format!("no {kind} is installed; see tests/setup"));
             return None;
         }
         let settings = settings.iter().flat_map(|setting| ["-c", setting]);
-        let args: Vec<&str> = ["start", version].into_iter().chain(settings).collect();
-        let answer = pg(&args);
-        let (dir, port) = answer.trim().rsplit_once(' ').unwrap();
-        let url = format!("postgres://dlock@127.0.0.1:{port}/dlock");
-        Some(Server { dir: dir.into(), url })
+        let args: Vec<&str> = ["start", &kind].into_iter().chain(settings).collect();
+        let answer = db(&args);
+        let (dir, url) = answer.trim().rsplit_once(' ').unwrap();
+        Some(Server { dir: dir.into(), url: url.to_owned() })
     }
 
     /// Where it is.
@@ -42,17 +42,17 @@ impl Server {
 
     /// Stops it in an orderly way and starts it again.
     pub fn restart(&self) {
-        self.pg("restart");
+        self.db("restart");
     }
 
     /// All its processes at once, as in a crash.
     pub fn kill(&self) {
-        self.pg("kill");
+        self.db("kill");
     }
 
     /// Starts it again after that.
     pub fn start_after_crash(&self) {
-        self.pg("crash-start");
+        self.db("crash-start");
     }
 
     /// What it has logged.
@@ -60,19 +60,19 @@ impl Server {
         std::fs::read_to_string(self.dir.join("log")).unwrap()
     }
 
-    fn pg(&self, command: &str) {
-        pg(&[command, self.dir.to_str().unwrap()]);
+    fn db(&self, command: &str) {
+        db(&[command, self.dir.to_str().unwrap()]);
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.pg("stop");
+        self.db("stop");
     }
 }
 
-fn pg(args: &[&str]) -> String {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("support/pg");
+fn db(args: &[&str]) -> String {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("support/db");
     let mut command = Command::new(script);
     let output = command
         .args(args)
@@ -80,6 +80,6 @@ fn pg(args: &[&str]) -> String {
         .output()
         .unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "pg {args:?}: {errors}");
+    assert!(output.status.success(), "db {args:?}: {errors}");
     String::from_utf8(output.stdout).unwrap()
 }

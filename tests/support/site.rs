@@ -6,6 +6,7 @@ use std::time::Duration;
 use dlock::{LeaseOptions, Locker, LockerBuilder};
 
 use crate::backend::Backend;
+use crate::database::Database;
 use crate::temp::{Temp, unique};
 
 /// A database and a corner of it that no other test uses, for this process and for others.
@@ -21,22 +22,38 @@ pub struct Site {
     pub name: String,
     /// How long a holder that vanished keeps its locks, if not the default.
     pub ttl: Option<Duration>,
-    _folder: Option<Arc<Temp>>,
+    _kept: Option<Kept>,
+}
+
+/// What goes with the last that uses it.
+#[derive(Debug, Clone)]
+enum Kept {
+    Folder { _it: Arc<Temp> },
+    Database { _it: Arc<Database> },
 }
 
 impl Site {
     /// A site on that database; an error says why there is none.
     pub fn on(backend: Backend) -> Result<Self, String> {
-        let mut folder = None;
+        let mut kept = None;
         let url = match backend {
             Backend::Memory => format!("memory:{}", unique("test")),
             Backend::Sqlite => {
-                let temp = folder.insert(Arc::new(Temp::new()));
-                format!("sqlite://{}", temp.file("locks.db").display())
+                let temp = Arc::new(Temp::new());
+                let url = format!("sqlite://{}", temp.file("locks.db").display());
+                kept = Some(Kept::Folder { _it: temp });
+                url
             }
             Backend::Postgres | Backend::Postgres18 => backend.server()?,
+            // There a session has no name, but its database shows.
+            Backend::MySql | Backend::MariaDb => {
+                let database = Arc::new(Database::new(&backend.server()?, &unique("dlock")));
+                let url = database.url().to_owned();
+                kept = Some(Kept::Database { _it: database });
+                url
+            }
         };
-        Ok(Site { backend: Some(backend), _folder: folder, ..Site::at(&url) })
+        Ok(Site { backend: Some(backend), _kept: kept, ..Site::at(&url) })
     }
 
     /// A site on the database of that URL.
@@ -47,7 +64,7 @@ impl Site {
             namespace: unique("test"),
             name: unique("dlock"),
             ttl: None,
-            _folder: None,
+            _kept: None,
         }
     }
 
@@ -60,7 +77,13 @@ impl Site {
     /// The same with another name in the server's views, to tell several lockers apart there.
     #[must_use]
     pub fn named(&self, name: &str) -> Self {
-        Site { name: format!("{}-{name}", self.name), ..self.clone() }
+        let mut site = Site { name: format!("{}-{name}", self.name), ..self.clone() };
+        if let Some(own) = Database::name_in(&self.url) {
+            let database = Arc::new(Database::new(&self.url, &format!("{own}-{name}")));
+            database.url().clone_into(&mut site.url);
+            site._kept = Some(Kept::Database { _it: database });
+        }
+        site
     }
 
     /// The same database with other keys.
@@ -104,6 +127,6 @@ impl Site {
     /// From the command line.
     pub fn from_args([url, namespace, name, ttl]: [String; 4]) -> Self {
         let ttl = ttl.parse().ok().map(Duration::from_millis);
-        Site { backend: None, url, namespace, name, ttl, _folder: None }
+        Site { backend: None, url, namespace, name, ttl, _kept: None }
     }
 }

@@ -18,7 +18,8 @@ macro_rules! suite {
                 $(#[test]
                 fn $behaviour() {
                     let backend = $crate::Backend::$backend;
-                    $crate::check($suite, backend, crate::$topic::$behaviour);
+                    let name = concat!(module_path!(), "::", stringify!($behaviour));
+                    $crate::check($suite, backend, name, crate::$topic::$behaviour);
                 })*
             })*
         }

@@ -34,7 +34,7 @@ impl Drop for Temp {
 }
 
 /// A name that no other test on this machine uses now.
-pub(crate) fn unique(what: &str) -> String {
+pub fn unique(what: &str) -> String {
     static LAST: AtomicU32 = AtomicU32::new(0);
     let n = LAST.fetch_add(1, Ordering::Relaxed);
     // Another container may use the same server and have the same process ids.

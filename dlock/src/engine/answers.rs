@@ -52,7 +52,9 @@ impl<B: SessionBackend> Sessions<B> {
                 self.confirmed(id, sent);
                 if granted {
                     self.relieved(id, ticket);
-                    if let Some(link) = self.links.get_mut(&id) {
+                    if self.modes
+                        && let Some(link) = self.links.get_mut(&id)
+                    {
                         link.claim(&claim);
                     }
                     self.grant(id, claim.clone(), ticket);

@@ -67,7 +67,7 @@ impl<E: Executor> Actor<E> {
         tokio::spawn(async move {
             // Without an answer the asker is told by the dropped reply.
             if let Ok(seen) = answer.await {
-                let status = |seen: Seen| status(seen, &mut known);
+                let status = |seen: Seen| status(seen, &known);
                 let _ = reply.send(seen.map(|seen| seen.into_iter().map(status).collect()));
             }
         });
@@ -88,10 +88,10 @@ impl<E: Executor> Actor<E> {
     }
 }
 
-fn status(seen: Seen, known: &mut HashMap<NativeKey, Key>) -> LockStatus {
+fn status(seen: Seen, known: &HashMap<NativeKey, Key>) -> LockStatus {
     let native = seen.claim.key;
     LockStatus {
-        key: known.remove(&native).unwrap_or_else(|| Key::of_native(&native)),
+        key: known.get(&native).cloned().unwrap_or_else(|| Key::of_native(&native)),
         native,
         mode: seen.claim.mode,
         holders: seen.holders.into_iter().map(|party| party.holder).collect(),

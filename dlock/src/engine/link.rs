@@ -1,5 +1,8 @@
 //! What the engine knows of one session.
 
+mod claims;
+mod due;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,12 +11,14 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+pub(super) use self::claims::Stand;
+use self::claims::Taken;
+pub(super) use self::due::{Due, Pace};
 use super::session::{Job, Question};
 use super::table::Ticket;
-use crate::backend::{Op, SessionBackend, Tag};
+use crate::backend::{Op, Tag};
 use crate::claim::Claim;
 use crate::clock::{Time, Word};
-use crate::mode::Mode;
 use crate::native::NativeKey;
 
 /// How long an empty session that nobody needs is kept where sessions cannot be lost.
@@ -21,43 +26,6 @@ const KEPT: Duration = Duration::from_secs(30);
 
 /// How long a server may take to answer what it need not wait for.
 const SILENCE: Duration = Duration::from_secs(3);
-
-/// How time is kept with a session.
-#[derive(Clone, Copy)]
-pub(super) struct Pace {
-    /// So long the server lets a silent session keep its locks, if that has an end.
-    ttl: Option<Duration>,
-    /// It is asked for a sign of life after so much silence.
-    heartbeat: Option<Duration>,
-    /// One waiting statement lasts so long at most.
-    slice: Duration,
-}
-
-impl Pace {
-    pub(super) fn of<B: SessionBackend>(backend: &B, slice: Duration) -> Self {
-        let ttl = backend.session_ttl();
-        Pace { ttl, heartbeat: ttl.map(|_| backend.heartbeat()), slice }
-    }
-
-    fn slice_until(self, until: Option<Instant>) -> Duration {
-        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-        left.map_or(self.slice, |left| left.min(self.slice))
-    }
-
-    /// After so long of a slice the next one begins, on another session.
-    fn overlap(self) -> Duration {
-        self.slice.mul_f64(0.9)
-    }
-}
-
-/// How a session has, or will have, a key.
-pub(super) struct Taken {
-    mode: Mode,
-    /// The server has said yes.
-    sure: bool,
-    /// Servers count how often.
-    times: usize,
-}
 
 /// What a session was asked and has not answered yet.
 pub(super) enum Sent {
@@ -77,7 +45,7 @@ pub(super) struct Link {
     pub(super) batch: Vec<Op>,
     pub(super) questions: Vec<Question>,
     /// The keys that it holds or is asked for.
-    pub(super) keys: HashMap<NativeKey, Taken>,
+    keys: HashMap<NativeKey, Taken>,
     pub(super) holds: usize,
     /// Until when what it holds is surely held.
     pub(super) word: Arc<Word>,
@@ -189,57 +157,17 @@ impl Link {
         }
     }
 
-    /// Notes that it is asked for this.
-    pub(super) fn claim(&mut self, claim: &Claim) {
-        let taken = Taken { mode: claim.mode, sure: false, times: 0 };
-        self.keys.entry(claim.key.clone()).or_insert(taken).times += 1;
-    }
-
-    /// Notes that it has this.
-    pub(super) fn confirm_claim(&mut self, claim: &Claim) {
-        if let Some(taken) = self.keys.get_mut(&claim.key) {
-            taken.sure = true;
-        }
-    }
-
-    /// Notes that it has not got this, or will have given it back before it does anything else.
-    pub(super) fn disclaim(&mut self, claim: &Claim) {
-        if let Some(taken) = self.keys.get_mut(&claim.key) {
-            taken.times -= 1;
-            if taken.times == 0 {
-                self.keys.remove(&claim.key);
-            }
-        }
-    }
-
-    /// What may be asked of it about this: servers let a session have what it has once more, past
-    /// all others and in any mode.
-    pub(super) fn stand(&self, claim: &Claim) -> Stand {
-        match self.keys.get(&claim.key) {
-            None => Stand::Free,
-            Some(Taken { sure: false, .. }) => Stand::Unsure,
-            Some(Taken { mode, .. }) if mode.is_compatible_with(claim.mode) => Stand::Shares,
-            Some(_) => Stand::Excludes,
+    /// What it waits for.
+    pub(super) fn waiting_claim(&self) -> Option<&Claim> {
+        match self.sent.front() {
+            Some(Sent::Wait { claim, .. }) => Some(claim),
+            _ => None,
         }
     }
 
     /// It waits for this ticket.
     pub(super) fn waits_for(&self, ticket: Ticket) -> bool {
         matches!(self.sent.front(), Some(Sent::Wait { ticket: t, .. }) if *t == ticket)
-    }
-
-    /// It waits for an exclusive lock, and its slice is about to end before the caller's time.
-    pub(super) fn wants_relief(&self) -> Option<(Claim, Ticket, Option<Instant>)> {
-        match self.sent.front() {
-            Some(Sent::Wait { claim, ticket, until }) if claim.mode == Mode::Exclusive => {
-                let asked = Time::now().since(self.asked);
-                let late = self.tag.is_some() && asked >= self.pace.overlap();
-                let slice = self.pace.slice.saturating_sub(asked);
-                let more = until.is_none_or(|until| until > Instant::now() + slice);
-                (late && more && !self.cancelling).then(|| (claim.clone(), *ticket, *until))
-            }
-            _ => None,
-        }
     }
 
     /// Asks for a sign of life.
@@ -264,89 +192,4 @@ impl Link {
         // A task that has ended has said so, and that will be heard.
         let _ = self.jobs.send(job);
     }
-
-    /// What the clock asks for now, or when it will. `carrier`: it is kept warm.
-    pub(super) fn due(&self, carrier: bool) -> Due {
-        let now = Time::now();
-        let wanted = carrier || self.holds > 0;
-        let mut next = Duration::MAX;
-        if self.tag.is_none() {
-            // Connecting has a limit of its own.
-            return Due::Later(next);
-        }
-        if self.holds > 0 && self.pace.ttl.is_some() {
-            match self.word.left(now) {
-                Duration::ZERO => return Due::Dead,
-                left => next = left,
-            }
-        }
-        match self.sent.front() {
-            Some(Sent::Wait { until, .. }) => {
-                // The server ends it at the end of a slice, or of the caller's time.
-                let slice = self.pace.slice.saturating_sub(now.since(self.asked));
-                let left = until.map_or(slice, |until| slice.min(until - Instant::now()));
-                next = next.min(left + SILENCE);
-                let over = until.is_some_and(|until| until + SILENCE <= Instant::now());
-                if over || now.since(self.asked) >= self.pace.slice + SILENCE {
-                    return Due::Dead;
-                }
-                if let Some(left) = self.pace.overlap().checked_sub(now.since(self.asked)) {
-                    next = next.min(left);
-                }
-            }
-            Some(Sent::Batch(_) | Sent::Question) => return self.silent(now, next),
-            None if self.cancelling => return self.silent(now, next),
-            None if wanted => {
-                if let Some(heartbeat) = self.pace.heartbeat {
-                    match heartbeat.checked_sub(now.since(self.answered)) {
-                        None => return Due::Ping,
-                        Some(left) => next = next.min(left),
-                    }
-                }
-            }
-            None if self.is_free() => {
-                let kept = self.pace.ttl.map_or(KEPT, |ttl| KEPT.min(ttl / 2));
-                match kept.checked_sub(now.since(self.since)) {
-                    None => return Due::Close,
-                    Some(left) => next = next.min(left),
-                }
-            }
-            None => {}
-        }
-        Due::Later(next)
-    }
-
-    /// The same while an answer is due, or a cancel is on its way.
-    fn silent(&self, now: Time, next: Duration) -> Due {
-        match SILENCE.checked_sub(now.since(self.asked)) {
-            None if self.holds == 0 => Due::Dead,
-            None => Due::Stuck(next),
-            Some(left) => Due::Later(next.min(left)),
-        }
-    }
-}
-
-/// How a session stands to a key.
-pub(super) enum Stand {
-    Free,
-    /// It is asked for the key, and has not said yet what came of it.
-    Unsure,
-    /// It has the key in a mode that goes with this one.
-    Shares,
-    /// It has it in another mode.
-    Excludes,
-}
-
-/// What the clock asks of a session.
-pub(super) enum Due {
-    /// A sign of life.
-    Ping,
-    /// To go: it is not needed, and the server would end it.
-    Close,
-    /// To be given up: the server has not answered for too long.
-    Dead,
-    /// Not to be asked anything new: the server does not answer, but what it holds is still good.
-    Stuck(Duration),
-    /// Nothing for so long.
-    Later(Duration),
 }

@@ -1,13 +1,14 @@
 //! Which session is asked what, where one key can be held in several modes.
 //!
 //! To a server, a session that holds a key may have it again at once: in any mode, and past whoever
-//! is in line. So a session is never asked for a key that it holds.
+//! is in line. So a session is not asked for a key that it holds.
 
-use super::link::Stand;
+use super::link::{Link, Stand};
 use super::session::SessionId;
 use super::sessions::Sessions;
 use super::table::Ticket;
 use crate::backend::{Do, Op, SessionBackend};
+use crate::claim::Claim;
 
 impl<B: SessionBackend> Sessions<B> {
     /// Gives the carrier, which is idle, what has come together; other sessions get what it must
@@ -29,20 +30,36 @@ impl<B: SessionBackend> Sessions<B> {
                 // In this very batch, in another mode: the answer to that comes first.
                 Stand::Unsure => self.gathered.push(op),
                 Stand::Excludes => self.refused(claim.clone(), op.ticket),
-                Stand::Shares => self.ask_another(carrier, op),
+                Stand::Has => self.ask_another(Some(carrier), op),
+                Stand::Shares => self.ask_another(None, op),
             }
         }
     }
 
     /// Asks a session that holds nothing, so that others who are in line are not passed. If there
-    /// is none, this is given up: to ask the carrier is better than to let those who share wait
-    /// for each other.
-    fn ask_another(&mut self, carrier: SessionId, op: Op) {
-        let id = self.free_waiter().unwrap_or(carrier);
-        if let (Some(link), Do::Try(claim)) = (self.links.get_mut(&id), &op.what) {
-            link.claim(claim);
-            link.batch.push(op);
+    /// is none and nobody here is in line, the session that has the key already: that is better
+    /// than to let those who share it wait for each other.
+    fn ask_another(&mut self, same: Option<SessionId>, op: Op) {
+        let Do::Try(claim) = &op.what else {
+            return;
+        };
+        let free = self.free_waiter();
+        let id = free.or(same.filter(|_| !self.is_in_the_way_of_ours(claim)));
+        match id.and_then(|id| self.links.get_mut(&id)) {
+            Some(link) => {
+                link.claim(claim);
+                link.batch.push(op);
+            }
+            None => self.refused(claim.clone(), op.ticket),
         }
+    }
+
+    /// Somebody here waits for the key in a mode that does not go with this one.
+    fn is_in_the_way_of_ours(&self, claim: &Claim) -> bool {
+        let waits = self.links.values().filter_map(Link::waiting_claim);
+        let polls = self.polls.values().map(|poll| &poll.claim);
+        let mut others = waits.chain(polls).filter(|other| other.key == claim.key);
+        others.any(|other| !other.mode.is_compatible_with(claim.mode))
     }
 
     /// Begins the next slice of waits for an exclusive lock before their first one ends: readers
@@ -51,8 +68,7 @@ impl<B: SessionBackend> Sessions<B> {
         if !self.modes {
             return;
         }
-        let late: Vec<_> =
-            self.links.values().filter_map(super::link::Link::wants_relief).collect();
+        let late: Vec<_> = self.links.values().filter_map(Link::wants_relief).collect();
         for (claim, ticket, until) in late {
             if self.links.values().filter(|link| link.waits_for(ticket)).count() == 1
                 && let Some(id) = self.free_waiter()

@@ -3,8 +3,15 @@
 //! Its clock is that of the process, in milliseconds since 1970. A list of leases goes in as JSON,
 //! so that one statement, prepared once, serves any number of them.
 
+/// `unixepoch('subsec')` would be NULL before SQLite 3.42, and nothing would ever run out.
+macro_rules! now {
+    () => {
+        "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+    };
+}
 mod address;
 mod failure;
+mod view;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
@@ -13,20 +20,12 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 
-use super::{Failure, Lease, LeaseBackend, LeaseOptions, Verdicts, name};
-use crate::backend::{Party, Seen};
-use crate::claim::Claim;
+use super::{Failure, Lease, LeaseBackend, LeaseOptions, Verdicts};
+use crate::backend::Seen;
 use crate::error::{Error, Result};
-use crate::holder::Holder;
 use crate::native::NativeKey;
 use crate::status::Finding;
 
-/// `unixepoch('subsec')` would be NULL before SQLite 3.42, and nothing would ever run out.
-macro_rules! now {
-    () => {
-        "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
-    };
-}
 /// The owner decides: what has passed to another is left alone.
 macro_rules! release {
     () => {
@@ -80,16 +79,6 @@ const RENEW: &str = concat!(
 const CHECK: &str =
     concat!("SELECT 1 FROM dlock_leases WHERE name = ?1 AND owner = ?2 AND expires_at > ", now!());
 
-/// One row for each holder; the key's name, or nothing for all.
-const STATUS: &str = concat!(
-    "SELECT name, owner, fence, ",
-    now!(),
-    " - acquired_at FROM dlock_leases
-     WHERE expires_at > ",
-    now!(),
-    " AND (?1 IS NULL OR name = ?1) ORDER BY name"
-);
-
 /// An open file.
 pub(crate) struct File {
     connection: SqliteConnection,
@@ -107,16 +96,6 @@ impl Sqlite {
     /// The database and its address, for messages.
     pub(crate) fn label(&self) -> Box<str> {
         self.label.clone()
-    }
-
-    /// A statement that finds the holder of a key.
-    pub(crate) fn explain(key: &NativeKey) -> String {
-        let name = name(key).replace('\'', "''");
-        format!(
-            "SELECT owner, fence, acquired_at, expires_at FROM dlock_leases \
-             WHERE name = '{name}' AND expires_at > {}",
-            now!()
-        )
     }
 
     /// Makes sure that a failed transaction has left nothing open. In an open one the next take
@@ -221,27 +200,11 @@ impl LeaseBackend for Sqlite {
     }
 
     async fn status(&self, file: &mut File, of: Option<&NativeKey>) -> Result<Vec<Seen>, Failure> {
-        self.same_file(file)?;
-        let rows = sqlx::query_as::<_, (String, String, i64, i64)>(STATUS)
-            .bind(of.map(name))
-            .fetch_all(&mut file.connection)
-            .await
-            .map_err(|error| self.failure(error))?;
-        let seen = rows.into_iter().map(|(name, owner, fence, age)| {
-            let since = u64::try_from(age).ok().map(Duration::from_millis);
-            let holder = Holder { who: format!("owner {owner}, fence {fence}"), since };
-            Seen {
-                claim: Claim::exclusive(NativeKey::Name(name)),
-                holders: vec![Party { tag: None, holder }],
-                waiters: Vec::new(),
-            }
-        });
-        Ok(seen.collect())
+        self.seen(file, of).await
     }
 
     async fn examine(&self, file: &mut File) -> Result<Vec<Finding>, Failure> {
-        self.same_file(file)?;
-        Ok(Vec::new())
+        self.findings(file).await
     }
 
     async fn close(&self, file: File) {

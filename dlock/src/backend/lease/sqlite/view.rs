@@ -1,0 +1,88 @@
+//! What can be seen of an SQLite file: who holds a lease, and how the file is set up.
+
+use std::time::Duration;
+
+use super::{File, Sqlite};
+use crate::backend::lease::{Failure, name};
+use crate::backend::{Party, Seen};
+use crate::claim::Claim;
+use crate::holder::Holder;
+use crate::native::NativeKey;
+use crate::status::{Finding, Severity};
+
+/// One row for each holder; the key's name, or nothing for all.
+const STATUS: &str = concat!(
+    "SELECT name, owner, fence, ",
+    now!(),
+    " - acquired_at FROM dlock_leases
+     WHERE expires_at > ",
+    now!(),
+    " AND (?1 IS NULL OR name = ?1) ORDER BY name"
+);
+
+/// <https://www.sqlite.org/pragma.html#pragma_synchronous>
+const SETTINGS: &str =
+    "SELECT journal_mode, synchronous FROM pragma_journal_mode, pragma_synchronous";
+const FULL: i64 = 2;
+
+impl Sqlite {
+    /// A statement that finds the holder of a key.
+    pub(crate) fn explain(key: &NativeKey) -> String {
+        let name = name(key).replace('\'', "''");
+        format!(
+            "SELECT owner, fence, acquired_at, expires_at FROM dlock_leases \
+             WHERE name = '{name}' AND expires_at > {}",
+            now!()
+        )
+    }
+
+    /// Who holds this key, or any.
+    pub(super) async fn seen(
+        &self,
+        file: &mut File,
+        of: Option<&NativeKey>,
+    ) -> Result<Vec<Seen>, Failure> {
+        self.same_file(file)?;
+        let rows = sqlx::query_as::<_, (String, String, i64, i64)>(STATUS)
+            .bind(of.map(name))
+            .fetch_all(&mut file.connection)
+            .await
+            .map_err(|error| self.failure(error))?;
+        let seen = rows.into_iter().map(|(name, owner, fence, age)| {
+            let since = u64::try_from(age).ok().map(Duration::from_millis);
+            let holder = Holder { who: format!("owner {owner}, fence {fence}"), since };
+            Seen {
+                claim: Claim::exclusive(NativeKey::Name(name)),
+                holders: vec![Party { tag: None, holder }],
+                waiters: Vec::new(),
+            }
+        });
+        Ok(seen.collect())
+    }
+
+    /// What weakens locks.
+    pub(super) async fn findings(&self, file: &mut File) -> Result<Vec<Finding>, Failure> {
+        self.same_file(file)?;
+        let settings = sqlx::query_as::<_, (String, i64)>(SETTINGS).fetch_one(&mut file.connection);
+        let (journal, synchronous) = settings.await.map_err(|error| self.failure(error))?;
+        let mut findings = Vec::new();
+        let mut note = |what: String, remedy: &str| {
+            let (severity, remedy) = (Severity::Note, remedy.into());
+            findings.push(Finding { severity, what, remedy });
+        };
+        if journal != "wal" {
+            note(
+                format!("the journal mode is {journal}: renewals wait for whoever reads"),
+                "put the file on a local disk, where WAL can be had",
+            );
+        }
+        if synchronous < FULL {
+            note(
+                "synchronous is less than FULL: after a power cut a fencing token may repeat"
+                    .into(),
+                "leave ?synchronous out where fencing tokens are used",
+            );
+        }
+        Ok(findings)
+    }
+}

@@ -1,0 +1,68 @@
+//! Which keys a session has, or is asked for.
+//!
+//! To a server, a session that holds a key may have it again at once: in any mode, and past whoever
+//! is in line. So what it is asked for goes by what it has.
+
+use super::Link;
+use crate::claim::Claim;
+use crate::engine::table::Shareable as _;
+use crate::mode::Mode;
+
+/// How a session has, or will have, a key.
+pub(super) struct Taken {
+    mode: Mode,
+    /// The server has said yes.
+    sure: bool,
+    /// Servers count how often.
+    times: usize,
+}
+
+/// How a session stands to a key.
+pub(in crate::engine) enum Stand {
+    Free,
+    /// It is asked for the key, and has not said yet what came of it.
+    Unsure,
+    /// It has just this.
+    Has,
+    /// It has the key in another mode, which goes with this one.
+    Shares,
+    /// It has it in a mode that does not.
+    Excludes,
+}
+
+impl Link {
+    /// Notes that it is asked for this.
+    pub(in crate::engine) fn claim(&mut self, claim: &Claim) {
+        let taken = Taken { mode: claim.mode, sure: false, times: 0 };
+        self.keys.entry(claim.key.clone()).or_insert(taken).times += 1;
+    }
+
+    /// Notes that it has this.
+    pub(in crate::engine) fn confirm_claim(&mut self, claim: &Claim) {
+        if let Some(taken) = self.keys.get_mut(&claim.key) {
+            taken.sure = true;
+        }
+    }
+
+    /// Notes that it has not got this, or will have given it back before it does anything else.
+    pub(in crate::engine) fn disclaim(&mut self, claim: &Claim) {
+        if let Some(taken) = self.keys.get_mut(&claim.key) {
+            taken.times -= 1;
+            if taken.times == 0 {
+                self.keys.remove(&claim.key);
+            }
+        }
+    }
+
+    /// What may be asked of it about this: servers let a session have what it has once more, past
+    /// all others and in any mode.
+    pub(in crate::engine) fn stand(&self, claim: &Claim) -> Stand {
+        match self.keys.get(&claim.key) {
+            None => Stand::Free,
+            Some(Taken { sure: false, .. }) => Stand::Unsure,
+            Some(Taken { mode, .. }) if *mode == claim.mode && claim.is_shareable() => Stand::Has,
+            Some(Taken { mode, .. }) if mode.is_compatible_with(claim.mode) => Stand::Shares,
+            Some(_) => Stand::Excludes,
+        }
+    }
+}

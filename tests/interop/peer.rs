@@ -1,0 +1,75 @@
+//! The other side: a Python process with one of the libraries.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use dlock_tests::{Site, in_time, not_run};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+
+/// Its inside.
+const SCRIPT: &str = include_str!("peer.py");
+/// Starting Python and its libraries takes a while.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[derive(Clone, Copy)]
+pub(crate) enum Library {
+    SqlalchemyDlock,
+    Pals,
+    PostgresqlLock,
+}
+
+impl Library {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Library::SqlalchemyDlock => "sqlalchemy-dlock",
+            Library::Pals => "pals",
+            Library::PostgresqlLock => "postgresql-lock",
+        }
+    }
+}
+
+/// The Python that has the libraries; without one, says so.
+pub(crate) fn python(site: &Site) -> Option<String> {
+    let python = std::env::var("DLOCK_TEST_PYTHON").ok().filter(|python| !python.is_empty());
+    if python.is_none() {
+        let what = site.backend.map(|backend| format!("interop on {backend}"));
+        not_run(&what.unwrap_or_default(), "DLOCK_TEST_PYTHON is not set; tests/run makes one");
+    }
+    python
+}
+
+/// Killed on drop.
+pub(crate) struct Peer {
+    _child: Child,
+    orders: ChildStdin,
+    words: Lines<BufReader<ChildStdout>>,
+}
+
+impl Peer {
+    pub(crate) async fn start(python: &str, library: Library, url: &str, key: &str) -> Self {
+        let mut child = Command::new(python)
+            .args(["-c", SCRIPT, library.name(), url, key])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let orders = child.stdin.take().unwrap();
+        let words = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut peer = Peer { _child: child, orders, words };
+        assert_eq!(peer.word().await, "ready");
+        peer
+    }
+
+    /// Gives an order; the answer.
+    pub(crate) async fn say(&mut self, order: &str) -> String {
+        self.orders.write_all(format!("{order}\n").as_bytes()).await.unwrap();
+        self.word().await
+    }
+
+    async fn word(&mut self) -> String {
+        let word = in_time("a word from Python", PATIENCE, self.words.next_line()).await;
+        word.unwrap().expect("Python has ended; what it wrote to stderr says why")
+    }
+}

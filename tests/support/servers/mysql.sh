@@ -1,0 +1,122 @@
+# shellcheck shell=bash disable=SC2154
+# MySQL, MariaDB, and MariaDB as a Galera node; a part of support/db.
+
+make() {
+    mkdir -m 700 "$dir/tmp"
+    give "$dir/tmp"
+    {
+        cat <<CONF
+[mysqld]
+datadir = $inside/data
+# Its own: a server that starts deletes the temporary tables it finds.
+tmpdir = $inside/tmp
+bind-address = 127.0.0.1
+# In the data folder; what follows it is made there too.
+socket = socket
+pid-file = pid
+skip-log-bin
+max_connections = 300
+innodb_buffer_pool_size = 32M
+# Every commit is written, as users have it, and no disk is waited for.
+innodb_flush_log_at_trx_commit = 1
+innodb_flush_method = nosync
+CONF
+        case $kind in
+        mysql)
+            cat <<'CONF'
+mysqlx = OFF
+secure-file-priv =
+innodb_redo_log_capacity = 8M
+# Of the 0.5 GB that it would take, most is for statistics that nobody reads.
+innodb_log_buffer_size = 1M
+performance_schema_digests_size = 0
+performance_schema_events_statements_history_long_size = 10
+performance_schema_error_size = 0
+CONF
+            ;;
+        *) echo 'innodb_log_file_size = 8M' ;;
+        esac
+    } >"$dir/my.cnf"
+    from_template "$(version_line)"
+    [ "$kind" != galera ] || join_galera
+    if [ "$kind" != mysql ] && find_plugin; then
+        mkdir "$dir/plugin"
+        cp "$plugin" "$dir/plugin"
+        set_option plugin_dir "$inside/plugin"
+        set_option plugin_load_add metadata_lock_info
+    fi
+}
+
+initialize() {
+    if [ "$kind" = mysql ]; then
+        as_server "$bin" --defaults-file="$inside/my.cnf" --initialize-insecure
+    else
+        as_server mariadb-install-db --defaults-file="$inside/my.cnf" --auth-root-authentication-method=normal --skip-test-db
+    fi </dev/null >>"$dir/log" 2>&1 || die "no data folder could be made: $(grep ERROR "$dir/log" || tail -n 3 "$dir/log")"
+    cat >"$dir/init.sql" <<'SQL'
+CREATE DATABASE test;
+CREATE DATABASE app;
+CREATE USER app@localhost IDENTIFIED BY 'secret';
+GRANT ALL ON app.* TO app@localhost;
+SQL
+    if ! launch --skip-networking --init-file="$inside/init.sql" || ! { halt && wait_gone 60; }; then
+        die "the new data folder is of no use: $(tail -n 3 "$dir/log")"
+    fi
+    # Each copy makes itself a name of its own.
+    rm -f "$dir/data/auto.cnf"
+}
+
+join_galera() {
+    local port
+    port=$(free_port)
+    find_galera
+    cat >>"$dir/my.cnf" <<CONF
+binlog_format = ROW
+innodb_autoinc_lock_mode = 2
+wsrep_on = ON
+wsrep_provider = $galera
+wsrep_cluster_name = dlock
+wsrep_cluster_address = gcomm://
+wsrep_node_address = 127.0.0.1:$port
+wsrep_provider_options = gmcast.listen_addr=tcp://127.0.0.1:$port;base_port=$port;gcache.size=8M
+CONF
+}
+
+set_option() {
+    echo "$1 = $2" >>"$dir/my.cnf"
+}
+
+set_port() {
+    set_option port "$1"
+}
+
+launch() { # [OPTION…]
+    [ "$kind" != galera ] || [ $# != 0 ] || set -- --wsrep-new-cluster
+    launch_daemon 'ready for connections' "$bin" --defaults-file="$inside/my.cnf" "$@"
+}
+
+halt() {
+    signal_server TERM
+}
+
+abort() {
+    signal_server KILL
+}
+
+# The lock file of its socket, whose pid may be another's by now; and a cluster of one may always begin anew.
+bury() {
+    rm -f "$dir/data/socket.lock" "$dir/data/socket" "$dir/data/pid"
+    [ ! -e "$dir/data/grastate.dat" ] || sed -i 's/^safe_to_bootstrap:.*/safe_to_bootstrap: 1/' "$dir/data/grastate.dat"
+}
+
+url() {
+    echo "mysql://root@127.0.0.1:$1/test"
+}
+
+version_line() {
+    as_server "$bin" --no-defaults --version || die "$root$bin does not run"
+}
+
+version() {
+    version_line | sed 's/.* Ver \([0-9.]*\).*/\1/'
+}
