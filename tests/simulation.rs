@@ -17,10 +17,14 @@ mod ledger;
 mod page;
 #[path = "simulation/process.rs"]
 mod process;
+#[path = "simulation/readers.rs"]
+mod readers;
 #[path = "simulation/seen.rs"]
 mod seen;
 #[path = "simulation/server.rs"]
 mod server;
+#[path = "simulation/turns.rs"]
+mod turns;
 #[path = "simulation/world.rs"]
 mod world;
 

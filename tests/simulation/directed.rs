@@ -9,10 +9,10 @@ const KEY: Claim = Claim { key: 0, shared: false };
 
 /// A table whose every answer is checked.
 #[derive(Default)]
-struct Checked(Table<Claim>, Ledger);
+pub(crate) struct Checked(pub(crate) Table<Claim>, pub(crate) Ledger);
 
 impl Checked {
-    fn step(&mut self, event: Event<Claim>) -> Vec<Action<Claim>> {
+    pub(crate) fn step(&mut self, event: Event<Claim>) -> Vec<Action<Claim>> {
         let mut actions = Vec::new();
         self.0.step(event.clone(), false, &mut actions);
         self.1.check(&event, &actions);

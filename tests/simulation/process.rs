@@ -8,7 +8,7 @@ use dlock::engine::table::{Action, Event, Table, Ticket};
 use fastrand::Rng;
 
 use super::ledger::Ledger;
-use super::server::{Answer, Ask, CLAIMS, Claim, KEYS, Server, SessionId};
+use super::server::{Answer, Ask, CLAIMS, Claim, KEYS, Key, Server, SessionId};
 
 #[derive(Default)]
 struct Link {
@@ -153,23 +153,39 @@ impl Process {
             self.carrier = Some(carrier);
             let taken = self.links.get(&carrier).and_then(|l| l.keys[usize::from(claim.key)]);
             let id = match taken {
-                None => Some(carrier),
+                None => carrier,
                 // Asked for it in the other mode: the answer to that comes first.
                 Some(Taken { sure: false, .. }) => {
                     self.gathered.push_back((claim, ticket));
                     continue;
                 }
-                Some(Taken { shared, .. }) if shared && claim.shared => self.free_waiter(server),
-                Some(_) => {
-                    self.refused(claim, ticket);
-                    continue;
+                Some(Taken { shared, .. }) => {
+                    let other = (shared && claim.shared).then(|| self.another(server, claim.key));
+                    let Some(id) = other.flatten() else {
+                        self.refused(claim, ticket);
+                        continue;
+                    };
+                    id
                 }
             };
-            self.cornered += u64::from(id.is_none());
-            let id = id.unwrap_or(carrier);
             self.links.entry(id).or_default().claim(claim);
             self.ask(server, id, Ask::Try(claim), ticket);
         }
+    }
+
+    /// Whom to ask for what the carrier shares: a session that holds nothing; or the carrier, if
+    /// there is none and no writer is in line here.
+    fn another(&mut self, server: &mut Server, key: Key) -> Option<SessionId> {
+        let free = self.free_waiter(server);
+        let waiting =
+            self.links.values().flat_map(|link| &link.sent).filter_map(|(ask, _)| match ask {
+                Ask::Wait(claim) => Some(claim),
+                _ => None,
+            });
+        let polled = self.polls.values().map(|poll| &poll.claim);
+        let writes = waiting.chain(polled).any(|claim| claim.key == key && !claim.shared);
+        self.cornered += u64::from(free.is_none() && !writes);
+        free.or(self.carrier.filter(|_| !writes))
     }
 
     /// Hears the next answer of some session; says which.
