@@ -150,7 +150,7 @@ mod all_modes {
     //! Where there is every mode.
     dlock_tests::suite! {
         "conformance" on [memory Memory] {
-            modes: [go_together_as_the_table_says]
+            modes: [go_together_as_the_table_says, holders_always_go_together]
         }
     }
 }

@@ -1,11 +1,14 @@
 //! Locks to read and to write, and the other modes where a database has them.
 
 use std::pin::pin;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use dlock::{Error, Lock, Locker, Mode};
 use dlock_tests::{Backend, Site, not_run};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -121,6 +124,65 @@ pub(crate) async fn go_together_as_the_table_says(site: Site) {
                 assert_eq!(free, held.is_compatible_with(wanted), "{held}, then {wanted}");
                 guard.release().await.unwrap();
             }
+        }
+    }
+}
+
+/// Who holds the key in which mode, by what the holders themselves say.
+#[derive(Default)]
+struct Holders(Mutex<Vec<Mode>>);
+
+impl Holders {
+    fn enter(&self, mode: Mode) {
+        let mut modes = self.0.lock().unwrap();
+        let all_go = modes.iter().all(|other| other.is_compatible_with(mode));
+        assert!(all_go, "{mode} came to {modes:?}");
+        modes.push(mode);
+    }
+
+    fn leave(&self, mode: Mode) {
+        let mut modes = self.0.lock().unwrap();
+        let at = modes.iter().position(|other| *other == mode).unwrap();
+        modes.swap_remove(at);
+    }
+}
+
+/// Callers of all modes at once: tries, waits that are given up, guards that are dropped.
+pub(crate) async fn holders_always_go_together(site: Site) {
+    for most in [8, 3, 2] {
+        let holders: Arc<[Holders; 2]> = Arc::default();
+        let mut callers = JoinSet::new();
+        for _ in 0..2 {
+            let locker = site.builder().max_sessions(most).connect().await.unwrap();
+            for _ in 0..8 {
+                let (locker, holders) = (locker.clone(), Arc::clone(&holders));
+                callers.spawn(async move {
+                    for _ in 0..50 {
+                        let (key, mode) =
+                            (fastrand::usize(..2), fastrand::choice(Mode::ALL).unwrap());
+                        let lock = locker.lock(key as u64).mode(mode).timeout(PATIENCE);
+                        let time = Duration::from_millis(fastrand::u64(1..30));
+                        let guard = match fastrand::u8(..4) {
+                            0 => lock.try_acquire().await.unwrap(),
+                            1 => timeout(time, lock.acquire()).await.ok().map(Result::unwrap),
+                            _ => Some(lock.acquire().await.unwrap()),
+                        };
+                        let Some(guard) = guard else { continue };
+                        holders[key].enter(mode);
+                        sleep(Duration::from_micros(fastrand::u64(..800))).await;
+                        holders[key].leave(mode);
+                        if fastrand::bool() {
+                            guard.release().await.unwrap();
+                        }
+                    }
+                });
+            }
+        }
+        callers.join_all().await;
+        let other = site.locker().await;
+        for key in 0..2_u64 {
+            let guard = other.lock(key).timeout(PATIENCE).acquire().await.unwrap();
+            guard.release().await.unwrap();
         }
     }
 }
