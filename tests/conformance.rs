@@ -33,7 +33,10 @@ mod status;
 mod waiting;
 
 dlock_tests::suite! {
-    "conformance" on [memory Memory, sqlite Sqlite, postgres Postgres, postgres18 Postgres18] {
+    "conformance" on [
+        memory Memory, sqlite Sqlite, postgres Postgres, postgres18 Postgres18,
+        mysql MySql, mariadb MariaDb,
+    ] {
         status: [
             held_key_is_shown_with_its_holder,
             waiter_is_shown,
@@ -115,7 +118,7 @@ dlock_tests::suite! {
 mod several {
     //! What needs several processes, so nothing for `memory:`.
     dlock_tests::suite! {
-        "conformance" on [sqlite Sqlite, postgres Postgres, postgres18 Postgres18] {
+        "conformance" on [sqlite Sqlite, postgres Postgres, postgres18 Postgres18, mysql MySql, mariadb MariaDb] {
             processes: [
                 four_processes_count_right,
                 exclude_each_other_at_every_moment,

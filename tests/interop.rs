@@ -14,7 +14,7 @@ mod peer;
 
 use std::sync::Arc;
 
-use dlock::{Error, Key, KeyScheme, Locker, NativeKey};
+use dlock::{Error, Key, KeyScheme, Locker, Mode, NativeKey};
 use dlock_tests::{Site, tabulate, unique};
 
 use self::peer::{Library, Peer, python};
@@ -35,6 +35,7 @@ dlock_tests::suite! {
             pals,
             pals_without_an_app,
             postgresql_lock,
+            readers_of_both_share,
         ]
     }
 }
@@ -62,7 +63,7 @@ mod shared {
         let Some(python) = python(&site) else { return };
         let locker = Locker::builder(&site.url).key_scheme(scheme).connect().await.unwrap();
         let lock = locker.lock(ours);
-        let mut peer = Peer::start(&python, library, &site.url, theirs).await;
+        let mut peer = Peer::start(&python, library, &site.url, theirs, Mode::Exclusive).await;
 
         assert_eq!(peer.say("take").await, "held");
         let theirs_excludes = lock.try_acquire().await.unwrap().is_none();
@@ -118,6 +119,29 @@ mod shared {
         let key = format!("usér:{}", unique("k"));
         let scheme = KeyScheme::PostgresqlLock;
         exclude(site, (Library::PostgresqlLock, "text"), scheme, &key, Key::from(&key)).await;
+    }
+
+    pub(crate) async fn readers_of_both_share(site: Site) {
+        let Some(python) = python(&site) else { return };
+        let key = unique("k");
+        for (library, scheme, theirs) in [
+            (Library::SqlalchemyDlock, KeyScheme::SqlalchemyDlock, key.clone()),
+            (Library::Pals, KeyScheme::Pals { app: "a".into() }, format!("a/{key}")),
+            (Library::PostgresqlLock, KeyScheme::PostgresqlLock, key.clone()),
+        ] {
+            let builder = Locker::builder(&site.url).key_scheme(scheme);
+            let lock = builder.connect().await.unwrap().lock(&key);
+            let mut reader = Peer::start(&python, library, &site.url, &theirs, Mode::Shared).await;
+            assert_eq!(reader.say("take").await, "held");
+            let shared = lock.clone().shared().try_acquire().await.unwrap().expect("both read");
+            assert!(lock.try_acquire().await.unwrap().is_none(), "{} reads", library.name());
+            assert_eq!(reader.say("release").await, "free");
+            shared.release().await.unwrap();
+
+            let written = lock.try_acquire().await.unwrap().expect("nobody reads");
+            assert_eq!(reader.say("take").await, "busy", "dlock writes");
+            written.release().await.unwrap();
+        }
     }
 
     pub(crate) async fn names_that_sqlalchemy_dlock_refuses(site: Site) {

@@ -6,6 +6,7 @@
 pub mod __private;
 mod backend;
 mod blocking;
+mod builder;
 mod claim;
 mod clock;
 #[doc(hidden)]
@@ -34,12 +35,13 @@ pub use dlock_macros::locked;
 
 pub use self::backend::Pool;
 pub use self::backend::lease::LeaseOptions;
+pub use self::builder::LockerBuilder;
 pub use self::error::{Error, Result, Source};
 pub use self::guard::Guard;
 pub use self::holder::{Holder, Stage};
 pub use self::key::Key;
 pub use self::lock::Lock;
-pub use self::locker::{Locker, LockerBuilder};
+pub use self::locker::Locker;
 pub use self::lost::{LostInfo, LostReason};
 pub use self::mode::Mode;
 pub use self::native::NativeKey;

@@ -64,6 +64,10 @@ impl Lock {
     }
 
     /// Takes the lock to read: others may read too, nobody may write. [`Mode::Shared`].
+    ///
+    /// A writer who waits is not passed by readers who come later (but for those of the first few
+    /// milliseconds, in the process that reads already). A reader who wants to write lets go first:
+    /// to take the same key to write as well is to wait for oneself.
     pub fn shared(self) -> Self {
         self.mode(Mode::Shared)
     }

@@ -4,12 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use crate::backend::lease::LeaseOptions;
-use crate::backend::{self, About, Address, Options, Place, Pool};
-use crate::blocking::{block_for, block_on};
+use crate::backend::{About, Address, Pool};
+use crate::blocking::block_for;
+use crate::builder::LockerBuilder;
 use crate::engine::{Engine, Mail, Reply};
 use crate::error::{Error, Result, Source};
 use crate::key::Key;
@@ -20,9 +19,6 @@ use crate::scheme::KeyScheme;
 use crate::status::{Explained, LockStatus, Report};
 use crate::wait::Wait;
 
-/// How long the first connection may take.
-const CONNECT: Duration = Duration::from_secs(10);
-
 /// Where locks come from: a database, the connections to it, and the engine that keeps them.
 ///
 /// Cheap to clone. The engine ends when the last clone and the last guard are gone, or with
@@ -30,23 +26,28 @@ const CONNECT: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct Locker(Arc<Inner>);
 
-struct Inner {
-    engine: Engine,
-    about: About,
-    scheme: KeyScheme,
-    namespace: Box<str>,
-    wait: Wait,
+pub(crate) struct Inner {
+    pub(crate) engine: Engine,
+    pub(crate) about: About,
+    pub(crate) scheme: KeyScheme,
+    pub(crate) namespace: Box<str>,
+    pub(crate) wait: Wait,
     /// A fingerprint, not the URL: that has the password in it.
-    url: Option<i64>,
+    pub(crate) url: Option<i64>,
 }
 
 impl Locker {
-    /// Connects to the database that the URL names: `postgres://`, `postgresql://`,
-    /// `sqlite://file`, `memory:`.
+    pub(crate) fn new(inner: Inner) -> Self {
+        Locker(Arc::new(inner))
+    }
+
+    /// Connects to the database that the URL names: `postgres://`, `postgresql://`, `mysql://`,
+    /// `mariadb://`, `sqlite://file`, `memory:`.
     ///
     /// # Errors
     /// [`Error::Config`] for a URL that cannot be meant, with the feature to turn on where it is
-    /// off; [`Error::Unavailable`] when the server is not there.
+    /// off; [`Error::Unsupported`] where locks would exclude nobody: a standby, a cluster, a pooler
+    /// in transaction mode; [`Error::Unavailable`] when the server is not there.
     ///
     /// # Cancel safety
     /// The connections are closed again when the future is dropped.
@@ -182,153 +183,6 @@ impl fmt::Debug for Locker {
             .field("backend", &self.0.about.label)
             .field("namespace", &self.0.namespace)
             .field("key_scheme", &self.0.scheme)
-            .finish_non_exhaustive()
-    }
-}
-
-/// How a [`Locker`] is to be. Made by [`Locker::builder`] and [`Locker::from_pool`].
-#[must_use = "nothing is connected before `connect`"]
-pub struct LockerBuilder {
-    address: Address,
-    options: Options,
-    namespace: String,
-    scheme: KeyScheme,
-    wait: Wait,
-    runtime: Option<Handle>,
-}
-
-impl LockerBuilder {
-    fn new(address: Address) -> Self {
-        LockerBuilder {
-            address,
-            options: Options::default(),
-            namespace: String::new(),
-            scheme: KeyScheme::default(),
-            // Long enough for a queue of people, short enough that a stuck holder is noticed by
-            // those who wait and not by those who wait for them.
-            wait: Wait::For(Duration::from_secs(30)),
-            runtime: None,
-        }
-    }
-
-    /// Keys of different namespaces never meet, so that two applications can share a database.
-    /// Default: none.
-    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
-        self.namespace = namespace.into();
-        self
-    }
-
-    /// How a key becomes the database's id, so that programs in other languages have the same lock.
-    /// Default: [`KeyScheme::Dlock`]. Any other cannot have a namespace.
-    pub fn key_scheme(mut self, scheme: KeyScheme) -> Self {
-        self.scheme = scheme;
-        self
-    }
-
-    /// How long locks wait that do not say it themselves. Default: 30 s. Connecting takes no longer
-    /// either, and no longer than 10 s.
-    pub fn timeout(mut self, wait: impl Into<Wait>) -> Self {
-        self.wait = wait.into().normal();
-        self
-    }
-
-    /// How long a holder that has vanished or is frozen may keep a lock; also how long a guard's
-    /// word is good without a sign of the server. The server is asked three times in this time, so
-    /// it should be far above a network's hiccups. At least 1 s. Default: 30 s. Leases have
-    /// [`LeaseOptions::ttl`] instead.
-    pub fn session_ttl(mut self, ttl: Duration) -> Self {
-        self.options.session_ttl = ttl;
-        self
-    }
-
-    /// How many connections to the server there may be at most. One carries any number of locks,
-    /// the others wait, one for each key that is fought over; keys beyond that are asked for again
-    /// and again. Default: 8. At least 1.
-    pub fn max_sessions(mut self, n: u32) -> Self {
-        self.options.max_sessions = n;
-        self
-    }
-
-    /// How long one waiting statement lasts, for tests.
-    #[doc(hidden)]
-    pub fn slice(mut self, slice: Duration) -> Self {
-        self.options.slice = slice;
-        self
-    }
-
-    /// How this process shows up in the server's own views. Default: `dlock`, and the application's
-    /// own name from the URL or pool where it has one.
-    pub fn application_name(mut self, name: impl Into<String>) -> Self {
-        self.options.application_name = Some(name.into());
-        self
-    }
-
-    /// Settings of the lease table.
-    pub fn lease(mut self, lease: LeaseOptions) -> Self {
-        self.options.lease = lease;
-        self
-    }
-
-    /// Runs the engine on this runtime instead of on a thread of its own. That saves a few
-    /// microseconds a lock; in return the runtime must be kept running, and blocking calls inside
-    /// it are an error when it has only one thread.
-    pub fn runtime(mut self, runtime: Handle) -> Self {
-        self.runtime = Some(runtime);
-        self
-    }
-
-    /// Connects.
-    ///
-    /// # Errors
-    /// As [`Locker::connect`]; [`Error::Config`] for settings that cannot be,
-    /// [`Error::Unsupported`] for a [`KeyScheme`] whose locks this database does not have.
-    ///
-    /// # Cancel safety
-    /// As [`Locker::connect`].
-    pub async fn connect(self) -> Result<Locker> {
-        self.options.check()?;
-        self.scheme.check_namespace(&self.namespace)?;
-        let url = match &self.address {
-            Address::Url(url) => Some(Key::from(url.as_str()).id("")),
-            Address::Pool(_) => None,
-        };
-        let limit = match self.wait {
-            Wait::For(time) => time.min(CONNECT),
-            Wait::NoWait | Wait::Forever => CONNECT,
-        };
-        let place = Place { runtime: self.runtime, limit, scheme: self.scheme.clone() };
-        let started = backend::start(self.address, self.options, place)?;
-        match started.opened.await {
-            Ok(opened) => opened?,
-            Err(_) => return Err(Error::Closed),
-        }
-        Ok(Locker(Arc::new(Inner {
-            engine: started.engine,
-            about: started.about,
-            scheme: self.scheme,
-            namespace: self.namespace.into(),
-            wait: self.wait,
-            url,
-        })))
-    }
-
-    /// [`LockerBuilder::connect`] without `await`.
-    ///
-    /// # Errors
-    /// As [`LockerBuilder::connect`]; [`Error::Config`] inside the very current-thread runtime that
-    /// the locker is told to run on.
-    pub fn connect_blocking(self) -> Result<Locker> {
-        Engine::check_not_inside(self.runtime.as_ref())?;
-        block_on(self.connect())
-    }
-}
-
-impl fmt::Debug for LockerBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LockerBuilder")
-            .field("namespace", &self.namespace)
-            .field("key_scheme", &self.scheme)
-            .field("timeout", &self.wait)
             .finish_non_exhaustive()
     }
 }

@@ -93,7 +93,6 @@ pub(crate) enum Naming {
     /// MySQL ignores case, MariaDB does not. So a session must not try a name that it already
     /// holds in the server's eyes, for that would be granted once more.
     #[cfg(feature = "mysql")]
-    #[cfg_attr(not(test), allow(dead_code, reason = "for the backend of MySQL and MariaDB"))]
     ShortName,
 }
 

@@ -30,7 +30,7 @@ fn unknown_scheme() {
 #[test]
 fn databases_to_come() {
     alone(|| async {
-        for scheme in ["mysql", "mariadb", "mssql", "sqlserver", "oracle", "lease+mysql"] {
+        for scheme in ["mssql", "sqlserver", "oracle", "lease+mysql", "lease+postgres"] {
             let error = refused(&format!("{scheme}://user:s3cr3t@host/db")).await;
             let text = error.to_string();
             assert!(matches!(error, Error::Unsupported { .. }), "{text}");

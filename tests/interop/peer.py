@@ -1,13 +1,14 @@
 """A process that takes a lock with one of the Python libraries that dlock shares locks with.
 
-    peer.py LIBRARY URL KEY
+    peer.py LIBRARY URL KEY MODE
 
 Orders come line by line: `take` is answered by `held` or `busy`, `release` by `free`.
 """
 
 import sys
 
-library, url, key = sys.argv[1:]
+library, url, key, mode = sys.argv[1:]
+shared = {"shared": True} if mode == "shared" else {}
 
 
 def sqlalchemy_dlock():
@@ -17,7 +18,7 @@ def sqlalchemy_dlock():
     drivers = {"postgres": "postgresql+psycopg2", "mysql": "mysql+pymysql", "mariadb": "mariadb+pymysql"}
     scheme, rest = url.split("://", 1)
     connection = create_engine(f"{drivers[scheme]}://{rest}").connect()
-    lock = create_sadlock(connection, int(key[4:]) if key.startswith("int:") else key)
+    lock = create_sadlock(connection, int(key[4:]) if key.startswith("int:") else key, **shared)
     return lambda: lock.acquire(block=False), lock.release
 
 
@@ -26,7 +27,7 @@ def pals():
 
     app, name = key.split("/", 1)
     locker = pals.Locker(app or None, "postgresql+psycopg2://" + url.split("://", 1)[1])
-    lock = locker.lock(name, blocking=False)
+    lock = locker.lock(name, blocking=False, **shared)
     return lock.acquire, lock.release
 
 
@@ -36,7 +37,7 @@ def postgresql_lock():
 
     connection = psycopg2.connect("postgresql://" + url.split("://", 1)[1])
     connection.autocommit = True
-    lock = Lock(connection, key, interface="psycopg2")
+    lock = Lock(connection, key, interface="psycopg2", **shared)
     return lambda: lock.acquire(block=False), lock.release
 
 

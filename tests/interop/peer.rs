@@ -3,6 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use dlock::Mode;
 use dlock_tests::{Site, in_time, not_run};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
@@ -47,9 +48,15 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) async fn start(python: &str, library: Library, url: &str, key: &str) -> Self {
+    pub(crate) async fn start(
+        python: &str,
+        library: Library,
+        url: &str,
+        key: &str,
+        mode: Mode,
+    ) -> Self {
         let mut child = Command::new(python)
-            .args(["-c", SCRIPT, library.name(), url, key])
+            .args(["-c", SCRIPT, library.name(), url, key, &mode.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)

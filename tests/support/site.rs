@@ -1,6 +1,6 @@
 //! Where a test keeps its locks.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dlock::{LeaseOptions, Locker, LockerBuilder};
@@ -22,38 +22,41 @@ pub struct Site {
     pub name: String,
     /// How long a holder that vanished keeps its locks, if not the default.
     pub ttl: Option<Duration>,
-    _kept: Option<Kept>,
+    kept: Kept,
 }
 
-/// What goes with the last that uses it.
-#[derive(Debug, Clone)]
-enum Kept {
-    Folder { _it: Arc<Temp> },
-    Database { _it: Arc<Database> },
+/// What goes with the last of the sites that came of one another: a locker may outlive its site.
+type Kept = Arc<Mutex<Vec<Thing>>>;
+
+#[derive(Debug)]
+enum Thing {
+    Folder { _it: Temp },
+    Database { _it: Database },
 }
 
 impl Site {
     /// A site on that database; an error says why there is none.
     pub fn on(backend: Backend) -> Result<Self, String> {
-        let mut kept = None;
+        let mut kept = Vec::new();
         let url = match backend {
             Backend::Memory => format!("memory:{}", unique("test")),
             Backend::Sqlite => {
-                let temp = Arc::new(Temp::new());
+                let temp = Temp::new();
                 let url = format!("sqlite://{}", temp.file("locks.db").display());
-                kept = Some(Kept::Folder { _it: temp });
+                kept.push(Thing::Folder { _it: temp });
                 url
             }
             Backend::Postgres | Backend::Postgres18 => backend.server()?,
             // There a session has no name, but its database shows.
             Backend::MySql | Backend::MariaDb => {
-                let database = Arc::new(Database::new(&backend.server()?, &unique("dlock")));
+                let database = Database::new(&backend.server()?, &unique("dlock"));
                 let url = database.url().to_owned();
-                kept = Some(Kept::Database { _it: database });
+                kept.push(Thing::Database { _it: database });
                 url
             }
         };
-        Ok(Site { backend: Some(backend), _kept: kept, ..Site::at(&url) })
+        let kept = Arc::new(Mutex::new(kept));
+        Ok(Site { backend: Some(backend), kept, ..Site::at(&url) })
     }
 
     /// A site on the database of that URL.
@@ -64,7 +67,7 @@ impl Site {
             namespace: unique("test"),
             name: unique("dlock"),
             ttl: None,
-            _kept: None,
+            kept: Kept::default(),
         }
     }
 
@@ -79,9 +82,9 @@ impl Site {
     pub fn named(&self, name: &str) -> Self {
         let mut site = Site { name: format!("{}-{name}", self.name), ..self.clone() };
         if let Some(own) = Database::name_in(&self.url) {
-            let database = Arc::new(Database::new(&self.url, &format!("{own}-{name}")));
+            let database = Database::new(&self.url, &format!("{own}-{name}"));
             database.url().clone_into(&mut site.url);
-            site._kept = Some(Kept::Database { _it: database });
+            site.kept.lock().unwrap().push(Thing::Database { _it: database });
         }
         site
     }
@@ -127,6 +130,6 @@ impl Site {
     /// From the command line.
     pub fn from_args([url, namespace, name, ttl]: [String; 4]) -> Self {
         let ttl = ttl.parse().ok().map(Duration::from_millis);
-        Site { backend: None, url, namespace, name, ttl, _kept: None }
+        Site { backend: None, url, namespace, name, ttl, kept: Kept::default() }
     }
 }

@@ -2,6 +2,8 @@
 
 pub(crate) mod lease;
 mod memory;
+#[cfg(feature = "mysql")]
+mod mysql;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod start;

@@ -20,6 +20,9 @@ pub enum Pool {
     /// PostgreSQL.
     #[cfg(feature = "postgres")]
     Postgres(sqlx::PgPool),
+    /// MySQL or MariaDB.
+    #[cfg(feature = "mysql")]
+    MySql(sqlx::MySqlPool),
     /// SQLite: its leases are kept in a file beside it, `<file>-dlock`, for a long write
     /// transaction of the application would block the renewal of its own lock.
     #[cfg(feature = "sqlite")]
@@ -37,6 +40,20 @@ impl From<sqlx::PgPool> for Pool {
 impl From<&sqlx::PgPool> for Pool {
     fn from(pool: &sqlx::PgPool) -> Self {
         Pool::Postgres(pool.clone())
+    }
+}
+
+#[cfg(feature = "mysql")]
+impl From<sqlx::MySqlPool> for Pool {
+    fn from(pool: sqlx::MySqlPool) -> Self {
+        Pool::MySql(pool)
+    }
+}
+
+#[cfg(feature = "mysql")]
+impl From<&sqlx::MySqlPool> for Pool {
+    fn from(pool: &sqlx::MySqlPool) -> Self {
+        Pool::MySql(pool.clone())
     }
 }
 
@@ -98,6 +115,10 @@ pub(crate) fn start(address: Address, options: Options, place: Place) -> Result<
         Address::Pool(Pool::Postgres(pool)) => {
             postgres(super::postgres::Postgres::from_pool(pool, &options), &options, place)
         }
+        #[cfg(feature = "mysql")]
+        Address::Pool(Pool::MySql(pool)) => {
+            mysql(super::mysql::MySql::from_pool(pool, &options), &options, place)
+        }
         #[cfg(feature = "sqlite")]
         Address::Pool(Pool::Sqlite(pool)) => {
             sqlite(super::lease::sqlite::Sqlite::from_pool(&pool, &options.lease)?, options, place)
@@ -122,6 +143,10 @@ fn by_url(url: &str, options: Options, place: Place) -> Result<Started> {
         "postgres" | "postgresql" => {
             postgres(super::postgres::Postgres::from_url(url, &options)?, &options, place)
         }
+        #[cfg(feature = "mysql")]
+        "mysql" | "mariadb" => {
+            mysql(super::mysql::MySql::from_url(url, &options)?, &options, place)
+        }
         #[cfg(feature = "sqlite")]
         "sqlite" => {
             sqlite(super::lease::sqlite::Sqlite::from_url(url, &options.lease)?, options, place)
@@ -136,6 +161,12 @@ fn postgres(
     options: &Options,
     place: Place,
 ) -> Result<Started> {
+    let about = backend.about();
+    place.start(about, Sessions::open(backend, options.max_sessions, options.slice))
+}
+
+#[cfg(feature = "mysql")]
+fn mysql(backend: super::mysql::MySql, options: &Options, place: Place) -> Result<Started> {
     let about = backend.about();
     place.start(about, Sessions::open(backend, options.max_sessions, options.slice))
 }
@@ -157,9 +188,10 @@ fn sqlite(
 
 /// What to say about a scheme that is not compiled in, or not there at all.
 fn not_there(scheme: &str) -> Error {
-    const ALL: &str = "postgres://, sqlite://, memory:";
+    const ALL: &str = "postgres://, mysql://, mariadb://, sqlite://, memory:";
     let feature = match scheme {
         "postgres" | "postgresql" => Some("postgres"),
+        "mysql" | "mariadb" => Some("mysql"),
         "sqlite" => Some("sqlite"),
         _ => None,
     };
@@ -169,7 +201,7 @@ fn not_there(scheme: &str) -> Error {
              dlock = {{ …, features = [\"{feature}\"] }}"
         ));
     }
-    let later = ["mysql", "mariadb", "mssql", "sqlserver", "oracle"];
+    let later = ["mssql", "sqlserver", "oracle"];
     let known = scheme.strip_prefix("lease+").unwrap_or(scheme);
     if scheme.starts_with("lease+") || later.contains(&known) {
         return Error::Unsupported {
@@ -196,9 +228,14 @@ mod tests {
     /// No build of the tests has a feature off: what is said then is asked for directly.
     #[test]
     fn a_backend_that_is_off_names_its_feature() {
-        for scheme in ["postgres", "postgresql", "sqlite"] {
+        for (scheme, feature) in [
+            ("postgres", "postgres"),
+            ("postgresql", "postgres"),
+            ("mysql", "mysql"),
+            ("mariadb", "mysql"),
+            ("sqlite", "sqlite"),
+        ] {
             let text = not_there(scheme).to_string();
-            let feature = if scheme == "sqlite" { "sqlite" } else { "postgres" };
             assert!(text.contains(&format!("features = [\"{feature}\"]")), "{text}");
         }
     }

@@ -100,8 +100,10 @@ impl Link {
             Some(Sent::Batch(_) | Sent::Question) => return self.silent(now, next),
             None if self.cancelling => return self.silent(now, next),
             None if wanted => {
-                if let Some(heartbeat) = self.pace.heartbeat {
-                    match heartbeat.checked_sub(now.since(self.answered)) {
+                // What holds nothing has nothing to lose: it is only not to be ended for its silence.
+                let kept = self.pace.ttl.map(|ttl| ttl / 3);
+                if let Some(pause) = if self.holds > 0 { self.pace.heartbeat } else { kept } {
+                    match pause.checked_sub(now.since(self.answered)) {
                         None => return Due::Ping,
                         Some(left) => next = next.min(left),
                     }

@@ -1,0 +1,406 @@
+//! MySQL and MariaDB: named locks of a session, `GET_LOCK` and `RELEASE_LOCK`.
+//!
+//! <https://dev.mysql.com/doc/refman/8.4/en/locking-functions.html>,
+//! <https://mariadb.com/kb/en/get_lock/>
+//!
+//! Statements go out as text: their first use costs no second round trip, and a prepared one is not
+//! faster by more than the noise. Every answer comes with the session's `CONNECTION_ID()`, which
+//! must stay the same. A connection that is dropped is just closed: a goodbye that nobody reads yet
+//! would hide from the server that the client of a wait has gone.
+
+mod codes;
+mod report;
+mod server;
+mod texts;
+mod views;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlRow};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, MySqlPool, Row as _};
+use tokio::time::timeout;
+
+use self::codes::{AnotherSession, NO_SUCH_SESSION, Strange, WAIT_ENDED, number};
+use self::server::{Family, Server};
+use self::texts::{literal, name};
+use super::{About, Do, Op, Options, Seen, SessionBackend, Tag};
+use crate::claim::Claim;
+use crate::error::{Error, Result};
+use crate::mode::Mode;
+use crate::native::{Naming, NativeKey};
+use crate::status::Finding;
+
+/// The end of a session is not pushed: so long it goes unnoticed at most, and a round trip.
+const HEARTBEAT: Duration = Duration::from_millis(1500);
+/// Statements of more than this many locks take more than their share of time to put together.
+const MOST: usize = 1000;
+/// How long a goodbye may take.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+pub(super) struct MySql {
+    from: From,
+    label: Box<str>,
+    session_ttl: Duration,
+    application_name: Option<String>,
+    /// The server counts the time of a wait in whole seconds, as the first session has seen.
+    whole_seconds: AtomicBool,
+}
+
+enum From {
+    Url(Box<MySqlConnectOptions>),
+    /// Its options are read at each connect.
+    Pool(MySqlPool),
+}
+
+pub(super) struct Session {
+    connection: MySqlConnection,
+    id: Tag,
+    server: Server,
+}
+
+impl MySql {
+    pub(super) fn from_url(url: &str, options: &Options) -> Result<Self> {
+        let parsed: MySqlConnectOptions = url.parse().map_err(|_| {
+            // The parser's own words may repeat the url, and so the password.
+            Error::config(
+                "the mysql:// or mariadb:// url cannot be read; \
+                 it should look like mysql://user:password@host:3306/database",
+            )
+        })?;
+        let server = if url.starts_with("mariadb:") { "mariadb" } else { "mysql" };
+        Ok(MySql::new(From::Url(Box::new(parsed)), server, options))
+    }
+
+    pub(super) fn from_pool(pool: MySqlPool, options: &Options) -> Self {
+        MySql::new(From::Pool(pool), "mysql", options)
+    }
+
+    fn new(from: From, server: &str, options: &Options) -> Self {
+        let connect = from.options();
+        let at = match connect.get_socket() {
+            Some(path) => path.display().to_string(),
+            None => format!("{}:{}", connect.get_host(), connect.get_port()),
+        };
+        let database = connect.get_database().unwrap_or_default();
+        // Of a url with a slash too few or too many, user and password end up here.
+        let database = if database.contains('@') { "…" } else { database };
+        MySql {
+            label: format!("{server} ({at}/{database})").into(),
+            from,
+            session_ttl: options.session_ttl,
+            application_name: options.application_name.clone(),
+            whole_seconds: AtomicBool::new(false),
+        }
+    }
+
+    /// What is known of it without asking.
+    pub(super) fn about(&self) -> About {
+        About {
+            label: self.label.clone(),
+            naming: Naming::ShortName,
+            modes: &[Mode::Exclusive],
+            explain: Box::new(|key| texts::explain(&name(key))),
+        }
+    }
+
+    async fn connect(&self) -> Result<MySqlConnection> {
+        // Nothing is set before the server is known to be one whose locks are of use.
+        let options = self
+            .from
+            .options()
+            .pipes_as_concat(false)
+            .no_engine_substitution(false)
+            .set_names(false)
+            .timezone(None)
+            // A wait is not a slow statement.
+            .disable_statement_logging();
+        options.connect().await.map_err(|error| self.error(error))
+    }
+
+    /// The rows of a statement.
+    async fn rows(&self, connection: &mut MySqlConnection, sql: String) -> Result<Vec<MySqlRow>> {
+        let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await;
+        rows.map_err(|error| self.error(error))
+    }
+
+    /// The answer of a statement of one row, whose second column is the session's id.
+    async fn ask(&self, session: &mut Session, sql: String) -> Result<Option<String>, Failed> {
+        let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut session.connection).await;
+        let rows = rows.map_err(Failed::Sql)?;
+        let [row] = &rows[..] else {
+            return Err(Failed::Other(self.strange("not one row")));
+        };
+        if integer(row, 1) != Some(session.id) {
+            return Err(Failed::Other(Error::unavailable(&self.label, AnotherSession)));
+        }
+        Ok(text(row, 0))
+    }
+
+    /// Answers of a character each.
+    async fn flags(&self, session: &mut Session, sql: String, count: usize) -> Result<Vec<Flag>> {
+        let answers = match self.ask(session, sql).await {
+            Ok(answers) => answers.unwrap_or_default(),
+            Err(failed) => return Err(self.failed(failed)),
+        };
+        let flags: Option<Vec<Flag>> = answers.chars().map(Flag::of).collect();
+        flags.filter(|flags| flags.len() == count).ok_or_else(|| self.strange(&answers))
+    }
+
+    /// Does these, which are all tries and unlocks.
+    async fn locks(&self, session: &mut Session, ops: &[Op], out: &mut Vec<bool>) -> Result<()> {
+        let flags = self.flags(session, texts::batch(ops), ops.len()).await?;
+        for (op, flag) in ops.iter().zip(flags) {
+            out.push(match (&op.what, flag) {
+                (_, Flag::Yes) => true,
+                (_, Flag::No) | (Do::Unlock(_), Flag::Null) => false,
+                // Out of memory, or what else nobody knows: the session goes on, and what it holds
+                // is read back.
+                (_, Flag::Null) => return Err(self.null()),
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether there was such a session to stop or to end.
+    async fn kill(&self, session: &mut Session, sql: String) -> Result<bool> {
+        match sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut session.connection).await {
+            Ok(_) => Ok(true),
+            Err(error) if number(&error) == Some(NO_SUCH_SESSION) => Ok(false),
+            Err(error) => Err(self.error(error)),
+        }
+    }
+
+    /// After a wait that was stopped: the grant and what stopped it may have met.
+    async fn let_go(&self, session: &mut Session, claim: &Claim) -> Result<()> {
+        // A cancel that came too late for the wait may hit this statement.
+        let mut tries = 3;
+        loop {
+            match self.ask(session, texts::unlock(&name(&claim.key))).await {
+                Ok(_) => return Ok(()),
+                Err(failed) if tries > 0 && failed.is_ended_wait() => tries -= 1,
+                Err(failed) => return Err(self.failed(failed)),
+            }
+        }
+    }
+
+    fn failed(&self, failed: Failed) -> Error {
+        match failed {
+            Failed::Sql(error) => self.error(error),
+            Failed::Other(error) => error,
+        }
+    }
+
+    fn strange(&self, answer: &str) -> Error {
+        Error::unavailable(&self.label, Strange(answer.into()))
+    }
+}
+
+/// Why a statement has no answer.
+enum Failed {
+    Sql(sqlx::Error),
+    Other(Error),
+}
+
+impl Failed {
+    /// The server has stopped what the session was doing, and goes on with it.
+    fn is_ended_wait(&self) -> bool {
+        matches!(self, Failed::Sql(error) if number(error).is_some_and(|n| WAIT_ENDED.contains(&n)))
+    }
+}
+
+/// What a function of locks says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flag {
+    Yes,
+    No,
+    Null,
+}
+
+impl Flag {
+    fn of(answer: char) -> Option<Self> {
+        match answer {
+            '1' => Some(Flag::Yes),
+            '0' => Some(Flag::No),
+            texts::NULL => Some(Flag::Null),
+            _ => None,
+        }
+    }
+}
+
+/// A column as text, whatever type the server calls it: the two do not agree on the types of these
+/// functions.
+fn text(row: &MySqlRow, column: usize) -> Option<String> {
+    let bytes: Option<Vec<u8>> = row.try_get_unchecked(column).ok()?;
+    String::from_utf8(bytes?).ok()
+}
+
+fn integer(row: &MySqlRow, column: usize) -> Option<i64> {
+    text(row, column)?.parse().ok()
+}
+
+impl From {
+    fn options(&self) -> MySqlConnectOptions {
+        match self {
+            From::Url(options) => (**options).clone(),
+            From::Pool(pool) => (*pool.connect_options()).clone(),
+        }
+    }
+}
+
+impl SessionBackend for MySql {
+    type Session = Session;
+
+    fn label(&self) -> &str {
+        &self.label
+    }
+
+    fn session_ttl(&self) -> Option<Duration> {
+        Some(self.session_ttl)
+    }
+
+    fn heartbeat(&self) -> Duration {
+        HEARTBEAT.min(self.session_ttl / 3)
+    }
+
+    fn supports(&self, mode: Mode) -> bool {
+        mode == Mode::Exclusive
+    }
+
+    fn ends_waits(&self) -> bool {
+        !self.whole_seconds.load(Ordering::Relaxed)
+    }
+
+    /// Behind a proxy that shares the server's sessions among its clients, two idle connections are
+    /// one session, or now this one and now that.
+    async fn preflight(&self) -> Result<()> {
+        let mut two = [self.connect().await?, self.connect().await?];
+        let mut ids = [None, None];
+        for _ in 0..3 {
+            for (connection, id) in two.iter_mut().zip(&mut ids) {
+                let rows = self.rows(connection, texts::PING.into()).await?;
+                let now = rows.first().and_then(|row| integer(row, 1));
+                if now.is_none() || now != *id.get_or_insert(now) {
+                    return Err(self.proxied());
+                }
+            }
+        }
+        for connection in two {
+            let _ = timeout(GOODBYE, connection.close()).await;
+        }
+        if ids[0] == ids[1] { Err(self.proxied()) } else { Ok(()) }
+    }
+
+    async fn open(&self) -> Result<Session> {
+        let mut connection = self.connect().await?;
+        let rows = self.rows(&mut connection, server::LOOK.into()).await?;
+        let look: Vec<(String, String)> =
+            rows.iter().filter_map(|row| Some((text(row, 0)?, text(row, 1)?))).collect();
+        let server = self.recognize(&look)?;
+        if server.may_be_clustered {
+            let rows = self.rows(&mut connection, server::CLUSTER.into()).await?;
+            self.check_cluster(rows.first().and_then(|row| text(row, 1)).as_deref())?;
+        }
+        self.rows(&mut connection, self.settings(&server)).await?;
+        let rows = self.rows(&mut connection, server.confirm().into()).await?;
+        let id = rows.first().and_then(|row| integer(row, 0));
+        let mut session = Session { connection, id: id.unwrap_or(-1), server };
+        self.confirm(&mut session, rows.first())?;
+        self.whole_seconds.store(session.server.family == Family::MySql, Ordering::Relaxed);
+        Ok(session)
+    }
+
+    fn tag(&self, session: &Session) -> Tag {
+        session.id
+    }
+
+    async fn batch(&self, session: &mut Session, ops: &[Op], out: &mut Vec<bool>) -> Result<()> {
+        if ops.is_empty() {
+            let answer = self.ask(session, texts::PING.into()).await;
+            return answer.map(drop).map_err(|failed| self.failed(failed));
+        }
+        let order = |op: &&Op| matches!(op.what, Do::Cancel(_) | Do::End(_));
+        let (orders, locks): (Vec<&Op>, Vec<&Op>) = ops.iter().partition(order);
+        let locks: Vec<Op> = locks.into_iter().cloned().collect();
+        let mut locked = Vec::with_capacity(locks.len());
+        for part in locks.chunks(MOST) {
+            self.locks(session, part, &mut locked).await?;
+        }
+        let mut killed = Vec::with_capacity(orders.len());
+        for op in orders {
+            killed.push(self.kill(session, texts::order(op)).await?);
+        }
+        let (mut locked, mut killed) = (locked.into_iter(), killed.into_iter());
+        out.extend(ops.iter().filter_map(|op| match op.what {
+            Do::Try(_) | Do::Unlock(_) => locked.next(),
+            Do::Cancel(_) | Do::End(_) => killed.next(),
+        }));
+        Ok(())
+    }
+
+    async fn wait(&self, session: &mut Session, claim: &Claim, time: Duration) -> Result<bool> {
+        let time = session.server.family.seconds(time);
+        let sql = texts::wait(&name(&claim.key), &time, self.application_name.as_deref());
+        match self.ask(session, sql).await {
+            Ok(Some(answer)) if answer == "1" => Ok(true),
+            Ok(Some(answer)) if answer == "0" => Ok(false),
+            // What MariaDB says of a wait that was stopped.
+            Ok(None) => self.let_go(session, claim).await.map(|()| false),
+            Ok(Some(answer)) => Err(self.strange(&answer)),
+            Err(failed) if failed.is_ended_wait() => {
+                self.let_go(session, claim).await.map(|()| false)
+            }
+            Err(failed) => Err(self.failed(failed)),
+        }
+    }
+
+    fn survives(&self, error: &Error) -> bool {
+        matches!(error, Error::Backend { .. } | Error::Permission { .. })
+    }
+
+    async fn held(&self, session: &mut Session, claims: &[Claim]) -> Result<Vec<bool>> {
+        let mut held = Vec::with_capacity(claims.len());
+        for part in claims.chunks(MOST) {
+            let flags = self.flags(session, texts::held(part), part.len()).await?;
+            held.extend(flags.into_iter().map(|flag| flag == Flag::Yes));
+        }
+        Ok(held)
+    }
+
+    async fn status(&self, session: &mut Session, of: Option<&NativeKey>) -> Result<Vec<Seen>> {
+        self.look(session, of).await
+    }
+
+    async fn check(&self, session: &mut Session) -> Result<Vec<Finding>> {
+        self.findings(session).await
+    }
+
+    /// The driver does not say that the server has hung up before it is asked something.
+    async fn watch(&self, _: &mut Session) -> Error {
+        std::future::pending().await
+    }
+
+    async fn close(&self, mut session: Session) {
+        // The goodbye is not answered: the server would let go some time after it.
+        let _ =
+            timeout(GOODBYE, self.rows(&mut session.connection, texts::UNLOCK_ALL.into())).await;
+        let _ = timeout(GOODBYE, session.connection.close()).await;
+    }
+}
+
+impl MySql {
+    fn proxied(&self) -> Error {
+        Error::Unsupported {
+            backend: self.label.clone(),
+            what: "session of its own for each connection (there is a proxy between that shares \
+                   the server's sessions among its clients)"
+                .into(),
+            instead: "connect to the server itself".into(),
+        }
+    }
+
+    /// Quotes what the application calls itself.
+    fn own_name(&self) -> String {
+        literal(self.application_name.as_deref().unwrap_or("dlock"))
+    }
+}

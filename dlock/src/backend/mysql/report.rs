@@ -1,0 +1,142 @@
+//! What is wrong with the set-up, as far as a session can see it.
+
+use super::server::{Family, whole_seconds};
+use super::views::{HOLDERS, LOCKS};
+use super::{MySql, Session, integer, text};
+use crate::error::Result;
+use crate::status::{Finding, Severity};
+
+impl MySql {
+    pub(super) async fn findings(&self, session: &mut Session) -> Result<Vec<Finding>> {
+        let mut found = Vec::new();
+        self.check_limits(session, &mut found).await?;
+        self.check_views(session, &mut found).await?;
+        self.check_replication(session, &mut found).await?;
+        Ok(found)
+    }
+
+    async fn check_limits(&self, session: &mut Session, found: &mut Vec<Finding>) -> Result<()> {
+        let patience = session.server.patience;
+        let asked = whole_seconds(self.session_ttl).saturating_add(1);
+        if u64::try_from(patience).is_ok_and(|patience| patience > asked) {
+            found.push(problem(
+                format!(
+                    "wait_timeout stays at {patience} s: a holder that has vanished keeps its \
+                         locks so long"
+                ),
+                "connect to the server itself and not through a proxy",
+            ));
+        }
+        if session.server.statement_limit > 0.0 {
+            found.push(problem(
+                "statements are ended after a time (max_execution_time or max_statement_time), \
+                 so waits are too"
+                    .into(),
+                "connect to the server itself and not through a proxy",
+            ));
+        }
+        let used = "SHOW GLOBAL STATUS LIKE 'Threads_connected'";
+        let rows = self.if_allowed(session, used.into()).await?.unwrap_or_default();
+        let used = rows.first().and_then(|row| integer(row, 1));
+        if let (Some(used), Some(most)) = (used, session.server.max_connections)
+            && used.saturating_mul(10) >= most.saturating_mul(9)
+        {
+            found.push(problem(
+                format!(
+                    "{used} of {most} connections are in use (max_connections): the next \
+                         may be refused"
+                ),
+                "raise max_connections, or let programs have smaller pools",
+            ));
+        }
+        // ProxySQL answers this one itself.
+        let comment = "SELECT @@version_comment LIMIT 1";
+        let rows = self.if_allowed(session, comment.into()).await?.unwrap_or_default();
+        let comment = rows.first().and_then(|row| text(row, 0)).unwrap_or_default();
+        if comment.contains("ProxySQL") {
+            found.push(problem(
+                "there is a ProxySQL between: it may move a connection to another session".into(),
+                "connect to the server itself",
+            ));
+        }
+        Ok(())
+    }
+
+    async fn check_views(&self, session: &mut Session, found: &mut Vec<Finding>) -> Result<()> {
+        let blind = "status shows only keys that somebody waits for with a statement like ours";
+        if session.server.family == Family::MariaDb {
+            if self.if_allowed(session, HOLDERS.into()).await?.is_none() {
+                found.push(note(
+                    format!("the plugin metadata_lock_info is not installed: {blind}"),
+                    "INSTALL SONAME 'metadata_lock_info'; and GRANT PROCESS ON *.* to this user",
+                ));
+            }
+            return Ok(());
+        }
+        if !session.server.has_views {
+            found.push(note(
+                format!("performance_schema is off: {blind}"),
+                "set performance_schema=ON in the server's configuration",
+            ));
+            return Ok(());
+        }
+        let instrument = "SELECT ENABLED FROM performance_schema.setup_instruments \
+                          WHERE NAME='wait/lock/metadata/sql/mdl'";
+        let readable = format!("{LOCKS} LIMIT 0");
+        let enabled = self.if_allowed(session, instrument.into()).await?;
+        let enabled = enabled.and_then(|rows| text(rows.first()?, 0));
+        if self.if_allowed(session, readable).await?.is_none() {
+            found.push(note(
+                format!("this user may not read performance_schema.metadata_locks: {blind}"),
+                "GRANT SELECT ON performance_schema.* to this user",
+            ));
+        } else if enabled.as_deref() == Some("NO") {
+            found.push(note(
+                format!("performance_schema does not watch metadata locks: {blind}"),
+                "UPDATE performance_schema.setup_instruments SET ENABLED='YES' \
+                 WHERE NAME='wait/lock/metadata/sql/mdl'",
+            ));
+        }
+        Ok(())
+    }
+
+    async fn check_replication(
+        &self,
+        session: &mut Session,
+        found: &mut Vec<Finding>,
+    ) -> Result<()> {
+        let group = "SHOW GLOBAL VARIABLES WHERE Variable_name IN \
+                     ('group_replication_group_name','group_replication_single_primary_mode')";
+        let rows = self.if_allowed(session, group.into()).await?.unwrap_or_default();
+        let value = |name: &str| {
+            let row = rows.iter().find(|row| text(row, 0).as_deref() == Some(name));
+            row.and_then(|row| text(row, 1))
+        };
+        let group = value("group_replication_group_name").is_some_and(|name| !name.is_empty());
+        let single = value("group_replication_single_primary_mode");
+        if group && single.as_deref() == Some("OFF") {
+            found.push(problem(
+                "this is a group with several primaries: each grants the same lock".into(),
+                "let all programs connect to the same member, or use lease+mysql://",
+            ));
+        }
+        // Of one that is read-only the connection has been refused.
+        let replica = self.if_allowed(session, "SHOW REPLICA STATUS".into()).await?;
+        if replica.is_some_and(|rows| !rows.is_empty()) {
+            found.push(problem(
+                "this server replicates another one: its locks do not exclude those who lock there"
+                    .into(),
+                "let all programs connect to the same server",
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn problem(what: String, remedy: &str) -> Finding {
+    Finding { severity: Severity::Problem, what, remedy: remedy.into() }
+}
+
+fn note(what: String, remedy: &str) -> Finding {
+    Finding { severity: Severity::Note, what, remedy: remedy.into() }
+}

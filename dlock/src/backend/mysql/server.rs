@@ -1,0 +1,247 @@
+//! What a server is, which ones are refused, and what a session is set to.
+
+use std::time::Duration;
+
+use sqlx::mysql::MySqlRow;
+
+use super::{MySql, Session, integer};
+use crate::error::{Error, Result};
+
+/// Everything that tells what it is, in a form that no server refuses; asked before anything is
+/// set.
+pub(super) const LOOK: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('version',\
+    'version_comment','read_only','super_read_only','innodb_read_only','max_execution_time',\
+    'max_statement_time','wsrep_on','wsrep_provider','performance_schema','max_connections')";
+pub(super) const CLUSTER: &str = "SHOW GLOBAL STATUS LIKE 'wsrep_cluster_status'";
+
+/// The server lets go so much later than the holder's word ends: a body that waits is dropped by a
+/// timer, and others must not have the lock before.
+const SLACK: Duration = Duration::from_millis(100);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Family {
+    MySql,
+    MariaDb,
+}
+
+/// What a session has seen of its server.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) family: Family,
+    /// Its views of locks are filled.
+    pub(super) has_views: bool,
+    pub(super) max_connections: Option<i64>,
+    /// It could be a node of a Galera cluster: that takes one more question.
+    pub(super) may_be_clustered: bool,
+    /// For how long it lets a silent session keep its locks, in seconds.
+    pub(super) patience: i64,
+    /// How long it lets a statement run; 0 is for ever.
+    pub(super) statement_limit: f64,
+}
+
+impl Family {
+    /// How long a wait is to last: no shorter than that. MySQL rounds to whole seconds, so there it
+    /// is the engine that ends it. Nothing would be for ever on MySQL if it were negative.
+    pub(super) fn seconds(self, time: Duration) -> String {
+        match self {
+            Family::MySql => whole_seconds(time).max(1).to_string(),
+            Family::MariaDb => {
+                let micros = time.as_nanos().div_ceil(1000);
+                format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
+            }
+        }
+    }
+}
+
+/// Rounded up.
+pub(super) fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
+}
+
+impl Server {
+    /// What it has made of the settings.
+    pub(super) fn confirm(&self) -> &'static str {
+        match self.family {
+            Family::MySql => {
+                "SELECT CONNECTION_ID(),@@SESSION.wait_timeout,@@SESSION.max_execution_time"
+            }
+            Family::MariaDb => {
+                "SELECT CONNECTION_ID(),@@SESSION.wait_timeout,@@SESSION.max_statement_time"
+            }
+        }
+    }
+}
+
+impl MySql {
+    /// Whether locks of this server exclude anybody, and what it is.
+    pub(super) fn recognize(&self, look: &[(String, String)]) -> Result<Server> {
+        let value = |name: &str| {
+            let found = look.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
+            found.map(|(_, value)| value.as_str())
+        };
+        let is_on = |name| value(name).is_some_and(|v| !matches!(v, "OFF" | "0" | ""));
+        let comment = value("version_comment").unwrap_or_default();
+        let version = format!("{} {comment}", value("version").unwrap_or_default());
+        if version.contains("TiDB") {
+            return Err(self.refuse(
+                "lock that can be asked for without a wait (TiDB waits for a second at least)",
+                "use its lease table: lease+mysql://…",
+            ));
+        }
+        if version.contains("Vitess") || version.contains("PlanetScale") {
+            return Err(self.refuse(
+                "locks that last (Vitess ends a session that is silent for half a minute, and \
+                 keeps its locks in one shard)",
+                "use its lease table: lease+mysql://…",
+            ));
+        }
+        let provider = value("wsrep_provider").is_some_and(|path| !matches!(path, "" | "none"));
+        if provider && is_on("wsrep_on") {
+            return Err(self.clustered());
+        }
+        if ["read_only", "super_read_only", "innodb_read_only"].into_iter().any(is_on) {
+            return Err(self.refuse(
+                "locks that exclude the primary's (it is a replica: it is read-only)",
+                "connect to the primary",
+            ));
+        }
+        let family = match (value("max_statement_time"), value("max_execution_time")) {
+            (Some(_), _) => Family::MariaDb,
+            (None, Some(_)) => Family::MySql,
+            // There a session's second lock releases its first.
+            (None, None) => {
+                return Err(self.refuse(
+                    "locks of which a session can have several",
+                    "MySQL 5.7.8 or MariaDB 10.1, or newer, is needed",
+                ));
+            }
+        };
+        Ok(Server {
+            family,
+            has_views: is_on("performance_schema"),
+            max_connections: value("max_connections").and_then(|n| n.parse().ok()),
+            may_be_clustered: provider,
+            patience: 0,
+            statement_limit: 0.0,
+        })
+    }
+
+    /// A node may replicate though it says that its own writes do not.
+    pub(super) fn check_cluster(&self, status: Option<&str>) -> Result<()> {
+        match status {
+            None | Some("" | "Disconnected") => Ok(()),
+            Some(_) => Err(self.clustered()),
+        }
+    }
+
+    fn clustered(&self) -> Error {
+        self.refuse(
+            "locks that exclude the other nodes' (it is a node of a Galera or Percona XtraDB \
+             cluster: each node grants the same lock)",
+            "use its lease table: lease+mysql://…",
+        )
+    }
+
+    fn refuse(&self, what: &str, instead: &str) -> Error {
+        let backend = self.label.clone();
+        Error::Unsupported { backend, what: what.into(), instead: instead.into() }
+    }
+
+    /// The settings of a session, against those of the user and the server: when it is given up for
+    /// its silence, and that no statement of it is ended for its length. The variable shows, in
+    /// MySQL's `performance_schema.user_variables_by_thread`, whose session it is.
+    pub(super) fn settings(&self, server: &Server) -> String {
+        let silence = whole_seconds(self.session_ttl + SLACK);
+        let unlimited = match server.family {
+            Family::MySql => "max_execution_time",
+            Family::MariaDb => "max_statement_time",
+        };
+        format!(
+            "SET SESSION wait_timeout={silence},interactive_timeout={silence},{unlimited}=0,\
+             autocommit=1,@dlock={}",
+            self.own_name()
+        )
+    }
+
+    /// Makes sure that the session is what it is to be.
+    pub(super) fn confirm(&self, session: &mut Session, row: Option<&MySqlRow>) -> Result<()> {
+        let patience = row.and_then(|row| integer(row, 1));
+        let limit = row.and_then(|row| super::text(row, 2)).and_then(|text| text.parse().ok());
+        let (Some(patience), Some(limit), true) = (patience, limit, session.id > 0) else {
+            return Err(self.strange("no id, or no time limits"));
+        };
+        session.server.patience = patience;
+        session.server.statement_limit = limit;
+        if u64::try_from(patience).unwrap_or(0) < whole_seconds(self.session_ttl) {
+            return Err(self.refuse(
+                "way to let a silent session keep its locks as long as session_ttl says \
+                 (wait_timeout cannot be set: is there a proxy between?)",
+                "connect to the server itself, or choose a shorter session_ttl",
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::Options;
+
+    fn server(look: &[(&str, &str)]) -> Result<Server> {
+        let options = Options::default();
+        let mysql = MySql::from_url("mysql://app:s3cr3t@db/app", &options)?;
+        let look: Vec<_> = look.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect();
+        mysql.recognize(&look)
+    }
+
+    fn refusal(look: &[(&str, &str)]) -> String {
+        let all = [look, &[("max_execution_time", "0")]].concat();
+        server(&all).err().map_or_else(String::new, |error| error.to_string())
+    }
+
+    #[test]
+    fn servers_whose_locks_are_of_no_use_are_refused() {
+        let galera = [("wsrep_on", "ON"), ("wsrep_provider", "/usr/lib/galera/libgalera_smm.so")];
+        assert!(refusal(&galera).contains("lease+mysql://"), "{}", refusal(&galera));
+        for version in ["8.0.11-TiDB-v8.5.0", "8.0.30-Vitess"] {
+            assert!(refusal(&[("version", version)]).contains("lease+mysql://"));
+        }
+        for name in ["read_only", "super_read_only", "innodb_read_only"] {
+            assert!(refusal(&[(name, "ON")]).contains("connect to the primary"));
+        }
+        // MariaDB 12's.
+        assert!(refusal(&[("read_only", "NO_LOCK")]).contains("connect to the primary"));
+        assert!(server(&[("version", "5.6.51")]).is_err());
+        assert!(!refusal(&galera).contains("s3cr3t"));
+    }
+
+    #[test]
+    fn others_are_told_apart() {
+        let off = [("wsrep_on", "OFF"), ("wsrep_provider", "none"), ("read_only", "OFF")];
+        let mariadb = server(&[&off[..], &[("max_statement_time", "0.000000")]].concat());
+        assert!(mariadb.is_ok_and(|s| s.family == Family::MariaDb && !s.may_be_clustered));
+        let mysql = server(&[("max_execution_time", "0"), ("performance_schema", "ON")]);
+        assert!(mysql.is_ok_and(|s| s.family == Family::MySql && s.has_views));
+        // Loaded, and switched off here.
+        let loaded =
+            [("wsrep_on", "OFF"), ("wsrep_provider", "/x.so"), ("max_statement_time", "0")];
+        assert!(server(&loaded).is_ok_and(|s| s.may_be_clustered));
+    }
+
+    #[test]
+    fn no_wait_ends_early() {
+        for (millis, mysql, mariadb) in [
+            (0, "1", "0.000000"),
+            (300, "1", "0.300000"),
+            (1000, "1", "1.000000"),
+            (1001, "2", "1.001000"),
+            (29_999, "30", "29.999000"),
+        ] {
+            let time = Duration::from_millis(millis);
+            assert_eq!(Family::MySql.seconds(time), mysql);
+            assert_eq!(Family::MariaDb.seconds(time), mariadb);
+        }
+        assert_eq!(Family::MariaDb.seconds(Duration::from_nanos(1)), "0.000001");
+    }
+}

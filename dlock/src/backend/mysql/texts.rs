@@ -1,0 +1,158 @@
+//! The statements.
+
+use std::fmt::Write as _;
+
+use crate::backend::{Do, Op};
+use crate::claim::Claim;
+use crate::native::NativeKey;
+
+/// A proxy may answer `SELECT CONNECTION_ID()` alone, with an id of its own.
+pub(super) const PING: &str = "SELECT 1,CONNECTION_ID()";
+pub(super) const UNLOCK_ALL: &str = "SELECT RELEASE_ALL_LOCKS()";
+
+/// In answers of a character each.
+pub(super) const NULL: char = '-';
+
+/// What the server knows a key by, as it stands in a statement.
+pub(super) fn name(key: &NativeKey) -> String {
+    match key {
+        NativeKey::Name(name) => literal(name),
+        // Not what this backend is asked for, but no other key has this name.
+        NativeKey::Id(id) => format!("'~n{id}'"),
+        NativeKey::Pair(a, b) => format!("'~p{a},{b}'"),
+    }
+}
+
+/// A string that means the same in every `sql_mode` and in every character set that a connection
+/// can have.
+pub(super) fn literal(text: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-.:/,=@+~".contains(&b);
+    if text.bytes().all(plain) {
+        return format!("'{text}'");
+    }
+    let mut literal = String::from("_utf8mb4 x'");
+    for byte in text.bytes() {
+        // Writing to a String cannot fail.
+        let _ = write!(literal, "{byte:02x}");
+    }
+    literal.push('\'');
+    literal
+}
+
+/// One answer of a character for each of these expressions, in their order: arguments of `CONCAT`
+/// are evaluated from left to right. Also the session's id.
+fn flags(expressions: impl Iterator<Item = String>) -> String {
+    let mut sql = String::from("SELECT CONCAT(");
+    for (index, expression) in expressions.enumerate() {
+        let comma = if index == 0 { "" } else { "," };
+        let _ = write!(sql, "{comma}IFNULL({expression},'{NULL}')");
+    }
+    sql.push_str("),CONNECTION_ID()");
+    sql
+}
+
+/// Tries and unlocks. A session that has a lock would get it once more: names that we tell apart
+/// may be one to the server, which ignores case.
+pub(super) fn batch(ops: &[Op]) -> String {
+    flags(ops.iter().filter_map(|op| match &op.what {
+        Do::Try(claim) => {
+            let name = name(&claim.key);
+            Some(format!("IF(IS_USED_LOCK({name})=CONNECTION_ID(),0,GET_LOCK({name},0))"))
+        }
+        Do::Unlock(claim) => Some(format!("RELEASE_LOCK({})", name(&claim.key))),
+        Do::Cancel(_) | Do::End(_) => None,
+    }))
+}
+
+pub(super) fn held(claims: &[Claim]) -> String {
+    flags(claims.iter().map(|c| format!("IS_USED_LOCK({})=CONNECTION_ID()", name(&c.key))))
+}
+
+pub(super) fn unlock(name: &str) -> String {
+    format!("SELECT RELEASE_LOCK({name}),CONNECTION_ID()")
+}
+
+/// How a waiting statement begins, by which it is recognized in the list of processes.
+const WAITS: &str = "SELECT GET_LOCK(";
+
+/// The comment shows, in the list of processes, who waits.
+pub(super) fn wait(name: &str, seconds: &str, who: Option<&str>) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.:".contains(c) { c } else { '_' };
+    let who: String = who.unwrap_or("dlock").chars().map(plain).collect();
+    format!("{WAITS}{name},{seconds}),CONNECTION_ID() /* {who} */")
+}
+
+/// What a statement waits for, and who that says of itself.
+pub(super) fn read_wait(sql: &str) -> Option<(String, Option<String>)> {
+    let (name, rest) = sql.strip_prefix(WAITS)?.split_once("',")?;
+    let name = match name.split_once('\'')? {
+        ("", plain) => plain.to_owned(),
+        ("_utf8mb4 x", hex) => {
+            let byte = |at| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok();
+            let bytes: Option<Vec<u8>> = (0..hex.len()).step_by(2).map(byte).collect();
+            String::from_utf8(bytes?).ok()?
+        }
+        _ => return None,
+    };
+    let who = rest.split_once("/* ").and_then(|(_, who)| who.split_once(" */"));
+    Some((name, who.map(|(who, _)| who.to_owned())))
+}
+
+/// Who holds these: ids with commas between.
+pub(super) fn holders(keys: &[NativeKey]) -> String {
+    let ids: Vec<String> =
+        keys.iter().map(|key| format!("IFNULL(IS_USED_LOCK({}),'{NULL}')", name(key))).collect();
+    format!("SELECT CONCAT_WS(',',{})", ids.join(","))
+}
+
+/// To another session.
+pub(super) fn order(op: &Op) -> String {
+    match op.what {
+        Do::Cancel(id) => format!("KILL QUERY {id}"),
+        Do::End(id) => format!("KILL CONNECTION {id}"),
+        Do::Try(_) | Do::Unlock(_) => PING.into(),
+    }
+}
+
+/// To be run by hand: a row when somebody holds it.
+pub(super) fn explain(name: &str) -> String {
+    format!(
+        "SELECT IS_USED_LOCK({name}) AS connection_id FROM DUAL \
+         WHERE IS_USED_LOCK({name}) IS NOT NULL"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_text_stands_as_it_is() {
+        assert_eq!(literal("user:42~c3"), "'user:42~c3'");
+        for (text, hex) in [
+            ("it's", "69742773"),
+            ("a\\", "615c"),
+            ("é", "c3a9"),
+            ("\0", "00"),
+            ("a b", "612062"),
+            ("*/", "2a2f"),
+        ] {
+            assert_eq!(literal(text), format!("_utf8mb4 x'{hex}'"));
+        }
+        let wait = wait("'k'", "1", Some("*/ DROP é"));
+        assert_eq!(wait, "SELECT GET_LOCK('k',1),CONNECTION_ID() /* ___DROP__ */");
+    }
+
+    #[test]
+    fn waits_are_recognized() {
+        for key in ["user:42", "it's é", ""] {
+            let sql = wait(&literal(key), "30", Some("app"));
+            assert_eq!(read_wait(&sql), Some((key.to_owned(), Some("app".to_owned()))));
+        }
+        let other = "SELECT GET_LOCK('k', 10)";
+        assert_eq!(read_wait(other), Some(("k".to_owned(), None)));
+        for sql in ["SELECT 1", "SELECT GET_LOCK(?,1)", "SELECT GET_LOCK(_utf8mb4 x'f',1)"] {
+            assert_eq!(read_wait(sql), None);
+        }
+    }
+}

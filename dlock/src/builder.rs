@@ -1,0 +1,166 @@
+//! LockerBuilder: how a locker is to be.
+
+use std::fmt;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use crate::backend::lease::LeaseOptions;
+use crate::backend::{self, Address, Options, Place};
+use crate::blocking::block_on;
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::key::Key;
+use crate::locker::{Inner, Locker};
+use crate::scheme::KeyScheme;
+use crate::wait::Wait;
+
+/// How long the first connection may take.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// How a [`Locker`] is to be. Made by [`Locker::builder`] and [`Locker::from_pool`].
+#[must_use = "nothing is connected before `connect`"]
+pub struct LockerBuilder {
+    address: Address,
+    options: Options,
+    namespace: String,
+    scheme: KeyScheme,
+    wait: Wait,
+    runtime: Option<Handle>,
+}
+
+impl LockerBuilder {
+    pub(crate) fn new(address: Address) -> Self {
+        LockerBuilder {
+            address,
+            options: Options::default(),
+            namespace: String::new(),
+            scheme: KeyScheme::default(),
+            // Long enough for a queue of people, short enough that a stuck holder is noticed by
+            // those who wait and not by those who wait for them.
+            wait: Wait::For(Duration::from_secs(30)),
+            runtime: None,
+        }
+    }
+
+    /// Keys of different namespaces never meet, so that two applications can share a database.
+    /// Default: none.
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = namespace.into();
+        self
+    }
+
+    /// How a key becomes the database's id, so that programs in other languages have the same lock.
+    /// Default: [`KeyScheme::Dlock`]. Any other cannot have a namespace.
+    pub fn key_scheme(mut self, scheme: KeyScheme) -> Self {
+        self.scheme = scheme;
+        self
+    }
+
+    /// How long locks wait that do not say it themselves. Default: 30 s. Connecting takes no longer
+    /// either, and no longer than 10 s.
+    pub fn timeout(mut self, wait: impl Into<Wait>) -> Self {
+        self.wait = wait.into().normal();
+        self
+    }
+
+    /// How long a holder that has vanished or is frozen may keep a lock; also how long a guard's
+    /// word is good without a sign of the server. The server is asked three times in this time, so
+    /// it should be far above a network's hiccups. At least 1 s. Default: 30 s. Leases have
+    /// [`LeaseOptions::ttl`] instead.
+    pub fn session_ttl(mut self, ttl: Duration) -> Self {
+        self.options.session_ttl = ttl;
+        self
+    }
+
+    /// How many connections to the server there may be at most. One carries any number of locks,
+    /// the others wait, one for each key that is fought over; keys beyond that are asked for again
+    /// and again. Default: 8. At least 1.
+    pub fn max_sessions(mut self, n: u32) -> Self {
+        self.options.max_sessions = n;
+        self
+    }
+
+    /// How long one waiting statement lasts, for tests.
+    #[doc(hidden)]
+    pub fn slice(mut self, slice: Duration) -> Self {
+        self.options.slice = slice;
+        self
+    }
+
+    /// How this process shows up in the server's own views. Default: `dlock`, and the application's
+    /// own name from the URL or pool where it has one.
+    pub fn application_name(mut self, name: impl Into<String>) -> Self {
+        self.options.application_name = Some(name.into());
+        self
+    }
+
+    /// Settings of the lease table.
+    pub fn lease(mut self, lease: LeaseOptions) -> Self {
+        self.options.lease = lease;
+        self
+    }
+
+    /// Runs the engine on this runtime instead of on a thread of its own. That saves a few
+    /// microseconds a lock; in return the runtime must be kept running, and blocking calls inside
+    /// it are an error when it has only one thread.
+    pub fn runtime(mut self, runtime: Handle) -> Self {
+        self.runtime = Some(runtime);
+        self
+    }
+
+    /// Connects.
+    ///
+    /// # Errors
+    /// As [`Locker::connect`]; [`Error::Config`] for settings that cannot be,
+    /// [`Error::Unsupported`] for a [`KeyScheme`] whose locks this database does not have.
+    ///
+    /// # Cancel safety
+    /// As [`Locker::connect`].
+    pub async fn connect(self) -> Result<Locker> {
+        self.options.check()?;
+        self.scheme.check_namespace(&self.namespace)?;
+        let url = match &self.address {
+            Address::Url(url) => Some(Key::from(url.as_str()).id("")),
+            Address::Pool(_) => None,
+        };
+        let limit = match self.wait {
+            Wait::For(time) => time.min(CONNECT),
+            Wait::NoWait | Wait::Forever => CONNECT,
+        };
+        let place = Place { runtime: self.runtime, limit, scheme: self.scheme.clone() };
+        let started = backend::start(self.address, self.options, place)?;
+        match started.opened.await {
+            Ok(opened) => opened?,
+            Err(_) => return Err(Error::Closed),
+        }
+        Ok(Locker::new(Inner {
+            engine: started.engine,
+            about: started.about,
+            scheme: self.scheme,
+            namespace: self.namespace.into(),
+            wait: self.wait,
+            url,
+        }))
+    }
+
+    /// [`LockerBuilder::connect`] without `await`.
+    ///
+    /// # Errors
+    /// As [`LockerBuilder::connect`]; [`Error::Config`] inside the very current-thread runtime that
+    /// the locker is told to run on.
+    pub fn connect_blocking(self) -> Result<Locker> {
+        Engine::check_not_inside(self.runtime.as_ref())?;
+        block_on(self.connect())
+    }
+}
+
+impl fmt::Debug for LockerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LockerBuilder")
+            .field("namespace", &self.namespace)
+            .field("key_scheme", &self.scheme)
+            .field("timeout", &self.wait)
+            .finish_non_exhaustive()
+    }
+}

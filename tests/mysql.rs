@@ -1,0 +1,89 @@
+//! What MySQL and MariaDB do to locks and those who hold them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+
+#[path = "postgres/cost.rs"]
+mod cost;
+#[path = "mysql/killed.rs"]
+mod killed;
+#[path = "mysql/limits.rs"]
+mod limits;
+#[path = "postgres/lost.rs"]
+#[allow(dead_code, reason = "what is known at once on PostgreSQL takes a heartbeat here")]
+mod lost;
+#[path = "mysql/names.rs"]
+mod names;
+#[path = "postgres/out_of_touch.rs"]
+mod out_of_touch;
+#[path = "mysql/pool.rs"]
+mod pool;
+#[path = "mysql/refused.rs"]
+mod refused;
+#[path = "postgres/restart.rs"]
+mod restart;
+#[path = "mysql/views.rs"]
+mod views;
+#[path = "mysql/waits.rs"]
+mod waits;
+
+dlock_tests::suite! {
+    "mysql" on [mysql MySql, mariadb MariaDb] {
+        names: [
+            are_apart_whatever_the_server_thinks,
+            exclude_locks_taken_by_hand,
+            that_are_one_to_the_server_exclude_each_other,
+        ]
+        waits: [
+            are_exact_below_a_second,
+            cancelled_wait_frees_its_place,
+            stopped_from_outside_go_on,
+        ]
+        limits: [
+            of_the_server_end_no_wait_and_no_hold,
+        ]
+        killed: [
+            carrier_is_noticed_by_heartbeat,
+            carrier_ends_the_body,
+        ]
+        refused: [
+            wrong_password_and_unknown_database,
+            user_without_a_right,
+            replica,
+        ]
+        views: [
+            show_holders_and_waiters,
+            do_without_rights,
+            name_the_holder_of_a_wait_that_ran_out,
+        ]
+        pool: [
+            is_left_to_the_application,
+            rotated_options_are_followed,
+        ]
+        cost: [
+            acquire_and_release_are_a_round_trip_each,
+            hundred_waiting_tasks_cost_one_connection_and_no_statement,
+            thousand_keys_are_held_on_one_connection,
+            max_sessions_is_respected,
+            closed_locker_leaves_no_connection,
+            connecting_longer_than_anybody_waits,
+        ]
+        lost: [
+            terminated_session_of_a_waiter_does_not_end_the_wait,
+            release_after_termination_does_not_free_the_next_holder,
+        ]
+        out_of_touch: [
+            frozen_holder_loses_the_lock_and_knows_before_it_runs_on,
+            holder_that_is_cut_off_knows_before_the_next_one_comes,
+            server_that_does_not_answer_is_unavailable_in_time,
+        ]
+        restart: [
+            while_waiting_never_grants_falsely,
+            after_a_crash_never_grants_falsely,
+        ]
+    }
+}

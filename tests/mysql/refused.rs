@@ -1,0 +1,91 @@
+//! Servers and users whose locks would be of no use.
+
+use std::error::Error as _;
+
+use dlock::{Error, Locker};
+use dlock_tests::{Server, Site, Witness, not_run};
+
+const SECRET: &str = "s3cr3t";
+
+fn all_of(error: &Error) -> String {
+    let mut text = format!("{error} {error:?}");
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(&format!(" {error} {error:?}"));
+        source = error.source();
+    }
+    text
+}
+
+/// The address and what comes after it, without the user.
+fn address(site: &Site) -> &str {
+    site.url.rsplit_once('@').unwrap().1
+}
+
+pub(crate) async fn wrong_password_and_unknown_database(site: Site) {
+    for user in ["app", "root", "nobody_of_that_name"] {
+        let url = format!("mysql://{user}:{SECRET}@{}", address(&site));
+        let error = Locker::connect(&url).await.unwrap_err();
+        assert!(matches!(error, Error::Permission { .. }), "{error:?}");
+        assert!(!all_of(&error).contains(SECRET), "{}", all_of(&error));
+    }
+    let (server, _) = site.url.rsplit_once('/').unwrap();
+    let error = Locker::connect(&format!("{server}/no_such_database")).await.unwrap_err();
+    assert!(matches!(error, Error::Config { .. }), "{error:?}");
+    for url in [
+        format!("mysql://user:{SECRET}@host:no-port/db"),
+        format!("mariadb://user:{SECRET}@[::1/db"),
+        format!("mysql://user:{SECRET}@host/db?ssl-mode=nonsense"),
+    ] {
+        let error = Locker::connect(&url).await.unwrap_err();
+        assert!(matches!(error, Error::Config { .. }), "{error:?}");
+        assert!(!all_of(&error).contains(SECRET), "{}", all_of(&error));
+    }
+}
+
+pub(crate) async fn user_without_a_right(site: Site) {
+    let user = site.name.replace('-', "_");
+    let mut witness = Witness::at(&site.url).await;
+    witness.run(&format!("CREATE USER {user}@localhost IDENTIFIED BY '{SECRET}'")).await;
+    let url = format!("mysql://{user}:{SECRET}@{}", address(&site));
+    let error = Locker::connect(&url).await.unwrap_err();
+    let Error::Permission { grant, .. } = &error else { panic!("{error:?}") };
+    assert!(grant.contains("GRANT"), "{grant}");
+    assert!(!all_of(&error).contains(SECRET), "{}", all_of(&error));
+    // Locks are no database's: without one, nothing has to be granted.
+    let server = url.rsplit_once('/').unwrap().0;
+    for url in [format!("{server}/"), server.to_owned()] {
+        let locker = Locker::builder(&url).namespace(&site.namespace).connect().await.unwrap();
+        let guard = locker.lock("k").acquire().await.unwrap();
+        assert!(site.locker().await.lock("k").try_acquire().await.unwrap().is_none());
+        guard.verify().await.unwrap();
+        guard.release().await.unwrap();
+        locker.close().await;
+    }
+    witness.run(&format!("DROP USER {user}@localhost")).await;
+}
+
+pub(crate) async fn replica(site: Site) {
+    let Some(server) = Server::like(&site, &[]) else { return };
+    let site = Site::at(server.url());
+    let locker = site.locker().await;
+    let mut witness = Witness::at(server.url()).await;
+    witness.run("SET GLOBAL read_only = ON").await;
+    let error = Locker::connect(server.url()).await.unwrap_err();
+    assert!(matches!(error, Error::Unsupported { .. }), "{error:?}");
+    assert!(error.to_string().contains("connect to the primary"), "{error}");
+    witness.run("SET GLOBAL read_only = OFF").await;
+    locker.lock("k").acquire().await.unwrap().release().await.unwrap();
+}
+
+#[test]
+fn galera_node() {
+    const GALERA: &str = "DLOCK_TEST_GALERA";
+    let Ok(url) = std::env::var(GALERA) else {
+        return not_run("refusal of Galera", &format!("{GALERA} is not set"));
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let error = runtime.block_on(Locker::connect(&url)).unwrap_err();
+    assert!(matches!(error, Error::Unsupported { .. }), "{error:?}");
+    assert!(error.to_string().contains("lease+mysql://"), "{error}");
+}
