@@ -9,10 +9,16 @@
 
 #[path = "simulation/chance.rs"]
 mod chance;
+#[path = "simulation/claim.rs"]
+mod claim;
 #[path = "simulation/directed.rs"]
 mod directed;
+#[path = "simulation/exclusion.rs"]
+mod exclusion;
 #[path = "simulation/ledger.rs"]
 mod ledger;
+#[path = "simulation/lie.rs"]
+mod lie;
 #[path = "simulation/page.rs"]
 mod page;
 #[path = "simulation/process.rs"]

@@ -2,8 +2,8 @@
 
 use dlock::engine::table::{Action, Event, Refusal, Table, Ticket};
 
+use super::claim::Claim;
 use super::ledger::Ledger;
-use super::server::Claim;
 
 const KEY: Claim = Claim { key: 0, shared: false };
 

@@ -2,8 +2,8 @@
 
 use dlock::engine::table::{Action, Event, Refusal};
 
+use super::claim::Claim;
 use super::directed::Checked;
-use super::server::Claim;
 
 const KEY: Claim = Claim { key: 0, shared: true };
 const OTHER: Claim = Claim { key: 1, shared: true };

@@ -3,8 +3,9 @@
 use dlock::engine::table::Event;
 use fastrand::Rng;
 
+use super::claim::Claim;
 use super::process::Process;
-use super::server::{Claim, Server};
+use super::server::Server;
 
 const READ: Claim = Claim { key: 0, shared: true };
 const WRITE: Claim = Claim { key: 0, shared: false };
