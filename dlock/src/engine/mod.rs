@@ -1,7 +1,6 @@
 //! One engine for each Locker: it owns every connection and answers every caller.
 
 mod actor;
-mod answers;
 mod callers;
 mod executor;
 mod hold;
@@ -9,11 +8,7 @@ mod hot;
 mod inquiry;
 #[cfg(feature = "sqlite")]
 mod leases;
-mod link;
 mod mail;
-mod monitor;
-mod routing;
-mod session;
 mod sessions;
 pub mod table;
 mod verdict;

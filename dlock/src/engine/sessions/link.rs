@@ -15,10 +15,10 @@ pub(super) use self::claims::Stand;
 use self::claims::Taken;
 pub(super) use self::due::{Due, Pace};
 use super::session::{Job, Question};
-use super::table::Ticket;
 use crate::backend::{Op, Tag};
 use crate::claim::Claim;
 use crate::clock::{Time, Word};
+use crate::engine::table::Ticket;
 use crate::native::NativeKey;
 
 /// How long an empty session that nobody needs is kept where sessions cannot be lost.

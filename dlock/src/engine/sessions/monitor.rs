@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::executor::Report;
 use super::link::{Due, Sent};
 use super::session::SessionId;
-use super::sessions::{Grant, Sessions, no_answer};
-use super::table::{Event, Ticket};
+use super::{Grant, Sessions, no_answer};
 use crate::backend::{Do, Op, SessionBackend};
+use crate::engine::executor::Report;
+use crate::engine::table::{Event, Ticket};
 use crate::lost::LostReason;
 
 /// How long to leave a server alone that could not be reached; doubled up to the second.

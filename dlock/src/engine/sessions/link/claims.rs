@@ -19,7 +19,7 @@ pub(super) struct Taken {
 }
 
 /// How a session stands to a key.
-pub(in crate::engine) enum Stand {
+pub(in crate::engine::sessions) enum Stand {
     Free,
     /// It is asked for the key, and has not said yet what came of it.
     Unsure,
@@ -33,20 +33,20 @@ pub(in crate::engine) enum Stand {
 
 impl Link {
     /// Notes that it is asked for this.
-    pub(in crate::engine) fn claim(&mut self, claim: &Claim) {
+    pub(in crate::engine::sessions) fn claim(&mut self, claim: &Claim) {
         let taken = Taken { mode: claim.mode, sure: false, times: 0 };
         self.keys.entry(claim.key.clone()).or_insert(taken).times += 1;
     }
 
     /// Notes that it has this.
-    pub(in crate::engine) fn confirm_claim(&mut self, claim: &Claim) {
+    pub(in crate::engine::sessions) fn confirm_claim(&mut self, claim: &Claim) {
         if let Some(taken) = self.keys.get_mut(&claim.key) {
             taken.sure = true;
         }
     }
 
     /// Notes that it has not got this, or will have given it back before it does anything else.
-    pub(in crate::engine) fn disclaim(&mut self, claim: &Claim) {
+    pub(in crate::engine::sessions) fn disclaim(&mut self, claim: &Claim) {
         if let Some(taken) = self.keys.get_mut(&claim.key) {
             taken.times -= 1;
             if taken.times == 0 {
@@ -67,7 +67,7 @@ impl Link {
 
     /// What may be asked of it about this: servers let a session have what it has once more, past
     /// all others and in any mode.
-    pub(in crate::engine) fn stand(&self, claim: &Claim) -> Stand {
+    pub(in crate::engine::sessions) fn stand(&self, claim: &Claim) -> Stand {
         match self.keys.get(&claim.key) {
             None => Stand::Free,
             Some(Taken { sure: false, .. }) => Stand::Unsure,

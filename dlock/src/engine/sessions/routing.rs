@@ -3,12 +3,12 @@
 //! To a server, a session that holds a key may have it again at once: in any mode, and past whoever
 //! is in line. So a session is not asked for a key that it holds.
 
+use super::Sessions;
 use super::link::{Link, Stand};
 use super::session::SessionId;
-use super::sessions::Sessions;
-use super::table::Ticket;
 use crate::backend::{Do, Op, SessionBackend};
 use crate::claim::Claim;
+use crate::engine::table::Ticket;
 
 impl<B: SessionBackend> Sessions<B> {
     /// Gives the carrier, which is idle, what has come together; other sessions get what it must

@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::executor::Reply;
 use crate::backend::{Do, Op, PING, Seen, SessionBackend, Tag};
 use crate::claim::Claim;
 use crate::clock::Time;
+use crate::engine::executor::Reply;
 use crate::error::{Error, Result};
 use crate::native::NativeKey;
 use crate::status::Finding;

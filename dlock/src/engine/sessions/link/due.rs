@@ -13,7 +13,7 @@ use crate::mode::Mode;
 
 /// How time is kept with a session.
 #[derive(Clone, Copy)]
-pub(in crate::engine) struct Pace {
+pub(in crate::engine::sessions) struct Pace {
     /// So long the server lets a silent session keep its locks, if that has an end.
     pub(super) ttl: Option<Duration>,
     /// It is asked for a sign of life after so much silence.
@@ -23,7 +23,7 @@ pub(in crate::engine) struct Pace {
 }
 
 impl Pace {
-    pub(in crate::engine) fn of<B: SessionBackend>(backend: &B, slice: Duration) -> Self {
+    pub(in crate::engine::sessions) fn of<B: SessionBackend>(backend: &B, slice: Duration) -> Self {
         let ttl = backend.session_ttl();
         Pace { ttl, heartbeat: ttl.map(|_| backend.heartbeat()), slice }
     }
@@ -40,7 +40,7 @@ impl Pace {
 }
 
 /// What the clock asks of a session.
-pub(in crate::engine) enum Due {
+pub(in crate::engine::sessions) enum Due {
     /// A sign of life.
     Ping,
     /// To go: it is not needed, and the server would end it.
@@ -55,7 +55,9 @@ pub(in crate::engine) enum Due {
 
 impl Link {
     /// It waits for an exclusive lock, and its slice is about to end before the caller's time.
-    pub(in crate::engine) fn wants_relief(&self) -> Option<(Claim, Ticket, Option<Instant>)> {
+    pub(in crate::engine::sessions) fn wants_relief(
+        &self,
+    ) -> Option<(Claim, Ticket, Option<Instant>)> {
         match self.sent.front() {
             Some(Sent::Wait { claim, ticket, until }) if claim.mode == Mode::Exclusive => {
                 let asked = Time::now().since(self.asked);
@@ -69,7 +71,7 @@ impl Link {
     }
 
     /// What the clock asks for now, or when it will. `carrier`: it is kept warm.
-    pub(in crate::engine) fn due(&self, carrier: bool) -> Due {
+    pub(in crate::engine::sessions) fn due(&self, carrier: bool) -> Due {
         let now = Time::now();
         let wanted = carrier || self.holds > 0;
         let mut next = Duration::MAX;

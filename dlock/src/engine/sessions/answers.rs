@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::executor::Report;
 use super::link::Sent;
 use super::session::{SessionId, Tale};
-use super::sessions::{Grant, POLL, Sessions, no_answer};
-use super::table::{Event, Ticket};
+use super::{Grant, POLL, Sessions, no_answer};
 use crate::backend::{Do, Op, SessionBackend};
 use crate::claim::Claim;
 use crate::clock::Time;
+use crate::engine::executor::Report;
+use crate::engine::table::{Event, Ticket};
 use crate::error::Error;
 use crate::lost::LostReason;
 

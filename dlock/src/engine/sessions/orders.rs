@@ -1,0 +1,198 @@
+//! What the table orders, and how it goes to sessions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout};
+
+use super::link::{Link, Sent};
+use super::session::{Own, Question};
+use super::{POLL, Poll, Sessions};
+use crate::backend::{Do, Op, Seen, SessionBackend};
+use crate::claim::Claim;
+use crate::engine::actor::until;
+use crate::engine::executor::{Executor, Held, Reply, Report};
+use crate::engine::table::{Event, Ticket};
+use crate::error::Error;
+use crate::lost::LostReason;
+use crate::native::NativeKey;
+use crate::status::Finding;
+
+/// A wait that the server itself ends so soon is not cancelled.
+const SOON: Duration = Duration::from_millis(10);
+/// How long closing may take.
+const CLOSE: Duration = Duration::from_secs(3);
+
+impl<B: SessionBackend> Executor for Sessions<B> {
+    fn try_lock(&mut self, claim: Claim, ticket: Ticket) {
+        self.gathered.push(Op { what: Do::Try(claim), ticket });
+    }
+
+    fn wait(&mut self, claim: Claim, ticket: Ticket, until: Option<Instant>) {
+        let waiter = self.free_waiter();
+        if let Some(link) = waiter.and_then(|id| self.links.get_mut(&id)) {
+            link.send_wait(claim, ticket, until);
+        } else {
+            let at = Instant::now() + Duration::from_millis(fastrand::u64(..POLL.start));
+            self.polls.insert(ticket, Poll { claim, at, asked: false, cancelled: false });
+        }
+    }
+
+    fn can_wait(&self) -> bool {
+        self.links.iter().any(|(id, link)| Some(*id) != self.carrier && link.is_free())
+    }
+
+    fn cancel(&mut self, claim: &Claim, ticket: Ticket) {
+        if let Some(poll) = self.polls.get_mut(&ticket) {
+            poll.cancelled = true;
+            if !poll.asked {
+                self.polls.remove(&ticket);
+                self.reports.push(Event::Ended { key: claim.clone(), ticket }.into());
+            }
+            return;
+        }
+        let waiting = self.links.iter().find(|(_, link)| link.waits_for(ticket));
+        let Some(id) = waiting.map(|(id, _)| *id) else {
+            return;
+        };
+        self.relieved(id, ticket);
+        let ends = self.backend.ends_waits();
+        let Some(link) = self.links.get_mut(&id) else {
+            return;
+        };
+        let now = Instant::now();
+        match (link.tag, link.sent.front()) {
+            // Still connecting: it has not begun to wait. When it is there, it is free for others;
+            // else whoever has less time than connecting takes would never come to wait.
+            (None, _) => {
+                link.sent.clear();
+                self.reports.push(Event::Ended { key: claim.clone(), ticket }.into());
+            }
+            (Some(_), Some(Sent::Wait { until: Some(until), .. }))
+                if ends && *until <= now + SOON =>
+            {
+                link.cancel_at = Some(now + SOON);
+            }
+            (Some(tag), _) => {
+                link.cancelling = true;
+                self.gathered.push(Op { what: Do::Cancel(tag), ticket });
+            }
+        }
+    }
+
+    fn unlock(&mut self, claim: Claim, grant: Ticket, ticket: Ticket) {
+        let grant = self.held.remove(&grant);
+        let link = grant.and_then(|grant| self.links.get_mut(&grant.session));
+        let Some(link) = link else {
+            return self.reports.push(Event::Failed { key: claim, ticket, fatal: false }.into());
+        };
+        if self.modes {
+            link.disclaim(&claim);
+        }
+        link.batch.push(Op { what: Do::Unlock(claim), ticket });
+    }
+
+    fn distrust(&mut self, _: &Claim, ticket: Ticket) {
+        if let Some(id) = self.held.get(&ticket).map(|grant| grant.session) {
+            self.drop_session(id, LostReason::SessionEnded);
+        }
+    }
+
+    fn held(&self, _: &Claim, grant: Ticket) -> Option<Held> {
+        let grant = self.held.get(&grant)?;
+        let link = self.links.get(&grant.session)?;
+        let (word, fresh) = (Arc::clone(&link.word), link.is_fresh());
+        Some(Held { word, fresh, fence: None, since: grant.since })
+    }
+
+    fn refresh(&mut self, _: &Claim, grant: Ticket) {
+        let grant = self.held.get(&grant);
+        if let Some(link) = grant.and_then(|grant| self.links.get_mut(&grant.session)) {
+            link.ping();
+        }
+    }
+
+    fn verify(&mut self, claim: &Claim, grant: Ticket, reply: oneshot::Sender<bool>) {
+        let grant = self.held.get(&grant);
+        if let Some(link) = grant.and_then(|grant| self.links.get_mut(&grant.session)) {
+            link.questions.push(Question::Held(claim.clone(), reply));
+        }
+    }
+
+    fn status(&mut self, of: Option<NativeKey>, reply: Reply<Vec<Seen>>) {
+        let of_all = of.is_none();
+        let grants = self.held.values().filter(|g| of_all || of.as_ref() == Some(&g.claim.key));
+        let own = grants.filter_map(|grant| {
+            let tag = self.links.get(&grant.session)?.tag?;
+            Some(Own { tag, held: Some((grant.claim.key.clone(), grant.since)) })
+        });
+        let waiting = self.links.values().filter(|link| link.holds == 0);
+        let waiting = waiting.filter_map(|link| Some(Own { tag: link.tag?, held: None }));
+        let own = own.chain(waiting).collect();
+        self.questions.push(Question::Status { of, own, reply });
+    }
+
+    fn check(&mut self, reply: Reply<Vec<Finding>>) {
+        self.questions.push(Question::Check(reply));
+    }
+
+    fn flush(&mut self) {
+        let wanted = !self.gathered.is_empty() || !self.questions.is_empty();
+        if wanted && self.carrier.is_none() && self.may_dial() {
+            self.carrier = Some(self.dial());
+        }
+        if let Some(id) = self.carrier
+            && let Some(link) = self.links.get_mut(&id)
+            && link.is_idle()
+        {
+            link.questions.append(&mut self.questions);
+            if self.modes {
+                self.deal_out(id);
+            } else {
+                link.batch.append(&mut self.gathered);
+            }
+        }
+        self.links.values_mut().for_each(Link::send_batch);
+        self.look = self.next_look();
+    }
+
+    fn trouble(&self) -> Error {
+        self.trouble.clone()
+    }
+
+    async fn recv(&mut self, reports: &mut Vec<Report>) {
+        if self.reports.is_empty() {
+            let wake = self.next_wake();
+            tokio::select! {
+                biased;
+                _ = self.tales.recv_many(&mut self.heard, 64) => {}
+                () = until(wake) => {}
+            }
+            for (id, tale) in std::mem::take(&mut self.heard) {
+                self.hear(id, tale);
+            }
+            self.tick();
+        }
+        reports.append(&mut self.reports);
+    }
+
+    async fn shutdown(mut self) {
+        let busy = |link: &&Link| !link.is_idle() && !link.sent.is_empty();
+        let ends = self.links.values().filter(busy).filter_map(|link| link.tag);
+        let ends: Vec<Op> = ends.map(|tag| Op { what: Do::End(tag), ticket: 0 }).collect();
+        for (id, mut link) in std::mem::take(&mut self.links) {
+            if Some(id) == self.carrier {
+                link.batch.extend(ends.iter().cloned());
+                link.send_batch();
+            }
+            // One that is still connecting, or waits for what nobody wants, would not hear of it.
+            if link.tag.is_none() || matches!(link.sent.front(), Some(Sent::Wait { .. })) {
+                link.task.abort();
+            }
+            link.close();
+        }
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        let _ = timeout(CLOSE, all).await;
+    }
+}
