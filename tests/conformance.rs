@@ -35,7 +35,7 @@ mod waiting;
 dlock_tests::suite! {
     "conformance" on [
         memory Memory, sqlite Sqlite, postgres Postgres, postgres18 Postgres18,
-        mysql MySql, mariadb MariaDb,
+        mysql MySql, mariadb MariaDb, mariadb118 MariaDb118,
     ] {
         status: [
             held_key_is_shown_with_its_holder,

@@ -22,6 +22,7 @@ use self::peer::{Library, Peer, python};
 dlock_tests::suite! {
     "interop" on [
         postgres Postgres, postgres18 Postgres18, mysql MySql, mariadb MariaDb,
+        mariadb118 MariaDb118,
     ] {
         shared: [
             sqlalchemy_dlock,

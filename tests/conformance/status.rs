@@ -9,7 +9,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// MariaDB shows locks only with a plugin; what it shows without is told by its own tests.
 fn shows_locks(site: &Site) -> bool {
-    site.backend != Some(Backend::MariaDb)
+    !site.backend.is_some_and(Backend::is_mariadb)
 }
 
 pub(crate) async fn held_key_is_shown_with_its_holder(site: Site) {

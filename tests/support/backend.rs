@@ -15,8 +15,10 @@ pub enum Backend {
     Postgres18,
     /// MySQL.
     MySql,
-    /// MariaDB.
+    /// The MariaDB that the machine has.
     MariaDb,
+    /// MariaDB 11.8.
+    MariaDb118,
 }
 
 impl Backend {
@@ -25,9 +27,14 @@ impl Backend {
         matches!(self, Backend::Postgres | Backend::Postgres18)
     }
 
+    /// A version of MariaDB.
+    pub fn is_mariadb(self) -> bool {
+        matches!(self, Backend::MariaDb | Backend::MariaDb118)
+    }
+
     /// MySQL or MariaDB.
     pub fn is_mysql(self) -> bool {
-        matches!(self, Backend::MySql | Backend::MariaDb)
+        self == Backend::MySql || self.is_mariadb()
     }
 
     /// Its locks belong to sessions of a server.
@@ -42,6 +49,7 @@ impl Backend {
             Backend::Postgres18 => "DLOCK_TEST_POSTGRES_18",
             Backend::MySql => "DLOCK_TEST_MYSQL",
             Backend::MariaDb => "DLOCK_TEST_MARIADB",
+            Backend::MariaDb118 => "DLOCK_TEST_MARIADB_118",
             Backend::Memory | Backend::Sqlite => return Err(format!("{self} has no server")),
         };
         match std::env::var(variable) {
@@ -60,6 +68,7 @@ impl fmt::Display for Backend {
             Backend::Postgres18 => "postgres18",
             Backend::MySql => "mysql",
             Backend::MariaDb => "mariadb",
+            Backend::MariaDb118 => "mariadb118",
         })
     }
 }

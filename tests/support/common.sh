@@ -12,6 +12,9 @@ cache=$(cd "$cache" && pwd -P)
 sid=$cache/sid
 sid_stamp=$sid/.dlock-ready
 sid_packages=postgresql-18,mysql-server-core,mysql-client-core,pgbouncer,python3,python3-venv
+# A second MariaDB in that root: as a package it would displace MySQL, so it is unpacked into a folder of its own.
+mariadb118=/opt/mariadb118
+mariadb118_packages=(mariadb-server-core mariadb-client-core mariadb-server)
 
 # Locks of other languages that ours are to meet, and what they need.
 python_named=(sqlalchemy-dlock PALs postgresql-lock)
@@ -38,6 +41,7 @@ title() { # KIND
     standby) echo "PostgreSQL standby" ;;
     mysql) echo MySQL ;;
     mariadb) echo MariaDB ;;
+    mariadb118) echo "MariaDB 11.8" ;;
     galera) echo "MariaDB with Galera" ;;
     pgbouncer) echo pgbouncer ;;
     python) echo "Python with its lock packages" ;;
@@ -86,6 +90,7 @@ find_server() {
         ;;
     mysql) find_program mysqld 'Ver [89]\.' elsewhere && return ;;
     mariadb) find_program mariadbd MariaDB && return ;;
+    mariadb118) { find_program mariadbd 'Ver 11\.8\.' || find_mariadb118; } && return ;;
     galera) find_galera && find_program mariadbd MariaDB && return ;;
     pgbouncer) find_program pgbouncer PgBouncer elsewhere && return ;;
     *) die "unknown kind of server '$1'" ;;
@@ -97,6 +102,12 @@ find_server() {
     return 1
 }
 
+# The MariaDB in the root of Debian sid: sets `root` and `bin`.
+find_mariadb118() {
+    bin=$mariadb118/usr/sbin/mariadbd
+    in_sid "$bin" && says "$sid$mariadb118/.dlock-ready" "${mariadb118_packages[*]}"
+}
+
 # Sets `galera`, its library.
 find_galera() {
     for galera in /usr/lib/galera/libgalera_smm.so /usr/lib64/galera-4/libgalera_smm.so; do
@@ -105,9 +116,11 @@ find_galera() {
     return 1
 }
 
-# Sets `plugin`, the library by which MariaDB shows who holds a lock.
+# Sets `plugin`, the library by which the MariaDB in `root` shows who holds a lock.
 find_plugin() {
-    for plugin in {/usr/lib/mysql/plugin,/usr/lib64/mariadb/plugin,"$cache"}/metadata_lock_info.so; do
+    local folders=(/usr/lib/mysql/plugin /usr/lib64/mariadb/plugin "$cache")
+    [ -z "$root" ] || folders=("$root$mariadb118/usr/lib/mysql/plugin")
+    for plugin in "${folders[@]/%//metadata_lock_info.so}"; do
         [ ! -e "$plugin" ] || return 0
     done
     return 1

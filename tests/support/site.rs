@@ -48,7 +48,7 @@ impl Site {
             }
             Backend::Postgres | Backend::Postgres18 => backend.server()?,
             // There a session has no name, but its database shows.
-            Backend::MySql | Backend::MariaDb => {
+            Backend::MySql | Backend::MariaDb | Backend::MariaDb118 => {
                 let database = Database::new(&backend.server()?, &unique("dlock"));
                 let url = database.url().to_owned();
                 kept.push(Thing::Database { _it: database });

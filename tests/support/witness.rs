@@ -241,6 +241,11 @@ mod tests {
     }
 
     #[test]
+    fn mariadb118() {
+        check("witness", Backend::MariaDb118, "witness::mariadb118", sees);
+    }
+
+    #[test]
     fn mysql_server() {
         check("servers", Backend::MySql, "servers::mysql", server);
     }
@@ -248,5 +253,10 @@ mod tests {
     #[test]
     fn mariadb_server() {
         check("servers", Backend::MariaDb, "servers::mariadb", server);
+    }
+
+    #[test]
+    fn mariadb118_server() {
+        check("servers", Backend::MariaDb118, "servers::mariadb118", server);
     }
 }

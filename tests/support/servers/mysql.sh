@@ -37,6 +37,12 @@ CONF
         *) echo 'innodb_log_file_size = 8M' ;;
         esac
     } >"$dir/my.cnf"
+    [ -z "$root" ] || [ "$kind" = mysql ] || cat >>"$dir/my.cnf" <<CONF
+basedir = ${bin%/*/*}
+lc_messages_dir = ${bin%/*/*}/share/mariadb
+character_sets_dir = ${bin%/*/*}/share/mariadb/charsets
+CONF
+    [ "$kind" = mysql ] || [[ $(version_line) == *" Ver 10."* ]] || make_key
     from_template "$(version_line)"
     [ "$kind" != galera ] || join_galera
     if [ "$kind" != mysql ] && find_plugin; then
@@ -47,11 +53,23 @@ CONF
     fi
 }
 
+# Without one, it makes an RSA key of its own at each start, which takes up to seconds.
+make_key() {
+    mkdir -m 700 "$dir/tls"
+    give "$dir/tls"
+    as_server openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj /CN=localhost \
+        -keyout "$inside/tls/key.pem" -out "$inside/tls/cert.pem" </dev/null >>"$dir/log" 2>&1 || return 0
+    set_option ssl_key "$inside/tls/key.pem"
+    set_option ssl_cert "$inside/tls/cert.pem"
+}
+
 initialize() {
+    local install=(mariadb-install-db --defaults-file="$inside/my.cnf" --auth-root-authentication-method=normal --skip-test-db)
+    [ -z "$root" ] || install=("${bin%/*/*}/bin/${install[0]}" "${install[@]:1}" --basedir="${bin%/*/*}")
     if [ "$kind" = mysql ]; then
         as_server "$bin" --defaults-file="$inside/my.cnf" --initialize-insecure
     else
-        as_server mariadb-install-db --defaults-file="$inside/my.cnf" --auth-root-authentication-method=normal --skip-test-db
+        as_server "${install[@]}"
     fi </dev/null >>"$dir/log" 2>&1 || die "no data folder could be made: $(grep ERROR "$dir/log" || tail -n 3 "$dir/log")"
     cat >"$dir/init.sql" <<'SQL'
 CREATE DATABASE test;
