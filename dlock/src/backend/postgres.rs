@@ -10,19 +10,20 @@
 mod check;
 mod codes;
 mod preflight;
+mod session;
 mod settings;
 mod sql;
 mod status;
 
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions, PgRow};
-use sqlx::{ConnectOptions as _, PgPool, Row as _};
-use tokio::net::TcpStream;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions as _, PgPool};
 
-use self::codes::{AnotherSession, Ended, LOCK_NOT_AVAILABLE, QUERY_CANCELED, has_code};
+use self::codes::{Ended, LOCK_NOT_AVAILABLE, QUERY_CANCELED, has_code};
+use self::session::Session;
 use self::settings::milliseconds;
-use self::sql::{BATCH, HELD, OPEN, PING, SET, UNLOCK_ALL, WAIT};
+use self::sql::{BATCH, HELD, PING, UNLOCK_ALL, WAIT};
 use super::{About, Op, Options, Seen, SessionBackend, Tag};
 use crate::claim::Claim;
 use crate::error::{Error, Result};
@@ -43,13 +44,6 @@ enum From {
     Url(Box<PgConnectOptions>),
     /// Its options are read at each connect.
     Pool(PgPool),
-}
-
-pub(super) struct Session {
-    listener: PgListener,
-    /// Of one connection, for the listener's sake.
-    pool: PgPool,
-    pid: i32,
 }
 
 impl Postgres {
@@ -102,51 +96,6 @@ impl Postgres {
         }
     }
 
-    /// Whether these rows, whose last column is its process id, come from the session that was
-    /// opened.
-    fn same_session(&self, session: &Session, rows: &[PgRow]) -> Result<()> {
-        if rows.is_empty() {
-            return Err(self.another_session());
-        }
-        for row in rows {
-            let pid: i32 = row.try_get(row.len() - 1).map_err(|error| self.error(error))?;
-            if pid != session.pid {
-                return Err(self.another_session());
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads the answers to a batch.
-    fn read(&self, session: &Session, rows: &[PgRow], out: &mut Vec<bool>) -> Result<()> {
-        self.same_session(session, rows)?;
-        for row in rows {
-            out.push(row.try_get(0).map_err(|error| self.error(error))?);
-        }
-        Ok(())
-    }
-
-    fn another_session(&self) -> Error {
-        Error::unavailable(&self.label, AnotherSession)
-    }
-
-    /// sqlx's pool goes on dialling a port where nobody listens; we want to say so at once.
-    async fn dial(&self, options: &PgConnectOptions) -> Result<()> {
-        let host = options.get_host();
-        if options.get_socket().is_some() || host.starts_with('/') {
-            return Ok(());
-        }
-        let dialled = TcpStream::connect((host, options.get_port())).await;
-        dialled.map(drop).map_err(|error| self.error(sqlx::Error::Io(error)))
-    }
-
-    async fn set_up(&self, mut session: Session, version: i32) -> Result<Session> {
-        let (names, values): (Vec<_>, Vec<_>) = self.settings(version).into_iter().unzip();
-        let set = sqlx::query(SET).bind(names).bind(values);
-        let rows = set.fetch_all(&mut session.listener).await.map_err(|error| self.error(error))?;
-        self.same_session(&session, &rows).map(|()| session)
-    }
-
     /// After an error of a blocking `pg_advisory_lock` the lock may be held all the same, when the
     /// grant and the timer (or the cancel) met.
     async fn let_go(&self, session: &mut Session, claim: &Claim) -> Result<()> {
@@ -193,26 +142,7 @@ impl SessionBackend for Postgres {
     }
 
     async fn open(&self) -> Result<Session> {
-        let options = self.connect_options();
-        self.dial(&options).await?;
-        let pool = PgPoolOptions::new()
-            .max_connections(1)
-            .max_lifetime(None)
-            .idle_timeout(None)
-            .test_before_acquire(false)
-            // A session that we have given up must not be kept.
-            .after_release(|_, _| Box::pin(async { Ok(false) }))
-            .connect_lazy_with(options);
-        let connected = PgListener::connect_with(&pool).await;
-        let mut listener = connected.map_err(|error| self.error(error))?;
-        listener.eager_reconnect(false);
-        listener.ignore_pool_close_event(true);
-        let row = sqlx::raw_sql(OPEN).fetch_one(&mut listener).await;
-        let server = self.read_server(&row.map_err(|error| self.error(error))?)?;
-        // After a fail-over it may be another one than at the first connect.
-        self.vet(&server)?;
-        let session = Session { listener, pool, pid: server.pid };
-        self.set_up(session, server.version).await
+        self.open_session().await
     }
 
     fn tag(&self, session: &Session) -> Tag {
@@ -221,12 +151,11 @@ impl SessionBackend for Postgres {
 
     async fn batch(&self, session: &mut Session, ops: &[Op], out: &mut Vec<bool>) -> Result<()> {
         if ops.is_empty() {
-            let rows = sqlx::query(PING).fetch_all(&mut session.listener).await;
-            return self.same_session(session, &rows.map_err(|error| self.error(error))?);
+            return self.answers(session, sqlx::query(PING)).await.map(drop);
         }
         let (keys, codes): (Vec<i64>, Vec<i16>) = ops.iter().map(|op| sql::part(&op.what)).unzip();
-        let done = sqlx::query(BATCH).bind(keys).bind(codes).fetch_all(&mut session.listener).await;
-        self.read(session, &done.map_err(|error| self.error(error))?, out)
+        let batch = sqlx::query(BATCH).bind(keys).bind(codes);
+        self.read(&self.answers(session, batch).await?, out)
     }
 
     async fn wait(&self, session: &mut Session, claim: &Claim, time: Duration) -> Result<bool> {
@@ -249,10 +178,9 @@ impl SessionBackend for Postgres {
 
     async fn held(&self, session: &mut Session, claims: &[Claim]) -> Result<Vec<bool>> {
         let (keys, codes): (Vec<i64>, Vec<i16>) = claims.iter().map(sql::lock).unzip();
-        let rows = sqlx::query(HELD).bind(keys).bind(codes).fetch_all(&mut session.listener).await;
+        let rows = self.answers(session, sqlx::query(HELD).bind(keys).bind(codes)).await?;
         let mut held = Vec::new();
-        self.read(session, &rows.map_err(|error| self.error(error))?, &mut held)?;
-        Ok(held)
+        self.read(&rows, &mut held).map(|()| held)
     }
 
     async fn status(&self, session: &mut Session, of: Option<&NativeKey>) -> Result<Vec<Seen>> {

@@ -8,7 +8,8 @@ use std::net::IpAddr;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
-use super::{Postgres, Session};
+use super::Postgres;
+use super::session::Session;
 use crate::error::Result;
 use crate::status::{Finding, Severity};
 
@@ -59,11 +60,8 @@ impl Postgres {
         // Of the newest version: what the server does not know, it leaves out.
         let set = self.settings(i32::MAX);
         let names: Vec<&str> = set.iter().map(|(name, _)| *name).chain(CAPACITY).collect();
-        let rows = sqlx::query(CHECK).bind(names).fetch_all(&mut session.listener).await;
-        let rows = rows.map_err(|error| self.error(error))?;
-        self.same_session(session, &rows)?;
         let mut found = Vec::new();
-        for row in &rows {
+        for row in &self.answers(session, sqlx::query(CHECK).bind(names)).await? {
             let facts = Facts::read(row).map_err(|error| self.error(error))?;
             found.extend(facts.findings(&set));
         }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
+use super::Postgres;
+use super::session::Session;
 use super::sql::{key, place};
-use super::{Postgres, Session};
 use crate::backend::{Party, Seen};
 use crate::claim::Claim;
 use crate::error::Result;

@@ -1,0 +1,90 @@
+//! How a session comes to be, and how it is asked.
+
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgListener, PgPoolOptions, PgRow};
+use sqlx::query::Query;
+use sqlx::{PgPool, Row as _};
+use tokio::net::TcpStream;
+
+use super::Postgres;
+use super::codes::AnotherSession;
+use super::sql::{OPEN, SET};
+use crate::error::{Error, Result};
+
+pub(in crate::backend) struct Session {
+    pub(super) listener: PgListener,
+    /// Of one connection, for the listener's sake.
+    pub(super) pool: PgPool,
+    pub(super) pid: i32,
+}
+
+impl Postgres {
+    pub(super) async fn open_session(&self) -> Result<Session> {
+        let options = self.connect_options();
+        self.dial(&options).await?;
+        let pool = PgPoolOptions::new()
+            .max_connections(1)
+            .max_lifetime(None)
+            .idle_timeout(None)
+            .test_before_acquire(false)
+            // A session that we have given up must not be kept.
+            .after_release(|_, _| Box::pin(async { Ok(false) }))
+            .connect_lazy_with(options);
+        let connected = PgListener::connect_with(&pool).await;
+        let mut listener = connected.map_err(|error| self.error(error))?;
+        listener.eager_reconnect(false);
+        listener.ignore_pool_close_event(true);
+        let row = sqlx::raw_sql(OPEN).fetch_one(&mut listener).await;
+        let server = self.read_server(&row.map_err(|error| self.error(error))?)?;
+        // After a fail-over it may be another one than at the first connect.
+        self.vet(&server)?;
+        let mut session = Session { listener, pool, pid: server.pid };
+        let (names, values): (Vec<_>, Vec<_>) = self.settings(server.version).into_iter().unzip();
+        self.answers(&mut session, sqlx::query(SET).bind(names).bind(values)).await?;
+        Ok(session)
+    }
+
+    /// sqlx's pool goes on dialling a port where nobody listens; we want to say so at once.
+    async fn dial(&self, options: &PgConnectOptions) -> Result<()> {
+        let host = options.get_host();
+        if options.get_socket().is_some() || host.starts_with('/') {
+            return Ok(());
+        }
+        let dialled = TcpStream::connect((host, options.get_port())).await;
+        dialled.map(drop).map_err(|error| self.error(sqlx::Error::Io(error)))
+    }
+
+    /// Asks a question that has an answer: a row at the least, whose last column is the server's
+    /// process id.
+    pub(super) async fn answers(
+        &self,
+        session: &mut Session,
+        question: Query<'_, sqlx::Postgres, PgArguments>,
+    ) -> Result<Vec<PgRow>> {
+        let rows = question.fetch_all(&mut session.listener).await;
+        let rows = rows.map_err(|error| self.error(error))?;
+        self.same_session(session, &rows).map(|()| rows)
+    }
+
+    /// Whether these rows come from the session that was opened.
+    pub(super) fn same_session(&self, session: &Session, rows: &[PgRow]) -> Result<()> {
+        let another = || Error::unavailable(&self.label, AnotherSession);
+        if rows.is_empty() {
+            return Err(another());
+        }
+        for row in rows {
+            let pid: i32 = row.try_get(row.len() - 1).map_err(|error| self.error(error))?;
+            if pid != session.pid {
+                return Err(another());
+            }
+        }
+        Ok(())
+    }
+
+    /// The first column.
+    pub(super) fn read(&self, rows: &[PgRow], out: &mut Vec<bool>) -> Result<()> {
+        for row in rows {
+            out.push(row.try_get(0).map_err(|error| self.error(error))?);
+        }
+        Ok(())
+    }
+}
