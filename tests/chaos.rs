@@ -9,7 +9,10 @@
 )]
 
 dlock_tests::suite! {
-    "chaos" on [sqlite Sqlite, postgres Postgres, postgres18 Postgres18] {
+    "chaos" on [
+        sqlite Sqlite, postgres Postgres, postgres18 Postgres18,
+        mysql MySql, mariadb MariaDb,
+    ] {
         fight: [survives_kills_and_freezes]
     }
 }
@@ -17,7 +20,7 @@ dlock_tests::suite! {
 mod sessions {
     //! Only a server can end them.
     dlock_tests::suite! {
-        "chaos" on [postgres Postgres, postgres18 Postgres18] {
+        "chaos" on [postgres Postgres, postgres18 Postgres18, mysql MySql, mariadb MariaDb] {
             fight: [survives_ended_sessions]
         }
     }

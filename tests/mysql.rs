@@ -22,6 +22,10 @@ mod names;
 mod out_of_touch;
 #[path = "mysql/pool.rs"]
 mod pool;
+#[path = "mysql/proxied.rs"]
+mod proxied;
+#[path = "mysql/race.rs"]
+mod race;
 #[path = "mysql/refused.rs"]
 mod refused;
 #[path = "postgres/restart.rs"]
@@ -41,6 +45,7 @@ dlock_tests::suite! {
         waits: [
             are_exact_below_a_second,
             cancelled_wait_frees_its_place,
+            cancelled_at_any_moment_leave_no_place_taken,
             stopped_from_outside_go_on,
         ]
         limits: [
@@ -58,7 +63,11 @@ dlock_tests::suite! {
         views: [
             show_holders_and_waiters,
             do_without_rights,
+            do_without_views,
             name_the_holder_of_a_wait_that_ran_out,
+        ]
+        race: [
+            timeout_is_never_answered_while_the_lock_is_held,
         ]
         pool: [
             is_left_to_the_application,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dlock::{Error, LockStatus, Locker, Severity};
-use dlock_tests::{Backend, Site, Witness, eventually_async};
+use dlock_tests::{Backend, Server, Site, Witness, eventually_async};
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -71,6 +71,36 @@ pub(crate) async fn do_without_rights(site: Site) {
         let found = report.findings.iter().find(|found| found.severity == Severity::Note);
         assert!(found.unwrap().remedy.contains("GRANT SELECT ON performance_schema.*"), "{report}");
     }
+}
+
+/// What MariaDB shows by itself, and MySQL with its views off: who waits, and for whom.
+pub(crate) async fn do_without_views(site: Site) {
+    let mysql = site.backend == Some(Backend::MySql);
+    let settings: &[&str] = if mysql { &["performance_schema=OFF"] } else { &[] };
+    let Some(server) = Server::like(&site, settings) else { return };
+    let mut witness = Witness::at(server.url()).await;
+    if !mysql {
+        witness.run("UNINSTALL SONAME 'metadata_lock_info'").await;
+    }
+    let site = Site::at(server.url());
+    let (holding, ours) = (site.locker().await, site.locker().await);
+    let waiting_site = site.named("waiting");
+    let waiting = waiting_site.locker().await;
+    let held = holding.lock("k").acquire().await.unwrap();
+    assert!(status_of(&ours, "k").await.is_none());
+    let error = ours.lock("k").timeout(Duration::from_millis(100)).acquire().await.unwrap_err();
+    assert!(error.is_timeout(), "{error}");
+    let lock = waiting.lock("k");
+    let waiter = tokio::spawn(async move { lock.acquire().await });
+    eventually_async("it waits", SOON, async || witness.waits(&waiting_site).await == 1).await;
+    let status = status_of(&ours, "k").await.unwrap();
+    assert!(status.holders[0].who.contains("root@"), "{status:?}");
+    assert!(status.waiters[0].who.contains(&waiting_site.name), "{status:?}");
+    held.release().await.unwrap();
+    waiter.await.unwrap().unwrap().release().await.unwrap();
+    let report = ours.check().await.unwrap();
+    let remedy = if mysql { "performance_schema=ON" } else { "INSTALL SONAME" };
+    assert!(report.is_ok() && report.to_string().contains(remedy), "{report}");
 }
 
 pub(crate) async fn name_the_holder_of_a_wait_that_ran_out(site: Site) {

@@ -48,6 +48,21 @@ pub(crate) async fn cancelled_wait_frees_its_place(site: Site) {
     }
 }
 
+/// The order to stop may reach the server before the wait that it is about.
+pub(crate) async fn cancelled_at_any_moment_leave_no_place_taken(site: Site) {
+    let theirs = site.named("theirs").locker().await;
+    let ours = site.locker().await;
+    let mut witness = Witness::at(&site.url).await;
+    let held = theirs.lock("k").acquire().await.unwrap();
+    for _ in 0..300 {
+        let lock = ours.lock("k");
+        let soon = Duration::from_micros(fastrand::u64(0..2000));
+        assert!(tokio::time::timeout(soon, lock.acquire()).await.is_err());
+        eventually_async("nobody waits", SOON, async || witness.waits(&site).await == 0).await;
+    }
+    held.release().await.unwrap();
+}
+
 /// What somebody's `KILL QUERY` ends is begun again, and never taken for a grant.
 pub(crate) async fn stopped_from_outside_go_on(site: Site) {
     let theirs = site.named("theirs").locker().await;

@@ -36,7 +36,7 @@ async fn run(site: Site, lane: u32) -> (u32, u32) {
         0 => (Key::native(id), format!("{id}")),
         _ => (Key::pair(a, b), format!("{a}, {b}")),
     };
-    let mode = if lane % 2 == 0 { Mode::Exclusive } else { Mode::Shared };
+    let mode = if lane.is_multiple_of(2) { Mode::Exclusive } else { Mode::Shared };
     let mut holder = Witness::at(&site.url).await;
     let mut witness = Witness::at(&site.url).await;
     let locker = site.locker().await;

@@ -3,11 +3,12 @@
 //! <https://dev.mysql.com/doc/refman/8.4/en/locking-functions.html>,
 //! <https://mariadb.com/kb/en/get_lock/>
 //!
-//! Statements go out as text: their first use costs no second round trip, and a prepared one is not
-//! faster by more than the noise. Every answer comes with the session's `CONNECTION_ID()`, which
+//! Statements go out as text: a prepared one is a tenth faster at best, and costs every session a
+//! second round trip at its first use. Every answer comes with the session's `CONNECTION_ID()`, which
 //! must stay the same. A connection that is dropped is just closed: a goodbye that nobody reads yet
 //! would hide from the server that the client of a wait has gone.
 
+mod asking;
 mod codes;
 mod report;
 mod server;
@@ -17,11 +18,11 @@ mod views;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlRow};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, MySqlPool, Row as _};
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
+use sqlx::{ConnectOptions as _, Connection as _, MySqlPool};
 use tokio::time::timeout;
 
-use self::codes::{AnotherSession, NO_SUCH_SESSION, Strange, WAIT_ENDED, number};
+use self::asking::{Flag, integer, text};
 use self::server::{Family, Server};
 use self::texts::{literal, name};
 use super::{About, Do, Op, Options, Seen, SessionBackend, Tag};
@@ -118,125 +119,20 @@ impl MySql {
         options.connect().await.map_err(|error| self.error(error))
     }
 
-    /// The rows of a statement.
-    async fn rows(&self, connection: &mut MySqlConnection, sql: String) -> Result<Vec<MySqlRow>> {
-        let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await;
-        rows.map_err(|error| self.error(error))
-    }
-
-    /// The answer of a statement of one row, whose second column is the session's id.
-    async fn ask(&self, session: &mut Session, sql: String) -> Result<Option<String>, Failed> {
-        let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut session.connection).await;
-        let rows = rows.map_err(Failed::Sql)?;
-        let [row] = &rows[..] else {
-            return Err(Failed::Other(self.strange("not one row")));
-        };
-        if integer(row, 1) != Some(session.id) {
-            return Err(Failed::Other(Error::unavailable(&self.label, AnotherSession)));
-        }
-        Ok(text(row, 0))
-    }
-
-    /// Answers of a character each.
-    async fn flags(&self, session: &mut Session, sql: String, count: usize) -> Result<Vec<Flag>> {
-        let answers = match self.ask(session, sql).await {
-            Ok(answers) => answers.unwrap_or_default(),
-            Err(failed) => return Err(self.failed(failed)),
-        };
-        let flags: Option<Vec<Flag>> = answers.chars().map(Flag::of).collect();
-        flags.filter(|flags| flags.len() == count).ok_or_else(|| self.strange(&answers))
-    }
-
-    /// Does these, which are all tries and unlocks.
-    async fn locks(&self, session: &mut Session, ops: &[Op], out: &mut Vec<bool>) -> Result<()> {
-        let flags = self.flags(session, texts::batch(ops), ops.len()).await?;
-        for (op, flag) in ops.iter().zip(flags) {
-            out.push(match (&op.what, flag) {
-                (_, Flag::Yes) => true,
-                (_, Flag::No) | (Do::Unlock(_), Flag::Null) => false,
-                // Out of memory, or what else nobody knows: the session goes on, and what it holds
-                // is read back.
-                (_, Flag::Null) => return Err(self.null()),
-            });
-        }
-        Ok(())
-    }
-
-    /// Whether there was such a session to stop or to end.
-    async fn kill(&self, session: &mut Session, sql: String) -> Result<bool> {
-        match sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut session.connection).await {
-            Ok(_) => Ok(true),
-            Err(error) if number(&error) == Some(NO_SUCH_SESSION) => Ok(false),
-            Err(error) => Err(self.error(error)),
+    fn proxied(&self) -> Error {
+        Error::Unsupported {
+            backend: self.label.clone(),
+            what: "session of its own for each connection (there is a proxy between that shares \
+                   the server's sessions among its clients)"
+                .into(),
+            instead: "connect to the server itself".into(),
         }
     }
 
-    /// After a wait that was stopped: the grant and what stopped it may have met.
-    async fn let_go(&self, session: &mut Session, claim: &Claim) -> Result<()> {
-        // A cancel that came too late for the wait may hit this statement.
-        let mut tries = 3;
-        loop {
-            match self.ask(session, texts::unlock(&name(&claim.key))).await {
-                Ok(_) => return Ok(()),
-                Err(failed) if tries > 0 && failed.is_ended_wait() => tries -= 1,
-                Err(failed) => return Err(self.failed(failed)),
-            }
-        }
+    /// Quotes what the application calls itself.
+    fn own_name(&self) -> String {
+        literal(self.application_name.as_deref().unwrap_or("dlock"))
     }
-
-    fn failed(&self, failed: Failed) -> Error {
-        match failed {
-            Failed::Sql(error) => self.error(error),
-            Failed::Other(error) => error,
-        }
-    }
-
-    fn strange(&self, answer: &str) -> Error {
-        Error::unavailable(&self.label, Strange(answer.into()))
-    }
-}
-
-/// Why a statement has no answer.
-enum Failed {
-    Sql(sqlx::Error),
-    Other(Error),
-}
-
-impl Failed {
-    /// The server has stopped what the session was doing, and goes on with it.
-    fn is_ended_wait(&self) -> bool {
-        matches!(self, Failed::Sql(error) if number(error).is_some_and(|n| WAIT_ENDED.contains(&n)))
-    }
-}
-
-/// What a function of locks says.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Flag {
-    Yes,
-    No,
-    Null,
-}
-
-impl Flag {
-    fn of(answer: char) -> Option<Self> {
-        match answer {
-            '1' => Some(Flag::Yes),
-            '0' => Some(Flag::No),
-            texts::NULL => Some(Flag::Null),
-            _ => None,
-        }
-    }
-}
-
-/// A column as text, whatever type the server calls it: the two do not agree on the types of these
-/// functions.
-fn text(row: &MySqlRow, column: usize) -> Option<String> {
-    let bytes: Option<Vec<u8>> = row.try_get_unchecked(column).ok()?;
-    String::from_utf8(bytes?).ok()
-}
-
-fn integer(row: &MySqlRow, column: usize) -> Option<i64> {
-    text(row, column)?.parse().ok()
 }
 
 impl From {
@@ -321,7 +217,6 @@ impl SessionBackend for MySql {
         }
         let order = |op: &&Op| matches!(op.what, Do::Cancel(_) | Do::End(_));
         let (orders, locks): (Vec<&Op>, Vec<&Op>) = ops.iter().partition(order);
-        let locks: Vec<Op> = locks.into_iter().cloned().collect();
         let mut locked = Vec::with_capacity(locks.len());
         for part in locks.chunks(MOST) {
             self.locks(session, part, &mut locked).await?;
@@ -385,22 +280,5 @@ impl SessionBackend for MySql {
         let _ =
             timeout(GOODBYE, self.rows(&mut session.connection, texts::UNLOCK_ALL.into())).await;
         let _ = timeout(GOODBYE, session.connection.close()).await;
-    }
-}
-
-impl MySql {
-    fn proxied(&self) -> Error {
-        Error::Unsupported {
-            backend: self.label.clone(),
-            what: "session of its own for each connection (there is a proxy between that shares \
-                   the server's sessions among its clients)"
-                .into(),
-            instead: "connect to the server itself".into(),
-        }
-    }
-
-    /// Quotes what the application calls itself.
-    fn own_name(&self) -> String {
-        literal(self.application_name.as_deref().unwrap_or("dlock"))
     }
 }

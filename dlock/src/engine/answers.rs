@@ -15,6 +15,9 @@ use crate::clock::Time;
 use crate::error::Error;
 use crate::lost::LostReason;
 
+/// A wait that has been cancelled and still goes on is cancelled again after so long.
+const AGAIN: Duration = Duration::from_millis(20);
+
 impl<B: SessionBackend> Sessions<B> {
     pub(super) fn hear(&mut self, id: SessionId, tale: Tale) {
         let Some(link) = self.links.get_mut(&id) else {
@@ -128,7 +131,13 @@ impl<B: SessionBackend> Sessions<B> {
             }
             Do::Cancel(tag) => {
                 let link = self.links.values_mut().find(|link| link.tag == Some(*tag));
-                link.into_iter().for_each(|link| link.cancelling = false);
+                if let Some(link) = link {
+                    link.cancelling = false;
+                    // The cancel may have come to the server before the wait: if that goes on,
+                    // another one follows.
+                    let waits = matches!(link.sent.front(), Some(Sent::Wait { .. }));
+                    link.cancel_at = waits.then(|| Instant::now() + AGAIN);
+                }
             }
             Do::End(_) => {}
         }

@@ -53,7 +53,7 @@ fn flags(expressions: impl Iterator<Item = String>) -> String {
 
 /// Tries and unlocks. A session that has a lock would get it once more: names that we tell apart
 /// may be one to the server, which ignores case.
-pub(super) fn batch(ops: &[Op]) -> String {
+pub(super) fn batch(ops: &[&Op]) -> String {
     flags(ops.iter().filter_map(|op| match &op.what {
         Do::Try(claim) => {
             let name = name(&claim.key);

@@ -1,0 +1,151 @@
+//! What a session is asked, and what its answers mean.
+
+use sqlx::mysql::{MySqlConnection, MySqlRow};
+use sqlx::{AssertSqlSafe, Row as _};
+
+use super::codes::{AnotherSession, NO_SUCH_SESSION, Strange, WAIT_ENDED, number};
+use super::texts::{self, name};
+use super::{MySql, Session};
+use crate::backend::{Do, Op};
+use crate::claim::Claim;
+use crate::error::{Error, Result};
+
+impl MySql {
+    /// The rows of a statement.
+    pub(super) async fn rows(
+        &self,
+        connection: &mut MySqlConnection,
+        sql: String,
+    ) -> Result<Vec<MySqlRow>> {
+        let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await;
+        rows.map_err(|error| self.error(error))
+    }
+
+    /// The answer of a statement of one row, whose second column is the session's id.
+    pub(super) async fn ask(
+        &self,
+        session: &mut Session,
+        sql: String,
+    ) -> Result<Option<String>, Failed> {
+        let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut session.connection).await;
+        let rows = rows.map_err(Failed::Sql)?;
+        let [row] = &rows[..] else {
+            return Err(Failed::Other(self.strange("not one row")));
+        };
+        if integer(row, 1) != Some(session.id) {
+            return Err(Failed::Other(Error::unavailable(&self.label, AnotherSession)));
+        }
+        Ok(text(row, 0))
+    }
+
+    /// Answers of a character each.
+    pub(super) async fn flags(
+        &self,
+        session: &mut Session,
+        sql: String,
+        count: usize,
+    ) -> Result<Vec<Flag>> {
+        let answers = match self.ask(session, sql).await {
+            Ok(answers) => answers.unwrap_or_default(),
+            Err(failed) => return Err(self.failed(failed)),
+        };
+        let flags: Option<Vec<Flag>> = answers.chars().map(Flag::of).collect();
+        flags.filter(|flags| flags.len() == count).ok_or_else(|| self.strange(&answers))
+    }
+
+    /// Does these, which are all tries and unlocks.
+    pub(super) async fn locks(
+        &self,
+        session: &mut Session,
+        ops: &[&Op],
+        out: &mut Vec<bool>,
+    ) -> Result<()> {
+        let flags = self.flags(session, texts::batch(ops), ops.len()).await?;
+        for (op, flag) in ops.iter().zip(flags) {
+            out.push(match (&op.what, flag) {
+                (_, Flag::Yes) => true,
+                (_, Flag::No) | (Do::Unlock(_), Flag::Null) => false,
+                // Out of memory, or what else nobody knows: the session goes on, and what it holds
+                // is read back.
+                (_, Flag::Null) => return Err(self.null()),
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether there was such a session to stop or to end.
+    pub(super) async fn kill(&self, session: &mut Session, sql: String) -> Result<bool> {
+        match sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut session.connection).await {
+            Ok(_) => Ok(true),
+            Err(error) if number(&error) == Some(NO_SUCH_SESSION) => Ok(false),
+            Err(error) => Err(self.error(error)),
+        }
+    }
+
+    /// After a wait that was stopped: the grant and what stopped it may have met.
+    pub(super) async fn let_go(&self, session: &mut Session, claim: &Claim) -> Result<()> {
+        // A cancel that came too late for the wait may hit this statement.
+        let mut tries = 3;
+        loop {
+            match self.ask(session, texts::unlock(&name(&claim.key))).await {
+                Ok(_) => return Ok(()),
+                Err(failed) if tries > 0 && failed.is_ended_wait() => tries -= 1,
+                Err(failed) => return Err(self.failed(failed)),
+            }
+        }
+    }
+
+    pub(super) fn failed(&self, failed: Failed) -> Error {
+        match failed {
+            Failed::Sql(error) => self.error(error),
+            Failed::Other(error) => error,
+        }
+    }
+
+    pub(super) fn strange(&self, answer: &str) -> Error {
+        Error::unavailable(&self.label, Strange(answer.into()))
+    }
+}
+
+/// Why a statement has no answer.
+pub(super) enum Failed {
+    Sql(sqlx::Error),
+    Other(Error),
+}
+
+impl Failed {
+    /// The server has stopped what the session was doing, and goes on with it.
+    pub(super) fn is_ended_wait(&self) -> bool {
+        matches!(self, Failed::Sql(error) if number(error).is_some_and(|n| WAIT_ENDED.contains(&n)))
+    }
+}
+
+/// What a function of locks says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flag {
+    Yes,
+    No,
+    Null,
+}
+
+impl Flag {
+    fn of(answer: char) -> Option<Self> {
+        match answer {
+            '1' => Some(Flag::Yes),
+            '0' => Some(Flag::No),
+            texts::NULL => Some(Flag::Null),
+            _ => None,
+        }
+    }
+}
+
+/// A column as text, whatever type the server calls it: the two do not agree on the types of these
+/// functions.
+pub(super) fn text(row: &MySqlRow, column: usize) -> Option<String> {
+    let bytes: Option<Vec<u8>> = row.try_get_unchecked(column).ok()?;
+    String::from_utf8(bytes?).ok()
+}
+
+pub(super) fn integer(row: &MySqlRow, column: usize) -> Option<i64> {
+    text(row, column)?.parse().ok()
+}
