@@ -7,18 +7,18 @@
     reason = "tests fail by panicking"
 )]
 
-#[path = "postgres/cost.rs"]
+#[path = "sessions/cost.rs"]
 mod cost;
 #[path = "mysql/killed.rs"]
 mod killed;
 #[path = "mysql/limits.rs"]
 mod limits;
-#[path = "postgres/lost.rs"]
+#[path = "sessions/lost.rs"]
 #[allow(dead_code, reason = "what is known at once on PostgreSQL takes a heartbeat here")]
 mod lost;
 #[path = "mysql/names.rs"]
 mod names;
-#[path = "postgres/out_of_touch.rs"]
+#[path = "sessions/out_of_touch.rs"]
 mod out_of_touch;
 #[path = "mysql/pool.rs"]
 mod pool;
@@ -28,7 +28,7 @@ mod proxied;
 mod race;
 #[path = "mysql/refused.rs"]
 mod refused;
-#[path = "postgres/restart.rs"]
+#[path = "sessions/restart.rs"]
 mod restart;
 #[path = "mysql/views.rs"]
 mod views;

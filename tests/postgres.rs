@@ -7,17 +7,17 @@
     reason = "tests fail by panicking"
 )]
 
-#[path = "postgres/cost.rs"]
+#[path = "sessions/cost.rs"]
 mod cost;
 #[path = "postgres/hostile.rs"]
 mod hostile;
 #[path = "postgres/ids.rs"]
 mod ids;
-#[path = "postgres/lost.rs"]
+#[path = "sessions/lost.rs"]
 mod lost;
 #[path = "postgres/modes.rs"]
 mod modes;
-#[path = "postgres/out_of_touch.rs"]
+#[path = "sessions/out_of_touch.rs"]
 mod out_of_touch;
 #[path = "postgres/pool.rs"]
 mod pool;
@@ -27,7 +27,7 @@ mod pooler;
 mod queue;
 #[path = "postgres/race.rs"]
 mod race;
-#[path = "postgres/restart.rs"]
+#[path = "sessions/restart.rs"]
 mod restart;
 #[path = "postgres/set_up.rs"]
 mod set_up;
