@@ -63,6 +63,7 @@ dlock_tests::suite! {
             writer_is_not_starved_by_readers,
             readers_elsewhere_have_their_turn,
             writer_is_next_after_a_long_reader,
+            writer_is_not_starved_by_slow_readers,
             two_readers_share_an_only_session,
         ]
         status: [

@@ -81,7 +81,8 @@ impl LockerBuilder {
         self
     }
 
-    /// How long one waiting statement lasts, for tests.
+    /// How long one waiting statement lasts, for tests; where there are shared locks, that of a
+    /// writer lasts ten times as long.
     #[doc(hidden)]
     pub fn slice(mut self, slice: Duration) -> Self {
         self.options.slice = slice;

@@ -73,11 +73,39 @@ pub(crate) async fn readers_elsewhere_have_their_turn(site: Site) {
     assert!(busy.try_join_next().is_none());
 }
 
-/// A wait is asked for anew in slices, and each time it is at the end of the line.
+/// A wait is asked for anew in slices, and each time it is at the end of the line: readers who take
+/// longer than their own slice must not be let in by that.
+pub(crate) async fn writer_is_not_starved_by_slow_readers(site: Site) {
+    const SLICE: Duration = Duration::from_millis(200);
+    let ours = site.builder().slice(SLICE).connect().await.unwrap();
+    let mut readers = JoinSet::new();
+    for name in ["one", "two", "three"] {
+        let lock = site.named(name).locker().await.lock("k").shared().timeout(Wait::Forever);
+        readers.spawn(async move {
+            loop {
+                let guard = lock.acquire().await.unwrap();
+                sleep(Duration::from_millis(fastrand::u64(500..900))).await;
+                guard.release().await.unwrap();
+            }
+        });
+    }
+    sleep(3 * SLICE).await;
+    let writer = ours.lock("k").timeout(Wait::Forever);
+    for _ in 0..3 {
+        in_time("the writer's turn", SOON, writer.acquire())
+            .await
+            .unwrap()
+            .release()
+            .await
+            .unwrap();
+    }
+}
+
+/// A writer's wait that takes several slices is the next one when its turn has come.
 pub(crate) async fn writer_is_next_after_a_long_reader(site: Site) {
     const SLICE: Duration = Duration::from_secs(1);
     let long = site.named("long").locker().await;
-    let ours = site.builder().slice(SLICE).connect().await.unwrap();
+    let ours = site.builder().slice(SLICE / 10).connect().await.unwrap();
     let reading = long.lock("k").shared().acquire().await.unwrap();
     let start = tokio::time::Instant::now();
     let granted = Arc::new(Mutex::new(Vec::new()));

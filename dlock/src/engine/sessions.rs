@@ -118,7 +118,7 @@ impl<B: SessionBackend> Sessions<B> {
         let (jobs, queue) = mpsc::unbounded_channel();
         let task = run(Arc::clone(&self.backend), self.last, queue, self.tell.clone());
         let task = self.tasks.spawn(task);
-        let pace = Pace::of(&*self.backend, self.slice);
+        let pace = Pace::of(&*self.backend, self.slice, self.modes);
         self.links.insert(self.last, Link::new(jobs, task, pace));
         self.last
     }

@@ -54,7 +54,6 @@ impl<B: SessionBackend> Sessions<B> {
                 link.cancel_at = None;
                 self.confirmed(id, sent);
                 if granted {
-                    self.relieved(id, ticket);
                     if self.modes
                         && let Some(link) = self.links.get_mut(&id)
                     {
@@ -62,7 +61,7 @@ impl<B: SessionBackend> Sessions<B> {
                     }
                     self.grant(id, claim.clone(), ticket);
                     self.reports.push(Event::Granted { key: claim, ticket }.into());
-                } else if !self.links.values().any(|link| link.waits_for(ticket)) {
+                } else {
                     self.reports.push(Event::Ended { key: claim, ticket }.into());
                 }
             }

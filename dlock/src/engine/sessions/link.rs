@@ -92,7 +92,8 @@ impl Link {
         self.answered = Time::now();
         self.asked = Time::now();
         if let Some(Sent::Wait { claim, until, .. }) = self.sent.front() {
-            let job = Job::Wait { claim: claim.clone(), time: self.pace.slice_until(*until) };
+            let job =
+                Job::Wait { claim: claim.clone(), time: self.pace.slice_until(claim, *until) };
             let _ = self.jobs.send(job);
         }
     }
@@ -151,7 +152,7 @@ impl Link {
     pub(super) fn send_wait(&mut self, claim: Claim, ticket: Ticket, until: Option<Instant>) {
         let sent = Sent::Wait { claim: claim.clone(), ticket, until };
         if self.tag.is_some() {
-            let time = self.pace.slice_until(until);
+            let time = self.pace.slice_until(&claim, until);
             self.send(Job::Wait { claim, time }, sent);
         } else {
             self.sent.push_back(sent);

@@ -59,7 +59,6 @@ impl<B: SessionBackend> Sessions<B> {
             }
         }
         self.late_cancels();
-        self.overlap();
         self.watch_over();
     }
 
@@ -106,8 +105,6 @@ impl<B: SessionBackend> Sessions<B> {
                     self.gathered.extend(ops.iter().cloned());
                 }
                 Sent::Batch(ops) => ops.iter().for_each(|op| self.failed(id, op, false)),
-                // The next slice goes on.
-                Sent::Wait { ticket, .. } if self.links.values().any(|l| l.waits_for(ticket)) => {}
                 Sent::Wait { claim, ticket, .. } => {
                     let fatal = !self.trouble.is_retryable();
                     self.reports.push(Event::Failed { key: claim, ticket, fatal }.into());

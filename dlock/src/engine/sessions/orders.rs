@@ -52,13 +52,8 @@ impl<B: SessionBackend> Executor for Sessions<B> {
             }
             return;
         }
-        let waiting = self.links.iter().find(|(_, link)| link.waits_for(ticket));
-        let Some(id) = waiting.map(|(id, _)| *id) else {
-            return;
-        };
-        self.relieved(id, ticket);
         let ends = self.backend.ends_waits();
-        let Some(link) = self.links.get_mut(&id) else {
+        let Some(link) = self.links.values_mut().find(|link| link.waits_for(ticket)) else {
             return;
         };
         let now = Instant::now();

@@ -8,7 +8,6 @@ use super::link::{Link, Stand};
 use super::session::SessionId;
 use crate::backend::{Do, Op, SessionBackend};
 use crate::claim::Claim;
-use crate::engine::table::Ticket;
 
 impl<B: SessionBackend> Sessions<B> {
     /// Gives the carrier, which is idle, what has come together; other sessions get what it must
@@ -60,34 +59,5 @@ impl<B: SessionBackend> Sessions<B> {
         let polls = self.polls.values().map(|poll| &poll.claim);
         let mut others = waits.chain(polls).filter(|other| other.key == claim.key);
         others.any(|other| !other.mode.is_compatible_with(claim.mode))
-    }
-
-    /// Begins the next slice of waits for an exclusive lock before their first one ends: readers
-    /// that came later would be first in line else. When no session is free, there is no overlap.
-    pub(super) fn overlap(&mut self) {
-        if !self.modes {
-            return;
-        }
-        let late: Vec<_> = self.links.values().filter_map(Link::wants_relief).collect();
-        for (claim, ticket, until) in late {
-            if self.links.values().filter(|link| link.waits_for(ticket)).count() == 1
-                && let Some(id) = self.free_waiter()
-                && let Some(link) = self.links.get_mut(&id)
-            {
-                link.send_wait(claim, ticket, until);
-            }
-        }
-    }
-
-    /// This session has what was waited for, or is the one to stop: no other one is to wait for it.
-    pub(super) fn relieved(&mut self, id: SessionId, ticket: Ticket) {
-        let others = self.links.iter().filter(|(i, link)| **i != id && link.waits_for(ticket));
-        let others: Vec<SessionId> = others.map(|(id, _)| *id).collect();
-        for other in others {
-            if let Some(link) = self.links.remove(&other) {
-                link.task.abort();
-                self.gathered.extend(link.tag.map(|tag| Op { what: Do::End(tag), ticket: 0 }));
-            }
-        }
     }
 }

@@ -8,8 +8,7 @@ use super::{KEPT, Link, SILENCE, Sent};
 use crate::backend::SessionBackend;
 use crate::claim::Claim;
 use crate::clock::Time;
-use crate::engine::table::Ticket;
-use crate::mode::Mode;
+use crate::engine::table::Shareable as _;
 
 /// How time is kept with a session.
 #[derive(Clone, Copy)]
@@ -18,24 +17,38 @@ pub(in crate::engine::sessions) struct Pace {
     pub(super) ttl: Option<Duration>,
     /// It is asked for a sign of life after so much silence.
     heartbeat: Option<Duration>,
-    /// One waiting statement lasts so long at most.
+    /// One waiting statement lasts so long at most: of readers, or where there are none,
     slice: Duration,
+    /// and of writers.
+    long_slice: Duration,
 }
 
+/// With each new slice a writer is at the end of the line, behind readers that came during the last
+/// one: readers that take longer than a slice, and overlap, would starve it. To begin the next slice
+/// before the last one ends does not help, for the end lets those readers in that are between. So
+/// writers wait in much longer slices than readers, who lose nothing by a new one.
+const WRITERS: u32 = 10;
+
 impl Pace {
-    pub(in crate::engine::sessions) fn of<B: SessionBackend>(backend: &B, slice: Duration) -> Self {
+    /// `readers`: there are some.
+    pub(in crate::engine::sessions) fn of<B: SessionBackend>(
+        backend: &B,
+        slice: Duration,
+        readers: bool,
+    ) -> Self {
         let ttl = backend.session_ttl();
-        Pace { ttl, heartbeat: ttl.map(|_| backend.heartbeat()), slice }
+        let long_slice = if readers { slice * WRITERS } else { slice };
+        Pace { ttl, heartbeat: ttl.map(|_| backend.heartbeat()), slice, long_slice }
     }
 
-    pub(super) fn slice_until(self, until: Option<Instant>) -> Duration {
+    fn slice(self, claim: &Claim) -> Duration {
+        if claim.is_shareable() { self.slice } else { self.long_slice }
+    }
+
+    pub(super) fn slice_until(self, claim: &Claim, until: Option<Instant>) -> Duration {
+        let slice = self.slice(claim);
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-        left.map_or(self.slice, |left| left.min(self.slice))
-    }
-
-    /// After so long of a slice the next one begins, on another session.
-    fn overlap(self) -> Duration {
-        self.slice.mul_f64(0.9)
+        left.map_or(slice, |left| left.min(slice))
     }
 }
 
@@ -54,22 +67,6 @@ pub(in crate::engine::sessions) enum Due {
 }
 
 impl Link {
-    /// It waits for an exclusive lock, and its slice is about to end before the caller's time.
-    pub(in crate::engine::sessions) fn wants_relief(
-        &self,
-    ) -> Option<(Claim, Ticket, Option<Instant>)> {
-        match self.sent.front() {
-            Some(Sent::Wait { claim, ticket, until }) if claim.mode == Mode::Exclusive => {
-                let asked = Time::now().since(self.asked);
-                let late = self.tag.is_some() && asked >= self.pace.overlap();
-                let slice = self.pace.slice.saturating_sub(asked);
-                let more = until.is_none_or(|until| until > Instant::now() + slice);
-                (late && more && !self.cancelling).then(|| (claim.clone(), *ticket, *until))
-            }
-            _ => None,
-        }
-    }
-
     /// What the clock asks for now, or when it will. `carrier`: it is kept warm.
     pub(in crate::engine::sessions) fn due(&self, carrier: bool) -> Due {
         let now = Time::now();
@@ -86,17 +83,15 @@ impl Link {
             }
         }
         match self.sent.front() {
-            Some(Sent::Wait { until, .. }) => {
+            Some(Sent::Wait { claim, until, .. }) => {
                 // The server ends it at the end of a slice, or of the caller's time.
-                let slice = self.pace.slice.saturating_sub(now.since(self.asked));
+                let whole = self.pace.slice(claim);
+                let slice = whole.saturating_sub(now.since(self.asked));
                 let left = until.map_or(slice, |until| slice.min(until - Instant::now()));
                 next = next.min(left + SILENCE);
                 let over = until.is_some_and(|until| until + SILENCE <= Instant::now());
-                if over || now.since(self.asked) >= self.pace.slice + SILENCE {
+                if over || now.since(self.asked) >= whole + SILENCE {
                     return Due::Dead;
-                }
-                if let Some(left) = self.pace.overlap().checked_sub(now.since(self.asked)) {
-                    next = next.min(left);
                 }
             }
             Some(Sent::Batch(_) | Sent::Question) => return self.silent(now, next),
