@@ -17,8 +17,12 @@ mod exclusion;
 mod keys;
 #[path = "conformance/loss.rs"]
 mod loss;
+#[path = "conformance/modes.rs"]
+mod modes;
 #[path = "conformance/processes.rs"]
 mod processes;
+#[path = "conformance/readers.rs"]
+mod readers;
 #[path = "conformance/reentrancy.rs"]
 mod reentrancy;
 #[path = "conformance/release.rs"]
@@ -104,6 +108,10 @@ dlock_tests::suite! {
             inside_the_engines_own_thread,
             on_workers_of_the_engines_runtime,
         ]
+        modes: [
+            one_that_is_missing_is_refused_before_anything_is_asked,
+            guard_says_its_own,
+        ]
     }
 }
 
@@ -118,6 +126,34 @@ mod several {
                 killed_waiter_is_forgotten,
                 release_of_one_is_the_turn_of_another,
             ]
+        }
+    }
+}
+
+mod sharing {
+    //! Where there are shared locks.
+    dlock_tests::suite! {
+        "conformance" on [memory Memory, postgres Postgres, postgres18 Postgres18] {
+            modes: [readers_share_and_keep_writers_out, writer_keeps_readers_out]
+            readers: [
+                and_writers_are_never_at_it_together,
+                writer_has_its_turn_among_readers,
+                reader_has_its_turn_among_others,
+                fifty_readers_hold_at_once,
+                release_of_one_reader_leaves_the_others,
+                same_key_inside_run_of_a_reader,
+                dropped_reader_frees_for_a_writer,
+                cancelled_at_random_moments,
+            ]
+        }
+    }
+}
+
+mod all_modes {
+    //! Where there is every mode.
+    dlock_tests::suite! {
+        "conformance" on [memory Memory] {
+            modes: [go_together_as_the_table_says, holders_always_go_together]
         }
     }
 }

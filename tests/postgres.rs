@@ -15,14 +15,34 @@ mod hostile;
 mod ids;
 #[path = "postgres/lost.rs"]
 mod lost;
+#[path = "postgres/modes.rs"]
+mod modes;
 #[path = "postgres/out_of_touch.rs"]
 mod out_of_touch;
 #[path = "postgres/pool.rs"]
 mod pool;
+#[path = "postgres/pooler.rs"]
+mod pooler;
+#[path = "postgres/queue.rs"]
+mod queue;
 #[path = "postgres/race.rs"]
 mod race;
 #[path = "postgres/restart.rs"]
 mod restart;
+#[path = "postgres/set_up.rs"]
+mod set_up;
+#[path = "postgres/status.rs"]
+mod status;
+
+use std::time::Duration;
+
+use dlock_tests::{Site, Witness, eventually_async};
+
+/// Waits until so many of the site's sessions wait for a lock.
+async fn until_waiting(witness: &mut Witness, site: &Site, sessions: i64) {
+    let waits = async || witness.waits(site).await == sessions;
+    eventually_async("they wait", Duration::from_secs(5), waits).await;
+}
 
 dlock_tests::suite! {
     "postgres" on [postgres Postgres, postgres18 Postgres18] {
@@ -31,6 +51,39 @@ dlock_tests::suite! {
             exclude_locks_taken_by_hand,
             are_those_of_the_key_scheme,
             without_an_id_there_is_no_lock,
+        ]
+        modes: [
+            go_together_as_mode_says,
+            exclude_what_is_taken_by_hand,
+            waits_are_in_the_mode_that_was_asked_for,
+            pairs_and_ids_never_meet,
+            are_shown_as_the_manual_says,
+        ]
+        queue: [
+            writer_is_not_starved_by_readers,
+            readers_elsewhere_have_their_turn,
+            writer_is_next_after_a_long_reader,
+            two_readers_share_an_only_session,
+        ]
+        status: [
+            names_holders_and_waiters_in_line,
+            shows_each_reader_once,
+            is_about_this_database_only,
+            can_be_asked_without_rights,
+            timeout_names_the_holder,
+            explained_by_a_statement,
+        ]
+        set_up: [
+            is_in_order,
+            full_lock_table_is_a_problem,
+            few_connections_left_are_told,
+            timeouts_of_the_role_are_noted,
+        ]
+        pooler: [
+            in_transaction_mode_is_refused_and_leaks_nothing,
+            in_transaction_mode_is_refused_under_load,
+            in_session_mode_works,
+            that_refuses_a_parameter_is_named,
         ]
         cost: [
             acquire_and_release_are_a_round_trip_each,
@@ -68,5 +121,16 @@ dlock_tests::suite! {
         race: [
             timeout_is_never_answered_while_the_lock_is_held,
         ]
+    }
+}
+
+mod one {
+    //! What needs more servers, of the machine's own version.
+    dlock_tests::suite! {
+        "postgres" on [postgres Postgres] {
+            pooler: [
+                standby_is_refused,
+            ]
+        }
     }
 }

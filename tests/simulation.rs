@@ -9,18 +9,28 @@
 
 #[path = "simulation/chance.rs"]
 mod chance;
+#[path = "simulation/claim.rs"]
+mod claim;
 #[path = "simulation/directed.rs"]
 mod directed;
+#[path = "simulation/exclusion.rs"]
+mod exclusion;
 #[path = "simulation/ledger.rs"]
 mod ledger;
+#[path = "simulation/lie.rs"]
+mod lie;
 #[path = "simulation/page.rs"]
 mod page;
 #[path = "simulation/process.rs"]
 mod process;
+#[path = "simulation/readers.rs"]
+mod readers;
 #[path = "simulation/seen.rs"]
 mod seen;
 #[path = "simulation/server.rs"]
 mod server;
+#[path = "simulation/turns.rs"]
+mod turns;
 #[path = "simulation/world.rs"]
 mod world;
 

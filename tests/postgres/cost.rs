@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use dlock::Key;
 use dlock_tests::{Proxy, Site, Witness, eventually_async};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -11,18 +12,20 @@ const SOON: Duration = Duration::from_secs(5);
 pub(crate) async fn acquire_and_release_are_a_round_trip_each(site: Site) {
     let proxy = Proxy::to(&site.url).await;
     let locker = site.through(proxy.url()).locker().await;
-    let lock = locker.lock("k");
-    // The first time, the statement is prepared.
-    lock.acquire().await.unwrap().release().await.unwrap();
-    for _ in 0..10 {
-        let before = proxy.round_trips();
-        let guard = lock.acquire().await.unwrap();
-        assert_eq!(proxy.round_trips() - before, 1);
-        guard.release().await.unwrap();
-        assert_eq!(proxy.round_trips() - before, 2);
-        let guard = lock.try_acquire().await.unwrap().unwrap();
-        guard.release().await.unwrap();
-        assert_eq!(proxy.round_trips() - before, 4);
+    let pair = locker.lock(Key::pair(fastrand::i32(..), fastrand::i32(..)));
+    for lock in [locker.lock("k"), locker.lock("k").shared(), pair.clone().shared(), pair] {
+        // The first time, the statement is prepared.
+        lock.acquire().await.unwrap().release().await.unwrap();
+        for _ in 0..10 {
+            let before = proxy.round_trips();
+            let guard = lock.acquire().await.unwrap();
+            assert_eq!(proxy.round_trips() - before, 1);
+            guard.release().await.unwrap();
+            assert_eq!(proxy.round_trips() - before, 2);
+            let guard = lock.try_acquire().await.unwrap().unwrap();
+            guard.release().await.unwrap();
+            assert_eq!(proxy.round_trips() - before, 4);
+        }
     }
     assert_eq!(Witness::at(&site.url).await.sessions(&site).await, 1);
 }

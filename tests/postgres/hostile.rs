@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use dlock::{Error, Locker};
+use dlock::{Error, Key, Locker};
 use dlock_tests::{Server, Site, Witness};
 
 /// A role with these settings, and a site of that role's.
@@ -70,6 +70,12 @@ pub(crate) async fn functions_of_the_search_path_are_not_called(site: Site) {
         function("pg_try_advisory_lock", "bigint", "boolean", "true"),
         function("pg_advisory_unlock", "bigint", "boolean", "true"),
         function("pg_advisory_unlock_all", "", "boolean", "true"),
+        function("pg_try_advisory_lock", "integer, integer", "boolean", "true"),
+        function("pg_try_advisory_lock_shared", "integer, integer", "boolean", "true"),
+        function("pg_advisory_unlock_shared", "integer, integer", "boolean", "true"),
+        function("current_database", "", "name", "'evil'"),
+        function("host", "inet", "text", "'evil'"),
+        function("clock_timestamp", "", "timestamptz", "now()"),
         function("pg_backend_pid", "", "integer", "7"),
         function("set_config", "text, text, boolean", "text", "NULL"),
         function("current_setting", "text", "text", "NULL"),
@@ -104,6 +110,14 @@ pub(crate) async fn functions_of_the_search_path_are_not_called(site: Site) {
     assert!(theirs.lock("k").try_acquire().await.unwrap().is_none());
     assert_eq!(witness.locks(&site).await, 1);
     guard.verify().await.unwrap();
+    guard.release().await.unwrap();
+    let pair = Key::pair(fastrand::i32(..), fastrand::i32(..));
+    let guard = ours.lock(&pair).shared().acquire().await.unwrap();
+    guard.verify().await.unwrap();
+    assert!(theirs.lock(&pair).try_acquire().await.unwrap().is_none());
+    let status = ours.status().await.unwrap();
+    assert!(status.iter().any(|status| status.native == ours.explain(&pair).native));
+    assert!(ours.check().await.unwrap().is_ok());
     guard.release().await.unwrap();
     let held = theirs.lock("k").acquire().await.unwrap();
     let waiting = ours.lock("k").timeout(Duration::from_millis(300));

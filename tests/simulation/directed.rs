@@ -2,17 +2,17 @@
 
 use dlock::engine::table::{Action, Event, Refusal, Table, Ticket};
 
+use super::claim::Claim;
 use super::ledger::Ledger;
-use super::server::Claim;
 
 const KEY: Claim = Claim { key: 0, shared: false };
 
 /// A table whose every answer is checked.
 #[derive(Default)]
-struct Checked(Table<Claim>, Ledger);
+pub(crate) struct Checked(pub(crate) Table<Claim>, pub(crate) Ledger);
 
 impl Checked {
-    fn step(&mut self, event: Event<Claim>) -> Vec<Action<Claim>> {
+    pub(crate) fn step(&mut self, event: Event<Claim>) -> Vec<Action<Claim>> {
         let mut actions = Vec::new();
         self.0.step(event.clone(), false, &mut actions);
         self.1.check(&event, &actions);

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 
 use dlock::engine::table::{Action, Event, HoldId, Ticket};
 
+use super::claim::{CLAIMS, Claim};
 use super::page::{Asked, HANDOFFS, Page};
 use super::seen::{Seen, rarity};
-use super::server::{CLAIMS, Claim};
 
 /// See the [module](self).
 pub(crate) struct Ledger {

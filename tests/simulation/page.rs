@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use dlock::engine::table::{Event, HoldId, Refusal, RequestId, Ticket};
 
-use super::server::Claim;
+use super::claim::Claim;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Asked {

@@ -2,53 +2,17 @@
 //! actions, without a clock. The carrier takes the tries, but for what it holds; others wait; keys
 //! that none is free to wait for are polled on the carrier.
 
+mod routing;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use dlock::engine::table::{Action, Event, Table, Ticket};
 use fastrand::Rng;
 
+use self::routing::{Link, Poll};
+use super::claim::{CLAIMS, Claim};
 use super::ledger::Ledger;
-use super::server::{Answer, Ask, CLAIMS, Claim, KEYS, Server, SessionId};
-
-#[derive(Default)]
-struct Link {
-    sent: VecDeque<(Ask, Ticket)>,
-    holds: usize,
-    /// What it holds or is asked for.
-    keys: [Option<Taken>; KEYS],
-    /// Until the cancel is answered too, nothing else is asked: it might hit the next wait.
-    cancelling: bool,
-}
-
-/// How a session has, or will have, a key.
-#[derive(Clone, Copy)]
-struct Taken {
-    shared: bool,
-    /// The server has said yes.
-    sure: bool,
-    times: usize,
-}
-
-impl Link {
-    fn claim(&mut self, claim: Claim) {
-        let taken = Taken { shared: claim.shared, sure: false, times: 0 };
-        self.keys[usize::from(claim.key)].get_or_insert(taken).times += 1;
-    }
-
-    fn disclaim(&mut self, claim: Claim) {
-        let taken = &mut self.keys[usize::from(claim.key)];
-        if let Some(Taken { times, .. }) = taken {
-            *times -= 1;
-        }
-        *taken = taken.filter(|taken| taken.times > 0);
-    }
-}
-
-struct Poll {
-    claim: Claim,
-    asked: bool,
-    cancelled: bool,
-}
+use super::server::{Answer, Ask, Server, SessionId};
 
 /// See the [module](self).
 pub(crate) struct Process {
@@ -146,32 +110,6 @@ impl Process {
         }
     }
 
-    /// Asks for what has come together, each on a session that may be asked.
-    pub(crate) fn deal_out(&mut self, server: &mut Server) {
-        for (claim, ticket) in std::mem::take(&mut self.gathered) {
-            let carrier = self.carrier.unwrap_or_else(|| self.dial(server));
-            self.carrier = Some(carrier);
-            let taken = self.links.get(&carrier).and_then(|l| l.keys[usize::from(claim.key)]);
-            let id = match taken {
-                None => Some(carrier),
-                // Asked for it in the other mode: the answer to that comes first.
-                Some(Taken { sure: false, .. }) => {
-                    self.gathered.push_back((claim, ticket));
-                    continue;
-                }
-                Some(Taken { shared, .. }) if shared && claim.shared => self.free_waiter(server),
-                Some(_) => {
-                    self.refused(claim, ticket);
-                    continue;
-                }
-            };
-            self.cornered += u64::from(id.is_none());
-            let id = id.unwrap_or(carrier);
-            self.links.entry(id).or_default().claim(claim);
-            self.ask(server, id, Ask::Try(claim), ticket);
-        }
-    }
-
     /// Hears the next answer of some session; says which.
     pub(crate) fn hear(
         &mut self,
@@ -230,29 +168,6 @@ impl Process {
         Some((id, answer))
     }
 
-    /// The server, or the session that would be asked, has said no.
-    fn refused(&mut self, key: Claim, ticket: Ticket) {
-        match self.polls.get_mut(&ticket) {
-            None => self.reports.push_back(Event::Refused { key, ticket }),
-            Some(poll) if poll.cancelled => {
-                self.polls.remove(&ticket);
-                self.reports.push_back(Event::Ended { key, ticket });
-            }
-            Some(poll) => poll.asked = false,
-        }
-    }
-
-    /// Tries once more for something that no session is free to wait for.
-    pub(crate) fn poll(&mut self, rng: &mut Rng) -> bool {
-        let count = self.polls.values().filter(|poll| !poll.asked).count();
-        let Some(chosen) = (count > 0).then(|| rng.usize(..count)) else { return false };
-        let due = self.polls.iter_mut().filter(|(_, poll)| !poll.asked).nth(chosen);
-        let Some((&ticket, poll)) = due else { return false };
-        poll.asked = true;
-        self.gathered.push_back((poll.claim, ticket));
-        true
-    }
-
     fn ask(&mut self, server: &mut Server, id: SessionId, ask: Ask, ticket: Ticket) {
         if let Some(link) = self.links.get_mut(&id) {
             link.sent.push_back((ask, ticket));
@@ -264,17 +179,6 @@ impl Process {
         let id = server.open();
         self.links.insert(id, Link::default());
         id
-    }
-
-    fn free_waiter(&mut self, server: &mut Server) -> Option<SessionId> {
-        let free = |link: &Link| link.holds == 0 && link.sent.is_empty() && !link.cancelling;
-        let mut others = self.links.iter().filter(|(id, _)| Some(**id) != self.carrier);
-        match others.find(|(_, link)| free(link)).map(|(id, _)| *id) {
-            None if self.links.len() + usize::from(self.carrier.is_none()) < self.most => {
-                Some(self.dial(server))
-            }
-            found => found,
-        }
     }
 
     fn cancel(&mut self, server: &mut Server, key: Claim, ticket: Ticket) {

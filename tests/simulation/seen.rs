@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use dlock::engine::table::{Action, Event};
 
+use super::claim::Claim;
 use super::page::{Asked, HANDOFFS, Page};
-use super::server::Claim;
 
 /// How often something rare has happened.
 #[derive(Default)]

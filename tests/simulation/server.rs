@@ -4,39 +4,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use dlock::engine::table::Shareable;
 use fastrand::Rng;
 
-pub(crate) type Key = u8;
+use super::claim::{Claim, KEYS, Key};
+
 pub(crate) type SessionId = u32;
-/// As many keys as a world can have.
-pub(crate) const KEYS: usize = 3;
-
-/// A key, to read or to write it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Claim {
-    pub(crate) key: Key,
-    pub(crate) shared: bool,
-}
-
-/// As many claims as a world can have.
-pub(crate) const CLAIMS: usize = 2 * KEYS;
-
-impl Shareable for Claim {
-    fn is_shareable(&self) -> bool {
-        self.shared
-    }
-}
-
-impl Claim {
-    pub(crate) fn all() -> impl Iterator<Item = Claim> {
-        (0..KEYS).flat_map(|key| [false, true].map(|shared| Claim { key: key as Key, shared }))
-    }
-
-    pub(crate) fn index(self) -> usize {
-        2 * usize::from(self.key) + usize::from(self.shared)
-    }
-}
 
 /// What a session can be asked.
 #[derive(Debug, Clone, Copy)]

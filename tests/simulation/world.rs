@@ -7,9 +7,12 @@ use dlock::engine::table::{Event, RequestId};
 use fastrand::Rng;
 
 use super::chance::{CALM, Chance, storm};
+use super::claim::{Claim, Key};
+use super::exclusion::exclusive;
+use super::lie::lie;
 use super::process::Process;
 use super::seen::{PASSED, Seen};
-use super::server::{Claim, Key, Server};
+use super::server::Server;
 
 /// What kind of world it is.
 #[derive(Debug, Clone, Copy)]
@@ -197,25 +200,10 @@ impl World {
         self.processes[p].deal_out(&mut self.server);
     }
 
-    /// What must change nothing: an answer to an old question or of the wrong kind, a guard of a
-    /// lost lock that goes, a caller who was answered meanwhile.
+    /// What must change nothing.
     fn lie(&mut self, p: usize, key: Claim) {
         let ledger = &self.processes[p].ledger;
-        let ticket = ledger.last_ticket.saturating_sub(self.rng.u64(..4));
-        let hold = ledger.last_hold.saturating_sub(self.rng.u64(..4));
-        let request = self.rng.u64(..=self.last_request);
-        let event = match self.rng.u8(..10) {
-            0 => Event::Refused { key, ticket },
-            1 => Event::Ended { key, ticket },
-            2 => Event::Unlocked { key, ticket, clean: true },
-            3 => Event::Failed { key, ticket, fatal: self.rng.bool() },
-            4 => Event::Release { hold, spent: self.rng.bool() },
-            5 => Event::Abandon { request },
-            6 => Event::Expire { request },
-            7 => Event::Overdue { request },
-            8 => Event::Lost { key, grant: ticket },
-            _ => Event::Granted { key, ticket },
-        };
+        let event = lie(&mut self.rng, ledger, key, self.last_request);
         if !ledger.expects(&event) {
             self.step(p, event);
         }
@@ -233,35 +221,13 @@ impl World {
         for action in &actions {
             process.carry_out(action, &mut self.server);
         }
-        self.exclusive();
+        exclusive(&self.server, &self.processes);
     }
 
     fn tell(&mut self, what: impl Display, done: Option<impl Debug>) {
         if let Some(done) = done {
             self.note(|| format!("{what} {done:?}"));
-            self.exclusive();
-        }
-    }
-
-    /// Of all guards for a key, those on sessions that live are of one writer or of readers, and
-    /// their sessions have the lock. The others' processes have been told, or will be.
-    fn exclusive(&self) {
-        for key in 0..self.kind.keys {
-            let (mut readers, mut writers) = (0, 0);
-            for (shared, held) in [(false, &mut writers), (true, &mut readers)] {
-                let claim = Claim { key: key as Key, shared };
-                for process in &self.processes {
-                    let page = &process.ledger.pages[claim.index()];
-                    if let Some(session) = process.granted_on[claim.index()]
-                        && self.server.lives(session)
-                    {
-                        *held += page.holders.len();
-                        let sure = page.holders.is_empty() || self.server.has(session, claim);
-                        assert!(sure, "{claim:?} is held without the server");
-                    }
-                }
-            }
-            assert!(writers + readers.min(1) <= 1, "{writers} write {key}, {readers} read it");
+            exclusive(&self.server, &self.processes);
         }
     }
 

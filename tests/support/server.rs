@@ -23,13 +23,21 @@ impl Server {
 
     /// A server of this kind, as [`like`](Self::like).
     pub fn start(backend: Backend, settings: &[&str]) -> Option<Self> {
-        let kind = backend.to_string();
+        Self::of(&backend.to_string(), None, settings)
+    }
+
+    /// A server that belongs to this one: a "pgbouncer" before it, a "standby" that follows it.
+    pub fn beside(&self, kind: &str, settings: &[&str]) -> Option<Self> {
+        Self::of(kind, self.dir.to_str(), settings)
+    }
+
+    fn of(kind: &str, beside: Option<&str>, settings: &[&str]) -> Option<Self> {
         if !db(&["list"]).lines().any(|line| line == kind) {
             not_run("private servers", &format!("no {kind} is installed; see tests/setup"));
             return None;
         }
         let settings = settings.iter().flat_map(|setting| ["-c", setting]);
-        let args: Vec<&str> = ["start", &kind].into_iter().chain(settings).collect();
+        let args: Vec<&str> = ["start", kind].into_iter().chain(beside).chain(settings).collect();
         let answer = db(&args);
         let (dir, url) = answer.trim().rsplit_once(' ').unwrap();
         Some(Server { dir: dir.into(), url: url.to_owned() })

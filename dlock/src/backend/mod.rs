@@ -1,5 +1,7 @@
 //! What is different between databases: SQL, return codes, error codes. Nothing else.
 
+#[cfg(test)]
+mod faulty;
 pub(crate) mod lease;
 mod memory;
 #[cfg(feature = "mysql")]

@@ -1,4 +1,4 @@
-//! PostgreSQL: session-level advisory locks with 64-bit keys.
+//! PostgreSQL: session-level advisory locks, with 64-bit keys and with pairs of 32-bit ones.
 //!
 //! <https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-ADVISORY-LOCKS>
 //!
@@ -7,8 +7,12 @@
 //! the next statement would run on a new connection. So that report ends the session, and every
 //! statement returns the server's process id, which must stay the same.
 
+mod check;
 mod codes;
+mod preflight;
 mod settings;
+mod sql;
+mod status;
 
 use std::time::Duration;
 
@@ -18,37 +22,15 @@ use tokio::net::TcpStream;
 
 use self::codes::{AnotherSession, Ended, LOCK_NOT_AVAILABLE, QUERY_CANCELED, has_code};
 use self::settings::milliseconds;
-use super::{About, Do, Op, Options, Seen, SessionBackend, Tag};
+use self::sql::{BATCH, HELD, OPEN, PING, SET, UNLOCK_ALL, WAIT};
+use super::{About, Op, Options, Seen, SessionBackend, Tag};
 use crate::claim::Claim;
 use crate::error::{Error, Result};
 use crate::mode::Mode;
 use crate::native::{Naming, NativeKey};
 use crate::status::Finding;
 
-/// All names are qualified, and `search_path` is set to `pg_catalog`: whoever can make functions in
-/// a schema of the application's must not make our locks.
-const OPEN: &str = "SELECT pg_catalog.pg_backend_pid(), pg_catalog.version(), \
-    pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('server_version_num')::pg_catalog.int4";
-const SET: &str = "SELECT pg_catalog.set_config(n, v, false), pg_catalog.pg_backend_pid() \
-    FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])) t(n, v)";
-const PING: &str = "SELECT true, pg_catalog.pg_backend_pid()";
-const BATCH: &str = "SELECT CASE o \
-    WHEN 0 THEN pg_catalog.pg_try_advisory_lock(k) \
-    WHEN 1 THEN pg_catalog.pg_advisory_unlock(k) \
-    WHEN 2 THEN pg_catalog.pg_cancel_backend(k::pg_catalog.int4) \
-    ELSE pg_catalog.pg_terminate_backend(k::pg_catalog.int4) END, pg_catalog.pg_backend_pid() \
-    FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.int8[]), pg_catalog.unnest($2::pg_catalog.int2[])) t(k, o)";
-/// The timeout is in force for this one statement, and is evaluated before the lock is asked for.
-const WAIT: &str = "SELECT pg_catalog.set_config('lock_timeout', $1, true), \
-    pg_catalog.pg_advisory_lock($2)::pg_catalog.text, pg_catalog.pg_backend_pid()";
-const UNLOCK: &str = "SELECT pg_catalog.pg_advisory_unlock($1), pg_catalog.pg_backend_pid()";
-const UNLOCK_ALL: &str = "SELECT pg_catalog.pg_advisory_unlock_all()";
-/// A 64-bit key is shown as its two halves, with objsubid 1:
-/// <https://www.postgresql.org/docs/current/view-pg-locks.html>
-const HELD: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_locks l \
-    WHERE l.locktype = 'advisory' AND l.granted AND l.pid = pg_catalog.pg_backend_pid() \
-    AND l.objsubid = 1 AND (l.classid::pg_catalog.int8 << 32 | l.objid::pg_catalog.int8) = k), \
-    pg_catalog.pg_backend_pid() FROM pg_catalog.unnest($1::pg_catalog.int8[]) k";
+const MODES: &[Mode] = &[Mode::Exclusive, Mode::Shared];
 
 pub(super) struct Postgres {
     from: From,
@@ -105,14 +87,14 @@ impl Postgres {
         About {
             label: self.label.clone(),
             naming: Naming::Id,
-            modes: &[Mode::Exclusive],
-            explain: Box::new(|_| String::new()),
+            modes: MODES,
+            explain: Box::new(status::explain),
         }
     }
 
     fn connect_options(&self) -> PgConnectOptions {
-        // A wait is not a slow statement.
-        let options = self.from.options().disable_statement_logging();
+        // A wait is not a slow statement. We read no floats, and poolers refuse the setting.
+        let options = self.from.options().disable_statement_logging().extra_float_digits(None);
         match (&self.application_name, options.get_application_name()) {
             (Some(name), _) => options.application_name(name),
             (None, None) => options.application_name("dlock"),
@@ -120,13 +102,25 @@ impl Postgres {
         }
     }
 
-    /// Reads the answers of a statement whose last column is the session's process id.
-    fn answers(&self, session: &Session, rows: &[PgRow], out: &mut Vec<bool>) -> Result<()> {
+    /// Whether these rows, whose last column is its process id, come from the session that was
+    /// opened.
+    fn same_session(&self, session: &Session, rows: &[PgRow]) -> Result<()> {
+        if rows.is_empty() {
+            return Err(self.another_session());
+        }
         for row in rows {
-            let pid: i32 = row.try_get(1).map_err(|error| self.error(error))?;
+            let pid: i32 = row.try_get(row.len() - 1).map_err(|error| self.error(error))?;
             if pid != session.pid {
                 return Err(self.another_session());
             }
+        }
+        Ok(())
+    }
+
+    /// Reads the answers to a batch.
+    fn read(&self, session: &Session, rows: &[PgRow], out: &mut Vec<bool>) -> Result<()> {
+        self.same_session(session, rows)?;
+        for row in rows {
             out.push(row.try_get(0).map_err(|error| self.error(error))?);
         }
         Ok(())
@@ -146,15 +140,23 @@ impl Postgres {
         dialled.map(drop).map_err(|error| self.error(sqlx::Error::Io(error)))
     }
 
+    async fn set_up(&self, mut session: Session, version: i32) -> Result<Session> {
+        let (names, values): (Vec<_>, Vec<_>) = self.settings(version).into_iter().unzip();
+        let set = sqlx::query(SET).bind(names).bind(values);
+        let rows = set.fetch_all(&mut session.listener).await.map_err(|error| self.error(error))?;
+        self.same_session(&session, &rows).map(|()| session)
+    }
+
     /// After an error of a blocking `pg_advisory_lock` the lock may be held all the same, when the
     /// grant and the timer (or the cancel) met.
-    async fn let_go(&self, session: &mut Session, key: i64) -> Result<()> {
+    async fn let_go(&self, session: &mut Session, claim: &Claim) -> Result<()> {
+        let (key, code) = sql::unlock(claim);
         // A cancel that came too late for the wait may hit this statement.
         let mut tries = 3;
         loop {
-            let unlocked = sqlx::query(UNLOCK).bind(key).fetch_all(&mut session.listener).await;
-            match unlocked {
-                Ok(rows) => return self.answers(session, &rows, &mut Vec::new()),
+            let unlock = sqlx::query(BATCH).bind([key]).bind([code]);
+            match unlock.fetch_all(&mut session.listener).await {
+                Ok(rows) => return self.same_session(session, &rows),
                 Err(error) if tries > 0 && has_code(&error, QUERY_CANCELED) => tries -= 1,
                 Err(error) => return Err(self.error(error)),
             }
@@ -183,7 +185,11 @@ impl SessionBackend for Postgres {
     }
 
     fn supports(&self, mode: Mode) -> bool {
-        mode == Mode::Exclusive
+        MODES.contains(&mode)
+    }
+
+    async fn preflight(&self) -> Result<()> {
+        self.refuse_pooler().await
     }
 
     async fn open(&self) -> Result<Session> {
@@ -201,20 +207,12 @@ impl SessionBackend for Postgres {
         let mut listener = connected.map_err(|error| self.error(error))?;
         listener.eager_reconnect(false);
         listener.ignore_pool_close_event(true);
-        let row = sqlx::query(OPEN).fetch_one(&mut listener).await;
-        let row = row.map_err(|error| self.error(error))?;
-        let column = |error| self.error(error);
-        let pid = row.try_get(0).map_err(column)?;
-        let name: String = row.try_get(1).map_err(column)?;
-        let standby = row.try_get(2).map_err(column)?;
-        let version = row.try_get(3).map_err(column)?;
-        self.check(version, &name, standby)?;
-        let (names, values): (Vec<_>, Vec<_>) = self.settings(version).into_iter().unzip();
-        let set = sqlx::query(SET).bind(names).bind(values).fetch_all(&mut listener).await;
-        match set.map_err(|error| self.error(error))?.first().map(|row| row.try_get::<i32, _>(1)) {
-            Some(Ok(same)) if same == pid => Ok(Session { listener, pool, pid }),
-            _ => Err(self.another_session()),
-        }
+        let row = sqlx::raw_sql(OPEN).fetch_one(&mut listener).await;
+        let server = self.read_server(&row.map_err(|error| self.error(error))?)?;
+        // After a fail-over it may be another one than at the first connect.
+        self.vet(&server)?;
+        let session = Session { listener, pool, pid: server.pid };
+        self.set_up(session, server.version).await
     }
 
     fn tag(&self, session: &Session) -> Tag {
@@ -222,46 +220,26 @@ impl SessionBackend for Postgres {
     }
 
     async fn batch(&self, session: &mut Session, ops: &[Op], out: &mut Vec<bool>) -> Result<()> {
-        let rows = if ops.is_empty() {
-            sqlx::query(PING).fetch_all(&mut session.listener).await
-        } else {
-            let (keys, codes): (Vec<i64>, Vec<i16>) = ops
-                .iter()
-                .map(|op| match &op.what {
-                    Do::Try(claim) => (id(&claim.key), 0),
-                    Do::Unlock(claim) => (id(&claim.key), 1),
-                    Do::Cancel(pid) => (*pid, 2),
-                    Do::End(pid) => (*pid, 3),
-                })
-                .unzip();
-            sqlx::query(BATCH).bind(keys).bind(codes).fetch_all(&mut session.listener).await
-        };
-        let rows = rows.map_err(|error| self.error(error))?;
-        let before = out.len();
-        self.answers(session, &rows, out)?;
         if ops.is_empty() {
-            out.truncate(before);
+            let rows = sqlx::query(PING).fetch_all(&mut session.listener).await;
+            return self.same_session(session, &rows.map_err(|error| self.error(error))?);
         }
-        Ok(())
+        let (keys, codes): (Vec<i64>, Vec<i16>) = ops.iter().map(|op| sql::part(&op.what)).unzip();
+        let done = sqlx::query(BATCH).bind(keys).bind(codes).fetch_all(&mut session.listener).await;
+        self.read(session, &done.map_err(|error| self.error(error))?, out)
     }
 
     async fn wait(&self, session: &mut Session, claim: &Claim, time: Duration) -> Result<bool> {
-        let key = id(&claim.key);
-        let waited = sqlx::query(WAIT).bind(milliseconds(time)).bind(key);
-        let row = match waited.fetch_one(&mut session.listener).await {
-            Ok(row) => row,
-            Err(error) => {
-                let over = has_code(&error, LOCK_NOT_AVAILABLE) || has_code(&error, QUERY_CANCELED);
-                if over {
-                    self.let_go(session, key).await?;
-                    return Ok(false);
-                }
-                return Err(self.error(error));
+        let (key, code) = sql::lock(claim);
+        let waited = sqlx::query(WAIT).bind(milliseconds(time)).bind(key).bind(code);
+        match waited.fetch_all(&mut session.listener).await {
+            Ok(rows) => self.same_session(session, &rows).map(|()| true),
+            Err(error)
+                if has_code(&error, LOCK_NOT_AVAILABLE) || has_code(&error, QUERY_CANCELED) =>
+            {
+                self.let_go(session, claim).await.map(|()| false)
             }
-        };
-        match row.try_get::<i32, _>(2) {
-            Ok(pid) if pid == session.pid => Ok(true),
-            _ => Err(self.another_session()),
+            Err(error) => Err(self.error(error)),
         }
     }
 
@@ -270,19 +248,19 @@ impl SessionBackend for Postgres {
     }
 
     async fn held(&self, session: &mut Session, claims: &[Claim]) -> Result<Vec<bool>> {
-        let keys: Vec<i64> = claims.iter().map(|claim| id(&claim.key)).collect();
-        let rows = sqlx::query(HELD).bind(keys).fetch_all(&mut session.listener).await;
+        let (keys, codes): (Vec<i64>, Vec<i16>) = claims.iter().map(sql::lock).unzip();
+        let rows = sqlx::query(HELD).bind(keys).bind(codes).fetch_all(&mut session.listener).await;
         let mut held = Vec::new();
-        self.answers(session, &rows.map_err(|error| self.error(error))?, &mut held)?;
+        self.read(session, &rows.map_err(|error| self.error(error))?, &mut held)?;
         Ok(held)
     }
 
-    async fn status(&self, _: &mut Session, _: Option<&NativeKey>) -> Result<Vec<Seen>> {
-        Ok(Vec::new())
+    async fn status(&self, session: &mut Session, of: Option<&NativeKey>) -> Result<Vec<Seen>> {
+        self.seen(session, of).await
     }
 
-    async fn check(&self, _: &mut Session) -> Result<Vec<Finding>> {
-        Ok(Vec::new())
+    async fn check(&self, session: &mut Session) -> Result<Vec<Finding>> {
+        self.findings(session).await
     }
 
     async fn watch(&self, session: &mut Session) -> Error {
@@ -303,15 +281,5 @@ impl SessionBackend for Postgres {
         // Its drop gives the connection back to its pool, which closes it.
         drop(listener);
         pool.close().await;
-    }
-}
-
-fn id(key: &NativeKey) -> i64 {
-    match key {
-        NativeKey::Id(id) => *id,
-        // Not made for this backend; the hash of the name is as good an id as any.
-        NativeKey::Name(name) => crate::Key::from(name.as_str()).id(""),
-        // Exclusive among programs with dlock, but not yet the pair's own lock.
-        NativeKey::Pair(a, b) => crate::Key::pair(*a, *b).id(""),
     }
 }

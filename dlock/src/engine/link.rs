@@ -142,7 +142,8 @@ impl Link {
         }
         if !self.batch.is_empty() {
             let ops = Arc::new(std::mem::take(&mut self.batch));
-            self.send(Job::Batch(Arc::clone(&ops)), Sent::Batch(ops));
+            let again = self.has_any_of(&ops);
+            self.send(Job::Batch { ops: Arc::clone(&ops), again }, Sent::Batch(ops));
         }
     }
 
@@ -174,7 +175,8 @@ impl Link {
     pub(super) fn ping(&mut self) {
         if self.is_idle() {
             let nothing = Arc::new(Vec::new());
-            self.send(Job::Batch(Arc::clone(&nothing)), Sent::Batch(nothing));
+            let job = Job::Batch { ops: Arc::clone(&nothing), again: false };
+            self.send(job, Sent::Batch(nothing));
         }
     }
 

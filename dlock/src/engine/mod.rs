@@ -27,6 +27,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use self::actor::run;
+#[cfg(test)]
+pub(crate) use self::executor::Report;
 pub(crate) use self::executor::{Executor, Reply};
 pub(crate) use self::hold::{Hold, OnLost};
 #[cfg(feature = "sqlite")]

@@ -21,7 +21,8 @@ const CONNECT: Duration = Duration::from_secs(10);
 
 pub(super) enum Job {
     /// Tries, unlocks and the like; a sign of life when there is none.
-    Batch(Arc<Vec<Op>>),
+    /// `again`: some of it is about what the session holds already, and goes on holding.
+    Batch { ops: Arc<Vec<Op>>, again: bool },
     /// Answer this to whom it may concern.
     Ask(Question),
     /// Wait for this key so long.
@@ -108,7 +109,7 @@ pub(super) async fn run<B: SessionBackend>(
             error = backend.watch(&mut session) => return tell(Tale::Died(error)),
         };
         let done = match job {
-            Some(Job::Batch(ops)) => batch(&*backend, &mut session, &ops).await,
+            Some(Job::Batch { ops, again }) => batch(&*backend, &mut session, &ops, again).await,
             Some(Job::Ask(question)) => ask(&*backend, &mut session, question).await,
             Some(Job::Wait { claim, time }) => wait(&*backend, &mut session, &claim, time).await,
             Some(Job::Close) | None => {
@@ -128,13 +129,16 @@ async fn batch<B: SessionBackend>(
     backend: &B,
     session: &mut B::Session,
     ops: &[Op],
+    again: bool,
 ) -> Result<Tale> {
     let sent = Time::now();
     let mut answers = Vec::with_capacity(ops.len());
     let Err(error) = backend.batch(session, ops, &mut answers).await else {
         return Ok(Tale::Answered { answers, sent });
     };
-    if !backend.survives(&error) || ops.is_empty() {
+    // Of what is held twice, a server does not say how often: an unlock might free what others
+    // share.
+    if !backend.survives(&error) || ops.is_empty() || again {
         return Err(error);
     }
     // Thousands of guards may hang on this session. Part of the batch may have been done before

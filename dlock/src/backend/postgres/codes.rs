@@ -6,11 +6,19 @@ use crate::error::{Error, cause};
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
 pub(super) const LOCK_NOT_AVAILABLE: &str = "55P03";
 pub(super) const QUERY_CANCELED: &str = "57014";
+/// What pgbouncer says to a connection with a setting that it does not know.
+const PROTOCOL_VIOLATION: &str = "08P01";
 
 impl Postgres {
     pub(super) fn error(&self, error: sqlx::Error) -> Error {
         let backend = self.label.clone();
         let code = error.as_database_error().and_then(|e| e.code().map(String::from));
+        if let Some(said) = error.as_database_error()
+            && code.as_deref() == Some(PROTOCOL_VIOLATION)
+            && said.message().contains("startup parameter")
+        {
+            return self.pooler(said.message());
+        }
         let source = cause(error);
         match code.as_deref() {
             Some(code) => match (code.get(..2).unwrap_or_default(), code) {

@@ -1,12 +1,9 @@
-//! What a session is set to, and which servers are refused.
+//! What a session is set to.
 
 use std::time::Duration;
 
 use super::Postgres;
-use crate::error::{Error, Result};
 
-/// `idle_session_timeout` came with 14: without it, a frozen holder would keep its locks.
-const OLDEST: i32 = 140_000;
 /// `transaction_timeout` came with 17.
 const TRANSACTION_TIMEOUT: i32 = 170_000;
 /// The server lets go so much later than the holder's word ends: a body that waits is dropped by a
@@ -39,30 +36,6 @@ impl Postgres {
             settings.push(("transaction_timeout", "0".into()));
         }
         settings
-    }
-
-    /// Whether locks of this server exclude anybody; asked before anything is set.
-    pub(super) fn check(&self, version: i32, name: &str, standby: bool) -> Result<()> {
-        let refuse = |what: &str, instead: &str| {
-            let backend = self.label.clone();
-            Err(Error::Unsupported { backend, what: what.into(), instead: instead.into() })
-        };
-        if name.contains("Cockroach") {
-            return refuse(
-                "working advisory locks (CockroachDB grants each to everybody)",
-                "keep the locks in another database",
-            );
-        }
-        if standby {
-            return refuse(
-                "locks that exclude the primary's (it is a hot standby)",
-                "connect to the primary",
-            );
-        }
-        if version < OLDEST {
-            return refuse("idle_session_timeout", "PostgreSQL 14 or newer is needed");
-        }
-        Ok(())
     }
 }
 

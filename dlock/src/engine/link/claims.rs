@@ -4,6 +4,7 @@
 //! is in line. So what it is asked for goes by what it has.
 
 use super::Link;
+use crate::backend::{Do, Op};
 use crate::claim::Claim;
 use crate::engine::table::Shareable as _;
 use crate::mode::Mode;
@@ -52,6 +53,16 @@ impl Link {
                 self.keys.remove(&claim.key);
             }
         }
+    }
+
+    /// Whether it has something of this already that is to stay.
+    pub(super) fn has_any_of(&self, ops: &[Op]) -> bool {
+        ops.iter().any(|op| match &op.what {
+            Do::Try(claim) | Do::Unlock(claim) => {
+                self.keys.get(&claim.key).is_some_and(|taken| taken.sure)
+            }
+            Do::Cancel(_) | Do::End(_) => false,
+        })
     }
 
     /// What may be asked of it about this: servers let a session have what it has once more, past

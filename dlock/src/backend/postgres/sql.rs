@@ -1,0 +1,109 @@
+//! What is said to the server. Each answer ends with the server's process id.
+//!
+//! All names are qualified, and `search_path` is set to `pg_catalog`: whoever can make functions in
+//! a schema of the application's must not make our locks.
+
+use crate::backend::Do;
+use crate::claim::Claim;
+use crate::mode::Mode;
+use crate::native::NativeKey;
+
+/// Asked before `search_path` is set, so it has no operators.
+pub(super) const OPEN: &str = "SELECT pg_catalog.version(), pg_catalog.pg_is_in_recovery(), \
+    pg_catalog.current_setting('server_version_num'), pg_catalog.pg_backend_pid()";
+pub(super) const SET: &str = "SELECT pg_catalog.set_config(n, v, false), pg_catalog.pg_backend_pid() \
+    FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])) t(n, v)";
+pub(super) const PING: &str = "SELECT true, pg_catalog.pg_backend_pid()";
+/// See [`code`]. A pair comes as one number: its halves.
+pub(super) const BATCH: &str = "SELECT CASE o \
+    WHEN 0 THEN pg_catalog.pg_try_advisory_lock(k) \
+    WHEN 1 THEN pg_catalog.pg_advisory_unlock(k) \
+    WHEN 2 THEN pg_catalog.pg_try_advisory_lock_shared(k) \
+    WHEN 3 THEN pg_catalog.pg_advisory_unlock_shared(k) \
+    WHEN 4 THEN pg_catalog.pg_try_advisory_lock((k >> 32)::pg_catalog.int4, (k << 32 >> 32)::pg_catalog.int4) \
+    WHEN 5 THEN pg_catalog.pg_advisory_unlock((k >> 32)::pg_catalog.int4, (k << 32 >> 32)::pg_catalog.int4) \
+    WHEN 6 THEN pg_catalog.pg_try_advisory_lock_shared((k >> 32)::pg_catalog.int4, (k << 32 >> 32)::pg_catalog.int4) \
+    WHEN 7 THEN pg_catalog.pg_advisory_unlock_shared((k >> 32)::pg_catalog.int4, (k << 32 >> 32)::pg_catalog.int4) \
+    WHEN 8 THEN pg_catalog.pg_cancel_backend(k::pg_catalog.int4) \
+    ELSE pg_catalog.pg_terminate_backend(k::pg_catalog.int4) END, pg_catalog.pg_backend_pid() \
+    FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.int8[]), pg_catalog.unnest($2::pg_catalog.int2[])) t(k, o)";
+/// The timeout is in force for this one statement, and is evaluated before the lock is asked for.
+/// The codes are those of a try.
+pub(super) const WAIT: &str = "SELECT pg_catalog.set_config('lock_timeout', $1, true), CASE $3::pg_catalog.int2 \
+    WHEN 0 THEN pg_catalog.pg_advisory_lock($2)::pg_catalog.text \
+    WHEN 2 THEN pg_catalog.pg_advisory_lock_shared($2)::pg_catalog.text \
+    WHEN 4 THEN pg_catalog.pg_advisory_lock(($2 >> 32)::pg_catalog.int4, ($2 << 32 >> 32)::pg_catalog.int4)::pg_catalog.text \
+    ELSE pg_catalog.pg_advisory_lock_shared(($2 >> 32)::pg_catalog.int4, ($2 << 32 >> 32)::pg_catalog.int4)::pg_catalog.text \
+    END, pg_catalog.pg_backend_pid()";
+pub(super) const UNLOCK_ALL: &str = "SELECT pg_catalog.pg_advisory_unlock_all()";
+/// A 64-bit key is shown as its two halves, with objsubid 1, a pair as itself, with objsubid 2:
+/// <https://www.postgresql.org/docs/current/view-pg-locks.html>. What a session holds is all of one
+/// database.
+pub(super) const HELD: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_locks l \
+    WHERE l.locktype = 'advisory' AND l.granted AND l.pid = pg_catalog.pg_backend_pid() \
+    AND (l.classid::pg_catalog.int8 << 32 | l.objid::pg_catalog.int8) = k \
+    AND l.objsubid = CASE WHEN o < 4 THEN 1 ELSE 2 END \
+    AND l.mode = CASE WHEN o IN (0, 4) THEN 'ExclusiveLock' ELSE 'ShareLock' END), \
+    pg_catalog.pg_backend_pid() \
+    FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.int8[]), pg_catalog.unnest($2::pg_catalog.int2[])) t(k, o)";
+
+/// What a part of a batch is about, and what is to be done with it.
+pub(super) fn part(what: &Do) -> (i64, i16) {
+    match what {
+        Do::Try(claim) => lock(claim),
+        Do::Unlock(claim) => unlock(claim),
+        Do::Cancel(pid) => (*pid, 8),
+        Do::End(pid) => (*pid, 9),
+    }
+}
+
+/// A claim's key, and the code for taking it: even. One more gives it back.
+pub(super) fn lock(claim: &Claim) -> (i64, i16) {
+    let (key, space) = place(&claim.key);
+    // There are no other modes than these two.
+    let shared = if claim.mode == Mode::Exclusive { 0 } else { 2 };
+    (key, (space - 1) * 4 + shared)
+}
+
+pub(super) fn unlock(claim: &Claim) -> (i64, i16) {
+    let (key, code) = lock(claim);
+    (key, code + 1)
+}
+
+/// The key as one number, and the space it is in: `objsubid`.
+pub(super) fn place(key: &NativeKey) -> (i64, i16) {
+    match key {
+        NativeKey::Id(id) => (*id, 1),
+        NativeKey::Pair(a, b) => (i64::from(*a) << 32 | i64::from(b.cast_unsigned()), 2),
+        // Not made for this backend; the hash of the name is as good an id as any.
+        NativeKey::Name(name) => (crate::Key::from(name.as_str()).id(""), 1),
+    }
+}
+
+/// The other way round.
+pub(super) fn key(number: i64, space: i16) -> NativeKey {
+    if space == 1 {
+        return NativeKey::Id(number);
+    }
+    let [a, b, c, d, rest @ ..] = number.to_be_bytes();
+    NativeKey::Pair(i32::from_be_bytes([a, b, c, d]), i32::from_be_bytes(rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pair_goes_through_one_number() {
+        for a in [i32::MIN, -1, 0, 1, i32::MAX] {
+            for b in [i32::MIN, -1, 0, 1, i32::MAX] {
+                let pair = NativeKey::Pair(a, b);
+                let (number, space) = place(&pair);
+                assert_eq!(number >> 32, i64::from(a));
+                assert_eq!(number << 32 >> 32, i64::from(b));
+                assert_eq!(key(number, space), pair);
+            }
+        }
+        assert_eq!(key(-7, 1), NativeKey::Id(-7));
+    }
+}

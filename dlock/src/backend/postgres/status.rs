@@ -1,0 +1,95 @@
+//! Who holds a lock and who waits for it, from `pg_locks`.
+
+use std::time::Duration;
+
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+
+use super::sql::{key, place};
+use super::{Postgres, Session};
+use crate::backend::{Party, Seen};
+use crate::claim::Claim;
+use crate::error::Result;
+use crate::holder::Holder;
+use crate::mode::Mode;
+use crate::native::NativeKey;
+
+/// Locks are per database. A prepared transaction holds locks without a session. Since when
+/// somebody holds a lock, the server does not know. To whom an address is not shown, a port is not
+/// shown either; that of a local socket is -1.
+const STATUS: &str = "SELECT l.k, l.objsubid, l.mode = 'ExclusiveLock', l.granted, l.pid, \
+    NULLIF(a.application_name, ''), a.usename::pg_catalog.text, \
+    CASE WHEN a.client_port = -1 THEN 'local' ELSE pg_catalog.host(a.client_addr) END, \
+    EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - l.waitstart)::pg_catalog.float8, \
+    pg_catalog.pg_backend_pid() \
+    FROM (SELECT *, classid::pg_catalog.int8 << 32 | objid::pg_catalog.int8 AS k FROM pg_catalog.pg_locks) l \
+    LEFT JOIN pg_catalog.pg_stat_activity a USING (pid) \
+    WHERE l.locktype = 'advisory' AND l.database = \
+    (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()) \
+    AND ($1::pg_catalog.int8 IS NULL OR l.k = $1 AND l.objsubid = $2::pg_catalog.int2) \
+    ORDER BY l.k, l.objsubid, l.granted DESC, l.mode, l.waitstart, l.pid";
+
+impl Postgres {
+    pub(super) async fn seen(
+        &self,
+        session: &mut Session,
+        of: Option<&NativeKey>,
+    ) -> Result<Vec<Seen>> {
+        let (number, space) = of.map(place).unzip();
+        let asked = sqlx::query(STATUS).bind(number).bind(space);
+        let rows = asked.fetch_all(&mut session.listener).await;
+        let rows = rows.map_err(|error| self.error(error))?;
+        if !rows.is_empty() {
+            self.same_session(session, &rows)?;
+        }
+        let mut all: Vec<Seen> = Vec::new();
+        for row in &rows {
+            let (claim, granted, party) = read(row).map_err(|error| self.error(error))?;
+            if all.last().is_none_or(|last| last.claim.key != claim.key) {
+                all.push(Seen { claim, holders: Vec::new(), waiters: Vec::new() });
+            }
+            let Some(seen) = all.last_mut() else { continue };
+            let line = if granted { &mut seen.holders } else { &mut seen.waiters };
+            // A session can hold a key in both modes.
+            if party.tag.is_none() || line.iter().all(|other| other.tag != party.tag) {
+                line.push(party);
+            }
+        }
+        Ok(all)
+    }
+}
+
+fn read(row: &PgRow) -> sqlx::Result<(Claim, bool, Party)> {
+    let mode = if row.try_get(2)? { Mode::Exclusive } else { Mode::Shared };
+    let claim = Claim { key: key(row.try_get(0)?, row.try_get(1)?), mode };
+    let pid: Option<i32> = row.try_get(4)?;
+    let [application, user, address]: [Option<String>; 3] =
+        [row.try_get(5)?, row.try_get(6)?, row.try_get(7)?];
+    let who: Vec<String> = [
+        Some(pid.map_or("a prepared transaction".to_owned(), |pid| format!("pid {pid}"))),
+        application.map(|name| format!("application {name:?}")),
+        user.map(|name| format!("user {}", name.escape_debug())),
+        address,
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let since: Option<f64> = row.try_get(8)?;
+    let since = since.and_then(|since| Duration::try_from_secs_f64(since).ok());
+    let holder = Holder { who: who.join(", "), since };
+    Ok((claim, row.try_get(3)?, Party { tag: pid.map(i64::from), holder }))
+}
+
+/// A statement for people: one row for each holder, none when the key is free.
+pub(super) fn explain(of: &NativeKey) -> String {
+    let (number, space) = place(of);
+    // As `pg_locks` shows them: without a sign.
+    let (classid, objid) = (number.cast_unsigned() >> 32, number.cast_unsigned() & 0xffff_ffff);
+    format!(
+        "SELECT l.pid, a.usename, a.application_name, a.client_addr, l.mode, a.state, a.query_start \
+         FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a USING (pid) \
+         WHERE l.locktype = 'advisory' AND l.granted AND l.classid = '{classid}' \
+         AND l.objid = '{objid}' AND l.objsubid = {space} AND l.database = \
+         (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())"
+    )
+}
