@@ -84,7 +84,8 @@ impl Site {
         if let Some(own) = Database::name_in(&self.url) {
             let database = Database::new(&self.url, &format!("{own}-{name}"));
             database.url().clone_into(&mut site.url);
-            site.kept.lock().unwrap().push(Thing::Database { _it: database });
+            // It goes before the one that it came of, by way of which it goes.
+            site.kept.lock().unwrap().insert(0, Thing::Database { _it: database });
         }
         site
     }

@@ -16,6 +16,7 @@ mod texts;
 mod views;
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
@@ -46,6 +47,8 @@ pub(super) struct MySql {
     application_name: Option<String>,
     /// The server counts the time of a wait in whole seconds, as the first session has seen.
     whole_seconds: AtomicBool,
+    /// Left over from the preflight, for the first session: with TLS a connection is dear.
+    spare: Mutex<Option<MySqlConnection>>,
 }
 
 enum From {
@@ -92,6 +95,7 @@ impl MySql {
             session_ttl: options.session_ttl,
             application_name: options.application_name.clone(),
             whole_seconds: AtomicBool::new(false),
+            spare: Mutex::new(None),
         }
     }
 
@@ -170,9 +174,10 @@ impl SessionBackend for MySql {
     /// Behind a proxy that shares the server's sessions among its clients, two idle connections are
     /// one session, or now this one and now that.
     async fn preflight(&self) -> Result<()> {
-        let mut two = [self.connect().await?, self.connect().await?];
+        let (one, other) = tokio::try_join!(self.connect(), self.connect())?;
+        let mut two = [one, other];
         let mut ids = [None, None];
-        for _ in 0..3 {
+        for _ in 0..2 {
             for (connection, id) in two.iter_mut().zip(&mut ids) {
                 let rows = self.rows(connection, texts::PING.into()).await?;
                 let now = rows.first().and_then(|row| integer(row, 1));
@@ -181,14 +186,21 @@ impl SessionBackend for MySql {
                 }
             }
         }
-        for connection in two {
-            let _ = timeout(GOODBYE, connection.close()).await;
+        if ids[0] == ids[1] {
+            return Err(self.proxied());
         }
-        if ids[0] == ids[1] { Err(self.proxied()) } else { Ok(()) }
+        let [first, second] = two;
+        *self.spare.lock().unwrap_or_else(PoisonError::into_inner) = Some(first);
+        let _ = timeout(GOODBYE, second.close()).await;
+        Ok(())
     }
 
     async fn open(&self) -> Result<Session> {
-        let mut connection = self.connect().await?;
+        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut connection = match spare {
+            Some(spare) => spare,
+            None => self.connect().await?,
+        };
         let rows = self.rows(&mut connection, server::LOOK.into()).await?;
         let look: Vec<(String, String)> =
             rows.iter().filter_map(|row| Some((text(row, 0)?, text(row, 1)?))).collect();
