@@ -75,6 +75,7 @@ dlock_tests::suite! {
             waiters_that_leave_do_not_take_the_lock_with_them,
             client_can_wait_again_at_once,
             futures_dropped_early,
+            try_after_a_dropped_acquire_is_granted,
         ]
         loss: [
             lost_stays_pending_on_a_normal_release,

@@ -153,6 +153,12 @@ impl Guard {
         self.engine = None;
     }
 
+    /// The engine itself does what is left to do.
+    pub(crate) fn forget(mut self) {
+        self.hold.let_go();
+        self.engine = None;
+    }
+
     pub(crate) fn hold(&self) -> &Arc<Hold> {
         &self.hold
     }

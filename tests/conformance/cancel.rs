@@ -117,3 +117,14 @@ pub(crate) async fn futures_dropped_early(site: Site) {
         .await;
     }
 }
+
+/// What is dropped just when it is granted is free for the next one who asks.
+pub(crate) async fn try_after_a_dropped_acquire_is_granted(site: Site) {
+    let locker = site.locker().await;
+    let lock = locker.lock("k");
+    for n in 0..300_u64 {
+        let _ = timeout(Duration::from_micros(n * 7 % 1500), lock.acquire()).await;
+        let guard = lock.try_acquire().await.unwrap();
+        guard.expect("nobody has it").release().await.unwrap();
+    }
+}

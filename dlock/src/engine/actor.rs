@@ -106,6 +106,7 @@ impl<E: Executor> Actor<E> {
             Mail::Abandon(request) => {
                 self.take(request);
                 self.step(Event::Abandon { request }, LostReason::Closed);
+                self.give_up_on(request);
             }
             Mail::Release { hold, .. } => {
                 let (_, (claim, grant)) = self.callers.holds.get(&hold)?;

@@ -15,7 +15,7 @@ use crate::holder::{Holder, Stage};
 use crate::lost::LostReason;
 
 impl<E: Executor> Actor<E> {
-    /// The database takes too long to confirm what was granted to this request.
+    /// The caller has gone, or the database takes too long to confirm what was granted to it.
     pub(super) fn give_up_on(&mut self, id: RequestId) {
         let hold = self.callers.unsure.iter().find(|(_, (_, request))| request.id == id);
         if let Some(hold) = hold.map(|(hold, _)| *hold)
@@ -29,7 +29,7 @@ impl<E: Executor> Actor<E> {
     /// Hands out what was granted, as far as the database's word on it is fresh.
     pub(super) fn confirm(&mut self) {
         while !self.callers.unsure.is_empty() {
-            let mut gone = Vec::new();
+            let (mut gone, mut unwanted) = (Vec::new(), Vec::new());
             let executor = &mut self.executor;
             let holds = &mut self.callers.holds;
             let alarms = &mut self.alarms;
@@ -50,8 +50,12 @@ impl<E: Executor> Actor<E> {
                         let guard = Guard::new(hold, Some(request.engine.clone()));
                         let waited = request.asked.elapsed();
                         tracing::debug!(target: "dlock", key = %request.key, ?waited, "acquired");
-                        // A guard that cannot be delivered is dropped, and that is a release.
-                        let _ = reply.send(Ok(guard));
+                        // Whoever has gone may want the lock again by the next message: their
+                        // guard's release must not come after that.
+                        if let Err(Ok(guard)) = reply.send(Ok(guard)) {
+                            guard.forget();
+                            unwanted.push(id);
+                        }
                         false
                     }
                     None => {
@@ -60,8 +64,11 @@ impl<E: Executor> Actor<E> {
                     }
                 }
             });
-            if gone.is_empty() {
+            if gone.is_empty() && unwanted.is_empty() {
                 break;
+            }
+            for hold in unwanted {
+                self.step(Event::Release { hold, spent: false }, LostReason::NotHeld);
             }
             for (key, grant) in gone {
                 self.step(Event::Lost { key, grant }, LostReason::SessionEnded);
