@@ -16,7 +16,8 @@ def sqlalchemy_dlock():
     from sqlalchemy_dlock import create_sadlock
 
     drivers = {"postgres": "postgresql+psycopg2", "mysql": "mysql+pymysql", "mariadb": "mariadb+pymysql"}
-    scheme, rest = url.split("://", 1)
+    # Options of the URL are those of another driver.
+    scheme, rest = url.split("?")[0].split("://", 1)
     connection = create_engine(f"{drivers[scheme]}://{rest}").connect()
     lock = create_sadlock(connection, int(key[4:]) if key.startswith("int:") else key, **shared)
     return lambda: lock.acquire(block=False), lock.release

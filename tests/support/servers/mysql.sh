@@ -127,8 +127,11 @@ bury() {
     [ ! -e "$dir/data/grastate.dat" ] || sed -i 's/^safe_to_bootstrap:.*/safe_to_bootstrap: 1/' "$dir/data/grastate.dat"
 }
 
+# MySQL without TLS, whose handshake takes a build for debugging a fifth of a second: MariaDB 11.8 is tested with it.
 url() {
-    echo "mysql://root@127.0.0.1:$1/test"
+    local options=
+    [ "$kind" != mysql ] || options="?ssl-mode=disabled"
+    echo "mysql://root@127.0.0.1:$1/test$options"
 }
 
 version_line() {
