@@ -14,6 +14,8 @@ pub(crate) struct Claim {
     pub(crate) mode: Mode,
 }
 
+/// For backends that have no other mode.
+#[cfg(any(feature = "mysql", feature = "sqlite"))]
 impl Claim {
     pub(crate) fn exclusive(key: NativeKey) -> Self {
         Claim { key, mode: Mode::Exclusive }

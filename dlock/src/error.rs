@@ -181,7 +181,7 @@ impl From<Error> for std::io::Error {
 }
 
 /// What sqlx wraps: its own text repeats that of its source.
-#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+#[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(crate) fn cause(error: sqlx::Error) -> Source {
     match error {
         sqlx::Error::Io(error) => Arc::new(error),

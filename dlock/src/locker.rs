@@ -71,6 +71,10 @@ impl Locker {
     /// A locker for the database of an sqlx pool. Its connect options are read at each connect, so
     /// rotated passwords are followed; its connections are left alone, for locks in an
     /// application's pool starve it.
+    #[cfg_attr(
+        not(any(feature = "mysql", feature = "postgres", feature = "sqlite")),
+        expect(unreachable_code, reason = "there is no database to have a pool of")
+    )]
     pub fn from_pool(pool: impl Into<Pool>) -> LockerBuilder {
         LockerBuilder::new(Address::Pool(pool.into()))
     }
