@@ -61,7 +61,7 @@ pub enum KeyScheme {
     /// with the namespace; names are readable.
     #[default]
     Dlock,
-    /// That of [sqlalchemy-dlock](https://pypi.org/project/sqlalchemy-dlock/) 0.9, on PostgreSQL,
+    /// That of [sqlalchemy-dlock](https://github.com/tanbro/sqlalchemy-dlock) 0.9, on PostgreSQL,
     /// MySQL and MariaDB.
     ///
     /// On PostgreSQL the id is that of a `str` or `bytes` key, on a little-endian machine (it takes
@@ -71,14 +71,14 @@ pub enum KeyScheme {
     /// An `int` key of that library is an id: say [`Key::native`], for 7 is the text `7` here. On
     /// MySQL and MariaDB, where it is its decimal digits, both mean the same.
     SqlalchemyDlock,
-    /// That of [PALs](https://pypi.org/project/PALs/) 0.4, on PostgreSQL: the id of `<app>.<key>`,
+    /// That of [PALs](https://github.com/level12/pals) 0.4, on PostgreSQL: the id of `<app>.<key>`,
     /// its SHA-1's first 8 bytes on a little-endian machine (it takes the machine's own order).
     Pals {
         /// The name that its `Locker` was made with. Empty is its `None`: the key alone. For its
         /// own empty name, which leaves the dot, put the dot into the key.
         app: String,
     },
-    /// That of [postgresql-lock](https://pypi.org/project/postgresql-lock/) 0.2, on PostgreSQL: the
+    /// That of the Python package postgresql-lock 0.2, on PostgreSQL: the
     /// first 8 bytes of the key's SHA-1, big-endian. The key is what Python's `str(key)` is there,
     /// so its `Lock(conn, 7)` is the key `7` here.
     PostgresqlLock,
