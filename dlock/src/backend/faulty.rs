@@ -31,8 +31,8 @@ impl SessionBackend for Faulty {
         self.memory.session_ttl()
     }
 
-    fn supports(&self, mode: Mode) -> bool {
-        self.memory.supports(mode)
+    fn modes(&self) -> &'static [Mode] {
+        self.memory.modes()
     }
 
     async fn open(&self) -> Result<Session> {

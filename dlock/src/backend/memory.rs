@@ -172,8 +172,8 @@ impl SessionBackend for Memory {
         None
     }
 
-    fn supports(&self, _: Mode) -> bool {
-        true
+    fn modes(&self) -> &'static [Mode] {
+        &Mode::ALL
     }
 
     async fn open(&self) -> Result<Session> {

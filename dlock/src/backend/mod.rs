@@ -40,8 +40,8 @@ pub(crate) trait SessionBackend: Send + Sync + 'static {
         self.session_ttl().map_or(Duration::MAX, |ttl| ttl / 3)
     }
 
-    /// Whether there are such locks.
-    fn supports(&self, mode: Mode) -> bool;
+    /// The locks it has.
+    fn modes(&self) -> &'static [Mode];
 
     /// Whether the server itself ends a wait in time, to the millisecond. If not, it must end none
     /// early, and the engine cancels it.

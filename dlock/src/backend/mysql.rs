@@ -104,7 +104,7 @@ impl MySql {
         About {
             label: self.label.clone(),
             naming: Naming::ShortName,
-            modes: &[Mode::Exclusive],
+            modes: self.modes(),
             explain: Box::new(|key| texts::explain(&name(key))),
         }
     }
@@ -163,8 +163,8 @@ impl SessionBackend for MySql {
         HEARTBEAT.min(self.session_ttl / 3)
     }
 
-    fn supports(&self, mode: Mode) -> bool {
-        mode == Mode::Exclusive
+    fn modes(&self) -> &'static [Mode] {
+        &[Mode::Exclusive]
     }
 
     fn ends_waits(&self) -> bool {

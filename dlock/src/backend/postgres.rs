@@ -31,8 +31,6 @@ use crate::mode::Mode;
 use crate::native::{Naming, NativeKey};
 use crate::status::Finding;
 
-const MODES: &[Mode] = &[Mode::Exclusive, Mode::Shared];
-
 pub(super) struct Postgres {
     from: From,
     label: Box<str>,
@@ -81,7 +79,7 @@ impl Postgres {
         About {
             label: self.label.clone(),
             naming: Naming::Id,
-            modes: MODES,
+            modes: self.modes(),
             explain: Box::new(status::explain),
         }
     }
@@ -133,8 +131,8 @@ impl SessionBackend for Postgres {
         Some(self.session_ttl)
     }
 
-    fn supports(&self, mode: Mode) -> bool {
-        MODES.contains(&mode)
+    fn modes(&self) -> &'static [Mode] {
+        &[Mode::Exclusive, Mode::Shared]
     }
 
     async fn preflight(&self) -> Result<()> {

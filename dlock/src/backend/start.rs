@@ -6,10 +6,9 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::memory::Memory;
-use super::{About, Options};
+use super::{About, Options, SessionBackend};
 use crate::engine::{Engine, Executor, Sessions};
 use crate::error::{Error, Result};
-use crate::mode::Mode;
 use crate::native::Naming;
 use crate::scheme::KeyScheme;
 
@@ -96,6 +95,15 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    fn sessions<B: SessionBackend>(
+        self,
+        about: About,
+        backend: B,
+        options: &Options,
+    ) -> Result<Started> {
+        self.start(about, Sessions::open(backend, options.max_sessions, options.slice))
+    }
+
     fn start<E: Executor>(
         self,
         about: About,
@@ -113,11 +121,13 @@ pub(crate) fn start(address: Address, options: Options, place: Place) -> Result<
         Address::Url(url) => by_url(&url, options, place),
         #[cfg(feature = "postgres")]
         Address::Pool(Pool::Postgres(pool)) => {
-            postgres(super::postgres::Postgres::from_pool(pool, &options), &options, place)
+            let backend = super::postgres::Postgres::from_pool(pool, &options);
+            place.sessions(backend.about(), backend, &options)
         }
         #[cfg(feature = "mysql")]
         Address::Pool(Pool::MySql(pool)) => {
-            mysql(super::mysql::MySql::from_pool(pool, &options), &options, place)
+            let backend = super::mysql::MySql::from_pool(pool, &options);
+            place.sessions(backend.about(), backend, &options)
         }
         #[cfg(feature = "sqlite")]
         Address::Pool(Pool::Sqlite(pool)) => {
@@ -134,18 +144,20 @@ fn by_url(url: &str, options: Options, place: Place) -> Result<Started> {
             let about = About {
                 label: "memory".into(),
                 naming: Naming::Name,
-                modes: &Mode::ALL,
+                modes: memory.modes(),
                 explain: Box::new(|_| "-- memory: there is nothing to ask but this process".into()),
             };
-            place.start(about, Sessions::open(memory, options.max_sessions, options.slice))
+            place.sessions(about, memory, &options)
         }
         #[cfg(feature = "postgres")]
         "postgres" | "postgresql" => {
-            postgres(super::postgres::Postgres::from_url(url, &options)?, &options, place)
+            let backend = super::postgres::Postgres::from_url(url, &options)?;
+            place.sessions(backend.about(), backend, &options)
         }
         #[cfg(feature = "mysql")]
         "mysql" | "mariadb" => {
-            mysql(super::mysql::MySql::from_url(url, &options)?, &options, place)
+            let backend = super::mysql::MySql::from_url(url, &options)?;
+            place.sessions(backend.about(), backend, &options)
         }
         #[cfg(feature = "sqlite")]
         "sqlite" => {
@@ -153,22 +165,6 @@ fn by_url(url: &str, options: Options, place: Place) -> Result<Started> {
         }
         other => Err(not_there(other)),
     }
-}
-
-#[cfg(feature = "postgres")]
-fn postgres(
-    backend: super::postgres::Postgres,
-    options: &Options,
-    place: Place,
-) -> Result<Started> {
-    let about = backend.about();
-    place.start(about, Sessions::open(backend, options.max_sessions, options.slice))
-}
-
-#[cfg(feature = "mysql")]
-fn mysql(backend: super::mysql::MySql, options: &Options, place: Place) -> Result<Started> {
-    let about = backend.about();
-    place.start(about, Sessions::open(backend, options.max_sessions, options.slice))
 }
 
 #[cfg(feature = "sqlite")]
@@ -180,7 +176,7 @@ fn sqlite(
     let about = About {
         label: backend.label(),
         naming: Naming::Name,
-        modes: &[Mode::Exclusive],
+        modes: &[crate::mode::Mode::Exclusive],
         explain: Box::new(super::lease::sqlite::Sqlite::explain),
     };
     place.start(about, crate::engine::Leases::open(backend, options.lease))

@@ -1,7 +1,7 @@
 //! The engine's loop: mail, reports of the database and timers go into the table, and what the
 //! table decides is carried out.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::future::pending;
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use tokio::time::{Instant, sleep_until};
 
 use super::callers::{Alarm, AlarmAt, Callers, alarm};
 use super::executor::{Executor, Report};
-use super::hot::Hot;
 use super::inquiry::Looking;
 use super::mail::{Mail, Request};
+use super::recent::Recent;
 use super::table::{Action, Event, RequestId, Shareable as _, Table};
 use crate::claim::Claim;
 use crate::lost::LostReason;
@@ -23,15 +23,19 @@ use crate::wait::Wait;
 const TURN: Duration = Duration::from_millis(5);
 /// How long the database may take to say what became of a wait that ran out.
 const GRACE: Duration = Duration::from_millis(250);
+/// A key that was refused this short a time ago would be refused again.
+const HOT: Duration = Duration::from_millis(100);
+
 /// An engine at work.
 pub(super) struct Actor<E> {
     table: Table<Claim>,
     pub(super) executor: E,
     pub(super) callers: Callers,
     pub(super) alarms: BTreeSet<AlarmAt>,
-    hot: Hot,
-    /// When the database has last granted what can be shared.
-    turns: HashMap<Claim, Instant>,
+    /// Refused or waited for.
+    hot: Recent,
+    /// Granted by the database, of what can be shared.
+    turns: Recent,
     pub(super) looking: Looking,
     actions: Vec<Action<Claim>>,
 }
@@ -47,8 +51,8 @@ pub(crate) async fn run<E: Executor>(
         executor,
         callers: Callers::default(),
         alarms: BTreeSet::new(),
-        hot: Hot::default(),
-        turns: HashMap::new(),
+        hot: Recent::new(HOT),
+        turns: Recent::new(TURN),
         looking: Looking::new(),
         actions: Vec::new(),
     };
@@ -134,8 +138,7 @@ impl<E: Executor> Actor<E> {
         let patient = wait != Wait::NoWait;
         self.alarms.extend(alarm(&request));
         let key = request.claim.clone();
-        let last = key.is_shareable().then(|| self.turns.get(&key)).flatten();
-        let spent = last.is_none_or(|granted| granted.elapsed() > TURN);
+        let spent = !(key.is_shareable() && self.turns.contains(&key));
         self.callers.requests.insert(id, request);
         self.step(Event::Acquire { request: id, key, patient, spent }, LostReason::Closed);
     }
@@ -159,8 +162,7 @@ impl<E: Executor> Actor<E> {
                 true
             }
             Event::Granted { key, .. } if key.is_shareable() => {
-                self.turns.retain(|_, granted| granted.elapsed() <= TURN);
-                self.turns.insert(key.clone(), Instant::now());
+                self.turns.insert(key.clone());
                 false
             }
             _ => false,

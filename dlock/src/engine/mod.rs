@@ -4,11 +4,11 @@ mod actor;
 mod callers;
 mod executor;
 mod hold;
-mod hot;
 mod inquiry;
 #[cfg(feature = "sqlite")]
 mod leases;
 mod mail;
+mod recent;
 mod sessions;
 pub mod table;
 mod verdict;

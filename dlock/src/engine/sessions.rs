@@ -29,17 +29,15 @@ use crate::backend::{Op, SessionBackend};
 use crate::claim::Claim;
 use crate::clock::Time;
 use crate::error::{Error, Result};
-use crate::mode::Mode;
 
 /// How long a key is left alone between two tries when there is no session to wait on.
 const POLL: std::ops::Range<u64> = 5..50;
+
 /// See the [module](self).
 pub(crate) struct Sessions<B: SessionBackend> {
     backend: Arc<B>,
     max: usize,
     slice: Duration,
-    /// There are other locks than exclusive ones: one session must not have two of one key.
-    modes: bool,
     links: HashMap<SessionId, Link>,
     last: SessionId,
     carrier: Option<SessionId>,
@@ -82,7 +80,6 @@ impl<B: SessionBackend> Sessions<B> {
         let (tell, tales) = mpsc::unbounded_channel();
         let trouble = no_answer(&backend);
         let mut this = Sessions {
-            modes: Mode::ALL.iter().filter(|mode| backend.supports(**mode)).count() > 1,
             slice,
             backend: Arc::new(backend),
             max: usize::try_from(max).unwrap_or(usize::MAX),
@@ -118,7 +115,7 @@ impl<B: SessionBackend> Sessions<B> {
         let (jobs, queue) = mpsc::unbounded_channel();
         let task = run(Arc::clone(&self.backend), self.last, queue, self.tell.clone());
         let task = self.tasks.spawn(task);
-        let pace = Pace::of(&*self.backend, self.slice, self.modes);
+        let pace = Pace::of(&*self.backend, self.slice);
         self.links.insert(self.last, Link::new(jobs, task, pace));
         self.last
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::owner;
 use crate::backend::Seen;
 use crate::error::Error;
+use crate::key::Key;
 use crate::native::NativeKey;
 use crate::status::Finding;
 
@@ -93,9 +94,8 @@ impl Lease {
 pub(crate) fn name(key: &NativeKey) -> Cow<'_, str> {
     match key {
         NativeKey::Name(name) => name.into(),
-        // Not what lease tables are asked for, but no other key has this name.
-        NativeKey::Id(id) => format!("%n{id}").into(),
-        NativeKey::Pair(a, b) => format!("%p{a},{b}").into(),
+        // Not what lease tables are asked for.
+        other => Key::of_native(other).name("").into(),
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::backend::{Do, Op};
 use crate::claim::Claim;
+use crate::key::Key;
 use crate::native::NativeKey;
 
 /// A proxy may answer `SELECT CONNECTION_ID()` alone, with an id of its own.
@@ -17,9 +18,8 @@ pub(super) const NULL: char = '-';
 pub(super) fn name(key: &NativeKey) -> String {
     match key {
         NativeKey::Name(name) => literal(name),
-        // Not what this backend is asked for, but no other key has this name.
-        NativeKey::Id(id) => format!("'~n{id}'"),
-        NativeKey::Pair(a, b) => format!("'~p{a},{b}'"),
+        // Not what this backend is asked for.
+        other => literal(&Key::of_native(other).short_name("")),
     }
 }
 

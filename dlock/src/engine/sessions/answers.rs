@@ -54,9 +54,7 @@ impl<B: SessionBackend> Sessions<B> {
                 link.cancel_at = None;
                 self.confirmed(id, sent);
                 if granted {
-                    if self.modes
-                        && let Some(link) = self.links.get_mut(&id)
-                    {
+                    if let Some(link) = self.links.get_mut(&id) {
                         link.claim(&claim);
                     }
                     self.grant(id, claim.clone(), ticket);
@@ -134,8 +132,7 @@ impl<B: SessionBackend> Sessions<B> {
                     link.cancelling = false;
                     // The cancel may have come to the server before the wait: if that goes on,
                     // another one follows.
-                    let waits = matches!(link.sent.front(), Some(Sent::Wait { .. }));
-                    link.cancel_at = waits.then(|| Instant::now() + AGAIN);
+                    link.cancel_at = link.waiting_claim().map(|_| Instant::now() + AGAIN);
                 }
             }
             Do::End(_) => {}
@@ -146,15 +143,12 @@ impl<B: SessionBackend> Sessions<B> {
     pub(super) fn failed(&mut self, id: SessionId, op: &Op, tried: bool) {
         let ticket = op.ticket;
         match &op.what {
-            Do::Try(_) if self.polls.contains_key(&ticket) && !tried => {
-                if let Some(poll) = self.polls.get_mut(&ticket) {
-                    poll.asked = false;
-                    let claim = poll.claim.clone();
-                    self.disclaim(id, &claim);
-                }
-            }
             Do::Try(claim) => {
                 self.disclaim(id, claim);
+                if !tried && let Some(poll) = self.polls.get_mut(&ticket) {
+                    poll.asked = false;
+                    return;
+                }
                 self.polls.remove(&ticket);
                 let fatal = tried || !self.trouble.is_retryable();
                 self.reports.push(Event::Failed { key: claim.clone(), ticket, fatal }.into());
@@ -184,9 +178,7 @@ impl<B: SessionBackend> Sessions<B> {
     }
 
     fn disclaim(&mut self, id: SessionId, claim: &Claim) {
-        if self.modes
-            && let Some(link) = self.links.get_mut(&id)
-        {
+        if let Some(link) = self.links.get_mut(&id) {
             link.disclaim(claim);
         }
     }

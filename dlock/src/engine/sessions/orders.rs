@@ -82,9 +82,7 @@ impl<B: SessionBackend> Executor for Sessions<B> {
         let Some(link) = link else {
             return self.reports.push(Event::Failed { key: claim, ticket, fatal: false }.into());
         };
-        if self.modes {
-            link.disclaim(&claim);
-        }
+        link.disclaim(&claim);
         link.batch.push(Op { what: Do::Unlock(claim), ticket });
     }
 
@@ -142,11 +140,7 @@ impl<B: SessionBackend> Executor for Sessions<B> {
             && link.is_idle()
         {
             link.questions.append(&mut self.questions);
-            if self.modes {
-                self.deal_out(id);
-            } else {
-                link.batch.append(&mut self.gathered);
-            }
+            self.deal_out(id);
         }
         self.links.values_mut().for_each(Link::send_batch);
         self.look = self.next_look();

@@ -34,6 +34,10 @@ pub(in crate::engine::sessions) enum Stand {
 impl Link {
     /// Notes that it is asked for this.
     pub(in crate::engine::sessions) fn claim(&mut self, claim: &Claim) {
+        if !self.pace.readers {
+            // Exclusive locks cannot be had twice by the table's own rules.
+            return;
+        }
         let taken = Taken { mode: claim.mode, sure: false, times: 0 };
         self.keys.entry(claim.key.clone()).or_insert(taken).times += 1;
     }

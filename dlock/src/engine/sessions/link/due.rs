@@ -21,6 +21,8 @@ pub(in crate::engine::sessions) struct Pace {
     slice: Duration,
     /// and of writers.
     long_slice: Duration,
+    /// There are readers, or other locks than exclusive ones.
+    pub(super) readers: bool,
 }
 
 /// With each new slice a writer is at the end of the line, behind readers that came during the last
@@ -30,15 +32,11 @@ pub(in crate::engine::sessions) struct Pace {
 const WRITERS: u32 = 10;
 
 impl Pace {
-    /// `readers`: there are some.
-    pub(in crate::engine::sessions) fn of<B: SessionBackend>(
-        backend: &B,
-        slice: Duration,
-        readers: bool,
-    ) -> Self {
+    pub(in crate::engine::sessions) fn of<B: SessionBackend>(backend: &B, slice: Duration) -> Self {
         let ttl = backend.session_ttl();
+        let readers = backend.modes().len() > 1;
         let long_slice = if readers { slice * WRITERS } else { slice };
-        Pace { ttl, heartbeat: ttl.map(|_| backend.heartbeat()), slice, long_slice }
+        Pace { ttl, heartbeat: ttl.map(|_| backend.heartbeat()), slice, long_slice, readers }
     }
 
     fn slice(self, claim: &Claim) -> Duration {
