@@ -96,7 +96,15 @@ impl LockerBuilder {
         self
     }
 
-    /// Settings of the lease table.
+    /// Keeps locks as leases in a table, as `lease+` before a URL does: for pools.
+    pub fn leases(mut self) -> Self {
+        self.options.leases = true;
+        self
+    }
+
+    /// Settings of leases, and of the table where session locks draw their fencing tokens. On a
+    /// database with session locks it does not choose leases: a URL with `lease+` or
+    /// [`leases`](LockerBuilder::leases) does.
     pub fn lease(mut self, lease: LeaseOptions) -> Self {
         self.options.lease = lease;
         self

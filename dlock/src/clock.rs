@@ -3,7 +3,7 @@
 #[cfg(not(unix))]
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// A point in time on a clock that also goes on while the machine is suspended.
 ///
@@ -60,29 +60,69 @@ fn since_boot() -> Duration {
 /// Until when what a session (or a lease) holds is surely held: shared by the engine, which puts it
 /// off with each answer of the server, and by the guards, which compare the clock with it.
 #[derive(Debug)]
-pub(crate) struct Word(AtomicU64);
+pub(crate) struct Word {
+    until: AtomicU64,
+    /// The same in the wall clock's milliseconds since 1970, where that is the database's clock too:
+    /// when it is set forward, others may have what it has run out for.
+    wall: AtomicU64,
+}
 
 impl Word {
     /// A word that never runs out.
     pub(crate) fn endless() -> Self {
-        Word(AtomicU64::new(u64::MAX))
+        Word { until: AtomicU64::new(u64::MAX), wall: AtomicU64::new(u64::MAX) }
     }
 
     pub(crate) fn until(time: Time) -> Self {
-        Word(AtomicU64::new(nanos(time)))
+        Word { until: AtomicU64::new(nanos(time)), wall: AtomicU64::new(u64::MAX) }
+    }
+
+    /// This time on the wall clock is the end as well; before it is handed out.
+    #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+    pub(crate) fn or_until(self, wall: Option<Wall>) -> Self {
+        let wall = wall.map_or(u64::MAX, |wall| wall.0);
+        Word { wall: AtomicU64::new(wall), ..self }
     }
 
     pub(crate) fn extend(&self, time: Time) {
-        self.0.fetch_max(nanos(time), Ordering::AcqRel);
+        self.until.fetch_max(nanos(time), Ordering::AcqRel);
+    }
+
+    /// The row that it follows ends then on the wall clock.
+    #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+    pub(crate) fn follow(&self, wall: Wall) {
+        self.wall.store(wall.0, Ordering::Release);
     }
 
     pub(crate) fn good_at(&self, now: Time) -> bool {
-        nanos(now) < self.0.load(Ordering::Acquire)
+        nanos(now) < self.until.load(Ordering::Acquire) && !self.is_over_by_the_wall()
     }
 
     /// How much of it is left.
     pub(crate) fn left(&self, now: Time) -> Duration {
-        Duration::from_nanos(self.0.load(Ordering::Acquire).saturating_sub(nanos(now)))
+        Duration::from_nanos(self.until.load(Ordering::Acquire).saturating_sub(nanos(now)))
+    }
+
+    fn is_over_by_the_wall(&self) -> bool {
+        let wall = self.wall.load(Ordering::Acquire);
+        wall != u64::MAX && Wall::now().0 >= wall
+    }
+}
+
+/// Milliseconds since 1970 on the wall clock, which people and NTP set.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wall(u64);
+
+impl Wall {
+    pub(crate) fn now() -> Self {
+        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        Wall(u64::try_from(now.as_millis()).unwrap_or(u64::MAX - 1))
+    }
+
+    #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+    pub(crate) fn after(self, time: Duration) -> Self {
+        let time = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Wall(self.0.saturating_add(time))
     }
 }
 

@@ -16,6 +16,7 @@ mod extent;
 mod guard;
 mod holder;
 mod key;
+pub mod lease;
 mod lock;
 mod locker;
 mod lost;
@@ -27,6 +28,7 @@ mod scheme;
 mod short;
 mod status;
 mod switch;
+mod terms;
 mod wait;
 
 #[cfg(feature = "macros")]

@@ -19,6 +19,7 @@ use crate::lost::LostInfo;
 use crate::mode::Mode;
 use crate::native::NativeKey;
 use crate::switch;
+use crate::terms::Terms;
 use crate::wait::Wait;
 
 /// A blocking call keeps its own time as well: the engine's may be on a runtime that is stuck.
@@ -48,12 +49,14 @@ pub struct Lock {
     native: Result<NativeKey>,
     wait: Wait,
     mode: Mode,
+    terms: Terms,
     on_lost: Option<OnLost>,
 }
 
 impl Lock {
     pub(crate) fn new(locker: Locker, key: Key, native: Result<NativeKey>, wait: Wait) -> Self {
-        Lock { locker, key, native, wait, mode: Mode::Exclusive, on_lost: None }
+        let (mode, terms) = (Mode::Exclusive, Terms::default());
+        Lock { locker, key, native, wait, mode, terms, on_lost: None }
     }
 
     /// How long [`acquire`](Lock::acquire) and [`run`](Lock::run) wait for the lock: a [`Duration`]
@@ -76,6 +79,71 @@ impl Lock {
     /// [`Error::Unsupported`] when the lock is taken, before anything is asked of the database.
     pub fn mode(mut self, mode: Mode) -> Self {
         self.mode = mode;
+        self
+    }
+
+    /// The guard carries a fencing token, [`Guard::fence`]: a number that grows with every grant of
+    /// this key, also across crashes of programs and servers. A lease always has one; a session lock
+    /// draws it, right after the grant, from the key's row in the table of
+    /// [`LeaseOptions::table`](crate::LeaseOptions::table), which is made when it is missing.
+    ///
+    /// # Errors
+    /// Taking it is [`Error::Config`] in a mode that several may hold at once,
+    /// [`Error::Permission`] when the table can be neither made nor written.
+    pub fn fenced(mut self) -> Self {
+        self.terms.fenced = true;
+        self
+    }
+
+    /// For how long the lease is taken, and by each renewal; else as
+    /// [`LeaseOptions::ttl`](crate::LeaseOptions::ttl). At least 100 ms. [`Duration::MAX`]: until it
+    /// is released, even if the process ends before.
+    ///
+    /// # Errors
+    /// Taking it is [`Error::Unsupported`] on a database whose locks are no leases.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.terms.ttl = Some(ttl);
+        self
+    }
+
+    /// Whether the lease is renewed while it is held. Default: it is. Without, it ends a ttl after it
+    /// was taken: then it is lost, unless it was released before.
+    ///
+    /// # Errors
+    /// As [`ttl`](Lock::ttl).
+    pub fn auto_renew(mut self, renew: bool) -> Self {
+        self.terms.auto_renew = renew;
+        self
+    }
+
+    /// Who holds the lease: a process that comes back with the same name takes its own lease over at
+    /// once, instead of waiting for its end. So the name must be that of one process at a time: two
+    /// with one name exclude each other no more (the earlier one's lock is lost). 1 to 255 bytes.
+    /// Default: as [`LeaseOptions::owner`](crate::LeaseOptions::owner).
+    ///
+    /// # Errors
+    /// As [`ttl`](Lock::ttl).
+    pub fn owner(mut self, owner: impl Into<String>) -> Self {
+        self.terms.owner = Some(owner.into().into());
+        self
+    }
+
+    /// How often the database is asked for a lease that another process has. Default: as often as it
+    /// makes sense, see [`LeaseOptions::poll`](crate::LeaseOptions::poll).
+    ///
+    /// # Errors
+    /// As [`ttl`](Lock::ttl).
+    pub fn retry_every(mut self, pause: Duration) -> Self {
+        self.terms.retry_every = Some(pause);
+        self
+    }
+
+    /// Nobody gets the lock before this time has passed since it was granted, however soon it is
+    /// released: against a job that runs twice because the clocks of two hosts differ. A release
+    /// returns at once all the same. A lease keeps that even if the process ends, a session lock does
+    /// not.
+    pub fn min_hold(mut self, time: Duration) -> Self {
+        self.terms.min_hold = time;
         self
     }
 
@@ -195,6 +263,7 @@ impl Lock {
             return Ok(Guard::unlocked(self.key.clone(), self.mode));
         }
         self.locker.check_mode(self.mode)?;
+        self.locker.check_terms(&self.terms, self.mode)?;
         let native = self.native.clone()?;
         let engine = self.locker.engine();
         if extent::is_under(engine.id(), &native) {
@@ -208,6 +277,7 @@ impl Lock {
             claim: Claim { key: native, mode: self.mode },
             wait,
             asked: Instant::now(),
+            terms: self.terms.clone(),
             on_lost: self.on_lost.clone(),
             engine: engine.clone(),
             reply,
@@ -257,6 +327,7 @@ impl fmt::Debug for Lock {
             .field("native", &self.native)
             .field("mode", &self.mode)
             .field("timeout", &self.wait)
+            .field("terms", &self.terms)
             .finish_non_exhaustive()
     }
 }

@@ -17,6 +17,7 @@ use crate::mode::Mode;
 use crate::native::NativeKey;
 use crate::scheme::KeyScheme;
 use crate::status::{Explained, LockStatus, Report};
+use crate::terms::Terms;
 use crate::wait::Wait;
 
 /// Where locks come from: a database, the connections to it, and the engine that keeps them.
@@ -149,6 +150,34 @@ impl Locker {
             what: format!("{mode} locks").into(),
             instead: format!("it has {} ones", modes.join(" and ")).into(),
         })
+    }
+
+    /// An error if locks cannot be taken on these terms.
+    pub(crate) fn check_terms(&self, terms: &Terms, mode: Mode) -> Result<()> {
+        let About { label, leases, fences, .. } = &self.0.about;
+        let unsupported = |what: &str, instead: &str| Error::Unsupported {
+            backend: label.clone(),
+            what: what.into(),
+            instead: instead.into(),
+        };
+        terms.check()?;
+        match (leases, terms.of_leases()) {
+            (None, Some(what)) => {
+                return Err(unsupported(what, "leases have: put lease+ before the url"));
+            }
+            (Some(lease), _) => lease.check_terms(terms)?,
+            (None, None) => {}
+        }
+        if terms.fenced && mode.is_compatible_with(mode) {
+            return Err(Error::config(format!(
+                "a fencing token tells the later of two holders, and {mode} locks have many at \
+                 once; leave out fenced() or the mode"
+            )));
+        }
+        if terms.fenced && !fences {
+            return Err(unsupported("fencing tokens", "leases have: put lease+ before the url"));
+        }
+        Ok(())
     }
 
     /// Releases what is held, tells the guards that are still there that it is lost, and ends the

@@ -34,6 +34,8 @@ pub enum LostReason {
     Unconfirmed,
     /// The database says that it is not, or no longer, ours.
     NotHeld,
+    /// It was a lease that is not renewed, and it was not released before its end.
+    Expired,
     /// The locker was closed, or the runtime it was to run on is gone.
     Closed,
 }
@@ -44,6 +46,7 @@ impl Display for LostReason {
             LostReason::SessionEnded => "the database ended the session that held it",
             LostReason::Unconfirmed => "the database has not confirmed it in time",
             LostReason::NotHeld => "the database says that it is not held",
+            LostReason::Expired => "it ran out and was not to be renewed",
             LostReason::Closed => "the locker was closed",
         })
     }

@@ -87,6 +87,9 @@ pub(crate) enum Naming {
     Id,
     /// Names of any length that are equal when their bytes are.
     Name,
+    /// The same, in the rows of a table: at most 255 bytes, none of them zero.
+    #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+    Row,
     /// Names as MySQL and MariaDB both have them, see `Key::short_name`.
     ///
     /// A key scheme may give names here that the server takes for one though their bytes differ:
@@ -106,6 +109,8 @@ impl Naming {
                 Repr::Native(_) | Repr::Bytes(_) => NativeKey::Id(key.id(namespace)),
             },
             Naming::Name => NativeKey::Name(key.name(namespace)),
+            #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+            Naming::Row => NativeKey::Name(key.name(namespace)),
             #[cfg(feature = "mysql")]
             Naming::ShortName => NativeKey::Name(key.short_name(namespace)),
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::key::Key;
-#[cfg(any(feature = "mysql", feature = "postgres"))]
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 use crate::key::Repr;
 use crate::native::{Naming, NativeKey};
 
@@ -82,6 +82,9 @@ pub enum KeyScheme {
     /// first 8 bytes of the key's SHA-1, big-endian. The key is what Python's `str(key)` is there,
     /// so its `Lock(conn, 7)` is the key `7` here.
     PostgresqlLock,
+    /// That of the table of [django-database-locks](https://github.com/ricardochaves/django-database-locks)
+    /// 0.5, on every database, as leases.
+    DjangoDatabaseLocks,
     /// What this function makes of a key, on every database.
     ///
     /// On PostgreSQL it must be a [`NativeKey::Id`] or [`NativeKey::Pair`]. Elsewhere a
@@ -123,6 +126,15 @@ impl KeyScheme {
                     Err("sqlalchemy-dlock has no pairs; use text or Key::native".into())
                 }
             },
+            #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+            (Naming::Row, Repr::Bytes(bytes)) => match std::str::from_utf8(bytes) {
+                Ok(text) => fits_a_row(text.to_owned()),
+                Err(_) => {
+                    Err("its bytes are not UTF-8, which names of django-database-locks are; \
+                               use text"
+                        .into())
+                }
+            },
             // `check` has refused it.
             _ => Err("it has no locks of the key scheme; use KeyScheme::Dlock".into()),
         }
@@ -135,8 +147,16 @@ impl KeyScheme {
             KeyScheme::Pals { app } => i64::from_le_bytes(sha1(&[app.as_bytes(), b".", bytes])),
             KeyScheme::PostgresqlLock => i64::from_be_bytes(sha1(&[bytes])),
             // The same hash in the same order as ours, without a namespace.
-            KeyScheme::Dlock | KeyScheme::SqlalchemyDlock | KeyScheme::Custom(_) => key.id(""),
+            KeyScheme::Dlock
+            | KeyScheme::SqlalchemyDlock
+            | KeyScheme::DjangoDatabaseLocks
+            | KeyScheme::Custom(_) => key.id(""),
         }
+    }
+
+    /// Whether its locks are rows of the table of django-database-locks.
+    pub(crate) fn is_django(&self) -> bool {
+        matches!(self, KeyScheme::DjangoDatabaseLocks)
     }
 
     /// Refuses a namespace that the scheme has no place for.
@@ -154,6 +174,15 @@ impl KeyScheme {
     pub(crate) fn check(&self, naming: Naming, database: &str) -> Result<()> {
         let only = match (self, naming) {
             (KeyScheme::Dlock | KeyScheme::Custom(_), _) => return Ok(()),
+            #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+            (KeyScheme::DjangoDatabaseLocks, Naming::Row) => return Ok(()),
+            (KeyScheme::DjangoDatabaseLocks, _) => {
+                return Err(Error::Unsupported {
+                    backend: database.into(),
+                    what: format!("locks of the key scheme {self:?}").into(),
+                    instead: "they are leases: put lease+ before the url".into(),
+                });
+            }
             #[cfg(feature = "postgres")]
             (_, Naming::Id) => return Ok(()),
             #[cfg(feature = "mysql")]
@@ -183,11 +212,28 @@ impl Naming {
                 .into()),
             #[cfg(feature = "mysql")]
             (Naming::ShortName, NativeKey::Name(name)) => fits(name),
+            #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+            (Naming::Row, NativeKey::Name(name)) => fits_a_row(name),
             (_, NativeKey::Name(name)) => Ok(NativeKey::Name(name)),
             (_, NativeKey::Id(id)) => Ok(self.native(&Key::native(id), "")),
             (_, NativeKey::Pair(a, b)) => Ok(self.native(&Key::pair(a, b), "")),
         }
     }
+}
+
+/// A name, if the tables of all databases can have it.
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+fn fits_a_row(name: String) -> Result<NativeKey, Why> {
+    const LONGEST: usize = 255;
+    if name.len() > LONGEST || name.contains('\0') {
+        return Err(format!(
+            "the key scheme made a name of {} bytes for the lease table; {LONGEST} is the most, none \
+             of them zero: use a shorter key, or KeyScheme::Dlock, which hashes long ones",
+            name.len()
+        )
+        .into());
+    }
+    Ok(NativeKey::Name(name))
 }
 
 /// A name, if MySQL and MariaDB can have it.
@@ -222,6 +268,7 @@ impl fmt::Debug for KeyScheme {
             KeyScheme::SqlalchemyDlock => f.write_str("SqlalchemyDlock"),
             KeyScheme::Pals { app } => f.debug_struct("Pals").field("app", app).finish(),
             KeyScheme::PostgresqlLock => f.write_str("PostgresqlLock"),
+            KeyScheme::DjangoDatabaseLocks => f.write_str("DjangoDatabaseLocks"),
             KeyScheme::Custom(_) => f.write_str("Custom(..)"),
         }
     }

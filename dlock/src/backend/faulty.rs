@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::mode::Mode;
 use crate::native::NativeKey;
 use crate::status::Finding;
+use crate::terms::Terms;
 
 struct Faulty {
     memory: Memory,
@@ -93,7 +94,7 @@ async fn failed_try_does_not_free_what_others_share() -> Result<()> {
     let mut reports = Vec::new();
     for ticket in [1, 2] {
         fails.store(ticket == 2, Ordering::SeqCst);
-        sessions.try_lock(claim.clone(), ticket);
+        sessions.try_lock(claim.clone(), ticket, &Terms::default());
         sessions.flush();
         while !reports.iter().any(|report: &crate::engine::Report| {
             matches!(report.event, Event::Granted { ticket: t, .. } | Event::Failed { ticket: t, .. }

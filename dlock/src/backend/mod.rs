@@ -2,6 +2,8 @@
 
 #[cfg(test)]
 mod faulty;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod hosts;
 pub(crate) mod lease;
 mod memory;
 #[cfg(feature = "mysql")]
@@ -153,6 +155,10 @@ pub(crate) struct About {
     pub(crate) naming: Naming,
     /// The locks it has.
     pub(crate) modes: &'static [Mode],
+    /// If they are leases: what the locker says of those.
+    pub(crate) leases: Option<LeaseOptions>,
+    /// Whether its locks can have fencing tokens.
+    pub(crate) fences: bool,
     /// A statement that finds the holders of a key.
     pub(crate) explain: Box<dyn Fn(&NativeKey) -> String + Send + Sync>,
 }
@@ -169,6 +175,8 @@ pub(crate) struct Options {
     /// How long one statement waits; then it is asked again.
     pub(crate) slice: Duration,
     pub(crate) lease: LeaseOptions,
+    /// Leases are wanted even where there are session locks.
+    pub(crate) leases: bool,
 }
 
 impl Default for Options {
@@ -180,6 +188,7 @@ impl Default for Options {
             // On PostgreSQL a waiting statement pins the oldest snapshot, and vacuum with it.
             slice: Duration::from_secs(30),
             lease: LeaseOptions::default(),
+            leases: false,
         }
     }
 }

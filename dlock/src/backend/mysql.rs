@@ -105,6 +105,8 @@ impl MySql {
             label: self.label.clone(),
             naming: Naming::ShortName,
             modes: self.modes(),
+            leases: None,
+            fences: false,
             explain: Box::new(|key| texts::explain(&name(key))),
         }
     }

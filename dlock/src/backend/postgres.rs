@@ -80,6 +80,8 @@ impl Postgres {
             label: self.label.clone(),
             naming: Naming::Id,
             modes: self.modes(),
+            leases: None,
+            fences: false,
             explain: Box::new(status::explain),
         }
     }

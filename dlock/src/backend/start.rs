@@ -104,6 +104,16 @@ impl Place {
         self.start(about, Sessions::open(backend, options.max_sessions, options.slice))
     }
 
+    #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+    fn leases<B: crate::backend::lease::LeaseBackend>(
+        self,
+        about: About,
+        backend: B,
+        options: Options,
+    ) -> Result<Started> {
+        self.start(about, crate::engine::Leases::open(backend, options.lease))
+    }
+
     fn start<E: Executor>(
         self,
         about: About,
@@ -118,6 +128,9 @@ impl Place {
 /// Starts the engine for a database.
 pub(crate) fn start(address: Address, options: Options, place: Place) -> Result<Started> {
     match address {
+        Address::Url(url) if options.leases && !url.starts_with("lease+") => {
+            by_url(&format!("lease+{url}"), options, place)
+        }
         Address::Url(url) => by_url(&url, options, place),
         #[cfg(feature = "postgres")]
         Address::Pool(Pool::Postgres(pool)) => {
@@ -131,13 +144,24 @@ pub(crate) fn start(address: Address, options: Options, place: Place) -> Result<
         }
         #[cfg(feature = "sqlite")]
         Address::Pool(Pool::Sqlite(pool)) => {
-            sqlite(super::lease::sqlite::Sqlite::from_pool(&pool, &options.lease)?, options, place)
+            let table = options.lease.table_of(place.scheme.is_django())?;
+            let backend = super::lease::sqlite::Sqlite::from_pool(&pool, &table)?;
+            let about = about_leases(backend.label(), &options, backend.explain());
+            place.leases(about, backend, options)
         }
     }
 }
 
 fn by_url(url: &str, options: Options, place: Place) -> Result<Started> {
     let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+    #[cfg(any(feature = "mysql", feature = "postgres"))]
+    if super::hosts::are_several(url) && !scheme.starts_with("lease+") {
+        return Err(Error::config(
+            "the url has several hosts, and a session's locks are those of one server: two processes \
+             that meet different ones would both have the lock; name one host, or put lease+ before \
+             the url of a cluster",
+        ));
+    }
     match scheme {
         "memory" => {
             let memory = Memory::new(url);
@@ -145,6 +169,8 @@ fn by_url(url: &str, options: Options, place: Place) -> Result<Started> {
                 label: "memory".into(),
                 naming: Naming::Name,
                 modes: memory.modes(),
+                leases: None,
+                fences: false,
                 explain: Box::new(|_| "-- memory: there is nothing to ask but this process".into()),
             };
             place.sessions(about, memory, &options)
@@ -160,26 +186,32 @@ fn by_url(url: &str, options: Options, place: Place) -> Result<Started> {
             place.sessions(backend.about(), backend, &options)
         }
         #[cfg(feature = "sqlite")]
-        "sqlite" => {
-            sqlite(super::lease::sqlite::Sqlite::from_url(url, &options.lease)?, options, place)
+        "sqlite" | "lease+sqlite" => {
+            let url = url.strip_prefix("lease+").unwrap_or(url);
+            let table = options.lease.table_of(place.scheme.is_django())?;
+            let backend = super::lease::sqlite::Sqlite::from_url(url, &table)?;
+            let about = about_leases(backend.label(), &options, backend.explain());
+            place.leases(about, backend, options)
         }
         other => Err(not_there(other)),
     }
 }
 
-#[cfg(feature = "sqlite")]
-fn sqlite(
-    backend: super::lease::sqlite::Sqlite,
-    options: Options,
-    place: Place,
-) -> Result<Started> {
-    let about = About {
-        label: backend.label(),
-        naming: Naming::Name,
+/// What is known of a lease table without asking.
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+fn about_leases(
+    label: Box<str>,
+    options: &Options,
+    explain: Box<dyn Fn(&crate::native::NativeKey) -> String + Send + Sync>,
+) -> About {
+    About {
+        label,
+        naming: Naming::Row,
         modes: &[crate::mode::Mode::Exclusive],
-        explain: Box::new(super::lease::sqlite::Sqlite::explain),
-    };
-    place.start(about, crate::engine::Leases::open(backend, options.lease))
+        leases: Some(options.lease.clone()),
+        fences: true,
+        explain,
+    }
 }
 
 /// What to say about a scheme that is not compiled in, or not there at all.

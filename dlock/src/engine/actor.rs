@@ -8,14 +8,15 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use super::callers::{Alarm, AlarmAt, Callers, alarm};
+use super::callers::{Alarm, AlarmAt, Callers, Place, alarm};
 use super::executor::{Executor, Report};
 use super::inquiry::Looking;
 use super::mail::{Mail, Request};
 use super::recent::Recent;
-use super::table::{Action, Event, RequestId, Shareable as _, Table};
+use super::table::{Action, Event, HoldId, RequestId, Shareable as _, Table};
 use crate::claim::Claim;
 use crate::lost::LostReason;
+use crate::terms::Terms;
 use crate::wait::Wait;
 
 /// A lock may stay in this process so long before others have their turn (measured: longer only
@@ -112,14 +113,7 @@ impl<E: Executor> Actor<E> {
                 self.step(Event::Abandon { request }, LostReason::Closed);
                 self.give_up_on(request);
             }
-            Mail::Release { hold, .. } => {
-                let (_, (claim, grant)) = self.callers.holds.get(&hold)?;
-                let held = self.executor.held(claim, *grant);
-                // A fencing token comes from the database, and is another one for each grant.
-                let spent =
-                    held.is_none_or(|held| held.fence.is_some() || held.since.elapsed() > TURN);
-                self.step(Event::Release { hold, spent }, LostReason::NotHeld);
-            }
+            Mail::Release { hold, .. } => self.release(hold),
             Mail::Verify { hold, reply } => {
                 if let Some((_, (claim, grant))) = self.callers.holds.get(&hold) {
                     self.executor.verify(claim, *grant, reply);
@@ -131,6 +125,27 @@ impl<E: Executor> Actor<E> {
             Mail::Close { done } => return Some(done),
         }
         None
+    }
+
+    fn release(&mut self, id: HoldId) {
+        let Some((hold, place)) = self.callers.holds.get(&id) else {
+            return;
+        };
+        let rest = hold.min_hold_left();
+        if rest.is_zero() || hold.lost_info().is_some() {
+            return self.let_go(id, &place.clone());
+        }
+        if let Some((hold, place)) = self.callers.holds.remove(&id) {
+            hold.settle();
+            self.callers.lingering.insert(id, place);
+            self.alarms.insert((Instant::now() + rest, id, Alarm::Linger));
+        }
+    }
+
+    fn let_go(&mut self, hold: HoldId, (claim, grant): &Place) {
+        let held = self.executor.held(claim, *grant);
+        let spent = held.is_none_or(|held| held.since.elapsed() > TURN);
+        self.step(Event::Release { hold, spent }, LostReason::NotHeld);
     }
 
     fn acquire(&mut self, request: Request) {
@@ -177,11 +192,15 @@ impl<E: Executor> Actor<E> {
 
     fn carry_out(&mut self, action: Action<Claim>, reason: LostReason) {
         match action {
-            Action::Try { key, ticket } => self.executor.try_lock(key, ticket),
+            Action::Try { key, ticket } => {
+                let terms = self.terms(&key);
+                self.executor.try_lock(key, ticket, &terms);
+            }
             Action::Wait { key, ticket } => {
                 let until = self.latest(&key);
                 self.hot.insert(key.clone());
-                self.executor.wait(key, ticket, until);
+                let terms = self.terms(&key);
+                self.executor.wait(key, ticket, until, &terms);
             }
             Action::Cancel { key, ticket } => self.executor.cancel(&key, ticket),
             Action::Unlock { key, grant, ticket, .. } => self.executor.unlock(key, grant, ticket),
@@ -191,6 +210,7 @@ impl<E: Executor> Actor<E> {
             }
             Action::Grant { key, grant, request, hold } => {
                 if let Some(request) = self.callers.requests.remove(&request) {
+                    self.executor.hand_over(&key, grant, &request.terms);
                     self.callers.unsure.insert(hold, ((key, grant), request));
                 } else {
                     // Its caller has gone meanwhile.
@@ -216,11 +236,20 @@ impl<E: Executor> Actor<E> {
             Action::Lose { hold } => {
                 if let Some((hold, _)) = self.callers.holds.remove(&hold) {
                     hold.lose(reason);
+                } else if self.callers.lingering.remove(&hold).is_some() {
+                    // Its holder has gone with an Ok, which was true.
                 } else if let Some((_, request)) = self.callers.unsure.remove(&hold) {
                     let _ = request.reply.send(Err(self.executor.trouble()));
                 }
             }
         }
+    }
+
+    /// On what terms the first of those who wait for this key wants it.
+    fn terms(&self, key: &Claim) -> Terms {
+        let mut waiting = self.table.waiting(key);
+        let first = waiting.find_map(|id| self.callers.requests.get(&id));
+        first.map(|request| request.terms.clone()).unwrap_or_default()
     }
 
     /// Until when the most patient of those who wait for this key does so; `None`: for ever.
@@ -256,6 +285,11 @@ impl<E: Executor> Actor<E> {
                     self.step(Event::Overdue { request: id }, LostReason::Closed);
                 }
                 (Alarm::Overdue, false) => self.give_up_on(id),
+                (Alarm::Linger, _) => {
+                    if let Some(place) = self.callers.lingering.remove(&id) {
+                        self.let_go(id, &place);
+                    }
+                }
             }
         }
     }

@@ -21,6 +21,9 @@ const TRY: Duration = Duration::from_secs(5);
 pub(super) enum Alarm {
     Expire,
     Overdue,
+    /// The time is over for which a lock that was released is to be held all the same: here the id
+    /// is that of the hold.
+    Linger,
 }
 
 pub(super) type AlarmAt = (Instant, RequestId, Alarm);
@@ -41,6 +44,8 @@ pub(super) struct Callers {
     pub(super) holds: HashMap<HoldId, (Arc<Hold>, Place)>,
     /// Granted by the table, but the database has to confirm first that it is still there.
     pub(super) unsure: HashMap<HoldId, (Place, Request)>,
+    /// Released by their holders, but nobody else may have them yet.
+    pub(super) lingering: HashMap<HoldId, Place>,
 }
 
 /// Where a hold is: what was claimed, and the ticket it was granted by.

@@ -14,13 +14,17 @@ use crate::error::{Error, Result};
 use crate::lost::LostReason;
 use crate::native::NativeKey;
 use crate::status::Finding;
+use crate::terms::Terms;
 
 /// Carries the table's decisions out on a database.
 pub(crate) trait Executor: Send + 'static {
     /// Ask for the key, without waiting.
-    fn try_lock(&mut self, claim: Claim, ticket: Ticket);
+    fn try_lock(&mut self, claim: Claim, ticket: Ticket, terms: &Terms);
     /// Wait for the key, until then or for ever.
-    fn wait(&mut self, claim: Claim, ticket: Ticket, until: Option<Instant>);
+    fn wait(&mut self, claim: Claim, ticket: Ticket, until: Option<Instant>, terms: &Terms);
+    /// The grant goes to a caller who wants it on these terms: they may not be those that it was
+    /// asked on, and it may have had another holder before.
+    fn hand_over(&mut self, claim: &Claim, grant: Ticket, terms: &Terms);
     /// Whether a wait would begin at once; if not, a try is the better question even for a key that
     /// was fought over a moment ago.
     fn can_wait(&self) -> bool;
@@ -71,6 +75,8 @@ pub(crate) struct Held {
     /// Enough of the word is left to hand the lock to somebody.
     pub(crate) fresh: bool,
     pub(crate) fence: Option<u64>,
-    /// When the database granted it.
+    /// When the database granted it to this process.
     pub(crate) since: Time,
+    /// How it is lost when the word runs out.
+    pub(crate) lapse: LostReason,
 }

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -30,7 +31,11 @@ pub(crate) struct Hold {
     pub(crate) mode: Mode,
     pub(crate) since: Time,
     pub(crate) fence: Option<u64>,
+    /// Nobody else gets the lock before that.
+    min_hold: Duration,
     word: Arc<Word>,
+    /// How it is lost when the word runs out.
+    lapse: LostReason,
     on_lost: Option<OnLost>,
     /// Set when the guard has gone: from then on its code does not run under the lock.
     let_go: AtomicBool,
@@ -48,7 +53,9 @@ impl Hold {
             native: request.claim.key.clone(),
             mode: request.claim.mode,
             fence: held.fence,
+            min_hold: request.terms.min_hold,
             word: Arc::clone(&held.word),
+            lapse: held.lapse,
             on_lost: request.on_lost.clone(),
             ..Hold::unlocked(request.key.clone(), request.claim.mode)
         }
@@ -64,7 +71,9 @@ impl Hold {
             key,
             since: Time::now(),
             fence: None,
+            min_hold: Duration::ZERO,
             word: Arc::new(Word::endless()),
+            lapse: LostReason::Unconfirmed,
             on_lost: None,
             let_go: AtomicBool::new(false),
             lost: OnceLock::new(),
@@ -81,7 +90,7 @@ impl Hold {
         if self.word.good_at(Time::now()) || self.settled.get().is_some() {
             return false;
         }
-        self.lose(LostReason::Unconfirmed);
+        self.lose(self.lapse);
         true
     }
 
@@ -103,6 +112,11 @@ impl Hold {
             tracing::error!(target: "dlock", key = %self.key, "the on_lost callback has panicked");
         }
         self.settle();
+    }
+
+    /// How long nobody else may have it yet.
+    pub(crate) fn min_hold_left(&self) -> Duration {
+        self.min_hold.saturating_sub(self.since.elapsed())
     }
 
     /// The guard has gone.

@@ -7,6 +7,8 @@
 
 mod answers;
 mod asks;
+mod grant;
+mod handing;
 mod job;
 mod line;
 mod words;
@@ -21,6 +23,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use self::answers::FIRST_PAUSE;
 use self::asks::{Asks, about};
+use self::grant::{Agreed, Grant};
 use self::job::{Job, Question, carry_out};
 use self::line::Line;
 use super::actor::until;
@@ -29,11 +32,12 @@ use super::table::{Event, Ticket};
 use crate::backend::Seen;
 use crate::backend::lease::{Failure, Lease, LeaseBackend, LeaseOptions, Verdicts};
 use crate::claim::Claim;
-use crate::clock::{Time, Word};
+use crate::clock::Word;
 use crate::error::{Error, Result};
 use crate::lost::LostReason;
 use crate::native::NativeKey;
 use crate::status::Finding;
+use crate::terms::Terms;
 
 /// How long a busy database is let alone.
 const BUSY: Duration = Duration::from_millis(3);
@@ -45,6 +49,8 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// See the [module](self).
 pub(crate) struct Leases<B: LeaseBackend> {
     backend: Arc<B>,
+    options: LeaseOptions,
+    /// Of leases that do not say it themselves.
     ttl: Duration,
     line: Line<B::Connection>,
     asks: Asks,
@@ -56,6 +62,10 @@ pub(crate) struct Leases<B: LeaseBackend> {
     /// The last job was a question.
     asked: bool,
     renewing: bool,
+    /// Something is to be handed over.
+    handing: bool,
+    /// What was not fresh may be now.
+    news: bool,
     renew_at: Option<Instant>,
     /// When the first word may run out.
     lapse_at: Option<Instant>,
@@ -66,23 +76,25 @@ pub(crate) struct Leases<B: LeaseBackend> {
     reports: Vec<Report>,
 }
 
-struct Grant {
-    ticket: Ticket,
-    owner: Arc<str>,
-    word: Arc<Word>,
-    fence: u64,
-    since: Time,
-}
-
 /// A row to be given back.
 struct Release {
     lease: Lease,
-    /// Who waits for it; `None` for a row that is perhaps not even ours.
-    ticket: Option<Ticket>,
+    what: What,
     /// It was good when the release was asked.
     in_time: bool,
     /// When this has run out there is nothing left to give back.
     word: Arc<Word>,
+}
+
+/// Why a row is given back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum What {
+    /// Somebody has asked for it.
+    Asked(Ticket),
+    /// It is perhaps ours, and nobody here wants it.
+    Debt,
+    /// It is taken again in the same breath.
+    HandOver,
 }
 
 impl<B: LeaseBackend> Leases<B> {
@@ -96,17 +108,22 @@ impl<B: LeaseBackend> Leases<B> {
                 Err(failure) => return Err(failure.into_error()),
             }
         };
+        let ttl = options.time_to_live().unwrap_or_else(|| backend.ttl(&connection));
+        let intervals = options.intervals().unwrap_or_else(|| backend.poll());
         Ok(Leases {
             backend: Arc::new(backend),
-            ttl: options.time_to_live(),
+            options,
+            ttl,
             line: Line::Idle(Some(connection)),
-            asks: Asks::default(),
+            asks: Asks::new(intervals),
             held: HashMap::new(),
             releases: Vec::new(),
             releasing: Vec::new(),
             questions: VecDeque::new(),
             asked: false,
             renewing: false,
+            handing: false,
+            news: false,
             renew_at: None,
             lapse_at: None,
             not_before: Instant::now(),
@@ -116,24 +133,31 @@ impl<B: LeaseBackend> Leases<B> {
         })
     }
 
+    fn agree(&self, terms: &Terms) -> Agreed {
+        Agreed::new(terms, &self.options, self.ttl)
+    }
+
     fn report(&mut self, event: Event<Claim>, reason: LostReason) {
         self.reports.push(Report { event, reason });
     }
 }
 
-impl Grant {
-    fn lease(&self, key: &NativeKey) -> Lease {
-        Lease { key: key.clone(), owner: self.owner.clone() }
-    }
-}
-
 impl<B: LeaseBackend> Executor for Leases<B> {
-    fn try_lock(&mut self, claim: Claim, ticket: Ticket) {
-        self.asks.once(claim.key, ticket);
+    fn try_lock(&mut self, claim: Claim, ticket: Ticket, terms: &Terms) {
+        self.asks.once(claim.key, ticket, self.agree(terms));
     }
 
-    fn wait(&mut self, claim: Claim, ticket: Ticket, until: Option<Instant>) {
-        self.asks.until(claim.key, ticket, until);
+    fn wait(&mut self, claim: Claim, ticket: Ticket, until: Option<Instant>, terms: &Terms) {
+        self.asks.until(claim.key, ticket, self.agree(terms), until);
+    }
+
+    fn hand_over(&mut self, claim: &Claim, ticket: Ticket, terms: &Terms) {
+        let agreed = self.agree(terms);
+        if let Some(grant) = self.held.get_mut(&claim.key).filter(|grant| grant.ticket == ticket) {
+            grant.hand_over(agreed);
+            self.handing |= grant.handing.is_some();
+            self.schedule(&claim.key);
+        }
     }
 
     fn can_wait(&self) -> bool {
@@ -147,22 +171,14 @@ impl<B: LeaseBackend> Executor for Leases<B> {
     }
 
     fn unlock(&mut self, claim: Claim, _: Ticket, ticket: Ticket) {
-        let key = claim.key;
-        let Some(Grant { owner, word, .. }) = self.held.remove(&key) else {
-            // Lost, and the table does not know it yet.
-            let event = Event::Unlocked { key: Claim::exclusive(key), ticket, clean: false };
-            return self.report(event, LostReason::NotHeld);
-        };
-        let in_time = word.good_at(Time::now());
-        let lease = Lease { key, owner };
-        self.releases.push(Release { lease, ticket: Some(ticket), in_time, word });
+        self.give_back(&claim.key, ticket);
     }
 
     fn distrust(&mut self, Claim { key, .. }: &Claim, ticket: Ticket) {
         if self.held.get(key).is_some_and(|grant| grant.ticket == ticket)
             && let Some(grant) = self.held.remove(key)
         {
-            self.owe(grant.lease(key));
+            self.owe(grant.release(false));
         }
     }
 
@@ -170,21 +186,25 @@ impl<B: LeaseBackend> Executor for Leases<B> {
         let grant = self.held.get(&claim.key)?;
         Some(Held {
             word: grant.word.clone(),
-            fresh: grant.word.left(Time::now()) >= self.ttl / 2,
-            fence: Some(grant.fence),
+            fresh: grant.is_fresh(),
+            fence: grant.lease.fence,
             since: grant.since,
+            lapse: grant.lapse(),
         })
     }
 
     fn refresh(&mut self, claim: &Claim, _: Ticket) {
-        if self.held.contains_key(&claim.key) && !self.renewing {
-            self.renew_at = Some(Instant::now());
+        if let Some(grant) = self.held.get_mut(&claim.key).filter(|grant| grant.handing.is_none()) {
+            grant.due = true;
+            if !self.renewing {
+                self.renew_at = Some(Instant::now());
+            }
         }
     }
 
     fn verify(&mut self, claim: &Claim, _: Ticket, reply: oneshot::Sender<bool>) {
         match self.held.get(&claim.key) {
-            Some(grant) => self.ask_to_check(grant.lease(&claim.key), reply),
+            Some(grant) => self.ask_to_check(grant.lease.clone(), reply),
             None => drop(reply.send(false)),
         }
     }
@@ -209,7 +229,7 @@ impl<B: LeaseBackend> Executor for Leases<B> {
     }
 
     async fn recv(&mut self, reports: &mut Vec<Report>) {
-        while self.reports.is_empty() {
+        while self.reports.is_empty() && !std::mem::take(&mut self.news) {
             self.send();
             let alarm = self.alarm();
             tokio::select! {
@@ -229,7 +249,7 @@ impl<B: LeaseBackend> Executor for Leases<B> {
                 let done = self.line.done().await;
                 self.finish(done);
             }
-            let held = self.held.iter().map(|(key, grant)| grant.lease(key));
+            let held = self.held.values().map(|grant| grant.release(true));
             let mut releases: Vec<_> = held.collect();
             releases.extend(self.releases.drain(..).map(|release| release.lease));
             releases.sort_by(|a, b| a.key.cmp(&b.key));
@@ -238,7 +258,7 @@ impl<B: LeaseBackend> Executor for Leases<B> {
             };
             while !releases.is_empty() {
                 let job = Job::Apply { releases, takes: Vec::new(), verdicts: Verdicts::default() };
-                let done = carry_out(self.backend.clone(), connection, job, self.ttl).await;
+                let done = carry_out(self.backend.clone(), connection, job, FAREWELL).await;
                 connection = done.connection;
                 releases = match (done.job, done.result) {
                     (Job::Apply { releases, .. }, Err(Failure::Busy(_))) => releases,

@@ -16,6 +16,7 @@ use crate::holder::{Holder, Stage};
 use crate::key::Key;
 use crate::native::NativeKey;
 use crate::status::{LockStatus, Report};
+use crate::terms::Terms;
 use crate::wait::Wait;
 
 /// A message to the engine.
@@ -45,6 +46,7 @@ pub(crate) struct Request {
     pub(crate) claim: Claim,
     pub(crate) wait: Wait,
     pub(crate) asked: Instant,
+    pub(crate) terms: Terms,
     pub(crate) on_lost: Option<OnLost>,
     /// The way back for the guard.
     pub(crate) engine: Engine,

@@ -5,7 +5,7 @@ mod callers;
 mod executor;
 mod hold;
 mod inquiry;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 mod leases;
 mod mail;
 mod recent;
@@ -26,7 +26,7 @@ use self::actor::run;
 pub(crate) use self::executor::Report;
 pub(crate) use self::executor::{Executor, Reply};
 pub(crate) use self::hold::{Hold, OnLost};
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 pub(crate) use self::leases::Leases;
 pub(crate) use self::mail::{Mail, Request};
 pub(crate) use self::sessions::Sessions;

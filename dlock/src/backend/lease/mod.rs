@@ -4,72 +4,38 @@
 //! by the owner of its row until `expires_at` on the database's clock, and is free when that is in
 //! the past or there is no row. Rows are never deleted, for `fence` must go on growing.
 
-#[cfg(feature = "sqlite")]
+mod ddl;
+mod options;
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 mod owner;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 mod seam;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
-
-#[cfg(feature = "sqlite")]
-pub(crate) use self::seam::{Failure, Lease, LeaseBackend, Verdicts, name};
+mod table;
 
 use std::time::Duration;
 
-use crate::error::{Error, Result};
+pub use self::options::LeaseOptions;
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+pub(crate) use self::seam::{Failure, Lease, LeaseBackend, Owner, Taken, Verdicts, name};
+pub(crate) use self::table::Table;
+use crate::error::Result;
 
-/// Settings of the locks that are kept in a lease table.
+/// How long a lease lasts where nobody says another thing.
+const TTL: Duration = Duration::from_secs(10);
+
+/// The statements that make the lease table on a database of this kind, `postgres`, `mysql`,
+/// `mariadb` or `sqlite` (or a whole URL), for those who migrate by hand. For a table of another
+/// name: [`LeaseOptions::ddl`].
 ///
 /// ```
-/// use std::time::Duration;
-/// use dlock::LeaseOptions;
-///
-/// let patient = LeaseOptions::new().ttl(Duration::from_secs(60));
-/// # let _ = patient;
+/// println!("{}", dlock::lease::ddl("sqlite")?);
+/// # dlock::Result::Ok(())
 /// ```
-#[derive(Debug, Clone)]
-pub struct LeaseOptions {
-    ttl: Duration,
-}
-
-impl LeaseOptions {
-    /// The defaults.
-    pub fn new() -> Self {
-        LeaseOptions { ttl: Duration::from_secs(10) }
-    }
-
-    /// For how long a lease is taken: it is renewed after each third of this time while it is held,
-    /// and ends by itself so long after the last renewal. That is how long others wait for a holder
-    /// that was killed, and how long a holder that cannot reach the database may go on working. At
-    /// least 100 ms, far above the pauses of your disk and your scheduler. Default: 10 s.
-    #[must_use]
-    pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.ttl = ttl;
-        self
-    }
-
-    pub(crate) fn check(&self) -> Result<()> {
-        // Three renewals must fit in, and a commit may wait for the disk.
-        const SHORTEST: Duration = Duration::from_millis(100);
-        // Databases count in milliseconds from 1970; nobody means more than this as a time to live.
-        const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
-        if (SHORTEST..=LONGEST).contains(&self.ttl) {
-            return Ok(());
-        }
-        Err(Error::config(format!(
-            "the ttl of leases is {:?}; it must be between 100 ms and a year",
-            self.ttl
-        )))
-    }
-
-    #[cfg(feature = "sqlite")]
-    pub(crate) fn time_to_live(&self) -> Duration {
-        self.ttl
-    }
-}
-
-impl Default for LeaseOptions {
-    fn default() -> Self {
-        LeaseOptions::new()
-    }
+///
+/// # Errors
+/// [`Error::Config`](crate::Error::Config) for another kind.
+pub fn ddl(backend: &str) -> Result<String> {
+    LeaseOptions::new().ddl(backend)
 }

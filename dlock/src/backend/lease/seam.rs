@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::owner;
+use super::{TTL, owner};
 use crate::backend::Seen;
 use crate::error::Error;
 use crate::key::Key;
@@ -22,29 +22,44 @@ pub(crate) trait LeaseBackend: Send + Sync + 'static {
     /// The database and its address, for messages.
     fn label(&self) -> Box<str>;
 
+    /// How long leases last where nobody says another thing.
+    fn ttl(&self, _: &Self::Connection) -> Duration {
+        TTL
+    }
+
+    /// The shortest and the longest time between two questions for one key.
+    fn poll(&self) -> (Duration, Duration) {
+        (Duration::from_millis(5), Duration::from_millis(50))
+    }
+
+    /// Whether the database's clock is this machine's wall clock.
+    fn has_our_clock(&self) -> bool {
+        false
+    }
+
     /// Connects, makes the table where it may, and checks it.
     fn open(&self) -> impl Future<Output = Result<Self::Connection, Failure>> + Send;
 
     /// Gives back, then takes: all of it together, or nothing.
     ///
-    /// A lease is taken only if its row is absent or has run out, by one compare-and-set that adds
-    /// one to the fence. It is given back only if the row has its name and its owner; the row
-    /// stays. Both lists are sorted by name, so that databases with row locks meet no deadlock.
+    /// A lease is taken only if its row is absent, has run out, or has this very owner, by one
+    /// compare-and-set that adds one to the fence. It is given back only if the row has its name,
+    /// its owner and (where that is known) its fence; the row stays, until its
+    /// [`lasts`](Lease::lasts) is over, under no owner. Both lists are sorted by name, so that
+    /// databases with row locks meet no deadlock; a name may be in both.
     fn apply(
         &self,
         connection: &mut Self::Connection,
         releases: &[Lease],
         takes: &[Lease],
-        ttl: Duration,
     ) -> impl Future<Output = Result<Verdicts, Failure>> + Send;
 
-    /// Has these end a whole ttl from now; the answer, in their order, is which of them had not run
-    /// out and so were renewed.
+    /// Has each of these last from now as long as it says; the answer, in their order, is which of
+    /// them had not run out and so were renewed.
     fn renew(
         &self,
         connection: &mut Self::Connection,
         leases: &[Lease],
-        ttl: Duration,
     ) -> impl Future<Output = Result<Vec<bool>, Failure>> + Send;
 
     /// Whether this one has not run out. Reads only.
@@ -71,22 +86,49 @@ pub(crate) trait LeaseBackend: Send + Sync + 'static {
     fn close(&self, connection: Self::Connection) -> impl Future<Output = ()> + Send;
 }
 
-/// A name, and who has it or wants it.
+/// A row that is ours, or is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Lease {
     pub(crate) key: NativeKey,
-    /// A token of this one grant, so that a row can never be taken for that of another grant.
-    pub(crate) owner: Arc<str>,
+    pub(crate) owner: Owner,
+    /// Which grant of the key it is: `None` where that is not known, or there is no such thing.
+    pub(crate) fence: Option<u64>,
+    /// From now on, by the statement that it goes with: [`Duration::MAX`] for ever, and, of a lease
+    /// that is given back, how long others cannot have it yet.
+    pub(crate) lasts: Duration,
+}
+
+/// Who has a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// A token of one grant, so that its row can never be taken for that of another.
+    Token(Arc<str>),
+    /// A name that the user has chosen, which others may have too.
+    Named(Arc<str>),
+}
+
+impl Owner {
+    /// The one of this name, or a new one.
+    pub(crate) fn new(name: Option<Arc<str>>) -> Self {
+        name.map_or_else(|| Owner::Token(owner::token()), Owner::Named)
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        match self {
+            Owner::Token(owner) | Owner::Named(owner) => owner,
+        }
+    }
 }
 
 impl Lease {
-    pub(crate) fn new(key: NativeKey) -> Self {
-        Lease { key, owner: owner::token() }
-    }
-
     /// What the row is called.
     pub(crate) fn name(&self) -> Cow<'_, str> {
         name(&self.key)
+    }
+
+    /// Whether this is another word of the same owner for the same row.
+    pub(crate) fn is_of(&self, other: &Lease) -> bool {
+        self.key == other.key && self.owner == other.owner
     }
 }
 
@@ -104,8 +146,16 @@ pub(crate) fn name(key: &NativeKey) -> Cow<'_, str> {
 pub(crate) struct Verdicts {
     /// Whether the row was still ours.
     pub(crate) released: Vec<bool>,
-    /// The fence of what was granted; `None` when somebody else has it.
-    pub(crate) taken: Vec<Option<u64>>,
+    pub(crate) taken: Vec<Taken>,
+}
+
+/// What became of a take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// It is ours, with this fence where the table has such.
+    Granted(Option<u64>),
+    /// Somebody else has it, for so long if nothing changes; `None`: nobody knows.
+    Held(Option<Duration>),
 }
 
 /// Why there is no answer.

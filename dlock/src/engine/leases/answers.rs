@@ -6,12 +6,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::asks::about;
-use super::job::{Done, Job, Question};
+use super::grant::Grant;
+use super::job::{Done, Job, Question, Sent};
 use super::line::Line;
-use super::{BUSY, Grant, Leases, Release};
-use crate::backend::lease::{Failure, Lease, LeaseBackend, Verdicts};
+use super::{BUSY, Leases, Release, What};
+use crate::backend::lease::{Failure, Lease, LeaseBackend, Taken, Verdicts};
 use crate::claim::Claim;
-use crate::clock::{Time, Word};
+use crate::clock::Time;
 use crate::engine::table::Event;
 use crate::lost::LostReason;
 
@@ -37,7 +38,7 @@ impl<B: LeaseBackend> Leases<B> {
             Ok(()) => {
                 self.trouble = None;
                 self.pause = FIRST_PAUSE;
-                self.answered(done.job, done.sent.unwrap_or_else(Time::now));
+                self.answered(done.job, done.sent.unwrap_or_else(Sent::now));
             }
             Err(Failure::Busy(error)) => {
                 self.trouble = Some(error);
@@ -54,7 +55,7 @@ impl<B: LeaseBackend> Leases<B> {
         }
     }
 
-    fn answered(&mut self, job: Job, sent: Time) {
+    fn answered(&mut self, job: Job, sent: Sent) {
         match job {
             Job::Apply { takes, verdicts: Verdicts { released, taken }, .. } => {
                 let releasing = std::mem::take(&mut self.releasing);
@@ -63,9 +64,12 @@ impl<B: LeaseBackend> Leases<B> {
                     self.released(release, clean);
                 }
                 for (index, lease) in takes.into_iter().enumerate() {
-                    match taken.get(index).copied().flatten() {
-                        Some(fence) => self.granted(lease, fence, sent),
-                        None => self.refused(&lease),
+                    let taken = taken.get(index).copied().unwrap_or(Taken::Held(None));
+                    if !self.handed(&lease, taken, sent) {
+                        match taken {
+                            Taken::Granted(fence) => self.granted(lease, fence, sent),
+                            Taken::Held(long) => self.refused(&lease, long),
+                        }
                     }
                 }
             }
@@ -85,11 +89,15 @@ impl<B: LeaseBackend> Leases<B> {
     fn unanswered(&mut self, job: Job, failed: Option<Failed>) {
         match job {
             Job::Apply { takes, .. } => {
-                self.releases.append(&mut self.releasing);
+                let asked = self.releasing.drain(..);
+                self.releases.extend(asked.filter(|release| release.what != What::HandOver));
                 // Their words were not looked after meanwhile.
                 self.lapses_in(Duration::ZERO);
                 for lease in takes {
-                    self.untaken(lease, failed);
+                    let sent = failed.is_some_and(|failed| failed.sent);
+                    if !self.unhanded(&lease, sent) {
+                        self.untaken(lease, failed);
+                    }
                 }
             }
             Job::Renew { .. } => self.renew_at = Some(Instant::now()),
@@ -106,8 +114,9 @@ impl<B: LeaseBackend> Leases<B> {
         }
     }
 
-    fn granted(&mut self, lease: Lease, fence: u64, sent: Time) {
-        let word = Arc::new(Word::until(sent.after(self.ttl)));
+    fn granted(&mut self, lease: Lease, fence: Option<u64>, sent: Sent) {
+        let word = Arc::new(sent.word(lease.lasts));
+        let lease = Lease { fence, ..lease };
         let Some(ask) = self.asks.remove(&lease) else {
             return self.owe(lease);
         };
@@ -120,15 +129,25 @@ impl<B: LeaseBackend> Leases<B> {
             return self.owe(lease);
         }
         self.lapses_in(word.left(now));
-        self.renew_at.get_or_insert_with(|| Instant::now() + self.ttl / 3);
-        let grant = Grant { ticket, owner: lease.owner, word, fence, since: now };
-        self.held.insert(lease.key, grant);
+        let grant = Grant {
+            ticket,
+            lease,
+            agreed: ask.agreed,
+            word,
+            since: now,
+            granted: now,
+            used: false,
+            due: false,
+            handing: None,
+        };
+        self.held.insert(key.clone(), grant);
+        self.schedule(&key);
         self.report(Event::Granted { key: Claim::exclusive(key), ticket }, LostReason::NotHeld);
     }
 
-    fn refused(&mut self, lease: &Lease) {
+    fn refused(&mut self, lease: &Lease, long: Option<Duration>) {
         let ask = self.asks.remove(lease);
-        let Some(ask) = ask.and_then(|ask| self.asks.refused(ask)) else {
+        let Some(ask) = ask.and_then(|ask| self.asks.refused(ask, long)) else {
             return;
         };
         let (key, ticket) = (Claim::exclusive(ask.lease.key), ask.ticket);
@@ -156,24 +175,32 @@ impl<B: LeaseBackend> Leases<B> {
     }
 
     fn released(&mut self, release: Release, clean: bool) {
-        let Some(ticket) = release.ticket else { return };
+        let What::Asked(ticket) = release.what else {
+            return;
+        };
         let key = release.lease.key;
         self.asks.released(&key);
         let key = Claim::exclusive(key);
         self.report(Event::Unlocked { key, ticket, clean }, LostReason::NotHeld);
     }
 
-    fn renewed(&mut self, lease: &Lease, renewed: bool, sent: Time) {
-        let Some(grant) = self.held.get(&lease.key) else {
+    fn renewed(&mut self, lease: &Lease, renewed: bool, sent: Sent) {
+        let Some(grant) = self.held.get_mut(&lease.key) else {
             return;
         };
-        if grant.owner != lease.owner {
+        if !grant.lease.is_of(lease) || grant.lease.fence != lease.fence {
             return;
         }
         if !renewed {
             self.lose(lease, LostReason::NotHeld);
         } else if grant.word.good_at(Time::now()) {
-            grant.word.extend(sent.after(self.ttl));
+            grant.word.extend(sent.at.after(lease.lasts));
+            if let Some(wall) = sent.wall {
+                grant.word.follow(wall.after(lease.lasts));
+            }
+            grant.lease.lasts = lease.lasts;
+            grant.due = false;
+            self.news = true;
         } else {
             self.lose(lease, LostReason::Unconfirmed);
         }

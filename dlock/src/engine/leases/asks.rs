@@ -8,18 +8,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::grant::Agreed;
 use crate::backend::lease::Lease;
 use crate::engine::table::Ticket;
 use crate::native::NativeKey;
 
-/// The first and the longest interval between two polls of a key.
-const SOONEST: Duration = Duration::from_millis(1);
-const LATEST: Duration = Duration::from_millis(20);
 /// What is due so soon goes out with what is due now.
 const TOGETHER: Duration = Duration::from_millis(1);
-/// A releaser leaves a key alone for so long when others want it: they poll, and would hardly ever
-/// find it free.
-const TURN: Duration = Duration::from_millis(1);
 /// For how long a refusal is evidence that others want a key.
 const MEMORY: Duration = Duration::from_secs(1);
 
@@ -27,6 +22,7 @@ const MEMORY: Duration = Duration::from_secs(1);
 pub(super) struct Ask {
     pub(super) ticket: Ticket,
     pub(super) lease: Lease,
+    pub(super) agreed: Agreed,
     /// Nobody wants it any more; only the answer that is on its way counts.
     pub(super) cancelled: bool,
     /// It is with the database.
@@ -48,32 +44,50 @@ struct Rivals {
 }
 
 /// All keys that are asked for.
-#[derive(Default)]
 pub(super) struct Asks {
+    /// The shortest and the longest interval between two polls of a key.
+    ///
+    /// A releaser leaves a key alone for the shortest when others want it: they poll, and would
+    /// hardly ever find it free.
+    intervals: (Duration, Duration),
     asks: HashMap<NativeKey, Ask>,
     rivals: HashMap<NativeKey, Rivals>,
 }
 
 impl Asks {
+    pub(super) fn new(intervals: (Duration, Duration)) -> Self {
+        Asks { intervals, asks: HashMap::new(), rivals: HashMap::new() }
+    }
+
     /// Ask once.
-    pub(super) fn once(&mut self, key: NativeKey, ticket: Ticket) {
-        self.add(key, ticket, None);
+    pub(super) fn once(&mut self, key: NativeKey, ticket: Ticket, agreed: Agreed) {
+        self.add(key, ticket, agreed, None);
     }
 
     /// Ask until it is granted, and for the last time then.
-    pub(super) fn until(&mut self, key: NativeKey, ticket: Ticket, until: Option<Instant>) {
-        self.add(key, ticket, Some(Poll { until, pause: SOONEST }));
+    pub(super) fn until(
+        &mut self,
+        key: NativeKey,
+        ticket: Ticket,
+        agreed: Agreed,
+        until: Option<Instant>,
+    ) {
+        let pause = self.intervals.0;
+        self.add(key, ticket, agreed, Some(Poll { until, pause }));
     }
 
-    fn add(&mut self, key: NativeKey, ticket: Ticket, poll: Option<Poll>) {
+    fn add(&mut self, key: NativeKey, ticket: Ticket, agreed: Agreed, poll: Option<Poll>) {
         let now = Instant::now();
         let rivals = self.rivals.get(&key).filter(|rivals| now - rivals.refused < MEMORY);
         let due = match rivals.and_then(|rivals| rivals.released) {
-            Some(released) => now.max(released + TURN.mul_f64(0.2 + 0.8 * fastrand::f64())),
+            Some(released) => {
+                now.max(released + self.intervals.0.mul_f64(0.2 + 0.8 * fastrand::f64()))
+            }
             None => now,
         };
-        let lease = Lease::new(key.clone());
-        self.asks.insert(key, Ask { ticket, lease, cancelled: false, sent: false, due, poll });
+        let lease = agreed.lease(key.clone());
+        let (cancelled, sent) = (false, false);
+        self.asks.insert(key, Ask { ticket, lease, agreed, cancelled, sent, due, poll });
     }
 
     /// Stop asking; `false` if an answer is on its way, or there is no such ask.
@@ -105,7 +119,7 @@ impl Asks {
 
     /// The database has answered this one, or will not.
     pub(super) fn remove(&mut self, lease: &Lease) -> Option<Ask> {
-        self.asks.get(&lease.key).filter(|ask| ask.lease == *lease)?;
+        self.asks.get(&lease.key).filter(|ask| ask.lease.is_of(lease))?;
         self.asks.remove(&lease.key)
     }
 
@@ -115,17 +129,25 @@ impl Asks {
         self.asks.insert(ask.lease.key.clone(), ask);
     }
 
-    /// Somebody else has this key. Gives the ask back if that was the end of it.
-    pub(super) fn refused(&mut self, mut ask: Ask) -> Option<Ask> {
+    /// Somebody else has this key, for so `long` if nothing changes. Gives the ask back if that was
+    /// the end of it.
+    pub(super) fn refused(&mut self, mut ask: Ask, long: Option<Duration>) -> Option<Ask> {
         let now = Instant::now();
         self.remember(ask.lease.key.clone(), now);
         match &mut ask.poll {
             Some(poll) if !ask.cancelled => {
-                ask.due = now + poll.pause.mul_f64(0.5 + 0.5 * fastrand::f64());
+                ask.due = now
+                    + match ask.agreed.retry_every {
+                        Some(pause) => pause,
+                        None => poll.pause.mul_f64(0.5 + 0.5 * fastrand::f64()),
+                    };
+                if let Some(end) = long.and_then(|long| now.checked_add(long)) {
+                    ask.due = ask.due.min(end);
+                }
                 if let Some(until) = poll.until.filter(|until| *until > now) {
                     ask.due = ask.due.min(until);
                 }
-                poll.pause = (poll.pause * 3 / 2).min(LATEST);
+                poll.pause = (poll.pause * 3 / 2).min(self.intervals.1);
                 self.put_back(ask);
                 None
             }

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use crate::backend::Seen;
 use crate::backend::lease::{Failure, Lease, LeaseBackend, Verdicts};
-use crate::clock::Time;
+use crate::clock::{Time, Wall, Word};
 use crate::engine::executor::Reply;
 use crate::error::Error;
 use crate::native::NativeKey;
@@ -54,19 +54,39 @@ impl Question {
 pub(super) struct Done<C> {
     pub(super) job: Job,
     /// When it was sent; `None` if it never was.
-    pub(super) sent: Option<Time>,
+    pub(super) sent: Option<Sent>,
     /// Whether there is an answer.
     pub(super) result: Result<(), Failure>,
     /// What can be used again of the connection: nothing, when it is in doubt.
     pub(super) connection: Option<C>,
 }
 
-/// Does a job, on a new connection if there is none.
+/// When a question went out.
+#[derive(Clone, Copy)]
+pub(super) struct Sent {
+    pub(super) at: Time,
+    /// By the database's clock, where that is ours.
+    pub(super) wall: Option<Wall>,
+}
+
+impl Sent {
+    pub(super) fn now() -> Self {
+        Sent { at: Time::now(), wall: None }
+    }
+
+    /// The word on what it has granted for so long: it ends before the row does.
+    pub(super) fn word(self, lasts: Duration) -> Word {
+        let wall = self.wall.map(|wall| wall.after(lasts));
+        Word::until(self.at.after(lasts)).or_until(wall)
+    }
+}
+
+/// Does a job, on a new connection if there is none. It may take so long.
 pub(super) async fn carry_out<B: LeaseBackend>(
     backend: Arc<B>,
     connection: Option<B::Connection>,
     mut job: Job,
-    ttl: Duration,
+    longest: Duration,
 ) -> Done<B::Connection> {
     let opened = match connection {
         Some(connection) => Ok(connection),
@@ -78,10 +98,10 @@ pub(super) async fn carry_out<B: LeaseBackend>(
             return Done { job, sent: None, result: Err(failure), connection: None };
         }
     };
-    // An answer that comes after the ttl is worth nothing: what it grants has run out.
-    let longest = ttl.min(SILENCE);
-    let sent = Some(Time::now());
-    let asked = ask(&*backend, &mut connection, &mut job, ttl);
+    let longest = longest.min(SILENCE);
+    let wall = backend.has_our_clock().then(Wall::now);
+    let sent = Some(Sent { at: Time::now(), wall });
+    let asked = ask(&*backend, &mut connection, &mut job);
     let result = timeout(longest, asked).await.unwrap_or_else(|_| Err(silence(&*backend, longest)));
     if let Err(Failure::Failed(error)) = &result {
         tracing::debug!(target: "dlock", backend = %backend.label(), %error, "session dropped");
@@ -102,13 +122,12 @@ async fn ask<B: LeaseBackend>(
     backend: &B,
     connection: &mut B::Connection,
     job: &mut Job,
-    ttl: Duration,
 ) -> Result<(), Failure> {
     match job {
         Job::Apply { releases, takes, verdicts } => {
-            *verdicts = backend.apply(connection, releases, takes, ttl).await?;
+            *verdicts = backend.apply(connection, releases, takes).await?;
         }
-        Job::Renew { leases, renewed } => *renewed = backend.renew(connection, leases, ttl).await?,
+        Job::Renew { leases, renewed } => *renewed = backend.renew(connection, leases).await?,
         Job::Ask { question, lost } => answer(backend, connection, question, lost).await?,
     }
     Ok(())

@@ -2,13 +2,19 @@
 
 use std::future::pending;
 use std::pin::Pin;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Leases;
+use super::grant::Grant;
 use super::job::{Done, Job, carry_out};
 use crate::backend::lease::{LeaseBackend, Verdicts};
 use crate::clock::Time;
+use crate::native::NativeKey;
+
+/// However short leases are, a database gets so long to answer.
+const ENOUGH: Duration = Duration::from_secs(1);
 
 /// The connection, or the job that has it.
 pub(super) enum Line<C> {
@@ -35,7 +41,9 @@ impl<B: LeaseBackend> Leases<B> {
     pub(super) fn alarm(&self) -> Option<Instant> {
         let work = match self.line {
             Line::Busy(_) => None,
-            Line::Idle(_) if !self.releases.is_empty() || !self.questions.is_empty() => {
+            Line::Idle(_)
+                if !self.releases.is_empty() || !self.questions.is_empty() || self.is_handing() =>
+            {
                 Some(self.not_before)
             }
             Line::Idle(_) => {
@@ -56,10 +64,48 @@ impl<B: LeaseBackend> Leases<B> {
         let job = if now < self.not_before { None } else { self.next_job(now) };
         self.line = match job {
             Some(job) => {
-                Line::Busy(Box::pin(carry_out(self.backend.clone(), connection, job, self.ttl)))
+                let longest = self.patience(&job);
+                Line::Busy(Box::pin(carry_out(self.backend.clone(), connection, job, longest)))
             }
             None => Line::Idle(connection),
         };
+    }
+
+    /// How long this job may take: an answer that comes when what it grants has run out is worth
+    /// nothing, and a renewal without an answer must be asked for again in time.
+    fn patience(&self, job: &Job) -> Duration {
+        let renewing = self.held.values().filter(|grant| grant.agreed.renew);
+        let renewing = renewing.map(|grant| {
+            let ttl = grant.agreed.ttl;
+            self.options.renew_after(ttl).max(ENOUGH).min(ttl)
+        });
+        let takes: &[_] = if let Job::Apply { takes, .. } = job { takes } else { &[] };
+        let taking = takes.iter().map(|lease| lease.lasts).max();
+        renewing.chain(taking).min().unwrap_or(Duration::MAX)
+    }
+
+    /// When what is held is renewed next.
+    fn next_renewal(&self, now: Instant) -> Option<Instant> {
+        let renewing = self.held.values().filter(|grant| grant.agreed.renew);
+        let finite = renewing.filter(|grant| grant.agreed.ttl != Duration::MAX);
+        let next = finite.map(|grant| self.options.renew_after(grant.agreed.ttl)).min();
+        next.and_then(|next| now.checked_add(next))
+    }
+
+    /// Sees to it that this one is renewed in time.
+    pub(super) fn schedule(&mut self, key: &NativeKey) {
+        let Some(grant) = self.held.get(key) else {
+            return;
+        };
+        let now = Instant::now();
+        let at = match grant {
+            Grant { due: true, .. } => Some(now),
+            Grant { agreed, .. } if agreed.renew && agreed.ttl != Duration::MAX => {
+                now.checked_add(self.options.renew_after(agreed.ttl))
+            }
+            _ => None,
+        };
+        self.renew_at = self.renew_at.into_iter().chain(at).min();
     }
 
     fn next_job(&mut self, now: Instant) -> Option<Job> {
@@ -68,10 +114,11 @@ impl<B: LeaseBackend> Leases<B> {
             // The machine may have been suspended, which the timers do not know.
             self.lapse_at = Some(now);
             let time = Time::now();
-            let good = self.held.iter().filter(|(_, grant)| grant.word.good_at(time));
-            let mut leases: Vec<_> = good.map(|(key, grant)| grant.lease(key)).collect();
+            let good = self.held.values().filter(|grant| grant.word.good_at(time));
+            let wanted = good.filter(|grant| grant.wants_renewal());
+            let mut leases: Vec<_> = wanted.map(Grant::renewal).collect();
             if !leases.is_empty() {
-                self.renew_at = Some(now + self.ttl / 3);
+                self.renew_at = self.next_renewal(now);
                 self.renewing = true;
                 leases.sort_by(|a, b| a.key.cmp(&b.key));
                 return Some(Job::Renew { leases, renewed: Vec::new() });
@@ -85,6 +132,7 @@ impl<B: LeaseBackend> Leases<B> {
             return Some(Job::Ask { question: Some(question), lost: None });
         }
         let mut takes = self.asks.send(now);
+        self.send_handings(&mut takes);
         if takes.is_empty() && self.releases.is_empty() {
             return None;
         }

@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::lost::LostReason;
 use crate::native::NativeKey;
 use crate::status::Finding;
+use crate::terms::Terms;
 
 /// A wait that the server itself ends so soon is not cancelled.
 const SOON: Duration = Duration::from_millis(10);
@@ -25,11 +26,11 @@ const SOON: Duration = Duration::from_millis(10);
 const CLOSE: Duration = Duration::from_secs(3);
 
 impl<B: SessionBackend> Executor for Sessions<B> {
-    fn try_lock(&mut self, claim: Claim, ticket: Ticket) {
+    fn try_lock(&mut self, claim: Claim, ticket: Ticket, _: &Terms) {
         self.gathered.push(Op { what: Do::Try(claim), ticket });
     }
 
-    fn wait(&mut self, claim: Claim, ticket: Ticket, until: Option<Instant>) {
+    fn wait(&mut self, claim: Claim, ticket: Ticket, until: Option<Instant>, _: &Terms) {
         let waiter = self.free_waiter();
         if let Some(link) = waiter.and_then(|id| self.links.get_mut(&id)) {
             link.send_wait(claim, ticket, until);
@@ -38,6 +39,8 @@ impl<B: SessionBackend> Executor for Sessions<B> {
             self.polls.insert(ticket, Poll { claim, at, asked: false, cancelled: false });
         }
     }
+
+    fn hand_over(&mut self, _: &Claim, _: Ticket, _: &Terms) {}
 
     fn can_wait(&self) -> bool {
         self.links.iter().any(|(id, link)| Some(*id) != self.carrier && link.is_free())
@@ -96,7 +99,7 @@ impl<B: SessionBackend> Executor for Sessions<B> {
         let grant = self.held.get(&grant)?;
         let link = self.links.get(&grant.session)?;
         let (word, fresh) = (Arc::clone(&link.word), link.is_fresh());
-        Some(Held { word, fresh, fence: None, since: grant.since })
+        Some(Held { word, fresh, fence: None, since: grant.since, lapse: LostReason::Unconfirmed })
     }
 
     fn refresh(&mut self, _: &Claim, grant: Ticket) {

@@ -8,7 +8,9 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode, SqlitePool, SqliteSynchronous,
 };
 
-use super::{LeaseOptions, Sqlite};
+use super::Sqlite;
+use super::texts::Texts;
+use crate::backend::lease::Table;
 use crate::error::{Error, Result};
 
 /// How long SQLite itself waits for another writer. While it does, nothing else can be asked; what
@@ -17,7 +19,7 @@ const BUSY: Duration = Duration::from_millis(250);
 
 impl Sqlite {
     /// `sqlite://file`, with the parameters of sqlx and `synchronous=normal`.
-    pub(crate) fn from_url(url: &str, lease: &LeaseOptions) -> Result<Self> {
+    pub(crate) fn from_url(url: &str, table: &Table) -> Result<Self> {
         let (file, parameters) = url.split_once('?').unwrap_or((url, ""));
         let mut synchronous = SqliteSynchronous::Full;
         let mut create = true;
@@ -53,12 +55,12 @@ impl Sqlite {
             return Err(in_memory());
         }
         let options = options.create_if_missing(create).synchronous(synchronous);
-        Ok(Self::new(options, lease))
+        Ok(Self::new(options, table))
     }
 
     /// In a file beside the pool's: a write transaction of the application may last longer than a
     /// lease, and would block the renewal of the very lock it runs under.
-    pub(crate) fn from_pool(pool: &SqlitePool, lease: &LeaseOptions) -> Result<Self> {
+    pub(crate) fn from_pool(pool: &SqlitePool, table: &Table) -> Result<Self> {
         let options = pool.connect_options();
         let file = options.get_filename();
         if is_in_memory(file) {
@@ -77,10 +79,10 @@ impl Sqlite {
             .read_only(false)
             .create_if_missing(true)
             .synchronous(SqliteSynchronous::Full);
-        Ok(Self::new(options, lease))
+        Ok(Self::new(options, table))
     }
 
-    fn new(options: SqliteConnectOptions, lease: &LeaseOptions) -> Self {
+    fn new(options: SqliteConnectOptions, table: &Table) -> Self {
         let file = options.get_filename().to_owned();
         let label = format!("sqlite ({})", file.display()).into();
         let options = match std::path::absolute(&file) {
@@ -91,10 +93,10 @@ impl Sqlite {
         let options = options
             .journal_mode(SqliteJournalMode::Wal)
             .locking_mode(SqliteLockingMode::Normal)
-            .busy_timeout(BUSY.min(lease.time_to_live() / 10))
+            .busy_timeout(BUSY)
             .thread_name(|id| format!("dlock-sqlite-{id}"))
             .disable_statement_logging();
-        Sqlite { options, label }
+        Sqlite { options, label, texts: Texts::new(table) }
     }
 }
 

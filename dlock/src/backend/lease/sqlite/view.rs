@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use sqlx::AssertSqlSafe;
+
+use super::texts::Texts;
 use super::{File, Sqlite};
 use crate::backend::lease::{Failure, name};
 use crate::backend::{Party, Seen};
@@ -10,30 +13,16 @@ use crate::holder::Holder;
 use crate::native::NativeKey;
 use crate::status::{Finding, Severity};
 
-/// One row for each holder; the key's name, or nothing for all.
-const STATUS: &str = concat!(
-    "SELECT name, owner, fence, ",
-    now!(),
-    " - acquired_at FROM dlock_leases
-     WHERE expires_at > ",
-    now!(),
-    " AND (?1 IS NULL OR name = ?1) ORDER BY name"
-);
-
 /// <https://www.sqlite.org/pragma.html#pragma_synchronous>
 const SETTINGS: &str =
     "SELECT journal_mode, synchronous FROM pragma_journal_mode, pragma_synchronous";
 const FULL: i64 = 2;
 
 impl Sqlite {
-    /// A statement that finds the holder of a key.
-    pub(crate) fn explain(key: &NativeKey) -> String {
-        let name = name(key).replace('\'', "''");
-        format!(
-            "SELECT owner, fence, acquired_at, expires_at FROM dlock_leases \
-             WHERE name = '{name}' AND expires_at > {}",
-            now!()
-        )
+    /// How to find the holder of a key by hand.
+    pub(crate) fn explain(&self) -> Box<dyn Fn(&NativeKey) -> String + Send + Sync> {
+        let table = self.texts.name.clone();
+        Box::new(move |key| Texts::explain(&table, &name(key)))
     }
 
     /// Who holds this key, or any.
@@ -43,14 +32,19 @@ impl Sqlite {
         of: Option<&NativeKey>,
     ) -> Result<Vec<Seen>, Failure> {
         self.same_file(file)?;
-        let rows = sqlx::query_as::<_, (String, String, i64, i64)>(STATUS)
-            .bind(of.map(name))
-            .fetch_all(&mut file.connection)
-            .await
-            .map_err(|error| self.failure(error))?;
+        let rows =
+            sqlx::query_as::<_, (String, String, i64, i64)>(AssertSqlSafe(&*self.texts.status))
+                .bind(of.map(name))
+                .fetch_all(&mut file.connection)
+                .await
+                .map_err(|error| self.failure(error))?;
         let seen = rows.into_iter().map(|(name, owner, fence, age)| {
             let since = u64::try_from(age).ok().map(Duration::from_millis);
-            let holder = Holder { who: format!("owner {owner}, fence {fence}"), since };
+            let who = match &*owner {
+                "" => "released, and kept for its min_hold".to_owned(),
+                owner => format!("owner {owner}, fence {fence}"),
+            };
+            let holder = Holder { who, since };
             Seen {
                 claim: Claim::exclusive(NativeKey::Name(name)),
                 holders: vec![Party { tag: None, holder }],

@@ -1,0 +1,71 @@
+//! Several hosts in one URL, `scheme://user@a,b:3307,c/database`: tried in turn.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::lease::Failure;
+use crate::error::Error;
+
+/// How long one host of several may take.
+const EACH: Duration = Duration::from_secs(3);
+
+/// One URL for each host of this one.
+pub(crate) fn urls(url: &str) -> Vec<String> {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return vec![url.to_owned()];
+    };
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    // A password may have anything in it but what ends the authority.
+    let (user, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
+    hosts.split(',').map(|host| format!("{scheme}://{user}{host}{path}")).collect()
+}
+
+/// Whether it has more than one host.
+pub(crate) fn are_several(url: &str) -> bool {
+    urls(url).len() > 1
+}
+
+/// The first of these that can be had: a host that is away, or that has no part in its cluster, is
+/// passed over. If none can, the error of the first.
+pub(crate) async fn first<H, T>(
+    hosts: &[H],
+    label: &str,
+    connect: impl AsyncFn(&H) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    if let [host] = hosts {
+        return connect(host).await;
+    }
+    let mut failed = None;
+    for host in hosts {
+        match timeout(EACH, connect(host)).await {
+            Ok(Ok(connected)) => return Ok(connected),
+            Ok(Err(failure)) => drop(failed.get_or_insert(failure)),
+            Err(late) => {
+                failed.get_or_insert_with(|| Failure::Failed(Error::unavailable(label, late)));
+            }
+        }
+    }
+    Err(failed.unwrap_or_else(|| Failure::Failed(Error::config("the url has no host"))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_host_has_a_url_of_its_own() {
+        assert_eq!(
+            urls("mysql://u:p,w@a,b:3307,c/db?x=1,2"),
+            [
+                "mysql://u:p,w@a/db?x=1,2",
+                "mysql://u:p,w@b:3307/db?x=1,2",
+                "mysql://u:p,w@c/db?x=1,2"
+            ]
+        );
+        assert_eq!(urls("postgres://a,b"), ["postgres://a", "postgres://b"]);
+        for alone in ["mysql://a/db", "memory:", "mysql:///db?socket=/a,b"] {
+            assert_eq!(urls(alone), [alone]);
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! LeaseOptions: how leases are kept.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::table::Table;
+use crate::error::{Error, Result};
+use crate::terms::{Terms, check_owner, check_ttl};
+
+/// Settings of the locks that are kept in a lease table, and of the table where session locks draw
+/// their fencing tokens.
+///
+/// ```
+/// use std::time::Duration;
+/// use dlock::LeaseOptions;
+///
+/// let patient = LeaseOptions::new().ttl(Duration::from_secs(60)).table("ops.leases");
+/// # let _ = patient;
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct LeaseOptions {
+    ttl: Option<Duration>,
+    renew_before: Option<Duration>,
+    owner: Option<Arc<str>>,
+    table: Option<String>,
+    poll: Option<(Duration, Duration)>,
+}
+
+impl LeaseOptions {
+    /// The defaults.
+    pub fn new() -> Self {
+        LeaseOptions::default()
+    }
+
+    /// For how long a lease is taken: it is renewed after each third of this time while it is held,
+    /// and ends by itself so long after the last renewal. That is how long others wait for a holder
+    /// that was killed, and how long a holder that cannot reach the database may go on working. At
+    /// least 100 ms, far above the pauses of your disk and your scheduler. [`Duration::MAX`]: until
+    /// it is released, even if the process ends before. Default: 10 s, and 30 s on a Galera cluster,
+    /// which stands still for 6 s when it loses a node.
+    #[must_use]
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
+        self
+    }
+
+    /// How long before its end a lease is renewed. Less than the ttl, and enough for several
+    /// attempts. Default: two thirds of the ttl.
+    #[must_use]
+    pub fn renew_before(mut self, time: Duration) -> Self {
+        self.renew_before = Some(time);
+        self
+    }
+
+    /// Who holds the leases, see [`Lock::owner`](crate::Lock::owner). Default: a random token for
+    /// each grant, which no other process can have.
+    #[must_use]
+    pub fn owner(mut self, owner: impl Into<String>) -> Self {
+        self.owner = Some(owner.into().into());
+        self
+    }
+
+    /// The table, `name` or `schema.name`, as the database spells them (they are quoted). Default:
+    /// `dlock_leases` (with [`KeyScheme::DjangoDatabaseLocks`](crate::KeyScheme) the table of
+    /// django-database-locks), in the schema that is current when the locker connects.
+    #[must_use]
+    pub fn table(mut self, table: impl Into<String>) -> Self {
+        self.table = Some(table.into());
+        self
+    }
+
+    /// The shortest and the longest time between two questions for a lease that another process has.
+    /// The first one comes soon, the others at growing intervals, all with jitter so that processes
+    /// do not go in step; one comes when the lease is due to end. Default: 1 to 20 ms on SQLite, 5
+    /// to 50 ms on servers.
+    #[must_use]
+    pub fn poll(mut self, shortest: Duration, longest: Duration) -> Self {
+        self.poll = Some((shortest, longest));
+        self
+    }
+
+    /// The statements that make the table on a database of this kind, `postgres`, `mysql`,
+    /// `mariadb` or `sqlite` (or a whole URL), for those who migrate by hand.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for another kind, or a table that cannot be called so.
+    pub fn ddl(&self, backend: &str) -> Result<String> {
+        super::ddl::of(backend, &self.table_of(false)?)
+    }
+
+    /// Refuses what cannot be.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.ttl.map_or(Ok(()), check_ttl)?;
+        self.owner.as_deref().map_or(Ok(()), check_owner)?;
+        self.table_of(false)?;
+        if let Some((shortest, longest)) = self.poll
+            && (shortest.is_zero() || shortest > longest)
+        {
+            return Err(Error::config(format!(
+                "the leases' poll is from {shortest:?} to {longest:?}; the first must be more than \
+                 zero, and no more than the second"
+            )));
+        }
+        self.check_renewal(self.ttl.unwrap_or(super::TTL))
+    }
+
+    /// Refuses terms that do not go with these options.
+    pub(crate) fn check_terms(&self, terms: &Terms) -> Result<()> {
+        terms.ttl.map_or(Ok(()), |ttl| self.check_renewal(ttl))
+    }
+
+    fn check_renewal(&self, ttl: Duration) -> Result<()> {
+        match self.renew_before {
+            Some(before) if before.is_zero() || before >= ttl => Err(Error::config(format!(
+                "leases of {ttl:?} cannot be renewed {before:?} before their end; renew_before must \
+                 be more than zero and less than the ttl"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn time_to_live(&self) -> Option<Duration> {
+        self.ttl
+    }
+
+    /// After how long a lease of this ttl is renewed.
+    pub(crate) fn renew_after(&self, ttl: Duration) -> Duration {
+        self.renew_before.map_or(ttl / 3, |before| ttl.saturating_sub(before))
+    }
+
+    pub(crate) fn name_of_owner(&self) -> Option<Arc<str>> {
+        self.owner.clone()
+    }
+
+    pub(crate) fn intervals(&self) -> Option<(Duration, Duration)> {
+        self.poll
+    }
+
+    /// The table. `django`: that of django-database-locks.
+    pub(crate) fn table_of(&self, django: bool) -> Result<Table> {
+        Table::named(self.table.as_deref(), django)
+    }
+}

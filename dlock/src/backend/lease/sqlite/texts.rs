@@ -1,0 +1,81 @@
+//! The statements, with the table's name in them.
+
+use crate::backend::lease::Table;
+use crate::backend::lease::ddl;
+
+/// `unixepoch('subsec')` would be NULL before SQLite 3.42, and nothing would ever run out.
+pub(super) const NOW: &str = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)";
+
+/// See the [module](self).
+pub(super) struct Texts {
+    /// The table, in quotes.
+    pub(super) name: String,
+    pub(super) table: String,
+    /// Compiles what will be asked, without doing it.
+    pub(super) probe: String,
+    pub(super) release: String,
+    pub(super) take: String,
+    pub(super) release_and_take: String,
+    pub(super) renew: String,
+    pub(super) check: String,
+    /// One row for each holder; the key's name, or nothing for all.
+    pub(super) status: String,
+}
+
+impl Texts {
+    pub(super) fn new(table: &Table) -> Self {
+        let name = table.quoted('"');
+        // The owner decides: what has passed to another is left alone.
+        let ours = "name = l.value ->> 0 AND owner = l.value ->> 1
+             AND (l.value ->> 2 = 0 OR fence = l.value ->> 2)";
+        let release = format!(
+            "UPDATE {name} SET owner = '',
+                 expires_at = CASE l.value ->> 3 WHEN 0 THEN 0 ELSE {NOW} + (l.value ->> 3) END
+             FROM json_each(?1) AS l WHERE {ours} RETURNING name, NULL, NULL"
+        );
+        // Compare and set: a row comes back only for what was written.
+        let take = format!(
+            "INSERT INTO {name} AS t (name, owner, fence, acquired_at, expires_at)
+             SELECT value ->> 0, value ->> 1, 1, {NOW}, {NOW} + (value ->> 3)
+             FROM json_each(?2) WHERE true
+             ON CONFLICT (name) DO UPDATE SET
+                 owner = excluded.owner, fence = t.fence + 1,
+                 acquired_at = excluded.acquired_at, expires_at = excluded.expires_at
+             WHERE t.expires_at <= excluded.acquired_at OR t.owner = excluded.owner
+             RETURNING name, owner, fence"
+        );
+        // What has run out is not brought back: somebody may have looked already.
+        let renew = format!(
+            "UPDATE {name} SET expires_at = {NOW} + (l.value ->> 3) FROM json_each(?1) AS l
+             WHERE {ours} AND expires_at > {NOW} RETURNING name, owner"
+        );
+        Texts {
+            table: ddl::sqlite(table),
+            probe: format!("EXPLAIN {take}"),
+            // IMMEDIATE: a transaction that begins by reading cannot wait for its turn to write
+            // (517).
+            release_and_take: format!("BEGIN IMMEDIATE; {release}; {take}; COMMIT"),
+            check: format!(
+                "SELECT 1 FROM {name} WHERE name = ?1 AND owner = ?2 AND (?3 = 0 OR fence = ?3)
+                 AND expires_at > {NOW}"
+            ),
+            status: format!(
+                "SELECT name, owner, fence, {NOW} - acquired_at FROM {name}
+                 WHERE expires_at > {NOW} AND (?1 IS NULL OR name = ?1) ORDER BY name"
+            ),
+            release,
+            take,
+            renew,
+            name,
+        }
+    }
+
+    /// A statement that finds the holder of a key.
+    pub(super) fn explain(table: &str, name: &str) -> String {
+        let name = name.replace('\'', "''");
+        format!(
+            "SELECT owner, fence, acquired_at, expires_at FROM {table} \
+             WHERE name = '{name}' AND expires_at > {NOW}"
+        )
+    }
+}

@@ -1,0 +1,94 @@
+//! Terms: on what terms a lock is taken, beyond its key and its mode.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+
+/// Nobody means more than this as a time to live; databases count from a date.
+pub(crate) const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+/// Three renewals must fit in, and a commit may wait for the disk.
+const SHORTEST: Duration = Duration::from_millis(100);
+/// MySQL's column has room for so many bytes.
+pub(crate) const LONGEST_OWNER: usize = 255;
+
+/// On what terms a lock is taken; their meaning is told at `Lock`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Terms {
+    /// How long a lease lasts without renewal; `None`: what the locker says.
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) auto_renew: bool,
+    /// Who holds the lease; `None`: what the locker says.
+    pub(crate) owner: Option<Arc<str>>,
+    pub(crate) retry_every: Option<Duration>,
+    pub(crate) min_hold: Duration,
+    /// A fencing token is wanted.
+    pub(crate) fenced: bool,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Terms {
+            ttl: None,
+            auto_renew: true,
+            owner: None,
+            retry_every: None,
+            min_hold: Duration::ZERO,
+            fenced: false,
+        }
+    }
+}
+
+impl Terms {
+    /// What only a lease can have, if any of it is wanted.
+    pub(crate) fn of_leases(&self) -> Option<&'static str> {
+        match self {
+            Terms { ttl: Some(_), .. } => Some("locks with a time to live (ttl)"),
+            Terms { auto_renew: false, .. } => Some("locks that end by themselves (auto_renew)"),
+            Terms { owner: Some(_), .. } => Some("named owners (owner)"),
+            Terms { retry_every: Some(_), .. } => {
+                Some("polling (retry_every): who waits is woken by the server")
+            }
+            _ => None,
+        }
+    }
+
+    /// Refuses what cannot be.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.ttl.map_or(Ok(()), check_ttl)?;
+        self.owner.as_deref().map_or(Ok(()), check_owner)?;
+        if self.retry_every.is_some_and(|pause| pause.is_zero() || pause > LONGEST) {
+            return Err(Error::config(format!(
+                "retry_every is {:?}; it must be more than zero and at most a year",
+                self.retry_every.unwrap_or_default()
+            )));
+        }
+        if self.min_hold > LONGEST {
+            return Err(Error::config(format!(
+                "min_hold is {:?}; it must be at most a year",
+                self.min_hold
+            )));
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn check_ttl(ttl: Duration) -> Result<()> {
+    if (SHORTEST..=LONGEST).contains(&ttl) || ttl == Duration::MAX {
+        return Ok(());
+    }
+    Err(Error::config(format!(
+        "the ttl of a lease is {ttl:?}; it must be between 100 ms and a year, or Duration::MAX for a \
+         lease that ends with its release only"
+    )))
+}
+
+pub(crate) fn check_owner(owner: &str) -> Result<()> {
+    if !owner.is_empty() && owner.len() <= LONGEST_OWNER && !owner.contains('\0') {
+        return Ok(());
+    }
+    Err(Error::config(format!(
+        "the owner of leases has {} bytes; it must have 1 to {LONGEST_OWNER}, none of them zero",
+        owner.len()
+    )))
+}
