@@ -19,6 +19,12 @@ pub enum Backend {
     MariaDb,
     /// MariaDB 11.8.
     MariaDb118,
+    /// Leases on the PostgreSQL that the machine has.
+    LeasePostgres,
+    /// Leases on MySQL.
+    LeaseMySql,
+    /// Leases on the MariaDB that the machine has.
+    LeaseMariaDb,
 }
 
 impl Backend {
@@ -42,13 +48,19 @@ impl Backend {
         self.is_postgres() || self.is_mysql()
     }
 
+    /// Its locks are leases.
+    pub fn is_lease(self) -> bool {
+        use Backend::{LeaseMariaDb, LeaseMySql, LeasePostgres, Sqlite};
+        matches!(self, LeasePostgres | LeaseMySql | LeaseMariaDb | Sqlite)
+    }
+
     /// The server's URL; an error when `tests/run` has started none.
     pub(crate) fn server(self) -> Result<String, String> {
         let variable = match self {
-            Backend::Postgres => "DLOCK_TEST_POSTGRES",
+            Backend::Postgres | Backend::LeasePostgres => "DLOCK_TEST_POSTGRES",
             Backend::Postgres18 => "DLOCK_TEST_POSTGRES_18",
-            Backend::MySql => "DLOCK_TEST_MYSQL",
-            Backend::MariaDb => "DLOCK_TEST_MARIADB",
+            Backend::MySql | Backend::LeaseMySql => "DLOCK_TEST_MYSQL",
+            Backend::MariaDb | Backend::LeaseMariaDb => "DLOCK_TEST_MARIADB",
             Backend::MariaDb118 => "DLOCK_TEST_MARIADB_118",
             Backend::Memory | Backend::Sqlite => return Err(format!("{self} has no server")),
         };
@@ -69,6 +81,9 @@ impl fmt::Display for Backend {
             Backend::MySql => "mysql",
             Backend::MariaDb => "mariadb",
             Backend::MariaDb118 => "mariadb118",
+            Backend::LeasePostgres => "lease_postgres",
+            Backend::LeaseMySql => "lease_mysql",
+            Backend::LeaseMariaDb => "lease_mariadb",
         })
     }
 }

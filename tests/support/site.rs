@@ -47,6 +47,13 @@ impl Site {
                 url
             }
             Backend::Postgres | Backend::Postgres18 => backend.server()?,
+            Backend::LeasePostgres => lease(&backend.server()?),
+            Backend::LeaseMySql | Backend::LeaseMariaDb => {
+                let database = Database::new(&backend.server()?, &unique("dlock"));
+                let url = lease(database.url());
+                kept.push(Thing::Database { _it: database });
+                url
+            }
             // There a session has no name, but its database shows.
             Backend::MySql | Backend::MariaDb | Backend::MariaDb118 => {
                 let database = Database::new(&backend.server()?, &unique("dlock"));
@@ -133,4 +140,9 @@ impl Site {
         let ttl = ttl.parse().ok().map(Duration::from_millis);
         Site { backend: None, url, namespace, name, ttl, kept: Kept::default() }
     }
+}
+
+/// The same database, where locks are leases.
+fn lease(url: &str) -> String {
+    format!("lease+{url}")
 }
