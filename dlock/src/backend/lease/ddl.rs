@@ -4,14 +4,17 @@ use super::table::Table;
 use crate::error::{Error, Result};
 
 /// The statements for this kind of database, each ending in a semicolon.
-pub(super) fn of(backend: &str, table: &Table) -> Result<String> {
+pub(crate) fn of(backend: &str, table: &Table) -> Result<String> {
     let scheme = backend.split_once(':').map_or(backend, |(scheme, _)| scheme);
     let scheme = scheme.strip_prefix("lease+").unwrap_or(scheme);
     let ddl = match scheme.to_ascii_lowercase().as_str() {
+        "postgres" | "postgresql" => postgres(table),
+        "mysql" | "mariadb" => mysql(table),
         "sqlite" => sqlite(table),
         other => {
             return Err(Error::config(format!(
-                "there is no lease table on {other:?}; it can be kept on sqlite"
+                "there is no lease table on {other:?}; it can be kept on postgres, mysql, \
+                 mariadb and sqlite"
             )));
         }
     };
@@ -19,7 +22,7 @@ pub(super) fn of(backend: &str, table: &Table) -> Result<String> {
 }
 
 /// Milliseconds since 1970.
-pub(super) fn sqlite(table: &Table) -> String {
+pub(crate) fn sqlite(table: &Table) -> String {
     format!(
         "CREATE TABLE IF NOT EXISTS {} (\n    \
          name TEXT NOT NULL PRIMARY KEY,\n    \
@@ -29,5 +32,34 @@ pub(super) fn sqlite(table: &Table) -> String {
          expires_at INTEGER NOT NULL\n\
          ) WITHOUT ROWID;\n",
         table.quoted('"')
+    )
+}
+
+/// Names are compared by their bytes, and a row that is written over and over stays on its page: no
+/// index has `expires_at` in it.
+pub(crate) fn postgres(table: &Table) -> String {
+    format!(
+        "CREATE TABLE IF NOT EXISTS {} (\n    \
+         name text COLLATE \"C\" NOT NULL PRIMARY KEY,\n    \
+         owner text NOT NULL,\n    \
+         fence bigint NOT NULL,\n    \
+         acquired_at timestamptz NOT NULL,\n    \
+         expires_at timestamptz NOT NULL\n\
+         ) WITH (fillfactor = 50);\n",
+        table.quoted('"')
+    )
+}
+
+/// Names are compared by their bytes; the times are UTC.
+pub(crate) fn mysql(table: &Table) -> String {
+    format!(
+        "CREATE TABLE IF NOT EXISTS {} (\n    \
+         name VARBINARY(255) NOT NULL PRIMARY KEY,\n    \
+         owner VARBINARY(255) NOT NULL,\n    \
+         fence BIGINT UNSIGNED NOT NULL,\n    \
+         acquired_at DATETIME(6) NOT NULL,\n    \
+         expires_at DATETIME(6) NOT NULL\n\
+         ) ENGINE = InnoDB;\n",
+        table.quoted('`')
     )
 }

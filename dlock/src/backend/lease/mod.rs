@@ -4,7 +4,7 @@
 //! by the owner of its row until `expires_at` on the database's clock, and is free when that is in
 //! the past or there is no row. Rows are never deleted, for `fence` must go on growing.
 
-mod ddl;
+pub(crate) mod ddl;
 mod options;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 mod owner;
