@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::memory::Memory;
 use super::{About, Options, SessionBackend};
-use crate::engine::{Engine, Executor, Sessions};
+use crate::engine::{Engine, Executor, Sessions, StatusFile};
 use crate::error::{Error, Result};
 use crate::native::Naming;
 use crate::scheme::KeyScheme;
@@ -90,6 +90,8 @@ pub(crate) struct Place {
     pub(crate) runtime: Option<Handle>,
     /// How long the first connection may take.
     pub(crate) limit: Duration,
+    /// Where it is to write what it does.
+    pub(crate) file: Option<StatusFile>,
     /// The keys' scheme, to be refused where the database has no locks of it.
     pub(crate) scheme: KeyScheme,
 }
@@ -120,7 +122,8 @@ impl Place {
         open: impl Future<Output = Result<E>> + Send + 'static,
     ) -> Result<Started> {
         self.scheme.check(about.naming, &about.label)?;
-        let (engine, opened) = Engine::start(self.runtime, (self.limit, &about.label), open)?;
+        let limit = (self.limit, &*about.label);
+        let (engine, opened) = Engine::start(self.runtime, limit, self.file, open)?;
         Ok(Started { engine, opened, about })
     }
 }

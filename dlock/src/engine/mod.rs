@@ -10,6 +10,7 @@ mod leases;
 mod mail;
 mod recent;
 mod sessions;
+mod status_file;
 pub mod table;
 mod verdict;
 
@@ -30,6 +31,7 @@ pub(crate) use self::hold::{Hold, OnLost};
 pub(crate) use self::leases::Leases;
 pub(crate) use self::mail::{Mail, Request};
 pub(crate) use self::sessions::Sessions;
+pub(crate) use self::status_file::StatusFile;
 use self::table::RequestId;
 use crate::error::{Error, Result};
 
@@ -52,10 +54,11 @@ struct Shared {
 
 impl Engine {
     /// Starts an engine: on a thread of its own, or on the given runtime. `limit`: how long opening
-    /// it may take.
+    /// it may take. `file`: where it is to write what it does.
     pub(crate) fn start<E: Executor>(
         runtime: Option<Handle>,
         (limit, label): (Duration, &str),
+        file: Option<StatusFile>,
         open: impl Future<Output = Result<E>> + Send + 'static,
     ) -> Result<(Engine, oneshot::Receiver<Result<()>>)> {
         static LAST: AtomicU64 = AtomicU64::new(0);
@@ -68,7 +71,7 @@ impl Engine {
             match open.unwrap_or_else(|late| Err(Error::unavailable(&label, late))) {
                 Ok(executor) => {
                     let _ = ready.send(Ok(()));
-                    run(executor, mail, leisure).await;
+                    run(executor, mail, leisure, file).await;
                 }
                 Err(error) => drop(ready.send(Err(error))),
             }
