@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::blocking::block_for;
-use crate::engine::{Engine, Hold, Mail};
+use crate::engine::{Engine, Hold, Holds, Mail};
 use crate::error::{Error, Result};
-use crate::extent;
+use crate::extent::{self, Held};
 use crate::key::Key;
 use crate::lost::{LostInfo, LostReason};
 use crate::mode::Mode;
@@ -121,7 +121,9 @@ impl Guard {
             && !self.is_lost()
         {
             let (reply, answer) = oneshot::channel();
-            engine.post(Mail::Verify { hold: self.hold.id, reply })?;
+            if engine.post(Mail::Verify { hold: self.hold.id, reply }).is_err() {
+                self.hold.lose(LostReason::Closed);
+            }
             // Whatever goes wrong on the way there is a loss, or comes with one.
             let held = tokio::select! {
                 held = answer => held.unwrap_or(false),
@@ -144,7 +146,7 @@ impl Guard {
     /// # Cancel safety
     /// As the future's.
     pub async fn protect<F: Future>(&self, body: F) -> Result<F::Output> {
-        extent::protect(&self.hold, body).await
+        extent::protect(&self.holds(), body).await
     }
 
     /// Lets the lock stay held, without a guard, until the locker is closed (or the last clone of it
@@ -161,6 +163,20 @@ impl Guard {
 
     pub(crate) fn hold(&self) -> &Arc<Hold> {
         &self.hold
+    }
+}
+
+impl Held for Guard {
+    fn holds(&self) -> Holds {
+        Holds::One(Arc::clone(&self.hold))
+    }
+
+    fn release(self) -> impl Future<Output = Result<()>> + Send {
+        Guard::release(self)
+    }
+
+    fn release_blocking(self) -> Result<()> {
+        Guard::release_blocking(self)
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::blocking::{block_for, block_on};
 use crate::claim::Claim;
 use crate::engine::{Mail, OnLost, Request};
-use crate::error::{Error, Result, Source};
+use crate::error::{Error, Result};
 use crate::extent::{self, End, Extent, OnLoss};
 use crate::guard::Guard;
 use crate::key::Key;
@@ -23,9 +23,9 @@ use crate::terms::Terms;
 use crate::wait::Wait;
 
 /// A blocking call keeps its own time as well: the engine's may be on a runtime that is stuck.
-const GRACE: Duration = Duration::from_secs(1);
+pub(crate) const GRACE: Duration = Duration::from_secs(1);
 /// A single try may take so long, for the server's sake.
-const TRY: Duration = Duration::from_secs(5);
+pub(crate) const TRY: Duration = Duration::from_secs(5);
 
 /// A key and how to take it. Nothing is held yet; one `Lock` can be taken many times.
 ///
@@ -244,21 +244,22 @@ impl Lock {
     }
 
     fn request_blocking(&self, wait: Wait) -> Result<Guard> {
-        if switch::enabled() {
-            self.locker.engine().check_blocking()?;
-        }
+        self.locker.check_blocking()?;
         let time = match wait {
             Wait::Forever => return block_on(self.request(wait)),
             Wait::NoWait => TRY + GRACE,
             Wait::For(time) => time.saturating_add(GRACE),
         };
-        block_for(time, self.request(wait)).unwrap_or_else(|| {
-            let source: Source = Arc::from(Box::from("the locker's engine does not run"));
-            Err(Error::Unavailable { backend: self.locker.backend().into(), source })
-        })
+        block_for(time, self.request(wait)).unwrap_or_else(|| Err(self.locker.does_not_run()))
     }
 
-    async fn request(&self, wait: Wait) -> Result<Guard> {
+    /// The database's name for it, or why it has none.
+    pub(crate) fn native(&self) -> &Result<NativeKey> {
+        &self.native
+    }
+
+    /// Takes the lock, waiting so long.
+    pub(crate) async fn request(&self, wait: Wait) -> Result<Guard> {
         if !switch::enabled() {
             return Ok(Guard::unlocked(self.key.clone(), self.mode));
         }
@@ -304,7 +305,7 @@ impl Drop for Asking<'_> {
     }
 }
 
-fn none_if_busy(result: Result<Guard>) -> Result<Option<Guard>> {
+pub(crate) fn none_if_busy<G>(result: Result<G>) -> Result<Option<G>> {
     match result {
         Ok(guard) => Ok(Some(guard)),
         Err(Error::Timeout { .. }) => Ok(None),
@@ -312,7 +313,7 @@ fn none_if_busy(result: Result<Guard>) -> Result<Option<Guard>> {
     }
 }
 
-fn result<T>(end: End<T>) -> Result<T> {
+pub(crate) fn result<T>(end: End<T>) -> Result<T> {
     match end {
         End { lost: Some(lost), .. } => Err(lost),
         End { output: Some(output), .. } => Ok(output),

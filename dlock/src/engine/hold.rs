@@ -22,7 +22,7 @@ use crate::native::NativeKey;
 pub(crate) type OnLost = Arc<dyn Fn(&LostInfo) + Send + Sync>;
 
 /// One grant.
-pub(crate) struct Hold {
+pub struct Hold {
     pub(crate) id: HoldId,
     /// Whose grant it is.
     pub(crate) engine: u64,
