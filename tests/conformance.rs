@@ -99,6 +99,7 @@ dlock_tests::suite! {
             spawned_task_waits,
             spawned_thread_waits,
             guard_by_hand_is_waited_for,
+            counts_where_it_may,
         ]
         blocking: [
             on_a_plain_thread,
@@ -148,6 +149,7 @@ mod sharing {
     dlock_tests::suite! {
         "conformance" on [memory Memory, postgres Postgres, postgres18 Postgres18] {
             modes: [readers_share_and_keep_writers_out, writer_keeps_readers_out]
+            reentrancy: [reader_does_not_become_a_writer]
             readers: [
                 and_writers_are_never_at_it_together,
                 writer_has_its_turn_among_readers,

@@ -195,14 +195,13 @@ impl Drop for Mark {
     }
 }
 
-/// Whether the code now running on this thread runs under this lock: then waiting for it would be
-/// waiting for itself.
-pub(crate) fn is_under(engine: u64, native: &NativeKey) -> bool {
-    UNDER.with_borrow(|under| {
-        under
-            .iter()
-            .any(|hold| hold.engine == engine && hold.native == *native && !hold.has_been_let_go())
-    })
+/// The grant of this lock that the code now running on this thread runs under, if it does: then
+/// waiting for it would be waiting for itself.
+pub(crate) fn is_under(engine: u64, native: &NativeKey) -> Option<Arc<Hold>> {
+    let is_it = |hold: &&Arc<Hold>| {
+        hold.engine == engine && hold.native == *native && !hold.has_been_let_go()
+    };
+    UNDER.with_borrow(|under| under.iter().find(is_it).cloned())
 }
 
 #[cfg(test)]

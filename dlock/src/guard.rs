@@ -69,8 +69,7 @@ impl Guard {
     /// # Cancel safety
     /// A release that was begun goes on; one that was not is done by the drop.
     pub async fn release(mut self) -> Result<()> {
-        self.begin_release(true);
-        self.hold.settled().await
+        if self.begin_release(true) { self.hold.settled().await } else { self.not_lost() }
     }
 
     /// [`Guard::release`] without `await`, from anywhere. Waits a minute at most.
@@ -80,14 +79,20 @@ impl Guard {
     /// the locker was told to run on; the lock is released in the background then.
     pub fn release_blocking(mut self) -> Result<()> {
         let checked = self.engine.as_ref().map_or(Ok(()), Engine::check_blocking);
-        self.begin_release(true);
+        if !self.begin_release(true) {
+            return self.not_lost();
+        }
         checked?;
         block_for(LONGEST_RELEASE, self.hold.settled()).unwrap_or(Err(Error::Closed))
     }
 
-    fn begin_release(&mut self, awaited: bool) {
-        self.hold.let_go();
-        match self.engine.take() {
+    /// `false`: nothing is released, for there are other guards of it.
+    fn begin_release(&mut self, awaited: bool) -> bool {
+        let engine = self.engine.take();
+        if !self.hold.let_go() {
+            return false;
+        }
+        match engine {
             None => self.hold.settle(),
             Some(engine) => {
                 if engine.post(Mail::Release { hold: self.hold.id, awaited }).is_err() {
@@ -95,6 +100,12 @@ impl Guard {
                 }
             }
         }
+        true
+    }
+
+    fn not_lost(&self) -> Result<()> {
+        self.is_lost();
+        self.hold.lost_info().map_or(Ok(()), |info| Err(info.clone().into()))
     }
 
     /// Ends when the lock is lost. Stays pending when it is released, and does not keep it.
@@ -133,8 +144,7 @@ impl Guard {
                 self.hold.lose(LostReason::NotHeld);
             }
         }
-        self.is_lost();
-        self.hold.lost_info().map_or(Ok(()), |info| Err(info.clone().into()))
+        self.not_lost()
     }
 
     /// Runs a future as long as the lock is held: when it is lost, the future is dropped at its

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::blocking::{block_for, block_on};
 use crate::claim::Claim;
-use crate::engine::{Mail, OnLost, Request};
+use crate::engine::{Hold, Mail, OnLost, Request};
 use crate::error::{Error, Result};
 use crate::extent::{self, End, Extent, OnLoss};
 use crate::guard::Guard;
@@ -92,6 +92,17 @@ impl Lock {
     /// [`Error::Permission`] when the table can be neither made nor written.
     pub fn fenced(mut self) -> Self {
         self.terms.fenced = true;
+        self
+    }
+
+    /// A body under the lock ([`run`](Lock::run), `#[locked]`) may take it again by this: it gets
+    /// another guard of the same grant, and the lock is released when the last of them is gone.
+    /// Without this, [`Error::Reentrant`] at once. A body under a shared lock cannot take it to write.
+    ///
+    /// "Under the lock" is the future that runs the body, not the task: what the body spawns, and
+    /// its siblings in a `join!`, wait for it like everybody else.
+    pub fn reentrant(mut self) -> Self {
+        self.terms.reentrant = true;
         self
     }
 
@@ -267,8 +278,8 @@ impl Lock {
         self.locker.check_terms(&self.terms, self.mode)?;
         let native = self.native.clone()?;
         let engine = self.locker.engine();
-        if extent::is_under(engine.id(), &native) {
-            return Err(Error::Reentrant { key: self.key.clone() });
+        if let Some(hold) = extent::is_under(engine.id(), &native) {
+            return self.again(hold);
         }
         let (reply, answer) = oneshot::channel();
         let id = engine.next_request();
@@ -287,6 +298,19 @@ impl Lock {
         let answer = answer.await;
         asking.id = None;
         answer.unwrap_or(Err(Error::Closed))
+    }
+}
+
+impl Lock {
+    /// Another guard of what the caller runs under, if it may have one.
+    fn again(&self, hold: Arc<Hold>) -> Result<Guard> {
+        // A reader does not become a writer, and a token is drawn only with a grant.
+        let covered = hold.mode == self.mode || hold.mode == Mode::Exclusive;
+        let fenced = hold.fence.is_some() || !self.terms.fenced;
+        if self.terms.reentrant && covered && fenced && hold.share() {
+            return Ok(Guard::new(hold, Some(self.locker.engine().clone())));
+        }
+        Err(Error::Reentrant { key: self.key.clone() })
     }
 }
 
