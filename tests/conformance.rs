@@ -19,6 +19,8 @@ mod keys;
 mod loss;
 #[path = "conformance/modes.rs"]
 mod modes;
+#[path = "conformance/permits.rs"]
+mod permits;
 #[path = "conformance/processes.rs"]
 mod processes;
 #[path = "conformance/readers.rs"]
@@ -111,6 +113,14 @@ dlock_tests::suite! {
             while_unwinding,
             inside_the_engines_own_thread,
             on_workers_of_the_engines_runtime,
+        ]
+        permits: [
+            as_many_as_they_are_hold_at_once,
+            never_exceed_their_number,
+            that_nobody_waits_for_any_more_are_free,
+            of_one_are_the_plain_lock,
+            that_cannot_be_are_refused,
+            are_refused_under_themselves,
         ]
         together: [
             are_all_held_or_none,
