@@ -8,6 +8,8 @@ pub(crate) mod ddl;
 mod options;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 mod owner;
+#[cfg(feature = "postgres")]
+pub(crate) mod postgres;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 mod seam;
 #[cfg(feature = "sqlite")]
