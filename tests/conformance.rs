@@ -29,6 +29,8 @@ mod reentrancy;
 mod release;
 #[path = "conformance/status.rs"]
 mod status;
+#[path = "conformance/together.rs"]
+mod together;
 #[path = "conformance/waiting.rs"]
 mod waiting;
 
@@ -98,6 +100,7 @@ dlock_tests::suite! {
             spawned_task_waits,
             spawned_thread_waits,
             guard_by_hand_is_waited_for,
+            counts_where_it_may,
         ]
         blocking: [
             on_a_plain_thread,
@@ -109,6 +112,16 @@ dlock_tests::suite! {
             while_unwinding,
             inside_the_engines_own_thread,
             on_workers_of_the_engines_runtime,
+        ]
+        together: [
+            are_all_held_or_none,
+            count_once_and_are_not_nothing,
+            in_any_order_never_wait_for_each_other,
+            behind_the_one_that_is_waited_for_are_free,
+            that_are_not_wanted_any_more_are_free,
+            are_refused_under_themselves,
+            are_lost_together,
+            are_taken_without_await_too,
         ]
         modes: [
             one_that_is_missing_is_refused_before_anything_is_asked,
@@ -140,6 +153,7 @@ mod sharing {
     dlock_tests::suite! {
         "conformance" on [memory Memory, postgres Postgres, postgres18 Postgres18] {
             modes: [readers_share_and_keep_writers_out, writer_keeps_readers_out]
+            reentrancy: [reader_does_not_become_a_writer]
             readers: [
                 and_writers_are_never_at_it_together,
                 writer_has_its_turn_among_readers,

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use crate::blocking::{block_for, block_on};
 use crate::claim::Claim;
-use crate::engine::{Mail, OnLost, Request};
-use crate::error::{Error, Result, Source};
+use crate::engine::{Hold, Mail, OnLost, Request};
+use crate::error::{Error, Result};
 use crate::extent::{self, End, Extent, OnLoss};
 use crate::guard::Guard;
 use crate::key::Key;
@@ -23,9 +23,9 @@ use crate::terms::Terms;
 use crate::wait::Wait;
 
 /// A blocking call keeps its own time as well: the engine's may be on a runtime that is stuck.
-const GRACE: Duration = Duration::from_secs(1);
+pub(crate) const GRACE: Duration = Duration::from_secs(1);
 /// A single try may take so long, for the server's sake.
-const TRY: Duration = Duration::from_secs(5);
+pub(crate) const TRY: Duration = Duration::from_secs(5);
 
 /// A key and how to take it. Nothing is held yet; one `Lock` can be taken many times.
 ///
@@ -92,6 +92,17 @@ impl Lock {
     /// [`Error::Permission`] when the table can be neither made nor written.
     pub fn fenced(mut self) -> Self {
         self.terms.fenced = true;
+        self
+    }
+
+    /// A body under the lock ([`run`](Lock::run), `#[locked]`) may take it again by this: it gets
+    /// another guard of the same grant, and the lock is released when the last of them is gone.
+    /// Without this, [`Error::Reentrant`] at once. A body under a shared lock cannot take it to write.
+    ///
+    /// "Under the lock" is the future that runs the body, not the task: what the body spawns, and
+    /// its siblings in a `join!`, wait for it like everybody else.
+    pub fn reentrant(mut self) -> Self {
+        self.terms.reentrant = true;
         self
     }
 
@@ -244,21 +255,22 @@ impl Lock {
     }
 
     fn request_blocking(&self, wait: Wait) -> Result<Guard> {
-        if switch::enabled() {
-            self.locker.engine().check_blocking()?;
-        }
+        self.locker.check_blocking()?;
         let time = match wait {
             Wait::Forever => return block_on(self.request(wait)),
             Wait::NoWait => TRY + GRACE,
             Wait::For(time) => time.saturating_add(GRACE),
         };
-        block_for(time, self.request(wait)).unwrap_or_else(|| {
-            let source: Source = Arc::from(Box::from("the locker's engine does not run"));
-            Err(Error::Unavailable { backend: self.locker.backend().into(), source })
-        })
+        block_for(time, self.request(wait)).unwrap_or_else(|| Err(self.locker.does_not_run()))
     }
 
-    async fn request(&self, wait: Wait) -> Result<Guard> {
+    /// The database's name for it, or why it has none.
+    pub(crate) fn native(&self) -> &Result<NativeKey> {
+        &self.native
+    }
+
+    /// Takes the lock, waiting so long.
+    pub(crate) async fn request(&self, wait: Wait) -> Result<Guard> {
         if !switch::enabled() {
             return Ok(Guard::unlocked(self.key.clone(), self.mode));
         }
@@ -266,8 +278,8 @@ impl Lock {
         self.locker.check_terms(&self.terms, self.mode)?;
         let native = self.native.clone()?;
         let engine = self.locker.engine();
-        if extent::is_under(engine.id(), &native) {
-            return Err(Error::Reentrant { key: self.key.clone() });
+        if let Some(hold) = extent::is_under(engine.id(), &native) {
+            return self.again(hold);
         }
         let (reply, answer) = oneshot::channel();
         let id = engine.next_request();
@@ -289,6 +301,19 @@ impl Lock {
     }
 }
 
+impl Lock {
+    /// Another guard of what the caller runs under, if it may have one.
+    fn again(&self, hold: Arc<Hold>) -> Result<Guard> {
+        // A reader does not become a writer, and a token is drawn only with a grant.
+        let covered = hold.mode == self.mode || hold.mode == Mode::Exclusive;
+        let fenced = hold.fence.is_some() || !self.terms.fenced;
+        if self.terms.reentrant && covered && fenced && hold.share() {
+            return Ok(Guard::new(hold, Some(self.locker.engine().clone())));
+        }
+        Err(Error::Reentrant { key: self.key.clone() })
+    }
+}
+
 /// Tells the engine when the caller goes before it has an answer.
 struct Asking<'a> {
     lock: &'a Lock,
@@ -304,7 +329,7 @@ impl Drop for Asking<'_> {
     }
 }
 
-fn none_if_busy(result: Result<Guard>) -> Result<Option<Guard>> {
+pub(crate) fn none_if_busy<G>(result: Result<G>) -> Result<Option<G>> {
     match result {
         Ok(guard) => Ok(Some(guard)),
         Err(Error::Timeout { .. }) => Ok(None),
@@ -312,7 +337,7 @@ fn none_if_busy(result: Result<Guard>) -> Result<Option<Guard>> {
     }
 }
 
-fn result<T>(end: End<T>) -> Result<T> {
+pub(crate) fn result<T>(end: End<T>) -> Result<T> {
     match end {
         End { lost: Some(lost), .. } => Err(lost),
         End { output: Some(output), .. } => Ok(output),

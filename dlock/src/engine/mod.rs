@@ -4,6 +4,7 @@ mod actor;
 mod callers;
 mod executor;
 mod hold;
+mod holds;
 mod inquiry;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 mod leases;
@@ -26,7 +27,9 @@ use self::actor::run;
 #[cfg(test)]
 pub(crate) use self::executor::Report;
 pub(crate) use self::executor::{Executor, Reply};
-pub(crate) use self::hold::{Hold, OnLost};
+pub use self::hold::Hold;
+pub(crate) use self::hold::OnLost;
+pub use self::holds::Holds;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 pub(crate) use self::leases::Leases;
 pub(crate) use self::mail::{Mail, Request};
