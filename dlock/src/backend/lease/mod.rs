@@ -21,6 +21,7 @@ use std::time::Duration;
 pub use self::options::LeaseOptions;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 pub(crate) use self::seam::{Failure, Lease, LeaseBackend, Owner, Taken, Verdicts, name};
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 pub(crate) use self::table::Table;
 use crate::error::Result;
 
