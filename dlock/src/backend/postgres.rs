@@ -9,6 +9,7 @@
 
 mod check;
 mod codes;
+mod fence;
 mod preflight;
 mod session;
 mod settings;
@@ -21,10 +22,12 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, PgPool};
 
 use self::codes::{Ended, LOCK_NOT_AVAILABLE, QUERY_CANCELED, has_code};
+use self::fence::Busy;
 use self::session::Session;
 use self::settings::milliseconds;
 use self::sql::{BATCH, HELD, PING, UNLOCK_ALL, WAIT};
-use super::{About, Op, Options, Seen, SessionBackend, Tag};
+use super::lease::Table;
+use super::{About, Answer, Do, Op, Options, Seen, SessionBackend, Tag};
 use crate::claim::Claim;
 use crate::error::{Error, Result};
 use crate::mode::Mode;
@@ -36,6 +39,8 @@ pub(super) struct Postgres {
     label: Box<str>,
     session_ttl: Duration,
     application_name: Option<String>,
+    /// Where fencing tokens are drawn.
+    table: Table,
 }
 
 enum From {
@@ -53,25 +58,26 @@ impl Postgres {
                  it should look like postgres://user:password@host:5432/database",
             )
         })?;
-        Ok(Postgres::new(From::Url(Box::new(parsed)), options))
+        Postgres::new(From::Url(Box::new(parsed)), options)
     }
 
-    pub(super) fn from_pool(pool: PgPool, options: &Options) -> Self {
+    pub(super) fn from_pool(pool: PgPool, options: &Options) -> Result<Self> {
         Postgres::new(From::Pool(pool), options)
     }
 
-    fn new(from: From, options: &Options) -> Self {
+    fn new(from: From, options: &Options) -> Result<Self> {
         let connect = from.options();
         let host = connect.get_host();
         let database = connect.get_database().unwrap_or(connect.get_username());
         // Of a url with a slash too few or too many, user and password end up here.
         let database = if database.contains('@') { "…" } else { database };
-        Postgres {
+        Ok(Postgres {
             label: format!("postgres ({host}:{}/{database})", connect.get_port()).into(),
             from,
             session_ttl: options.session_ttl,
             application_name: options.application_name.clone(),
-        }
+            table: options.lease.table_of(false)?,
+        })
     }
 
     /// What is known of it without asking.
@@ -81,7 +87,7 @@ impl Postgres {
             naming: Naming::Id,
             modes: self.modes(),
             leases: None,
-            fences: false,
+            fences: true,
             explain: Box::new(status::explain),
         }
     }
@@ -149,9 +155,12 @@ impl SessionBackend for Postgres {
         session.pid.into()
     }
 
-    async fn batch(&self, session: &mut Session, ops: &[Op], out: &mut Vec<bool>) -> Result<()> {
+    async fn batch(&self, session: &mut Session, ops: &[Op], out: &mut Vec<Answer>) -> Result<()> {
         if ops.is_empty() {
             return self.answers(session, sqlx::query(PING)).await.map(drop);
+        }
+        if ops.iter().any(|op| matches!(op.what, Do::TryFenced(_) | Do::Fence(_))) {
+            return self.fenced_batch(session, ops, out).await;
         }
         let (keys, codes): (Vec<i64>, Vec<i16>) = ops.iter().map(|op| sql::part(&op.what)).unzip();
         let batch = sqlx::query(BATCH).bind(keys).bind(codes);
@@ -173,7 +182,7 @@ impl SessionBackend for Postgres {
     }
 
     fn survives(&self, error: &Error) -> bool {
-        matches!(error, Error::Backend { .. })
+        matches!(error, Error::Backend { .. } | Error::Permission { .. }) || Busy::is(error)
     }
 
     async fn held(&self, session: &mut Session, claims: &[Claim]) -> Result<Vec<bool>> {
