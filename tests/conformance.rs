@@ -19,6 +19,8 @@ mod fencing;
 mod keys;
 #[path = "conformance/loss.rs"]
 mod loss;
+#[path = "conformance/min_hold.rs"]
+mod min_hold;
 #[path = "conformance/modes.rs"]
 mod modes;
 #[path = "conformance/processes.rs"]
@@ -122,6 +124,11 @@ dlock_tests::suite! {
             one_connection_is_enough,
             token_of_several_holders_makes_no_sense,
             dropped_acquire_leaves_nothing,
+        ]
+        min_hold: [
+            release_returns_and_others_wait,
+            later_release_frees_at_once,
+            closed_locker_keeps_leases_only,
         ]
     }
 }

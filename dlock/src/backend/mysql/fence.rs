@@ -79,6 +79,10 @@ impl MySql {
         match look.map_err(|error| (number(&error), error)) {
             Ok(_) => return Ok(()),
             Err((Some(NO_TABLE), _)) => {}
+            // It may be there or not.
+            Err((Some(number), error)) if NO_RIGHT.contains(&number) => {
+                return Err(self.no_table(error, table));
+            }
             Err((Some(NO_DATABASE), _)) => {
                 return Err(Error::config(
                     "the url names no database, so there is none for the table of fencing tokens; \
@@ -88,20 +92,25 @@ impl MySql {
             Err((_, error)) => return Err(self.fence_error(error, table)),
         }
         let ddl = ddl::mysql(&self.table);
-        let made = sqlx::raw_sql(AssertSqlSafe(ddl.clone())).execute(&mut session.connection).await;
+        let made = sqlx::raw_sql(AssertSqlSafe(ddl)).execute(&mut session.connection).await;
         match made.map_err(|error| (number(&error), error)) {
             Ok(_) => Ok(()),
             Err((Some(number), error)) if NO_RIGHT.contains(&number) => {
-                let ddl = ddl.split_whitespace().collect::<Vec<_>>().join(" ");
-                let grant = format!(
-                    "fencing tokens need a table that is not there, and this user may not make it; \
-                     run: {ddl} GRANT SELECT, INSERT, UPDATE ON {table} TO the user"
-                );
-                let (backend, grant) = (self.label.clone(), grant.into());
-                Err(Error::Permission { backend, grant, source: cause(error) })
+                Err(self.no_table(error, table))
             }
             Err((_, error)) => Err(self.fence_error(error, table)),
         }
+    }
+
+    fn no_table(&self, error: sqlx::Error, table: &str) -> Error {
+        let ddl = ddl::mysql(&self.table);
+        let ddl = ddl.split_whitespace().collect::<Vec<_>>().join(" ");
+        let grant = format!(
+            "fencing tokens need a table, and this user may neither see nor make it; \
+             run: {ddl} GRANT SELECT, INSERT, UPDATE ON {table} TO the user"
+        );
+        let backend = self.label.clone();
+        Error::Permission { backend, grant: grant.into(), source: cause(error) }
     }
 
     fn fence_error(&self, error: sqlx::Error, table: &str) -> Error {
