@@ -7,6 +7,7 @@
 //! the next statement would run on a new connection. So that report ends the session, and every
 //! statement returns the server's process id, which must stay the same.
 
+mod address;
 mod check;
 mod codes;
 mod fence;
@@ -18,10 +19,13 @@ mod status;
 
 use std::time::Duration;
 
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions as _, PgPool};
+use sqlx::PgPool;
 
-use self::codes::{Ended, LOCK_NOT_AVAILABLE, QUERY_CANCELED, has_code};
+pub(super) use self::address::Address;
+use self::codes::Ended;
+pub(super) use self::codes::{
+    LOCK_NOT_AVAILABLE, QUERY_CANCELED, code, error_of, has_code, refused_parameter,
+};
 use self::fence::Busy;
 use self::session::Session;
 use self::settings::milliseconds;
@@ -35,47 +39,28 @@ use crate::native::{Naming, NativeKey};
 use crate::status::Finding;
 
 pub(super) struct Postgres {
-    from: From,
+    address: Address,
     label: Box<str>,
     session_ttl: Duration,
-    application_name: Option<String>,
     /// Where fencing tokens are drawn.
     table: Table,
 }
 
-enum From {
-    Url(Box<PgConnectOptions>),
-    /// Its options are read at each connect.
-    Pool(PgPool),
-}
-
 impl Postgres {
     pub(super) fn from_url(url: &str, options: &Options) -> Result<Self> {
-        let parsed: PgConnectOptions = url.parse().map_err(|_| {
-            // The parser's own words may repeat the url, and so the password.
-            Error::config(
-                "the postgres:// url cannot be read; \
-                 it should look like postgres://user:password@host:5432/database",
-            )
-        })?;
-        Postgres::new(From::Url(Box::new(parsed)), options)
+        let address = Address::of_url(url, options.application_name.as_deref())?;
+        Postgres::new(address, options)
     }
 
     pub(super) fn from_pool(pool: PgPool, options: &Options) -> Result<Self> {
-        Postgres::new(From::Pool(pool), options)
+        Postgres::new(Address::of_pool(pool, options.application_name.as_deref()), options)
     }
 
-    fn new(from: From, options: &Options) -> Result<Self> {
-        let connect = from.options();
-        let host = connect.get_host();
-        let database = connect.get_database().unwrap_or(connect.get_username());
-        // Of a url with a slash too few or too many, user and password end up here.
-        let database = if database.contains('@') { "…" } else { database };
+    fn new(address: Address, options: &Options) -> Result<Self> {
         Ok(Postgres {
-            label: format!("postgres ({host}:{}/{database})", connect.get_port()).into(),
-            from,
+            label: address.label(),
+            address,
             session_ttl: options.session_ttl,
-            application_name: options.application_name.clone(),
             table: options.lease.table_of(false)?,
         })
     }
@@ -92,16 +77,6 @@ impl Postgres {
         }
     }
 
-    fn connect_options(&self) -> PgConnectOptions {
-        // A wait is not a slow statement. We read no floats, and poolers refuse the setting.
-        let options = self.from.options().disable_statement_logging().extra_float_digits(None);
-        match (&self.application_name, options.get_application_name()) {
-            (Some(name), _) => options.application_name(name),
-            (None, None) => options.application_name("dlock"),
-            (None, Some(_)) => options,
-        }
-    }
-
     /// After an error of a blocking `pg_advisory_lock` the lock may be held all the same, when the
     /// grant and the timer (or the cancel) met.
     async fn let_go(&self, session: &mut Session, claim: &Claim) -> Result<()> {
@@ -115,15 +90,6 @@ impl Postgres {
                 Err(error) if tries > 0 && has_code(&error, QUERY_CANCELED) => tries -= 1,
                 Err(error) => return Err(self.error(error)),
             }
-        }
-    }
-}
-
-impl From {
-    fn options(&self) -> PgConnectOptions {
-        match self {
-            From::Url(options) => (**options).clone(),
-            From::Pool(pool) => (*pool.connect_options()).clone(),
         }
     }
 }

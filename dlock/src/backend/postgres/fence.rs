@@ -80,7 +80,7 @@ impl Postgres {
     async fn prepare(&self, session: &mut Session) -> Result<Fences> {
         let mut table = self.table.clone();
         if table.schema.is_none() {
-            table.schema = session.schema.as_deref().map(Into::into);
+            table.schema = session.schema.as_deref().map(|name| name.replace('"', "\"\"").into());
         }
         if table.schema.is_none() {
             return Err(Error::config(
