@@ -50,3 +50,12 @@ dlock_tests::suite! {
         ]
     }
 }
+
+mod mysql_alone {
+    //! What only these cannot be asked for by a session.
+    dlock_tests::suite! {
+        "fence" on [mysql MySql, mariadb MariaDb] {
+            crash: [lazy_server_is_noted]
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dlock::Locker;
+use dlock::{Locker, Severity};
 use dlock_tests::{Backend, Server, Site, in_time};
 
 const LONG: Duration = Duration::from_secs(30);
@@ -32,4 +32,15 @@ pub(crate) async fn of_the_server_repeats_no_token(site: Site) {
         server.start_after_crash();
         drop(locker);
     }
+}
+
+/// There, how soon a commit is on disk is the server's to say.
+pub(crate) async fn lazy_server_is_noted(site: Site) {
+    let Some(server) = Server::like(&site, &["innodb_flush_log_at_trx_commit=2"]) else { return };
+    let report = Locker::connect(server.url()).await.unwrap().check().await.unwrap();
+    assert!(report.is_ok(), "{report}");
+    let about = |what: &str| what.contains("innodb_flush_log_at_trx_commit is 2");
+    let note = report.findings.iter().find(|finding| about(&finding.what));
+    assert!(note.is_some_and(|note| note.severity == Severity::Note), "{report}");
+    assert!(!site.locker().await.check().await.unwrap().findings.iter().any(|f| about(&f.what)));
 }
