@@ -4,6 +4,7 @@ mod actor;
 mod callers;
 mod executor;
 mod hold;
+mod holds;
 mod inquiry;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 mod leases;
@@ -20,13 +21,15 @@ use std::time::Duration;
 
 use tokio::runtime::{Handle, Id, RuntimeFlavor};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use self::actor::run;
 #[cfg(test)]
 pub(crate) use self::executor::Report;
 pub(crate) use self::executor::{Executor, Reply};
-pub(crate) use self::hold::{Hold, OnLost};
+pub use self::hold::Hold;
+pub(crate) use self::hold::OnLost;
+pub use self::holds::Holds;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 pub(crate) use self::leases::Leases;
 pub(crate) use self::mail::{Mail, Request};
@@ -116,6 +119,14 @@ impl Engine {
     /// The same before there is an engine.
     pub(crate) fn check_not_inside(runtime: Option<&Handle>) -> Result<()> {
         check_not_inside(runtime.and_then(blocked_by))
+    }
+
+    /// Ends after this time, by the engine's clock: the caller may have none.
+    pub(crate) async fn sleep(&self, time: Duration) -> Result<()> {
+        let (reply, woken) = oneshot::channel();
+        let id = self.next_request();
+        self.post(Mail::Wake { id, at: Instant::now() + time, reply })?;
+        woken.await.map_err(|_| Error::Closed)
     }
 
     /// Ends the engine; done when everything is released and disconnected.
