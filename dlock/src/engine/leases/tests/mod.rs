@@ -1,5 +1,10 @@
 //! What the engine makes of what a lease table answers, and does not.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
 
 mod fake;
 mod handing;
