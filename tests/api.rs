@@ -18,6 +18,8 @@ mod registry;
 mod schemes;
 #[path = "api/secrets.rs"]
 mod secrets;
+#[path = "api/status_file.rs"]
+mod status_file;
 #[path = "api/switch.rs"]
 mod switch;
 

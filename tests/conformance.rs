@@ -19,6 +19,8 @@ mod keys;
 mod loss;
 #[path = "conformance/modes.rs"]
 mod modes;
+#[path = "conformance/permits.rs"]
+mod permits;
 #[path = "conformance/processes.rs"]
 mod processes;
 #[path = "conformance/readers.rs"]
@@ -29,6 +31,8 @@ mod reentrancy;
 mod release;
 #[path = "conformance/status.rs"]
 mod status;
+#[path = "conformance/together.rs"]
+mod together;
 #[path = "conformance/waiting.rs"]
 mod waiting;
 
@@ -36,6 +40,7 @@ dlock_tests::suite! {
     "conformance" on [
         memory Memory, sqlite Sqlite, postgres Postgres, postgres18 Postgres18,
         mysql MySql, mariadb MariaDb, mariadb118 MariaDb118,
+        lease_postgres LeasePostgres,
     ] {
         status: [
             held_key_is_shown_with_its_holder,
@@ -97,6 +102,7 @@ dlock_tests::suite! {
             spawned_task_waits,
             spawned_thread_waits,
             guard_by_hand_is_waited_for,
+            counts_where_it_may,
         ]
         blocking: [
             on_a_plain_thread,
@@ -109,6 +115,24 @@ dlock_tests::suite! {
             inside_the_engines_own_thread,
             on_workers_of_the_engines_runtime,
         ]
+        permits: [
+            as_many_as_they_are_hold_at_once,
+            never_exceed_their_number,
+            that_nobody_waits_for_any_more_are_free,
+            of_one_are_the_plain_lock,
+            that_cannot_be_are_refused,
+            are_refused_under_themselves,
+        ]
+        together: [
+            are_all_held_or_none,
+            count_once_and_are_not_nothing,
+            in_any_order_never_wait_for_each_other,
+            behind_the_one_that_is_waited_for_are_free,
+            that_are_not_wanted_any_more_are_free,
+            are_refused_under_themselves,
+            are_lost_together,
+            are_taken_without_await_too,
+        ]
         modes: [
             one_that_is_missing_is_refused_before_anything_is_asked,
             guard_says_its_own,
@@ -119,7 +143,10 @@ dlock_tests::suite! {
 mod several {
     //! What needs several processes, so nothing for `memory:`.
     dlock_tests::suite! {
-        "conformance" on [sqlite Sqlite, postgres Postgres, postgres18 Postgres18, mysql MySql, mariadb MariaDb] {
+        "conformance" on [
+            sqlite Sqlite, postgres Postgres, postgres18 Postgres18, mysql MySql, mariadb MariaDb,
+            lease_postgres LeasePostgres,
+        ] {
             processes: [
                 four_processes_count_right,
                 exclude_each_other_at_every_moment,
@@ -136,6 +163,7 @@ mod sharing {
     dlock_tests::suite! {
         "conformance" on [memory Memory, postgres Postgres, postgres18 Postgres18] {
             modes: [readers_share_and_keep_writers_out, writer_keeps_readers_out]
+            reentrancy: [reader_does_not_become_a_writer]
             readers: [
                 and_writers_are_never_at_it_together,
                 writer_has_its_turn_among_readers,

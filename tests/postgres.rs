@@ -88,6 +88,7 @@ dlock_tests::suite! {
         ]
         cost: [
             acquire_and_release_are_a_round_trip_each,
+            keys_taken_together_are_one_round_trip,
             hundred_waiting_tasks_cost_one_connection_and_no_statement,
             thousand_keys_are_held_on_one_connection,
             max_sessions_is_respected,

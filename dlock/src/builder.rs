@@ -1,6 +1,7 @@
 //! LockerBuilder: how a locker is to be.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -8,7 +9,7 @@ use tokio::runtime::Handle;
 use crate::backend::lease::LeaseOptions;
 use crate::backend::{self, Address, Options, Place};
 use crate::blocking::block_on;
-use crate::engine::Engine;
+use crate::engine::{Engine, StatusFile};
 use crate::error::{Error, Result};
 use crate::key::Key;
 use crate::locker::{Inner, Locker};
@@ -27,6 +28,7 @@ pub struct LockerBuilder {
     scheme: KeyScheme,
     wait: Wait,
     runtime: Option<Handle>,
+    status_file: Option<PathBuf>,
 }
 
 impl LockerBuilder {
@@ -40,6 +42,7 @@ impl LockerBuilder {
             // those who wait and not by those who wait for them.
             wait: Wait::For(Duration::from_secs(30)),
             runtime: None,
+            status_file: None,
         }
     }
 
@@ -118,6 +121,16 @@ impl LockerBuilder {
         self
     }
 
+    /// Writes into this file what this process holds and waits for: a first line that says `idle`,
+    /// `waiting` or `held`, one with the process id, and one for each lock, its parts separated by
+    /// tabs: `held`, key, mode and (where there is one) fencing token, or `waiting`, key and mode. It
+    /// is replaced as a whole, at most every 20 ms, and says `idle` after the locker is closed. A
+    /// process that is killed leaves it as it was.
+    pub fn status_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.status_file = Some(path.into());
+        self
+    }
+
     /// Connects.
     ///
     /// # Errors
@@ -137,7 +150,14 @@ impl LockerBuilder {
             Wait::For(time) => time.min(CONNECT),
             Wait::NoWait | Wait::Forever => CONNECT,
         };
-        let place = Place { runtime: self.runtime, limit, scheme: self.scheme.clone() };
+        let file = self.status_file.map(|path| {
+            StatusFile::create(path.clone()).map_err(|error| {
+                let path = path.display();
+                Error::config(format!("the status file {path} cannot be written: {error}"))
+            })
+        });
+        let (runtime, scheme) = (self.runtime, self.scheme.clone());
+        let place = Place { runtime, limit, file: file.transpose()?, scheme };
         let started = backend::start(self.address, self.options, place)?;
         match started.opened.await {
             Ok(opened) => opened?,

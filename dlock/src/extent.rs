@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use crate::blocking::block_for;
-use crate::engine::Hold;
+use crate::engine::{Hold, Holds};
 use crate::error::{Error, Result};
 use crate::guard::{Guard, LONGEST_RELEASE};
 use crate::lost::LostReason;
@@ -34,49 +34,59 @@ pub(crate) struct End<R> {
     pub(crate) lost: Option<Error>,
 }
 
+/// What a body can run under: a guard, or several in one.
+pub trait Held {
+    /// The grants.
+    fn holds(&self) -> Holds;
+    /// Lets go, and waits for the server's word.
+    fn release(self) -> impl Future<Output = Result<()>> + Send;
+    /// The same without `await`.
+    fn release_blocking(self) -> Result<()>;
+}
+
 /// A lock around a body.
 #[derive(Debug)]
-pub struct Extent {
-    guard: Option<Guard>,
-    hold: Arc<Hold>,
+pub struct Extent<G = Guard> {
+    guard: Option<G>,
+    holds: Holds,
     on_loss: OnLoss,
 }
 
-impl Extent {
-    pub(crate) fn new(guard: Guard, on_loss: OnLoss) -> Self {
-        let hold = Arc::clone(guard.hold());
-        Extent { guard: Some(guard), hold, on_loss }
+impl<G: Held> Extent<G> {
+    pub(crate) fn new(guard: G, on_loss: OnLoss) -> Self {
+        let holds = guard.holds();
+        Extent { guard: Some(guard), holds, on_loss }
     }
 
     /// Gives the guard away, once: to the body, which may release it, keep it or pass it on.
-    pub fn take_guard(&mut self) -> Option<Guard> {
+    pub fn take_guard(&mut self) -> Option<G> {
         self.guard.take()
     }
 
-    pub(crate) fn guard(&self) -> Option<&Guard> {
+    pub(crate) fn guard(&self) -> Option<&G> {
         self.guard.as_ref()
     }
 
     /// Runs the body as long as it may run, marked as running under the lock.
     pub(crate) async fn poll_body<F: Future>(&self, body: F) -> Option<F::Output> {
         match self.on_loss {
-            OnLoss::Cancel => until_lost(&self.hold, body).await,
+            OnLoss::Cancel => until_lost(&self.holds, body).await,
             OnLoss::Report | OnLoss::Ignore => Some(self.poll_to_end(body).await),
         }
     }
 
     /// Runs the body to its end, lost or not, marked as running under the lock.
     pub(crate) async fn poll_to_end<F: Future>(&self, body: F) -> F::Output {
-        under(&self.hold, body).await
+        under(&self.holds, body).await
     }
 
     /// Lets go after the body, and waits for the server's word.
     pub(crate) async fn finish<R>(mut self, output: Option<R>) -> End<R> {
-        let lost = self.hold.is_lost();
+        let lost = self.holds.is_lost();
         match self.guard.take() {
             Some(guard) => drop(guard.release().await),
             // The body has begun the release.
-            None if self.hold.has_been_let_go() => drop(self.hold.settled().await),
+            None if self.holds.has_been_let_go() => drop(self.holds.settled().await),
             // The body has given the guard to somebody.
             None => {}
         }
@@ -85,17 +95,17 @@ impl Extent {
 
     /// Runs a sync body, marked as running under the lock.
     pub(crate) fn call<R>(&self, body: impl FnOnce() -> R) -> R {
-        let _mark = Mark::set(&self.hold);
+        let _mark = Mark::set(&self.holds);
         body()
     }
 
     /// [`Extent::finish`] without `await`.
     pub(crate) fn finish_blocking<R>(mut self, output: Option<R>) -> End<R> {
-        let lost = self.hold.is_lost();
+        let lost = self.holds.is_lost();
         match self.guard.take() {
             Some(guard) => drop(guard.release_blocking()),
-            None if self.hold.has_been_let_go() => {
-                drop(block_for(LONGEST_RELEASE, self.hold.settled()));
+            None if self.holds.has_been_let_go() => {
+                drop(block_for(LONGEST_RELEASE, self.holds.settled()));
             }
             None => {}
         }
@@ -105,7 +115,7 @@ impl Extent {
     /// Lets go after the body, and goes on. Not async, so that a future that ends with this is
     /// `Send` when the body's output is not.
     pub(crate) fn finish_background<R>(mut self, output: Option<R>) -> End<R> {
-        let lost = self.hold.is_lost();
+        let lost = self.holds.is_lost();
         drop(self.guard.take());
         self.end(output, lost)
     }
@@ -114,31 +124,36 @@ impl Extent {
     /// that is logged, and no matter of the body's; but one that is told that there was nothing to
     /// release has learned of a loss.
     fn end<R>(self, output: Option<R>, lost: bool) -> End<R> {
-        let info = self.hold.lost_info();
+        let info = self.holds.lost_info();
         let info = info.filter(|info| lost || info.reason == LostReason::NotHeld);
         let lost = match self.on_loss {
             OnLoss::Ignore => None,
-            OnLoss::Cancel | OnLoss::Report => info.cloned().map(Error::from),
+            OnLoss::Cancel | OnLoss::Report => info.map(Error::from),
         };
         End { output, lost }
     }
 }
 
 /// Runs a future, marked as running under the lock; an error when the lock was lost before its end.
-pub(crate) async fn protect<F: Future>(hold: &Arc<Hold>, body: F) -> Result<F::Output> {
-    match until_lost(hold, body).await {
-        Some(output) if !hold.is_lost() => Ok(output),
-        _ => Err(hold.lost_info().cloned().map_or(Error::Closed, Error::from)),
+pub(crate) async fn protect<F: Future>(holds: &Holds, body: F) -> Result<F::Output> {
+    match until_lost(holds, body).await {
+        Some(output) if !holds.is_lost() => Ok(output),
+        _ => Err(holds.lost_info().map_or(Error::Closed, Error::from)),
     }
 }
 
+/// Waits until all is free again, without `await`.
+pub(crate) fn settled_blocking(holds: &Holds) -> Result<()> {
+    block_for(LONGEST_RELEASE, holds.settled()).unwrap_or(Err(Error::Closed))
+}
+
 /// Runs a future until it ends or the lock is lost, marked as running under the lock.
-async fn until_lost<F: Future>(hold: &Arc<Hold>, body: F) -> Option<F::Output> {
-    let mut lost = pin!(hold.lost());
-    let mut body = pin!(under(hold, body));
+async fn until_lost<F: Future>(holds: &Holds, body: F) -> Option<F::Output> {
+    let mut lost = pin!(holds.lost());
+    let mut body = pin!(under(holds, body));
     let output = poll_fn(|cx| {
         // Asked at every poll: a process that was frozen must not go on with the body first.
-        if hold.is_lost() || lost.as_mut().poll(cx).is_ready() {
+        if holds.is_lost() || lost.as_mut().poll(cx).is_ready() {
             return Poll::Ready(None);
         }
         body.as_mut().poll(cx).map(Some)
@@ -147,10 +162,10 @@ async fn until_lost<F: Future>(hold: &Arc<Hold>, body: F) -> Option<F::Output> {
 }
 
 /// Marks every poll of the body as running under the lock.
-async fn under<F: Future>(hold: &Arc<Hold>, body: F) -> F::Output {
+async fn under<F: Future>(holds: &Holds, body: F) -> F::Output {
     let mut body = pin!(body);
     poll_fn(|cx| {
-        let _mark = Mark::set(hold);
+        let _mark = Mark::set(holds);
         body.as_mut().poll(cx)
     })
     .await
@@ -161,29 +176,32 @@ thread_local! {
     static UNDER: RefCell<Vec<Arc<Hold>>> = const { RefCell::new(Vec::new()) };
 }
 
-struct Mark;
+/// How many there were before.
+struct Mark(usize);
 
 impl Mark {
-    fn set(hold: &Arc<Hold>) -> Self {
-        UNDER.with_borrow_mut(|under| under.push(Arc::clone(hold)));
-        Mark
+    fn set(holds: &Holds) -> Self {
+        UNDER.with_borrow_mut(|under| {
+            let before = under.len();
+            under.extend(holds.iter().cloned());
+            Mark(before)
+        })
     }
 }
 
 impl Drop for Mark {
     fn drop(&mut self) {
-        let _ = UNDER.try_with(|under| under.borrow_mut().pop());
+        let _ = UNDER.try_with(|under| under.borrow_mut().truncate(self.0));
     }
 }
 
-/// Whether the code now running on this thread runs under this lock: then waiting for it would be
-/// waiting for itself.
-pub(crate) fn is_under(engine: u64, native: &NativeKey) -> bool {
-    UNDER.with_borrow(|under| {
-        under
-            .iter()
-            .any(|hold| hold.engine == engine && hold.native == *native && !hold.has_been_let_go())
-    })
+/// The grant of this lock that the code now running on this thread runs under, if it does: then
+/// waiting for it would be waiting for itself.
+pub(crate) fn is_under(engine: u64, native: &NativeKey) -> Option<Arc<Hold>> {
+    let is_it = |hold: &&Arc<Hold>| {
+        hold.engine == engine && hold.native == *native && !hold.has_been_let_go()
+    };
+    UNDER.with_borrow(|under| under.iter().find(is_it).cloned())
 }
 
 #[cfg(test)]

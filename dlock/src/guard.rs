@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::blocking::block_for;
-use crate::engine::{Engine, Hold, Mail};
+use crate::engine::{Engine, Hold, Holds, Mail};
 use crate::error::{Error, Result};
-use crate::extent;
+use crate::extent::{self, Held};
 use crate::key::Key;
 use crate::lost::{LostInfo, LostReason};
 use crate::mode::Mode;
@@ -69,8 +69,7 @@ impl Guard {
     /// # Cancel safety
     /// A release that was begun goes on; one that was not is done by the drop.
     pub async fn release(mut self) -> Result<()> {
-        self.begin_release(true);
-        self.hold.settled().await
+        if self.begin_release(true) { self.hold.settled().await } else { self.not_lost() }
     }
 
     /// [`Guard::release`] without `await`, from anywhere. Waits a minute at most.
@@ -80,14 +79,20 @@ impl Guard {
     /// the locker was told to run on; the lock is released in the background then.
     pub fn release_blocking(mut self) -> Result<()> {
         let checked = self.engine.as_ref().map_or(Ok(()), Engine::check_blocking);
-        self.begin_release(true);
+        if !self.begin_release(true) {
+            return self.not_lost();
+        }
         checked?;
         block_for(LONGEST_RELEASE, self.hold.settled()).unwrap_or(Err(Error::Closed))
     }
 
-    fn begin_release(&mut self, awaited: bool) {
-        self.hold.let_go();
-        match self.engine.take() {
+    /// `false`: nothing is released, for there are other guards of it.
+    fn begin_release(&mut self, awaited: bool) -> bool {
+        let engine = self.engine.take();
+        if !self.hold.let_go() {
+            return false;
+        }
+        match engine {
             None => self.hold.settle(),
             Some(engine) => {
                 if engine.post(Mail::Release { hold: self.hold.id, awaited }).is_err() {
@@ -95,6 +100,12 @@ impl Guard {
                 }
             }
         }
+        true
+    }
+
+    fn not_lost(&self) -> Result<()> {
+        self.is_lost();
+        self.hold.lost_info().map_or(Ok(()), |info| Err(info.clone().into()))
     }
 
     /// Ends when the lock is lost. Stays pending when it is released, and does not keep it.
@@ -121,7 +132,9 @@ impl Guard {
             && !self.is_lost()
         {
             let (reply, answer) = oneshot::channel();
-            engine.post(Mail::Verify { hold: self.hold.id, reply })?;
+            if engine.post(Mail::Verify { hold: self.hold.id, reply }).is_err() {
+                self.hold.lose(LostReason::Closed);
+            }
             // Whatever goes wrong on the way there is a loss, or comes with one.
             let held = tokio::select! {
                 held = answer => held.unwrap_or(false),
@@ -131,8 +144,7 @@ impl Guard {
                 self.hold.lose(LostReason::NotHeld);
             }
         }
-        self.is_lost();
-        self.hold.lost_info().map_or(Ok(()), |info| Err(info.clone().into()))
+        self.not_lost()
     }
 
     /// Runs a future as long as the lock is held: when it is lost, the future is dropped at its
@@ -144,7 +156,7 @@ impl Guard {
     /// # Cancel safety
     /// As the future's.
     pub async fn protect<F: Future>(&self, body: F) -> Result<F::Output> {
-        extent::protect(&self.hold, body).await
+        extent::protect(&self.holds(), body).await
     }
 
     /// Lets the lock stay held, without a guard, until the locker is closed (or the last clone of it
@@ -161,6 +173,20 @@ impl Guard {
 
     pub(crate) fn hold(&self) -> &Arc<Hold> {
         &self.hold
+    }
+}
+
+impl Held for Guard {
+    fn holds(&self) -> Holds {
+        Holds::One(Arc::clone(&self.hold))
+    }
+
+    fn release(self) -> impl Future<Output = Result<()>> + Send {
+        Guard::release(self)
+    }
+
+    fn release_blocking(self) -> Result<()> {
+        Guard::release_blocking(self)
     }
 }
 

@@ -14,9 +14,11 @@ use crate::error::{Error, Result, Source};
 use crate::key::Key;
 use crate::lock::Lock;
 use crate::mode::Mode;
-use crate::native::NativeKey;
+use crate::multi::MultiLock;
+use crate::native::{Naming, NativeKey};
 use crate::scheme::KeyScheme;
 use crate::status::{Explained, LockStatus, Report};
+use crate::switch;
 use crate::terms::Terms;
 use crate::wait::Wait;
 
@@ -85,6 +87,12 @@ impl Locker {
         let key = key.into();
         let native = self.native(&key);
         Lock::new(self.clone(), key, native, self.0.wait)
+    }
+
+    /// The locks of these keys, to be taken together: all or none.
+    pub fn lock_all<K: Into<Key>>(&self, keys: impl IntoIterator<Item = K>) -> MultiLock {
+        let locks = keys.into_iter().map(|key| self.lock(key));
+        MultiLock::new(self.clone(), locks, self.0.wait)
     }
 
     /// Who holds and who waits, of all locks of the database that the server shows: also those of
@@ -194,6 +202,21 @@ impl Locker {
         if self.0.engine.check_blocking().is_ok() {
             block_for(Duration::from_secs(10), self.0.engine.close());
         }
+    }
+
+    pub(crate) fn naming(&self) -> Naming {
+        self.0.about.naming
+    }
+
+    /// An error where a blocking call would wait for itself.
+    pub(crate) fn check_blocking(&self) -> Result<()> {
+        if switch::enabled() { self.0.engine.check_blocking() } else { Ok(()) }
+    }
+
+    /// What to say when the engine has not even kept the time.
+    pub(crate) fn does_not_run(&self) -> Error {
+        let source: Source = Arc::from(Box::from("the locker's engine does not run"));
+        Error::Unavailable { backend: self.backend().into(), source }
     }
 
     pub(crate) fn engine(&self) -> &Engine {

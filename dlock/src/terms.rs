@@ -24,6 +24,8 @@ pub(crate) struct Terms {
     pub(crate) min_hold: Duration,
     /// A fencing token is wanted.
     pub(crate) fenced: bool,
+    /// A body under the lock may take it again.
+    pub(crate) reentrant: bool,
 }
 
 impl Default for Terms {
@@ -35,6 +37,7 @@ impl Default for Terms {
             retry_every: None,
             min_hold: Duration::ZERO,
             fenced: false,
+            reentrant: false,
         }
     }
 }

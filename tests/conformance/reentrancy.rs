@@ -120,3 +120,51 @@ pub(crate) async fn guard_by_hand_is_waited_for(site: Site) {
     assert!(text.contains("held by this process"), "{text}");
     guard.release().await.unwrap();
 }
+
+/// With `reentrant` a body gets the lock that it runs under once more, and the last one gives it back.
+pub(crate) async fn counts_where_it_may(site: Site) {
+    let (locker, other) = (site.locker().await, site.named("other").locker().await);
+    let lock = locker.lock("k").reentrant();
+    let theirs = other.lock("k");
+    let is_taken = async || theirs.try_acquire().await.unwrap().is_none();
+    let mut kept = None;
+    lock.run(async |outer| {
+        let inner = lock.acquire().await.unwrap();
+        assert_eq!((inner.fence(), inner.mode()), (outer.fence(), outer.mode()));
+        inner.verify().await.unwrap();
+        inner.release().await.unwrap();
+        drop(lock.try_acquire().await.unwrap().unwrap());
+        let depth = lock.run(async |_| lock.run(async |_| 3).await.unwrap()).await.unwrap();
+        assert_eq!(depth, 3);
+        assert_eq!(lock.run_blocking(|_| 1).unwrap(), 1);
+        assert!(is_taken().await, "given back by an inner one");
+        // Whoever does not say so is refused as ever.
+        assert_reentrant(locker.lock("k").acquire().await, Instant::now());
+        locker.lock_all(["k", "other"]).acquire().await.unwrap_err();
+        kept = Some(lock.acquire().await.unwrap());
+    })
+    .await
+    .unwrap();
+    assert!(is_taken().await, "given back while a guard was left");
+    kept.unwrap().release().await.unwrap();
+    assert!(!is_taken().await);
+
+    // From outside it is a lock like any other.
+    let guard = lock.acquire().await.unwrap();
+    let impatient = lock.clone().timeout(Duration::from_millis(50));
+    assert!(impatient.acquire().await.unwrap_err().is_timeout());
+    guard.release().await.unwrap();
+}
+
+pub(crate) async fn reader_does_not_become_a_writer(site: Site) {
+    let locker = site.locker().await;
+    let (read, write) = (locker.lock("k").reentrant().shared(), locker.lock("k").reentrant());
+    read.run(async |_| {
+        assert_reentrant(write.acquire().await, Instant::now());
+        read.run(async |_| ()).await.unwrap();
+    })
+    .await
+    .unwrap();
+    write.run(async |_| drop(read.acquire().await.unwrap())).await.unwrap();
+    write.acquire().await.unwrap().release().await.unwrap();
+}

@@ -34,6 +34,20 @@ pub(crate) async fn acquire_and_release_are_a_round_trip_each(site: Site) {
     assert_eq!(Witness::at(&site.url).await.sessions(&site).await, 1);
 }
 
+pub(crate) async fn keys_taken_together_are_one_round_trip(site: Site) {
+    let proxy = Proxy::to(&site.url).await;
+    let locker = site.through(proxy.url()).locker().await;
+    let all = locker.lock_all(0..50);
+    all.acquire().await.unwrap().release().await.unwrap();
+    for _ in 0..5 {
+        let before = proxy.round_trips();
+        let guard = all.acquire().await.unwrap();
+        assert_eq!(proxy.round_trips() - before, 1);
+        guard.release().await.unwrap();
+        assert_eq!(proxy.round_trips() - before, 2);
+    }
+}
+
 pub(crate) async fn hundred_waiting_tasks_cost_one_connection_and_no_statement(site: Site) {
     let theirs = site.named("theirs").locker().await;
     let proxy = Proxy::to(&site.url).await;

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::memory::Memory;
 use super::{About, Options, SessionBackend};
-use crate::engine::{Engine, Executor, Sessions};
+use crate::engine::{Engine, Executor, Sessions, StatusFile};
 use crate::error::{Error, Result};
 use crate::native::Naming;
 use crate::scheme::KeyScheme;
@@ -90,6 +90,8 @@ pub(crate) struct Place {
     pub(crate) runtime: Option<Handle>,
     /// How long the first connection may take.
     pub(crate) limit: Duration,
+    /// Where it is to write what it does.
+    pub(crate) file: Option<StatusFile>,
     /// The keys' scheme, to be refused where the database has no locks of it.
     pub(crate) scheme: KeyScheme,
 }
@@ -104,13 +106,23 @@ impl Place {
         self.start(about, Sessions::open(backend, options.max_sessions, options.slice))
     }
 
+    /// Leases, and a statement that finds the holder of one.
     #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
     fn leases<B: crate::backend::lease::LeaseBackend>(
         self,
-        about: About,
         backend: B,
         options: Options,
+        explain: Box<dyn Fn(&crate::native::NativeKey) -> String + Send + Sync>,
     ) -> Result<Started> {
+        let about = About {
+            label: backend.label(),
+            naming: Naming::Row,
+            modes: &[crate::mode::Mode::Exclusive],
+            leases: Some(options.lease.clone()),
+            // That of django-database-locks has no column for them.
+            fences: !self.scheme.is_django(),
+            explain,
+        };
         self.start(about, crate::engine::Leases::open(backend, options.lease))
     }
 
@@ -120,7 +132,8 @@ impl Place {
         open: impl Future<Output = Result<E>> + Send + 'static,
     ) -> Result<Started> {
         self.scheme.check(about.naming, &about.label)?;
-        let (engine, opened) = Engine::start(self.runtime, (self.limit, &about.label), open)?;
+        let limit = (self.limit, &*about.label);
+        let (engine, opened) = Engine::start(self.runtime, limit, self.file, open)?;
         Ok(Started { engine, opened, about })
     }
 }
@@ -132,6 +145,13 @@ pub(crate) fn start(address: Address, options: Options, place: Place) -> Result<
             by_url(&format!("lease+{url}"), options, place)
         }
         Address::Url(url) => by_url(&url, options, place),
+        #[cfg(feature = "postgres")]
+        Address::Pool(Pool::Postgres(pool)) if options.leases => {
+            let table = options.lease.table_of(place.scheme.is_django())?;
+            let backend = super::lease::postgres::Postgres::from_pool(pool, table, &options);
+            let explain = backend.explain();
+            place.leases(backend, options, explain)
+        }
         #[cfg(feature = "postgres")]
         Address::Pool(Pool::Postgres(pool)) => {
             let backend = super::postgres::Postgres::from_pool(pool, &options);
@@ -146,8 +166,8 @@ pub(crate) fn start(address: Address, options: Options, place: Place) -> Result<
         Address::Pool(Pool::Sqlite(pool)) => {
             let table = options.lease.table_of(place.scheme.is_django())?;
             let backend = super::lease::sqlite::Sqlite::from_pool(&pool, &table)?;
-            let about = about_leases(backend.label(), &options, backend.explain());
-            place.leases(about, backend, options)
+            let explain = backend.explain();
+            place.leases(backend, options, explain)
         }
     }
 }
@@ -180,6 +200,14 @@ fn by_url(url: &str, options: Options, place: Place) -> Result<Started> {
             let backend = super::postgres::Postgres::from_url(url, &options)?;
             place.sessions(backend.about(), backend, &options)
         }
+        #[cfg(feature = "postgres")]
+        "lease+postgres" | "lease+postgresql" => {
+            let url = url.strip_prefix("lease+").unwrap_or(url);
+            let table = options.lease.table_of(place.scheme.is_django())?;
+            let backend = super::lease::postgres::Postgres::from_url(url, table, &options)?;
+            let explain = backend.explain();
+            place.leases(backend, options, explain)
+        }
         #[cfg(feature = "mysql")]
         "mysql" | "mariadb" => {
             let backend = super::mysql::MySql::from_url(url, &options)?;
@@ -190,27 +218,10 @@ fn by_url(url: &str, options: Options, place: Place) -> Result<Started> {
             let url = url.strip_prefix("lease+").unwrap_or(url);
             let table = options.lease.table_of(place.scheme.is_django())?;
             let backend = super::lease::sqlite::Sqlite::from_url(url, &table)?;
-            let about = about_leases(backend.label(), &options, backend.explain());
-            place.leases(about, backend, options)
+            let explain = backend.explain();
+            place.leases(backend, options, explain)
         }
         other => Err(not_there(other)),
-    }
-}
-
-/// What is known of a lease table without asking.
-#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
-fn about_leases(
-    label: Box<str>,
-    options: &Options,
-    explain: Box<dyn Fn(&crate::native::NativeKey) -> String + Send + Sync>,
-) -> About {
-    About {
-        label,
-        naming: Naming::Row,
-        modes: &[crate::mode::Mode::Exclusive],
-        leases: Some(options.lease.clone()),
-        fences: true,
-        explain,
     }
 }
 

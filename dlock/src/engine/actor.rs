@@ -13,6 +13,7 @@ use super::executor::{Executor, Report};
 use super::inquiry::Looking;
 use super::mail::{Mail, Request};
 use super::recent::Recent;
+use super::status_file::StatusFile;
 use super::table::{Action, Event, HoldId, RequestId, Shareable as _, Table};
 use crate::claim::Claim;
 use crate::lost::LostReason;
@@ -46,6 +47,7 @@ pub(crate) async fn run<E: Executor>(
     executor: E,
     mut inbox: mpsc::UnboundedReceiver<Mail>,
     leisure: bool,
+    mut file: Option<StatusFile>,
 ) {
     let mut actor = Actor {
         table: Table::default(),
@@ -61,12 +63,16 @@ pub(crate) async fn run<E: Executor>(
     let mut reports = Vec::new();
     let closed = 'open: loop {
         let next_alarm = actor.alarms.first().map(|(at, ..)| *at);
+        let next_look = file.as_ref().and_then(StatusFile::next);
+        let wake = next_alarm.into_iter().chain(next_look).min();
         tokio::select! {
             biased;
             () = actor.executor.recv(&mut reports) => {}
             count = inbox.recv_many(&mut mail, 1024) => if count == 0 { break None },
-            () = until(next_alarm) => {}
+            () = until(wake) => {}
+            () = written(&mut file) => {}
         }
+        let quiet = mail.is_empty() && reports.is_empty() && next_alarm.is_none();
         if leisure && !mail.is_empty() && mail.iter().all(Mail::is_leisurely) {
             // Whoever released has probably something to ask: then it shares the statement.
             std::thread::yield_now();
@@ -88,10 +94,19 @@ pub(crate) async fn run<E: Executor>(
         actor.ring();
         actor.confirm();
         actor.executor.flush();
+        if let Some(file) = &mut file {
+            if !quiet {
+                file.touch();
+            }
+            file.update(&actor.callers);
+        }
     };
     inbox.close();
     drop(actor.callers);
     actor.executor.shutdown().await;
+    if let Some(file) = file {
+        file.finish().await;
+    }
     closed.map(|done| done.send(()));
 }
 
@@ -99,6 +114,14 @@ pub(crate) async fn run<E: Executor>(
 pub(super) async fn until(time: Option<Instant>) {
     match time {
         Some(time) => sleep_until(time).await,
+        None => pending().await,
+    }
+}
+
+/// Ends when the status file has been written; without one, never.
+async fn written(file: &mut Option<StatusFile>) {
+    match file {
+        Some(file) => file.written().await,
         None => pending().await,
     }
 }
@@ -122,6 +145,10 @@ impl<E: Executor> Actor<E> {
             Mail::Status(reply) => self.status(reply),
             Mail::Check(reply) => self.check(reply),
             Mail::Found { key, holder } => self.found(&key, holder),
+            Mail::Wake { id, at, reply } => {
+                self.callers.sleepers.insert(id, reply);
+                self.alarms.insert((at, id, Alarm::Wake));
+            }
             Mail::Close { done } => return Some(done),
         }
         None
@@ -285,6 +312,11 @@ impl<E: Executor> Actor<E> {
                     self.step(Event::Overdue { request: id }, LostReason::Closed);
                 }
                 (Alarm::Overdue, false) => self.give_up_on(id),
+                (Alarm::Wake, _) => {
+                    if let Some(reply) = self.callers.sleepers.remove(&id) {
+                        let _ = reply.send(());
+                    }
+                }
                 (Alarm::Linger, _) => {
                     if let Some(place) = self.callers.lingering.remove(&id) {
                         self.let_go(id, &place);

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::native::NativeKey;
 pub(crate) type OnLost = Arc<dyn Fn(&LostInfo) + Send + Sync>;
 
 /// One grant.
-pub(crate) struct Hold {
+pub struct Hold {
     pub(crate) id: HoldId,
     /// Whose grant it is.
     pub(crate) engine: u64,
@@ -31,6 +31,8 @@ pub(crate) struct Hold {
     pub(crate) mode: Mode,
     pub(crate) since: Time,
     pub(crate) fence: Option<u64>,
+    /// How many guards there are of it: more than one where a body under it has taken it again.
+    guards: AtomicUsize,
     /// Nobody else gets the lock before that.
     min_hold: Duration,
     word: Arc<Word>,
@@ -71,6 +73,7 @@ impl Hold {
             key,
             since: Time::now(),
             fence: None,
+            guards: AtomicUsize::new(1),
             min_hold: Duration::ZERO,
             word: Arc::new(Word::endless()),
             lapse: LostReason::Unconfirmed,
@@ -119,9 +122,19 @@ impl Hold {
         self.min_hold.saturating_sub(self.since.elapsed())
     }
 
-    /// The guard has gone.
-    pub(crate) fn let_go(&self) {
-        self.let_go.store(true, Ordering::Release);
+    /// One more guard, if there is one yet.
+    pub(crate) fn share(&self) -> bool {
+        let one_more = |guards: usize| if guards == 0 { None } else { guards.checked_add(1) };
+        self.guards.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).is_ok()
+    }
+
+    /// A guard has gone; whether it was the last.
+    pub(crate) fn let_go(&self) -> bool {
+        let last = self.guards.fetch_sub(1, Ordering::AcqRel) == 1;
+        if last {
+            self.let_go.store(true, Ordering::Release);
+        }
+        last
     }
 
     /// Whether its guard has gone.

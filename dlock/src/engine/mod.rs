@@ -4,12 +4,14 @@ mod actor;
 mod callers;
 mod executor;
 mod hold;
+mod holds;
 mod inquiry;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 mod leases;
 mod mail;
 mod recent;
 mod sessions;
+mod status_file;
 pub mod table;
 mod verdict;
 
@@ -19,17 +21,20 @@ use std::time::Duration;
 
 use tokio::runtime::{Handle, Id, RuntimeFlavor};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use self::actor::run;
 #[cfg(test)]
 pub(crate) use self::executor::Report;
 pub(crate) use self::executor::{Executor, Reply};
-pub(crate) use self::hold::{Hold, OnLost};
+pub use self::hold::Hold;
+pub(crate) use self::hold::OnLost;
+pub use self::holds::Holds;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 pub(crate) use self::leases::Leases;
 pub(crate) use self::mail::{Mail, Request};
 pub(crate) use self::sessions::Sessions;
+pub(crate) use self::status_file::StatusFile;
 use self::table::RequestId;
 use crate::error::{Error, Result};
 
@@ -52,10 +57,11 @@ struct Shared {
 
 impl Engine {
     /// Starts an engine: on a thread of its own, or on the given runtime. `limit`: how long opening
-    /// it may take.
+    /// it may take. `file`: where it is to write what it does.
     pub(crate) fn start<E: Executor>(
         runtime: Option<Handle>,
         (limit, label): (Duration, &str),
+        file: Option<StatusFile>,
         open: impl Future<Output = Result<E>> + Send + 'static,
     ) -> Result<(Engine, oneshot::Receiver<Result<()>>)> {
         static LAST: AtomicU64 = AtomicU64::new(0);
@@ -68,7 +74,7 @@ impl Engine {
             match open.unwrap_or_else(|late| Err(Error::unavailable(&label, late))) {
                 Ok(executor) => {
                     let _ = ready.send(Ok(()));
-                    run(executor, mail, leisure).await;
+                    run(executor, mail, leisure, file).await;
                 }
                 Err(error) => drop(ready.send(Err(error))),
             }
@@ -113,6 +119,14 @@ impl Engine {
     /// The same before there is an engine.
     pub(crate) fn check_not_inside(runtime: Option<&Handle>) -> Result<()> {
         check_not_inside(runtime.and_then(blocked_by))
+    }
+
+    /// Ends after this time, by the engine's clock: the caller may have none.
+    pub(crate) async fn sleep(&self, time: Duration) -> Result<()> {
+        let (reply, woken) = oneshot::channel();
+        let id = self.next_request();
+        self.post(Mail::Wake { id, at: Instant::now() + time, reply })?;
+        woken.await.map_err(|_| Error::Closed)
     }
 
     /// Ends the engine; done when everything is released and disconnected.

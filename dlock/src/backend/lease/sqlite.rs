@@ -43,11 +43,6 @@ pub(crate) struct Sqlite {
 }
 
 impl Sqlite {
-    /// The database and its address, for messages.
-    pub(crate) fn label(&self) -> Box<str> {
-        self.label.clone()
-    }
-
     /// Has the file's journal as it is wanted. For that nobody else may read or write at that very
     /// moment; a file where there is always somebody is used as it is.
     async fn set_journal_mode(&self, connection: &mut SqliteConnection) -> Result<(), Failure> {

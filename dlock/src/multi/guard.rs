@@ -1,0 +1,117 @@
+//! MultiGuard: several locks are held while it lives.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use crate::engine::Holds;
+use crate::error::Result;
+use crate::extent::{self, Held};
+use crate::guard::Guard;
+use crate::join::join_all;
+use crate::key::Key;
+use crate::lost::LostInfo;
+
+/// Several locks are held while this lives, as one: it is lost when any of them is.
+///
+/// Dropping it releases them all in the background, see [`Guard`].
+#[must_use = "the locks are released when the guard is dropped"]
+#[clippy::has_significant_drop]
+pub struct MultiGuard {
+    guards: Vec<Guard>,
+    holds: Holds,
+}
+
+impl MultiGuard {
+    pub(super) fn new(guards: Vec<Guard>) -> Self {
+        let holds: Arc<[_]> = guards.iter().map(|guard| Arc::clone(guard.hold())).collect();
+        MultiGuard { guards, holds: Holds::Many(holds) }
+    }
+
+    /// What is locked, in the order in which it was taken.
+    pub fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.guards.iter().map(Guard::key)
+    }
+
+    /// Releases all of them and waits for the server's word, see [`Guard::release`].
+    ///
+    /// # Errors
+    /// [`Error::Lost`](crate::Error::Lost) when one of them had been lost before; the others are
+    /// released all the same.
+    ///
+    /// # Cancel safety
+    /// A release that was begun goes on; one that was not is done by the drop.
+    pub async fn release(self) -> Result<()> {
+        let released = join_all(self.guards.into_iter().map(Guard::release)).await;
+        released.into_iter().collect()
+    }
+
+    /// [`release`](MultiGuard::release) without `await`.
+    ///
+    /// # Errors
+    /// As [`release`](MultiGuard::release) and [`Guard::release_blocking`].
+    pub fn release_blocking(self) -> Result<()> {
+        let holds = self.holds.clone();
+        let mut released = Ok(());
+        let mut guards = self.guards.into_iter();
+        // The engine gets them all at once; what is waited for is the last one's answer, and theirs.
+        let last = guards.next_back();
+        drop(guards);
+        if let Some(last) = last {
+            released = last.release_blocking();
+        }
+        released.and(extent::settled_blocking(&holds))
+    }
+
+    /// Ends when one of them is lost, see [`Guard::lost`].
+    pub fn lost(&self) -> impl Future<Output = LostInfo> + Send + 'static + use<> {
+        self.holds.lost()
+    }
+
+    /// Whether one of them is lost, see [`Guard::is_lost`].
+    pub fn is_lost(&self) -> bool {
+        self.holds.is_lost()
+    }
+
+    /// Asks the server whether they are held, see [`Guard::verify`].
+    ///
+    /// # Errors
+    /// [`Error::Lost`](crate::Error::Lost) when one of them is not.
+    ///
+    /// # Cancel safety
+    /// Changes nothing.
+    pub async fn verify(&self) -> Result<()> {
+        join_all(self.guards.iter().map(Guard::verify)).await.into_iter().collect()
+    }
+
+    /// Runs a future as long as all of them are held, see [`Guard::protect`].
+    ///
+    /// # Errors
+    /// [`Error::Lost`](crate::Error::Lost) when one of them was lost before the future ended.
+    ///
+    /// # Cancel safety
+    /// As the future's.
+    pub async fn protect<F: Future>(&self, body: F) -> Result<F::Output> {
+        extent::protect(&self.holds, body).await
+    }
+}
+
+impl Held for MultiGuard {
+    fn holds(&self) -> Holds {
+        self.holds.clone()
+    }
+
+    fn release(self) -> impl Future<Output = Result<()>> + Send {
+        MultiGuard::release(self)
+    }
+
+    fn release_blocking(self) -> Result<()> {
+        MultiGuard::release_blocking(self)
+    }
+}
+
+impl fmt::Debug for MultiGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MultiGuard").field("guards", &self.guards).finish_non_exhaustive()
+    }
+}
