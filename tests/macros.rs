@@ -31,6 +31,8 @@ mod threads;
 mod traits;
 #[path = "macros/waits.rs"]
 mod waits;
+#[path = "macros/web.rs"]
+mod web;
 
 use dlock::{Key, Locker};
 
