@@ -38,6 +38,7 @@ dlock_tests::suite! {
     "conformance" on [
         memory Memory, sqlite Sqlite, postgres Postgres, postgres18 Postgres18,
         mysql MySql, mariadb MariaDb, mariadb118 MariaDb118,
+        lease_mysql LeaseMySql, lease_mariadb LeaseMariaDb,
     ] {
         status: [
             held_key_is_shown_with_its_holder,
@@ -132,7 +133,10 @@ dlock_tests::suite! {
 mod several {
     //! What needs several processes, so nothing for `memory:`.
     dlock_tests::suite! {
-        "conformance" on [sqlite Sqlite, postgres Postgres, postgres18 Postgres18, mysql MySql, mariadb MariaDb] {
+        "conformance" on [
+            sqlite Sqlite, postgres Postgres, postgres18 Postgres18, mysql MySql, mariadb MariaDb,
+            lease_mysql LeaseMySql, lease_mariadb LeaseMariaDb,
+        ] {
             processes: [
                 four_processes_count_right,
                 exclude_each_other_at_every_moment,

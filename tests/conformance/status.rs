@@ -36,7 +36,7 @@ pub(crate) async fn held_key_is_shown_with_its_holder(site: Site) {
 }
 
 pub(crate) async fn waiter_is_shown(site: Site) {
-    if site.backend == Some(Backend::Sqlite) || !shows_locks(&site) {
+    if site.backend.is_some_and(Backend::is_lease) || !shows_locks(&site) {
         // Who waits for a lease asks now and then, and is not to be seen.
         return;
     }

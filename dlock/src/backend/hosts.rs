@@ -28,10 +28,10 @@ pub(crate) fn are_several(url: &str) -> bool {
 
 /// The first of these that can be had: a host that is away, or that has no part in its cluster, is
 /// passed over. If none can, the error of the first.
-pub(crate) async fn first<H, T>(
-    hosts: &[H],
+pub(crate) async fn first<'a, H, T, C: Future<Output = Result<T, Failure>>>(
+    hosts: &'a [H],
     label: &str,
-    connect: impl AsyncFn(&H) -> Result<T, Failure>,
+    connect: impl Fn(&'a H) -> C,
 ) -> Result<T, Failure> {
     if let [host] = hosts {
         return connect(host).await;

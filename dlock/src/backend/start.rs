@@ -106,13 +106,23 @@ impl Place {
         self.start(about, Sessions::open(backend, options.max_sessions, options.slice))
     }
 
+    /// Leases, and a statement that finds the holder of one.
     #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
     fn leases<B: crate::backend::lease::LeaseBackend>(
         self,
-        about: About,
         backend: B,
         options: Options,
+        explain: Box<dyn Fn(&crate::native::NativeKey) -> String + Send + Sync>,
     ) -> Result<Started> {
+        let about = About {
+            label: backend.label(),
+            naming: Naming::Row,
+            modes: &[crate::mode::Mode::Exclusive],
+            leases: Some(options.lease.clone()),
+            // That of django-database-locks has no column for them.
+            fences: !self.scheme.is_django(),
+            explain,
+        };
         self.start(about, crate::engine::Leases::open(backend, options.lease))
     }
 
@@ -141,6 +151,13 @@ pub(crate) fn start(address: Address, options: Options, place: Place) -> Result<
             place.sessions(backend.about(), backend, &options)
         }
         #[cfg(feature = "mysql")]
+        Address::Pool(Pool::MySql(pool)) if options.leases => {
+            let table = options.lease.table_of(place.scheme.is_django())?;
+            let backend = super::lease::mysql::MySql::from_pool(pool, &table, &options)?;
+            let explain = backend.explain();
+            place.leases(backend, options, explain)
+        }
+        #[cfg(feature = "mysql")]
         Address::Pool(Pool::MySql(pool)) => {
             let backend = super::mysql::MySql::from_pool(pool, &options);
             place.sessions(backend.about(), backend, &options)
@@ -149,8 +166,8 @@ pub(crate) fn start(address: Address, options: Options, place: Place) -> Result<
         Address::Pool(Pool::Sqlite(pool)) => {
             let table = options.lease.table_of(place.scheme.is_django())?;
             let backend = super::lease::sqlite::Sqlite::from_pool(&pool, &table)?;
-            let about = about_leases(backend.label(), &options, backend.explain());
-            place.leases(about, backend, options)
+            let explain = backend.explain();
+            place.leases(backend, options, explain)
         }
     }
 }
@@ -188,32 +205,23 @@ fn by_url(url: &str, options: Options, place: Place) -> Result<Started> {
             let backend = super::mysql::MySql::from_url(url, &options)?;
             place.sessions(backend.about(), backend, &options)
         }
+        #[cfg(feature = "mysql")]
+        "lease+mysql" | "lease+mariadb" => {
+            let url = url.strip_prefix("lease+").unwrap_or(url);
+            let table = options.lease.table_of(place.scheme.is_django())?;
+            let backend = super::lease::mysql::MySql::from_url(url, &table, &options)?;
+            let explain = backend.explain();
+            place.leases(backend, options, explain)
+        }
         #[cfg(feature = "sqlite")]
         "sqlite" | "lease+sqlite" => {
             let url = url.strip_prefix("lease+").unwrap_or(url);
             let table = options.lease.table_of(place.scheme.is_django())?;
             let backend = super::lease::sqlite::Sqlite::from_url(url, &table)?;
-            let about = about_leases(backend.label(), &options, backend.explain());
-            place.leases(about, backend, options)
+            let explain = backend.explain();
+            place.leases(backend, options, explain)
         }
         other => Err(not_there(other)),
-    }
-}
-
-/// What is known of a lease table without asking.
-#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
-fn about_leases(
-    label: Box<str>,
-    options: &Options,
-    explain: Box<dyn Fn(&crate::native::NativeKey) -> String + Send + Sync>,
-) -> About {
-    About {
-        label,
-        naming: Naming::Row,
-        modes: &[crate::mode::Mode::Exclusive],
-        leases: Some(options.lease.clone()),
-        fences: true,
-        explain,
     }
 }
 

@@ -37,11 +37,6 @@ pub(crate) struct Sqlite {
 }
 
 impl Sqlite {
-    /// The database and its address, for messages.
-    pub(crate) fn label(&self) -> Box<str> {
-        self.label.clone()
-    }
-
     /// Makes sure that a failed transaction has left nothing open. In an open one the next take
     /// would be granted without ever being written.
     async fn roll_back(&self, connection: &mut SqliteConnection, failure: Failure) -> Failure {
