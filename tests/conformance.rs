@@ -19,6 +19,8 @@ mod keys;
 mod loss;
 #[path = "conformance/modes.rs"]
 mod modes;
+#[path = "conformance/permits.rs"]
+mod permits;
 #[path = "conformance/processes.rs"]
 mod processes;
 #[path = "conformance/readers.rs"]
@@ -38,7 +40,7 @@ dlock_tests::suite! {
     "conformance" on [
         memory Memory, sqlite Sqlite, postgres Postgres, postgres18 Postgres18,
         mysql MySql, mariadb MariaDb, mariadb118 MariaDb118,
-        lease_mysql LeaseMySql, lease_mariadb LeaseMariaDb,
+        lease_postgres LeasePostgres, lease_mysql LeaseMySql, lease_mariadb LeaseMariaDb,
     ] {
         status: [
             held_key_is_shown_with_its_holder,
@@ -113,6 +115,14 @@ dlock_tests::suite! {
             inside_the_engines_own_thread,
             on_workers_of_the_engines_runtime,
         ]
+        permits: [
+            as_many_as_they_are_hold_at_once,
+            never_exceed_their_number,
+            that_nobody_waits_for_any_more_are_free,
+            of_one_are_the_plain_lock,
+            that_cannot_be_are_refused,
+            are_refused_under_themselves,
+        ]
         together: [
             are_all_held_or_none,
             count_once_and_are_not_nothing,
@@ -135,7 +145,7 @@ mod several {
     dlock_tests::suite! {
         "conformance" on [
             sqlite Sqlite, postgres Postgres, postgres18 Postgres18, mysql MySql, mariadb MariaDb,
-            lease_mysql LeaseMySql, lease_mariadb LeaseMariaDb,
+            lease_postgres LeasePostgres, lease_mysql LeaseMySql, lease_mariadb LeaseMariaDb,
         ] {
             processes: [
                 four_processes_count_right,

@@ -15,6 +15,7 @@ mod error;
 mod extent;
 mod guard;
 mod holder;
+mod join;
 mod key;
 pub mod lease;
 mod lock;

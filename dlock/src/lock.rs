@@ -1,31 +1,21 @@
 //! Lock: a key and how to take it.
 
+mod permits;
+pub(crate) mod take;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
-use tokio::time::Instant;
-
-use crate::blocking::{block_for, block_on};
-use crate::claim::Claim;
-use crate::engine::{Hold, Mail, OnLost, Request};
-use crate::error::{Error, Result};
-use crate::extent::{self, End, Extent, OnLoss};
-use crate::guard::Guard;
+use crate::engine::OnLost;
+use crate::error::Result;
 use crate::key::Key;
 use crate::locker::Locker;
 use crate::lost::LostInfo;
 use crate::mode::Mode;
 use crate::native::NativeKey;
-use crate::switch;
 use crate::terms::Terms;
 use crate::wait::Wait;
-
-/// A blocking call keeps its own time as well: the engine's may be on a runtime that is stuck.
-pub(crate) const GRACE: Duration = Duration::from_secs(1);
-/// A single try may take so long, for the server's sake.
-pub(crate) const TRY: Duration = Duration::from_secs(5);
 
 /// A key and how to take it. Nothing is held yet; one `Lock` can be taken many times.
 ///
@@ -50,13 +40,15 @@ pub struct Lock {
     wait: Wait,
     mode: Mode,
     terms: Terms,
+    /// How many may hold it at once, if not one.
+    permits: Option<u32>,
     on_lost: Option<OnLost>,
 }
 
 impl Lock {
     pub(crate) fn new(locker: Locker, key: Key, native: Result<NativeKey>, wait: Wait) -> Self {
         let (mode, terms) = (Mode::Exclusive, Terms::default());
-        Lock { locker, key, native, wait, mode, terms, on_lost: None }
+        Lock { locker, key, native, wait, mode, terms, permits: None, on_lost: None }
     }
 
     /// How long [`acquire`](Lock::acquire) and [`run`](Lock::run) wait for the lock: a [`Duration`]
@@ -76,7 +68,7 @@ impl Lock {
     }
 
     /// Whom the lock keeps out. Default: [`Mode::Exclusive`]. A mode that the database lacks is
-    /// [`Error::Unsupported`] when the lock is taken, before anything is asked of the database.
+    /// [`Error::Unsupported`](crate::Error::Unsupported) when the lock is taken, before anything is asked of the database.
     pub fn mode(mut self, mode: Mode) -> Self {
         self.mode = mode;
         self
@@ -88,8 +80,8 @@ impl Lock {
     /// [`LeaseOptions::table`](crate::LeaseOptions::table), which is made when it is missing.
     ///
     /// # Errors
-    /// Taking it is [`Error::Config`] in a mode that several may hold at once,
-    /// [`Error::Permission`] when the table can be neither made nor written.
+    /// Taking it is [`Error::Config`](crate::Error::Config) in a mode that several may hold at once,
+    /// [`Error::Permission`](crate::Error::Permission) when the table can be neither made nor written.
     pub fn fenced(mut self) -> Self {
         self.terms.fenced = true;
         self
@@ -97,7 +89,7 @@ impl Lock {
 
     /// A body under the lock ([`run`](Lock::run), `#[locked]`) may take it again by this: it gets
     /// another guard of the same grant, and the lock is released when the last of them is gone.
-    /// Without this, [`Error::Reentrant`] at once. A body under a shared lock cannot take it to write.
+    /// Without this, [`Error::Reentrant`](crate::Error::Reentrant) at once. A body under a shared lock cannot take it to write.
     ///
     /// "Under the lock" is the future that runs the body, not the task: what the body spawns, and
     /// its siblings in a `join!`, wait for it like everybody else.
@@ -106,12 +98,27 @@ impl Lock {
         self
     }
 
+    /// A semaphore: at most so many hold the lock at once, in all processes together. All of them
+    /// should name the same number; where they do not, the largest one holds. One is the plain lock.
+    ///
+    /// Every permit is a lock of its own, the first one that of the key itself. Those who find them
+    /// all taken stand in line for another lock; the first in line looks for a permit again and
+    /// again, after 2 to 50 ms.
+    ///
+    /// # Errors
+    /// Taking it is [`Error::Config`](crate::Error::Config) with no permit, with more than 1000, and
+    /// together with [`fenced`](Lock::fenced) or a [`mode`](Lock::mode).
+    pub fn permits(mut self, n: u32) -> Self {
+        self.permits = Some(n);
+        self
+    }
+
     /// For how long the lease is taken, and by each renewal; else as
     /// [`LeaseOptions::ttl`](crate::LeaseOptions::ttl). At least 100 ms. [`Duration::MAX`]: until it
     /// is released, even if the process ends before.
     ///
     /// # Errors
-    /// Taking it is [`Error::Unsupported`] on a database whose locks are no leases.
+    /// Taking it is [`Error::Unsupported`](crate::Error::Unsupported) on a database whose locks are no leases.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.terms.ttl = Some(ttl);
         self
@@ -170,178 +177,9 @@ impl Lock {
         &self.key
     }
 
-    /// Takes the lock, waiting for it as long as [`timeout`](Lock::timeout) says.
-    ///
-    /// # Errors
-    /// [`Error::Timeout`] when the wait is over, [`Error::Reentrant`] under this very lock,
-    /// [`Error::Unavailable`] when the server does not answer in that time, [`Error::Key`] when the
-    /// locker's [`KeyScheme`](crate::KeyScheme) has no lock for this key.
-    ///
-    /// # Cancel safety
-    /// Dropping the future at any point leaves nothing held and nothing queued.
-    pub async fn acquire(&self) -> Result<Guard> {
-        self.request(self.wait).await
-    }
-
-    /// Takes the lock if it is free: one try that never waits for whoever holds it. `None` when it
-    /// is taken.
-    ///
-    /// # Errors
-    /// As [`acquire`](Lock::acquire), without `Timeout`; [`Error::Unavailable`] when the server
-    /// does not answer within 5 s.
-    ///
-    /// # Cancel safety
-    /// As [`acquire`](Lock::acquire).
-    pub async fn try_acquire(&self) -> Result<Option<Guard>> {
-        none_if_busy(self.request(Wait::NoWait).await)
-    }
-
-    /// Takes the lock, runs the body under it, and lets go of it.
-    ///
-    /// When the lock is lost, the body is dropped at its next await. When the body panics or the
-    /// future is dropped, the lock is released in the background. Inside the body the same key is
-    /// refused at once, with [`Error::Reentrant`].
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> dlock::Result<()> {
-    /// let locker = dlock::Locker::connect("memory:docs-run").await?;
-    /// let sum = locker.lock("sum").run(async |_| 1 + 1).await?;
-    /// assert_eq!(sum, 2);
-    /// # Ok(()) }
-    /// ```
-    ///
-    /// # Errors
-    /// As [`acquire`](Lock::acquire); [`Error::Lost`] when the lock was lost before the body ended.
-    ///
-    /// # Cancel safety
-    /// As the body's; nothing stays locked.
-    pub async fn run<T>(&self, body: impl AsyncFnOnce(&Guard) -> T) -> Result<T> {
-        let extent = Extent::new(self.acquire().await?, OnLoss::Cancel);
-        let output = match extent.guard() {
-            Some(guard) => extent.poll_body(body(guard)).await,
-            None => None,
-        };
-        result(extent.finish(output).await)
-    }
-
-    /// [`acquire`](Lock::acquire) without `await`: on a plain thread, inside a runtime of any
-    /// flavour, while unwinding.
-    ///
-    /// # Errors
-    /// As [`acquire`](Lock::acquire); [`Error::Config`] inside the very current-thread runtime that
-    /// the locker was told to run on.
-    pub fn acquire_blocking(&self) -> Result<Guard> {
-        self.request_blocking(self.wait)
-    }
-
-    /// [`try_acquire`](Lock::try_acquire) without `await`.
-    ///
-    /// # Errors
-    /// As [`try_acquire`](Lock::try_acquire) and [`acquire_blocking`](Lock::acquire_blocking).
-    pub fn try_acquire_blocking(&self) -> Result<Option<Guard>> {
-        none_if_busy(self.request_blocking(Wait::NoWait))
-    }
-
-    /// [`run`](Lock::run) without `await`. A sync body cannot be dropped: it asks
-    /// [`Guard::is_lost`], or learns of a loss afterwards.
-    ///
-    /// # Errors
-    /// As [`run`](Lock::run) and [`acquire_blocking`](Lock::acquire_blocking).
-    pub fn run_blocking<T>(&self, body: impl FnOnce(&Guard) -> T) -> Result<T> {
-        let guard = self.acquire_blocking()?;
-        let extent = Extent::new(guard, OnLoss::Report);
-        let output = extent.guard().map(|guard| extent.call(|| body(guard)));
-        result(extent.finish_blocking(output))
-    }
-
-    fn request_blocking(&self, wait: Wait) -> Result<Guard> {
-        self.locker.check_blocking()?;
-        let time = match wait {
-            Wait::Forever => return block_on(self.request(wait)),
-            Wait::NoWait => TRY + GRACE,
-            Wait::For(time) => time.saturating_add(GRACE),
-        };
-        block_for(time, self.request(wait)).unwrap_or_else(|| Err(self.locker.does_not_run()))
-    }
-
     /// The database's name for it, or why it has none.
     pub(crate) fn native(&self) -> &Result<NativeKey> {
         &self.native
-    }
-
-    /// Takes the lock, waiting so long.
-    pub(crate) async fn request(&self, wait: Wait) -> Result<Guard> {
-        if !switch::enabled() {
-            return Ok(Guard::unlocked(self.key.clone(), self.mode));
-        }
-        self.locker.check_mode(self.mode)?;
-        self.locker.check_terms(&self.terms, self.mode)?;
-        let native = self.native.clone()?;
-        let engine = self.locker.engine();
-        if let Some(hold) = extent::is_under(engine.id(), &native) {
-            return self.again(hold);
-        }
-        let (reply, answer) = oneshot::channel();
-        let id = engine.next_request();
-        engine.post(Mail::Acquire(Request {
-            id,
-            key: self.key.clone(),
-            claim: Claim { key: native, mode: self.mode },
-            wait,
-            asked: Instant::now(),
-            terms: self.terms.clone(),
-            on_lost: self.on_lost.clone(),
-            engine: engine.clone(),
-            reply,
-        }))?;
-        let mut asking = Asking { lock: self, id: Some(id) };
-        let answer = answer.await;
-        asking.id = None;
-        answer.unwrap_or(Err(Error::Closed))
-    }
-}
-
-impl Lock {
-    /// Another guard of what the caller runs under, if it may have one.
-    fn again(&self, hold: Arc<Hold>) -> Result<Guard> {
-        // A reader does not become a writer, and a token is drawn only with a grant.
-        let covered = hold.mode == self.mode || hold.mode == Mode::Exclusive;
-        let fenced = hold.fence.is_some() || !self.terms.fenced;
-        if self.terms.reentrant && covered && fenced && hold.share() {
-            return Ok(Guard::new(hold, Some(self.locker.engine().clone())));
-        }
-        Err(Error::Reentrant { key: self.key.clone() })
-    }
-}
-
-/// Tells the engine when the caller goes before it has an answer.
-struct Asking<'a> {
-    lock: &'a Lock,
-    id: Option<u64>,
-}
-
-impl Drop for Asking<'_> {
-    fn drop(&mut self) {
-        if let Some(id) = self.id {
-            // An engine that is gone has forgotten it anyway.
-            let _ = self.lock.locker.engine().post(Mail::Abandon(id));
-        }
-    }
-}
-
-pub(crate) fn none_if_busy<G>(result: Result<G>) -> Result<Option<G>> {
-    match result {
-        Ok(guard) => Ok(Some(guard)),
-        Err(Error::Timeout { .. }) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-pub(crate) fn result<T>(end: End<T>) -> Result<T> {
-    match end {
-        End { lost: Some(lost), .. } => Err(lost),
-        End { output: Some(output), .. } => Ok(output),
-        End { output: None, .. } => Err(Error::Closed),
     }
 }
 
@@ -353,6 +191,7 @@ impl fmt::Debug for Lock {
             .field("mode", &self.mode)
             .field("timeout", &self.wait)
             .field("terms", &self.terms)
+            .field("permits", &self.permits)
             .finish_non_exhaustive()
     }
 }

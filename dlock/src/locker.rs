@@ -15,7 +15,7 @@ use crate::key::Key;
 use crate::lock::Lock;
 use crate::mode::Mode;
 use crate::multi::MultiLock;
-use crate::native::NativeKey;
+use crate::native::{Naming, NativeKey};
 use crate::scheme::KeyScheme;
 use crate::status::{Explained, LockStatus, Report};
 use crate::switch;
@@ -202,6 +202,10 @@ impl Locker {
         if self.0.engine.check_blocking().is_ok() {
             block_for(Duration::from_secs(10), self.0.engine.close());
         }
+    }
+
+    pub(crate) fn naming(&self) -> Naming {
+        self.0.about.naming
     }
 
     /// An error where a blocking call would wait for itself.

@@ -1,7 +1,6 @@
 //! MultiLock: several keys, all or none.
 
 mod guard;
-mod join;
 
 use std::fmt;
 use std::time::Duration;
@@ -9,13 +8,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 pub use self::guard::MultiGuard;
-use self::join::join_all;
 use crate::blocking::{block_for, block_on};
 use crate::error::{Error, Result};
 use crate::extent::{Extent, OnLoss};
 use crate::guard::Guard;
+use crate::join::join_all;
 use crate::key::Key;
-use crate::lock::{GRACE, Lock, TRY, none_if_busy, result};
+use crate::lock::Lock;
+use crate::lock::take::{GRACE, TRY, none_if_busy, result};
 use crate::locker::Locker;
 use crate::wait::Wait;
 
@@ -168,7 +168,7 @@ impl MultiLock {
         let mut held: Vec<Guard> = Vec::with_capacity(self.locks.len());
         loop {
             let rest = self.locks.iter().skip(held.len());
-            let answers = join_all(rest.map(|lock| lock.request(Wait::NoWait))).await;
+            let answers = join_all(rest.map(|lock| lock.take(Wait::NoWait))).await;
             let mut refused = None;
             for answer in answers {
                 match answer {
@@ -190,7 +190,7 @@ impl MultiLock {
             let Some(lock) = self.locks.get(held.len()) else {
                 return Err(refused);
             };
-            let granted = lock.request(left.normal()).await;
+            let granted = lock.take(left.normal()).await;
             held.push(granted.map_err(|error| of_all(error, asked.elapsed()))?);
         }
     }

@@ -100,6 +100,34 @@ pub(crate) enum Naming {
 }
 
 impl Naming {
+    /// The name of something that belongs to a lock and is none that a key could have: a permit, a
+    /// gate. Pinned by tests.
+    pub(crate) fn beside(self, native: &NativeKey, what: &str) -> NativeKey {
+        let of = match native {
+            NativeKey::Name(name) => name.clone(),
+            other => Key::of_native(other).name(""),
+        };
+        let (mark, longest) = match self {
+            #[cfg(feature = "postgres")]
+            Naming::Id => {
+                let text = format!("{of}%{what}");
+                return NativeKey::Id(i64::from_le_bytes(hash("dlock beside", text.as_bytes())));
+            }
+            Naming::Name => ('%', usize::MAX),
+            #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+            Naming::Row => ('%', 255),
+            #[cfg(feature = "mysql")]
+            Naming::ShortName => ('~', crate::short::LONGEST),
+        };
+        let name = format!("{of}{mark}{what}");
+        if name.len() <= longest {
+            return NativeKey::Name(name);
+        }
+        let mut name = format!("{mark}");
+        Blake2b512::digest(&of).iter().take(16).for_each(|byte| hex(*byte, &mut name));
+        NativeKey::Name(format!("{name}{mark}{what}"))
+    }
+
     /// What [`KeyScheme::Dlock`](crate::KeyScheme) makes of the key.
     pub(crate) fn native(self, key: &Key, namespace: &str) -> NativeKey {
         match self {
@@ -211,6 +239,31 @@ mod tests {
         assert_eq!(Key::pair(-5, 7).name("any"), "%p-5,7");
         let long = Key::from("é".repeat(300)).name("");
         assert_eq!(long, format!("{}%#dfa42a88fb39b9a336de0b8b704b8112", "é".repeat(50)));
+    }
+
+    // The hashes are computed with Python's hashlib.blake2b.
+    #[test]
+    fn names_beside_a_lock_are_pinned() {
+        let long = "x".repeat(300);
+        for (naming, native, what, name) in [
+            (Naming::Name, "user:42", "s1", "user:42%s1"),
+            #[cfg(feature = "sqlite")]
+            (Naming::Row, "user:42", "g", "user:42%g"),
+            #[cfg(feature = "mysql")]
+            (Naming::ShortName, "user:42", "g", "user:42~g"),
+            #[cfg(feature = "mysql")]
+            (Naming::ShortName, &long, "s12", "~fe42f4108dd98f9b4f19fb21f386dfbe~s12"),
+        ] {
+            let native = NativeKey::Name(native.to_owned());
+            assert_eq!(naming.beside(&native, what), NativeKey::Name(name.to_owned()));
+        }
+        #[cfg(feature = "postgres")]
+        for (native, id) in [
+            (NativeKey::Id(7), -3_695_444_366_645_184_448),
+            (NativeKey::Pair(1, 2), 7_387_065_564_678_979_697),
+        ] {
+            assert_eq!(Naming::Id.beside(&native, "s1"), NativeKey::Id(id));
+        }
     }
 
     #[test]

@@ -155,6 +155,7 @@ impl KeyScheme {
     }
 
     /// Whether its locks are rows of the table of django-database-locks.
+    #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
     pub(crate) fn is_django(&self) -> bool {
         matches!(self, KeyScheme::DjangoDatabaseLocks)
     }

@@ -28,11 +28,14 @@ pub(crate) fn are_several(url: &str) -> bool {
 
 /// The first of these that can be had: a host that is away, or that has no part in its cluster, is
 /// passed over. If none can, the error of the first.
-pub(crate) async fn first<'a, H, T, C: Future<Output = Result<T, Failure>>>(
-    hosts: &'a [H],
+pub(crate) async fn first<'h, H, T, F>(
+    hosts: &'h [H],
     label: &str,
-    connect: impl Fn(&'a H) -> C,
-) -> Result<T, Failure> {
+    connect: impl Fn(&'h H) -> F,
+) -> Result<T, Failure>
+where
+    F: Future<Output = Result<T, Failure>>,
+{
     if let [host] = hosts {
         return connect(host).await;
     }

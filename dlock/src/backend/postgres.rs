@@ -7,6 +7,7 @@
 //! the next statement would run on a new connection. So that report ends the session, and every
 //! statement returns the server's process id, which must stay the same.
 
+mod address;
 mod check;
 mod codes;
 mod preflight;
@@ -17,10 +18,13 @@ mod status;
 
 use std::time::Duration;
 
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions as _, PgPool};
+use sqlx::PgPool;
 
-use self::codes::{Ended, LOCK_NOT_AVAILABLE, QUERY_CANCELED, has_code};
+pub(super) use self::address::Address;
+use self::codes::Ended;
+pub(super) use self::codes::{
+    LOCK_NOT_AVAILABLE, QUERY_CANCELED, code, error_of, has_code, refused_parameter,
+};
 use self::session::Session;
 use self::settings::milliseconds;
 use self::sql::{BATCH, HELD, PING, UNLOCK_ALL, WAIT};
@@ -32,46 +36,23 @@ use crate::native::{Naming, NativeKey};
 use crate::status::Finding;
 
 pub(super) struct Postgres {
-    from: From,
+    address: Address,
     label: Box<str>,
     session_ttl: Duration,
-    application_name: Option<String>,
-}
-
-enum From {
-    Url(Box<PgConnectOptions>),
-    /// Its options are read at each connect.
-    Pool(PgPool),
 }
 
 impl Postgres {
     pub(super) fn from_url(url: &str, options: &Options) -> Result<Self> {
-        let parsed: PgConnectOptions = url.parse().map_err(|_| {
-            // The parser's own words may repeat the url, and so the password.
-            Error::config(
-                "the postgres:// url cannot be read; \
-                 it should look like postgres://user:password@host:5432/database",
-            )
-        })?;
-        Ok(Postgres::new(From::Url(Box::new(parsed)), options))
+        let address = Address::of_url(url, options.application_name.as_deref())?;
+        Ok(Postgres::new(address, options))
     }
 
     pub(super) fn from_pool(pool: PgPool, options: &Options) -> Self {
-        Postgres::new(From::Pool(pool), options)
+        Postgres::new(Address::of_pool(pool, options.application_name.as_deref()), options)
     }
 
-    fn new(from: From, options: &Options) -> Self {
-        let connect = from.options();
-        let host = connect.get_host();
-        let database = connect.get_database().unwrap_or(connect.get_username());
-        // Of a url with a slash too few or too many, user and password end up here.
-        let database = if database.contains('@') { "…" } else { database };
-        Postgres {
-            label: format!("postgres ({host}:{}/{database})", connect.get_port()).into(),
-            from,
-            session_ttl: options.session_ttl,
-            application_name: options.application_name.clone(),
-        }
+    fn new(address: Address, options: &Options) -> Self {
+        Postgres { label: address.label(), address, session_ttl: options.session_ttl }
     }
 
     /// What is known of it without asking.
@@ -83,16 +64,6 @@ impl Postgres {
             leases: None,
             fences: false,
             explain: Box::new(status::explain),
-        }
-    }
-
-    fn connect_options(&self) -> PgConnectOptions {
-        // A wait is not a slow statement. We read no floats, and poolers refuse the setting.
-        let options = self.from.options().disable_statement_logging().extra_float_digits(None);
-        match (&self.application_name, options.get_application_name()) {
-            (Some(name), _) => options.application_name(name),
-            (None, None) => options.application_name("dlock"),
-            (None, Some(_)) => options,
         }
     }
 
@@ -109,15 +80,6 @@ impl Postgres {
                 Err(error) if tries > 0 && has_code(&error, QUERY_CANCELED) => tries -= 1,
                 Err(error) => return Err(self.error(error)),
             }
-        }
-    }
-}
-
-impl From {
-    fn options(&self) -> PgConnectOptions {
-        match self {
-            From::Url(options) => (**options).clone(),
-            From::Pool(pool) => (*pool.connect_options()).clone(),
         }
     }
 }

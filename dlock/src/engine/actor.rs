@@ -145,6 +145,10 @@ impl<E: Executor> Actor<E> {
             Mail::Status(reply) => self.status(reply),
             Mail::Check(reply) => self.check(reply),
             Mail::Found { key, holder } => self.found(&key, holder),
+            Mail::Wake { id, at, reply } => {
+                self.callers.sleepers.insert(id, reply);
+                self.alarms.insert((at, id, Alarm::Wake));
+            }
             Mail::Close { done } => return Some(done),
         }
         None
@@ -308,6 +312,11 @@ impl<E: Executor> Actor<E> {
                     self.step(Event::Overdue { request: id }, LostReason::Closed);
                 }
                 (Alarm::Overdue, false) => self.give_up_on(id),
+                (Alarm::Wake, _) => {
+                    if let Some(reply) = self.callers.sleepers.remove(&id) {
+                        let _ = reply.send(());
+                    }
+                }
                 (Alarm::Linger, _) => {
                     if let Some(place) = self.callers.lingering.remove(&id) {
                         self.let_go(id, &place);

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::hold::Hold;
@@ -21,6 +22,8 @@ const TRY: Duration = Duration::from_secs(5);
 pub(super) enum Alarm {
     Expire,
     Overdue,
+    /// Somebody wants to be woken: here the id is a request's that is not one.
+    Wake,
     /// The time is over for which a lock that was released is to be held all the same: here the id
     /// is that of the hold.
     Linger,
@@ -44,6 +47,8 @@ pub(super) struct Callers {
     pub(super) holds: HashMap<HoldId, (Arc<Hold>, Place)>,
     /// Granted by the table, but the database has to confirm first that it is still there.
     pub(super) unsure: HashMap<HoldId, (Place, Request)>,
+    /// Those who want to be woken.
+    pub(super) sleepers: HashMap<RequestId, oneshot::Sender<()>>,
     /// Released by their holders, but nobody else may have them yet.
     pub(super) lingering: HashMap<HoldId, Place>,
 }

@@ -35,6 +35,8 @@ pub(crate) enum Mail {
     Check(Reply<Report>),
     /// It was found out who holds this key, if anybody.
     Found { key: NativeKey, holder: Option<Holder> },
+    /// Answer then.
+    Wake { id: RequestId, at: Instant, reply: oneshot::Sender<()> },
     /// Let go of everything and end.
     Close { done: oneshot::Sender<()> },
 }

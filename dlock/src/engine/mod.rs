@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use tokio::runtime::{Handle, Id, RuntimeFlavor};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use self::actor::run;
 #[cfg(test)]
@@ -119,6 +119,14 @@ impl Engine {
     /// The same before there is an engine.
     pub(crate) fn check_not_inside(runtime: Option<&Handle>) -> Result<()> {
         check_not_inside(runtime.and_then(blocked_by))
+    }
+
+    /// Ends after this time, by the engine's clock: the caller may have none.
+    pub(crate) async fn sleep(&self, time: Duration) -> Result<()> {
+        let (reply, woken) = oneshot::channel();
+        let id = self.next_request();
+        self.post(Mail::Wake { id, at: Instant::now() + time, reply })?;
+        woken.await.map_err(|_| Error::Closed)
     }
 
     /// Ends the engine; done when everything is released and disconnected.

@@ -4,11 +4,11 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use super::join::join_all;
 use crate::engine::Holds;
 use crate::error::Result;
 use crate::extent::{self, Held};
 use crate::guard::Guard;
+use crate::join::join_all;
 use crate::key::Key;
 use crate::lost::LostInfo;
 

@@ -10,6 +10,8 @@ pub(crate) mod mysql;
 mod options;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 mod owner;
+#[cfg(feature = "postgres")]
+pub(crate) mod postgres;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 mod seam;
 #[cfg(feature = "sqlite")]
@@ -21,6 +23,7 @@ use std::time::Duration;
 pub use self::options::LeaseOptions;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 pub(crate) use self::seam::{Failure, Lease, LeaseBackend, Owner, Taken, Verdicts, name};
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 pub(crate) use self::table::Table;
 use crate::error::Result;
 

@@ -119,6 +119,15 @@ impl LeaseOptions {
         }
     }
 
+    /// The table. `django`: that of django-database-locks.
+    pub(crate) fn table_of(&self, django: bool) -> Result<Table> {
+        Table::named(self.table.as_deref(), django)
+    }
+}
+
+/// What the engine of leases asks for.
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+impl LeaseOptions {
     pub(crate) fn time_to_live(&self) -> Option<Duration> {
         self.ttl
     }
@@ -134,10 +143,5 @@ impl LeaseOptions {
 
     pub(crate) fn intervals(&self) -> Option<(Duration, Duration)> {
         self.poll
-    }
-
-    /// The table. `django`: that of django-database-locks.
-    pub(crate) fn table_of(&self, django: bool) -> Result<Table> {
-        Table::named(self.table.as_deref(), django)
     }
 }

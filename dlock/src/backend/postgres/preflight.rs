@@ -30,7 +30,7 @@ impl Postgres {
     /// Two connections of one process are two server processes, and stay it, or there is a pooler
     /// between. Nothing is prepared here: a transaction pooler makes a mess of that.
     pub(super) async fn refuse_pooler(&self) -> Result<()> {
-        let options = self.connect_options();
+        let options = self.address.connect_options();
         let (one, other) = tokio::join!(self.connect(&options), self.connect(&options));
         let (mut one, mut other) = (one?, other?);
         let first = self.server(&mut one).await?;

@@ -19,7 +19,7 @@ pub(in crate::backend) struct Session {
 
 impl Postgres {
     pub(super) async fn open_session(&self) -> Result<Session> {
-        let options = self.connect_options();
+        let options = self.address.connect_options();
         self.dial(&options).await?;
         let pool = PgPoolOptions::new()
             .max_connections(1)

@@ -6,7 +6,7 @@ use std::task::Poll;
 
 /// The outputs of all, in their order. They are first polled in this order too, one right after the
 /// other.
-pub(super) async fn join_all<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
+pub(crate) async fn join_all<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
     let mut parts: Vec<Part<F>> = futures.map(|future| Part::Pending(Box::pin(future))).collect();
     poll_fn(|cx| {
         let mut pending = false;

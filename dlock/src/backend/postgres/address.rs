@@ -1,0 +1,72 @@
+//! Where the server is, and how to connect to it.
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions as _, PgPool};
+
+use crate::error::{Error, Result};
+
+/// See the [module](self).
+pub(in crate::backend) struct Address {
+    from: From,
+    application_name: Option<String>,
+}
+
+enum From {
+    Url(Box<PgConnectOptions>),
+    /// Its options are read at each connect.
+    Pool(PgPool),
+}
+
+impl Address {
+    /// Where that URL says. The connection's name in the server's views is the URL's, if there is no
+    /// other.
+    pub(in crate::backend) fn of_url(url: &str, application_name: Option<&str>) -> Result<Self> {
+        let parsed: PgConnectOptions = url.parse().map_err(|_| {
+            // The parser's own words may repeat the url, and so the password.
+            Error::config(
+                "the postgres:// url cannot be read; \
+                 it should look like postgres://user:password@host:5432/database",
+            )
+        })?;
+        Ok(Address::new(From::Url(Box::new(parsed)), application_name))
+    }
+
+    /// Where that pool connects to.
+    pub(in crate::backend) fn of_pool(pool: PgPool, application_name: Option<&str>) -> Self {
+        Address::new(From::Pool(pool), application_name)
+    }
+
+    fn new(from: From, application_name: Option<&str>) -> Self {
+        Address { from, application_name: application_name.map(Into::into) }
+    }
+
+    /// The server's host, its port and the database, for messages.
+    pub(in crate::backend) fn label(&self) -> Box<str> {
+        let connect = self.from.options();
+        let host = connect.get_host();
+        let database = connect.get_database().unwrap_or(connect.get_username());
+        // Of a url with a slash too few or too many, user and password end up here.
+        let database = if database.contains('@') { "…" } else { database };
+        format!("postgres ({host}:{}/{database})", connect.get_port()).into()
+    }
+
+    pub(in crate::backend) fn connect_options(&self) -> PgConnectOptions {
+        // A wait is not a slow statement. We read no floats that need more digits, and poolers
+        // refuse the setting.
+        let options = self.from.options().disable_statement_logging().extra_float_digits(None);
+        match (&self.application_name, options.get_application_name()) {
+            (Some(name), _) => options.application_name(name),
+            (None, None) => options.application_name("dlock"),
+            (None, Some(_)) => options,
+        }
+    }
+}
+
+impl From {
+    fn options(&self) -> PgConnectOptions {
+        match self {
+            From::Url(options) => (**options).clone(),
+            From::Pool(pool) => (*pool.connect_options()).clone(),
+        }
+    }
+}

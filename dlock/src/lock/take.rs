@@ -1,0 +1,203 @@
+//! From a lock to a guard.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::Lock;
+use crate::blocking::{block_for, block_on};
+use crate::claim::Claim;
+use crate::engine::{Hold, Mail, Request};
+use crate::error::{Error, Result};
+use crate::extent::{self, End, Extent, OnLoss};
+use crate::guard::Guard;
+use crate::mode::Mode;
+use crate::switch;
+use crate::wait::Wait;
+
+/// A blocking call keeps its own time as well: the engine's may be on a runtime that is stuck.
+pub(crate) const GRACE: Duration = Duration::from_secs(1);
+/// A single try may take so long, for the server's sake.
+pub(crate) const TRY: Duration = Duration::from_secs(5);
+
+impl Lock {
+    /// Takes the lock, waiting for it as long as [`timeout`](Lock::timeout) says.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] when the wait is over, [`Error::Reentrant`] under this very lock,
+    /// [`Error::Unavailable`] when the server does not answer in that time, [`Error::Key`] when the
+    /// locker's [`KeyScheme`](crate::KeyScheme) has no lock for this key.
+    ///
+    /// # Cancel safety
+    /// Dropping the future at any point leaves nothing held and nothing queued.
+    pub async fn acquire(&self) -> Result<Guard> {
+        self.take(self.wait).await
+    }
+
+    /// Takes the lock if it is free: one try that never waits for whoever holds it. `None` when it
+    /// is taken.
+    ///
+    /// # Errors
+    /// As [`acquire`](Lock::acquire), without `Timeout`; [`Error::Unavailable`] when the server
+    /// does not answer within 5 s.
+    ///
+    /// # Cancel safety
+    /// As [`acquire`](Lock::acquire).
+    pub async fn try_acquire(&self) -> Result<Option<Guard>> {
+        none_if_busy(self.take(Wait::NoWait).await)
+    }
+
+    /// Takes the lock, runs the body under it, and lets go of it.
+    ///
+    /// When the lock is lost, the body is dropped at its next await. When the body panics or the
+    /// future is dropped, the lock is released in the background. Inside the body the same key is
+    /// refused at once, with [`Error::Reentrant`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> dlock::Result<()> {
+    /// let locker = dlock::Locker::connect("memory:docs-run").await?;
+    /// let sum = locker.lock("sum").run(async |_| 1 + 1).await?;
+    /// assert_eq!(sum, 2);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`acquire`](Lock::acquire); [`Error::Lost`] when the lock was lost before the body ended.
+    ///
+    /// # Cancel safety
+    /// As the body's; nothing stays locked.
+    pub async fn run<T>(&self, body: impl AsyncFnOnce(&Guard) -> T) -> Result<T> {
+        let extent = Extent::new(self.acquire().await?, OnLoss::Cancel);
+        let output = match extent.guard() {
+            Some(guard) => extent.poll_body(body(guard)).await,
+            None => None,
+        };
+        result(extent.finish(output).await)
+    }
+
+    /// [`acquire`](Lock::acquire) without `await`: on a plain thread, inside a runtime of any
+    /// flavour, while unwinding.
+    ///
+    /// # Errors
+    /// As [`acquire`](Lock::acquire); [`Error::Config`] inside the very current-thread runtime that
+    /// the locker was told to run on.
+    pub fn acquire_blocking(&self) -> Result<Guard> {
+        self.take_blocking(self.wait)
+    }
+
+    /// [`try_acquire`](Lock::try_acquire) without `await`.
+    ///
+    /// # Errors
+    /// As [`try_acquire`](Lock::try_acquire) and [`acquire_blocking`](Lock::acquire_blocking).
+    pub fn try_acquire_blocking(&self) -> Result<Option<Guard>> {
+        none_if_busy(self.take_blocking(Wait::NoWait))
+    }
+
+    /// [`run`](Lock::run) without `await`. A sync body cannot be dropped: it asks
+    /// [`Guard::is_lost`], or learns of a loss afterwards.
+    ///
+    /// # Errors
+    /// As [`run`](Lock::run) and [`acquire_blocking`](Lock::acquire_blocking).
+    pub fn run_blocking<T>(&self, body: impl FnOnce(&Guard) -> T) -> Result<T> {
+        let guard = self.acquire_blocking()?;
+        let extent = Extent::new(guard, OnLoss::Report);
+        let output = extent.guard().map(|guard| extent.call(|| body(guard)));
+        result(extent.finish_blocking(output))
+    }
+
+    fn take_blocking(&self, wait: Wait) -> Result<Guard> {
+        self.locker.check_blocking()?;
+        let time = match wait {
+            Wait::Forever => return block_on(self.take(wait)),
+            Wait::NoWait => TRY + GRACE,
+            Wait::For(time) => time.saturating_add(GRACE),
+        };
+        block_for(time, self.take(wait)).unwrap_or_else(|| Err(self.locker.does_not_run()))
+    }
+
+    /// Takes the lock, or a permit, waiting so long.
+    pub(crate) async fn take(&self, wait: Wait) -> Result<Guard> {
+        match self.permits {
+            None => self.request(wait).await,
+            // Few want a semaphore, and the future of a plain lock is to stay small.
+            Some(n) => Box::pin(self.take_one_of(n, wait)).await,
+        }
+    }
+
+    /// Takes the lock, waiting so long.
+    pub(super) async fn request(&self, wait: Wait) -> Result<Guard> {
+        if !switch::enabled() {
+            return Ok(Guard::unlocked(self.key.clone(), self.mode));
+        }
+        self.locker.check_mode(self.mode)?;
+        self.locker.check_terms(&self.terms, self.mode)?;
+        let native = self.native.clone()?;
+        let engine = self.locker.engine();
+        if let Some(hold) = extent::is_under(engine.id(), &native) {
+            return self.again(hold);
+        }
+        let (reply, answer) = oneshot::channel();
+        let id = engine.next_request();
+        engine.post(Mail::Acquire(Request {
+            id,
+            key: self.key.clone(),
+            claim: Claim { key: native, mode: self.mode },
+            wait,
+            asked: Instant::now(),
+            terms: self.terms.clone(),
+            on_lost: self.on_lost.clone(),
+            engine: engine.clone(),
+            reply,
+        }))?;
+        let mut asking = Asking { lock: self, id: Some(id) };
+        let answer = answer.await;
+        asking.id = None;
+        answer.unwrap_or(Err(Error::Closed))
+    }
+}
+
+impl Lock {
+    /// Another guard of what the caller runs under, if it may have one.
+    pub(super) fn again(&self, hold: Arc<Hold>) -> Result<Guard> {
+        // A reader does not become a writer, and a token is drawn only with a grant.
+        let covered = hold.mode == self.mode || hold.mode == Mode::Exclusive;
+        let fenced = hold.fence.is_some() || !self.terms.fenced;
+        if self.terms.reentrant && covered && fenced && hold.share() {
+            return Ok(Guard::new(hold, Some(self.locker.engine().clone())));
+        }
+        Err(Error::Reentrant { key: self.key.clone() })
+    }
+}
+
+/// Tells the engine when the caller goes before it has an answer.
+struct Asking<'a> {
+    lock: &'a Lock,
+    id: Option<u64>,
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            // An engine that is gone has forgotten it anyway.
+            let _ = self.lock.locker.engine().post(Mail::Abandon(id));
+        }
+    }
+}
+
+pub(crate) fn none_if_busy<G>(result: Result<G>) -> Result<Option<G>> {
+    match result {
+        Ok(guard) => Ok(Some(guard)),
+        Err(Error::Timeout { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+pub(crate) fn result<T>(end: End<T>) -> Result<T> {
+    match end {
+        End { lost: Some(lost), .. } => Err(lost),
+        End { output: Some(output), .. } => Ok(output),
+        End { output: None, .. } => Err(Error::Closed),
+    }
+}
