@@ -65,6 +65,10 @@ impl LeaseBackend for Sqlite {
         true
     }
 
+    fn has_busy_rows(&self) -> bool {
+        false
+    }
+
     async fn open(&self) -> Result<File, Failure> {
         let failure = |error| self.failure(error);
         let mut connection = self.options.connect().await.map_err(failure)?;
