@@ -44,7 +44,7 @@ pub(crate) async fn of_batches_grants_each_key_once(site: Site) {
                 for _ in 0..10 {
                     let lock = locker.lock(fastrand::u32(0..20));
                     asks.spawn(async move {
-                        let Some(guard) = lock.try_acquire().await.unwrap() else { return None };
+                        let guard = lock.try_acquire().await.unwrap()?;
                         let granted = (guard.key().to_string(), guard.fence().unwrap());
                         tokio::task::yield_now().await;
                         guard.release().await.unwrap();
