@@ -112,5 +112,5 @@ async fn who_waits_is_told_of_a_release() {
     let released = Instant::now();
     drop(held);
     waiting.join_all().await;
-    assert!(released.elapsed() < Duration::from_secs(1), "{:?}", released.elapsed());
+    assert!(released.elapsed() < 600 * MS, "{:?}", released.elapsed());
 }
