@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use dlock::{Error, Key, KeyScheme, LeaseOptions, Locker};
-use dlock_tests::{Site, Temp, tabulate, unique};
+use dlock_tests::{Site, Witness, tabulate, unique};
 
 use crate::peer::{Library, Peer, python};
 
@@ -97,31 +97,34 @@ pub(crate) async fn takes_over_what_has_run_out(site: Site) {
 
 /// Both at once, from a row that is not there yet.
 pub(crate) async fn counts_together_with_dlock(site: Site) {
-    const TIMES: u64 = 60;
+    const TIMES: i64 = 60;
     let Some(python) = python(&site) else { return };
-    let key = unique("k");
-    let folder = Temp::new();
-    let file = folder.file("count");
-    std::fs::write(&file, "0").unwrap();
+    let (key, table) = (unique("k"), unique("count").replace('-', "_"));
+    let mut witness = Witness::at(site.url.strip_prefix("lease+").unwrap()).await;
+    witness.run(&format!("CREATE TABLE {table}(n bigint)")).await;
+    witness.run(&format!("INSERT INTO {table} VALUES (0)")).await;
+    let with = if site.url.contains("postgres") { "$1::text" } else { "?" };
+    let count = format!("SELECT n FROM {table} WHERE {with} IS NOT NULL");
     let mut peers = Vec::new();
     for _ in 0..2 {
         peers.push(peer(&python, &site, &key, "10").await);
     }
     let locker = locker(&site).await;
     for peer in &mut peers {
-        peer.tell(&format!("count {} {TIMES}", file.display())).await;
+        peer.tell(&format!("count {table} {TIMES}")).await;
     }
     for _ in 0..TIMES {
         let guard = locker.lock(&key).acquire().await.unwrap();
-        let number: u64 = std::fs::read_to_string(&file).unwrap().parse().unwrap();
+        let number = witness.number(&count, &site).await;
         tokio::time::sleep(Duration::from_millis(1)).await;
-        std::fs::write(&file, (number + 1).to_string()).unwrap();
+        witness.run(&format!("UPDATE {table} SET n = {}", number + 1)).await;
         guard.release().await.unwrap();
     }
     for peer in &mut peers {
         assert_eq!(peer.word().await, "counted");
     }
-    assert_eq!(std::fs::read_to_string(&file).unwrap(), (3 * TIMES).to_string());
+    assert_eq!(witness.number(&count, &site).await, 3 * TIMES);
+    witness.run(&format!("DROP TABLE {table}")).await;
     locker.close().await;
 }
 

@@ -3,7 +3,7 @@
     peer.py LIBRARY URL KEY MODE
 
 Orders come line by line: `take` is answered by `held` or `busy`, `release` by `free`. Only django-database-locks knows
-`count FILE TIMES`: each time it takes the lock, adds one to the number in the file and gives the lock back.
+`count TABLE TIMES`: each time it takes the lock, adds one to the number in the table and gives the lock back.
 """
 
 import sys
@@ -51,6 +51,7 @@ def django_database_locks():
     import django
     from django.conf import settings
     from django.core.management import call_command
+    from django.db import connection
 
     server = urlsplit(url)
     engine = "postgresql" if server.scheme.startswith("postgres") else "mysql"
@@ -106,14 +107,13 @@ def django_database_locks():
         held.append(entered)
         return True
 
-    def count(file, times):
+    def count(table, times):
         for _ in range(int(times)):
-            with lock(key, retry=0.005, **terms):
-                with open(file) as counter:
-                    number = int(counter.read())
+            with lock(key, retry=0.005, **terms), connection.cursor() as cursor:
+                cursor.execute(f"SELECT n FROM {table}")
+                (number,) = cursor.fetchone()
                 time.sleep(0.001)
-                with open(file, "w") as counter:
-                    counter.write(str(number + 1))
+                cursor.execute(f"UPDATE {table} SET n = {number + 1}")
         return "counted"
 
     orders["count"] = count
