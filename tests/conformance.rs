@@ -13,10 +13,14 @@ mod blocking;
 mod cancel;
 #[path = "conformance/exclusion.rs"]
 mod exclusion;
+#[path = "conformance/fencing.rs"]
+mod fencing;
 #[path = "conformance/keys.rs"]
 mod keys;
 #[path = "conformance/loss.rs"]
 mod loss;
+#[path = "conformance/min_hold.rs"]
+mod min_hold;
 #[path = "conformance/modes.rs"]
 mod modes;
 #[path = "conformance/permits.rs"]
@@ -136,6 +140,19 @@ dlock_tests::suite! {
         modes: [
             one_that_is_missing_is_refused_before_anything_is_asked,
             guard_says_its_own,
+        ]
+        fencing: [
+            token_grows_with_each_grant,
+            token_is_fresh_at_each_hand_off,
+            fenced_and_plain_callers_share_a_key,
+            one_connection_is_enough,
+            token_of_several_holders_makes_no_sense,
+            dropped_acquire_leaves_nothing,
+        ]
+        min_hold: [
+            release_returns_and_others_wait,
+            later_release_frees_at_once,
+            closed_locker_keeps_leases_only,
         ]
     }
 }

@@ -56,8 +56,7 @@ pub(crate) async fn for_what_has_run_out_has_one_winner(site: Site) {
     let ttl = Duration::from_millis(300);
     let takers = takers(&site, &LeaseOptions::new().ttl(ttl).poll(ttl, ttl)).await;
     let locks: Vec<_> = takers.iter().map(|locker| locker.lock("k").auto_renew(false)).collect();
-    let mut last = 0;
-    for _ in 0..5 {
+    for token in 1..=5 {
         let start = Arc::new(Barrier::new(locks.len()));
         let mut waits = JoinSet::new();
         for lock in &locks {
@@ -71,8 +70,7 @@ pub(crate) async fn for_what_has_run_out_has_one_winner(site: Site) {
             });
         }
         let won: Vec<_> = waits.join_all().await.into_iter().flatten().collect();
-        assert_eq!(won, [last + 1]);
-        last += 1;
+        assert_eq!(won, [token]);
         tokio::time::sleep(ttl).await;
     }
 }

@@ -10,6 +10,7 @@
     reason = "tests fail by panicking"
 )]
 
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +42,16 @@ fn main() {
         let orders = hear();
         match command[..] {
             ["hold", key] => hold(&site.locker().await, key, orders).await,
+            ["hold-fenced", key] => {
+                let lock = site.locker().await.lock(key).fenced().timeout(Wait::Forever);
+                let guard = lock.acquire().await.unwrap();
+                println!("held {}", guard.fence().unwrap());
+                std::future::pending::<()>().await;
+            }
+            ["tokens", tasks, times, keys, file] => {
+                let [tasks, times, keys] = [tasks, times, keys].map(|n| n.parse().unwrap());
+                tokens(&site.locker().await, tasks, times, keys, Path::new(file)).await;
+            }
             ["beat", key, file] => beat(&site.locker().await, key, Path::new(file)).await,
             ["increment", key, file, times] => {
                 increment(&site.locker().await, key, Path::new(file), times).await;
@@ -105,6 +116,29 @@ async fn beat(locker: &Locker, key: &str, file: &Path) {
         }
         Err(error) => panic!("{error}"),
     }
+}
+
+/// Takes fenced keys, and writes down which token it had from when to when.
+async fn tokens(locker: &Locker, tasks: u32, times: u32, keys: u32, file: &Path) {
+    let file = Arc::new(std::fs::File::create(file).unwrap());
+    let mut workers = tokio::task::JoinSet::new();
+    for _ in 0..tasks {
+        let (locker, file) = (locker.clone(), Arc::clone(&file));
+        workers.spawn(async move {
+            for _ in 0..times {
+                let key = fastrand::u32(0..keys);
+                let guard = locker.lock(key).fenced().timeout(Wait::Forever).acquire().await;
+                let guard = guard.unwrap();
+                let (from, token) = (clock::now(), guard.fence().unwrap());
+                tokio::task::yield_now().await;
+                let line = format!("{key} {token} {from} {}\n", clock::now());
+                (&*file).write_all(line.as_bytes()).unwrap();
+                guard.release().await.unwrap();
+            }
+        });
+    }
+    workers.join_all().await;
+    println!("done");
 }
 
 /// Adds to the number in a file, without any protection but the lock's.

@@ -169,12 +169,12 @@ pub(crate) fn start(address: Address, options: Options, place: Place) -> Result<
         }
         #[cfg(feature = "postgres")]
         Address::Pool(Pool::Postgres(pool)) => {
-            let backend = super::postgres::Postgres::from_pool(pool, &options);
+            let backend = super::postgres::Postgres::from_pool(pool, &options)?;
             place.sessions(backend.about(), backend, &options)
         }
         #[cfg(feature = "mysql")]
         Address::Pool(Pool::MySql(pool)) => {
-            let backend = super::mysql::MySql::from_pool(pool, &options);
+            let backend = super::mysql::MySql::from_pool(pool, &options)?;
             place.sessions(backend.about(), backend, &options)
         }
         #[cfg(feature = "sqlite")]
@@ -206,7 +206,7 @@ fn by_url(url: &str, options: Options, place: Place) -> Result<Started> {
                 naming: Naming::Name,
                 modes: memory.modes(),
                 leases: None,
-                fences: false,
+                fences: true,
                 explain: Box::new(|_| "-- memory: there is nothing to ask but this process".into()),
             };
             place.sessions(about, memory, &options)

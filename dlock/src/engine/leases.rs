@@ -11,6 +11,9 @@ mod grant;
 mod handing;
 mod job;
 mod line;
+mod portion;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use std::collections::{HashMap, VecDeque};
@@ -26,6 +29,7 @@ use self::asks::{Asks, about};
 use self::grant::{Agreed, Grant};
 use self::job::{Job, Question, carry_out};
 use self::line::Line;
+use self::portion::{Luck, Portions};
 use super::actor::until;
 use super::executor::{Executor, Held, Reply, Report};
 use super::table::{Event, Ticket};
@@ -59,6 +63,8 @@ pub(crate) struct Leases<B: LeaseBackend> {
     /// Those that are with the database, in its order.
     releasing: Vec<Release>,
     questions: VecDeque<Question>,
+    applies: Portions,
+    renewals: Portions,
     /// The last job was a question.
     asked: bool,
     renewing: bool,
@@ -84,6 +90,7 @@ struct Release {
     in_time: bool,
     /// When this has run out there is nothing left to give back.
     word: Arc<Word>,
+    luck: Luck,
 }
 
 /// Why a row is given back.
@@ -120,6 +127,8 @@ impl<B: LeaseBackend> Leases<B> {
             releases: Vec::new(),
             releasing: Vec::new(),
             questions: VecDeque::new(),
+            applies: Portions::new(),
+            renewals: Portions::new(),
             asked: false,
             renewing: false,
             handing: false,
@@ -178,7 +187,7 @@ impl<B: LeaseBackend> Executor for Leases<B> {
         if self.held.get(key).is_some_and(|grant| grant.ticket == ticket)
             && let Some(grant) = self.held.remove(key)
         {
-            self.owe(grant.release(false));
+            self.owe_all_of(&grant);
         }
     }
 
@@ -197,7 +206,7 @@ impl<B: LeaseBackend> Executor for Leases<B> {
         if let Some(grant) = self.held.get_mut(&claim.key).filter(|grant| grant.handing.is_none()) {
             grant.due = true;
             if !self.renewing {
-                self.renew_at = Some(Instant::now());
+                self.schedule(&claim.key);
             }
         }
     }
@@ -249,8 +258,11 @@ impl<B: LeaseBackend> Executor for Leases<B> {
                 let done = self.line.done().await;
                 self.finish(done);
             }
-            let held = self.held.values().map(|grant| grant.release(true));
-            let mut releases: Vec<_> = held.collect();
+            let mut releases = Vec::new();
+            for (lease, perhaps) in self.held.values().map(|grant| grant.releases(true)) {
+                releases.push(lease);
+                releases.extend(perhaps);
+            }
             releases.extend(self.releases.drain(..).map(|release| release.lease));
             releases.sort_by(|a, b| a.key.cmp(&b.key));
             let Line::Idle(mut connection) = self.line else {

@@ -37,6 +37,11 @@ pub(crate) trait LeaseBackend: Send + Sync + 'static {
         false
     }
 
+    /// Whether one row can be busy while others are not.
+    fn has_busy_rows(&self) -> bool {
+        true
+    }
+
     /// Connects, makes the table where it may, and checks it.
     fn open(&self) -> impl Future<Output = Result<Self::Connection, Failure>> + Send;
 
@@ -129,6 +134,11 @@ impl Lease {
     /// Whether this is another word of the same owner for the same row.
     pub(crate) fn is_of(&self, other: &Lease) -> bool {
         self.key == other.key && self.owner == other.owner
+    }
+
+    /// Whether this is another word of the same grant.
+    pub(crate) fn is_grant_of(&self, other: &Lease) -> bool {
+        self.is_of(other) && self.fence == other.fence
     }
 }
 

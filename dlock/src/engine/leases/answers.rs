@@ -9,6 +9,7 @@ use super::asks::about;
 use super::grant::Grant;
 use super::job::{Done, Job, Question, Sent};
 use super::line::Line;
+use super::portion::{Luck, Portions};
 use super::{BUSY, Leases, Release, What};
 use crate::backend::lease::{Failure, Lease, LeaseBackend, Taken, Verdicts};
 use crate::claim::Claim;
@@ -20,13 +21,13 @@ use crate::lost::LostReason;
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// A question that the database may or may not have looked at.
+/// Why there is no answer.
 #[derive(Clone, Copy)]
-struct Failed {
-    /// It makes no sense to ask again.
-    fatal: bool,
-    /// It may have.
-    sent: bool,
+pub(super) enum Why {
+    /// Something was busy, and nothing has been done. What was asked fares so.
+    Busy(Luck),
+    /// `fatal`: it makes no sense to ask again. `sent`: the database may have looked at it.
+    Failed { fatal: bool, sent: bool },
 }
 
 impl<B: LeaseBackend> Leases<B> {
@@ -42,20 +43,38 @@ impl<B: LeaseBackend> Leases<B> {
             }
             Err(Failure::Busy(error)) => {
                 self.trouble = Some(error);
-                self.not_before = Instant::now() + about(BUSY);
-                self.unanswered(done.job, None);
+                let now = Instant::now();
+                self.not_before = now + about(BUSY);
+                let luck = match self.portions(&done.job) {
+                    Some(portions) => portions.busy(now),
+                    None => Luck::default(),
+                };
+                self.unanswered(done.job, Why::Busy(luck));
             }
             Err(Failure::Failed(error)) => {
                 self.not_before = Instant::now() + about(self.pause);
                 self.pause = (self.pause * 2).min(LONGEST_PAUSE);
                 let fatal = !error.is_retryable();
                 self.trouble = Some(error);
-                self.unanswered(done.job, Some(Failed { fatal, sent: done.sent.is_some() }));
+                self.unanswered(done.job, Why::Failed { fatal, sent: done.sent.is_some() });
             }
         }
     }
 
+    /// What looks after how much goes out with such a job, where rows can be busy.
+    fn portions(&mut self, job: &Job) -> Option<&mut Portions> {
+        match job {
+            _ if !self.backend.has_busy_rows() => None,
+            Job::Apply { .. } => Some(&mut self.applies),
+            Job::Renew { .. } => Some(&mut self.renewals),
+            Job::Ask { .. } => None,
+        }
+    }
+
     fn answered(&mut self, job: Job, sent: Sent) {
+        if let Some(portions) = self.portions(&job) {
+            portions.answered();
+        }
         match job {
             Job::Apply { takes, verdicts: Verdicts { released, taken }, .. } => {
                 let releasing = std::mem::take(&mut self.releasing);
@@ -79,32 +98,38 @@ impl<B: LeaseBackend> Leases<B> {
                 }
             }
             Job::Ask { question: None, lost: Some(lease) } => {
-                self.lose(&lease, LostReason::NotHeld);
+                if self.has(&lease) {
+                    self.lose(&lease, LostReason::NotHeld);
+                }
             }
             Job::Ask { .. } => {}
         }
     }
 
-    /// There is no answer: `failed` if it is not even known whether anything was done.
-    fn unanswered(&mut self, job: Job, failed: Option<Failed>) {
+    fn unanswered(&mut self, job: Job, why: Why) {
         match job {
             Job::Apply { takes, .. } => {
                 let asked = self.releasing.drain(..);
-                self.releases.extend(asked.filter(|release| release.what != What::HandOver));
+                let asked = asked.filter(|release| release.what != What::HandOver);
+                self.releases.extend(asked.map(|release| match why {
+                    Why::Busy(luck) => Release { luck, ..release },
+                    Why::Failed { .. } => release,
+                }));
                 // Their words were not looked after meanwhile.
                 self.lapses_in(Duration::ZERO);
                 for lease in takes {
-                    let sent = failed.is_some_and(|failed| failed.sent);
-                    if !self.unhanded(&lease, sent) {
-                        self.untaken(lease, failed);
+                    if !self.unhanded(&lease, why) {
+                        self.untaken(lease, why);
                     }
                 }
             }
-            Job::Renew { .. } => self.renew_at = Some(Instant::now()),
+            Job::Renew { leases, .. } => {
+                leases.iter().for_each(|lease| self.unrenewed(lease, why));
+            }
             Job::Ask { question: Some(Question::Held(lease, reply)), .. } => {
                 self.ask_to_check(lease, reply);
             }
-            Job::Ask { question: Some(question), .. } if failed.is_none() => {
+            Job::Ask { question: Some(question), .. } if matches!(why, Why::Busy(_)) => {
                 self.questions.push_back(question);
             }
             Job::Ask { question, .. } => {
@@ -138,6 +163,8 @@ impl<B: LeaseBackend> Leases<B> {
             granted: now,
             used: false,
             due: false,
+            renew_at: None,
+            luck: Luck::default(),
             handing: None,
         };
         self.held.insert(key.clone(), grant);
@@ -158,18 +185,18 @@ impl<B: LeaseBackend> Leases<B> {
         self.report(event, LostReason::NotHeld);
     }
 
-    fn untaken(&mut self, lease: Lease, failed: Option<Failed>) {
-        if failed.is_some_and(|failed| failed.sent) {
+    fn untaken(&mut self, lease: Lease, why: Why) {
+        if matches!(why, Why::Failed { sent: true, .. }) {
             self.owe(lease.clone());
         }
         let Some(ask) = self.asks.remove(&lease) else {
             return;
         };
         let (key, ticket) = (Claim::exclusive(lease.key), ask.ticket);
-        let event = match failed {
+        let event = match why {
             _ if ask.cancelled => Event::Ended { key, ticket },
-            None => return self.asks.put_back(ask),
-            Some(Failed { fatal, .. }) => Event::Failed { key, ticket, fatal },
+            Why::Busy(luck) => return self.asks.put_back(ask, luck),
+            Why::Failed { fatal, .. } => Event::Failed { key, ticket, fatal },
         };
         self.report(event, LostReason::NotHeld);
     }
@@ -184,11 +211,24 @@ impl<B: LeaseBackend> Leases<B> {
         self.report(Event::Unlocked { key, ticket, clean }, LostReason::NotHeld);
     }
 
+    fn unrenewed(&mut self, lease: &Lease, why: Why) {
+        let Some(grant) = self.held.get_mut(&lease.key) else {
+            return;
+        };
+        let mut at = Instant::now();
+        if let Why::Busy(luck) = why {
+            grant.luck = luck;
+            at = luck.at().unwrap_or(at);
+        }
+        grant.renew_at = Some(at);
+        self.renew_at = Some(self.renew_at.map_or(at, |next| next.min(at)));
+    }
+
     fn renewed(&mut self, lease: &Lease, renewed: bool, sent: Sent) {
         let Some(grant) = self.held.get_mut(&lease.key) else {
             return;
         };
-        if !grant.lease.is_of(lease) || grant.lease.fence != lease.fence {
+        if !grant.lease.is_grant_of(lease) {
             return;
         }
         if !renewed {
@@ -200,6 +240,7 @@ impl<B: LeaseBackend> Leases<B> {
             }
             grant.lease.lasts = lease.lasts;
             grant.due = false;
+            grant.luck = Luck::default();
             self.news = true;
         } else {
             self.lose(lease, LostReason::Unconfirmed);

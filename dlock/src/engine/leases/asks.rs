@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::grant::Agreed;
+use super::portion::Luck;
 use crate::backend::lease::Lease;
 use crate::engine::table::Ticket;
 use crate::native::NativeKey;
@@ -25,6 +26,7 @@ pub(super) struct Ask {
     pub(super) agreed: Agreed,
     /// Nobody wants it any more; only the answer that is on its way counts.
     pub(super) cancelled: bool,
+    pub(super) luck: Luck,
     /// It is with the database.
     sent: bool,
     due: Instant,
@@ -86,8 +88,8 @@ impl Asks {
             None => now,
         };
         let lease = agreed.lease(key.clone());
-        let (cancelled, sent) = (false, false);
-        self.asks.insert(key, Ask { ticket, lease, agreed, cancelled, sent, due, poll });
+        let (cancelled, sent, luck) = (false, false, Luck::default());
+        self.asks.insert(key, Ask { ticket, lease, agreed, cancelled, luck, sent, due, poll });
     }
 
     /// Stop asking; `false` if an answer is on its way, or there is no such ask.
@@ -107,14 +109,16 @@ impl Asks {
         self.asks.values().filter(|ask| !ask.sent).map(|ask| ask.due).min()
     }
 
-    /// What is due, to be sent.
-    pub(super) fn send(&mut self, now: Instant) -> Vec<Lease> {
-        let due = self.asks.values_mut().filter(|ask| !ask.sent && ask.due <= now + TOGETHER);
-        due.map(|ask| {
+    /// What is to be sent.
+    pub(super) fn due(&self, now: Instant) -> impl Iterator<Item = &Ask> {
+        self.asks.values().filter(move |ask| !ask.sent && ask.due <= now + TOGETHER)
+    }
+
+    /// This one is with the database.
+    pub(super) fn sent(&mut self, lease: &Lease) {
+        if let Some(ask) = self.asks.get_mut(&lease.key) {
             ask.sent = true;
-            ask.lease.clone()
-        })
-        .collect()
+        }
     }
 
     /// The database has answered this one, or will not.
@@ -123,8 +127,13 @@ impl Asks {
         self.asks.remove(&lease.key)
     }
 
-    /// The database could not look at it, or has refused it, and it is to be asked again.
-    pub(super) fn put_back(&mut self, mut ask: Ask) {
+    /// The database could not look at it, and it is to be asked again.
+    pub(super) fn put_back(&mut self, ask: Ask, luck: Luck) {
+        let due = luck.at().map_or(ask.due, |at| ask.due.max(at));
+        self.ask_again(Ask { luck, due, ..ask });
+    }
+
+    fn ask_again(&mut self, mut ask: Ask) {
         ask.sent = false;
         self.asks.insert(ask.lease.key.clone(), ask);
     }
@@ -148,7 +157,8 @@ impl Asks {
                     ask.due = ask.due.min(until);
                 }
                 poll.pause = (poll.pause * 3 / 2).min(self.intervals.1);
-                self.put_back(ask);
+                ask.luck = Luck::default();
+                self.ask_again(ask);
                 None
             }
             _ => Some(ask),

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
+use super::portion::Luck;
 use crate::backend::lease::{Lease, LeaseOptions, Owner};
 use crate::clock::{Time, Word};
 use crate::engine::table::Ticket;
@@ -17,6 +20,8 @@ pub(super) struct Agreed {
     /// [`Duration::MAX`]: until it is released.
     pub(super) ttl: Duration,
     pub(super) renew: bool,
+    /// After how long it is renewed, again and again.
+    pub(super) renew_every: Option<Duration>,
     pub(super) retry_every: Option<Duration>,
     pub(super) min_hold: Duration,
 }
@@ -24,13 +29,20 @@ pub(super) struct Agreed {
 /// How long a lease lasts that is to last for ever, until it is known to be ours: if nobody learns
 /// that it was granted, it must end.
 const AT_FIRST: Duration = Duration::from_secs(10);
+/// However short leases are, a database gets so long to answer.
+pub(super) const ENOUGH: Duration = Duration::from_secs(1);
+/// More unanswered questions than this are not looked after one by one.
+const MANY: u64 = 8;
 
 impl Agreed {
     pub(super) fn new(terms: &Terms, options: &LeaseOptions, ttl: Duration) -> Self {
+        let ttl = terms.ttl.unwrap_or(ttl);
+        let renews = terms.auto_renew && ttl != Duration::MAX;
         Agreed {
             owner: terms.owner.clone().or_else(|| options.name_of_owner()),
-            ttl: terms.ttl.unwrap_or(ttl),
+            ttl,
             renew: terms.auto_renew,
+            renew_every: renews.then(|| options.renew_after(ttl)),
             retry_every: terms.retry_every,
             min_hold: terms.min_hold,
         }
@@ -67,6 +79,9 @@ pub(super) struct Grant {
     pub(super) used: bool,
     /// It is to be renewed even if that is not its habit.
     pub(super) due: bool,
+    /// When it is renewed next; `None`: never.
+    pub(super) renew_at: Option<Instant>,
+    pub(super) luck: Luck,
     pub(super) handing: Option<Handing>,
 }
 
@@ -75,12 +90,13 @@ pub(super) struct Grant {
 pub(super) struct Handing {
     pub(super) lease: Lease,
     pub(super) agreed: Agreed,
-    /// The database has perhaps done it.
-    pub(super) sent: bool,
+    /// How often the database has perhaps done it.
+    pub(super) sent: u64,
     /// Its answer is on its way.
     pub(super) in_flight: bool,
     /// It is to be given back when it is there.
     pub(super) unlock: Option<Ticket>,
+    pub(super) luck: Luck,
 }
 
 impl Grant {
@@ -90,19 +106,54 @@ impl Grant {
         Lease { lasts: self.agreed.ttl.max(rest), ..self.lease.clone() }
     }
 
-    /// What is to be given back of it, and how long others cannot have it yet.
-    pub(super) fn release(&self, keep: bool) -> Lease {
+    /// What is to be given back of it, and how long others cannot have it yet; after that, what else
+    /// may be ours while it is being handed over.
+    pub(super) fn releases(&self, keep: bool) -> (Lease, Vec<Lease>) {
         let rest = self.agreed.min_hold.saturating_sub(self.granted.elapsed());
         let lasts = if keep { rest } else { Duration::ZERO };
-        // What was sent has another fence, if it was done.
-        let sent = self.handing.as_ref().is_some_and(|handing| handing.sent);
-        let fence = self.lease.fence.filter(|_| !sent);
-        Lease { lasts, fence, ..self.lease.clone() }
+        let mut held = Lease { lasts, ..self.lease.clone() };
+        let mut perhaps = Vec::new();
+        match &self.handing {
+            Some(Handing { lease, sent: 1.., .. }) if matches!(lease.owner, Owner::Token(_)) => {
+                // A token is ours, whatever its fence is by now.
+                if lease.owner == held.owner {
+                    held.fence = None;
+                } else {
+                    perhaps.push(Lease { lasts, ..lease.clone() });
+                }
+            }
+            // A name may be that of another process, whose lease has another fence yet.
+            Some(Handing { lease, sent, .. }) => {
+                for done in 1..=(*sent).min(MANY) {
+                    let fence = held.fence.map(|fence| fence.saturating_add(done));
+                    perhaps.push(Lease { lasts, fence, ..lease.clone() });
+                }
+            }
+            None => {}
+        }
+        (held, perhaps)
     }
 
-    pub(super) fn wants_renewal(&self) -> bool {
-        let lasts_for_ever = self.lease.lasts == Duration::MAX;
-        self.handing.is_none() && (self.due || self.agreed.renew && !lasts_for_ever)
+    /// Whether a renewal is to have it too that goes out now; it saves one that would come soon.
+    pub(super) fn wants_renewal(&self, now: Instant) -> bool {
+        let soon = now + self.agreed.renew_every.unwrap_or(Duration::ZERO) / 2;
+        self.handing.is_none() && self.renew_at.is_some_and(|at| at <= soon)
+    }
+
+    /// When it is to be renewed if it is renewed now.
+    pub(super) fn next_renewal(&self, now: Instant) -> Option<Instant> {
+        self.agreed.renew_every.map(|pause| now + pause)
+    }
+
+    /// How long an answer about it may take, so that there is time for another question.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        let every = self.agreed.renew_every.filter(|_| !self.due);
+        let (every, lasts) = match every {
+            Some(every) => (every, self.agreed.ttl),
+            None if self.due => (self.lease.lasts / 3, self.lease.lasts),
+            None => return None,
+        };
+        Some(every.max(ENOUGH).min(lasts))
     }
 
     /// Whether it can be given to somebody as it is.
@@ -131,6 +182,13 @@ impl Grant {
         }
         let owner = if same { self.lease.owner.clone() } else { Owner::new(agreed.owner.clone()) };
         let lease = Lease { key: self.lease.key.clone(), owner, fence: None, lasts };
-        self.handing = Some(Handing { lease, agreed, sent: false, in_flight: false, unlock: None });
+        self.handing = Some(Handing {
+            lease,
+            agreed,
+            sent: 0,
+            in_flight: false,
+            unlock: None,
+            luck: Luck::default(),
+        });
     }
 }

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::grant::Grant;
+use super::answers::Why;
+use super::grant::Handing;
 use super::job::Sent;
+use super::portion::Luck;
 use super::{Leases, Release, What};
 use crate::backend::lease::{Lease, LeaseBackend, Taken};
 use crate::claim::Claim;
@@ -14,28 +16,26 @@ use crate::lost::LostReason;
 use crate::native::NativeKey;
 
 impl<B: LeaseBackend> Leases<B> {
-    /// Whether a lease waits to be handed over.
-    pub(super) fn is_handing(&self) -> bool {
-        self.handing && self.held.values().any(is_to_be_sent)
+    /// Those that wait to be handed over.
+    pub(super) fn handings(&self) -> impl Iterator<Item = &Handing> {
+        let held = self.handing.then(|| self.held.values()).into_iter().flatten();
+        held.filter_map(|grant| grant.handing.as_ref()).filter(|handing| !handing.in_flight)
     }
 
-    /// What goes to the database for that: takes, and releases of what had another owner.
-    pub(super) fn send_handings(&mut self, takes: &mut Vec<Lease>) {
-        if !std::mem::take(&mut self.handing) {
-            return;
+    /// What goes to the database for that: a take, and a release of what had another owner.
+    pub(super) fn send_handing(&mut self, key: &NativeKey) -> Option<Lease> {
+        let grant = self.held.get_mut(key)?;
+        let (release, _) = grant.releases(false);
+        let handing = grant.handing.as_mut()?;
+        handing.sent += 1;
+        handing.in_flight = true;
+        let lease = handing.lease.clone();
+        if lease.owner != release.owner {
+            let (what, word) = (What::HandOver, Arc::clone(&grant.word));
+            let luck = handing.luck;
+            self.releasing.push(Release { lease: release, what, in_time: true, word, luck });
         }
-        for grant in self.held.values_mut().filter(|grant| is_to_be_sent(grant)) {
-            let release = grant.release(false);
-            let Some(handing) = &mut grant.handing else { continue };
-            handing.sent = true;
-            handing.in_flight = true;
-            takes.push(handing.lease.clone());
-            if handing.lease.owner != release.owner {
-                let word = Arc::clone(&grant.word);
-                let what = What::HandOver;
-                self.releases.push(Release { lease: release, what, in_time: true, word });
-            }
-        }
+        Some(lease)
     }
 
     /// Whether this take was for a lease that is handed over; then that is done.
@@ -56,6 +56,7 @@ impl<B: LeaseBackend> Leases<B> {
         grant.agreed = handing.agreed;
         grant.granted = Time::now();
         grant.due = grant.agreed.ttl == Duration::MAX;
+        grant.luck = Luck::default();
         let left = grant.word.left(grant.granted);
         self.lapses_in(left);
         self.schedule(&lease.key);
@@ -68,7 +69,7 @@ impl<B: LeaseBackend> Leases<B> {
 
     /// The database may have done it or not, or has surely not: it is asked again either way, for
     /// the same owner takes its own lease once more.
-    pub(super) fn unhanded(&mut self, lease: &Lease, failed: bool) -> bool {
+    pub(super) fn unhanded(&mut self, lease: &Lease, why: Why) -> bool {
         let Some(grant) = self.held.get_mut(&lease.key) else {
             return false;
         };
@@ -76,7 +77,11 @@ impl<B: LeaseBackend> Leases<B> {
         else {
             return false;
         };
-        handing.sent |= failed;
+        match why {
+            Why::Failed { sent: true, .. } => {}
+            Why::Failed { sent: false, .. } => handing.sent -= 1,
+            Why::Busy(luck) => (handing.sent, handing.luck) = (handing.sent - 1, luck),
+        }
         handing.in_flight = false;
         self.handing = true;
         if let Some(ticket) = handing.unlock.take() {
@@ -99,12 +104,10 @@ impl<B: LeaseBackend> Leases<B> {
         }
         if let Some(grant) = self.held.remove(key) {
             let in_time = grant.word.good_at(Time::now());
-            let (lease, what, word) = (grant.release(false), What::Asked(ticket), grant.word);
-            self.releases.push(Release { lease, what, in_time, word });
+            let (lease, perhaps) = grant.releases(false);
+            perhaps.into_iter().for_each(|lease| self.owe(lease));
+            let (what, word, luck) = (What::Asked(ticket), grant.word, Luck::default());
+            self.releases.push(Release { lease, what, in_time, word, luck });
         }
     }
-}
-
-fn is_to_be_sent(grant: &Grant) -> bool {
-    grant.handing.as_ref().is_some_and(|handing| !handing.in_flight)
 }

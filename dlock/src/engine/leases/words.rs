@@ -6,8 +6,9 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::grant::Handing;
+use super::grant::Grant;
 use super::job::Question;
+use super::portion::Luck;
 use super::{Leases, Release, What};
 use crate::backend::lease::{Lease, LeaseBackend, Owner};
 use crate::claim::Claim;
@@ -32,16 +33,18 @@ impl<B: LeaseBackend> Leases<B> {
         let Some(grant) = self.held.remove(&lease.key) else {
             return;
         };
-        self.owe(grant.release(false));
+        self.owe_all_of(&grant);
         let key = Claim::exclusive(lease.key.clone());
-        let event = match grant.handing {
-            Some(Handing { lease, unlock, .. }) => {
-                self.owe(lease);
-                unlock.map(|ticket| Event::Unlocked { key: key.clone(), ticket, clean: false })
-            }
-            None => None,
-        };
+        let unlock = grant.handing.and_then(|handing| handing.unlock);
+        let event = unlock.map(|ticket| Event::Unlocked { key: key.clone(), ticket, clean: false });
         self.report(event.unwrap_or(Event::Lost { key, grant: grant.ticket }), reason);
+    }
+
+    /// Whatever this has led to is to be given back.
+    pub(super) fn owe_all_of(&mut self, grant: &Grant) {
+        let (lease, perhaps) = grant.releases(false);
+        self.owe(lease);
+        perhaps.into_iter().for_each(|lease| self.owe(lease));
     }
 
     /// This row may be ours, and nobody here wants it.
@@ -55,17 +58,23 @@ impl<B: LeaseBackend> Leases<B> {
         let word = Arc::new(Word::until(Time::now().after(time)));
         self.lapses_in(time);
         let lease = Lease { lasts: Duration::ZERO, ..lease };
-        self.releases.push(Release { lease, what: What::Debt, in_time: false, word });
+        let (what, luck) = (What::Debt, Luck::default());
+        self.releases.push(Release { lease, what, in_time: false, word, luck });
     }
 
     /// Answers at once if there is nothing to check.
     pub(super) fn ask_to_check(&mut self, lease: Lease, reply: oneshot::Sender<bool>) {
-        let held = self.held.get(&lease.key).is_some_and(|grant| grant.lease.is_of(&lease));
+        let held = self.has(&lease);
         if held && !reply.is_closed() {
             self.questions.push_back(Question::Held(lease, reply));
         } else {
             let _ = reply.send(held);
         }
+    }
+
+    /// Whether this very grant is held: not the one before it, of the same owner.
+    pub(super) fn has(&self, lease: &Lease) -> bool {
+        self.held.get(&lease.key).is_some_and(|grant| grant.lease.is_grant_of(lease))
     }
 
     /// A word may run out after this time.
@@ -86,19 +95,27 @@ impl<B: LeaseBackend> Leases<B> {
         for (lease, reason) in over {
             self.lose(&lease, reason);
         }
-        for release in std::mem::take(&mut self.releases) {
-            if release.word.good_at(now) {
-                self.releases.push(release);
-            } else if let What::Asked(ticket) = release.what {
+        let mut over = Vec::new();
+        for release in self.releasing.iter_mut().chain(&mut self.releases) {
+            if !release.word.good_at(now)
+                && let What::Asked(ticket) = std::mem::replace(&mut release.what, What::Debt)
+            {
                 // The row has run out, so the lock is free: it was held until then.
                 let key = Claim::exclusive(release.lease.key.clone());
                 let clean = release.in_time;
-                self.report(Event::Unlocked { key, ticket, clean }, LostReason::Unconfirmed);
-                self.owe(release.lease);
+                over.push((Event::Unlocked { key, ticket, clean }, release.lease.clone()));
             }
         }
+        self.releases.retain(|release| release.word.good_at(now));
+        for (event, lease) in over {
+            self.report(event, LostReason::Unconfirmed);
+            self.owe(lease);
+        }
         let words = self.held.values().map(|grant| &grant.word);
-        let words = words.chain(self.releases.iter().map(|release| &release.word));
+        let releases = self.releases.iter().chain(&self.releasing);
+        // What nobody waits for any more is forgotten with its job.
+        let releases = releases.map(|release| &release.word).filter(|word| word.good_at(now));
+        let words = words.chain(releases);
         if let Some(left) = words.map(|word| word.left(now)).min() {
             self.lapses_in(left);
         }
