@@ -17,8 +17,8 @@ mariadb118=/opt/mariadb118
 mariadb118_packages=(mariadb-server-core mariadb-client-core mariadb-server)
 
 # Locks of other languages that ours are to meet, and what they need.
-python_named=(sqlalchemy-dlock PALs postgresql-lock)
-python_packages=(sqlalchemy-dlock==0.9.0 PALs==0.4.0 postgresql-lock==0.2.2 SQLAlchemy 'psycopg[binary]' psycopg2-binary PyMySQL)
+python_named=(sqlalchemy-dlock PALs postgresql-lock django-database-locks Django)
+python_packages=(sqlalchemy-dlock==0.9.0 PALs==0.4.0 postgresql-lock==0.2.2 django-database-locks==0.5 Django SQLAlchemy 'psycopg[binary]' psycopg2-binary PyMySQL)
 
 # When we are root, servers run as this user: PostgreSQL refuses root, and nobody else's account is ours to use.
 server_user=dlock-test

@@ -63,6 +63,21 @@ impl Server {
         self.db("crash-start");
     }
 
+    /// Stops all its processes where they are.
+    pub fn freeze(&self) {
+        self.db("freeze");
+    }
+
+    /// Lets them go on.
+    pub fn thaw(&self) {
+        self.db("thaw");
+    }
+
+    /// Makes a standby the primary.
+    pub fn promote(&self) {
+        self.db("promote");
+    }
+
     /// What it has logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.join("log")).unwrap()
