@@ -80,6 +80,10 @@ impl Lock {
     /// [`LeaseOptions::table`](crate::LeaseOptions::table), which is made when it is missing. What to
     /// do with it: [`fence`](crate::fence).
     ///
+    /// A token is written, so a fenced lock waits for the database's disk and for a synchronous
+    /// standby, and is not to be had while there is none. Locks without a token do not wait with it:
+    /// they are on another connection.
+    ///
     /// # Errors
     /// Taking it is [`Error::Config`](crate::Error::Config) in a mode that several may hold at once,
     /// [`Error::Permission`](crate::Error::Permission) when the table can be neither made nor written.
