@@ -44,7 +44,7 @@ dlock_tests::suite! {
     "conformance" on [
         memory Memory, sqlite Sqlite, postgres Postgres, postgres18 Postgres18,
         mysql MySql, mariadb MariaDb, mariadb118 MariaDb118,
-        lease_postgres LeasePostgres,
+        lease_postgres LeasePostgres, lease_mysql LeaseMySql, lease_mariadb LeaseMariaDb,
     ] {
         status: [
             held_key_is_shown_with_its_holder,
@@ -162,7 +162,7 @@ mod several {
     dlock_tests::suite! {
         "conformance" on [
             sqlite Sqlite, postgres Postgres, postgres18 Postgres18, mysql MySql, mariadb MariaDb,
-            lease_postgres LeasePostgres,
+            lease_postgres LeasePostgres, lease_mysql LeaseMySql, lease_mariadb LeaseMariaDb,
         ] {
             processes: [
                 four_processes_count_right,

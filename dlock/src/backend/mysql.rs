@@ -8,6 +8,7 @@
 //! must stay the same. A connection that is dropped is just closed: a goodbye that nobody reads yet
 //! would hide from the server that the client of a wait has gone.
 
+mod address;
 mod asking;
 mod codes;
 mod fence;
@@ -24,9 +25,13 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use sqlx::{ConnectOptions as _, Connection as _, MySqlPool};
 use tokio::time::timeout;
 
-use self::asking::{Flag, integer, text};
+pub(super) use self::address::{as_it_is, kind, label, parse};
+use self::asking::Flag;
+pub(super) use self::asking::{integer, text};
+pub(super) use self::codes::{NO_RIGHT, meaning, number};
 use self::server::{Family, Server};
-use self::texts::{literal, name};
+pub(super) use self::texts::literal;
+use self::texts::name;
 use super::lease::Table;
 use super::{About, Answer, Do, Op, Options, Seen, SessionBackend, Tag};
 use crate::claim::Claim;
@@ -71,15 +76,7 @@ pub(super) struct Session {
 
 impl MySql {
     pub(super) fn from_url(url: &str, options: &Options) -> Result<Self> {
-        let parsed: MySqlConnectOptions = url.parse().map_err(|_| {
-            // The parser's own words may repeat the url, and so the password.
-            Error::config(
-                "the mysql:// or mariadb:// url cannot be read; \
-                 it should look like mysql://user:password@host:3306/database",
-            )
-        })?;
-        let server = if url.starts_with("mariadb:") { "mariadb" } else { "mysql" };
-        MySql::new(From::Url(Box::new(parsed)), server, options)
+        MySql::new(From::Url(Box::new(parse(url)?)), kind(url), options)
     }
 
     pub(super) fn from_pool(pool: MySqlPool, options: &Options) -> Result<Self> {
@@ -87,16 +84,8 @@ impl MySql {
     }
 
     fn new(from: From, server: &str, options: &Options) -> Result<Self> {
-        let connect = from.options();
-        let at = match connect.get_socket() {
-            Some(path) => path.display().to_string(),
-            None => format!("{}:{}", connect.get_host(), connect.get_port()),
-        };
-        let database = connect.get_database().unwrap_or_default();
-        // Of a url with a slash too few or too many, user and password end up here.
-        let database = if database.contains('@') { "…" } else { database };
         Ok(MySql {
-            label: format!("{server} ({at}/{database})").into(),
+            label: label(server, &[from.options()]),
             from,
             session_ttl: options.session_ttl,
             application_name: options.application_name.clone(),
@@ -120,15 +109,7 @@ impl MySql {
 
     async fn connect(&self) -> Result<MySqlConnection> {
         // Nothing is set before the server is known to be one whose locks are of use.
-        let options = self
-            .from
-            .options()
-            .pipes_as_concat(false)
-            .no_engine_substitution(false)
-            .set_names(false)
-            .timezone(None)
-            // A wait is not a slow statement.
-            .disable_statement_logging();
+        let options = as_it_is(self.from.options());
         options.connect().await.map_err(|error| self.error(error))
     }
 

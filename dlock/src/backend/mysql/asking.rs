@@ -142,11 +142,11 @@ impl Flag {
 
 /// A column as text, whatever type the server calls it: the two do not agree on the types of these
 /// functions.
-pub(super) fn text(row: &MySqlRow, column: usize) -> Option<String> {
+pub(in crate::backend) fn text(row: &MySqlRow, column: usize) -> Option<String> {
     let bytes: Option<Vec<u8>> = row.try_get_unchecked(column).ok()?;
     String::from_utf8(bytes?).ok()
 }
 
-pub(super) fn integer(row: &MySqlRow, column: usize) -> Option<i64> {
+pub(in crate::backend) fn integer(row: &MySqlRow, column: usize) -> Option<i64> {
     text(row, column)?.parse().ok()
 }

@@ -25,7 +25,7 @@ pub(super) fn name(key: &NativeKey) -> String {
 
 /// A string that means the same in every `sql_mode` and in every character set that a connection
 /// can have.
-pub(super) fn literal(text: &str) -> String {
+pub(in crate::backend) fn literal(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-.:/,=@+~".contains(&b);
     if text.bytes().all(plain) {
         return format!("'{text}'");
