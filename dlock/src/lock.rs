@@ -74,9 +74,9 @@ impl Lock {
         self
     }
 
-    /// The guard carries a fencing token, [`Guard::fence`]: a number that grows with every grant of
-    /// this key, also across crashes of programs and servers. A lease always has one; a session lock
-    /// draws it, right after the grant, from the key's row in the table of
+    /// The guard carries a fencing token, [`Guard::fence`](crate::Guard::fence): a number that grows
+    /// with every grant of this key, also across crashes of programs and servers. A lease always has
+    /// one; a session lock draws it, right after the grant, from the key's row in the table of
     /// [`LeaseOptions::table`](crate::LeaseOptions::table), which is made when it is missing. What to
     /// do with it: [`fence`](crate::fence).
     ///
