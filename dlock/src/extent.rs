@@ -142,11 +142,6 @@ pub(crate) async fn protect<F: Future>(holds: &Holds, body: F) -> Result<F::Outp
     }
 }
 
-/// Waits until all is free again, without `await`.
-pub(crate) fn settled_blocking(holds: &Holds) -> Result<()> {
-    block_for(LONGEST_RELEASE, holds.settled()).unwrap_or(Err(Error::Closed))
-}
-
 /// Runs a future until it ends or the lock is lost, marked as running under the lock.
 async fn until_lost<F: Future>(holds: &Holds, body: F) -> Option<F::Output> {
     let mut lost = pin!(holds.lost());

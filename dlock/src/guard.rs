@@ -179,6 +179,11 @@ impl Guard {
         self.engine = None;
     }
 
+    /// Who is told when it goes.
+    pub(crate) fn engine(&self) -> Option<&Engine> {
+        self.engine.as_ref()
+    }
+
     pub(crate) fn hold(&self) -> &Arc<Hold> {
         &self.hold
     }

@@ -4,12 +4,17 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::Poll;
 
-/// The outputs of all, in their order. They are first polled in this order too, one right after the
-/// other.
-pub(crate) async fn join_all<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
+use crate::engine::{Cork, Engine};
+
+/// The outputs of all, in their order. What they ask of this engine, it gets at once.
+pub(crate) async fn join_all<F: Future>(
+    engine: Option<&Engine>,
+    futures: impl Iterator<Item = F>,
+) -> Vec<F::Output> {
     let mut parts: Vec<Part<F>> = futures.map(|future| Part::Pending(Box::pin(future))).collect();
     poll_fn(|cx| {
         let mut pending = false;
+        let _cork = engine.map(Cork::new);
         for part in &mut parts {
             if let Part::Pending(future) = part {
                 match future.as_mut().poll(cx) {

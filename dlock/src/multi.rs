@@ -168,7 +168,8 @@ impl MultiLock {
         let mut held: Vec<Guard> = Vec::with_capacity(self.locks.len());
         loop {
             let rest = self.locks.iter().skip(held.len());
-            let answers = join_all(rest.map(|lock| lock.take(Wait::NoWait))).await;
+            let tries = rest.map(|lock| lock.take(Wait::NoWait));
+            let answers = join_all(Some(self.locker.engine()), tries).await;
             let mut refused = None;
             for answer in answers {
                 match answer {

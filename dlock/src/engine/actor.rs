@@ -80,6 +80,9 @@ pub(crate) async fn run<E: Executor>(
                 mail.push(more);
             }
         }
+        if mail.iter().any(|mail| matches!(mail, Mail::All(_))) {
+            mail = mail.drain(..).flat_map(Mail::parts).collect();
+        }
         mail.sort_by_key(|mail| !mail.comes_first());
         for Report { event, reason } in reports.drain(..) {
             actor.step(event, reason);
@@ -145,6 +148,8 @@ impl<E: Executor> Actor<E> {
             Mail::Status(reply) => self.status(reply),
             Mail::Check(reply) => self.check(reply),
             Mail::Found { key, holder } => self.found(&key, holder),
+            // It has been taken apart.
+            Mail::All(_) => {}
             Mail::Wake { id, at, reply } => {
                 self.callers.sleepers.insert(id, reply);
                 self.alarms.insert((at, id, Alarm::Wake));

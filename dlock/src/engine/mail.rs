@@ -37,6 +37,8 @@ pub(crate) enum Mail {
     Found { key: NativeKey, holder: Option<Holder> },
     /// Answer then.
     Wake { id: RequestId, at: Instant, reply: oneshot::Sender<()> },
+    /// These, as if they had come at once.
+    All(Vec<Mail>),
     /// Let go of everything and end.
     Close { done: oneshot::Sender<()> },
 }
@@ -65,6 +67,15 @@ impl Request {
 }
 
 impl Mail {
+    /// What it consists of.
+    pub(super) fn parts(self) -> impl Iterator<Item = Mail> {
+        let (one, all) = match self {
+            Mail::All(all) => (None, all),
+            one => (Some(one), Vec::new()),
+        };
+        one.into_iter().chain(all)
+    }
+
     /// Whether it can share a statement with what comes next, and nobody minds the delay.
     pub(super) fn is_leisurely(&self) -> bool {
         matches!(self, Mail::Release { awaited: false, .. })

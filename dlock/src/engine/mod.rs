@@ -2,6 +2,7 @@
 
 mod actor;
 mod callers;
+mod cork;
 mod executor;
 mod hold;
 mod holds;
@@ -24,6 +25,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
 use self::actor::run;
+pub(crate) use self::cork::Cork;
 #[cfg(test)]
 pub(crate) use self::executor::Report;
 pub(crate) use self::executor::{Executor, Reply};
@@ -107,7 +109,10 @@ impl Engine {
         if self.shared.process != std::process::id() {
             return Err(Error::Closed);
         }
-        self.mailbox.send(mail).map_err(|_| Error::Closed)
+        match cork::gather(self.shared.id, mail) {
+            Some(mail) => self.mailbox.send(mail).map_err(|_| Error::Closed),
+            None => Ok(()),
+        }
     }
 
     /// Whether this is the one place where a blocking call would wait for itself: the

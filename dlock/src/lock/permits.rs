@@ -30,10 +30,10 @@ impl Lock {
             return Ok(Guard::unlocked(self.key.clone(), self.mode));
         }
         let asked = Instant::now();
-        let engine = self.locker.engine().id();
+        let engine = self.locker.engine();
         let permits: Vec<Lock> = (0..n).map(|n| self.permit(n)).collect::<Result<_>>()?;
         let mut natives = permits.iter().filter_map(|permit| permit.native.as_ref().ok());
-        if let Some(hold) = natives.find_map(|native| extent::is_under(engine, native)) {
+        if let Some(hold) = natives.find_map(|native| extent::is_under(engine.id(), native)) {
             return self.again(hold);
         }
         let mut busy = match self.try_some(&permits, wait).await {
@@ -59,7 +59,8 @@ impl Lock {
         })?;
         let mut pause = SHORTEST;
         loop {
-            let answers = join_all(permits.iter().map(|permit| permit.request(Wait::NoWait))).await;
+            let tries = permits.iter().map(|permit| permit.request(Wait::NoWait));
+            let answers = join_all(Some(engine), tries).await;
             let (mut got, mut too_many) = (None, Vec::new());
             for answer in answers {
                 match answer {
@@ -72,7 +73,7 @@ impl Lock {
             if let Some(guard) = got {
                 // Awaited, so that a try that comes next finds them free. One that was lost is, too.
                 let others = too_many.into_iter().chain([gate]);
-                join_all(others.map(Guard::release)).await;
+                join_all(Some(engine), others.map(Guard::release)).await;
                 return Ok(guard);
             }
             let left = match left(wait) {
@@ -81,7 +82,7 @@ impl Lock {
                 Wait::Forever => Duration::MAX,
             };
             let about = pause.mul_f64(0.5 + 0.5 * fastrand::f64());
-            self.locker.engine().sleep(about.min(left)).await?;
+            engine.sleep(about.min(left)).await?;
             pause = (pause * 3 / 2).min(LONGEST);
         }
     }

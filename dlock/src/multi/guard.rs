@@ -4,10 +4,11 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use crate::engine::Holds;
-use crate::error::Result;
+use crate::blocking::block_for;
+use crate::engine::{Engine, Holds};
+use crate::error::{Error, Result};
 use crate::extent::{self, Held};
-use crate::guard::Guard;
+use crate::guard::{Guard, LONGEST_RELEASE};
 use crate::join::join_all;
 use crate::key::Key;
 use crate::lost::LostInfo;
@@ -43,13 +44,15 @@ impl MultiGuard {
     /// Releases all of them and waits for the server's word, see [`Guard::release`].
     ///
     /// # Errors
-    /// [`Error::Lost`](crate::Error::Lost) when one of them had been lost before; the others are
+    /// [`Error::Lost`] when one of them had been lost before; the others are
     /// released all the same.
     ///
     /// # Cancel safety
     /// A release that was begun goes on; one that was not is done by the drop.
     pub async fn release(self) -> Result<()> {
-        let released = join_all(self.guards.into_iter().map(Guard::release)).await;
+        let engine = self.engine().cloned();
+        let releases = self.guards.into_iter().map(Guard::release);
+        let released = join_all(engine.as_ref(), releases).await;
         released.into_iter().collect()
     }
 
@@ -58,16 +61,12 @@ impl MultiGuard {
     /// # Errors
     /// As [`release`](MultiGuard::release) and [`Guard::release_blocking`].
     pub fn release_blocking(self) -> Result<()> {
-        let holds = self.holds.clone();
-        let mut released = Ok(());
-        let mut guards = self.guards.into_iter();
-        // The engine gets them all at once; what is waited for is the last one's answer, and theirs.
-        let last = guards.next_back();
-        drop(guards);
-        if let Some(last) = last {
-            released = last.release_blocking();
-        }
-        released.and(extent::settled_blocking(&holds))
+        self.engine().map_or(Ok(()), Engine::check_blocking)?;
+        block_for(LONGEST_RELEASE, self.release()).unwrap_or(Err(Error::Closed))
+    }
+
+    fn engine(&self) -> Option<&Engine> {
+        self.guards.first().and_then(Guard::engine)
     }
 
     /// Ends when one of them is lost, see [`Guard::lost`].
@@ -83,18 +82,19 @@ impl MultiGuard {
     /// Asks the server whether they are held, see [`Guard::verify`].
     ///
     /// # Errors
-    /// [`Error::Lost`](crate::Error::Lost) when one of them is not.
+    /// [`Error::Lost`] when one of them is not.
     ///
     /// # Cancel safety
     /// Changes nothing.
     pub async fn verify(&self) -> Result<()> {
-        join_all(self.guards.iter().map(Guard::verify)).await.into_iter().collect()
+        let verified = join_all(self.engine(), self.guards.iter().map(Guard::verify)).await;
+        verified.into_iter().collect()
     }
 
     /// Runs a future as long as all of them are held, see [`Guard::protect`].
     ///
     /// # Errors
-    /// [`Error::Lost`](crate::Error::Lost) when one of them was lost before the future ended.
+    /// [`Error::Lost`] when one of them was lost before the future ended.
     ///
     /// # Cancel safety
     /// As the future's.
