@@ -11,7 +11,8 @@
 dlock_tests::suite! {
     "chaos" on [
         sqlite Sqlite, postgres Postgres, postgres18 Postgres18,
-        mysql MySql, mariadb MariaDb, lease_postgres LeasePostgres,
+        mysql MySql, mariadb MariaDb,
+        lease_postgres LeasePostgres, lease_mysql LeaseMySql, lease_mariadb LeaseMariaDb,
     ] {
         fight: [survives_kills_and_freezes]
     }

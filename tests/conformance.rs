@@ -13,10 +13,14 @@ mod blocking;
 mod cancel;
 #[path = "conformance/exclusion.rs"]
 mod exclusion;
+#[path = "conformance/fencing.rs"]
+mod fencing;
 #[path = "conformance/keys.rs"]
 mod keys;
 #[path = "conformance/loss.rs"]
 mod loss;
+#[path = "conformance/min_hold.rs"]
+mod min_hold;
 #[path = "conformance/modes.rs"]
 mod modes;
 #[path = "conformance/permits.rs"]
@@ -40,7 +44,7 @@ dlock_tests::suite! {
     "conformance" on [
         memory Memory, sqlite Sqlite, postgres Postgres, postgres18 Postgres18,
         mysql MySql, mariadb MariaDb, mariadb118 MariaDb118,
-        lease_postgres LeasePostgres,
+        lease_postgres LeasePostgres, lease_mysql LeaseMySql, lease_mariadb LeaseMariaDb,
     ] {
         status: [
             held_key_is_shown_with_its_holder,
@@ -137,6 +141,19 @@ dlock_tests::suite! {
             one_that_is_missing_is_refused_before_anything_is_asked,
             guard_says_its_own,
         ]
+        fencing: [
+            token_grows_with_each_grant,
+            token_is_fresh_at_each_hand_off,
+            fenced_and_plain_callers_share_a_key,
+            one_connection_is_enough,
+            token_of_several_holders_makes_no_sense,
+            dropped_acquire_leaves_nothing,
+        ]
+        min_hold: [
+            release_returns_and_others_wait,
+            later_release_frees_at_once,
+            closed_locker_keeps_leases_only,
+        ]
     }
 }
 
@@ -145,7 +162,7 @@ mod several {
     dlock_tests::suite! {
         "conformance" on [
             sqlite Sqlite, postgres Postgres, postgres18 Postgres18, mysql MySql, mariadb MariaDb,
-            lease_postgres LeasePostgres,
+            lease_postgres LeasePostgres, lease_mysql LeaseMySql, lease_mariadb LeaseMariaDb,
         ] {
             processes: [
                 four_processes_count_right,

@@ -27,7 +27,10 @@ mod terms;
 mod turns;
 
 dlock_tests::suite! {
-    "lease" on [sqlite Sqlite, lease_postgres LeasePostgres] {
+    "lease" on [
+        sqlite Sqlite, lease_postgres LeasePostgres, lease_mysql LeaseMySql,
+        lease_mariadb LeaseMariaDb,
+    ] {
         terms: [
             ttl_is_the_lockers_or_the_locks_own,
             ttl_for_ever_ends_with_the_release,
@@ -60,7 +63,9 @@ dlock_tests::suite! {
 mod ends {
     //! Where a refusal says how long the lease of the other one lasts.
     dlock_tests::suite! {
-        "lease" on [lease_postgres LeasePostgres] {
+        "lease" on [
+            lease_postgres LeasePostgres, lease_mysql LeaseMySql, lease_mariadb LeaseMariaDb,
+        ] {
             endings: [waiter_is_woken_by_the_end_of_a_lease]
         }
     }

@@ -23,6 +23,8 @@ mod paths;
 mod reentrant;
 #[path = "macros/switch.rs"]
 mod switch;
+#[path = "macros/terms.rs"]
+mod terms;
 #[path = "macros/threads.rs"]
 mod threads;
 #[path = "macros/traits.rs"]

@@ -8,10 +8,20 @@
 
 #[path = "sqlite/address.rs"]
 mod address;
+#[path = "sqlite/busy.rs"]
+mod busy;
+#[path = "sqlite/crowd.rs"]
+mod crowd;
+#[path = "sqlite/disks.rs"]
+mod disks;
 #[path = "sqlite/exclusion.rs"]
 mod exclusion;
+#[path = "sqlite/kills.rs"]
+mod kills;
 #[path = "sqlite/loss.rs"]
 mod loss;
+#[path = "sqlite/tables.rs"]
+mod tables;
 
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
@@ -45,8 +55,14 @@ impl Folder {
     }
 
     async fn locker(&self, ttl: Duration) -> Locker {
+        self.locker_with("", ttl).await
+    }
+
+    /// Its url ends so.
+    async fn locker_with(&self, parameters: &str, ttl: Duration) -> Locker {
         let lease = LeaseOptions::new().ttl(ttl);
-        Locker::builder(&self.url()).lease(lease).connect().await.unwrap()
+        let url = self.url() + parameters;
+        Locker::builder(&url).lease(lease).connect().await.unwrap()
     }
 
     /// A look at the file from outside.
@@ -82,12 +98,13 @@ fn increment(file: &Path) {
     std::fs::write(file, (count + 1).to_string()).unwrap();
 }
 
-/// Runs `part` of this very file in a process of its own.
-fn process(folder: &Folder, part: &str) -> Child {
+/// Runs `part` of this very file in a process of its own, with a url that ends so.
+fn process(folder: &Folder, part: &str, parameters: &str) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "process_of_another_test", "--nocapture"])
         .env("DLOCK_TEST_PART", part)
         .env("DLOCK_TEST_FOLDER", &folder.0)
+        .env("DLOCK_TEST_PARAMETERS", parameters)
         .stdout(Stdio::null())
         .spawn()
         .unwrap()
@@ -99,19 +116,12 @@ async fn process_of_another_test() {
     let Ok(part) = std::env::var("DLOCK_TEST_PART") else { return };
     // Not this process' folder to delete.
     let folder = ManuallyDrop::new(Folder(std::env::var("DLOCK_TEST_FOLDER").unwrap().into()));
-    let locker = folder.locker(Duration::from_secs(2)).await;
+    let parameters = std::env::var("DLOCK_TEST_PARAMETERS").unwrap();
+    let locker = folder.locker_with(&parameters, Duration::from_secs(2)).await;
     match &*part {
-        "count" => {
-            let mut last = 0;
-            for _ in 0..100 {
-                let guard = locker.lock("count").acquire().await.unwrap();
-                let fence = guard.fence().unwrap();
-                assert!(fence >= last, "{fence} after {last}");
-                last = fence;
-                increment(&folder.file("count"));
-                guard.release().await.unwrap();
-            }
-        }
+        "count" => crowd::count(&folder, &locker, 1, 100).await,
+        "crowd" => crowd::count(&folder, &locker, 8, 12).await,
+        "churn" => kills::churn(&folder, &locker).await,
         "hold" => {
             let _guard = locker.lock("held").acquire().await.unwrap();
             std::fs::write(folder.file("ready"), "").unwrap();

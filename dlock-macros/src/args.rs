@@ -1,5 +1,7 @@
 //! The attribute's arguments, each read as far as it goes without the function.
 
+mod terms;
+
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
@@ -7,12 +9,15 @@ use syn::{Expr, LitStr, Path, Token};
 
 use crate::duration::{self, Timeout, bare};
 use crate::fallback::Errors;
-use crate::key::{self, Key};
+use crate::key::{self, Key, Keys};
 use crate::nearest::{list, nearest};
 
-/// Every argument there is, with what to write behind its name.
-const KNOWN: [(&str, &str); 9] = [
+pub(crate) use self::terms::{Term, Value};
+
+/// Every argument there is but the terms, with what to write behind its name.
+const KNOWN: [(&str, &str); 10] = [
     ("key", "\"user:<user_id>\""),
+    ("keys", "[\"from:<a>\", \"to:<b>\"]"),
     ("timeout", "10"),
     ("on_busy", "skip"),
     ("on_error", "|error| .."),
@@ -24,24 +29,13 @@ const KNOWN: [(&str, &str); 9] = [
 ];
 
 /// Arguments that are documented for a later version.
-const LATER: [&str; 12] = [
-    "keys",
-    "mode",
-    "permits",
-    "fenced",
-    "reentrant",
-    "ttl",
-    "auto_renew",
-    "owner",
-    "min_hold",
-    "retry_every",
-    "tx",
-    "on",
-];
+const LATER: [&str; 2] = ["tx", "on"];
 
 #[derive(Default)]
 pub(crate) struct Args {
     pub(crate) key: Option<Key>,
+    pub(crate) keys: Option<Keys>,
+    pub(crate) terms: Vec<Term>,
     pub(crate) timeout: Option<Timeout>,
     pub(crate) on_busy: OnBusy,
     pub(crate) on_error: Option<Expr>,
@@ -50,6 +44,17 @@ pub(crate) struct Args {
     pub(crate) locker: Option<Expr>,
     pub(crate) guard: Option<(Option<Token![mut]>, Ident)>,
     pub(crate) krate: Option<Path>,
+}
+
+impl Args {
+    /// All the keys that are written down.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &Key> {
+        let listed: &[Key] = match &self.keys {
+            Some(Keys::Listed(keys)) => keys,
+            Some(Keys::Expr(_)) | None => &[],
+        };
+        self.key.iter().chain(listed)
+    }
 }
 
 /// What a call that did not get the lock in time returns.
@@ -93,6 +98,7 @@ pub(crate) fn parse(tokens: TokenStream, errors: &mut Errors) -> Args {
     };
     let result = read.parse2(tokens);
     errors.keep(result);
+    terms::check(&args.terms, errors);
     args
 }
 
@@ -118,15 +124,29 @@ fn argument(
         return Err(input.error(format!("{hint}, as in `key = \"user:<user_id>\"`")));
     };
     let name = ident.unraw().to_string();
-    let Some((_, example)) = KNOWN.iter().find(|(known, _)| *known == name) else {
+    let known = KNOWN.iter().find(|(known, _)| *known == name);
+    if known.is_none() && !terms::KNOWN.iter().any(|(known, ..)| *known == name) {
         let _ = value(input);
         return Err(syn::Error::new(ident.span(), unknown(&name)));
-    };
+    }
+    let once = |name: &str| if name == "keys" { "key".to_owned() } else { name.to_owned() };
     if seen.contains(&name) {
         let _ = value(input);
         return Err(syn::Error::new(ident.span(), format!("`{name}` is given twice")));
     }
+    if seen.iter().any(|other| once(other) == once(&name)) {
+        let _ = value(input);
+        let message = "`key` and `keys` exclude each other: write all of them as `keys = [..]`";
+        return Err(syn::Error::new(ident.span(), message));
+    }
     seen.push(name.clone());
+    let Some((_, example)) = known else {
+        let ident = Ident::new(&name, ident.span());
+        if let Some(term) = terms::read(&ident, input) {
+            args.terms.push(term?);
+        }
+        return Ok(());
+    };
     let needs = |what| format!("`{name}` needs {what}, as in `{name} = {example}`");
     let equals = input.parse::<Option<Token![=]>>()?;
     if input.is_empty() || input.peek(Token![,]) {
@@ -152,7 +172,8 @@ fn argument(
 fn set(args: &mut Args, name: &str, value: Expr, errors: &mut Errors) -> syn::Result<()> {
     match name {
         "key" => args.key = Some(key::read(value, errors)),
-        "timeout" => args.timeout = Some(duration::read(value)?),
+        "keys" => args.keys = Some(key::read_all(value, errors)?),
+        "timeout" => args.timeout = Some(duration::read(value, "timeout")?),
         "on_busy" => {
             args.on_busy = match word(&value) {
                 Some(word) if word == "error" => OnBusy::Error,
@@ -198,18 +219,19 @@ fn value(input: ParseStream<'_>) -> syn::Result<()> {
 }
 
 fn unknown(name: &str) -> String {
-    let known = KNOWN.map(|(name, _)| name);
+    let known = KNOWN.iter().map(|(name, _)| *name);
+    let known: Vec<_> = known.chain(terms::KNOWN.iter().map(|(name, ..)| *name)).collect();
     if LATER.contains(&name) {
         return format!(
             "`{name}` is not there yet; this version of `#[locked]` has {}",
-            list(known)
+            list(&known)
         );
     }
     match nearest(name, &[&known[..], &LATER].concat()) {
         Some(meant) => {
-            format!("unknown argument `{name}`; did you mean `{meant}`? There are {}", list(known))
+            format!("unknown argument `{name}`; did you mean `{meant}`? There are {}", list(&known))
         }
-        None => format!("unknown argument `{name}`; there are {}", list(known)),
+        None => format!("unknown argument `{name}`; there are {}", list(&known)),
     }
 }
 

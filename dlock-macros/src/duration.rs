@@ -14,8 +14,9 @@ pub(crate) enum Timeout {
     Expr(Box<Expr>),
 }
 
-pub(crate) fn read(value: Expr) -> syn::Result<Timeout> {
-    let wrong = |message: &str| Err(syn::Error::new_spanned(&value, message));
+/// Reads the value of the argument of that name; the messages are those of `timeout`, said of it.
+pub(crate) fn read(value: Expr, name: &str) -> syn::Result<Timeout> {
+    let wrong = |message: &str| Err(syn::Error::new_spanned(&value, said_of(message, name)));
     match bare(&value) {
         Expr::Path(path) if path.path.is_ident("none") => Ok(Timeout::Never),
         Expr::Path(path) if is_no_number(&path.path) => {
@@ -37,6 +38,15 @@ pub(crate) fn read(value: Expr) -> syn::Result<Timeout> {
         },
         _ => Ok(Timeout::Expr(Box::new(value))),
     }
+}
+
+fn said_of(message: &str, name: &str) -> String {
+    if name == "timeout" {
+        return message.to_owned();
+    }
+    // What it is to wait for ever, or to try once, is only a timeout's.
+    let message = message.split("; `timeout").next().unwrap_or(message);
+    message.replace("a timeout", &format!("`{name}`")).replace("timeout", name)
 }
 
 /// The expression inside the invisible groups that `macro_rules!` leaves, and inside parentheses.
@@ -128,7 +138,7 @@ mod tests {
 
     fn timeout(text: &str) -> Result<Duration, String> {
         let value: Expr = syn::parse_str(text).map_err(|error| error.to_string())?;
-        match read(value).map_err(|error| error.to_string())? {
+        match read(value, "timeout").map_err(|error| error.to_string())? {
             Timeout::After(duration) => Ok(duration),
             Timeout::Never => Ok(Duration::MAX),
             Timeout::Expr(_) => Err("an expression".to_owned()),

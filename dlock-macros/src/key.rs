@@ -16,6 +16,30 @@ pub(crate) enum Key {
     Expr(Box<Expr>),
 }
 
+/// The `keys` argument.
+pub(crate) enum Keys {
+    /// `["a:<x>", key]`
+    Listed(Vec<Key>),
+    /// Whatever can be iterated.
+    Expr(Box<Expr>),
+}
+
+pub(crate) fn read_all(value: Expr, errors: &mut Errors) -> syn::Result<Keys> {
+    match bare(&value) {
+        Expr::Array(array) if array.elems.is_empty() => {
+            Err(syn::Error::new_spanned(&value, "there is nothing to lock: name a key"))
+        }
+        Expr::Array(array) => {
+            Ok(Keys::Listed(array.elems.iter().map(|key| read(key.clone(), errors)).collect()))
+        }
+        Expr::Lit(_) => Err(syn::Error::new_spanned(
+            &value,
+            "`keys` are several, as in `keys = [\"from:<a>\", \"to:<b>\"]`; a single one is `key = ..`",
+        )),
+        _ => Ok(Keys::Expr(Box::new(value))),
+    }
+}
+
 pub(crate) fn read(value: Expr, errors: &mut Errors) -> Key {
     let Expr::Lit(ExprLit { lit: Lit::Str(literal), .. }) = bare(&value) else {
         return Key::Expr(Box::new(value));

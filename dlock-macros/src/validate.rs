@@ -10,8 +10,10 @@ use crate::shape::Shape;
 
 pub(crate) fn validate(args: &Args, function: &Function, errors: &mut Errors) {
     qualifiers(function, errors);
-    if let Some(Key::Template(template, literal)) = &args.key {
-        key::check(template, literal, function, errors);
+    for key in args.keys() {
+        if let Key::Template(template, literal) = key {
+            key::check(template, literal, function, errors);
+        }
     }
     if let (Some((OnLost::Cancel, span)), Shape::Sync) = (args.on_lost, &function.shape) {
         errors.push(syn::Error::new(

@@ -54,8 +54,9 @@ impl Guard {
         self.hold.mode
     }
 
-    /// The fencing token: it grows with every grant of this key, also across crashes. A lease has
-    /// one; a session lock has none.
+    /// The fencing token: it grows with every grant of this key, also across crashes. A lease always
+    /// has one, a session lock has one if it was taken with [`Lock::fenced`](crate::Lock::fenced).
+    /// [`fence`](crate::fence) is about what to do with it.
     pub fn fence(&self) -> Option<u64> {
         self.hold.fence
     }
@@ -84,6 +85,13 @@ impl Guard {
         }
         checked?;
         block_for(LONGEST_RELEASE, self.hold.settled()).unwrap_or(Err(Error::Closed))
+    }
+
+    /// That it has been lost in this way, as somebody else has noticed.
+    pub(crate) fn lost_by(&self, reason: LostReason) -> Error {
+        let info =
+            LostInfo { key: self.key().clone(), reason, held_for: self.hold.since.elapsed() };
+        info.into()
     }
 
     /// `false`: nothing is released, for there are other guards of it.

@@ -13,6 +13,7 @@ mod clock;
 pub mod engine;
 mod error;
 mod extent;
+pub mod fence;
 mod guard;
 mod holder;
 mod join;

@@ -77,7 +77,8 @@ impl Lock {
     /// The guard carries a fencing token, [`Guard::fence`]: a number that grows with every grant of
     /// this key, also across crashes of programs and servers. A lease always has one; a session lock
     /// draws it, right after the grant, from the key's row in the table of
-    /// [`LeaseOptions::table`](crate::LeaseOptions::table), which is made when it is missing.
+    /// [`LeaseOptions::table`](crate::LeaseOptions::table), which is made when it is missing. What to
+    /// do with it: [`fence`](crate::fence).
     ///
     /// # Errors
     /// Taking it is [`Error::Config`](crate::Error::Config) in a mode that several may hold at once,

@@ -36,6 +36,8 @@ pub enum LostReason {
     NotHeld,
     /// It was a lease that is not renewed, and it was not released before its end.
     Expired,
+    /// A later holder has been there: its fencing token was seen before this one's.
+    Overtaken,
     /// The locker was closed, or the runtime it was to run on is gone.
     Closed,
 }
@@ -47,6 +49,9 @@ impl Display for LostReason {
             LostReason::Unconfirmed => "the database has not confirmed it in time",
             LostReason::NotHeld => "the database says that it is not held",
             LostReason::Expired => "it ran out and was not to be renewed",
+            LostReason::Overtaken => {
+                "a later holder has written already, or what was to be written is not there"
+            }
             LostReason::Closed => "the locker was closed",
         })
     }

@@ -75,7 +75,7 @@ async fn is_replaced_as_a_whole() {
     let locker = builder.connect().await.unwrap();
     let churn = tokio::spawn(async move {
         for n in 0..2000_u32 {
-            drop(locker.lock(&format!("{n}")).acquire().await.unwrap());
+            drop(locker.lock(format!("{n}")).acquire().await.unwrap());
             if n % 50 == 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }

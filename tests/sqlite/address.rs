@@ -11,12 +11,16 @@ async fn a_pools_leases_are_beside_its_file() {
     let lease = LeaseOptions::new().ttl(300 * MS);
     let locker = Locker::from_pool(&pool).lease(lease).connect().await.unwrap();
     assert!(folder.file("app.db-dlock").exists());
+    let before = locker.lock("before").acquire().await.unwrap();
     let mut application = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
     let guard = locker.lock("a").acquire().await.unwrap();
     sqlx::query("CREATE TABLE t (x)").execute(&mut *application).await.unwrap();
+    // Three times as long as a lease.
     sleep(Duration::from_secs(1)).await;
     guard.release().await.unwrap();
+    before.verify().await.unwrap();
     application.commit().await.unwrap();
+    before.release().await.unwrap();
 
     let pool = SqlitePoolOptions::new().connect("sqlite::memory:").await.unwrap();
     let error = Locker::from_pool(&pool).connect().await.unwrap_err();
@@ -34,6 +38,7 @@ async fn what_cannot_be_a_lock_is_refused() {
         ("sqlite://x?mode=memory", "memory:"),
         (&format!("{url}?mode=ro"), "mode=ro"),
         (&format!("{url}?synchronous=off"), "synchronous=off"),
+        (&format!("{url}?journal_mode=off"), "journal_mode=off"),
         (&format!("{url}?colour=red"), "colour"),
     ] {
         let error = Locker::connect(url).await.unwrap_err();
@@ -75,7 +80,9 @@ async fn what_cannot_be_a_lock_is_refused() {
 #[test]
 fn settings_that_weaken_locks_are_found() {
     let folder = Folder::new();
-    for (query, found) in [("", ""), ("?synchronous=normal", "synchronous")] {
+    for (query, found) in
+        [("", ""), ("?synchronous=normal", "synchronous"), ("?journal_mode=delete", "journal mode")]
+    {
         let url = format!("sqlite://{}{query}", folder.file(&format!("{found}.db")).display());
         let check = async { Locker::connect(&url).await?.check().await };
         let report = tokio::runtime::Runtime::new().unwrap().block_on(check).unwrap();

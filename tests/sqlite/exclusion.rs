@@ -37,19 +37,6 @@ async fn two_lockers_of_one_file_exclude_each_other() {
 }
 
 #[tokio::test]
-async fn processes_exclude_each_other() {
-    let folder = Folder::new();
-    let mut children: Vec<_> = (0..4).map(|_| process(&folder, "count")).collect();
-    for child in &mut children {
-        assert!(child.wait().unwrap().success());
-    }
-    assert_eq!(std::fs::read_to_string(folder.file("count")).unwrap(), "400");
-    let (_, fence, expires_at) = row(&mut folder.raw().await, "count").await;
-    assert_eq!(expires_at, 0, "the row stays, and is free");
-    assert!(fence > 0);
-}
-
-#[tokio::test]
 async fn fences_grow_and_rows_stay() {
     let folder = Folder::new();
     let (one, two) =
@@ -102,48 +89,4 @@ async fn a_held_lock_goes_round() {
     }
     let grants = tasks.join_all().await;
     assert!(grants.iter().all(|(grants, _)| *grants > 20), "{grants:?}");
-}
-
-#[tokio::test]
-async fn a_busy_file_is_waited_for() {
-    let folder = Folder::new();
-    let locker = folder.locker(Duration::from_secs(10)).await;
-    let held = locker.lock("held").acquire().await.unwrap();
-    let mut raw = folder.raw().await;
-    let busy = Duration::from_secs(3);
-    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut raw).await.unwrap();
-    let began = Instant::now();
-    let rival = folder.locker(Duration::from_secs(10)).await;
-    assert!(began.elapsed() < Duration::from_secs(1), "connected in {:?}", began.elapsed());
-    let commit = async {
-        sleep(busy).await;
-        sqlx::raw_sql("COMMIT").execute(&mut raw).await.unwrap();
-    };
-    let take = async {
-        let guard = locker.lock("a").timeout(Duration::from_secs(10)).acquire().await.unwrap();
-        (guard, began.elapsed())
-    };
-    let attempt = async {
-        // A try does not wait for the lock, but it does for an answer.
-        drop(rival.lock("c").try_acquire().await.unwrap().expect("nobody has it"));
-        began.elapsed()
-    };
-    let release = async {
-        held.verify().await.unwrap();
-        assert!(began.elapsed() < busy, "readers are not kept");
-        held.release().await.unwrap();
-        began.elapsed()
-    };
-    let give_up = async {
-        let asked = Instant::now();
-        let error = rival.lock("b").timeout(500 * MS).acquire().await.unwrap_err();
-        assert!(error.is_timeout() || matches!(error, Error::Unavailable { .. }), "{error}");
-        asked.elapsed()
-    };
-    let (_, (_guard, taken), tried, released, gave_up) =
-        tokio::join!(commit, take, attempt, release, give_up);
-    assert!((busy..busy + Duration::from_secs(1)).contains(&tried), "{tried:?}");
-    assert!((busy..busy + Duration::from_secs(1)).contains(&taken), "{taken:?}");
-    assert!((busy..busy + Duration::from_secs(1)).contains(&released), "{released:?}");
-    assert!((500 * MS..1000 * MS).contains(&gave_up), "{gave_up:?}");
 }

@@ -20,7 +20,7 @@ async fn what_is_held_is_renewed() {
 async fn a_killed_holder_is_outlived_by_its_ttl() {
     let folder = Folder::new();
     let locker = folder.locker(Duration::from_secs(2)).await;
-    let mut child = process(&folder, "hold");
+    let mut child = process(&folder, "hold", "");
     while !folder.file("ready").exists() {
         sleep(10 * MS).await;
     }

@@ -63,14 +63,18 @@ async fn fight_once(lock: &Lock, history: &Writer) {
     };
     let Some(at) = surely_held(&guard) else { return };
     let hold = history.acquired(&lock.key().to_string(), at, guard.fence());
-    // Now and then one holds it for a while, so that it is held when the process is killed.
-    if fastrand::u32(..50) == 0 {
-        sleep(Duration::from_millis(fastrand::u64(..8))).await;
+    // Now and then one holds it for a while, so that it is held when the process is killed or frozen.
+    let work = match fastrand::u32(..100) {
+        0 => fastrand::u64(..100),
+        1..10 => fastrand::u64(..4),
+        _ => 0,
+    };
+    for _ in 0..work {
+        sleep(Duration::from_millis(1)).await;
         let Some(at) = surely_held(&guard) else { return history.lost(hold) };
         history.works(hold, at);
-    } else {
-        tokio::task::yield_now().await;
     }
+    tokio::task::yield_now().await;
     let Some(at) = surely_held(&guard) else { return history.lost(hold) };
     history.releases(hold, at);
     if fastrand::bool() {

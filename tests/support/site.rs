@@ -88,7 +88,9 @@ impl Site {
     #[must_use]
     pub fn named(&self, name: &str) -> Self {
         let mut site = Site { name: format!("{}-{name}", self.name), ..self.clone() };
-        if let Some(own) = Database::name_in(&self.url) {
+        // Leases are in the database, so there it stays the same one.
+        let leases = self.url.starts_with("lease+");
+        if let Some(own) = Database::name_in(&self.url).filter(|_| !leases) {
             let database = Database::new(&self.url, &format!("{own}-{name}"));
             database.url().clone_into(&mut site.url);
             // It goes before the one that it came of, by way of which it goes.

@@ -12,6 +12,7 @@
 
 mod fighter;
 
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +53,16 @@ fn main() {
                 dlock::set_enabled(false);
                 let guard = site.locker().await.lock(key).ttl(TTL).acquire().await.unwrap();
                 println!("granted {:?}", guard.fence());
+            }
+            ["hold-fenced", key] => {
+                let lock = site.locker().await.lock(key).fenced().timeout(Wait::Forever);
+                let guard = lock.acquire().await.unwrap();
+                println!("held {}", guard.fence().unwrap());
+                std::future::pending::<()>().await;
+            }
+            ["tokens", tasks, times, keys, file] => {
+                let [tasks, times, keys] = [tasks, times, keys].map(|n| n.parse().unwrap());
+                tokens(&site.locker().await, tasks, times, keys, Path::new(file)).await;
             }
             ["beat", key, file] => beat(&site.locker().await, key, Path::new(file)).await,
             ["increment", key, file, times] => {
@@ -137,6 +148,29 @@ async fn beat(locker: &Locker, key: &str, file: &Path) {
         }
         Err(error) => panic!("{error}"),
     }
+}
+
+/// Takes fenced keys, and writes down which token it had from when to when.
+async fn tokens(locker: &Locker, tasks: u32, times: u32, keys: u32, file: &Path) {
+    let file = Arc::new(std::fs::File::create(file).unwrap());
+    let mut workers = tokio::task::JoinSet::new();
+    for _ in 0..tasks {
+        let (locker, file) = (locker.clone(), Arc::clone(&file));
+        workers.spawn(async move {
+            for _ in 0..times {
+                let key = fastrand::u32(0..keys);
+                let guard = locker.lock(key).fenced().timeout(Wait::Forever).acquire().await;
+                let guard = guard.unwrap();
+                let (from, token) = (clock::now(), guard.fence().unwrap());
+                tokio::task::yield_now().await;
+                let line = format!("{key} {token} {from} {}\n", clock::now());
+                (&*file).write_all(line.as_bytes()).unwrap();
+                guard.release().await.unwrap();
+            }
+        });
+    }
+    workers.join_all().await;
+    println!("done");
 }
 
 /// Adds to the number in a file, without any protection but the lock's.

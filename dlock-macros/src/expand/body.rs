@@ -76,11 +76,13 @@ impl Expansion<'_> {
     /// are dropped under the lock. Those are the ones whose name begins with `_` and those that
     /// the key names; any other unused parameter is for the compiler to warn of.
     fn kept(&self) -> TokenStream {
-        let in_key = |name: &str| match &self.args.key {
-            Some(Key::Template(template, _)) => {
-                template.values().any(|value| value.root.trim_start_matches("r#") == name)
-            }
-            _ => false,
+        let in_key = |name: &str| {
+            self.args.keys().any(|key| match key {
+                Key::Template(template, _) => {
+                    template.values().any(|value| value.root.trim_start_matches("r#") == name)
+                }
+                Key::Expr(_) => false,
+            })
         };
         let names = self.function.names.iter();
         let kept = names.filter(|name| name.text.starts_with('_') || in_key(&name.text));

@@ -1,12 +1,13 @@
 //! The lock to take: where from, of what key, waiting how long.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote_spanned};
 use syn::spanned::Spanned;
 
 use super::{Expansion, ours};
+use crate::args::{Term, Value};
 use crate::duration::Timeout;
-use crate::key::{self, Key};
+use crate::key::{self, Key, Keys};
 use crate::template::{Part, Step, Template};
 use crate::types;
 
@@ -22,25 +23,71 @@ impl Expansion<'_> {
             }
             None => quote_spanned!(ours()=> "default"),
         };
-        let key = match &self.args.key {
-            Some(Key::Template(template, literal)) => self.template(template, literal.span()),
-            Some(Key::Expr(value)) => self.users(value),
+        let lock = match (&self.args.keys, &self.args.key) {
+            (Some(Keys::Listed(keys)), _) => {
+                let keys = keys.iter().map(|key| {
+                    let key = self.key(key);
+                    quote_spanned!(ours()=> #private::IntoKey::into_key(#key))
+                });
+                quote_spanned!(ours()=> #private::lock_all(#locker, [#(#keys),*]))
+            }
+            (Some(Keys::Expr(keys)), _) => {
+                let keys = self.users(keys);
+                quote_spanned!(ours()=> #private::lock_all(#locker, #keys))
+            }
+            (None, Some(key)) => {
+                let key = self.key(key);
+                quote_spanned!(ours()=> #private::lock(#locker, #key))
+            }
             // Named by the compiler: a nested function's path has the path of the one around it.
-            None => quote_spanned!(ours()=> #private::path_of({
+            (None, None) => quote_spanned!(ours()=> #private::lock(#locker, #private::path_of({
                 fn __dlock_here() {}
                 __dlock_here
-            })),
+            }))),
         };
-        let timeout = match &self.args.timeout {
-            None => return quote_spanned!(ours()=> #private::lock(#locker, #key)),
-            Some(Timeout::Never) => quote_spanned!(ours()=> #private::Wait::Forever),
-            Some(Timeout::After(time)) => {
+        let timeout = self.args.timeout.as_ref().map(|timeout| {
+            let timeout = self.time(timeout, &quote_spanned!(ours()=> #private::Wait::Forever));
+            quote_spanned!(ours()=> .timeout(#timeout))
+        });
+        let terms = self.args.terms.iter().map(|term| self.term(term));
+        quote_spanned!(ours()=> #lock #timeout #(#terms)*)
+    }
+
+    fn key(&self, key: &Key) -> TokenStream {
+        match key {
+            Key::Template(template, literal) => self.template(template, literal.span()),
+            Key::Expr(value) => self.users(value),
+        }
+    }
+
+    /// A time, and what stands for one that never ends.
+    fn time(&self, time: &Timeout, never: &TokenStream) -> TokenStream {
+        match time {
+            Timeout::Never => never.clone(),
+            Timeout::After(time) => {
                 let (seconds, nanos) = (time.as_secs(), time.subsec_nanos());
                 quote_spanned!(ours()=> ::core::time::Duration::new(#seconds, #nanos))
             }
-            Some(Timeout::Expr(value)) => self.users(value),
+            Timeout::Expr(value) => self.users(value),
+        }
+    }
+
+    /// A call of the method that the argument is called after.
+    fn term(&self, Term { name, value }: &Term) -> TokenStream {
+        let Expansion { private, .. } = self;
+        let method = Ident::new(&name.to_string(), ours());
+        let value = match value {
+            Value::Flag => TokenStream::new(),
+            Value::Mode(mode, at) => {
+                let mode = Ident::new(mode, ours().located_at(*at));
+                quote_spanned!(ours()=> #private::Mode::#mode)
+            }
+            Value::Time(time) => {
+                self.time(time, &quote_spanned!(ours()=> ::core::time::Duration::MAX))
+            }
+            Value::Expr(value) => self.users(value),
         };
-        quote_spanned!(ours()=> #private::lock(#locker, #key).timeout(#timeout))
+        quote_spanned!(ours()=> .#method(#value))
     }
 
     fn template(&self, template: &Template, at: Span) -> TokenStream {

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::memory::{Memory, Session};
-use super::{Do, Op, Seen, SessionBackend, Tag};
+use super::{Answer, Do, Op, Seen, SessionBackend, Tag};
 use crate::claim::Claim;
 use crate::engine::table::Event;
-use crate::engine::{Executor as _, Sessions};
+use crate::engine::{Executor as _, Report, Sessions};
 use crate::error::{Error, Result};
 use crate::mode::Mode;
 use crate::native::NativeKey;
@@ -17,7 +17,7 @@ use crate::terms::Terms;
 
 struct Faulty {
     memory: Memory,
-    /// Whether the next try fails.
+    /// Whether the next try fails; one with a token does so when the lock is taken already.
     fails: Arc<AtomicBool>,
 }
 
@@ -44,13 +44,18 @@ impl SessionBackend for Faulty {
         self.memory.tag(session)
     }
 
-    async fn batch(&self, session: &mut Session, ops: &[Op], out: &mut Vec<bool>) -> Result<()> {
-        let tries = ops.iter().any(|op| matches!(op.what, Do::Try(_)));
-        if tries && self.fails.swap(false, Ordering::SeqCst) {
-            let source = Arc::from(Box::from("no room for locks"));
+    async fn batch(&self, session: &mut Session, ops: &[Op], out: &mut Vec<Answer>) -> Result<()> {
+        let fails = |op: &Op| op.what.tried().is_some() || matches!(op.what, Do::Fence(_));
+        let fails = ops.iter().any(fails) && self.fails.swap(false, Ordering::SeqCst);
+        let done = ops.iter().any(|op| !matches!(op.what, Do::Try(_)));
+        if !fails || done {
+            self.memory.batch(session, ops, out).await?;
+        }
+        if fails {
+            let source = Arc::from(Box::from("no room for locks, or for rows"));
             return Err(Error::Backend { backend: "memory".into(), source });
         }
-        self.memory.batch(session, ops, out).await
+        Ok(())
     }
 
     async fn wait(&self, session: &mut Session, claim: &Claim, time: Duration) -> Result<bool> {
@@ -82,34 +87,111 @@ impl SessionBackend for Faulty {
     }
 }
 
+/// Sessions at work, without the table.
+struct Bench {
+    url: &'static str,
+    fails: Arc<AtomicBool>,
+    sessions: Sessions<Faulty>,
+    reports: Vec<Report>,
+}
+
+impl Bench {
+    async fn new(url: &'static str) -> Result<Self> {
+        let fails = Arc::new(AtomicBool::new(false));
+        let faulty = Faulty { memory: Memory::new(url), fails: Arc::clone(&fails) };
+        let sessions = Sessions::open(faulty, 1, Duration::from_secs(30)).await?;
+        Ok(Bench { url, fails, sessions, reports: Vec::new() })
+    }
+
+    fn fail_next(&self) {
+        self.fails.store(true, Ordering::SeqCst);
+    }
+
+    /// Until it is told what came of this ticket.
+    async fn hear(&mut self, ticket: u64) -> Event<Claim> {
+        let about = |report: &Report| match report.event {
+            Event::Granted { ticket: t, .. } | Event::Failed { ticket: t, .. } => t == ticket,
+            Event::Lost { grant, .. } => grant == ticket,
+            _ => false,
+        };
+        loop {
+            self.sessions.flush();
+            if let Some(at) = self.reports.iter().position(about) {
+                return self.reports.swap_remove(at).event;
+            }
+            self.sessions.recv(&mut self.reports).await;
+        }
+    }
+
+    async fn take(&mut self, claim: &Claim, ticket: u64, terms: &Terms) -> Event<Claim> {
+        self.sessions.try_lock(claim.clone(), ticket, terms);
+        self.hear(ticket).await
+    }
+
+    /// Whether somebody else could have it.
+    async fn is_free(&self, key: &NativeKey) -> Result<bool> {
+        let other = Memory::new(self.url);
+        let mut session = other.open().await?;
+        let wanted = Op { what: Do::Try(Claim::exclusive(key.clone())), ticket: 0 };
+        let mut free = Vec::new();
+        other.batch(&mut session, &[wanted], &mut free).await?;
+        Ok(free == [Answer::Yes])
+    }
+}
+
 /// With one session only, it is asked for what it has. If that fails, what was granted before is
 /// either still held or reported lost.
 #[tokio::test]
 async fn failed_try_does_not_free_what_others_share() -> Result<()> {
-    const URL: &str = "memory:faulty";
-    let fails = Arc::new(AtomicBool::new(false));
-    let faulty = Faulty { memory: Memory::new(URL), fails: Arc::clone(&fails) };
-    let mut sessions = Sessions::open(faulty, 1, Duration::from_secs(30)).await?;
+    let mut bench = Bench::new("memory:faulty").await?;
     let claim = Claim { key: NativeKey::Id(1), mode: Mode::Shared };
-    let mut reports = Vec::new();
-    for ticket in [1, 2] {
-        fails.store(ticket == 2, Ordering::SeqCst);
-        sessions.try_lock(claim.clone(), ticket, &Terms::default());
-        sessions.flush();
-        while !reports.iter().any(|report: &crate::engine::Report| {
-            matches!(report.event, Event::Granted { ticket: t, .. } | Event::Failed { ticket: t, .. }
-                if t == ticket)
-        }) {
-            sessions.recv(&mut reports).await;
-            sessions.flush();
-        }
+    bench.take(&claim, 1, &Terms::default()).await;
+    bench.fail_next();
+    bench.take(&claim, 2, &Terms::default()).await;
+    let lost = bench.reports.iter().any(|r| matches!(r.event, Event::Lost { grant: 1, .. }));
+    let free = bench.is_free(&claim.key).await?;
+    assert!(lost || !free, "a writer has what readers think they have");
+    Ok(())
+}
+
+fn fenced() -> Terms {
+    Terms { fenced: true, ..Terms::default() }
+}
+
+/// Taken, and then there is no token: nobody keeps it.
+#[tokio::test]
+async fn lock_whose_token_was_not_written_is_given_back() -> Result<()> {
+    let mut bench = Bench::new("memory:faulty-token").await?;
+    let claim = Claim::exclusive(NativeKey::Id(1));
+    bench.fail_next();
+    let event = bench.take(&claim, 1, &fenced()).await;
+    assert!(matches!(event, Event::Failed { fatal: true, .. }), "{event:?}");
+    assert!(bench.is_free(&claim.key).await?);
+    let event = bench.take(&claim, 2, &fenced()).await;
+    assert!(matches!(event, Event::Granted { .. }), "{event:?}");
+    Ok(())
+}
+
+/// The same where the lock was there before: of two locks, one goes and the other one stays.
+#[tokio::test]
+async fn lock_is_not_handed_on_without_a_token() -> Result<()> {
+    let mut bench = Bench::new("memory:faulty-hand-over").await?;
+    let (claim, other) = (Claim::exclusive(NativeKey::Id(1)), Claim::exclusive(NativeKey::Id(2)));
+    for (ticket, claim) in [(1, &claim), (2, &other)] {
+        bench.take(claim, ticket, &fenced()).await;
+        bench.sessions.hand_over(claim, ticket, &fenced());
     }
-    let lost = reports.iter().any(|report| matches!(report.event, Event::Lost { grant: 1, .. }));
-    let other = Memory::new(URL);
-    let mut writer = other.open().await?;
-    let wanted = Op { what: Do::Try(Claim::exclusive(claim.key)), ticket: 0 };
-    let mut free = Vec::new();
-    other.batch(&mut writer, &[wanted], &mut free).await?;
-    assert!(lost || free == [false], "a writer has what readers think they have");
+    let held = |bench: &Bench| bench.sessions.held(&claim, 1);
+    let token = held(&bench).and_then(|held| held.fence);
+    assert!(token.is_some() && held(&bench).is_some_and(|held| held.fresh));
+    // To the next holder.
+    bench.sessions.hand_over(&claim, 1, &fenced());
+    assert!(held(&bench).is_some_and(|held| !held.fresh && held.fence.is_none()));
+    bench.fail_next();
+    let event = bench.hear(1).await;
+    assert!(matches!(event, Event::Lost { grant: 1, .. }), "{event:?}");
+    assert!(held(&bench).is_none() && bench.is_free(&claim.key).await?);
+    assert!(bench.sessions.held(&other, 2).is_some_and(|held| held.fence.is_some()));
+    assert!(!bench.is_free(&other.key).await?);
     Ok(())
 }

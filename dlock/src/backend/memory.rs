@@ -10,7 +10,7 @@ use once_cell::sync::Lazy;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::{Do, Op, Party, Seen, SessionBackend, Tag};
+use super::{Answer, Do, Op, Party, Seen, SessionBackend, Tag};
 use crate::claim::Claim;
 use crate::error::{Error, Result};
 use crate::holder::Holder;
@@ -29,6 +29,8 @@ struct State {
     owners: HashMap<NativeKey, Vec<(Tag, Mode)>>,
     /// Who waits for a key, first come first served.
     queues: HashMap<NativeKey, Vec<Waiter>>,
+    /// The newest fencing token of each key that ever had one.
+    fences: HashMap<NativeKey, u64>,
 }
 
 struct Waiter {
@@ -75,6 +77,12 @@ impl State {
             owners.push((tag, *mode));
         }
         free
+    }
+
+    fn draw(&mut self, claim: &Claim) -> Answer {
+        let fence = self.fences.entry(claim.key.clone()).or_default();
+        *fence += 1;
+        Answer::Fence(*fence)
     }
 
     fn holds(&self, claim: &Claim, tag: Tag) -> bool {
@@ -185,15 +193,18 @@ impl SessionBackend for Memory {
         session.tag
     }
 
-    async fn batch(&self, session: &mut Session, ops: &[Op], out: &mut Vec<bool>) -> Result<()> {
+    async fn batch(&self, session: &mut Session, ops: &[Op], out: &mut Vec<Answer>) -> Result<()> {
         let mut state = session.space.state();
         out.extend(ops.iter().map(|op| match &op.what {
-            Do::Try(claim) => state.take(claim, session.tag),
-            Do::Unlock(claim) => state.give(claim, session.tag),
-            Do::Cancel(tag) => state.cancel(*tag),
+            Do::Try(claim) => state.take(claim, session.tag).into(),
+            Do::TryFenced(claim) if state.take(claim, session.tag) => state.draw(claim),
+            Do::Fence(claim) if state.holds(claim, session.tag) => state.draw(claim),
+            Do::TryFenced(_) | Do::Fence(_) => Answer::No,
+            Do::Unlock(claim) => state.give(claim, session.tag).into(),
+            Do::Cancel(tag) => state.cancel(*tag).into(),
             Do::End(tag) => {
                 state.end(*tag);
-                true
+                Answer::Yes
             }
         }));
         Ok(())

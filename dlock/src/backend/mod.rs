@@ -68,7 +68,7 @@ pub(crate) trait SessionBackend: Send + Sync + 'static {
         &self,
         session: &mut Self::Session,
         ops: &[Op],
-        out: &mut Vec<bool>,
+        out: &mut Vec<Answer>,
     ) -> impl Future<Output = Result<()>> + Send;
 
     /// Waits for a key on a session that holds nothing; whether it was granted in that time. When
@@ -125,12 +125,42 @@ pub(crate) struct Op {
 pub(crate) enum Do {
     /// Take the key if it is free.
     Try(Claim),
+    /// The same, and draw a fencing token for it.
+    TryFenced(Claim),
+    /// Draw a fencing token for what the session holds. One that fails may cost the lock.
+    Fence(Claim),
     /// Give the key back; the answer is whether it was held.
     Unlock(Claim),
     /// Stop what that session is doing.
     Cancel(Tag),
     /// End that session.
     End(Tag),
+}
+
+impl Do {
+    /// What is to be taken, if anything is.
+    pub(crate) fn tried(&self) -> Option<&Claim> {
+        match self {
+            Do::Try(claim) | Do::TryFenced(claim) => Some(claim),
+            Do::Fence(_) | Do::Unlock(_) | Do::Cancel(_) | Do::End(_) => None,
+        }
+    }
+}
+
+/// What became of one part of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// It is taken by others, was not held, was not there.
+    No,
+    Yes,
+    /// Yes, and this is the token.
+    Fence(u64),
+}
+
+impl From<bool> for Answer {
+    fn from(yes: bool) -> Self {
+        if yes { Answer::Yes } else { Answer::No }
+    }
 }
 
 /// A lock as the server shows it.

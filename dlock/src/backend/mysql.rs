@@ -8,8 +8,10 @@
 //! must stay the same. A connection that is dropped is just closed: a goodbye that nobody reads yet
 //! would hide from the server that the client of a wait has gone.
 
+mod address;
 mod asking;
 mod codes;
+mod fence;
 mod report;
 mod server;
 mod texts;
@@ -23,10 +25,15 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use sqlx::{ConnectOptions as _, Connection as _, MySqlPool};
 use tokio::time::timeout;
 
-use self::asking::{Flag, integer, text};
+pub(super) use self::address::{as_it_is, kind, label, parse};
+use self::asking::Flag;
+pub(super) use self::asking::{integer, text};
+pub(super) use self::codes::{NO_RIGHT, meaning, number};
 use self::server::{Family, Server};
-use self::texts::{literal, name};
-use super::{About, Do, Op, Options, Seen, SessionBackend, Tag};
+pub(super) use self::texts::literal;
+use self::texts::name;
+use super::lease::Table;
+use super::{About, Answer, Do, Op, Options, Seen, SessionBackend, Tag};
 use crate::claim::Claim;
 use crate::error::{Error, Result};
 use crate::mode::Mode;
@@ -45,6 +52,8 @@ pub(super) struct MySql {
     label: Box<str>,
     session_ttl: Duration,
     application_name: Option<String>,
+    /// Where fencing tokens are drawn.
+    table: Table,
     /// The server counts the time of a wait in whole seconds, as the first session has seen.
     whole_seconds: AtomicBool,
     /// Left over from the preflight, for the first session: with TLS a connection is dear.
@@ -61,42 +70,29 @@ pub(super) struct Session {
     connection: MySqlConnection,
     id: Tag,
     server: Server,
+    /// It knows that there is a table to draw tokens from.
+    fences: bool,
 }
 
 impl MySql {
     pub(super) fn from_url(url: &str, options: &Options) -> Result<Self> {
-        let parsed: MySqlConnectOptions = url.parse().map_err(|_| {
-            // The parser's own words may repeat the url, and so the password.
-            Error::config(
-                "the mysql:// or mariadb:// url cannot be read; \
-                 it should look like mysql://user:password@host:3306/database",
-            )
-        })?;
-        let server = if url.starts_with("mariadb:") { "mariadb" } else { "mysql" };
-        Ok(MySql::new(From::Url(Box::new(parsed)), server, options))
+        MySql::new(From::Url(Box::new(parse(url)?)), kind(url), options)
     }
 
-    pub(super) fn from_pool(pool: MySqlPool, options: &Options) -> Self {
+    pub(super) fn from_pool(pool: MySqlPool, options: &Options) -> Result<Self> {
         MySql::new(From::Pool(pool), "mysql", options)
     }
 
-    fn new(from: From, server: &str, options: &Options) -> Self {
-        let connect = from.options();
-        let at = match connect.get_socket() {
-            Some(path) => path.display().to_string(),
-            None => format!("{}:{}", connect.get_host(), connect.get_port()),
-        };
-        let database = connect.get_database().unwrap_or_default();
-        // Of a url with a slash too few or too many, user and password end up here.
-        let database = if database.contains('@') { "…" } else { database };
-        MySql {
-            label: format!("{server} ({at}/{database})").into(),
+    fn new(from: From, server: &str, options: &Options) -> Result<Self> {
+        Ok(MySql {
+            label: label(server, &[from.options()]),
             from,
             session_ttl: options.session_ttl,
             application_name: options.application_name.clone(),
+            table: options.lease.table_of(false)?,
             whole_seconds: AtomicBool::new(false),
             spare: Mutex::new(None),
-        }
+        })
     }
 
     /// What is known of it without asking.
@@ -106,22 +102,14 @@ impl MySql {
             naming: Naming::ShortName,
             modes: self.modes(),
             leases: None,
-            fences: false,
+            fences: true,
             explain: Box::new(|key| texts::explain(&name(key))),
         }
     }
 
     async fn connect(&self) -> Result<MySqlConnection> {
         // Nothing is set before the server is known to be one whose locks are of use.
-        let options = self
-            .from
-            .options()
-            .pipes_as_concat(false)
-            .no_engine_substitution(false)
-            .set_names(false)
-            .timezone(None)
-            // A wait is not a slow statement.
-            .disable_statement_logging();
+        let options = as_it_is(self.from.options());
         options.connect().await.map_err(|error| self.error(error))
     }
 
@@ -214,7 +202,7 @@ impl SessionBackend for MySql {
         self.rows(&mut connection, self.settings(&server)).await?;
         let rows = self.rows(&mut connection, server.confirm().into()).await?;
         let id = rows.first().and_then(|row| integer(row, 0));
-        let mut session = Session { connection, id: id.unwrap_or(-1), server };
+        let mut session = Session { connection, id: id.unwrap_or(-1), server, fences: false };
         self.confirm(&mut session, rows.first())?;
         self.whole_seconds.store(session.server.family == Family::MySql, Ordering::Relaxed);
         Ok(session)
@@ -224,7 +212,7 @@ impl SessionBackend for MySql {
         session.id
     }
 
-    async fn batch(&self, session: &mut Session, ops: &[Op], out: &mut Vec<bool>) -> Result<()> {
+    async fn batch(&self, session: &mut Session, ops: &[Op], out: &mut Vec<Answer>) -> Result<()> {
         if ops.is_empty() {
             let answer = self.ask(session, texts::PING.into()).await;
             return answer.map(drop).map_err(|failed| self.failed(failed));
@@ -237,11 +225,11 @@ impl SessionBackend for MySql {
         }
         let mut killed = Vec::with_capacity(orders.len());
         for op in orders {
-            killed.push(self.kill(session, texts::order(op)).await?);
+            killed.push(self.kill(session, texts::order(op)).await?.into());
         }
         let (mut locked, mut killed) = (locked.into_iter(), killed.into_iter());
         out.extend(ops.iter().filter_map(|op| match op.what {
-            Do::Try(_) | Do::Unlock(_) => locked.next(),
+            Do::Try(_) | Do::TryFenced(_) | Do::Fence(_) | Do::Unlock(_) => locked.next(),
             Do::Cancel(_) | Do::End(_) => killed.next(),
         }));
         Ok(())
@@ -264,7 +252,7 @@ impl SessionBackend for MySql {
     }
 
     fn survives(&self, error: &Error) -> bool {
-        matches!(error, Error::Backend { .. } | Error::Permission { .. })
+        self.survives_fence(error)
     }
 
     async fn held(&self, session: &mut Session, claims: &[Claim]) -> Result<Vec<bool>> {

@@ -10,6 +10,7 @@
 mod address;
 mod check;
 mod codes;
+mod fence;
 mod preflight;
 mod session;
 mod settings;
@@ -25,10 +26,12 @@ use self::codes::Ended;
 pub(super) use self::codes::{
     LOCK_NOT_AVAILABLE, QUERY_CANCELED, code, error_of, has_code, refused_parameter,
 };
+use self::fence::Busy;
 use self::session::Session;
 use self::settings::milliseconds;
 use self::sql::{BATCH, HELD, PING, UNLOCK_ALL, WAIT};
-use super::{About, Op, Options, Seen, SessionBackend, Tag};
+use super::lease::Table;
+use super::{About, Answer, Do, Op, Options, Seen, SessionBackend, Tag};
 use crate::claim::Claim;
 use crate::error::{Error, Result};
 use crate::mode::Mode;
@@ -39,20 +42,27 @@ pub(super) struct Postgres {
     address: Address,
     label: Box<str>,
     session_ttl: Duration,
+    /// Where fencing tokens are drawn.
+    table: Table,
 }
 
 impl Postgres {
     pub(super) fn from_url(url: &str, options: &Options) -> Result<Self> {
         let address = Address::of_url(url, options.application_name.as_deref())?;
-        Ok(Postgres::new(address, options))
+        Postgres::new(address, options)
     }
 
-    pub(super) fn from_pool(pool: PgPool, options: &Options) -> Self {
+    pub(super) fn from_pool(pool: PgPool, options: &Options) -> Result<Self> {
         Postgres::new(Address::of_pool(pool, options.application_name.as_deref()), options)
     }
 
-    fn new(address: Address, options: &Options) -> Self {
-        Postgres { label: address.label(), address, session_ttl: options.session_ttl }
+    fn new(address: Address, options: &Options) -> Result<Self> {
+        Ok(Postgres {
+            label: address.label(),
+            address,
+            session_ttl: options.session_ttl,
+            table: options.lease.table_of(false)?,
+        })
     }
 
     /// What is known of it without asking.
@@ -62,7 +72,7 @@ impl Postgres {
             naming: Naming::Id,
             modes: self.modes(),
             leases: None,
-            fences: false,
+            fences: true,
             explain: Box::new(status::explain),
         }
     }
@@ -111,9 +121,12 @@ impl SessionBackend for Postgres {
         session.pid.into()
     }
 
-    async fn batch(&self, session: &mut Session, ops: &[Op], out: &mut Vec<bool>) -> Result<()> {
+    async fn batch(&self, session: &mut Session, ops: &[Op], out: &mut Vec<Answer>) -> Result<()> {
         if ops.is_empty() {
             return self.answers(session, sqlx::query(PING)).await.map(drop);
+        }
+        if ops.iter().any(|op| matches!(op.what, Do::TryFenced(_) | Do::Fence(_))) {
+            return self.fenced_batch(session, ops, out).await;
         }
         let (keys, codes): (Vec<i64>, Vec<i16>) = ops.iter().map(|op| sql::part(&op.what)).unzip();
         let batch = sqlx::query(BATCH).bind(keys).bind(codes);
@@ -135,7 +148,7 @@ impl SessionBackend for Postgres {
     }
 
     fn survives(&self, error: &Error) -> bool {
-        matches!(error, Error::Backend { .. })
+        matches!(error, Error::Backend { .. } | Error::Permission { .. }) || Busy::is(error)
     }
 
     async fn held(&self, session: &mut Session, claims: &[Claim]) -> Result<Vec<bool>> {

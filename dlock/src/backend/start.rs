@@ -154,12 +154,19 @@ pub(crate) fn start(address: Address, options: Options, place: Place) -> Result<
         }
         #[cfg(feature = "postgres")]
         Address::Pool(Pool::Postgres(pool)) => {
-            let backend = super::postgres::Postgres::from_pool(pool, &options);
+            let backend = super::postgres::Postgres::from_pool(pool, &options)?;
             place.sessions(backend.about(), backend, &options)
         }
         #[cfg(feature = "mysql")]
+        Address::Pool(Pool::MySql(pool)) if options.leases => {
+            let table = options.lease.table_of(place.scheme.is_django())?;
+            let backend = super::lease::mysql::MySql::from_pool(pool, &table, &options)?;
+            let explain = backend.explain();
+            place.leases(backend, options, explain)
+        }
+        #[cfg(feature = "mysql")]
         Address::Pool(Pool::MySql(pool)) => {
-            let backend = super::mysql::MySql::from_pool(pool, &options);
+            let backend = super::mysql::MySql::from_pool(pool, &options)?;
             place.sessions(backend.about(), backend, &options)
         }
         #[cfg(feature = "sqlite")]
@@ -190,7 +197,7 @@ fn by_url(url: &str, options: Options, place: Place) -> Result<Started> {
                 naming: Naming::Name,
                 modes: memory.modes(),
                 leases: None,
-                fences: false,
+                fences: true,
                 explain: Box::new(|_| "-- memory: there is nothing to ask but this process".into()),
             };
             place.sessions(about, memory, &options)
@@ -213,6 +220,14 @@ fn by_url(url: &str, options: Options, place: Place) -> Result<Started> {
             let backend = super::mysql::MySql::from_url(url, &options)?;
             place.sessions(backend.about(), backend, &options)
         }
+        #[cfg(feature = "mysql")]
+        "lease+mysql" | "lease+mariadb" => {
+            let url = url.strip_prefix("lease+").unwrap_or(url);
+            let table = options.lease.table_of(place.scheme.is_django())?;
+            let backend = super::lease::mysql::MySql::from_url(url, &table, &options)?;
+            let explain = backend.explain();
+            place.leases(backend, options, explain)
+        }
         #[cfg(feature = "sqlite")]
         "sqlite" | "lease+sqlite" => {
             let url = url.strip_prefix("lease+").unwrap_or(url);
@@ -228,7 +243,8 @@ fn by_url(url: &str, options: Options, place: Place) -> Result<Started> {
 /// What to say about a scheme that is not compiled in, or not there at all.
 fn not_there(scheme: &str) -> Error {
     const ALL: &str = "postgres://, mysql://, mariadb://, sqlite://, memory:";
-    let feature = match scheme {
+    let known = scheme.strip_prefix("lease+").unwrap_or(scheme);
+    let feature = match known {
         "postgres" | "postgresql" => Some("postgres"),
         "mysql" | "mariadb" => Some("mysql"),
         "sqlite" => Some("sqlite"),
@@ -241,7 +257,6 @@ fn not_there(scheme: &str) -> Error {
         ));
     }
     let later = ["mssql", "sqlserver", "oracle"];
-    let known = scheme.strip_prefix("lease+").unwrap_or(scheme);
     if scheme.starts_with("lease+") || later.contains(&known) {
         return Error::Unsupported {
             backend: "dlock".into(),
@@ -273,6 +288,8 @@ mod tests {
             ("mysql", "mysql"),
             ("mariadb", "mysql"),
             ("sqlite", "sqlite"),
+            ("lease+postgresql", "postgres"),
+            ("lease+mysql", "mysql"),
         ] {
             let text = not_there(scheme).to_string();
             assert!(text.contains(&format!("features = [\"{feature}\"]")), "{text}");

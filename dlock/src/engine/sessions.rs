@@ -5,8 +5,12 @@
 //! is waited for in the database on a session that holds nothing; when it is granted, that session
 //! holds this one key. A session that holds something never waits. When there is no session to wait
 //! on, the key is tried again and again on the carrier.
+//!
+//! Keys that are wanted with a fencing token have a carrier of their own, the writer: a token is
+//! written, and a write can wait for the disk or for a standby. Others' signs of life must not.
 
 mod answers;
+mod fencing;
 mod link;
 mod monitor;
 mod orders;
@@ -21,6 +25,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use self::fencing::Token;
 use self::link::{Link, Pace};
 use self::session::{Question, SessionId, Tale, Tales, run};
 use super::executor::Report;
@@ -41,7 +46,9 @@ pub(crate) struct Sessions<B: SessionBackend> {
     links: HashMap<SessionId, Link>,
     last: SessionId,
     carrier: Option<SessionId>,
-    /// Tries, and orders to other sessions, for the carrier's next batch.
+    /// The carrier of what has fencing tokens.
+    writer: Option<SessionId>,
+    /// Tries, and orders to other sessions, for the carriers' next batch.
     gathered: Vec<Op>,
     /// What was granted, by ticket.
     held: HashMap<Ticket, Grant>,
@@ -64,10 +71,12 @@ struct Grant {
     claim: Claim,
     session: SessionId,
     since: Time,
+    token: Token,
 }
 
 struct Poll {
     claim: Claim,
+    fenced: bool,
     at: Instant,
     asked: bool,
     cancelled: bool,
@@ -86,6 +95,7 @@ impl<B: SessionBackend> Sessions<B> {
             links: HashMap::new(),
             last: 0,
             carrier: None,
+            writer: None,
             gathered: Vec::new(),
             held: HashMap::new(),
             questions: Vec::new(),
@@ -126,19 +136,23 @@ impl<B: SessionBackend> Sessions<B> {
 
     /// A session that may wait: it holds nothing and is not about to.
     fn free_waiter(&mut self) -> Option<SessionId> {
-        let carrier = self.carrier;
-        let others = || self.links.iter().filter(|(id, _)| Some(**id) != carrier);
-        let free = others().find(|(_, link)| link.is_free());
-        let free = free.or_else(|| others().find(|(_, link)| link.is_coming()));
-        match free.map(|(id, _)| *id) {
-            // Of what may be open, one is the carrier's.
-            None if self.may_dial()
-                && self.links.len() + usize::from(carrier.is_none()) < self.max =>
-            {
-                Some(self.dial())
-            }
-            free => free,
+        let free = self.others().find(|(_, link)| link.is_free());
+        let free = free.or_else(|| self.others().find(|(_, link)| link.is_coming()));
+        if let Some((id, _)) = free {
+            return Some(*id);
         }
+        // Of what may be open, one is a carrier's.
+        let kept = usize::from(self.carrier.is_none() && self.writer.is_none());
+        if self.may_dial() && self.links.len() + kept < self.max {
+            return Some(self.dial());
+        }
+        self.spare_writer()
+    }
+
+    /// All but the carriers.
+    fn others(&self) -> impl Iterator<Item = (&SessionId, &Link)> {
+        let carriers = [self.carrier, self.writer];
+        self.links.iter().filter(move |(id, _)| !carriers.contains(&Some(**id)))
     }
 
     fn next_wake(&self) -> Option<Instant> {

@@ -11,6 +11,7 @@ use crate::guard::Guard;
 use crate::join::join_all;
 use crate::key::Key;
 use crate::lost::LostInfo;
+use crate::mode::Mode;
 
 /// Several locks are held while this lives, as one: it is lost when any of them is.
 ///
@@ -26,6 +27,12 @@ impl MultiGuard {
     pub(super) fn new(guards: Vec<Guard>) -> Self {
         let holds: Arc<[_]> = guards.iter().map(|guard| Arc::clone(guard.hold())).collect();
         MultiGuard { guards, holds: Holds::Many(holds) }
+    }
+
+    /// A guard of nothing: locking is switched off.
+    pub(crate) fn unlocked(keys: Vec<Key>) -> Self {
+        let unlocked = |key| Guard::unlocked(key, Mode::Exclusive);
+        MultiGuard::new(keys.into_iter().map(unlocked).collect())
     }
 
     /// What is locked, in the order in which it was taken.

@@ -7,10 +7,10 @@
 use std::future::Future;
 
 use crate::error::{Error, Result};
-use crate::extent::{End, Extent};
+use crate::extent::{End, Extent, Held};
 
-pub async fn run<R>(
-    extent: Extent,
+pub async fn run<G: Held, R>(
+    extent: Extent<G>,
     body: impl Future<Output = R>,
     is_err: impl FnOnce(&R) -> bool,
 ) -> Result<R> {
@@ -18,8 +18,8 @@ pub async fn run<R>(
     result(extent.finish(output).await, is_err)
 }
 
-pub async fn run_background<R>(
-    extent: Extent,
+pub async fn run_background<G: Held, R>(
+    extent: Extent<G>,
     body: impl Future<Output = R>,
     is_err: impl FnOnce(&R) -> bool,
 ) -> Result<R> {
@@ -27,8 +27,8 @@ pub async fn run_background<R>(
     result(extent.finish_background(output), is_err)
 }
 
-pub fn run_blocking<R>(
-    extent: Extent,
+pub fn run_blocking<G: Held, R>(
+    extent: Extent<G>,
     body: impl FnOnce() -> R,
     is_err: impl FnOnce(&R) -> bool,
 ) -> Result<R> {
@@ -36,8 +36,8 @@ pub fn run_blocking<R>(
     result(extent.finish_blocking(Some(output)), is_err)
 }
 
-pub fn run_blocking_background<R>(
-    extent: Extent,
+pub fn run_blocking_background<G: Held, R>(
+    extent: Extent<G>,
     body: impl FnOnce() -> R,
     is_err: impl FnOnce(&R) -> bool,
 ) -> Result<R> {
@@ -45,25 +45,31 @@ pub fn run_blocking_background<R>(
     result(extent.finish_background(Some(output)), is_err)
 }
 
-pub async fn run_to_end<R>(extent: Extent, body: impl Future<Output = R>) -> R {
+pub async fn run_to_end<G: Held, R>(extent: Extent<G>, body: impl Future<Output = R>) -> R {
     let output = extent.poll_to_end(body).await;
     extent.finish::<()>(None).await;
     output
 }
 
-pub async fn run_background_to_end<R>(extent: Extent, body: impl Future<Output = R>) -> R {
+pub async fn run_background_to_end<G: Held, R>(
+    extent: Extent<G>,
+    body: impl Future<Output = R>,
+) -> R {
     let output = extent.poll_to_end(body).await;
     extent.finish_background::<()>(None);
     output
 }
 
-pub fn run_blocking_to_end<R>(extent: Extent, body: impl FnOnce() -> R) -> R {
+pub fn run_blocking_to_end<G: Held, R>(extent: Extent<G>, body: impl FnOnce() -> R) -> R {
     let output = extent.call(body);
     extent.finish_blocking::<()>(None);
     output
 }
 
-pub fn run_blocking_background_to_end<R>(extent: Extent, body: impl FnOnce() -> R) -> R {
+pub fn run_blocking_background_to_end<G: Held, R>(
+    extent: Extent<G>,
+    body: impl FnOnce() -> R,
+) -> R {
     let output = extent.call(body);
     extent.finish_background::<()>(None);
     output

@@ -1,25 +1,27 @@
 //! From a call to a held lock.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::extent::{Extent, OnLoss};
+use crate::extent::{Extent, Held, OnLoss};
 use crate::guard::Guard;
 use crate::key::Key;
 use crate::lock::Lock;
 use crate::locker::Locker;
 use crate::mode::Mode;
+use crate::multi::{MultiGuard, MultiLock};
 use crate::wait::Wait;
 use crate::{registry, switch};
 
 /// A lock that a function is about to take.
-pub struct Call(State);
+pub struct Call<L = Lock>(State<L>);
 
-enum State {
-    Lock(Lock),
+enum State<L> {
+    Lock(L),
     /// Locking is switched off: nothing is looked up and nobody is asked.
-    Off(Key),
+    Off(Vec<Key>),
     Failed(Error),
 }
 
@@ -108,7 +110,7 @@ impl<K: Into<Key>> IntoKey for K {
 
 pub fn lock<L: FindLocker + ?Sized, K: IntoKey>(locker: &L, key: K) -> Call {
     if !switch::enabled() {
-        return Call(State::Off(key.into_key()));
+        return Call(State::Off(vec![key.into_key()]));
     }
     Call(match locker.find() {
         Ok(locker) => State::Lock(locker.lock(key.into_key())),
@@ -116,36 +118,167 @@ pub fn lock<L: FindLocker + ?Sized, K: IntoKey>(locker: &L, key: K) -> Call {
     })
 }
 
-impl Call {
+pub fn lock_all<L, K>(locker: &L, keys: K) -> Call<MultiLock>
+where
+    L: FindLocker + ?Sized,
+    K: IntoIterator<Item: IntoKey>,
+{
+    let keys = keys.into_iter().map(IntoKey::into_key);
+    if !switch::enabled() {
+        return Call(State::Off(keys.collect()));
+    }
+    Call(match locker.find() {
+        Ok(locker) => State::Lock(locker.lock_all(keys)),
+        Err(error) => State::Failed(error),
+    })
+}
+
+/// One lock, or several as one.
+pub trait Takes: Sized + Sync {
+    type Guard: Held;
     #[must_use]
-    pub fn timeout(mut self, timeout: impl Timeout) -> Self {
-        if let State::Lock(lock) = self.0 {
-            self.0 = State::Lock(lock.timeout(timeout.wait()));
-        }
-        self
+    fn each(self, how: impl Fn(Lock) -> Lock) -> Self;
+    #[must_use]
+    fn wait(self, wait: Wait) -> Self;
+    fn take(&self) -> impl Future<Output = Result<Self::Guard>> + Send;
+    fn take_blocking(&self) -> Result<Self::Guard>;
+    /// Locking is switched off.
+    fn off(keys: Vec<Key>) -> Self::Guard;
+}
+
+impl Takes for Lock {
+    type Guard = Guard;
+
+    fn each(self, how: impl Fn(Lock) -> Lock) -> Self {
+        how(self)
+    }
+
+    fn wait(self, wait: Wait) -> Self {
+        self.timeout(wait)
+    }
+
+    fn take(&self) -> impl Future<Output = Result<Guard>> + Send {
+        self.acquire()
+    }
+
+    fn take_blocking(&self) -> Result<Guard> {
+        self.acquire_blocking()
+    }
+
+    fn off(keys: Vec<Key>) -> Guard {
+        let key = keys.into_iter().next().unwrap_or_else(|| Key::from(""));
+        Guard::unlocked(key, Mode::Exclusive)
     }
 }
 
-pub async fn enter(call: Call, on_loss: OnLoss) -> Result<Extent> {
+impl Takes for MultiLock {
+    type Guard = MultiGuard;
+
+    fn each(self, how: impl Fn(Lock) -> Lock) -> Self {
+        MultiLock::each(self, how)
+    }
+
+    fn wait(self, wait: Wait) -> Self {
+        self.timeout(wait)
+    }
+
+    fn take(&self) -> impl Future<Output = Result<MultiGuard>> + Send {
+        self.acquire()
+    }
+
+    fn take_blocking(&self) -> Result<MultiGuard> {
+        self.acquire_blocking()
+    }
+
+    fn off(keys: Vec<Key>) -> MultiGuard {
+        MultiGuard::unlocked(keys)
+    }
+}
+
+/// The arguments of the attribute, each by its own name.
+impl<L: Takes> Call<L> {
+    #[must_use]
+    pub fn timeout(self, timeout: impl Timeout) -> Self {
+        match self.0 {
+            State::Lock(lock) => Call(State::Lock(lock.wait(timeout.wait()))),
+            other => Call(other),
+        }
+    }
+
+    #[must_use]
+    pub fn mode(self, mode: Mode) -> Self {
+        self.each(|lock| lock.mode(mode))
+    }
+
+    #[must_use]
+    pub fn permits(self, n: u32) -> Self {
+        self.each(|lock| lock.permits(n))
+    }
+
+    #[must_use]
+    pub fn fenced(self) -> Self {
+        self.each(Lock::fenced)
+    }
+
+    #[must_use]
+    pub fn reentrant(self) -> Self {
+        self.each(Lock::reentrant)
+    }
+
+    #[must_use]
+    pub fn ttl(self, ttl: Duration) -> Self {
+        self.each(|lock| lock.ttl(ttl))
+    }
+
+    #[must_use]
+    pub fn auto_renew(self, renew: bool) -> Self {
+        self.each(|lock| lock.auto_renew(renew))
+    }
+
+    #[must_use]
+    pub fn owner(self, owner: impl Into<String>) -> Self {
+        let owner = owner.into();
+        self.each(|lock| lock.owner(&*owner))
+    }
+
+    #[must_use]
+    pub fn min_hold(self, time: Duration) -> Self {
+        self.each(|lock| lock.min_hold(time))
+    }
+
+    #[must_use]
+    pub fn retry_every(self, pause: Duration) -> Self {
+        self.each(|lock| lock.retry_every(pause))
+    }
+
+    fn each(self, how: impl Fn(Lock) -> Lock) -> Self {
+        match self.0 {
+            State::Lock(lock) => Call(State::Lock(lock.each(how))),
+            other => Call(other),
+        }
+    }
+}
+
+pub async fn enter<L: Takes>(call: Call<L>, on_loss: OnLoss) -> Result<Extent<L::Guard>> {
     let guard = match call.0 {
-        State::Lock(lock) => lock.acquire().await?,
-        State::Off(key) => Guard::unlocked(key, Mode::Exclusive),
+        State::Lock(lock) => lock.take().await?,
+        State::Off(keys) => L::off(keys),
         State::Failed(error) => return Err(error),
     };
     Ok(Extent::new(guard, on_loss))
 }
 
-pub fn enter_blocking(call: Call, on_loss: OnLoss) -> Result<Extent> {
+pub fn enter_blocking<L: Takes>(call: Call<L>, on_loss: OnLoss) -> Result<Extent<L::Guard>> {
     let guard = match call.0 {
-        State::Lock(lock) => lock.acquire_blocking()?,
-        State::Off(key) => Guard::unlocked(key, Mode::Exclusive),
+        State::Lock(lock) => lock.take_blocking()?,
+        State::Off(keys) => L::off(keys),
         State::Failed(error) => return Err(error),
     };
     Ok(Extent::new(guard, on_loss))
 }
 
 /// Takes the guard out for the body to have.
-pub fn guarded(entered: Result<Extent>) -> Result<(Extent, Guard)> {
+pub fn guarded<G: Held>(entered: Result<Extent<G>>) -> Result<(Extent<G>, G)> {
     let mut extent = entered?;
     match extent.take_guard() {
         Some(guard) => Ok((extent, guard)),

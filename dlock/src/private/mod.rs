@@ -11,9 +11,12 @@ pub use self::body::{
     run, run_background, run_background_to_end, run_blocking, run_blocking_background,
     run_blocking_background_to_end, run_blocking_to_end, run_to_end,
 };
-pub use self::call::{Call, FindLocker, IntoKey, Timeout, enter, enter_blocking, guarded, lock};
+pub use self::call::{
+    Call, FindLocker, IntoKey, Takes, Timeout, enter, enter_blocking, guarded, lock, lock_all,
+};
 pub use self::output::{Carries, OtherOutput, Output, Skip, SkipOther, failed, never, on_error};
 pub use self::path::path_of;
 pub use self::template::{Part, key, part};
 pub use crate::extent::OnLoss;
+pub use crate::mode::Mode;
 pub use crate::wait::Wait;

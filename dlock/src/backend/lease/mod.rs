@@ -5,6 +5,8 @@
 //! the past or there is no row. Rows are never deleted, for `fence` must go on growing.
 
 pub(crate) mod ddl;
+#[cfg(feature = "mysql")]
+pub(crate) mod mysql;
 mod options;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 mod owner;

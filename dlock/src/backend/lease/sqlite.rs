@@ -1,20 +1,22 @@
 //! SQLite: leases in a file, for the processes of one machine.
 //!
-//! Its clock is that of the process, in milliseconds since 1970. A list of leases goes in as JSON,
-//! so that one statement, prepared once, serves any number of them.
+//! Its clock is that of the process, in milliseconds since 1970.
 
 mod address;
+mod batch;
 mod failure;
 mod texts;
 mod view;
 
-use std::collections::{HashMap, HashSet};
-use std::fmt::Write as _;
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
+use tokio::time::sleep;
 
+use self::batch::{fence, json};
 use self::texts::Texts;
 use super::{Failure, Lease, LeaseBackend, Taken, Verdicts};
 use crate::backend::Seen;
@@ -27,16 +29,35 @@ pub(crate) struct File {
     connection: SqliteConnection,
     /// Device and inode.
     identity: Option<(u64, u64)>,
+    /// The names that were refused, and are perhaps polled.
+    refused: HashSet<Box<str>>,
 }
 
 /// Leases in an SQLite file.
 pub(crate) struct Sqlite {
     options: SqliteConnectOptions,
     label: Box<str>,
+    /// The statement that sets the journal's mode.
+    journal: &'static str,
     texts: Texts,
 }
 
 impl Sqlite {
+    /// Has the file's journal as it is wanted. For that nobody else may read or write at that very
+    /// moment; a file where there is always somebody is used as it is.
+    async fn set_journal_mode(&self, connection: &mut SqliteConnection) -> Result<(), Failure> {
+        for _ in 0..3 {
+            let set = sqlx::raw_sql(self.journal).execute(&mut *connection);
+            match set.await.map_err(|error| self.failure(error)) {
+                Ok(_) => break,
+                // Two who begin together may be in each other's way.
+                Err(Failure::Busy(_)) => sleep(Duration::from_millis(fastrand::u64(1..20))).await,
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(())
+    }
+
     /// Makes sure that a failed transaction has left nothing open. In an open one the next take
     /// would be granted without ever being written.
     async fn roll_back(&self, connection: &mut SqliteConnection, failure: Failure) -> Failure {
@@ -72,11 +93,15 @@ impl LeaseBackend for Sqlite {
     async fn open(&self) -> Result<File, Failure> {
         let failure = |error| self.failure(error);
         let mut connection = self.options.connect().await.map_err(failure)?;
+        self.set_journal_mode(&mut connection).await?;
         let table = sqlx::raw_sql(AssertSqlSafe(&*self.texts.table));
         table.execute(&mut connection).await.map_err(failure)?;
         let probe = sqlx::raw_sql(AssertSqlSafe(&*self.texts.probe));
         match probe.execute(&mut connection).await.map_err(failure) {
-            Ok(_) => Ok(File { connection, identity: self.identity() }),
+            Ok(_) => {
+                let identity = self.identity();
+                Ok(File { connection, identity, refused: HashSet::new() })
+            }
             Err(Failure::Failed(Error::Backend { source, .. })) => {
                 Err(Failure::Failed(Error::config(format!(
                     "the table {} in {} is not one of dlock's: {source}; it must be as \
@@ -95,50 +120,35 @@ impl LeaseBackend for Sqlite {
         takes: &[Lease],
     ) -> Result<Verdicts, Failure> {
         self.same_file(file)?;
-        // One statement is a transaction by itself.
-        let (sql, both) = match (releases, takes) {
-            ([], _) => (&self.texts.take, false),
-            (_, []) => (&self.texts.release, false),
-            _ => (&self.texts.release_and_take, true),
-        };
-        // All rows are read: the last answer is that of the commit.
-        let sql = AssertSqlSafe(&**sql);
-        let written = sqlx::query_as::<_, (String, Option<String>, Option<i64>)>(sql)
-            .bind(json(releases))
-            .bind(json(takes))
-            .fetch_all(&mut file.connection)
-            .await;
-        let rows = match written.map_err(|error| self.failure(error)) {
-            Ok(rows) => rows,
-            Err(failure) if both => {
-                return Err(self.roll_back(&mut file.connection, failure).await);
-            }
-            Err(failure) => return Err(failure),
-        };
-        let (mut released, mut taken) = (HashSet::new(), HashMap::new());
-        for (name, owner, fence) in &rows {
-            match owner {
-                None => drop(released.insert(&**name)),
-                Some(owner) => drop(taken.insert((&**name, &**owner), *fence)),
-            }
+        let held = self.refusals(file, takes).await?;
+        if held.is_empty() {
+            let verdicts = self.write(file, releases, takes).await?;
+            file.remember(takes, &verdicts.taken);
+            return Ok(verdicts);
         }
-        let taken = |lease: &Lease| match taken.get(&(&*lease.name(), lease.owner.as_str())) {
-            Some(fence) => Taken::Granted(fence.and_then(|fence| u64::try_from(fence).ok())),
-            None => Taken::Held(None),
+        let free = |lease: &&Lease| !held.contains_key(&*lease.name());
+        let takes_left: Vec<_> = takes.iter().filter(free).cloned().collect();
+        let Verdicts { released, taken } = match (releases, &*takes_left) {
+            ([], []) => Verdicts::default(),
+            (releases, takes) => self.write(file, releases, takes).await?,
         };
-        Ok(Verdicts {
-            released: releases.iter().map(|lease| released.contains(&*lease.name())).collect(),
-            taken: takes.iter().map(taken).collect(),
-        })
+        file.remember(&takes_left, &taken);
+        let mut taken = taken.into_iter();
+        let taken = takes.iter().map(|lease| match held.get(&*lease.name()) {
+            Some(left) => Taken::Held(Some(*left)),
+            None => taken.next().unwrap_or(Taken::Held(None)),
+        });
+        Ok(Verdicts { released, taken: taken.collect() })
     }
 
     async fn renew(&self, file: &mut File, leases: &[Lease]) -> Result<Vec<bool>, Failure> {
         self.same_file(file)?;
-        let rows = sqlx::query_as::<_, (String, String)>(AssertSqlSafe(&*self.texts.renew))
-            .bind(json(leases))
-            .fetch_all(&mut file.connection)
-            .await
-            .map_err(|error| self.failure(error))?;
+        let rows =
+            sqlx::query_as::<_, (String, String)>(AssertSqlSafe(Arc::clone(&self.texts.renew)))
+                .bind(json(leases))
+                .fetch_all(&mut file.connection)
+                .await
+                .map_err(|error| self.failure(error))?;
         let renewed: HashSet<_> = rows.iter().map(|(name, owner)| (&**name, &**owner)).collect();
         let renewed = |lease: &Lease| renewed.contains(&(&*lease.name(), lease.owner.as_str()));
         Ok(leases.iter().map(renewed).collect())
@@ -146,7 +156,7 @@ impl LeaseBackend for Sqlite {
 
     async fn check(&self, file: &mut File, lease: &Lease) -> Result<bool, Failure> {
         self.same_file(file)?;
-        let row = sqlx::query(AssertSqlSafe(&*self.texts.check))
+        let row = sqlx::query(AssertSqlSafe(Arc::clone(&self.texts.check)))
             .bind(lease.name())
             .bind(lease.owner.as_str())
             .bind(fence(lease))
@@ -165,52 +175,4 @@ impl LeaseBackend for Sqlite {
     async fn close(&self, file: File) {
         let _ = file.connection.close().await;
     }
-}
-
-/// `[["name","owner",fence,lasts],…]`.
-fn json(leases: &[Lease]) -> String {
-    let mut json = String::with_capacity(2 + 80 * leases.len());
-    let mut next = '[';
-    for lease in leases {
-        json.push(next);
-        json.push('[');
-        text(&lease.name(), &mut json);
-        json.push(',');
-        text(lease.owner.as_str(), &mut json);
-        // Writing to a String cannot fail.
-        let _ = write!(json, ",{},{}]", fence(lease), millis(lease.lasts));
-        next = ',';
-    }
-    if leases.is_empty() {
-        json.push('[');
-    }
-    json.push(']');
-    json
-}
-
-fn text(text: &str, json: &mut String) {
-    json.push('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => json.extend(['\\', c]),
-            // Writing to a String cannot fail.
-            c if c < ' ' => drop(write!(json, "\\u{:04x}", u32::from(c))),
-            c => json.push(c),
-        }
-    }
-    json.push('"');
-}
-
-/// Zero where it is not known.
-fn fence(lease: &Lease) -> i64 {
-    lease.fence.and_then(|fence| i64::try_from(fence).ok()).unwrap_or(0)
-}
-
-/// Rounded up, and one more because the database's clock is rounded down: a lease must not end
-/// before its holder's word.
-fn millis(time: Duration) -> i64 {
-    if time.is_zero() {
-        return 0;
-    }
-    i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 4).saturating_add(2)
 }

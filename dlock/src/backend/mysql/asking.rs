@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 use super::codes::{AnotherSession, NO_SUCH_SESSION, Strange, WAIT_ENDED, number};
 use super::texts::{self, name};
 use super::{MySql, Session};
-use crate::backend::{Do, Op};
+use crate::backend::{Answer, Do, Op};
 use crate::claim::Claim;
 use crate::error::{Error, Result};
 
@@ -49,8 +49,12 @@ impl MySql {
             Ok(answers) => answers.unwrap_or_default(),
             Err(failed) => return Err(self.failed(failed)),
         };
+        self.read_flags(&answers, count)
+    }
+
+    pub(super) fn read_flags(&self, answers: &str, count: usize) -> Result<Vec<Flag>> {
         let flags: Option<Vec<Flag>> = answers.chars().map(Flag::of).collect();
-        flags.filter(|flags| flags.len() == count).ok_or_else(|| self.strange(&answers))
+        flags.filter(|flags| flags.len() == count).ok_or_else(|| self.strange(answers))
     }
 
     /// Does these, which are all tries and unlocks.
@@ -58,17 +62,14 @@ impl MySql {
         &self,
         session: &mut Session,
         ops: &[&Op],
-        out: &mut Vec<bool>,
+        out: &mut Vec<Answer>,
     ) -> Result<()> {
+        if ops.iter().any(|op| matches!(op.what, Do::TryFenced(_) | Do::Fence(_))) {
+            return self.fenced_locks(session, ops, out).await;
+        }
         let flags = self.flags(session, texts::batch(ops), ops.len()).await?;
         for (op, flag) in ops.iter().zip(flags) {
-            out.push(match (&op.what, flag) {
-                (_, Flag::Yes) => true,
-                (_, Flag::No) | (Do::Unlock(_), Flag::Null) => false,
-                // Out of memory, or what else nobody knows: the session goes on, and what it holds
-                // is read back.
-                (_, Flag::Null) => return Err(self.null()),
-            });
+            out.push(self.done(op, flag)?);
         }
         Ok(())
     }
@@ -141,11 +142,11 @@ impl Flag {
 
 /// A column as text, whatever type the server calls it: the two do not agree on the types of these
 /// functions.
-pub(super) fn text(row: &MySqlRow, column: usize) -> Option<String> {
+pub(in crate::backend) fn text(row: &MySqlRow, column: usize) -> Option<String> {
     let bytes: Option<Vec<u8>> = row.try_get_unchecked(column).ok()?;
     String::from_utf8(bytes?).ok()
 }
 
-pub(super) fn integer(row: &MySqlRow, column: usize) -> Option<i64> {
+pub(in crate::backend) fn integer(row: &MySqlRow, column: usize) -> Option<i64> {
     text(row, column)?.parse().ok()
 }

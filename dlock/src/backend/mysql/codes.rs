@@ -13,61 +13,11 @@ pub(super) const NO_SUCH_SESSION: u16 = 1094;
 pub(super) const WAIT_ENDED: [u16; 3] = [1317, 3024, 1969];
 /// `ER_TABLEACCESS_DENIED_ERROR`, `ER_COLUMNACCESS_DENIED_ERROR`,
 /// `ER_SPECIFIC_ACCESS_DENIED_ERROR`, `ER_PROCACCESS_DENIED_ERROR`, and `ER_DBACCESS_DENIED_ERROR`.
-pub(super) const NO_RIGHT: [u16; 5] = [1142, 1143, 1227, 1370, 1044];
+pub(in crate::backend) const NO_RIGHT: [u16; 5] = [1142, 1143, 1227, 1370, 1044];
 
 impl MySql {
-    /// <https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html>,
-    /// <https://mariadb.com/kb/en/mariadb-error-code-reference/>
     pub(super) fn error(&self, error: sqlx::Error) -> Error {
-        let backend = self.label.clone();
-        let number = number(&error);
-        let source = cause(error);
-        match number {
-            // No such user or another password; no password where one is wanted; this host not; an
-            // account that is locked, or whose password has expired.
-            Some(1045 | 1698 | 1130 | 1820 | 1862 | 3118 | 4151) => {
-                let grant = "check the user, its host and the password".into();
-                Error::Permission { backend, grant, source }
-            }
-            Some(1044) => {
-                let grant = "any right on the database of the url will do, like \
-                             GRANT SELECT ON database.* TO user"
-                    .into();
-                Error::Permission { backend, grant, source }
-            }
-            Some(number) if NO_RIGHT.contains(&number) => {
-                let grant = "see the source for what to grant".into();
-                Error::Permission { backend, grant, source }
-            }
-            Some(1049) => Error::config(format!("{backend} has no such database")),
-            Some(3159) => Error::config(format!(
-                "{backend} takes encrypted connections only; turn on dlock's feature tls-rustls \
-                 or tls-native-tls"
-            )),
-            // Too many connections: of all, of this user, in this hour; too many errors of this
-            // host; shutting down; offline; connection killed, or closed for its silence; errors of
-            // the network; a node of a cluster that is not ready.
-            Some(
-                1040
-                | 1203
-                | 1226
-                | 1129
-                | 1053
-                | 3032
-                | 3168
-                | 1927
-                | 4031
-                | 1152
-                | 1158..=1161
-                | 1184
-                | 1077..=1080
-                | 1047
-                | 2006
-                | 2013,
-            )
-            | None => Error::Unavailable { backend, source },
-            Some(_) => Error::Backend { backend, source },
-        }
+        meaning(&self.label, error)
     }
 
     /// A lock that the server says neither yes nor no to.
@@ -76,7 +26,62 @@ impl MySql {
     }
 }
 
-pub(super) fn number(error: &sqlx::Error) -> Option<u16> {
+/// What the error of that server means.
+/// <https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html>,
+/// <https://mariadb.com/kb/en/mariadb-error-code-reference/>
+pub(in crate::backend) fn meaning(label: &str, error: sqlx::Error) -> Error {
+    let backend: Box<str> = label.into();
+    let number = number(&error);
+    let source = cause(error);
+    match number {
+        // No such user or another password; no password where one is wanted; this host not; an
+        // account that is locked, or whose password has expired.
+        Some(1045 | 1698 | 1130 | 1820 | 1862 | 3118 | 4151) => {
+            let grant = "check the user, its host and the password".into();
+            Error::Permission { backend, grant, source }
+        }
+        Some(1044) => {
+            let grant = "any right on the database of the url will do, like \
+                             GRANT SELECT ON database.* TO user"
+                .into();
+            Error::Permission { backend, grant, source }
+        }
+        Some(number) if NO_RIGHT.contains(&number) => {
+            let grant = "see the source for what to grant".into();
+            Error::Permission { backend, grant, source }
+        }
+        Some(1049) => Error::config(format!("{backend} has no such database")),
+        Some(3159) => Error::config(format!(
+            "{backend} takes encrypted connections only; turn on dlock's feature tls-rustls \
+                 or tls-native-tls"
+        )),
+        // Too many connections: of all, of this user, in this hour; too many errors of this
+        // host; shutting down; offline; connection killed, or closed for its silence; errors of
+        // the network; a node of a cluster that is not ready.
+        Some(
+            1040
+            | 1203
+            | 1226
+            | 1129
+            | 1053
+            | 3032
+            | 3168
+            | 1927
+            | 4031
+            | 1152
+            | 1158..=1161
+            | 1184
+            | 1077..=1080
+            | 1047
+            | 2006
+            | 2013,
+        )
+        | None => Error::Unavailable { backend, source },
+        Some(_) => Error::Backend { backend, source },
+    }
+}
+
+pub(in crate::backend) fn number(error: &sqlx::Error) -> Option<u16> {
     let error = error.as_database_error()?.try_downcast_ref::<MySqlDatabaseError>()?;
     Some(error.number())
 }

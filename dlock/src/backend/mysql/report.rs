@@ -12,6 +12,7 @@ impl MySql {
         self.check_limits(session, &mut found).await?;
         self.check_views(session, &mut found).await?;
         self.check_replication(session, &mut found).await?;
+        self.check_fences(session, &mut found).await?;
         Ok(found)
     }
 
@@ -127,6 +128,36 @@ impl MySql {
                 "this server replicates another one: its locks do not exclude those who lock there"
                     .into(),
                 "let all programs connect to the same server",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// What a fencing token needs to be remembered; a session cannot ask for that, as on PostgreSQL.
+impl MySql {
+    async fn check_fences(&self, session: &mut Session, found: &mut Vec<Finding>) -> Result<()> {
+        let settings = "SHOW GLOBAL VARIABLES WHERE Variable_name IN \
+                        ('innodb_flush_log_at_trx_commit','log_bin','binlog_format')";
+        let rows = self.if_allowed(session, settings.into()).await?.unwrap_or_default();
+        let value = |name: &str| {
+            let row = rows.iter().find(|row| text(row, 0).as_deref() == Some(name));
+            row.and_then(|row| text(row, 1)).unwrap_or_default()
+        };
+        let flush = value("innodb_flush_log_at_trx_commit");
+        if !matches!(&*flush, "1" | "") {
+            found.push(note(
+                format!(
+                    "innodb_flush_log_at_trx_commit is {flush}: after a crash, fencing tokens may \
+                     be given out once more"
+                ),
+                "set it to 1, if any lock here is fenced",
+            ));
+        }
+        if value("log_bin") == "ON" && value("binlog_format") == "STATEMENT" {
+            found.push(note(
+                "binlog_format is STATEMENT: replicas do not learn of fencing tokens".into(),
+                "set it to ROW, if any lock here is fenced",
             ));
         }
         Ok(())

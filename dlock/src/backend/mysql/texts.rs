@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use crate::backend::{Do, Op};
+use crate::backend::{Do, Op, lease};
 use crate::claim::Claim;
 use crate::key::Key;
-use crate::native::NativeKey;
+use crate::native::{NativeKey, hex};
 
 /// A proxy may answer `SELECT CONNECTION_ID()` alone, with an id of its own.
 pub(super) const PING: &str = "SELECT 1,CONNECTION_ID()";
@@ -25,7 +25,7 @@ pub(super) fn name(key: &NativeKey) -> String {
 
 /// A string that means the same in every `sql_mode` and in every character set that a connection
 /// can have.
-pub(super) fn literal(text: &str) -> String {
+pub(in crate::backend) fn literal(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-.:/,=@+~".contains(&b);
     if text.bytes().all(plain) {
         return format!("'{text}'");
@@ -55,17 +55,62 @@ fn flags(expressions: impl Iterator<Item = String>) -> String {
 /// may be one to the server, which ignores case.
 pub(super) fn batch(ops: &[&Op]) -> String {
     flags(ops.iter().filter_map(|op| match &op.what {
-        Do::Try(claim) => {
+        Do::Try(claim) | Do::TryFenced(claim) => {
             let name = name(&claim.key);
             Some(format!("IF(IS_USED_LOCK({name})=CONNECTION_ID(),0,GET_LOCK({name},0))"))
         }
+        Do::Fence(claim) => Some(is_ours(claim)),
         Do::Unlock(claim) => Some(format!("RELEASE_LOCK({})", name(&claim.key))),
         Do::Cancel(_) | Do::End(_) => None,
     }))
 }
 
+fn is_ours(claim: &Claim) -> String {
+    format!("IS_USED_LOCK({})=CONNECTION_ID()", name(&claim.key))
+}
+
+/// The same, and then a token for each that is to have one, if it is ours. A row that is somebody's
+/// lease stays it. Rows are written in the order of their names, so that two who write the same ones
+/// do not meet in a deadlock, and read before others can write them.
+pub(super) fn fenced(table: &str, ops: &[&Op]) -> String {
+    let mut rows: Vec<(String, &Claim)> = ops
+        .iter()
+        .filter_map(|op| match &op.what {
+            Do::TryFenced(claim) | Do::Fence(claim) => {
+                Some((binary(&lease::name(&claim.key)), claim))
+            }
+            _ => None,
+        })
+        .collect();
+    rows.sort();
+    let mut sql = batch(ops);
+    sql.push_str(";START TRANSACTION");
+    for (name, claim) in &rows {
+        // Writing to a String cannot fail.
+        let _ = write!(
+            sql,
+            ";INSERT INTO {table} (name,owner,fence,acquired_at,expires_at) \
+             SELECT {name},'',1,UTC_TIMESTAMP(6),'2000-01-01' FROM DUAL WHERE {} \
+             ON DUPLICATE KEY UPDATE fence=fence+1",
+            is_ours(claim)
+        );
+    }
+    let names: Vec<&str> = rows.iter().map(|(name, _)| name.as_str()).collect();
+    let _ =
+        write!(sql, ";SELECT name,fence FROM {table} WHERE name IN ({});COMMIT", names.join(","));
+    sql
+}
+
+/// Bytes that no character set has a part in.
+fn binary(text: &str) -> String {
+    let mut literal = String::from("x'");
+    text.bytes().for_each(|byte| hex(byte, &mut literal));
+    literal.push('\'');
+    literal
+}
+
 pub(super) fn held(claims: &[Claim]) -> String {
-    flags(claims.iter().map(|c| format!("IS_USED_LOCK({})=CONNECTION_ID()", name(&c.key))))
+    flags(claims.iter().map(is_ours))
 }
 
 pub(super) fn unlock(name: &str) -> String {
@@ -110,7 +155,7 @@ pub(super) fn order(op: &Op) -> String {
     match op.what {
         Do::Cancel(id) => format!("KILL QUERY {id}"),
         Do::End(id) => format!("KILL CONNECTION {id}"),
-        Do::Try(_) | Do::Unlock(_) => PING.into(),
+        Do::Try(_) | Do::TryFenced(_) | Do::Fence(_) | Do::Unlock(_) => PING.into(),
     }
 }
 

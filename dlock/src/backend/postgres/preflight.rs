@@ -22,6 +22,8 @@ pub(super) struct Server {
     pub(super) pid: i32,
     /// As PostgreSQL counts: 150 004.
     pub(super) version: i32,
+    /// Where what has no schema in its name is made.
+    pub(super) schema: Option<String>,
     name: String,
     standby: bool,
 }
@@ -70,7 +72,8 @@ impl Postgres {
             standby: row.try_get(1).map_err(column)?,
             // Some that only look like PostgreSQL have none; they are refused as too old.
             version: version.parse().unwrap_or(0),
-            pid: row.try_get(3).map_err(column)?,
+            schema: row.try_get(3).map_err(column)?,
+            pid: row.try_get(4).map_err(column)?,
         })
     }
 
@@ -135,7 +138,7 @@ mod tests {
     fn servers_whose_locks_exclude_nobody_are_refused() {
         let backend = Postgres::from_url("postgres://h/db", &Options::default()).unwrap();
         let vet = |name: &str, version, standby| {
-            let server = Server { pid: 1, version, name: name.into(), standby };
+            let server = Server { pid: 1, version, schema: None, name: name.into(), standby };
             backend.vet(&server).map_err(|error| error.to_string())
         };
         assert_eq!(vet("PostgreSQL 15.4 on x86_64", 150_004, false), Ok(()));

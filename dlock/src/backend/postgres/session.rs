@@ -7,6 +7,7 @@ use tokio::net::TcpStream;
 
 use super::Postgres;
 use super::codes::AnotherSession;
+use super::fence::Fences;
 use super::sql::{OPEN, SET};
 use crate::error::{Error, Result};
 
@@ -15,6 +16,10 @@ pub(in crate::backend) struct Session {
     /// Of one connection, for the listener's sake.
     pub(super) pool: PgPool,
     pub(super) pid: i32,
+    /// What was current at connect.
+    pub(super) schema: Option<String>,
+    /// Since the first token was wanted.
+    pub(super) fences: Option<Fences>,
 }
 
 impl Postgres {
@@ -37,8 +42,10 @@ impl Postgres {
         let server = self.read_server(&row.map_err(|error| self.error(error))?)?;
         // After a fail-over it may be another one than at the first connect.
         self.vet(&server)?;
-        let mut session = Session { listener, pool, pid: server.pid };
-        let (names, values): (Vec<_>, Vec<_>) = self.settings(server.version).into_iter().unzip();
+        let settings = self.settings(server.version);
+        let mut session =
+            Session { listener, pool, pid: server.pid, schema: server.schema, fences: None };
+        let (names, values): (Vec<_>, Vec<_>) = settings.into_iter().unzip();
         self.answers(&mut session, sqlx::query(SET).bind(names).bind(values)).await?;
         Ok(session)
     }
@@ -81,9 +88,10 @@ impl Postgres {
     }
 
     /// The first column.
-    pub(super) fn read(&self, rows: &[PgRow], out: &mut Vec<bool>) -> Result<()> {
+    pub(super) fn read<T: From<bool>>(&self, rows: &[PgRow], out: &mut Vec<T>) -> Result<()> {
         for row in rows {
-            out.push(row.try_get(0).map_err(|error| self.error(error))?);
+            let yes: bool = row.try_get(0).map_err(|error| self.error(error))?;
+            out.push(yes.into());
         }
         Ok(())
     }

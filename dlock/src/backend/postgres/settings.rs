@@ -20,7 +20,10 @@ impl Postgres {
             // An unlock of what is not held is an answer to us, not a warning in a log.
             ("client_min_messages", "error".into()),
             ("statement_timeout", "0".into()),
-            ("lock_timeout", "0".into()),
+            // Waits have one of their own. So long a fencing token's row may be kept by others: less
+            // than a server may take to answer what it need not wait for.
+            ("lock_timeout", "2000".into()),
+            ("default_transaction_isolation", "read committed".into()),
             ("idle_in_transaction_session_timeout", "0".into()),
             // How long a holder that has vanished or is frozen keeps its locks.
             ("idle_session_timeout", milliseconds(ttl)),

@@ -10,12 +10,15 @@ use crate::native::NativeKey;
 
 /// Asked before `search_path` is set, so it has no operators.
 pub(super) const OPEN: &str = "SELECT pg_catalog.version(), pg_catalog.pg_is_in_recovery(), \
-    pg_catalog.current_setting('server_version_num'), pg_catalog.pg_backend_pid()";
+    pg_catalog.current_setting('server_version_num'), pg_catalog.current_schema(), \
+    pg_catalog.pg_backend_pid()";
 pub(super) const SET: &str = "SELECT pg_catalog.set_config(n, v, false), pg_catalog.pg_backend_pid() \
     FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])) t(n, v)";
 pub(super) const PING: &str = "SELECT true, pg_catalog.pg_backend_pid()";
-/// See [`code`]. A pair comes as one number: its halves.
-pub(super) const BATCH: &str = "SELECT CASE o \
+/// See [`part`]. A pair comes as one number: its halves.
+macro_rules! does {
+    () => {
+        "CASE o \
     WHEN 0 THEN pg_catalog.pg_try_advisory_lock(k) \
     WHEN 1 THEN pg_catalog.pg_advisory_unlock(k) \
     WHEN 2 THEN pg_catalog.pg_try_advisory_lock_shared(k) \
@@ -25,8 +28,16 @@ pub(super) const BATCH: &str = "SELECT CASE o \
     WHEN 6 THEN pg_catalog.pg_try_advisory_lock_shared((k >> 32)::pg_catalog.int4, (k << 32 >> 32)::pg_catalog.int4) \
     WHEN 7 THEN pg_catalog.pg_advisory_unlock_shared((k >> 32)::pg_catalog.int4, (k << 32 >> 32)::pg_catalog.int4) \
     WHEN 8 THEN pg_catalog.pg_cancel_backend(k::pg_catalog.int4) \
-    ELSE pg_catalog.pg_terminate_backend(k::pg_catalog.int4) END, pg_catalog.pg_backend_pid() \
-    FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.int8[]), pg_catalog.unnest($2::pg_catalog.int2[])) t(k, o)";
+    WHEN 9 THEN pg_catalog.pg_terminate_backend(k::pg_catalog.int4) \
+    ELSE true END"
+    };
+}
+pub(super) const BATCH: &str = concat!(
+    "SELECT ",
+    does!(),
+    ", pg_catalog.pg_backend_pid() \
+    FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.int8[]), pg_catalog.unnest($2::pg_catalog.int2[])) t(k, o)"
+);
 /// The timeout is in force for this one statement, and is evaluated before the lock is asked for.
 /// The codes are those of a try.
 pub(super) const WAIT: &str = "SELECT pg_catalog.set_config('lock_timeout', $1, true), CASE $3::pg_catalog.int2 \
@@ -35,6 +46,26 @@ pub(super) const WAIT: &str = "SELECT pg_catalog.set_config('lock_timeout', $1, 
     WHEN 4 THEN pg_catalog.pg_advisory_lock(($2 >> 32)::pg_catalog.int4, ($2 << 32 >> 32)::pg_catalog.int4)::pg_catalog.text \
     ELSE pg_catalog.pg_advisory_lock_shared(($2 >> 32)::pg_catalog.int4, ($2 << 32 >> 32)::pg_catalog.int4)::pg_catalog.text \
     END, pg_catalog.pg_backend_pid()";
+
+/// A batch in which the third list has, for each part, the name of the counter that a token is to
+/// be drawn from, if it is done. The locks are taken first, all of them: their list is sorted. A row
+/// that is somebody's lease stays it.
+pub(super) fn fenced(table: &str) -> String {
+    format!(
+        "WITH o AS MATERIALIZED (SELECT t.i, t.n COLLATE pg_catalog.\"C\" AS n, {} AS yes \
+         FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.int8[]), \
+         pg_catalog.unnest($2::pg_catalog.int2[]), pg_catalog.unnest($3::pg_catalog.text[])) \
+         WITH ORDINALITY t(k, o, n, i)), \
+         f AS (INSERT INTO {table} AS l (name, owner, fence, acquired_at, expires_at) \
+         SELECT o.n, '', 1, pg_catalog.clock_timestamp(), '-infinity' FROM o \
+         WHERE o.n IS NOT NULL AND o.yes ORDER BY o.n \
+         ON CONFLICT (name) DO UPDATE SET fence = l.fence + 1 RETURNING l.name, l.fence) \
+         SELECT o.yes, f.fence, pg_catalog.pg_backend_pid() FROM o LEFT JOIN f ON f.name = o.n \
+         ORDER BY o.i",
+        does!()
+    )
+}
+
 pub(super) const UNLOCK_ALL: &str = "SELECT pg_catalog.pg_advisory_unlock_all()";
 /// A 64-bit key is shown as its two halves, with objsubid 1, a pair as itself, with objsubid 2:
 /// <https://www.postgresql.org/docs/current/view-pg-locks.html>. What a session holds is all of one
@@ -50,7 +81,8 @@ pub(super) const HELD: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_locks l 
 /// What a part of a batch is about, and what is to be done with it.
 pub(super) fn part(what: &Do) -> (i64, i16) {
     match what {
-        Do::Try(claim) => lock(claim),
+        Do::Try(claim) | Do::TryFenced(claim) => lock(claim),
+        Do::Fence(claim) => (place(&claim.key).0, 10),
         Do::Unlock(claim) => unlock(claim),
         Do::Cancel(pid) => (*pid, 8),
         Do::End(pid) => (*pid, 9),

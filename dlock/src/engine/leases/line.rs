@@ -38,7 +38,9 @@ impl<B: LeaseBackend> Leases<B> {
     /// When there is something to do that no answer brings.
     pub(super) fn alarm(&self) -> Option<Instant> {
         let work = match self.line {
-            Line::Busy(_) => None,
+            // There is nothing to do then yet. But a timer that is earlier than all others wakes the
+            // thread that sets it: this one is not to be the first again with every answer.
+            Line::Busy(_) => self.renew_at.filter(|at| *at > Instant::now()),
             Line::Idle(_) if !self.questions.is_empty() => Some(self.not_before),
             Line::Idle(_) => {
                 let at = |luck: Luck| luck.at().unwrap_or(self.not_before);

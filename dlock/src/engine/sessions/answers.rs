@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::fencing::Token;
 use super::link::Sent;
 use super::session::{SessionId, Tale};
 use super::{Grant, POLL, Sessions, no_answer};
-use crate::backend::{Do, Op, SessionBackend};
+use crate::backend::{Answer, Do, Op, SessionBackend};
 use crate::claim::Claim;
 use crate::clock::Time;
 use crate::engine::executor::Report;
@@ -57,7 +58,7 @@ impl<B: SessionBackend> Sessions<B> {
                     if let Some(link) = self.links.get_mut(&id) {
                         link.claim(&claim);
                     }
-                    self.grant(id, claim.clone(), ticket);
+                    self.grant(id, claim.clone(), ticket, None);
                     self.reports.push(Event::Granted { key: claim, ticket }.into());
                 } else {
                     self.reports.push(Event::Ended { key: claim, ticket }.into());
@@ -80,11 +81,12 @@ impl<B: SessionBackend> Sessions<B> {
         }
     }
 
-    fn grant(&mut self, id: SessionId, claim: Claim, ticket: Ticket) {
+    fn grant(&mut self, id: SessionId, claim: Claim, ticket: Ticket, fence: Option<u64>) {
         if let Some(link) = self.links.get_mut(&id) {
             link.holds += 1;
             link.confirm_claim(&claim);
-            self.held.insert(ticket, Grant { claim, session: id, since: Time::now() });
+            let (since, token) = (Time::now(), Token::new(fence));
+            self.held.insert(ticket, Grant { claim, session: id, since, token });
         }
     }
 
@@ -103,21 +105,26 @@ impl<B: SessionBackend> Sessions<B> {
         }
     }
 
-    fn answered(&mut self, id: SessionId, op: &Op, yes: bool) {
-        let ticket = op.ticket;
+    fn answered(&mut self, id: SessionId, op: &Op, answer: Answer) {
+        let (ticket, yes) = (op.ticket, answer != Answer::No);
+        let fence = if let Answer::Fence(token) = answer { Some(token) } else { None };
         // The session may have been dropped half-way through its answers.
         let lives = self.links.contains_key(&id);
         match &op.what {
-            Do::Try(claim) if yes && lives => {
+            Do::Try(claim) | Do::TryFenced(claim) if yes && lives => {
                 self.polls.remove(&ticket);
-                self.grant(id, claim.clone(), ticket);
+                self.grant(id, claim.clone(), ticket, fence);
                 self.reports.push(Event::Granted { key: claim.clone(), ticket }.into());
             }
-            Do::Try(_) if !lives => self.failed(id, op, false),
-            Do::Try(claim) => {
+            Do::Try(_) | Do::TryFenced(_) if !lives => self.failed(id, op, false),
+            Do::Try(claim) | Do::TryFenced(claim) => {
                 self.disclaim(id, claim);
                 self.refused(claim.clone(), ticket);
             }
+            Do::Fence(claim) => match fence {
+                Some(token) => self.drawn(ticket, token),
+                None => self.not_drawn(id, claim, ticket),
+            },
             Do::Unlock(claim) => {
                 if let Some(link) = self.links.get_mut(&id) {
                     link.holds = link.holds.saturating_sub(1);
@@ -139,20 +146,24 @@ impl<B: SessionBackend> Sessions<B> {
         }
     }
 
-    /// Nothing is held by this part of a batch. `tried`: the server itself has said no to it.
+    /// Nothing is held by this part of a batch. `tried`: the server itself has said no to it, and
+    /// what it may mean by that is in its words.
     pub(super) fn failed(&mut self, id: SessionId, op: &Op, tried: bool) {
         let ticket = op.ticket;
         match &op.what {
-            Do::Try(claim) => {
+            Do::Try(claim) | Do::TryFenced(claim) => {
                 self.disclaim(id, claim);
                 if !tried && let Some(poll) = self.polls.get_mut(&ticket) {
                     poll.asked = false;
                     return;
                 }
                 self.polls.remove(&ticket);
-                let fatal = tried || !self.trouble.is_retryable();
+                let fatal = !self.trouble.is_retryable();
                 self.reports.push(Event::Failed { key: claim.clone(), ticket, fatal }.into());
             }
+            Do::Fence(claim) if tried => self.not_drawn(id, claim, ticket),
+            // Lost with its session.
+            Do::Fence(_) => {}
             Do::Unlock(claim) => {
                 let key = claim.clone();
                 let event = if tried {

@@ -172,9 +172,9 @@ impl Link {
         matches!(self.sent.front(), Some(Sent::Wait { ticket: t, .. }) if *t == ticket)
     }
 
-    /// Asks for a sign of life.
+    /// Asks for a sign of life, if it is not to be asked something anyway.
     pub(super) fn ping(&mut self) {
-        if self.is_idle() {
+        if self.is_idle() && self.batch.is_empty() {
             let nothing = Arc::new(Vec::new());
             let job = Job::Batch { ops: Arc::clone(&nothing), again: false };
             self.send(job, Sent::Batch(nothing));

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::link::{Due, Sent};
+use super::routing::a_try;
 use super::session::SessionId;
 use super::{Grant, Sessions, no_answer};
 use crate::backend::{Do, Op, SessionBackend};
@@ -21,26 +22,34 @@ impl<B: SessionBackend> Sessions<B> {
         let ids: Vec<SessionId> = self.links.keys().copied().collect();
         for id in ids {
             let carrier = self.carrier == Some(id);
+            let warm = self.is_warm(id);
             let Some(link) = self.links.get_mut(&id) else {
                 continue;
             };
-            match link.due(carrier) {
+            match link.due(warm) {
                 Due::Ping => link.ping(),
                 Due::Close => {
                     link.close();
                     self.links.remove(&id);
+                    self.writer.take_if(|writer| *writer == id);
                 }
                 Due::Dead => self.drop_session(id, LostReason::Unconfirmed),
-                // What it holds stays with it; what is new goes to another one.
+                // What it holds stays with it; what is new goes to another one. Not so for writes: a
+                // standby that is away would stop one session after the other.
                 Due::Stuck(_) if carrier => self.carrier = None,
                 Due::Stuck(_) | Due::Later(_) => {}
             }
         }
     }
 
+    /// One carrier is there even if it has nothing to do.
+    fn is_warm(&self, id: SessionId) -> bool {
+        self.carrier.or(self.writer) == Some(id)
+    }
+
     /// When the clock next asks something of a session.
     pub(super) fn next_look(&self) -> Option<Instant> {
-        let due = self.links.iter().map(|(id, link)| match link.due(self.carrier == Some(*id)) {
+        let due = self.links.iter().map(|(id, link)| match link.due(self.is_warm(*id)) {
             Due::Stuck(left) | Due::Later(left) => left,
             Due::Ping | Due::Close | Due::Dead => Duration::ZERO,
         });
@@ -55,7 +64,7 @@ impl<B: SessionBackend> Sessions<B> {
         for ticket in due {
             if let Some(poll) = self.polls.get_mut(&ticket) {
                 poll.asked = true;
-                self.gathered.push(Op { what: Do::Try(poll.claim.clone()), ticket });
+                self.gathered.push(Op { what: a_try(poll.claim.clone(), poll.fenced), ticket });
             }
         }
         self.late_cancels();
@@ -92,9 +101,8 @@ impl<B: SessionBackend> Sessions<B> {
         if reason == LostReason::Unconfirmed {
             self.trouble = no_answer(&*self.backend);
         }
-        if self.carrier == Some(id) {
-            self.carrier = None;
-        }
+        self.carrier.take_if(|carrier| *carrier == id);
+        self.writer.take_if(|writer| *writer == id);
         let was_empty = link.holds == 0;
         for sent in link.sent {
             match sent {
@@ -138,7 +146,7 @@ impl<B: SessionBackend> Sessions<B> {
 
     /// There is no server: those who wanted only a try are told, the others will be asked for again.
     fn give_up_on_gathered(&mut self) {
-        if self.carrier.is_none() {
+        if self.carrier.is_none() && self.writer.is_none() {
             for op in std::mem::take(&mut self.gathered) {
                 self.failed(0, &op, false);
             }

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
 use super::link::{Link, Sent};
+use super::routing::a_try;
 use super::session::{Own, Question};
 use super::{POLL, Poll, Sessions};
 use crate::backend::{Do, Op, Seen, SessionBackend};
@@ -26,24 +27,32 @@ const SOON: Duration = Duration::from_millis(10);
 const CLOSE: Duration = Duration::from_secs(3);
 
 impl<B: SessionBackend> Executor for Sessions<B> {
-    fn try_lock(&mut self, claim: Claim, ticket: Ticket, _: &Terms) {
-        self.gathered.push(Op { what: Do::Try(claim), ticket });
+    fn try_lock(&mut self, claim: Claim, ticket: Ticket, terms: &Terms) {
+        self.gathered.push(Op { what: a_try(claim, terms.fenced), ticket });
     }
 
-    fn wait(&mut self, claim: Claim, ticket: Ticket, until: Option<Instant>, _: &Terms) {
+    fn wait(&mut self, claim: Claim, ticket: Ticket, until: Option<Instant>, terms: &Terms) {
         let waiter = self.free_waiter();
         if let Some(link) = waiter.and_then(|id| self.links.get_mut(&id)) {
             link.send_wait(claim, ticket, until);
         } else {
             let at = Instant::now() + Duration::from_millis(fastrand::u64(..POLL.start));
-            self.polls.insert(ticket, Poll { claim, at, asked: false, cancelled: false });
+            let fenced = terms.fenced;
+            self.polls.insert(ticket, Poll { claim, fenced, at, asked: false, cancelled: false });
         }
     }
 
-    fn hand_over(&mut self, _: &Claim, _: Ticket, _: &Terms) {}
+    fn hand_over(&mut self, claim: &Claim, grant: Ticket, terms: &Terms) {
+        if let Some(held) = self.held.get_mut(&grant)
+            && held.token.hand_over(terms.fenced)
+            && let Some(link) = self.links.get_mut(&held.session)
+        {
+            link.batch.push(Op { what: Do::Fence(claim.clone()), ticket: grant });
+        }
+    }
 
     fn can_wait(&self) -> bool {
-        self.links.iter().any(|(id, link)| Some(*id) != self.carrier && link.is_free())
+        self.others().any(|(_, link)| link.is_free())
     }
 
     fn cancel(&mut self, claim: &Claim, ticket: Ticket) {
@@ -98,8 +107,9 @@ impl<B: SessionBackend> Executor for Sessions<B> {
     fn held(&self, _: &Claim, grant: Ticket) -> Option<Held> {
         let grant = self.held.get(&grant)?;
         let link = self.links.get(&grant.session)?;
-        let (word, fresh) = (Arc::clone(&link.word), link.is_fresh());
-        Some(Held { word, fresh, fence: None, since: grant.since, lapse: LostReason::Unconfirmed })
+        let (word, fence) = (Arc::clone(&link.word), grant.token.given());
+        let fresh = link.is_fresh() && grant.token.is_settled();
+        Some(Held { word, fresh, fence, since: grant.since, lapse: LostReason::Unconfirmed })
     }
 
     fn refresh(&mut self, _: &Claim, grant: Ticket) {
@@ -134,17 +144,8 @@ impl<B: SessionBackend> Executor for Sessions<B> {
     }
 
     fn flush(&mut self) {
-        let wanted = !self.gathered.is_empty() || !self.questions.is_empty();
-        if wanted && self.carrier.is_none() && self.may_dial() {
-            self.carrier = Some(self.dial());
-        }
-        if let Some(id) = self.carrier
-            && let Some(link) = self.links.get_mut(&id)
-            && link.is_idle()
-        {
-            link.questions.append(&mut self.questions);
-            self.deal_out(id);
-        }
+        self.appoint();
+        self.deal_out();
         self.links.values_mut().for_each(Link::send_batch);
         self.look = self.next_look();
     }
@@ -173,8 +174,9 @@ impl<B: SessionBackend> Executor for Sessions<B> {
         let busy = |link: &&Link| !link.is_idle() && !link.sent.is_empty();
         let ends = self.links.values().filter(busy).filter_map(|link| link.tag);
         let ends: Vec<Op> = ends.map(|tag| Op { what: Do::End(tag), ticket: 0 }).collect();
+        let carrier = self.carrier.or(self.writer);
         for (id, mut link) in std::mem::take(&mut self.links) {
-            if Some(id) == self.carrier {
+            if Some(id) == carrier {
                 link.batch.extend(ends.iter().cloned());
                 link.send_batch();
             }

@@ -9,15 +9,67 @@ use super::session::SessionId;
 use crate::backend::{Do, Op, SessionBackend};
 use crate::claim::Claim;
 
+/// A first question for a key.
+pub(super) fn a_try(claim: Claim, fenced: bool) -> Do {
+    if fenced { Do::TryFenced(claim) } else { Do::Try(claim) }
+}
+
+fn is_written(op: &Op) -> bool {
+    matches!(op.what, Do::TryFenced(_))
+}
+
 impl<B: SessionBackend> Sessions<B> {
-    /// Gives the carrier, which is idle, what has come together; other sessions get what it must
-    /// not be asked.
-    pub(super) fn deal_out(&mut self, carrier: SessionId) {
+    /// Finds the carriers for what has come together, or opens them.
+    pub(super) fn appoint(&mut self) {
+        let written = self.gathered.iter().any(is_written);
+        let plain = !self.questions.is_empty() || !self.gathered.iter().all(is_written);
+        if written && self.writer.is_none() {
+            self.writer = self.new_writer(plain);
+        }
+        if plain && self.carrier.is_none() && self.may_dial() {
+            self.carrier = Some(self.dial());
+        }
+    }
+
+    /// A session that holds nothing: then nothing else depends on it. `plain`: the carrier is needed
+    /// as it is.
+    fn new_writer(&mut self, plain: bool) -> Option<SessionId> {
+        let is_empty = |link: &Link| link.is_free() || link.is_coming();
+        let carrier = self.carrier.filter(|_| !plain);
+        if carrier.and_then(|id| self.links.get(&id)).is_some_and(is_empty) {
+            return self.carrier.take();
+        }
+        let free = self.others().find(|(_, link)| link.is_free());
+        free.map(|(id, _)| *id).or_else(|| self.may_dial().then(|| self.dial()))
+    }
+
+    /// Has the writer wait, if it has nothing to do and there is no other session.
+    pub(super) fn spare_writer(&mut self) -> Option<SessionId> {
+        let idle = self.writer.and_then(|id| self.links.get(&id)).is_some_and(Link::is_free);
+        if idle && self.carrier.is_some() && !self.gathered.iter().any(is_written) {
+            return self.writer.take();
+        }
+        None
+    }
+
+    /// Gives the carriers that are idle what has come together; other sessions get what those must
+    /// not be asked. Where there is no room for both carriers, the one there is does all.
+    pub(super) fn deal_out(&mut self) {
+        let carrier = self.carrier.or(self.writer);
+        let writer = self.writer.or(self.carrier);
+        if let Some(link) = carrier.and_then(|id| self.links.get_mut(&id))
+            && link.is_idle()
+        {
+            link.questions.append(&mut self.questions);
+        }
         for op in std::mem::take(&mut self.gathered) {
-            let Some(link) = self.links.get_mut(&carrier) else {
-                return self.gathered.push(op);
+            let id = if is_written(&op) { writer } else { carrier };
+            let link = id.and_then(|id| self.links.get_mut(&id));
+            let Some(link) = link.filter(|link| link.is_idle()) else {
+                self.gathered.push(op);
+                continue;
             };
-            let Do::Try(claim) = &op.what else {
+            let Some(claim) = op.what.tried() else {
                 link.batch.push(op);
                 continue;
             };
@@ -29,7 +81,7 @@ impl<B: SessionBackend> Sessions<B> {
                 // In this very batch, in another mode: the answer to that comes first.
                 Stand::Unsure => self.gathered.push(op),
                 Stand::Excludes => self.refused(claim.clone(), op.ticket),
-                Stand::Has => self.ask_another(Some(carrier), op),
+                Stand::Has => self.ask_another(id, op),
                 Stand::Shares => self.ask_another(None, op),
             }
         }
@@ -39,7 +91,7 @@ impl<B: SessionBackend> Sessions<B> {
     /// is none and nobody here is in line, the session that has the key already: that is better
     /// than to let those who share it wait for each other.
     fn ask_another(&mut self, same: Option<SessionId>, op: Op) {
-        let Do::Try(claim) = &op.what else {
+        let Some(claim) = op.what.tried() else {
             return;
         };
         let free = self.free_waiter();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use crate::backend::{Do, Op, PING, Seen, SessionBackend, Tag};
+use crate::backend::{Answer, Do, Op, PING, Seen, SessionBackend, Tag};
 use crate::claim::Claim;
 use crate::clock::Time;
 use crate::engine::executor::Reply;
@@ -63,7 +63,7 @@ pub(super) enum Tale {
     Opened(Tag),
     /// The answers to a batch that was sent then.
     Answered {
-        answers: Vec<bool>,
+        answers: Vec<Answer>,
         sent: Time,
     },
     /// The batch failed as a whole; the session lives, and nothing that was tried is held.
@@ -142,11 +142,14 @@ async fn batch<B: SessionBackend>(
         return Err(error);
     }
     // Thousands of guards may hang on this session. Part of the batch may have been done before
-    // the error: what is held of it is read back and let go.
+    // the error: what is held of it is read back and let go. What was held before and has no token
+    // now goes with it, for its caller is to have both or neither.
     let (claims, tickets): (Vec<_>, Vec<_>) = ops
         .iter()
         .filter_map(|op| match &op.what {
-            Do::Try(claim) | Do::Unlock(claim) => Some((claim.clone(), op.ticket)),
+            Do::Try(claim) | Do::TryFenced(claim) | Do::Fence(claim) | Do::Unlock(claim) => {
+                Some((claim.clone(), op.ticket))
+            }
             Do::Cancel(_) | Do::End(_) => None,
         })
         .unzip();

@@ -4,9 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use sqlx::ConnectOptions as _;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode, SqlitePool, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteLockingMode, SqlitePool, SqliteSynchronous};
 
 use super::Sqlite;
 use super::texts::Texts;
@@ -17,11 +15,15 @@ use crate::error::{Error, Result};
 /// takes longer is asked again by the engine.
 const BUSY: Duration = Duration::from_millis(250);
 
+/// Writers and readers do not wait for each other.
+const WAL: &str = "PRAGMA journal_mode = WAL";
+
 impl Sqlite {
-    /// `sqlite://file`, with the parameters of sqlx and `synchronous=normal`.
+    /// `sqlite://file`, with the parameters of sqlx, `synchronous=normal` and `journal_mode=delete`.
     pub(crate) fn from_url(url: &str, table: &Table) -> Result<Self> {
         let (file, parameters) = url.split_once('?').unwrap_or((url, ""));
         let mut synchronous = SqliteSynchronous::Full;
+        let mut journal = WAL;
         let mut create = true;
         let mut passed_on = Vec::new();
         for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
@@ -32,6 +34,14 @@ impl Sqlite {
                     return Err(Error::config(format!(
                         "synchronous={other} in the url of the SQLite file; it can be full, or normal \
                      for speed (after a power loss a fencing token may repeat)"
+                    )));
+                }
+                ("journal_mode", "wal") => journal = WAL,
+                ("journal_mode", "delete") => journal = "PRAGMA journal_mode = DELETE",
+                ("journal_mode", other) => {
+                    return Err(Error::config(format!(
+                        "journal_mode={other} in the url of the SQLite file; it can be wal, or \
+                         delete for a file system that cannot have it, such as one over a network"
                     )));
                 }
                 ("mode", "memory") => return Err(in_memory()),
@@ -55,7 +65,7 @@ impl Sqlite {
             return Err(in_memory());
         }
         let options = options.create_if_missing(create).synchronous(synchronous);
-        Ok(Self::new(options, table))
+        Ok(Self { journal, ..Self::new(options, table) })
     }
 
     /// In a file beside the pool's: a write transaction of the application may last longer than a
@@ -91,12 +101,11 @@ impl Sqlite {
             _ => options,
         };
         let options = options
-            .journal_mode(SqliteJournalMode::Wal)
             .locking_mode(SqliteLockingMode::Normal)
             .busy_timeout(BUSY)
             .thread_name(|id| format!("dlock-sqlite-{id}"))
             .disable_statement_logging();
-        Sqlite { options, label, texts: Texts::new(table) }
+        Sqlite { options, label, journal: WAL, texts: Texts::new(table) }
     }
 }
 

@@ -27,8 +27,13 @@ impl Sqlite {
         match code.map(|code| (code, code & 0xff)) {
             // BUSY, LOCKED, PROTOCOL: somebody else reads, writes or recovers.
             Some((_, 5 | 6 | 15)) => Failure::Busy(self.unavailable(error)),
-            // IOERR, FULL, CANTOPEN: the disk's trouble, and it may pass.
-            Some((_, 10 | 13 | 14) | (DBMOVED, _)) => Failure::Failed(self.unavailable(error)),
+            // CANTOPEN.
+            Some((_, 14)) => Failure::Failed(self.unavailable(IoError::other(format!(
+                "{error}; its folder must be there, and this process must be able to write it, for \
+                 SQLite makes files beside the database"
+            )))),
+            // IOERR, FULL: the disk's trouble, and it may pass.
+            Some((_, 10 | 13) | (DBMOVED, _)) => Failure::Failed(self.unavailable(error)),
             // PERM, READONLY, AUTH.
             Some((_, 3 | 8 | 23)) => Failure::Failed(Error::Permission {
                 backend,

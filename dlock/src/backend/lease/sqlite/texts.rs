@@ -1,5 +1,7 @@
 //! The statements, with the table's name in them.
 
+use std::sync::Arc;
+
 use crate::backend::lease::Table;
 use crate::backend::lease::ddl;
 
@@ -13,11 +15,17 @@ pub(super) struct Texts {
     pub(super) table: String,
     /// Compiles what will be asked, without doing it.
     pub(super) probe: String,
-    pub(super) release: String,
-    pub(super) take: String,
-    pub(super) release_and_take: String,
-    pub(super) renew: String,
-    pub(super) check: String,
+    /// Name, owner, fence or 0, for how long others cannot have it.
+    pub(super) release_one: Arc<str>,
+    /// Name, owner, for how long.
+    pub(super) take_one: Arc<str>,
+    pub(super) release: Arc<str>,
+    pub(super) take: Arc<str>,
+    pub(super) release_and_take: Arc<str>,
+    /// What others have, and for how long yet. Reads only.
+    pub(super) held: Arc<str>,
+    pub(super) renew: Arc<str>,
+    pub(super) check: Arc<str>,
     /// One row for each holder; the key's name, or nothing for all.
     pub(super) status: String,
 }
@@ -33,17 +41,25 @@ impl Texts {
                  expires_at = CASE l.value ->> 3 WHEN 0 THEN 0 ELSE {NOW} + (l.value ->> 3) END
              FROM json_each(?1) AS l WHERE {ours} RETURNING name, NULL, NULL"
         );
+        let release_one = format!(
+            "UPDATE {name} SET owner = '', expires_at = CASE ?4 WHEN 0 THEN 0 ELSE {NOW} + ?4 END
+             WHERE name = ?1 AND owner = ?2 AND (?3 = 0 OR fence = ?3)"
+        );
         // Compare and set: a row comes back only for what was written.
-        let take = format!(
-            "INSERT INTO {name} AS t (name, owner, fence, acquired_at, expires_at)
-             SELECT value ->> 0, value ->> 1, 1, {NOW}, {NOW} + (value ->> 3)
-             FROM json_each(?2) WHERE true
-             ON CONFLICT (name) DO UPDATE SET
+        let insert =
+            format!("INSERT INTO {name} AS t (name, owner, fence, acquired_at, expires_at)");
+        let or_update = "ON CONFLICT (name) DO UPDATE SET
                  owner = excluded.owner, fence = t.fence + 1,
                  acquired_at = excluded.acquired_at, expires_at = excluded.expires_at
-             WHERE t.expires_at <= excluded.acquired_at OR t.owner = excluded.owner
-             RETURNING name, owner, fence"
+             WHERE t.expires_at <= excluded.acquired_at OR t.owner = excluded.owner";
+        let take = format!(
+            "{insert}
+             SELECT value ->> 0, value ->> 1, 1, {NOW}, {NOW} + (value ->> 3)
+             FROM json_each(?2) WHERE true
+             {or_update} RETURNING name, owner, fence"
         );
+        let take_one =
+            format!("{insert} VALUES (?1, ?2, 1, {NOW}, {NOW} + ?3) {or_update} RETURNING fence");
         // What has run out is not brought back: somebody may have looked already.
         let renew = format!(
             "UPDATE {name} SET expires_at = {NOW} + (l.value ->> 3) FROM json_each(?1) AS l
@@ -54,18 +70,26 @@ impl Texts {
             probe: format!("EXPLAIN {take}"),
             // IMMEDIATE: a transaction that begins by reading cannot wait for its turn to write
             // (517).
-            release_and_take: format!("BEGIN IMMEDIATE; {release}; {take}; COMMIT"),
+            release_and_take: format!("BEGIN IMMEDIATE; {release}; {take}; COMMIT").into(),
+            held: format!(
+                "SELECT name, expires_at - {NOW} FROM json_each(?1) AS l CROSS JOIN {name}
+                 ON name = l.value ->> 0 WHERE expires_at > {NOW} AND owner <> l.value ->> 1"
+            )
+            .into(),
             check: format!(
                 "SELECT 1 FROM {name} WHERE name = ?1 AND owner = ?2 AND (?3 = 0 OR fence = ?3)
                  AND expires_at > {NOW}"
-            ),
+            )
+            .into(),
             status: format!(
                 "SELECT name, owner, fence, {NOW} - acquired_at FROM {name}
                  WHERE expires_at > {NOW} AND (?1 IS NULL OR name = ?1) ORDER BY name"
             ),
-            release,
-            take,
-            renew,
+            release_one: release_one.into(),
+            take_one: take_one.into(),
+            release: release.into(),
+            take: take.into(),
+            renew: renew.into(),
             name,
         }
     }

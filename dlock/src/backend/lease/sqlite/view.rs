@@ -67,7 +67,7 @@ impl Sqlite {
         if journal != "wal" {
             note(
                 format!("the journal mode is {journal}: renewals wait for whoever reads"),
-                "put the file on a local disk, where WAL can be had",
+                "put the file on a local disk and leave ?journal_mode out: WAL has no such waits",
             );
         }
         if synchronous < FULL {

@@ -62,10 +62,10 @@ impl Link {
     /// Whether it has something of this already that is to stay.
     pub(super) fn has_any_of(&self, ops: &[Op]) -> bool {
         ops.iter().any(|op| match &op.what {
-            Do::Try(claim) | Do::Unlock(claim) => {
+            Do::Try(claim) | Do::TryFenced(claim) | Do::Unlock(claim) => {
                 self.keys.get(&claim.key).is_some_and(|taken| taken.sure)
             }
-            Do::Cancel(_) | Do::End(_) => false,
+            Do::Fence(_) | Do::Cancel(_) | Do::End(_) => false,
         })
     }
 

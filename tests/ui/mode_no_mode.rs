@@ -1,6 +1,6 @@
 use dlock::locked;
 
-#[locked(fenced, key = "k")]
+#[locked(key = "k", mode = user_id)]
 async fn rename(user_id: u64, name: &str) -> Result<(), dlock::Error> {
     Ok(())
 }

@@ -1,0 +1,159 @@
+//! MySQL, MariaDB and their clusters: leases in a table.
+//!
+//! Statements go out as text, several in one packet where they belong together, so that whatever is
+//! asked takes one round trip. Nothing is believed of a count of rows: what drivers and clusters say
+//! there does not tell a grant from a refusal. What a transaction has read of its own rows counts
+//! when it is committed, and not before.
+
+mod address;
+mod answers;
+mod django;
+mod failure;
+mod server;
+mod shape;
+mod texts;
+mod view;
+
+use std::time::Duration;
+
+use sqlx::mysql::{MySqlConnection, MySqlRow};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
+use tokio::time::timeout;
+
+use self::address::Hosts;
+use self::answers::Answers;
+use self::texts::Texts;
+use super::{Failure, Lease, LeaseBackend, TTL, Verdicts};
+use crate::backend::mysql::{as_it_is, meaning};
+use crate::backend::{Seen, hosts};
+use crate::error::Result;
+use crate::native::NativeKey;
+use crate::status::Finding;
+
+/// A cluster stands still for six seconds when it loses a node.
+const TTL_OF_CLUSTERS: Duration = Duration::from_secs(30);
+/// What would take more than that of one packet goes out as several.
+const MOST: usize = 1000;
+/// How long a goodbye may take.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// Leases on a server of the MySQL family, or on a cluster of such.
+pub(crate) struct MySql {
+    hosts: Hosts,
+    label: Box<str>,
+    texts: Box<dyn Texts>,
+    application_name: Option<String>,
+    /// What the locker says.
+    ttl: Option<Duration>,
+}
+
+/// A connection to a server that can have leases.
+pub(crate) struct Member {
+    connection: MySqlConnection,
+    /// It is a node of a cluster.
+    clustered: bool,
+}
+
+impl MySql {
+    async fn open_one(&self, host: &sqlx::mysql::MySqlConnectOptions) -> Result<Member, Failure> {
+        let connection = as_it_is(host.clone()).connect().await;
+        let mut connection = connection.map_err(|error| self.failure(error))?;
+        let look = self.rows(&mut connection, server::LOOK.into()).await?;
+        let server = self.recognize(&look)?;
+        self.rows(&mut connection, server.settings(self.application_name.as_deref())).await?;
+        self.table(&mut connection).await?;
+        Ok(Member { connection, clustered: server.clustered })
+    }
+
+    /// The rows of these statements, all together.
+    async fn rows(
+        &self,
+        connection: &mut MySqlConnection,
+        sql: String,
+    ) -> Result<Vec<MySqlRow>, Failure> {
+        let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await;
+        rows.map_err(|error| self.failure(error))
+    }
+
+    /// The same of what writes. If others were in the way, nothing is left of it.
+    async fn write(&self, member: &mut Member, sql: String) -> Result<Vec<MySqlRow>, Failure> {
+        match self.rows(&mut member.connection, sql).await {
+            Err(Failure::Busy(error)) => {
+                // A lock that was waited for too long ends the statement, and not the transaction.
+                let undone = sqlx::raw_sql("ROLLBACK").execute(&mut member.connection).await;
+                undone.map_err(|error| Failure::Failed(meaning(&self.label, error)))?;
+                Err(Failure::Busy(error))
+            }
+            done => done,
+        }
+    }
+}
+
+impl LeaseBackend for MySql {
+    type Connection = Member;
+
+    fn label(&self) -> Box<str> {
+        self.label.clone()
+    }
+
+    fn ttl(&self, member: &Member) -> Duration {
+        if member.clustered { TTL_OF_CLUSTERS } else { TTL }
+    }
+
+    async fn open(&self) -> Result<Member, Failure> {
+        let all = self.hosts.options();
+        hosts::first(&all, &self.label, |host| self.open_one(host)).await
+    }
+
+    async fn apply(
+        &self,
+        member: &mut Member,
+        releases: &[Lease],
+        takes: &[Lease],
+    ) -> Result<Verdicts, Failure> {
+        let sql = self.texts.apply(releases, takes);
+        let answers = Answers::of(&self.write(member, sql).await?);
+        Ok(Verdicts {
+            released: releases.iter().map(|lease| answers.released(lease)).collect(),
+            taken: takes
+                .iter()
+                .map(|lease| answers.taken(lease, self.texts.has_fences()))
+                .collect(),
+        })
+    }
+
+    async fn renew(&self, member: &mut Member, leases: &[Lease]) -> Result<Vec<bool>, Failure> {
+        let mut renewed = Vec::with_capacity(leases.len());
+        for part in leases.chunks(MOST) {
+            let answers = Answers::of(&self.write(member, self.texts.renew(part)).await?);
+            renewed.extend(part.iter().map(|lease| answers.held(lease)));
+        }
+        Ok(renewed)
+    }
+
+    async fn check(&self, member: &mut Member, lease: &Lease) -> Result<bool, Failure> {
+        let mut sql = self.texts.check(lease);
+        if member.clustered {
+            // What the other nodes have written first must be here before it is read.
+            sql = format!("SET SESSION wsrep_sync_wait=1;{sql};SET SESSION wsrep_sync_wait=0");
+        }
+        let rows = self.rows(&mut member.connection, sql).await?;
+        Ok(Answers::of(&rows).held(lease))
+    }
+
+    async fn status(
+        &self,
+        member: &mut Member,
+        of: Option<&NativeKey>,
+    ) -> Result<Vec<Seen>, Failure> {
+        self.seen(member, of).await
+    }
+
+    async fn examine(&self, member: &mut Member) -> Result<Vec<Finding>, Failure> {
+        self.findings(member).await
+    }
+
+    async fn close(&self, member: Member) {
+        let _ = timeout(GOODBYE, member.connection.close()).await;
+    }
+}

@@ -1,0 +1,150 @@
+//! What a server is, which ones are passed over, and what a session is set to.
+
+use sqlx::mysql::MySqlRow;
+
+use super::MySql;
+use crate::backend::lease::Failure;
+use crate::backend::mysql::{literal, text};
+use crate::error::{Error, Result};
+
+/// Everything that tells what it is, in a form that no server refuses. The session's values are
+/// the server's, but where somebody sees to it that they are not.
+pub(super) const LOOK: &str = "SHOW SESSION VARIABLES WHERE Variable_name IN ('read_only',\
+    'super_read_only','innodb_read_only','wsrep_on','wsrep_provider','max_execution_time',\
+    'max_statement_time','log_bin','binlog_format');\
+    SHOW GLOBAL STATUS LIKE 'wsrep_cluster_status'";
+
+/// What a connection has seen of its server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Server {
+    /// It is a node of a Galera or Percona XtraDB cluster.
+    pub(super) clustered: bool,
+    /// The variable by which it ends statements that take long.
+    limit: Option<&'static str>,
+    /// Its log of changes has statements in it, and so takes none that reads what others have just
+    /// committed.
+    logs_statements: bool,
+}
+
+impl MySql {
+    /// Whether leases can be kept there now.
+    pub(super) fn recognize(&self, look: &[MySqlRow]) -> Result<Server, Failure> {
+        let look: Vec<(String, String)> =
+            look.iter().filter_map(|row| Some((text(row, 0)?, text(row, 1)?))).collect();
+        self.judge(&look)
+    }
+
+    fn judge(&self, look: &[(String, String)]) -> Result<Server, Failure> {
+        let value = |name: &str| {
+            let found = look.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
+            found.map_or("", |(_, value)| value)
+        };
+        let is_on = |name| !matches!(value(name), "OFF" | "0" | "");
+        if ["read_only", "super_read_only", "innodb_read_only"].into_iter().any(is_on) {
+            return Err(self.out_of_service("the server is read-only: is it a replica?"));
+        }
+        let provider = !matches!(value("wsrep_provider"), "" | "none");
+        let clustered = match value("wsrep_cluster_status") {
+            "" | "Disconnected" => provider && is_on("wsrep_on"),
+            _ => true,
+        };
+        if clustered && value("wsrep_cluster_status") != "Primary" {
+            return Err(self.out_of_service("the node is cut off from the majority of its cluster"));
+        }
+        if clustered && !is_on("wsrep_on") {
+            return Err(Failure::Failed(Error::Unsupported {
+                backend: self.label.clone(),
+                what: "leases that the other nodes see (its own writes stay here: wsrep_on is OFF)"
+                    .into(),
+                instead: "set wsrep_on=ON, or connect to another node".into(),
+            }));
+        }
+        let limits = ["max_statement_time", "max_execution_time"];
+        Ok(Server {
+            clustered,
+            limit: limits.into_iter().find(|name| !value(name).is_empty()),
+            logs_statements: is_on("log_bin") && value("binlog_format") == "STATEMENT",
+        })
+    }
+}
+
+impl Server {
+    /// Of the session, against those of the user and the server.
+    pub(super) fn settings(&self, who: Option<&str>) -> String {
+        // A row that somebody has locked holds others up for a second at most. A locker that has
+        // nothing to do keeps its connection. What has no limit of rows or time needs none.
+        let mut sql = format!(
+            "SET NAMES utf8mb4;\
+             SET SESSION sql_mode='STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION',autocommit=1,\
+             innodb_lock_wait_timeout=1,lock_wait_timeout=1,wait_timeout=31536000,\
+             completion_type='NO_CHAIN',sql_safe_updates=0,sql_select_limit=18446744073709551615,\
+             @dlock={}",
+            literal(who.unwrap_or("dlock"))
+        );
+        if let Some(limit) = self.limit {
+            sql.push_str(&format!(",{limit}=0"));
+        }
+        if self.clustered {
+            // A conflict is ours to repeat.
+            sql.push_str(",wsrep_sync_wait=0,wsrep_retry_autocommit=0");
+        }
+        sql.push_str(";SET SESSION TRANSACTION READ WRITE");
+        if !self.logs_statements {
+            // Only rows are locked then, and no gaps between them: nobody meets a deadlock.
+            sql.push_str(";SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED");
+        }
+        sql
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::Options;
+
+    fn server(look: &[(&str, &str)]) -> Result<Server, String> {
+        let options = Options::default();
+        let table = options.lease.table_of(false).map_err(|error| error.to_string())?;
+        let url = "mysql://app:s3cr3t@db/app";
+        let mysql = MySql::from_url(url, &table, &options).map_err(|error| error.to_string())?;
+        let look: Vec<_> = look.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect();
+        mysql.judge(&look).map_err(|failure| match failure.into_error() {
+            Error::Unavailable { source, .. } => source.to_string(),
+            error => error.to_string(),
+        })
+    }
+
+    #[test]
+    fn only_who_writes_for_all_can_have_leases() {
+        for on in [("read_only", "ON"), ("super_read_only", "1"), ("innodb_read_only", "ON")] {
+            assert!(server(&[on]).is_err_and(|why| why.contains("read-only")));
+        }
+        let provider = ("wsrep_provider", "/x.so");
+        let (on, off) = (("wsrep_on", "ON"), ("wsrep_on", "OFF"));
+        let primary = ("wsrep_cluster_status", "Primary");
+        assert!(server(&[provider, on, primary]).is_ok_and(|server| server.clustered));
+        let alone = ("wsrep_cluster_status", "non-Primary");
+        assert!(server(&[provider, on, alone]).is_err_and(|why| why.contains("cut off")));
+        assert!(server(&[provider, on]).is_err_and(|why| why.contains("cut off")));
+        assert!(server(&[provider, off, primary]).is_err_and(|why| why.contains("wsrep_on")));
+        let out = [provider, off, ("wsrep_cluster_status", "Disconnected")];
+        for no_node in [&out[..], &[("wsrep_provider", "none"), on], &[]] {
+            assert!(server(no_node).is_ok_and(|server| !server.clustered), "{no_node:?}");
+        }
+    }
+
+    #[test]
+    fn the_level_of_isolation_goes_with_the_log() {
+        let set = |look: &[(&str, &str)]| server(look).map(|server| server.settings(None));
+        let committed = "READ COMMITTED";
+        assert!(
+            set(&[("log_bin", "ON"), ("binlog_format", "ROW")])
+                .is_ok_and(|s| s.contains(committed))
+        );
+        let statements = [("log_bin", "ON"), ("binlog_format", "STATEMENT")];
+        assert!(set(&statements).is_ok_and(|s| !s.contains(committed)));
+        assert!(
+            set(&[("max_statement_time", "1.5")]).is_ok_and(|s| s.contains("max_statement_time=0"))
+        );
+    }
+}

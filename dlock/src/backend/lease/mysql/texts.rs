@@ -1,0 +1,223 @@
+//! The statements on the table `dlock_leases`.
+//!
+//! `UTC_TIMESTAMP(6)` is the time when its statement began, on the server's clock and whatever
+//! `time_zone` the session has.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::answers::{AFTER, BEFORE};
+use crate::backend::lease::{Lease, Table, ddl};
+use crate::backend::mysql::literal;
+
+pub(super) const NOW: &str = "UTC_TIMESTAMP(6)";
+/// What is free has run out then.
+const PAST: &str = "'1970-01-01'";
+/// For ever.
+const NEVER: &str = "'9999-12-31'";
+
+/// Columns by name, each of one of these types.
+pub(super) type Columns = &'static [(&'static str, &'static [&'static str])];
+
+/// The statements on a table of some shape. What reads rows of [`super::answers`] has no other rows.
+pub(super) trait Texts: Send + Sync + 'static {
+    /// The table, in quotes.
+    fn table(&self) -> &Table;
+    /// What columns it must have, and what types those can be of.
+    fn columns(&self) -> Columns;
+    /// Whether it has fences.
+    fn has_fences(&self) -> bool;
+    /// What makes the table, if that is for us to do.
+    fn ddl(&self) -> Option<String>;
+    /// Compiles what will be asked, without doing it: so it is known that it may be.
+    fn probe(&self) -> String;
+    /// Gives back and takes.
+    fn apply(&self, releases: &[Lease], takes: &[Lease]) -> String;
+    /// Renews.
+    fn renew(&self, leases: &[Lease]) -> String;
+    /// Reads one.
+    fn check(&self, lease: &Lease) -> String;
+    /// Name, owner, fence and age (in microseconds) of what is held: this name, or all.
+    fn status(&self, name: Option<&str>) -> String;
+    /// A statement, for people, that finds the holder of a key.
+    fn explain(&self) -> Box<dyn Fn(&str) -> String + Send + Sync>;
+}
+
+/// See the [module](self).
+pub(super) struct Own {
+    table: Table,
+    name: String,
+}
+
+impl Own {
+    pub(super) fn new(table: &Table) -> Self {
+        Own { table: table.clone(), name: table.quoted('`') }
+    }
+
+    /// Rows of these names. To be sure that nobody changes them meanwhile, and that they are not
+    /// those of an old snapshot: `FOR UPDATE`.
+    fn select(&self, when: &str, names: &str, lock: &str) -> String {
+        format!(
+            "SELECT {when},name,owner,fence,TIMESTAMPDIFF(MICROSECOND,{NOW},expires_at) \
+             FROM {} WHERE name IN ({names}) ORDER BY name{lock}",
+            self.name
+        )
+    }
+
+    /// One statement for each time that they last.
+    fn update(&self, leases: &[Lease], set: impl Fn(Duration) -> String, and: &str) -> String {
+        let mut times: BTreeMap<Duration, Vec<&Lease>> = BTreeMap::new();
+        for lease in leases {
+            times.entry(lease.lasts).or_default().push(lease);
+        }
+        let update = |(lasts, leases): (Duration, Vec<&Lease>)| {
+            let (set, ours) = (set(lasts), ours(&leases));
+            format!("UPDATE {} SET {set} WHERE {ours}{and}", self.name)
+        };
+        times.into_iter().map(update).collect::<Vec<_>>().join(";")
+    }
+
+    fn release(&self, leases: &[Lease]) -> String {
+        self.update(leases, |lasts| format!("owner='',expires_at={}", end(lasts)), "")
+    }
+
+    /// Compare and set. Assignments are made from left to right, so what tells whether the row was
+    /// free is overwritten last.
+    fn take(&self, leases: &[Lease]) -> String {
+        let free = format!("(expires_at<={NOW} OR owner=VALUES(owner))");
+        let set = |column| format!("{column}=IF({free},VALUES({column}),{column})");
+        let mut sql =
+            format!("INSERT INTO {} (name,owner,fence,acquired_at,expires_at) VALUES ", self.name);
+        for (index, lease) in leases.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            let (name, owner) = (literal(&lease.name()), literal(lease.owner.as_str()));
+            // Writing to a String cannot fail.
+            let _ = write!(sql, "{comma}({name},{owner},1,{NOW},{})", end(lease.lasts));
+        }
+        let _ = write!(
+            sql,
+            " ON DUPLICATE KEY UPDATE fence=fence+{free},{},{},{}",
+            set("owner"),
+            set("acquired_at"),
+            set("expires_at")
+        );
+        sql
+    }
+}
+
+impl Texts for Own {
+    fn table(&self) -> &Table {
+        &self.table
+    }
+
+    fn columns(&self) -> Columns {
+        &[
+            ("name", &["varbinary"]),
+            ("owner", &["varbinary"]),
+            ("fence", &["bigint"]),
+            ("acquired_at", &["datetime"]),
+            ("expires_at", &["datetime"]),
+        ]
+    }
+
+    fn has_fences(&self) -> bool {
+        true
+    }
+
+    fn ddl(&self) -> Option<String> {
+        Some(ddl::mysql(&self.table))
+    }
+
+    fn probe(&self) -> String {
+        format!(
+            "EXPLAIN INSERT INTO {0} (name,owner,fence,acquired_at,expires_at) \
+             VALUES ('','',1,{NOW},{NOW}) ON DUPLICATE KEY UPDATE fence=fence+1;\
+             EXPLAIN SELECT name,owner,fence,acquired_at,expires_at FROM {0} WHERE name=''",
+            self.name
+        )
+    }
+
+    fn apply(&self, releases: &[Lease], takes: &[Lease]) -> String {
+        if takes.is_empty() {
+            // What it finds need not be true any more when it writes: then it writes nothing.
+            let before = self.select(BEFORE, &names(releases), "");
+            return format!("{before};{}", self.release(releases));
+        }
+        let mut sql = String::from("START TRANSACTION;");
+        if !releases.is_empty() {
+            // All rows in one order, so that two who swap do not wait for each other.
+            let all = format!("{},{}", names(releases), names(takes));
+            let before = self.select(BEFORE, &all, " FOR UPDATE");
+            let _ = write!(sql, "{before};{};", self.release(releases));
+        }
+        let (take, after) = (self.take(takes), self.select(AFTER, &names(takes), " FOR UPDATE"));
+        let _ = write!(sql, "{take};{after};COMMIT");
+        sql
+    }
+
+    fn renew(&self, leases: &[Lease]) -> String {
+        // What has run out is not brought back: somebody may have looked already.
+        let alive = format!(" AND expires_at>{NOW}");
+        let renew = self.update(leases, |lasts| format!("expires_at={}", end(lasts)), &alive);
+        format!("{renew};{}", self.select(AFTER, &names(leases), ""))
+    }
+
+    fn check(&self, lease: &Lease) -> String {
+        self.select(AFTER, &literal(&lease.name()), "")
+    }
+
+    fn status(&self, name: Option<&str>) -> String {
+        let filter = name.map(|name| format!(" AND name={}", literal(name))).unwrap_or_default();
+        format!(
+            "SELECT name,owner,fence,TIMESTAMPDIFF(MICROSECOND,acquired_at,{NOW}) FROM {} \
+             WHERE expires_at>{NOW}{filter} ORDER BY name",
+            self.name
+        )
+    }
+
+    fn explain(&self) -> Box<dyn Fn(&str) -> String + Send + Sync> {
+        let table = self.name.clone();
+        Box::new(move |name| {
+            format!(
+                "SELECT owner, fence, acquired_at, expires_at FROM {table} \
+                 WHERE name = {} AND expires_at > {NOW}",
+                literal(name)
+            )
+        })
+    }
+}
+
+/// Rounded up.
+pub(super) fn end(lasts: Duration) -> String {
+    match lasts {
+        Duration::ZERO => PAST.into(),
+        Duration::MAX => NEVER.into(),
+        lasts => format!("{NOW}+INTERVAL {} MICROSECOND", lasts.as_nanos().div_ceil(1000)),
+    }
+}
+
+fn names(leases: &[Lease]) -> String {
+    leases.iter().map(|lease| literal(&lease.name())).collect::<Vec<_>>().join(",")
+}
+
+/// The rows that have these names, owners and (where they are known) fences.
+fn ours(leases: &[&Lease]) -> String {
+    let (mut with, mut without) = (Vec::new(), Vec::new());
+    for lease in leases {
+        let (name, owner) = (literal(&lease.name()), literal(lease.owner.as_str()));
+        match lease.fence {
+            Some(fence) => with.push(format!("({name},{owner},{fence})")),
+            None => without.push(format!("({name},{owner})")),
+        }
+    }
+    let (with_fences, without_fences) = (
+        format!("(name,owner,fence) IN ({})", with.join(",")),
+        format!("(name,owner) IN ({})", without.join(",")),
+    );
+    match (with.is_empty(), without.is_empty()) {
+        (_, true) => with_fences,
+        (true, false) => without_fences,
+        (false, false) => format!("({with_fences} OR {without_fences})"),
+    }
+}

@@ -1,0 +1,77 @@
+//! What can be seen of leases: who holds one, and how the server is set up.
+
+use std::time::Duration;
+
+use super::{Member, MySql};
+use crate::backend::lease::{Failure, name};
+use crate::backend::mysql::{integer, text};
+use crate::backend::{Party, Seen};
+use crate::claim::Claim;
+use crate::holder::Holder;
+use crate::native::NativeKey;
+use crate::status::{Finding, Severity};
+
+/// Twice the time that a cluster stands still when it loses a node, and some.
+const SHORT: Duration = Duration::from_secs(15);
+
+impl MySql {
+    /// How to find the holder of a key by hand.
+    pub(crate) fn explain(&self) -> Box<dyn Fn(&NativeKey) -> String + Send + Sync> {
+        let explain = self.texts.explain();
+        Box::new(move |key| explain(&name(key)))
+    }
+
+    /// Who holds this key, or any.
+    pub(super) async fn seen(
+        &self,
+        member: &mut Member,
+        of: Option<&NativeKey>,
+    ) -> Result<Vec<Seen>, Failure> {
+        let sql = self.texts.status(of.map(name).as_deref());
+        let rows = self.rows(&mut member.connection, sql).await?;
+        let seen = rows.iter().filter_map(|row| {
+            let (name, owner) = (text(row, 0)?, text(row, 1).unwrap_or_default());
+            let age = integer(row, 3).and_then(|age| u64::try_from(age).ok());
+            let who = match (&*owner, text(row, 2)) {
+                ("", _) => "released, and kept for its min_hold".to_owned(),
+                (owner, Some(fence)) => format!("owner {owner}, fence {fence}"),
+                (owner, None) => format!("owner {owner}"),
+            };
+            // As it was asked for: the table may write it in another way.
+            let key = of.cloned().unwrap_or(NativeKey::Name(name));
+            let holder = Holder { who, since: age.map(Duration::from_micros) };
+            Some(Seen {
+                claim: Claim::exclusive(key),
+                holders: vec![Party { tag: None, holder }],
+                waiters: Vec::new(),
+            })
+        });
+        Ok(seen.collect())
+    }
+
+    /// What weakens locks.
+    pub(super) async fn findings(&self, member: &mut Member) -> Result<Vec<Finding>, Failure> {
+        let mut findings = Vec::new();
+        let mut find = |severity, what: String, remedy: &str| {
+            findings.push(Finding { severity, what, remedy: remedy.into() });
+        };
+        if member.clustered && self.ttl.is_some_and(|ttl| ttl < SHORT) {
+            let what = "a cluster stands still for six seconds when it loses a node, and leases \
+                        of less than 15 s may be lost then";
+            find(Severity::Problem, what.into(), "choose a ttl of 15 s or more");
+        }
+        let sql = "SELECT @@GLOBAL.innodb_flush_log_at_trx_commit";
+        let flush = self.rows(&mut member.connection, sql.into()).await?;
+        if let Some(flush) = flush.first().and_then(|row| text(row, 0)).filter(|flush| flush != "1")
+        {
+            // What a node of a cluster forgets, the others know.
+            let severity = if member.clustered { Severity::Note } else { Severity::Problem };
+            let what = format!(
+                "innodb_flush_log_at_trx_commit is {flush}: after a crash a lease may be granted \
+                 twice, and a fencing token may repeat"
+            );
+            find(severity, what, "set innodb_flush_log_at_trx_commit=1");
+        }
+        Ok(findings)
+    }
+}

@@ -1,0 +1,45 @@
+//! Where a server is, and how it is connected to.
+
+use sqlx::ConnectOptions as _;
+use sqlx::mysql::MySqlConnectOptions;
+
+use crate::error::{Error, Result};
+
+/// Connects without a statement.
+pub(in crate::backend) fn as_it_is(options: MySqlConnectOptions) -> MySqlConnectOptions {
+    options
+        .pipes_as_concat(false)
+        .no_engine_substitution(false)
+        .set_names(false)
+        .timezone(None)
+        // A wait is not a slow statement.
+        .disable_statement_logging()
+}
+
+pub(in crate::backend) fn parse(url: &str) -> Result<MySqlConnectOptions> {
+    url.parse().map_err(|_| {
+        // The parser's own words may repeat the url, and so the password.
+        Error::config(
+            "the mysql:// or mariadb:// url cannot be read; \
+             it should look like mysql://user:password@host:3306/database",
+        )
+    })
+}
+
+/// What the url calls the server.
+pub(in crate::backend) fn kind(url: &str) -> &'static str {
+    if url.starts_with("mariadb:") { "mariadb" } else { "mysql" }
+}
+
+/// The server, or servers, and their address, for messages.
+pub(in crate::backend) fn label(kind: &str, hosts: &[MySqlConnectOptions]) -> Box<str> {
+    let at = |options: &MySqlConnectOptions| match options.get_socket() {
+        Some(path) => path.display().to_string(),
+        None => format!("{}:{}", options.get_host(), options.get_port()),
+    };
+    let all: Vec<String> = hosts.iter().map(at).collect();
+    let database = hosts.first().and_then(MySqlConnectOptions::get_database).unwrap_or_default();
+    // Of a url with a slash too few or too many, user and password end up here.
+    let database = if database.contains('@') { "…" } else { database };
+    format!("{kind} ({}/{database})", all.join(",")).into()
+}

@@ -1,0 +1,8 @@
+use dlock::locked;
+
+#[locked(key = "k", ttl = "10 parsecs")]
+async fn rename(user_id: u64, name: &str) -> Result<(), dlock::Error> {
+    Ok(())
+}
+
+fn main() {}
