@@ -9,6 +9,8 @@
     reason = "tests fail by panicking"
 )]
 
+#[path = "interop/django.rs"]
+mod django;
 #[path = "interop/peer.rs"]
 mod peer;
 
@@ -37,6 +39,18 @@ dlock_tests::suite! {
             pals_without_an_app,
             postgresql_lock,
             readers_of_both_share,
+        ]
+    }
+}
+dlock_tests::suite! {
+    "interop" on [
+        lease_postgres LeasePostgres, lease_mysql LeaseMySql, lease_mariadb LeaseMariaDb,
+    ] {
+        django: [
+            excludes_dlock_and_is_excluded,
+            takes_over_what_has_run_out,
+            counts_together_with_dlock,
+            same_owner_is_the_same_on_both_sides,
         ]
     }
 }

@@ -83,7 +83,12 @@ pub enum KeyScheme {
     /// so its `Lock(conn, 7)` is the key `7` here.
     PostgresqlLock,
     /// That of the table of [django-database-locks](https://github.com/ricardochaves/django-database-locks)
-    /// 0.5, on every database, as leases.
+    /// 0.5, on PostgreSQL, MySQL and MariaDB, as leases. Its migrations make the table, which has no
+    /// fencing tokens; the name is the key's text as it is, at most 255 bytes.
+    ///
+    /// Django compares a lock's end with the clock of its own machine, dlock with that of the
+    /// database's server: keep them together. Names of owners are the same on both sides, see
+    /// [`Lock::owner`](crate::Lock::owner).
     DjangoDatabaseLocks,
     /// What this function makes of a key, on every database.
     ///

@@ -40,6 +40,13 @@ fn scheme_of_another_library_needs_its_database() {
                 assert!(error.to_string().contains("PostgreSQL"), "{error}");
             }
         }
+        // Its leases are on servers: the package itself does not lock on SQLite.
+        for url in ["memory:schemes", &format!("sqlite://{}", file.display()), NOWHERE] {
+            let error = refused(url, KeyScheme::DjangoDatabaseLocks, "").await;
+            assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+            let way_out = if url.starts_with("sqlite") { "PostgreSQL" } else { "lease+" };
+            assert!(error.to_string().contains(way_out), "{error}");
+        }
         assert!(!file.exists(), "it was refused only after the file was made");
     });
 }

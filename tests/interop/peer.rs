@@ -1,9 +1,9 @@
 //! The other side: a Python process with one of the libraries.
 
+use std::fmt::Display;
 use std::process::Stdio;
 use std::time::Duration;
 
-use dlock::Mode;
 use dlock_tests::{Site, in_time, not_run};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
@@ -18,6 +18,7 @@ pub(crate) enum Library {
     SqlalchemyDlock,
     Pals,
     PostgresqlLock,
+    DjangoDatabaseLocks,
 }
 
 impl Library {
@@ -26,6 +27,7 @@ impl Library {
             Library::SqlalchemyDlock => "sqlalchemy-dlock",
             Library::Pals => "pals",
             Library::PostgresqlLock => "postgresql-lock",
+            Library::DjangoDatabaseLocks => "django-database-locks",
         }
     }
 }
@@ -53,7 +55,7 @@ impl Peer {
         library: Library,
         url: &str,
         key: &str,
-        mode: Mode,
+        mode: impl Display,
     ) -> Self {
         let mut child = Command::new(python)
             .args(["-c", SCRIPT, library.name(), url, key, &mode.to_string()])
@@ -71,11 +73,16 @@ impl Peer {
 
     /// Gives an order; the answer.
     pub(crate) async fn say(&mut self, order: &str) -> String {
-        self.orders.write_all(format!("{order}\n").as_bytes()).await.unwrap();
+        self.tell(order).await;
         self.word().await
     }
 
-    async fn word(&mut self) -> String {
+    /// Gives an order whose answer is another matter.
+    pub(crate) async fn tell(&mut self, order: &str) {
+        self.orders.write_all(format!("{order}\n").as_bytes()).await.unwrap();
+    }
+
+    pub(crate) async fn word(&mut self) -> String {
         let word = in_time("a word from Python", PATIENCE, self.words.next_line()).await;
         word.unwrap().expect("Python has ended; what it wrote to stderr says why")
     }

@@ -17,8 +17,8 @@ mariadb118=/opt/mariadb118
 mariadb118_packages=(mariadb-server-core mariadb-client-core mariadb-server)
 
 # Locks of other languages that ours are to meet, and what they need.
-python_named=(sqlalchemy-dlock PALs postgresql-lock)
-python_packages=(sqlalchemy-dlock==0.9.0 PALs==0.4.0 postgresql-lock==0.2.2 SQLAlchemy 'psycopg[binary]' psycopg2-binary PyMySQL)
+python_named=(sqlalchemy-dlock PALs postgresql-lock django-database-locks Django)
+python_packages=(sqlalchemy-dlock==0.9.0 PALs==0.4.0 postgresql-lock==0.2.2 django-database-locks==0.5 Django SQLAlchemy 'psycopg[binary]' psycopg2-binary PyMySQL)
 
 # When we are root, servers run as this user: PostgreSQL refuses root, and nobody else's account is ours to use.
 server_user=dlock-test
@@ -42,7 +42,7 @@ title() { # KIND
     mysql) echo MySQL ;;
     mariadb) echo MariaDB ;;
     mariadb118) echo "MariaDB 11.8" ;;
-    galera) echo "MariaDB with Galera" ;;
+    galera | node) echo "MariaDB with Galera" ;;
     pgbouncer) echo pgbouncer ;;
     python) echo "Python with its lock packages" ;;
     faketime) echo libfaketime ;;
@@ -101,7 +101,7 @@ find_server() {
     mysql) find_program mysqld 'Ver [89]\.' elsewhere && return ;;
     mariadb) find_program mariadbd MariaDB && return ;;
     mariadb118) { find_program mariadbd 'Ver 11\.8\.' || find_mariadb118; } && return ;;
-    galera) find_galera && find_program mariadbd MariaDB && return ;;
+    galera | node) find_galera && find_program mariadbd MariaDB && return ;;
     pgbouncer) find_program pgbouncer PgBouncer elsewhere && return ;;
     *) die "unknown kind of server '$1'" ;;
     esac

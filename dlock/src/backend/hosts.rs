@@ -27,7 +27,7 @@ pub(crate) fn are_several(url: &str) -> bool {
 }
 
 /// The first of these that can be had: a host that is away, or that has no part in its cluster, is
-/// passed over. If none can, the error of the first.
+/// passed over. If none can, the first error that says more than that, or else the first.
 pub(crate) async fn first<'h, H, T, F>(
     hosts: &'h [H],
     label: &str,
@@ -41,20 +41,39 @@ where
     }
     let mut failed = None;
     for host in hosts {
-        match timeout(EACH, connect(host)).await {
+        let failure = match timeout(EACH, connect(host)).await {
             Ok(Ok(connected)) => return Ok(connected),
-            Ok(Err(failure)) => drop(failed.get_or_insert(failure)),
-            Err(late) => {
-                failed.get_or_insert_with(|| Failure::Failed(Error::unavailable(label, late)));
-            }
+            Ok(Err(failure)) => failure,
+            Err(late) => Failure::Failed(Error::unavailable(label, late)),
+        };
+        if failed.as_ref().is_none_or(|failed| is_away(failed) && !is_away(&failure)) {
+            failed = Some(failure);
         }
     }
     Err(failed.unwrap_or_else(|| Failure::Failed(Error::config("the url has no host"))))
 }
 
+fn is_away(failure: &Failure) -> bool {
+    matches!(failure, Failure::Failed(Error::Unavailable { .. }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_says_more_is_the_answer() {
+        let away = || Failure::Failed(Error::unavailable("a", Error::Closed));
+        let busy = || Failure::Busy(Error::unavailable("b", Error::Closed));
+        let bad = || Failure::Failed(Error::config("c"));
+        let first = async |hosts: &[fn() -> Failure]| {
+            first(hosts, "", |host| std::future::ready(Err::<(), _>(host()))).await
+        };
+        assert!(matches!(first(&[away, busy]).await, Err(Failure::Busy(_))));
+        assert!(matches!(first(&[busy, bad, away]).await, Err(Failure::Busy(_))));
+        assert!(matches!(first(&[away, bad]).await, Err(Failure::Failed(Error::Config { .. }))));
+        assert!(matches!(first(&[away, away]).await, Err(failure) if is_away(&failure)));
+    }
 
     #[test]
     fn every_host_has_a_url_of_its_own() {

@@ -126,6 +126,21 @@ impl Place {
         self.start(about, crate::engine::Leases::open(backend, options.lease))
     }
 
+    /// The Python package itself locks nothing on SQLite.
+    #[cfg(feature = "sqlite")]
+    fn refuse_django(&self) -> Result<()> {
+        if !self.scheme.is_django() {
+            return Ok(());
+        }
+        Err(Error::Unsupported {
+            backend: "sqlite".into(),
+            what: format!("locks of the key scheme {:?}", self.scheme).into(),
+            instead: "django-database-locks itself does not lock there: use PostgreSQL, MySQL or \
+                      MariaDB, or leave the key scheme away"
+                .into(),
+        })
+    }
+
     fn start<E: Executor>(
         self,
         about: About,
@@ -171,7 +186,8 @@ pub(crate) fn start(address: Address, options: Options, place: Place) -> Result<
         }
         #[cfg(feature = "sqlite")]
         Address::Pool(Pool::Sqlite(pool)) => {
-            let table = options.lease.table_of(place.scheme.is_django())?;
+            place.refuse_django()?;
+            let table = options.lease.table_of(false)?;
             let backend = super::lease::sqlite::Sqlite::from_pool(&pool, &table)?;
             let explain = backend.explain();
             place.leases(backend, options, explain)
@@ -231,7 +247,8 @@ fn by_url(url: &str, options: Options, place: Place) -> Result<Started> {
         #[cfg(feature = "sqlite")]
         "sqlite" | "lease+sqlite" => {
             let url = url.strip_prefix("lease+").unwrap_or(url);
-            let table = options.lease.table_of(place.scheme.is_django())?;
+            place.refuse_django()?;
+            let table = options.lease.table_of(false)?;
             let backend = super::lease::sqlite::Sqlite::from_url(url, &table)?;
             let explain = backend.explain();
             place.leases(backend, options, explain)

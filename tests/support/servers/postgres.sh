@@ -49,6 +49,10 @@ halt() {
     pg_ctl stop -m fast || true
 }
 
+promote() {
+    pg_ctl promote || die "no promotion: $(tail -n 3 "$dir/log")"
+}
+
 abort() {
     # An immediate shutdown; a stopped process must go on to see it.
     signal_server QUIT

@@ -1,0 +1,84 @@
+//! What is wrong with a set-up, and what is not.
+
+use dlock::{Error, Locker, Severity};
+use dlock_tests::{Backend, Server, Site};
+use sqlx::postgres::PgPoolOptions;
+
+use crate::corner::{Corner, plain};
+
+pub(crate) async fn is_in_order(site: Site) {
+    let corner = Corner::new(&site).await;
+    let report = corner.locker().await.check().await.unwrap();
+    assert!(report.is_ok(), "{report}");
+    // The tests' servers are in a hurry.
+    assert!(report.to_string().contains("fsync is off"), "{report}");
+    corner.drop().await;
+}
+
+pub(crate) async fn of_a_weak_kind_is_told(site: Site) {
+    let mut corner = Corner::new(&site).await;
+    let role = corner.role(&["synchronous_commit = off"]).await;
+    corner.run("GRANT USAGE, CREATE ON SCHEMA {schema} TO PUBLIC").await;
+    let locker = role.builder().lease(corner.options()).connect().await.unwrap();
+    let report = locker.check().await.unwrap();
+    assert!(report.to_string().contains("synchronous_commit is off"), "{report}");
+    assert!(report.is_ok(), "{report}");
+    for (sql, says) in [
+        ("ALTER TABLE {table} SET UNLOGGED", "unlogged"),
+        (
+            "CREATE COLLATION {schema}.loose (provider = icu, locale = 'und-u-ks-level1', \
+             deterministic = false); ALTER TABLE {table} SET LOGGED, \
+             ALTER COLUMN name TYPE text COLLATE {schema}.loose",
+            "collation",
+        ),
+    ] {
+        corner.run(sql).await;
+        let report = locker.check().await.unwrap();
+        let found = report.findings.iter().find(|finding| finding.what.contains(says));
+        assert_eq!(found.expect(says).severity, Severity::Problem, "{report}");
+    }
+    locker.close().await;
+    corner.drop().await;
+}
+
+pub(crate) async fn standby_is_refused(site: Site) {
+    let Some(server) = Server::start(Backend::Postgres, &[]) else { return };
+    let Some(standby) = server.beside("standby", &[]) else { return };
+    let url = format!("lease+{}", standby.url());
+    let error = site.through(&url).builder().connect().await.unwrap_err();
+    assert!(matches!(error, Error::Unsupported { .. }), "{error:?}");
+    assert!(error.to_string().contains("connect to the primary"), "{error}");
+
+    // Of several hosts it is passed over, wherever it stands.
+    let host = |server: &Server| {
+        let (_, rest) = server.url().split_once('@').unwrap();
+        rest.split_once('/').unwrap().0.to_owned()
+    };
+    let (primary, standby) = (host(&server), host(&standby));
+    for hosts in [[&standby, &primary], [&primary, &standby]] {
+        let url = format!("lease+postgres://dlock@{},{}/dlock", hosts[0], hosts[1]);
+        let locker = site.through(&url).locker().await;
+        drop(locker.lock("k").acquire().await.unwrap());
+        let report = locker.check().await.unwrap();
+        let asynchronous = report.findings.iter().find(|f| f.what.contains("synchronous"));
+        assert_eq!(asynchronous.unwrap().severity, Severity::Problem);
+        locker.close().await;
+    }
+    let two = format!("lease+postgres://dlock@{standby},{standby}/dlock");
+    let error = site.through(&two).builder().connect().await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+}
+
+pub(crate) async fn pool_is_left_to_the_application(site: Site) {
+    let corner = Corner::new(&site).await;
+    let pool = PgPoolOptions::new().max_connections(1).connect(plain(&site.url)).await.unwrap();
+    let _used = pool.acquire().await.unwrap();
+    let builder = Locker::from_pool(&pool).leases().lease(corner.options());
+    let locker = builder.namespace(&site.namespace).connect().await.unwrap();
+    let guard = locker.lock("k").acquire().await.unwrap();
+    assert_eq!(guard.fence(), Some(1));
+    let rival = corner.locker().await;
+    assert!(rival.lock("k").try_acquire().await.unwrap().is_none());
+    guard.release().await.unwrap();
+    corner.drop().await;
+}
