@@ -43,7 +43,9 @@ dlock_tests::suite! {
     }
 }
 dlock_tests::suite! {
-    "interop" on [lease_postgres LeasePostgres] {
+    "interop" on [
+        lease_postgres LeasePostgres, lease_mysql LeaseMySql, lease_mariadb LeaseMariaDb,
+    ] {
         django: [
             excludes_dlock_and_is_excluded,
             takes_over_what_has_run_out,
