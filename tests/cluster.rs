@@ -7,5 +7,7 @@
     reason = "tests fail by panicking"
 )]
 
+#[path = "cluster/galera.rs"]
+mod galera;
 #[path = "cluster/postgres.rs"]
 mod postgres;

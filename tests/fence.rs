@@ -17,6 +17,8 @@ mod crash;
 mod gate;
 #[path = "fence/order.rs"]
 mod order;
+#[path = "fence/standby.rs"]
+mod standby;
 #[path = "fence/table.rs"]
 mod table;
 #[path = "fence/trouble.rs"]
@@ -34,12 +36,14 @@ dlock_tests::suite! {
         cost: [
             acquire_and_release_are_a_round_trip_each,
             fenced_locks_alone_need_one_connection,
+            thousand_keys_are_taken_together,
             write_that_waits_stops_no_other_key,
         ]
         table: [
             is_made_when_the_first_token_is_wanted,
             that_cannot_be_made_is_told_with_its_text,
             that_cannot_be_written_is_told_with_the_grant,
+            that_has_no_place_is_told,
             row_of_a_lease_stays_that_of_its_owner,
         ]
         trouble: [
@@ -48,6 +52,15 @@ dlock_tests::suite! {
             row_that_others_keep_is_waited_for,
             try_for_a_row_that_others_keep_leaks_nothing,
         ]
+    }
+}
+
+mod postgres_alone {
+    //! Where a commit can wait for another server.
+    dlock_tests::suite! {
+        "fence" on [postgres Postgres, postgres18 Postgres18] {
+            standby: [that_is_away_keeps_tokens_back_and_nothing_else]
+        }
     }
 }
 

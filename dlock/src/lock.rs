@@ -74,11 +74,15 @@ impl Lock {
         self
     }
 
-    /// The guard carries a fencing token, [`Guard::fence`]: a number that grows with every grant of
-    /// this key, also across crashes of programs and servers. A lease always has one; a session lock
-    /// draws it, right after the grant, from the key's row in the table of
+    /// The guard carries a fencing token, [`Guard::fence`](crate::Guard::fence): a number that grows
+    /// with every grant of this key, also across crashes of programs and servers. A lease always has
+    /// one; a session lock draws it, right after the grant, from the key's row in the table of
     /// [`LeaseOptions::table`](crate::LeaseOptions::table), which is made when it is missing. What to
     /// do with it: [`fence`](crate::fence).
+    ///
+    /// A token is written, so a fenced lock waits for the database's disk and for a synchronous
+    /// standby, and is not to be had while there is none. Locks without a token do not wait with it:
+    /// they are on another connection.
     ///
     /// # Errors
     /// Taking it is [`Error::Config`](crate::Error::Config) in a mode that several may hold at once,

@@ -54,6 +54,25 @@ pub(crate) async fn fenced_locks_alone_need_one_connection(site: Site) {
     eventually_async("all are free", SOON, async || witness.locks(&site).await == 0).await;
 }
 
+/// They go out in a few statements.
+pub(crate) async fn thousand_keys_are_taken_together(site: Site) {
+    let locker = site.locker().await;
+    let mut witness = Witness::at(&site.url).await;
+    for round in 1..=2 {
+        let mut taking = tokio::task::JoinSet::new();
+        for key in 0..1000 {
+            let lock = locker.lock(key).fenced();
+            taking.spawn(async move { lock.acquire().await.unwrap() });
+        }
+        let guards = taking.join_all().await;
+        assert!(guards.iter().all(|guard| guard.fence() == Some(round)));
+        assert_eq!(witness.locks(&site).await, 1000);
+        assert_eq!(witness.sessions(&site).await, 1);
+        drop(guards);
+        eventually_async("all are free", SOON, async || witness.locks(&site).await == 0).await;
+    }
+}
+
 /// Whoever keeps a row of the table keeps no plain lock from anybody.
 pub(crate) async fn write_that_waits_stops_no_other_key(site: Site) {
     let counter = Counter::new(&site);

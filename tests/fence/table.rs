@@ -1,7 +1,7 @@
 //! The table that tokens are drawn from.
 
 use dlock::Error;
-use dlock_tests::{Site, Witness};
+use dlock_tests::{Backend, Site, Witness};
 
 use crate::counter::Counter;
 
@@ -99,6 +99,28 @@ pub(crate) async fn that_cannot_be_written_is_told_with_the_grant(site: Site) {
     locker.close().await;
     witness.run(&format!("DROP TABLE {}", counter.name)).await;
     witness.run(&format!("DROP USER {role}")).await;
+}
+
+/// Where there is no place for a table, plain locks do without.
+pub(crate) async fn that_has_no_place_is_told(site: Site) {
+    let url = if site.backend.is_some_and(Backend::is_postgres) {
+        let separator = if site.url.contains('?') { '&' } else { '?' };
+        format!("{}{separator}options=-c%20search_path%3Dnowhere", site.url)
+    } else {
+        let (server, database) = site.url.rsplit_once('/').unwrap();
+        let options = database.split_once('?').map(|(_, options)| format!("/?{options}"));
+        format!("{server}{}", options.unwrap_or_default())
+    };
+    let site = site.through(&url);
+    // One session for all: it goes on.
+    let locker = site.builder().max_sessions(1).connect().await.unwrap();
+    let plain = locker.lock("plain").acquire().await.unwrap();
+    let error = locker.lock("k").fenced().acquire().await.unwrap_err();
+    assert!(matches!(error, Error::Config { .. }), "{error:?}");
+    assert!(error.to_string().contains("LeaseOptions::table"), "{error}");
+    locker.lock("k").acquire().await.unwrap().release().await.unwrap();
+    plain.verify().await.unwrap();
+    plain.release().await.unwrap();
 }
 
 /// Lease and session lock of one name do not exclude each other, but the one does not end the other,

@@ -42,7 +42,7 @@ title() { # KIND
     mysql) echo MySQL ;;
     mariadb) echo MariaDB ;;
     mariadb118) echo "MariaDB 11.8" ;;
-    galera) echo "MariaDB with Galera" ;;
+    galera | node) echo "MariaDB with Galera" ;;
     pgbouncer) echo pgbouncer ;;
     python) echo "Python with its lock packages" ;;
     esac
@@ -91,7 +91,7 @@ find_server() {
     mysql) find_program mysqld 'Ver [89]\.' elsewhere && return ;;
     mariadb) find_program mariadbd MariaDB && return ;;
     mariadb118) { find_program mariadbd 'Ver 11\.8\.' || find_mariadb118; } && return ;;
-    galera) find_galera && find_program mariadbd MariaDB && return ;;
+    galera | node) find_galera && find_program mariadbd MariaDB && return ;;
     pgbouncer) find_program pgbouncer PgBouncer elsewhere && return ;;
     *) die "unknown kind of server '$1'" ;;
     esac

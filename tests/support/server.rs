@@ -26,7 +26,13 @@ impl Server {
         Self::of(&backend.to_string(), None, settings)
     }
 
-    /// A server that belongs to this one: a "pgbouncer" before it, a "standby" that follows it.
+    /// The first node of a Galera cluster, as [`like`](Self::like).
+    pub fn galera() -> Option<Self> {
+        Self::of("galera", None, &[])
+    }
+
+    /// A server that belongs to this one: a "pgbouncer" before it, a "standby" that follows it, one
+    /// more "node" of its cluster.
     pub fn beside(&self, kind: &str, settings: &[&str]) -> Option<Self> {
         Self::of(kind, self.dir.to_str(), settings)
     }

@@ -166,9 +166,14 @@ async fn lock_whose_token_was_not_written_is_given_back() -> Result<()> {
     bench.fail_next();
     let event = bench.take(&claim, 1, &fenced()).await;
     assert!(matches!(event, Event::Failed { fatal: true, .. }), "{event:?}");
+    assert!(!bench.sessions.trouble().is_retryable());
     assert!(bench.is_free(&claim.key).await?);
     let event = bench.take(&claim, 2, &fenced()).await;
     assert!(matches!(event, Event::Granted { .. }), "{event:?}");
+    assert!(
+        bench.sessions.trouble().is_retryable(),
+        "what went wrong for others is not said twice"
+    );
     Ok(())
 }
 

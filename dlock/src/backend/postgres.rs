@@ -148,7 +148,8 @@ impl SessionBackend for Postgres {
     }
 
     fn survives(&self, error: &Error) -> bool {
-        matches!(error, Error::Backend { .. } | Error::Permission { .. }) || Busy::is(error)
+        use Error::{Backend, Config, Permission};
+        matches!(error, Backend { .. } | Permission { .. } | Config { .. }) || Busy::is(error)
     }
 
     async fn held(&self, session: &mut Session, claims: &[Claim]) -> Result<Vec<bool>> {

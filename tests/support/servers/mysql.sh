@@ -43,8 +43,12 @@ lc_messages_dir = ${bin%/*/*}/share/mariadb
 character_sets_dir = ${bin%/*/*}/share/mariadb/charsets
 CONF
     [ "$kind" = mysql ] || [[ $(version_line) == *" Ver 10."* ]] || make_key
-    from_template "$(version_line)"
-    [ "$kind" != galera ] || join_galera
+    if is_clustered; then
+        join_galera
+        from_template "galera $(version_line)" begin_galera
+    else
+        from_template "$(version_line)"
+    fi
     if [ "$kind" != mysql ] && find_plugin; then
         mkdir "$dir/plugin"
         cp "$plugin" "$dir/plugin"
@@ -84,20 +88,38 @@ SQL
     rm -f "$dir/data/auto.cnf"
 }
 
+is_clustered() {
+    [ "$kind" = galera ] || [ "$kind" = node ]
+}
+
 join_galera() {
-    local port
+    local port others=
     port=$(free_port)
     find_galera
+    # All that it could ever have to ask, and itself.
+    [ "$kind" = galera ] || others=$(sed -n 's/^wsrep_cluster_address = gcomm:..//p; s/^wsrep_node_address = /,/p' "$beside_dir/my.cnf" | tr -d '\n')
+    mkdir "$dir/sst"
+    cp "$tests/support/servers/wsrep_sst_dlock" "$dir/sst"
     cat >>"$dir/my.cnf" <<CONF
 binlog_format = ROW
 innodb_autoinc_lock_mode = 2
 wsrep_on = ON
 wsrep_provider = $galera
 wsrep_cluster_name = dlock
-wsrep_cluster_address = gcomm://
+wsrep_cluster_address = gcomm://${others#,}
 wsrep_node_address = 127.0.0.1:$port
+wsrep_sst_method = dlock
 wsrep_provider_options = gmcast.listen_addr=tcp://127.0.0.1:$port;base_port=$port;gcache.size=8M
 CONF
+}
+
+# A data folder that knows where in the history of a cluster it is: so a new node catches up, and needs no copy of another.
+begin_galera() {
+    from_template "$(version_line)"
+    if ! launch --skip-networking --wsrep-cluster-address=gcomm:// --wsrep-new-cluster || ! { halt && wait_gone 60; }; then
+        die "no cluster could be begun: $(tail -n 3 "$dir/log")"
+    fi
+    rm -f "$dir/data/galera.cache" "$dir/data/gvwstate.dat"
 }
 
 set_option() {
@@ -109,8 +131,19 @@ set_port() {
 }
 
 launch() { # [OPTION…]
-    [ "$kind" != galera ] || [ $# != 0 ] || set -- --wsrep-new-cluster
-    launch_daemon 'ready for connections' "$bin" --defaults-file="$inside/my.cnf" "$@"
+    if ! is_clustered; then
+        launch_daemon 'ready for connections' "$bin" --defaults-file="$inside/my.cnf" "$@"
+        return
+    fi
+    if [ "$kind" = galera ]; then
+        [ $# != 0 ] || set -- --wsrep-new-cluster
+    elif [ $# = 0 ] && grep -q '^seqno: *-1' "$dir/data/grastate.dat"; then
+        # It crashed: how far it had come is written in the tables only.
+        set -- --wsrep-start-position="$(as_server "$bin" --defaults-file="$inside/my.cnf" --wsrep-recover 2>&1 | sed -n 's/.*Recovered position: //p')"
+    fi
+    # The script by which nodes pass on their state is looked for there.
+    launch_daemon 'Synchronized with group, ready for connections' env PATH="$dir/sst:/usr/bin:/bin" \
+        "$bin" --defaults-file="$inside/my.cnf" "$@"
 }
 
 halt() {
@@ -124,7 +157,7 @@ abort() {
 # The lock file of its socket, whose pid may be another's by now; and a cluster of one may always begin anew.
 bury() {
     rm -f "$dir/data/socket.lock" "$dir/data/socket" "$dir/data/pid"
-    [ ! -e "$dir/data/grastate.dat" ] || sed -i 's/^safe_to_bootstrap:.*/safe_to_bootstrap: 1/' "$dir/data/grastate.dat"
+    [ "$kind" != galera ] || [ ! -e "$dir/data/grastate.dat" ] || sed -i 's/^safe_to_bootstrap:.*/safe_to_bootstrap: 1/' "$dir/data/grastate.dat"
 }
 
 # MySQL without TLS, whose handshake takes a build for debugging a fifth of a second: MariaDB 11.8 is tested with it.

@@ -132,7 +132,7 @@ impl MySql {
     /// Whether the session can go on after this error.
     pub(super) fn survives_fence(&self, error: &Error) -> bool {
         match error {
-            Error::Backend { .. } | Error::Permission { .. } => true,
+            Error::Backend { .. } | Error::Permission { .. } | Error::Config { .. } => true,
             Error::Unavailable { source, .. } => source.is::<Busy>(),
             _ => false,
         }

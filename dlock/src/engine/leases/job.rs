@@ -15,8 +15,9 @@ use crate::error::Error;
 use crate::native::NativeKey;
 use crate::status::Finding;
 
-/// A connection that says nothing for so long is given up.
-const SILENCE: Duration = Duration::from_secs(30);
+/// A connection that says nothing for so long is given up: twice the time that a cluster stands
+/// still when it loses a node.
+const SILENCE: Duration = Duration::from_secs(12);
 
 /// A question, with room for its answer: as long as there is none, nothing is granted, given back
 /// or confirmed.

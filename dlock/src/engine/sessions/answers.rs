@@ -27,7 +27,9 @@ impl<B: SessionBackend> Sessions<B> {
         let job = match &tale {
             Tale::Opened(tag) => {
                 link.opened(*tag);
-                self.trouble = no_answer(&*self.backend);
+                if self.trouble.is_retryable() {
+                    self.trouble = no_answer(&*self.backend);
+                }
                 self.retry = None;
                 return;
             }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 use super::link::{Link, Sent};
 use super::routing::a_try;
 use super::session::{Own, Question};
-use super::{POLL, Poll, Sessions};
+use super::{POLL, Poll, Sessions, no_answer};
 use crate::backend::{Do, Op, Seen, SessionBackend};
 use crate::claim::Claim;
 use crate::engine::actor::until;
@@ -156,6 +156,10 @@ impl<B: SessionBackend> Executor for Sessions<B> {
 
     async fn recv(&mut self, reports: &mut Vec<Report>) {
         if self.reports.is_empty() {
+            // Whom that concerned has been told; it is not what others wait for.
+            if !self.trouble.is_retryable() {
+                self.trouble = no_answer(&*self.backend);
+            }
             let wake = self.next_wake();
             tokio::select! {
                 biased;

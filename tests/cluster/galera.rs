@@ -1,0 +1,290 @@
+//! Three Galera nodes: every one of them takes writes, and any may go.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use dlock::{Error, LeaseOptions, Locker};
+use dlock_tests::history::{self, Hold};
+use dlock_tests::{
+    Proxy, Server, Site, Taker, Temp, clock, eventually_async, limited, tabulate, taker,
+};
+use sqlx::mysql::MySqlConnection;
+use sqlx::{AssertSqlSafe, Connection as _, Row as _};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+const SECOND: Duration = Duration::from_secs(1);
+/// The least that goes well with a cluster, which stands still for six seconds.
+const TTL: Duration = Duration::from_secs(15);
+/// How soon others must have gone on without a node.
+const SOON: Duration = Duration::from_secs(60);
+const KEYS: u32 = 6;
+
+struct Cluster([Server; 3]);
+
+impl Cluster {
+    fn start() -> Option<Self> {
+        let first = Server::galera()?;
+        let second = first.beside("node", &[])?;
+        let third = second.beside("node", &[])?;
+        Some(Cluster([first, second, third]))
+    }
+
+    /// All of it in one URL, beginning with this one.
+    fn url(&self, first: usize) -> String {
+        let hosts: Vec<_> = (0..3).map(|n| host(self.0[(first + n) % 3].url())).collect();
+        self.0[0]
+            .url()
+            .replacen(host(self.0[0].url()), &hosts.join(","), 1)
+            .replacen("", "lease+", 1)
+    }
+
+    /// Cuts a node off from the others, not from its clients.
+    async fn isolate(&self, node: usize, on: bool) {
+        let value = u8::from(on);
+        let sql = format!("SET GLOBAL wsrep_provider_options='gmcast.isolate={value}'");
+        run(self.0[node].url(), &sql).await;
+    }
+
+    /// Waits until all three are one cluster.
+    async fn heal(&self) {
+        for node in &self.0 {
+            eventually_async("the cluster is whole", SOON, async || {
+                let sql = "SHOW STATUS WHERE Variable_name IN \
+                           ('wsrep_cluster_size','wsrep_local_state_comment') OR \
+                           Variable_name='wsrep_ready'";
+                let state = rows(node.url(), sql).await;
+                ["3", "Synced", "ON"].iter().all(|is| state.iter().any(|(_, value)| value == is))
+            })
+            .await;
+        }
+    }
+}
+
+fn host(url: &str) -> &str {
+    url.split_once('@').unwrap().1.split_once('/').unwrap().0
+}
+
+async fn run(url: &str, sql: &str) {
+    let mut connection = MySqlConnection::connect(url).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.unwrap();
+}
+
+/// Two columns, as text; nothing when the node cannot be asked.
+async fn rows(url: &str, sql: &str) -> Vec<(String, String)> {
+    let ask = async {
+        let mut connection = MySqlConnection::connect(url).await?;
+        sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_all(&mut connection).await
+    };
+    let rows = tokio::time::timeout(SECOND, ask).await.ok().and_then(Result::ok);
+    let text = |row: &sqlx::mysql::MySqlRow, column| {
+        String::from_utf8(row.get_unchecked::<Vec<u8>, usize>(column)).unwrap()
+    };
+    rows.iter().flatten().map(|row| (text(row, 0), text(row, 1))).collect()
+}
+
+/// Processes that all want the same keys, each by another order of hosts.
+struct Takers {
+    all: Vec<Taker>,
+    folder: Temp,
+}
+
+impl Takers {
+    async fn start(cluster: &Cluster) -> Self {
+        let folder = Temp::new();
+        let site = Site::at(&cluster.url(0)).ttl(TTL);
+        let mut all: Vec<_> = (0..4)
+            .map(|n| {
+                let file = folder.file(&n.to_string());
+                taker!(site.through(&cluster.url(n)), "history", KEYS, file.display())
+            })
+            .collect();
+        for taker in &mut all {
+            taker.says("begun").await;
+        }
+        Takers { all, folder }
+    }
+
+    fn holds(&self, working: bool) -> Vec<Hold> {
+        let file = |n: usize| self.folder.file(&n.to_string());
+        let read = |n: usize| history::read(&file(n), &n.to_string(), working);
+        (0..self.all.len()).flat_map(read).collect()
+    }
+
+    /// Every one of them is granted something from now on.
+    async fn go_on(&mut self, what: &str) {
+        let from = clock::now();
+        let took = eventually_async(what, SOON, async || {
+            sleep(SECOND / 5).await;
+            let holds = self.holds(true);
+            (0..self.all.len())
+                .all(|n| holds.iter().any(|hold| hold.who == n.to_string() && hold.from > from))
+        })
+        .await;
+        println!("{what}: all have been granted something within {took:?}");
+    }
+
+    async fn stop(mut self) -> Vec<Hold> {
+        for taker in &mut self.all {
+            taker.tell("stop");
+        }
+        for taker in &mut self.all {
+            taker.says("done").await;
+        }
+        self.holds(false)
+    }
+}
+
+/// Who take one key by way of all nodes, and write down the fence of each grant.
+struct Fences {
+    takers: JoinSet<()>,
+    stop: Arc<AtomicBool>,
+    all: Arc<Mutex<Vec<u64>>>,
+}
+
+impl Fences {
+    async fn collect(cluster: &Cluster) -> Self {
+        let (mut takers, stop, all) =
+            (JoinSet::new(), Arc::<AtomicBool>::default(), Arc::<Mutex<Vec<u64>>>::default());
+        let site = Site::at(&cluster.url(0)).ttl(TTL);
+        for node in 0..3 {
+            let locker = site.through(&cluster.url(node)).locker().await;
+            let (stop, all) = (stop.clone(), all.clone());
+            takers.spawn(async move {
+                while !stop.load(Ordering::Relaxed) {
+                    match locker.lock("fences").timeout(SECOND).acquire().await {
+                        Ok(guard) => {
+                            let mut all = all.lock().unwrap();
+                            if !guard.is_lost() {
+                                all.push(guard.fence().unwrap());
+                            }
+                            // Given back in the background.
+                        }
+                        Err(error) => assert!(error.is_retryable(), "{error:?}"),
+                    }
+                }
+                locker.close().await;
+            });
+        }
+        Fences { takers, stop, all }
+    }
+
+    /// How many there were.
+    async fn stop(self) -> usize {
+        self.stop.store(true, Ordering::Relaxed);
+        self.takers.join_all().await;
+        let all = self.all.lock().unwrap();
+        assert!(all.is_sorted_by(|one, next| one < next), "{all:?}");
+        all.len()
+    }
+}
+
+#[test]
+fn nodes_come_and_go() {
+    limited(Duration::from_secs(280), || {
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        runtime.worker_threads(2).enable_all().build().unwrap().block_on(come_and_go());
+    });
+}
+
+async fn come_and_go() {
+    let Some(cluster) = Cluster::start() else { return };
+    defaults(&cluster).await;
+    let mut takers = Takers::start(&cluster).await;
+    let fences = Fences::collect(&cluster).await;
+    // Held throughout, by renewals on one node after another.
+    let keeper = Site::at(&cluster.url(2)).ttl(TTL).locker().await;
+    let kept = keeper.lock("kept").acquire().await.unwrap();
+    takers.go_on("three nodes").await;
+    sleep(3 * SECOND).await;
+
+    let [first, second, third] = &cluster.0;
+
+    third.kill();
+    takers.go_on("one is killed").await;
+    third.start_after_crash();
+    cluster.heal().await;
+    takers.go_on("it is back").await;
+
+    second.freeze();
+    takers.go_on("one is frozen").await;
+    second.thaw();
+    cluster.heal().await;
+    takers.go_on("it is back").await;
+
+    cluster.isolate(0, true).await;
+    takers.go_on("one is cut off").await;
+    alone(first).await;
+    cluster.isolate(0, false).await;
+    cluster.heal().await;
+    takers.go_on("it is back").await;
+
+    kept.verify().await.unwrap();
+    assert_eq!(kept.fence(), Some(1));
+    kept.release().await.unwrap();
+    let holds = takers.stop().await;
+    let lost = holds.iter().filter(|hold| hold.lost).count();
+    history::verify(&holds, Duration::ZERO).unwrap();
+    let fences = fences.stop().await;
+    tabulate(&format!(
+        "galera: {} grants on three nodes while one was killed, one frozen, one cut off: {lost} \
+         lost, no two holders; {fences} fences, which only grew",
+        holds.len()
+    ));
+    // The nodes are of one mind.
+    let sql = "SET SESSION wsrep_sync_wait=7;SELECT name,CONCAT(fence,owner) FROM dlock_leases";
+    let rows_of = async |node: &Server| rows(node.url(), sql).await;
+    let (one, two, three) = (rows_of(first).await, rows_of(second).await, rows_of(third).await);
+    assert!(one.len() > usize::try_from(KEYS).unwrap(), "{one:?}");
+    assert_eq!((&one, &one), (&two, &three));
+    unknown_outcome(&cluster).await;
+}
+
+/// What a locker does there that nobody has told anything, and what it says of one that was told
+/// too little.
+async fn defaults(cluster: &Cluster) {
+    let locker = Locker::connect(&cluster.url(1)).await.unwrap();
+    let guard = locker.lock("default").acquire().await.unwrap();
+    let left = "SELECT 'left',CONCAT(TIMESTAMPDIFF(SECOND,UTC_TIMESTAMP(6),expires_at)) \
+                FROM dlock_leases WHERE name='default'";
+    let left: u32 = rows(cluster.0[1].url(), left).await[0].1.parse().unwrap();
+    assert!((20..=30).contains(&left), "{left} s");
+    guard.verify().await.unwrap();
+    guard.release().await.unwrap();
+    let report = locker.check().await.unwrap();
+    assert!(report.is_ok(), "{report}");
+    let short = LeaseOptions::new().ttl(10 * SECOND);
+    let short = Locker::builder(&cluster.url(0)).lease(short).connect().await.unwrap();
+    let report = short.check().await.unwrap().to_string();
+    assert!(report.contains("15 s"), "{report}");
+}
+
+/// A node without the majority grants nothing, and nobody who comes stays there.
+async fn alone(node: &Server) {
+    let error = Locker::connect(&format!("lease+{}", node.url())).await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+}
+
+/// A commit that is under way when the majority is gone: perhaps it will be done, perhaps not. It
+/// is no grant, and nothing stays behind.
+async fn unknown_outcome(cluster: &Cluster) {
+    let [first, second, third] = &cluster.0;
+    let proxy = Proxy::to(&format!("lease+{}", first.url())).await;
+    let site = Site::at(proxy.url()).ttl(TTL);
+    let locker = site.locker().await;
+    second.freeze();
+    third.freeze();
+    let (lock, asked) = (locker.lock("unknown").timeout(8 * SECOND), proxy.round_trips());
+    let taken = lock.acquire().await;
+    assert!(proxy.round_trips() > asked, "it was asked");
+    assert!(taken.is_err(), "{taken:?}");
+    second.thaw();
+    third.thaw();
+    cluster.heal().await;
+    let other = site.through(&cluster.url(1)).locker().await;
+    let granted = other.lock("unknown").timeout(SOON).acquire().await.unwrap();
+    granted.verify().await.unwrap();
+    granted.release().await.unwrap();
+    locker.close().await;
+}
