@@ -3,7 +3,8 @@
 //! Statements go out as text, several in one packet where they belong together, so that whatever is
 //! asked takes one round trip. Nothing is believed of a count of rows: what drivers and clusters say
 //! there does not tell a grant from a refusal. What a transaction has read of its own rows counts
-//! when it is committed, and not before.
+//! when it is committed, and not before. A lone take is one statement, whose `LAST_INSERT_ID` is the
+//! answer.
 
 mod address;
 mod answers;
