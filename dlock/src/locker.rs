@@ -47,6 +47,14 @@ impl Locker {
     /// Connects to the database that the URL names: `postgres://`, `postgresql://`, `mysql://`,
     /// `mariadb://`, `sqlite://file`, `memory:`.
     ///
+    /// With SQLite the locks are rows of a table in that file, both made when missing. Best give
+    /// them a file of their own, on a local disk: in one that the application writes as well, its
+    /// transactions hold up whoever takes, renews or releases a lock, and one that is longer than
+    /// half the ttl may cost locks; their holders are told before others can have them. The file
+    /// is put into WAL mode unless the URL ends in `?journal_mode=delete`, and every grant is on
+    /// the disk before it is given, unless in `?synchronous=normal`: that is several times as fast,
+    /// and after a power cut a fencing token may repeat.
+    ///
     /// # Errors
     /// [`Error::Config`] for a URL that cannot be meant, with the feature to turn on where it is
     /// off; [`Error::Unsupported`] where locks would exclude nobody: a standby, a cluster, a pooler

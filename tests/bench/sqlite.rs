@@ -1,5 +1,5 @@
 //! What a lease on SQLite costs, beside the same two statements sent by hand through the same
-//! driver.
+//! driver; how soon it passes from one process to another, and what it costs to wait for it.
 //!
 //! `cargo bench -p dlock-tests --bench leases-sqlite [-- FOLDER [ROUNDS]]`; under `taskset -c 0` for
 //! figures without the cost of waking another core. Rounds are interleaved; medians are shown.
@@ -37,7 +37,54 @@ async fn main() {
     let rounds = args.next().map_or(9, |rounds| rounds.parse().unwrap());
     for synchronous in ["normal", "full"] {
         compare(&folder, synchronous, rounds).await;
+        pass_on(&folder, synchronous).await;
     }
+}
+
+/// From one engine to another, which is what processes are to each other here.
+async fn pass_on(folder: &Path, synchronous: &str) {
+    let folder = folder.join(dlock_tests::unique("dlock-bench"));
+    std::fs::create_dir(&folder).unwrap();
+    let url = format!("sqlite://{}?synchronous={synchronous}", folder.join("dlock.db").display());
+    let (one, two) = (Locker::connect(&url).await.unwrap(), Locker::connect(&url).await.unwrap());
+    let mut latencies = Vec::new();
+    for round in 0..200 {
+        let (from, to) = if round % 2 == 0 { (&one, &two) } else { (&two, &one) };
+        let guard = from.lock("key").acquire().await.unwrap();
+        let lock = to.lock("key");
+        let waiting = tokio::spawn(async move {
+            let guard = lock.acquire().await.unwrap();
+            (Instant::now(), guard)
+        });
+        tokio::time::sleep(Duration::from_millis(20 + round % 37)).await;
+        let released = Instant::now();
+        drop(guard);
+        let (taken, guard) = waiting.await.unwrap();
+        latencies.push(taken - released);
+        guard.release().await.unwrap();
+    }
+    latencies.sort();
+    let guard = one.lock("key").acquire().await.unwrap();
+    let (cpu, time) = (cpu_time(), Duration::from_secs(3));
+    let waited = two.lock("key").timeout(time).acquire().await;
+    assert!(waited.unwrap_err().is_timeout());
+    let share = (cpu_time() - cpu).as_secs_f64() / time.as_secs_f64();
+    guard.release().await.unwrap();
+    one.close().await;
+    two.close().await;
+    std::fs::remove_dir_all(&folder).unwrap();
+    println!(
+        "{synchronous:7} passed on to another in {:.1?} (p50), {:.1?} (p99); who waits uses {:.2} % \
+         of a CPU",
+        latencies[latencies.len() / 2],
+        latencies[latencies.len() * 99 / 100],
+        share * 100.0,
+    );
+}
+
+fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.try_into().unwrap(), time.tv_nsec.try_into().unwrap())
 }
 
 async fn compare(folder: &Path, synchronous: &str, rounds: usize) {

@@ -90,3 +90,27 @@ async fn a_held_lock_goes_round() {
     let grants = tasks.join_all().await;
     assert!(grants.iter().all(|(grants, _)| *grants > 20), "{grants:?}");
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn who_waits_is_told_of_a_release() {
+    let folder = Folder::new();
+    // At ever longer intervals: by then it asks every other second.
+    let lease = LeaseOptions::new().ttl(Duration::from_secs(60)).poll(20 * MS, 3600 * 1000 * MS);
+    let locker =
+        async || Locker::builder(&folder.url()).lease(lease.clone()).connect().await.unwrap();
+    let (one, two) = (locker().await, locker().await);
+    let mut held = Vec::new();
+    let mut waiting = tokio::task::JoinSet::new();
+    for key in ["a", "b", "c", "d"] {
+        held.push(one.lock(key).acquire().await.unwrap());
+        let lock = two.lock(key);
+        waiting.spawn(async move { lock.acquire().await.unwrap() });
+    }
+    sleep(Duration::from_secs(5)).await;
+    assert!(waiting.try_join_next().is_none());
+    let released = Instant::now();
+    drop(held);
+    waiting.join_all().await;
+    assert!(released.elapsed() < 600 * MS, "{:?}", released.elapsed());
+}

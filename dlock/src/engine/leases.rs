@@ -243,7 +243,10 @@ impl<B: LeaseBackend> Executor for Leases<B> {
             let alarm = self.alarm();
             tokio::select! {
                 biased;
-                done = self.line.done() => self.finish(done),
+                word = self.line.word(&*self.backend, self.asks.are_polled()) => match word {
+                    Some(done) => self.finish(done),
+                    None => self.asks.hurry(),
+                },
                 () = until(alarm) => {}
             }
             self.lapse();

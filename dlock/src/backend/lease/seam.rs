@@ -1,7 +1,7 @@
 //! What a database must be able to do to keep leases.
 
 use std::borrow::Cow;
-use std::future::Future;
+use std::future::{Future, pending};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,6 +44,12 @@ pub(crate) trait LeaseBackend: Send + Sync + 'static {
 
     /// Connects, makes the table where it may, and checks it.
     fn open(&self) -> impl Future<Output = Result<Self::Connection, Failure>> + Send;
+
+    /// Ends when the table may have changed, so that what is waited for is asked for soon: a hint,
+    /// which may come too often, too early or never. Cancel-safe.
+    fn changed(&self, _: &mut Self::Connection) -> impl Future<Output = ()> + Send {
+        pending()
+    }
 
     /// Gives back, then takes: all of it together, or nothing.
     ///

@@ -7,6 +7,8 @@ mod batch;
 mod failure;
 mod texts;
 mod view;
+#[cfg(target_os = "linux")]
+mod watch;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -31,6 +33,9 @@ pub(crate) struct File {
     identity: Option<(u64, u64)>,
     /// The names that were refused, and are perhaps polled.
     refused: HashSet<Box<str>>,
+    /// There is none before it is wanted, nor where it cannot be had.
+    #[cfg(target_os = "linux")]
+    watch: Option<Option<watch::Watch>>,
 }
 
 /// Leases in an SQLite file.
@@ -100,7 +105,13 @@ impl LeaseBackend for Sqlite {
         match probe.execute(&mut connection).await.map_err(failure) {
             Ok(_) => {
                 let identity = self.identity();
-                Ok(File { connection, identity, refused: HashSet::new() })
+                Ok(File {
+                    connection,
+                    identity,
+                    refused: HashSet::new(),
+                    #[cfg(target_os = "linux")]
+                    watch: None,
+                })
             }
             Err(Failure::Failed(Error::Backend { source, .. })) => {
                 Err(Failure::Failed(Error::config(format!(
@@ -110,6 +121,15 @@ impl LeaseBackend for Sqlite {
                 ))))
             }
             Err(failure) => Err(failure),
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    async fn changed(&self, file: &mut File) {
+        let path = self.options.get_filename();
+        match file.watch.get_or_insert_with(|| watch::Watch::new(path).ok()) {
+            Some(watch) => watch.changed().await,
+            None => std::future::pending().await,
         }
     }
 

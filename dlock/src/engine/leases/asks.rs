@@ -33,6 +33,13 @@ pub(super) struct Ask {
     poll: Option<Poll>,
 }
 
+impl Ask {
+    /// At intervals of ours, and it is not with the database.
+    fn is_polled(&self) -> bool {
+        !self.sent && self.poll.is_some() && self.agreed.retry_every.is_none()
+    }
+}
+
 struct Poll {
     until: Option<Instant>,
     pause: Duration,
@@ -162,6 +169,25 @@ impl Asks {
                 None
             }
             _ => Some(ask),
+        }
+    }
+
+    /// Whether word of a change is of use.
+    pub(super) fn are_polled(&self) -> bool {
+        self.asks.values().any(Ask::is_polled)
+    }
+
+    /// The table has changed: what is polled may be free, or will be in a moment. Who asks often
+    /// already goes on as it is, for others may write all the time.
+    pub(super) fn hurry(&mut self) {
+        let (now, shortest) = (Instant::now(), self.intervals.0);
+        for ask in self.asks.values_mut().filter(|ask| ask.is_polled()) {
+            if let Some(poll) = &mut ask.poll
+                && poll.pause > shortest * 4
+            {
+                poll.pause = shortest;
+                ask.due = ask.due.min(now + shortest.mul_f64(fastrand::f64()));
+            }
         }
     }
 

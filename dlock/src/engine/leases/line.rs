@@ -34,6 +34,24 @@ impl<C> Line<C> {
     }
 }
 
+impl<C> Line<C> {
+    /// Ends with the job that is on its way; without one, when what is polled may have changed.
+    /// Cancel-safe.
+    pub(super) async fn word<B>(&mut self, backend: &B, polled: bool) -> Option<Done<C>>
+    where
+        B: LeaseBackend<Connection = C>,
+    {
+        match self {
+            Line::Busy(_) => Some(self.done().await),
+            Line::Idle(Some(connection)) if polled => {
+                backend.changed(connection).await;
+                None
+            }
+            Line::Idle(_) => pending().await,
+        }
+    }
+}
+
 impl<B: LeaseBackend> Leases<B> {
     /// When there is something to do that no answer brings.
     pub(super) fn alarm(&self) -> Option<Instant> {
