@@ -17,16 +17,18 @@ pub(crate) async fn locked_by_hand_only_delay(site: Site) {
     let locker = corner.locker().await;
     let rival = corner.locker().await;
     let held = locker.lock("held").acquire().await.unwrap();
-    drop(locker.lock("free").acquire().await.unwrap());
-    let freed = async || locker.lock("free").try_acquire().await.unwrap().is_some();
-    assert!(freed().await);
+    locker.lock("free").acquire().await.unwrap().release().await.unwrap();
 
     corner.run("BEGIN; SELECT FROM {table} FOR UPDATE").await;
-    let start = Instant::now();
-    // Not to be told from one that somebody is about to take.
-    assert!(rival.lock("free").try_acquire().await.unwrap().is_none());
+    let mut fastest = Duration::MAX;
+    for _ in 0..5 {
+        let start = Instant::now();
+        // Not to be told from one that somebody is about to take, and not waited for.
+        assert!(rival.lock("free").try_acquire().await.unwrap().is_none());
+        fastest = fastest.min(start.elapsed());
+    }
+    assert!(fastest < 80 * MS, "{fastest:?}");
     let other = rival.lock("other").try_acquire().await.unwrap().expect("it has no row yet");
-    assert!(start.elapsed() < 500 * MS, "{:?}", start.elapsed());
     // Longer than until the renewal of what is held, which is due after two seconds.
     sleep(3500 * MS).await;
     assert!(!held.is_lost());

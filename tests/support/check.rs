@@ -14,6 +14,8 @@ use crate::site::Site;
 
 /// No test takes so long, whatever else the machine has to do.
 const LIMIT: Duration = Duration::from_secs(60);
+/// Unless it is to take long.
+const LONG: Duration = Duration::from_secs(20 * 60);
 
 /// Runs a behaviour on a backend, as the test of that name.
 pub fn check<F: Future<Output = ()>>(
@@ -24,7 +26,7 @@ pub fn check<F: Future<Output = ()>>(
 ) {
     let suite = format!("{suite} on {backend}");
     // By its threads' name, `not_run` knows which test it is in.
-    limited_as(name, LIMIT, move || match Site::on(backend) {
+    limited_as(name, if is_long() { LONG } else { LIMIT }, move || match Site::on(backend) {
         Ok(site) => {
             let mut runtime = Builder::new_multi_thread();
             let runtime = runtime.worker_threads(2).thread_name(name).enable_all().build();
@@ -32,6 +34,11 @@ pub fn check<F: Future<Output = ()>>(
         }
         Err(why) => not_run(&suite, &why),
     });
+}
+
+/// Whether `tests/run --long` wants more of those tests that can go on for as long as one likes.
+pub fn is_long() -> bool {
+    std::env::var_os("DLOCK_TEST_LONG").is_some()
 }
 
 /// Says, to whoever looks and to the summary of `tests/run`, that something was not tested.

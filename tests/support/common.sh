@@ -45,7 +45,17 @@ title() { # KIND
     galera | node) echo "MariaDB with Galera" ;;
     pgbouncer) echo pgbouncer ;;
     python) echo "Python with its lock packages" ;;
+    faketime) echo libfaketime ;;
     esac
+}
+
+# Whether the library is here that sets the wall clock of single processes: where tests/support/wall.rs looks for it.
+find_faketime() {
+    local file
+    for file in /usr/{,local/}lib/{*/,}faketime/libfaketimeMT.so.1; do
+        [ ! -e "$file" ] || return 0
+    done
+    return 1
 }
 
 # Sets `how`: what runs a command inside `root`, as the servers' user.

@@ -29,10 +29,12 @@ impl Writer {
         Writer { file, last: AtomicU64::new(0) }
     }
 
-    /// The key has been granted by this time; the answer names the hold.
-    pub fn acquired(&self, key: &str, at: u64) -> u64 {
+    /// The key has been granted by this time, with this fencing token if it has one; the answer names
+    /// the hold.
+    pub fn acquired(&self, key: &str, at: u64, fence: Option<u64>) -> u64 {
         let hold = self.last.fetch_add(1, Ordering::Relaxed);
-        self.write('+', hold, at, key);
+        let fence = fence.map(|fence| format!(" {fence}")).unwrap_or_default();
+        self.write('+', hold, at, &format!("{key}{fence}"));
         hold
     }
 
@@ -51,9 +53,9 @@ impl Writer {
         self.write('!', hold, now(), "");
     }
 
-    fn write(&self, mark: char, hold: u64, at: u64, key: &str) {
+    fn write(&self, mark: char, hold: u64, at: u64, what: &str) {
         // One write for each line: whatever kills the process, lines are whole.
-        let line = format!("{mark} {hold} {at} {key}\n");
+        let line = format!("{mark} {hold} {at} {what}\n");
         (&self.file).write_all(line.as_bytes()).unwrap();
     }
 }
@@ -65,6 +67,8 @@ pub struct Hold {
     pub who: String,
     /// What was held.
     pub key: String,
+    /// The fencing token, where there is one.
+    pub fence: Option<u64>,
     /// From when on.
     pub from: u64,
     /// To when at least: the last sign of the holder.
@@ -81,8 +85,9 @@ pub fn read(path: &Path, who: &str, killed: bool) -> Vec<Hold> {
         let mut word = || words.next().unwrap_or_else(|| panic!("{who} wrote {line:?}"));
         let (mark, id, time) = (word(), word().parse().unwrap(), word().parse().unwrap());
         let key = word().to_owned();
+        let fence = words.next().map(|fence| fence.parse().unwrap());
         if mark == "+" {
-            let hold = Hold { who: who.into(), key, from: time, until: time, lost: false };
+            let hold = Hold { who: who.into(), key, fence, from: time, until: time, lost: false };
             assert!(holds.insert(id, (hold, true)).is_none(), "{who} has two holds {id}");
             continue;
         }
@@ -107,20 +112,43 @@ pub fn read(path: &Path, who: &str, killed: bool) -> Vec<Hold> {
 /// Looks for two holders of one key at one time. A holder that was told of its loss may have worked
 /// on for `grace` after the next one came.
 pub fn verify(holds: &[Hold], grace: Duration) -> Result<(), String> {
-    let mut keys: BTreeMap<&str, Vec<&Hold>> = BTreeMap::new();
-    for hold in holds {
-        keys.entry(&hold.key).or_default().push(hold);
-    }
-    for holds in keys.values_mut() {
-        holds.sort_by_key(|hold| hold.from);
-        for (n, earlier) in holds.iter().enumerate() {
+    for holds in by_key(holds) {
+        for pair in holds.windows(2) {
+            // The first of those that came later is the next.
+            let [earlier, later] = pair else { continue };
             let grace = if earlier.lost { u64::try_from(grace.as_nanos()).unwrap() } else { 0 };
             let until = earlier.until.saturating_sub(grace);
-            if let Some(later) = holds.iter().skip(n + 1).find(|later| later.from < until) {
+            if later.from < until {
                 let overlap = Duration::from_nanos(until.min(later.until) - later.from);
                 return Err(format!("two holders for {overlap:?}: {earlier:?} and {later:?}"));
             }
         }
     }
     Ok(())
+}
+
+/// Looks for a fencing token that is not greater than that of an earlier holder of the key. Those who
+/// write down only what they surely hold have begun in the order of their grants.
+pub fn verify_fences(holds: &[Hold]) -> Result<(), String> {
+    for holds in by_key(holds) {
+        for pair in holds.windows(2) {
+            let [earlier, later] = pair else { continue };
+            if later.fence.is_none() || later.fence <= earlier.fence {
+                return Err(format!("no greater fence: {earlier:?} and {later:?}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Those of each key, in the order in which they began.
+fn by_key(holds: &[Hold]) -> impl Iterator<Item = Vec<&Hold>> {
+    let mut keys: BTreeMap<&str, Vec<&Hold>> = BTreeMap::new();
+    for hold in holds {
+        keys.entry(&hold.key).or_default().push(hold);
+    }
+    keys.into_values().map(|mut holds| {
+        holds.sort_by_key(|hold| hold.from);
+        holds
+    })
 }

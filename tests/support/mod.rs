@@ -19,14 +19,16 @@ mod server;
 mod site;
 mod suite;
 mod temp;
+mod wall;
 mod witness;
 
 pub use self::backend::Backend;
-pub use self::check::{check, limited, not_run, on_a_thread, tabulate};
+pub use self::check::{check, is_long, limited, not_run, on_a_thread, tabulate};
 pub use self::eventually::{eventually, eventually_async, in_time};
 pub use self::process::{Signal, Taker};
 pub use self::proxy::Proxy;
 pub use self::server::Server;
 pub use self::site::Site;
 pub use self::temp::{Temp, unique};
+pub use self::wall::Wall;
 pub use self::witness::Witness;

@@ -12,13 +12,18 @@ use tokio::sync::mpsc;
 
 use crate::eventually::in_time;
 use crate::site::Site;
+use crate::wall::Wall;
 
 /// How long to wait for its next word.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Starts a [`Taker`]: `taker!(site, "hold", key)`. Each argument is anything that is `Display`.
+/// `taker!(site, by wall, …)`: with that wall clock, if there is one.
 #[macro_export]
 macro_rules! taker {
+    ($site:expr, by $wall:expr, $($arg:expr),+ $(,)?) => {
+        $crate::Taker::start_by(env!("CARGO_BIN_EXE_taker"), &$site, $wall, &[$(&$arg),+])
+    };
     ($site:expr, $($arg:expr),+ $(,)?) => {
         // Only cargo knows where the binary is, and tells only the tests.
         $crate::Taker::start(env!("CARGO_BIN_EXE_taker"), &$site, &[$(&$arg),+])
@@ -36,7 +41,18 @@ pub struct Taker {
 impl Taker {
     /// Starts it; see [`taker!`](crate::taker).
     pub fn start(binary: &str, site: &Site, args: &[&dyn fmt::Display]) -> Self {
+        Self::start_by(binary, site, None, args)
+    }
+
+    /// The same with a wall clock of its own.
+    pub fn start_by(
+        binary: &str,
+        site: &Site,
+        wall: Option<&Wall>,
+        args: &[&dyn fmt::Display],
+    ) -> Self {
         let mut child = Command::new(binary)
+            .envs(wall.into_iter().flat_map(Wall::env))
             .args(site.to_args())
             .args(args.iter().map(ToString::to_string))
             .env_remove("DLOCK_URL")

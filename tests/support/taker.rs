@@ -10,16 +10,20 @@
     reason = "tests fail by panicking"
 )]
 
+mod fighter;
+
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dlock::{Error, Guard, Locker, Wait};
+use dlock::{Error, Guard, Lock, Locker, Wait};
 use dlock_tests::history::Writer;
 use dlock_tests::{Site, clock};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
+
+const TTL: Duration = Duration::from_secs(5);
 
 type Orders = mpsc::UnboundedReceiver<String>;
 
@@ -41,7 +45,15 @@ fn main() {
     runtime.block_on(async {
         let orders = hear();
         match command[..] {
-            ["hold", key] => hold(&site.locker().await, key, orders).await,
+            ["hold", key, ref terms @ ..] => {
+                let lock = with(site.locker().await.lock(key).timeout(Wait::Forever), terms);
+                hold(&lock, orders).await;
+            }
+            ["disabled", key] => {
+                dlock::set_enabled(false);
+                let guard = site.locker().await.lock(key).ttl(TTL).acquire().await.unwrap();
+                println!("granted {:?}", guard.fence());
+            }
             ["hold-fenced", key] => {
                 let lock = site.locker().await.lock(key).fenced().timeout(Wait::Forever);
                 let guard = lock.acquire().await.unwrap();
@@ -58,6 +70,10 @@ fn main() {
             }
             ["history", keys, file] => {
                 history(&site.locker().await, keys, Path::new(file), orders).await;
+            }
+            ["fight", keys, tasks, file] => {
+                let locker = site.locker().await;
+                fighter::fight(&locker, keys, tasks, Path::new(file), orders).await;
             }
             _ => panic!("unknown command {command:?}"),
         }
@@ -76,14 +92,30 @@ fn hear() -> Orders {
     orders
 }
 
+/// The lock on these terms: `owner=ada`, `ttl=max`, times in milliseconds.
+fn with(lock: Lock, terms: &[&str]) -> Lock {
+    let millis = |time: &str| match time {
+        "max" => Duration::MAX,
+        time => Duration::from_millis(time.parse().unwrap()),
+    };
+    terms.iter().fold(lock, |lock, term| match term.split_once('=').unwrap() {
+        ("owner", owner) => lock.owner(owner),
+        ("ttl", time) => lock.ttl(millis(time)),
+        ("min_hold", time) => lock.min_hold(millis(time)),
+        ("retry_every", time) => lock.retry_every(millis(time)),
+        (term, _) => panic!("unknown term {term}"),
+    })
+}
+
 /// Waits for a key and holds it until told to release it or until it is lost; says what happened.
-async fn hold(locker: &Locker, key: &str, mut orders: Orders) {
+async fn hold(lock: &Lock, mut orders: Orders) {
     println!("waits");
-    let guard = locker.lock(key).timeout(Wait::Forever).acquire().await.unwrap();
+    let guard = lock.acquire().await.unwrap();
     println!("held {}", clock::now());
     let lost = guard.lost();
     tokio::select! {
         order = orders.recv() => match order.as_deref() {
+            Some("is lost?") => println!("{}", guard.is_lost()),
             Some("release") => match guard.release().await {
                 Ok(()) => println!("released"),
                 Err(Error::Lost { reason, .. }) => println!("lost: {reason}"),
@@ -100,7 +132,7 @@ async fn beat(locker: &Locker, key: &str, file: &Path) {
     let lock = locker.lock(key).timeout(Wait::Forever);
     let history = Writer::append(file);
     let ended = lock.run(async |_| {
-        let hold = history.acquired("beat", clock::now());
+        let hold = history.acquired("beat", clock::now(), None);
         println!("held {}", clock::now());
         loop {
             // It does not ask whether the lock is lost: that it runs at all is the answer.
@@ -201,7 +233,7 @@ async fn write_down_one(locker: &Locker, key: &str, history: &Writer) {
         Err(error) => panic!("{error}"),
     };
     let Some(at) = surely_held(&guard) else { return };
-    let hold = history.acquired(key, at);
+    let hold = history.acquired(key, at, guard.fence());
     let end = Instant::now() + Duration::from_millis(fastrand::u64(0..4));
     let work = async {
         while Instant::now() < end {

@@ -8,6 +8,7 @@
 
 mod fake;
 mod handing;
+mod polls;
 mod random;
 mod renewals;
 mod slow;

@@ -77,7 +77,8 @@ async fn a_silent_release_ends_with_the_lease() {
     });
     timeout(LIMIT, guard.release()).await.unwrap().unwrap();
     assert!(away.is_set());
-    assert!(fake.row("k").is_free());
+    // Our word on it ends a little before it does.
+    eventually("it has run out", || fake.row("k").is_free()).await;
 }
 
 /// A take whose answer is lost on the way is given back, whatever became of it.

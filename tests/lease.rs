@@ -1,0 +1,90 @@
+//! Leases, from the user's side: what their terms mean, and that no two ever hold one.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+
+#[path = "lease/clocks.rs"]
+mod clocks;
+#[path = "lease/endings.rs"]
+mod endings;
+#[path = "lease/fight.rs"]
+mod fight;
+#[path = "lease/owners.rs"]
+mod owners;
+#[path = "lease/refusals.rs"]
+mod refusals;
+#[path = "lease/rows.rs"]
+mod rows;
+#[path = "lease/tables.rs"]
+mod tables;
+#[path = "lease/terms.rs"]
+mod terms;
+#[path = "lease/turns.rs"]
+mod turns;
+
+dlock_tests::suite! {
+    "lease" on [
+        sqlite Sqlite, lease_postgres LeasePostgres, lease_mysql LeaseMySql,
+        lease_mariadb LeaseMariaDb,
+    ] {
+        terms: [
+            ttl_is_the_lockers_or_the_locks_own,
+            ttl_for_ever_ends_with_the_release,
+            ttl_for_ever_outlasts_its_process,
+            renew_before_says_when,
+            renewals_that_fail_are_survived,
+            min_hold_keeps_others_out_after_the_release,
+            min_hold_outlasts_its_process,
+            min_hold_outlasts_its_locker,
+            switched_off_it_asks_nobody,
+        ]
+        endings: [
+            without_renewal_it_expires,
+            protected_body_is_dropped_when_it_expires,
+            next_holder_comes_after_the_loss,
+        ]
+        owners: [
+            named_one_gets_its_own_lease_back,
+            earlier_one_of_the_name_is_told,
+            without_a_name_each_grant_has_its_own,
+            next_holder_has_its_own,
+            each_holder_has_a_fence_of_its_own,
+        ]
+        tables: [of_another_name_is_made, made_by_hand_is_used]
+        fight: [histories]
+        turns: [others_have_theirs, thousand_leases_are_renewed_together]
+    }
+}
+
+mod ends {
+    //! Where a refusal says how long the lease of the other one lasts.
+    dlock_tests::suite! {
+        "lease" on [
+            lease_postgres LeasePostgres, lease_mysql LeaseMySql, lease_mariadb LeaseMariaDb,
+        ] {
+            endings: [waiter_is_woken_by_the_end_of_a_lease]
+        }
+    }
+}
+
+mod clock_of_ours {
+    //! Where the database's clock is the process's own.
+    dlock_tests::suite! {
+        "lease" on [sqlite Sqlite] {
+            clocks: [forward_jump_is_a_loss, backward_jump_keeps_others_out]
+        }
+    }
+}
+
+mod sessions {
+    //! What only leases have.
+    dlock_tests::suite! {
+        "lease" on [memory Memory, postgres Postgres, mysql MySql] {
+            refusals: [sessions_have_no_such_terms]
+        }
+    }
+}

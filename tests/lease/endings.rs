@@ -1,0 +1,79 @@
+//! How a lease ends before its holder does.
+
+use std::future::pending;
+use std::time::Duration;
+
+use dlock::{Error, LostReason};
+use dlock_tests::{Site, clock, in_time, taker};
+use tokio::time::sleep;
+
+use crate::rows::Rows;
+
+const MS: Duration = Duration::from_millis(1);
+const SOON: Duration = Duration::from_secs(15);
+
+pub(crate) async fn without_renewal_it_expires(site: Site) {
+    let locker = site.locker().await;
+    let lock = locker.lock("k").ttl(700 * MS).auto_renew(false);
+    let guard = lock.acquire().await.unwrap();
+    guard.verify().await.unwrap();
+    let lost = in_time("the loss", SOON, guard.lost()).await;
+    assert_eq!(lost.reason, LostReason::Expired);
+    assert!(guard.is_lost());
+    assert!(guard.release().await.unwrap_err().is_lost());
+    // One that is released before has an end like any other.
+    lock.acquire().await.unwrap().release().await.unwrap();
+    assert!(!Rows::of(&site).await.row(&locker, "k").await.is_held());
+}
+
+pub(crate) async fn protected_body_is_dropped_when_it_expires(site: Site) {
+    let locker = site.locker().await;
+    let lock = locker.lock("k").ttl(700 * MS).auto_renew(false);
+    let ended = in_time("the end", SOON, lock.run(async |_| pending::<()>().await)).await;
+    match ended.unwrap_err() {
+        Error::Lost { reason, .. } => assert_eq!(reason, LostReason::Expired),
+        error => panic!("{error}"),
+    }
+}
+
+/// Who has lost it knows so before another one has it.
+pub(crate) async fn next_holder_comes_after_the_loss(site: Site) {
+    let locker = site.locker().await;
+    for renew in [true, false] {
+        let key = format!("renew {renew}");
+        let lock = locker.lock(&*key).ttl(900 * MS).auto_renew(renew);
+        let guard = lock.acquire().await.unwrap();
+        let mut next = taker!(site, "hold", key);
+        next.says("waits").await;
+        let mut rows = Rows::of(&site).await;
+        if renew {
+            // Nobody can renew it, nor take it, for a while.
+            rows.lock(&locker, &key).await;
+        }
+        let mut last = clock::now();
+        while !guard.is_lost() {
+            last = clock::now();
+            sleep(MS).await;
+        }
+        if renew {
+            rows.unlock().await;
+        }
+        let held = next.line().await;
+        let held: u64 = held.strip_prefix("held ").unwrap().parse().unwrap();
+        assert!(held > last, "{} ns before the loss", last - held);
+    }
+}
+
+/// It asks again when the lease should be over, however rarely it asks otherwise.
+pub(crate) async fn waiter_is_woken_by_the_end_of_a_lease(site: Site) {
+    let mut holder = taker!(site, "hold", "k", "ttl=1000");
+    holder.says("waits").await;
+    assert!(holder.line().await.starts_with("held"));
+    let locker = site.locker().await;
+    let lock = locker.lock("k").retry_every(10 * SOON).timeout(20 * SOON);
+    let waiting = tokio::spawn(async move { lock.acquire().await });
+    sleep(300 * MS).await;
+    holder.kill();
+    let woken = in_time("the end of the lease", SOON, waiting).await;
+    woken.unwrap().unwrap().release().await.unwrap();
+}

@@ -1,0 +1,106 @@
+//! The lease table, seen by the database's own means.
+
+use dlock::{Locker, NativeKey};
+use dlock_tests::Site;
+use sqlx::mysql::MySqlConnection;
+use sqlx::postgres::PgConnection;
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, Connection as _};
+
+/// A row of the table.
+#[derive(Debug, Clone)]
+pub(crate) struct Row {
+    pub(crate) owner: String,
+    pub(crate) fence: i64,
+    /// Milliseconds until it runs out, on the database's clock.
+    pub(crate) left: f64,
+}
+
+impl Row {
+    pub(crate) fn is_held(&self) -> bool {
+        self.left > 0.0
+    }
+}
+
+/// A connection to the database of a site.
+pub(crate) enum Rows {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+    MySql(MySqlConnection),
+}
+
+impl Rows {
+    pub(crate) async fn of(site: &Site) -> Self {
+        let url = site.url.strip_prefix("lease+").unwrap_or(&site.url);
+        match url.split_once(':').unwrap().0 {
+            "sqlite" => {
+                let url = format!("{url}?mode=rwc");
+                Rows::Sqlite(SqliteConnection::connect(&url).await.unwrap())
+            }
+            "postgres" => Rows::Postgres(PgConnection::connect(url).await.unwrap()),
+            _ => Rows::MySql(MySqlConnection::connect(url).await.unwrap()),
+        }
+    }
+
+    /// The row of that key.
+    pub(crate) async fn row(&mut self, locker: &Locker, key: &str) -> Row {
+        self.row_in("dlock_leases", locker, key).await
+    }
+
+    /// The same in a table of another name.
+    pub(crate) async fn row_in(&mut self, table: &str, locker: &Locker, key: &str) -> Row {
+        let NativeKey::Name(name) = locker.explain(key).native else {
+            panic!("a lease has a name");
+        };
+        let text = |owner: &str, fence: &str, left: &str, place: &str| {
+            let sql = format!("SELECT {owner}, {fence}, {left} FROM {table} WHERE name = {place}");
+            AssertSqlSafe(sql)
+        };
+        let row: (String, i64, f64) = match self {
+            Rows::Sqlite(connection) => {
+                let left = "CAST(expires_at - (julianday('now') - 2440587.5) * 86400000 AS REAL)";
+                let row = sqlx::query_as(text("owner", "fence", left, "?")).bind(name);
+                row.fetch_one(connection).await.unwrap()
+            }
+            Rows::Postgres(connection) => {
+                let left = "CASE WHEN expires_at = 'infinity' THEN 'infinity'::float8
+                     WHEN expires_at = '-infinity' THEN '-infinity'::float8
+                     ELSE extract(epoch FROM expires_at - clock_timestamp())::float8 * 1000 END";
+                let row = sqlx::query_as(text("owner", "fence", left, "$1")).bind(name);
+                row.fetch_one(connection).await.unwrap()
+            }
+            Rows::MySql(connection) => {
+                let left = "TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), expires_at) * 0.001E0";
+                let (owner, fence) = ("CONVERT(owner USING utf8mb4)", "CAST(fence AS SIGNED)");
+                let row = sqlx::query_as(text(owner, fence, left, "?")).bind(name.into_bytes());
+                row.fetch_one(connection).await.unwrap()
+            }
+        };
+        let (owner, fence, left) = row;
+        Row { owner, fence, left }
+    }
+
+    /// Runs statements.
+    pub(crate) async fn run(&mut self, sql: &str) {
+        let sql = sqlx::raw_sql(AssertSqlSafe(sql));
+        match self {
+            Rows::Sqlite(connection) => drop(sql.execute(connection).await.unwrap()),
+            Rows::Postgres(connection) => drop(sql.execute(connection).await.unwrap()),
+            Rows::MySql(connection) => drop(sql.execute(connection).await.unwrap()),
+        }
+    }
+
+    /// Keeps everybody from writing this row, until [`unlock`](Rows::unlock).
+    pub(crate) async fn lock(&mut self, locker: &Locker, key: &str) {
+        if let Rows::Sqlite(_) = self {
+            return self.run("BEGIN IMMEDIATE").await;
+        }
+        let name = locker.explain(key).native;
+        self.run("BEGIN").await;
+        self.run(&format!("SELECT 1 FROM dlock_leases WHERE name = '{name}' FOR UPDATE")).await;
+    }
+
+    pub(crate) async fn unlock(&mut self) {
+        self.run("ROLLBACK").await;
+    }
+}
