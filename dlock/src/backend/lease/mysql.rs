@@ -3,7 +3,8 @@
 //! Statements go out as text, several in one packet where they belong together, so that whatever is
 //! asked takes one round trip. Nothing is believed of a count of rows: what drivers and clusters say
 //! there does not tell a grant from a refusal. What a transaction has read of its own rows counts
-//! when it is committed, and not before.
+//! when it is committed, and not before. A lone take is one statement, whose `LAST_INSERT_ID` is the
+//! answer.
 
 mod address;
 mod answers;
@@ -21,7 +22,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 use tokio::time::timeout;
 
 use self::address::Hosts;
-use self::answers::Answers;
+use self::answers::{Answers, lone};
 use self::texts::Texts;
 use super::{Failure, Lease, LeaseBackend, TTL, Verdicts};
 use crate::backend::mysql::{as_it_is, meaning};
@@ -75,16 +76,32 @@ impl MySql {
         rows.map_err(|error| self.failure(error))
     }
 
-    /// The same of what writes. If others were in the way, nothing is left of it.
+    /// The same of what writes.
     async fn write(&self, member: &mut Member, sql: String) -> Result<Vec<MySqlRow>, Failure> {
         match self.rows(&mut member.connection, sql).await {
-            Err(Failure::Busy(error)) => {
-                // A lock that was waited for too long ends the statement, and not the transaction.
-                let undone = sqlx::raw_sql("ROLLBACK").execute(&mut member.connection).await;
-                undone.map_err(|error| Failure::Failed(meaning(&self.label, error)))?;
-                Err(Failure::Busy(error))
-            }
-            done => done,
+            Ok(rows) => Ok(rows),
+            Err(failure) => Err(self.undo(member, failure).await),
+        }
+    }
+
+    /// The answer of a statement that is no row.
+    async fn write_one(&self, member: &mut Member, sql: String) -> Result<u64, Failure> {
+        let written = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut member.connection).await;
+        match written.map_err(|error| self.failure(error)) {
+            Ok(done) => Ok(done.last_insert_id()),
+            Err(failure) => Err(self.undo(member, failure).await),
+        }
+    }
+
+    /// If others were in the way, nothing is left of it. A lock that was waited for too long ends
+    /// the statement, and not the transaction.
+    async fn undo(&self, member: &mut Member, failure: Failure) -> Failure {
+        if let Failure::Failed(_) = failure {
+            return failure;
+        }
+        match sqlx::raw_sql("ROLLBACK").execute(&mut member.connection).await {
+            Ok(_) => failure,
+            Err(error) => Failure::Failed(meaning(&self.label, error)),
         }
     }
 }
@@ -111,6 +128,13 @@ impl LeaseBackend for MySql {
         releases: &[Lease],
         takes: &[Lease],
     ) -> Result<Verdicts, Failure> {
+        if let ([], [lease]) = (releases, takes)
+            && let Some(sql) = self.texts.take_one(lease)
+        {
+            // No transaction: it takes half the time, and most are of this kind.
+            let taken = vec![lone(self.write_one(member, sql).await?)];
+            return Ok(Verdicts { taken, ..Verdicts::default() });
+        }
         let sql = self.texts.apply(releases, takes);
         let answers = Answers::of(&self.write(member, sql).await?);
         Ok(Verdicts {

@@ -13,6 +13,19 @@ pub(super) const BEFORE: &str = "0";
 /// And of what was found in the end.
 pub(super) const AFTER: &str = "1";
 
+/// Of a lone take the answer is the fence, or this and how many microseconds the row still lasts.
+pub(super) const HELD: u64 = 1 << 63;
+
+/// What became of a lone take.
+pub(super) fn lone(answer: u64) -> Taken {
+    match answer {
+        // Somebody between has swallowed it.
+        0 => Taken::Held(None),
+        fence if fence < HELD => Taken::Granted(Some(fence)),
+        held => Taken::Held(Some(Duration::from_micros(held - HELD))),
+    }
+}
+
 /// Rows by their name, as it was asked for, before and after the change.
 pub(super) struct Answers {
     before: HashMap<String, Row>,

@@ -98,6 +98,10 @@ impl Texts for Django {
         )
     }
 
+    fn take_one(&self, _: &Lease) -> Option<String> {
+        None
+    }
+
     fn apply(&self, releases: &[Lease], takes: &[Lease]) -> String {
         let mut all = vec!["START TRANSACTION".to_owned()];
         all.extend(releases.iter().flat_map(|lease| self.release(lease)));

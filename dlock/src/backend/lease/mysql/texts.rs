@@ -7,11 +7,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::answers::{AFTER, BEFORE};
+use super::answers::{AFTER, BEFORE, HELD};
 use crate::backend::lease::{Lease, Table, ddl};
 use crate::backend::mysql::literal;
 
 pub(super) const NOW: &str = "UTC_TIMESTAMP(6)";
+/// Whether a row can be taken, where it is asked for already.
+const FREE: &str = "(expires_at<=UTC_TIMESTAMP(6) OR owner=VALUES(owner))";
 /// What is free has run out then.
 const PAST: &str = "'1970-01-01'";
 /// For ever.
@@ -32,6 +34,8 @@ pub(super) trait Texts: Send + Sync + 'static {
     fn ddl(&self) -> Option<String>;
     /// Compiles what will be asked, without doing it: so it is known that it may be.
     fn probe(&self) -> String;
+    /// Takes one, if that can be said in a statement whose `LAST_INSERT_ID` is the answer.
+    fn take_one(&self, lease: &Lease) -> Option<String>;
     /// Gives back and takes.
     fn apply(&self, releases: &[Lease], takes: &[Lease]) -> String;
     /// Renews.
@@ -84,8 +88,8 @@ impl Own {
 
     /// Compare and set. Assignments are made from left to right, so what tells whether the row was
     /// free is overwritten last.
-    fn take(&self, leases: &[Lease]) -> String {
-        let free = format!("(expires_at<={NOW} OR owner=VALUES(owner))");
+    fn take(&self, leases: &[Lease], first: &str, next: &str) -> String {
+        let free = FREE;
         let set = |column| format!("{column}=IF({free},VALUES({column}),{column})");
         let mut sql =
             format!("INSERT INTO {} (name,owner,fence,acquired_at,expires_at) VALUES ", self.name);
@@ -93,11 +97,11 @@ impl Own {
             let comma = if index == 0 { "" } else { "," };
             let (name, owner) = (literal(&lease.name()), literal(lease.owner.as_str()));
             // Writing to a String cannot fail.
-            let _ = write!(sql, "{comma}({name},{owner},1,{NOW},{})", end(lease.lasts));
+            let _ = write!(sql, "{comma}({name},{owner},{first},{NOW},{})", end(lease.lasts));
         }
         let _ = write!(
             sql,
-            " ON DUPLICATE KEY UPDATE fence=fence+{free},{},{},{}",
+            " ON DUPLICATE KEY UPDATE fence={next},{},{},{}",
             set("owner"),
             set("acquired_at"),
             set("expires_at")
@@ -138,6 +142,13 @@ impl Texts for Own {
         )
     }
 
+    fn take_one(&self, lease: &Lease) -> Option<String> {
+        let left = format!("GREATEST(0,TIMESTAMPDIFF(MICROSECOND,{NOW},expires_at))");
+        let held = format!("fence+0*LAST_INSERT_ID({HELD}|{left})");
+        let next = format!("IF({FREE},LAST_INSERT_ID(fence+1),{held})");
+        Some(self.take(std::slice::from_ref(lease), "LAST_INSERT_ID(1)", &next))
+    }
+
     fn apply(&self, releases: &[Lease], takes: &[Lease]) -> String {
         if takes.is_empty() {
             // What it finds need not be true any more when it writes: then it writes nothing.
@@ -151,7 +162,8 @@ impl Texts for Own {
             let before = self.select(BEFORE, &all, " FOR UPDATE");
             let _ = write!(sql, "{before};{};", self.release(releases));
         }
-        let (take, after) = (self.take(takes), self.select(AFTER, &names(takes), " FOR UPDATE"));
+        let take = self.take(takes, "1", &format!("fence+{FREE}"));
+        let after = self.select(AFTER, &names(takes), " FOR UPDATE");
         let _ = write!(sql, "{take};{after};COMMIT");
         sql
     }
