@@ -49,7 +49,10 @@ async fn task(fake: &Fake, locker: &Locker, newest: &Newest, random: &mut Rng) {
     let Ok(guard) = answer else { return };
     for round in 0..random.u32(1..4) {
         is_held(fake, &guard, key, (round == 0).then_some(newest));
-        sleep(random.u32(..8) * MS).await;
+        // Now and then one outstays a lease that is not renewed.
+        let long = random.u32(..30) == 0;
+        sleep(random.u32(..if long { 300 } else { 8 }) * MS).await;
+        is_held(fake, &guard, key, None);
     }
     match random.u32(..3) {
         0 => drop(guard),
