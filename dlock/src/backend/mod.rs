@@ -8,6 +8,7 @@ pub(crate) mod lease;
 mod memory;
 #[cfg(feature = "mysql")]
 mod mysql;
+mod pool;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod start;
@@ -16,7 +17,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use self::lease::LeaseOptions;
-pub use self::start::Pool;
+pub use self::pool::Pool;
 pub(crate) use self::start::{Address, Place, start};
 use crate::claim::Claim;
 use crate::error::{Error, Result};

@@ -8,13 +8,13 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use super::callers::{Alarm, AlarmAt, Callers, Place, alarm};
+use super::callers::{Alarm, AlarmAt, Callers, alarm};
 use super::executor::{Executor, Report};
 use super::inquiry::Looking;
 use super::mail::{Mail, Request};
 use super::recent::Recent;
 use super::status_file::StatusFile;
-use super::table::{Action, Event, HoldId, RequestId, Shareable as _, Table};
+use super::table::{Action, Event, RequestId, Shareable as _, Table};
 use crate::claim::Claim;
 use crate::lost::LostReason;
 use crate::terms::Terms;
@@ -22,15 +22,13 @@ use crate::wait::Wait;
 
 /// A lock may stay in this process so long before others have their turn (measured: longer only
 /// makes their tail longer). Unit tests must not depend on how busy the machine is.
-const TURN: Duration = Duration::from_millis(if cfg!(test) { 5000 } else { 5 });
-/// How long the database may take to say what became of a wait that ran out.
-const GRACE: Duration = Duration::from_millis(250);
+pub(super) const TURN: Duration = Duration::from_millis(if cfg!(test) { 5000 } else { 5 });
 /// A key that was refused this short a time ago would be refused again.
 const HOT: Duration = Duration::from_millis(100);
 
 /// An engine at work.
 pub(super) struct Actor<E> {
-    table: Table<Claim>,
+    pub(super) table: Table<Claim>,
     pub(super) executor: E,
     pub(super) callers: Callers,
     pub(super) alarms: BTreeSet<AlarmAt>,
@@ -159,27 +157,6 @@ impl<E: Executor> Actor<E> {
         None
     }
 
-    fn release(&mut self, id: HoldId) {
-        let Some((hold, place)) = self.callers.holds.get(&id) else {
-            return;
-        };
-        let rest = hold.min_hold_left();
-        if rest.is_zero() || hold.lost_info().is_some() {
-            return self.let_go(id, &place.clone());
-        }
-        if let Some((hold, place)) = self.callers.holds.remove(&id) {
-            hold.settle();
-            self.callers.lingering.insert(id, place);
-            self.alarms.insert((Instant::now() + rest, id, Alarm::Linger));
-        }
-    }
-
-    fn let_go(&mut self, hold: HoldId, (claim, grant): &Place) {
-        let held = self.executor.held(claim, *grant);
-        let spent = held.is_none_or(|held| held.since.elapsed() > TURN);
-        self.step(Event::Release { hold, spent }, LostReason::NotHeld);
-    }
-
     fn acquire(&mut self, request: Request) {
         self.alarms.extend(alarm(&request));
         self.want(request);
@@ -287,52 +264,5 @@ impl<E: Executor> Actor<E> {
         let mut waiting = self.table.waiting(key);
         let first = waiting.find_map(|id| self.callers.requests.get(&id));
         first.map(|request| request.terms.clone()).unwrap_or_default()
-    }
-
-    /// Until when the most patient of those who wait for this key does so; `None`: for ever.
-    fn latest(&self, key: &Claim) -> Option<Instant> {
-        let mut latest = None;
-        for request in self.table.waiting(key).filter_map(|id| self.callers.requests.get(&id)) {
-            match request.wait {
-                Wait::Forever => return None,
-                Wait::For(time) => latest = latest.max(Some(request.asked + time)),
-                Wait::NoWait => {}
-            }
-        }
-        latest.or_else(|| Some(Instant::now()))
-    }
-
-    /// Does what is due by the clock.
-    fn ring(&mut self) {
-        let now = Instant::now();
-        while let Some(&(at, id, alarm)) = self.alarms.first()
-            && at <= now
-        {
-            self.alarms.pop_first();
-            match (alarm, self.callers.requests.contains_key(&id)) {
-                (Alarm::Expire, waits) => {
-                    if waits {
-                        self.step(Event::Expire { request: id }, LostReason::Closed);
-                    }
-                    if self.callers.owes(id) {
-                        self.alarms.insert((now + GRACE, id, Alarm::Overdue));
-                    }
-                }
-                (Alarm::Overdue, true) => {
-                    self.step(Event::Overdue { request: id }, LostReason::Closed);
-                }
-                (Alarm::Overdue, false) => self.give_up_on(id),
-                (Alarm::Wake, _) => {
-                    if let Some(reply) = self.callers.sleepers.remove(&id) {
-                        let _ = reply.send(());
-                    }
-                }
-                (Alarm::Linger, _) => {
-                    if let Some(place) = self.callers.lingering.remove(&id) {
-                        self.let_go(id, &place);
-                    }
-                }
-            }
-        }
     }
 }

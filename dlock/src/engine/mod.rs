@@ -1,6 +1,7 @@
 //! One engine for each Locker: it owns every connection and answers every caller.
 
 mod actor;
+mod alarms;
 mod callers;
 mod cork;
 mod executor;

@@ -1,0 +1,87 @@
+//! What the engine does by the clock.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::actor::{Actor, TURN};
+use super::callers::{Alarm, Place};
+use super::executor::Executor;
+use super::table::{Event, HoldId};
+use crate::claim::Claim;
+use crate::lost::LostReason;
+use crate::wait::Wait;
+
+/// How long the database may take to say what became of a wait that ran out.
+const GRACE: Duration = Duration::from_millis(250);
+
+impl<E: Executor> Actor<E> {
+    /// A guard has gone: its lock goes too, now or when its time has come.
+    pub(super) fn release(&mut self, id: HoldId) {
+        let Some((hold, place)) = self.callers.holds.get(&id) else {
+            return;
+        };
+        let rest = hold.min_hold_left();
+        if rest.is_zero() || hold.lost_info().is_some() {
+            return self.let_go(id, &place.clone());
+        }
+        if let Some((hold, place)) = self.callers.holds.remove(&id) {
+            hold.settle();
+            self.callers.lingering.insert(id, place);
+            self.alarms.insert((Instant::now() + rest, id, Alarm::Linger));
+        }
+    }
+
+    fn let_go(&mut self, hold: HoldId, (claim, grant): &Place) {
+        let held = self.executor.held(claim, *grant);
+        let spent = held.is_none_or(|held| held.since.elapsed() > TURN);
+        self.step(Event::Release { hold, spent }, LostReason::NotHeld);
+    }
+
+    /// Until when the most patient of those who wait for this key does so; `None`: for ever.
+    pub(super) fn latest(&self, key: &Claim) -> Option<Instant> {
+        let mut latest = None;
+        for request in self.table.waiting(key).filter_map(|id| self.callers.requests.get(&id)) {
+            match request.wait {
+                Wait::Forever => return None,
+                Wait::For(time) => latest = latest.max(Some(request.asked + time)),
+                Wait::NoWait => {}
+            }
+        }
+        latest.or_else(|| Some(Instant::now()))
+    }
+
+    /// Does what is due by the clock.
+    pub(super) fn ring(&mut self) {
+        let now = Instant::now();
+        while let Some(&(at, id, alarm)) = self.alarms.first()
+            && at <= now
+        {
+            self.alarms.pop_first();
+            match (alarm, self.callers.requests.contains_key(&id)) {
+                (Alarm::Expire, waits) => {
+                    if waits {
+                        self.step(Event::Expire { request: id }, LostReason::Closed);
+                    }
+                    if self.callers.owes(id) {
+                        self.alarms.insert((now + GRACE, id, Alarm::Overdue));
+                    }
+                }
+                (Alarm::Overdue, true) => {
+                    self.step(Event::Overdue { request: id }, LostReason::Closed);
+                }
+                (Alarm::Overdue, false) => self.give_up_on(id),
+                (Alarm::Wake, _) => {
+                    if let Some(reply) = self.callers.sleepers.remove(&id) {
+                        let _ = reply.send(());
+                    }
+                }
+                (Alarm::Linger, _) => {
+                    if let Some(place) = self.callers.lingering.remove(&id) {
+                        self.let_go(id, &place);
+                    }
+                }
+            }
+        }
+    }
+}
