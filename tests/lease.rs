@@ -60,13 +60,17 @@ dlock_tests::suite! {
     }
 }
 
-mod ends {
-    //! Where a refusal says how long the lease of the other one lasts.
+mod servers {
+    //! On servers.
     dlock_tests::suite! {
         "lease" on [
             lease_postgres LeasePostgres, lease_mysql LeaseMySql, lease_mariadb LeaseMariaDb,
         ] {
-            endings: [waiter_is_woken_by_the_end_of_a_lease]
+            endings: [
+                waiter_is_woken_by_the_end_of_a_lease,
+                silent_connection_is_replaced_in_time,
+                server_that_stands_still_costs_nothing,
+            ]
         }
     }
 }

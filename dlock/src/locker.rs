@@ -45,7 +45,9 @@ impl Locker {
     }
 
     /// Connects to the database that the URL names: `postgres://`, `postgresql://`, `mysql://`,
-    /// `mariadb://`, `sqlite://file`, `memory:`.
+    /// `mariadb://`, `sqlite://file`, `memory:`. With `lease+` before it, as in
+    /// `lease+postgres://`, the locks are leases in a table instead of the database's own: through
+    /// transaction poolers and on clusters, whose hosts can all be named: `lease+mysql://a,b,c/db`.
     ///
     /// With SQLite the locks are rows of a table in that file, both made when missing. Best give
     /// them a file of their own, on a local disk: in one that the application writes as well, its

@@ -50,16 +50,35 @@ impl Cluster {
     /// Waits until all three are one cluster.
     async fn heal(&self) {
         for node in &self.0 {
-            eventually_async("the cluster is whole", SOON, async || {
-                let sql = "SHOW STATUS WHERE Variable_name IN \
-                           ('wsrep_cluster_size','wsrep_local_state_comment') OR \
-                           Variable_name='wsrep_ready'";
-                let state = rows(node.url(), sql).await;
-                ["3", "Synced", "ON"].iter().all(|is| state.iter().any(|(_, value)| value == is))
-            })
-            .await;
+            eventually_async("the cluster is whole", SOON, async || is_whole(node).await).await;
         }
     }
+
+    /// Lets frozen nodes go on, until all three are one cluster. Galera does not always take one back
+    /// that it has given up: then that one is started anew, as an operator would do.
+    async fn thaw(&self, frozen: &[&Server]) {
+        frozen.iter().for_each(|node| node.thaw());
+        for node in frozen {
+            let patience = clock::now() + u64::try_from((SOON / 2).as_nanos()).unwrap();
+            while !is_whole(node).await && clock::now() < patience {
+                sleep(SECOND / 5).await;
+            }
+            if !is_whole(node).await {
+                println!("a node that was frozen has not come back by itself");
+                node.kill();
+                node.start_after_crash();
+            }
+        }
+        self.heal().await;
+    }
+}
+
+/// Whether this node sees all three.
+async fn is_whole(node: &Server) -> bool {
+    let sql = "SHOW STATUS WHERE Variable_name IN \
+               ('wsrep_cluster_size','wsrep_local_state_comment','wsrep_ready')";
+    let state = rows(node.url(), sql).await;
+    ["3", "Synced", "ON"].iter().all(|is| state.iter().any(|(_, value)| value == is))
 }
 
 fn host(url: &str) -> &str {
@@ -209,8 +228,7 @@ async fn come_and_go() {
 
     second.freeze();
     takers.go_on("one is frozen").await;
-    second.thaw();
-    cluster.heal().await;
+    cluster.thaw(&[second]).await;
     takers.go_on("it is back").await;
 
     cluster.isolate(0, true).await;
@@ -279,9 +297,7 @@ async fn unknown_outcome(cluster: &Cluster) {
     let taken = lock.acquire().await;
     assert!(proxy.round_trips() > asked, "it was asked");
     assert!(taken.is_err(), "{taken:?}");
-    second.thaw();
-    third.thaw();
-    cluster.heal().await;
+    cluster.thaw(&[second, third]).await;
     let other = site.through(&cluster.url(1)).locker().await;
     let granted = other.lock("unknown").timeout(SOON).acquire().await.unwrap();
     granted.verify().await.unwrap();

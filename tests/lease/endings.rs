@@ -4,7 +4,7 @@ use std::future::pending;
 use std::time::Duration;
 
 use dlock::{Error, LostReason};
-use dlock_tests::{Site, clock, in_time, taker};
+use dlock_tests::{Proxy, Site, clock, in_time, taker};
 use tokio::time::sleep;
 
 use crate::rows::Rows;
@@ -76,4 +76,41 @@ pub(crate) async fn waiter_is_woken_by_the_end_of_a_lease(site: Site) {
     holder.kill();
     let woken = in_time("the end of the lease", SOON, waiting).await;
     woken.unwrap().unwrap().release().await.unwrap();
+}
+
+/// A renewal whose answer does not come is repeated on another connection, before the lease ends.
+pub(crate) async fn silent_connection_is_replaced_in_time(site: Site) {
+    let proxy = Proxy::to(&site.url).await;
+    let ttl = 4500 * MS;
+    let locker = site.through(proxy.url()).ttl(ttl).locker().await;
+    let guard = locker.lock("k").acquire().await.unwrap();
+    let connections = proxy.connections();
+    proxy.forget_open();
+    tokio::select! {
+        lost = guard.lost() => panic!("{lost:?}"),
+        () = sleep(ttl * 3 / 2) => {}
+    }
+    assert_eq!(proxy.connections(), connections + 1);
+    guard.verify().await.unwrap();
+    guard.release().await.unwrap();
+}
+
+/// A cluster that loses a node stands still for a fifth of the ttl that it should have: longer than
+/// that is let pass here.
+pub(crate) async fn server_that_stands_still_costs_nothing(site: Site) {
+    let proxy = Proxy::to(&site.url).await;
+    let ttl = 6000 * MS;
+    let locker = site.through(proxy.url()).ttl(ttl).locker().await;
+    let guard = locker.lock("k").acquire().await.unwrap();
+    // Around the first renewal.
+    sleep(ttl / 3 - 500 * MS).await;
+    proxy.go_silent();
+    sleep(ttl / 4).await;
+    proxy.come_back();
+    tokio::select! {
+        lost = guard.lost() => panic!("{lost:?}"),
+        () = sleep(ttl) => {}
+    }
+    guard.verify().await.unwrap();
+    guard.release().await.unwrap();
 }

@@ -13,7 +13,8 @@ use tokio::sync::watch;
 #[derive(Debug)]
 pub struct Proxy {
     url: String,
-    silent: watch::Sender<bool>,
+    /// Connections up to this number: 1 is the first.
+    silent: watch::Sender<u64>,
     counts: Arc<Counts>,
 }
 
@@ -32,7 +33,7 @@ impl Proxy {
         let (user, server) = address.rsplit_once('@').unwrap_or(("", address));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (silent, is_silent) = watch::channel(false);
+        let (silent, is_silent) = watch::channel(0);
         let counts = Arc::new(Counts::default());
         tokio::spawn(serve(listener, server.to_owned(), is_silent, Arc::clone(&counts)));
         Proxy { url: format!("{scheme}://{user}@127.0.0.1:{port}/{path}"), silent, counts }
@@ -45,12 +46,17 @@ impl Proxy {
 
     /// From now on nothing passes, and nobody is told: neither side sees its connection end.
     pub fn go_silent(&self) {
-        self.silent.send_replace(true);
+        self.silent.send_replace(u64::MAX);
+    }
+
+    /// The same for those connections that there are; new ones are not hurt.
+    pub fn forget_open(&self) {
+        self.silent.send_replace(self.connections());
     }
 
     /// Everything passes again, late as it is: TCP forgets nothing.
     pub fn come_back(&self) {
-        self.silent.send_replace(false);
+        self.silent.send_replace(0);
     }
 
     /// Lets each new connection wait so long, as one over a distance and with TLS does.
@@ -73,7 +79,7 @@ impl Proxy {
 async fn serve(
     listener: TcpListener,
     server: String,
-    mut silent: watch::Receiver<bool>,
+    mut silent: watch::Receiver<u64>,
     counts: Arc<Counts>,
 ) {
     loop {
@@ -81,15 +87,16 @@ async fn serve(
             accepted = listener.accept() => accepted.unwrap().0,
             () = dropped(&mut silent) => return,
         };
-        counts.connections.fetch_add(1, Ordering::SeqCst);
-        tokio::spawn(connect(client, server.clone(), silent.clone(), Arc::clone(&counts)));
+        let number = counts.connections.fetch_add(1, Ordering::SeqCst) + 1;
+        let ends = (client, server.clone());
+        tokio::spawn(connect(number, ends, silent.clone(), Arc::clone(&counts)));
     }
 }
 
 async fn connect(
-    client: TcpStream,
-    server: String,
-    silent: watch::Receiver<bool>,
+    number: u64,
+    (client, server): (TcpStream, String),
+    silent: watch::Receiver<u64>,
     counts: Arc<Counts>,
 ) {
     tokio::time::sleep(Duration::from_millis(counts.delay.load(Ordering::SeqCst))).await;
@@ -110,15 +117,15 @@ async fn connect(
     };
     let back = move || servers_turn.store(false, Ordering::SeqCst);
     tokio::join!(
-        pass(from_client, to_server, silent.clone(), forth),
-        pass(from_server, to_client, silent, back),
+        pass(number, (from_client, to_server), silent.clone(), forth),
+        pass(number, (from_server, to_client), silent, back),
     );
 }
 
 async fn pass(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
-    mut silent: watch::Receiver<bool>,
+    number: u64,
+    (mut from, mut to): (OwnedReadHalf, OwnedWriteHalf),
+    mut silent: watch::Receiver<u64>,
     spoke: impl Fn(),
 ) {
     let mut buffer = vec![0; 64 * 1024];
@@ -128,7 +135,7 @@ async fn pass(
             () = dropped(&mut silent) => return,
         };
         let length = read.unwrap_or(0);
-        if silent.wait_for(|silent| !silent).await.is_err() || length == 0 {
+        if silent.wait_for(|silent| number > *silent).await.is_err() || length == 0 {
             return;
         }
         spoke();
@@ -139,6 +146,6 @@ async fn pass(
 }
 
 /// Ends when the proxy is dropped: so do its connections.
-async fn dropped(silent: &mut watch::Receiver<bool>) {
+async fn dropped(silent: &mut watch::Receiver<u64>) {
     while silent.changed().await.is_ok() {}
 }

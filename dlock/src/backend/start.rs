@@ -202,7 +202,8 @@ fn by_url(url: &str, options: Options, place: Place) -> Result<Started> {
 
 /// What to say about a scheme that is not compiled in, or not there at all.
 fn not_there(scheme: &str) -> Error {
-    const ALL: &str = "postgres://, mysql://, mariadb://, sqlite://, memory:";
+    const ALL: &str = "postgres://, mysql://, mariadb:// (for leases with lease+ before it), \
+                       sqlite://, memory:";
     let known = scheme.strip_prefix("lease+").unwrap_or(scheme);
     let feature = match known {
         "postgres" | "postgresql" => Some("postgres"),
