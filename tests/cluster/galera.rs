@@ -64,7 +64,9 @@ impl Cluster {
                 sleep(SECOND / 5).await;
             }
             if !is_whole(node).await {
-                println!("a node that was frozen has not come back by itself");
+                let log = node.log();
+                let last: Vec<_> = log.lines().rev().take(25).collect();
+                println!("a node that was frozen has not come back by itself: {last:#?}");
                 node.kill();
                 node.start_after_crash();
             }
