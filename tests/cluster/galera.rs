@@ -56,7 +56,9 @@ impl Cluster {
 
     /// Lets frozen nodes go on, until all three are one cluster. Galera does not always take one back
     /// that it has given up: then that one is started anew, as an operator would do.
-    async fn thaw(&self, frozen: &[&Server]) {
+    /// How many were.
+    async fn thaw(&self, frozen: &[&Server]) -> u32 {
+        let mut anew = 0;
         frozen.iter().for_each(|node| node.thaw());
         for node in frozen {
             let patience = clock::now() + u64::try_from((SOON / 2).as_nanos()).unwrap();
@@ -67,11 +69,13 @@ impl Cluster {
                 let log = node.log();
                 let last: Vec<_> = log.lines().rev().take(25).collect();
                 println!("a node that was frozen has not come back by itself: {last:#?}");
+                anew += 1;
                 node.kill();
                 node.start_after_crash();
             }
         }
         self.heal().await;
+        anew
     }
 }
 
@@ -230,7 +234,7 @@ async fn come_and_go() {
 
     second.freeze();
     takers.go_on("one is frozen").await;
-    cluster.thaw(&[second]).await;
+    let anew = cluster.thaw(&[second]).await;
     takers.go_on("it is back").await;
 
     cluster.isolate(0, true).await;
@@ -249,7 +253,7 @@ async fn come_and_go() {
     let fences = fences.stop().await;
     tabulate(&format!(
         "galera: {} grants on three nodes while one was killed, one frozen, one cut off: {lost} \
-         lost, no two holders; {fences} fences, which only grew",
+         lost, no two holders; {fences} fences, which only grew; {anew} nodes had to be started anew",
         holds.len()
     ));
     // The nodes are of one mind.
