@@ -36,7 +36,7 @@ const TTL: Duration = Duration::from_secs(10);
 ///
 /// ```
 /// println!("{}", dlock::lease::ddl("sqlite")?);
-/// # dlock::Result::Ok(())
+/// # Ok::<(), dlock::Error>(())
 /// ```
 ///
 /// # Errors
