@@ -7,7 +7,7 @@ use crate::temp::Temp;
 /// Where Debian's packages have it.
 const FOLDERS: [&str; 2] = ["/usr/lib", "/usr/local/lib"];
 
-/// The wall clock of the processes that are started with its [`env`](Wall::env): libfaketime sets it,
+/// The wall clock of the processes that are started with its environment: libfaketime sets it,
 /// and leaves alone the clocks that only go on.
 #[derive(Debug)]
 pub struct Wall {
