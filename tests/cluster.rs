@@ -9,5 +9,7 @@
 
 #[path = "cluster/galera.rs"]
 mod galera;
+#[path = "cluster/nodes.rs"]
+mod nodes;
 #[path = "cluster/postgres.rs"]
 mod postgres;

@@ -1,0 +1,101 @@
+//! A Galera cluster of three nodes, and what can be done to it.
+
+use std::time::Duration;
+
+use dlock_tests::{Server, clock, eventually_async};
+use sqlx::mysql::MySqlConnection;
+use sqlx::{AssertSqlSafe, Connection as _, Row as _};
+use tokio::time::sleep;
+
+const SECOND: Duration = Duration::from_secs(1);
+/// How soon it must be whole again.
+const SOON: Duration = Duration::from_secs(60);
+
+/// Three nodes.
+pub(crate) struct Cluster(pub(crate) [Server; 3]);
+
+impl Cluster {
+    pub(crate) fn start() -> Option<Self> {
+        let first = Server::galera()?;
+        let second = first.beside("node", &[])?;
+        let third = second.beside("node", &[])?;
+        Some(Cluster([first, second, third]))
+    }
+
+    /// All of it in one URL, beginning with this one.
+    pub(crate) fn url(&self, first: usize) -> String {
+        let hosts: Vec<_> = (0..3).map(|n| host(self.0[(first + n) % 3].url())).collect();
+        self.0[0]
+            .url()
+            .replacen(host(self.0[0].url()), &hosts.join(","), 1)
+            .replacen("", "lease+", 1)
+    }
+
+    /// Cuts a node off from the others, not from its clients.
+    pub(crate) async fn isolate(&self, node: usize, on: bool) {
+        let value = u8::from(on);
+        let sql = format!("SET GLOBAL wsrep_provider_options='gmcast.isolate={value}'");
+        run(self.0[node].url(), &sql).await;
+    }
+
+    /// Waits until all three are one cluster.
+    pub(crate) async fn heal(&self) {
+        for node in &self.0 {
+            eventually_async("the cluster is whole", SOON, async || is_whole(node).await).await;
+        }
+    }
+
+    /// Lets frozen nodes go on, until all three are one cluster. Galera does not always take one back
+    /// that it has given up: then that one is started anew, as an operator would do.
+    /// How many were.
+    pub(crate) async fn thaw(&self, frozen: &[&Server]) -> u32 {
+        let mut anew = 0;
+        frozen.iter().for_each(|node| node.thaw());
+        for node in frozen {
+            let patience = clock::now() + u64::try_from((SOON / 2).as_nanos()).unwrap();
+            while !is_whole(node).await && clock::now() < patience {
+                sleep(SECOND / 5).await;
+            }
+            if !is_whole(node).await {
+                let log = node.log();
+                let last: Vec<_> = log.lines().rev().take(25).collect();
+                println!("a node that was frozen has not come back by itself: {last:#?}");
+                anew += 1;
+                node.kill();
+                node.start_after_crash();
+            }
+        }
+        self.heal().await;
+        anew
+    }
+}
+
+/// Whether this node sees all three.
+async fn is_whole(node: &Server) -> bool {
+    let sql = "SHOW STATUS WHERE Variable_name IN \
+               ('wsrep_cluster_size','wsrep_local_state_comment','wsrep_ready')";
+    let state = rows(node.url(), sql).await;
+    ["3", "Synced", "ON"].iter().all(|is| state.iter().any(|(_, value)| value == is))
+}
+
+fn host(url: &str) -> &str {
+    url.split_once('@').unwrap().1.split_once('/').unwrap().0
+}
+
+async fn run(url: &str, sql: &str) {
+    let mut connection = MySqlConnection::connect(url).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.unwrap();
+}
+
+/// Two columns, as text; nothing when the node cannot be asked.
+pub(crate) async fn rows(url: &str, sql: &str) -> Vec<(String, String)> {
+    let ask = async {
+        let mut connection = MySqlConnection::connect(url).await?;
+        sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_all(&mut connection).await
+    };
+    let rows = tokio::time::timeout(SECOND, ask).await.ok().and_then(Result::ok);
+    let text = |row: &sqlx::mysql::MySqlRow, column| {
+        String::from_utf8(row.get_unchecked::<Vec<u8>, usize>(column)).unwrap()
+    };
+    rows.iter().flatten().map(|row| (text(row, 0), text(row, 1))).collect()
+}
