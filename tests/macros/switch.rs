@@ -17,6 +17,13 @@ fn recursive(left: u8) -> Result<u8, Error> {
     if left == 0 { Ok(left) } else { recursive(left - 1) }
 }
 
+#[locked(keys = ["<id>", "b"], locker = "switch-nowhere", permits = 3, guard = lock)]
+fn with_keys(id: u8) -> Result<usize, Error> {
+    let keys = lock.keys().count();
+    lock.release_blocking()?;
+    Ok(keys)
+}
+
 #[test]
 fn nothing_is_looked_up_and_nobody_is_asked() {
     const CHILD: &str = "DLOCK_TEST_SWITCH";
@@ -33,6 +40,7 @@ fn nothing_is_looked_up_and_nobody_is_asked() {
     assert!(matches!(recursive(0), Err(Error::NotInstalled { .. })));
     dlock::set_enabled(false);
     assert_eq!(recursive(2).unwrap(), 0);
+    assert_eq!(with_keys(7).unwrap(), 2);
     assert_eq!(runtime.block_on(with_guard(7)).unwrap(), Key::from("7"));
     dlock::set_enabled(true);
     assert!(matches!(runtime.block_on(with_guard(7)), Err(Error::NotInstalled { .. })));

@@ -195,3 +195,60 @@ async fn what_the_database_has_not_is_refused() {
         assert!(matches!(refused, Err(Error::Unsupported { .. })), "{refused:?}");
     }
 }
+
+#[locked(keys = ["a:<x>:<y>", "b"], locker = at, guard = lock)]
+fn of_two_values(at: &Locker, x: &str, y: &str) -> Result<Vec<Key>, Error> {
+    let mut keys: Vec<_> = lock.keys().cloned().collect();
+    keys.sort_by_key(Key::to_string);
+    Ok(keys)
+}
+
+#[test]
+fn values_in_keys_stay_apart() {
+    let at = memory("terms-apart");
+    let one = of_two_values(&at, "1:2", "3").unwrap();
+    assert_eq!(one, [Key::from("a:1%3A2:3"), Key::from("b")]);
+    assert_ne!(one, of_two_values(&at, "1", "2:3").unwrap());
+}
+
+#[locked(keys = ["a", "b"], locker = "nowhere at all")]
+async fn without_a_locker() -> Result<(), Error> {
+    Ok(())
+}
+
+#[locked(keys = ["a", "b"], locker = at, timeout = 0, on_busy = skip, on_error = |_| 0)]
+fn skipping(at: &Locker) -> u32 {
+    7
+}
+
+#[tokio::test]
+async fn several_keys_fail_as_one_does() {
+    assert!(matches!(without_a_locker().await, Err(Error::NotInstalled { .. })));
+    let at = memory("terms-fail");
+    assert_eq!(skipping(&at), 7);
+    let guard = at.lock("b").acquire().await.unwrap();
+    assert_eq!(skipping(&at), 0);
+    guard.release().await.unwrap();
+    assert_eq!(skipping(&at), 7);
+}
+
+#[locked(keys = ["a", "b"], locker = at)]
+async fn losing(at: &Locker) -> Result<(), Error> {
+    at.clone().close().await;
+    tokio::task::yield_now().await;
+    Ok(())
+}
+
+#[locked(keys = ["a", "b"], locker = at, on_lost = report)]
+fn losing_sync(at: &Locker) -> Result<(), Error> {
+    at.clone().close_blocking();
+    Ok(())
+}
+
+#[tokio::test]
+async fn several_keys_are_lost_as_one_is() {
+    let at = memory("terms-lost");
+    assert!(losing(&at).await.unwrap_err().is_lost());
+    let at = memory("terms-lost-sync");
+    assert!(losing_sync(&at).unwrap_err().is_lost());
+}
