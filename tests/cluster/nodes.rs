@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dlock_tests::{Server, clock, eventually_async};
+use dlock_tests::{Server, eventually_async};
 use sqlx::mysql::MySqlConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 use tokio::time::sleep;
@@ -45,39 +45,12 @@ impl Cluster {
         }
     }
 
-    /// Lets frozen nodes go on, until all three are one cluster. Galera does not always take one back
-    /// that it has given up: then that one is started anew, as an operator would do. How many were.
-    pub(crate) async fn thaw(&self, frozen: &[&Server]) -> u32 {
+    /// Lets frozen nodes go on, until all three are one cluster.
+    pub(crate) async fn thaw(&self, frozen: &[&Server]) {
         frozen.iter().for_each(|node| node.thaw());
         // At first, one that was frozen knows of nothing.
         sleep(2 * SECOND).await;
-        let patience = clock::now() + u64::try_from((SOON / 2).as_nanos()).unwrap();
-        while !self.is_whole().await && clock::now() < patience {
-            sleep(SECOND / 5).await;
-        }
-        let mut anew = 0;
-        for node in frozen {
-            if !self.is_whole().await {
-                let log = node.log();
-                let last: Vec<_> = log.lines().rev().take(25).collect();
-                println!("a node that was frozen has not come back by itself: {last:#?}");
-                anew += 1;
-                node.kill();
-                node.start_after_crash();
-                sleep(2 * SECOND).await;
-            }
-        }
         self.heal().await;
-        anew
-    }
-
-    async fn is_whole(&self) -> bool {
-        for node in &self.0 {
-            if !is_whole(node).await {
-                return false;
-            }
-        }
-        true
     }
 }
 

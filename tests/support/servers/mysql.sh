@@ -109,7 +109,8 @@ wsrep_cluster_name = dlock
 wsrep_cluster_address = gcomm://${others#,}
 wsrep_node_address = 127.0.0.1:$port
 wsrep_sst_method = dlock
-wsrep_provider_options = gmcast.listen_addr=tcp://127.0.0.1:$port;base_port=$port;gcache.size=8M
+# What a node has missed must fit into the others' memory of it, or it cannot come back while it runs.
+wsrep_provider_options = gmcast.listen_addr=tcp://127.0.0.1:$port;base_port=$port;gcache.size=128M
 CONF
 }
 
