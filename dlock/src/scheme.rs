@@ -82,7 +82,7 @@ pub enum KeyScheme {
     /// first 8 bytes of the key's SHA-1, big-endian. The key is what Python's `str(key)` is there,
     /// so its `Lock(conn, 7)` is the key `7` here.
     PostgresqlLock,
-    /// That of the table of [django-database-locks](https://github.com/ricardochaves/django-database-locks)
+    /// That of the table of [django-database-locks](https://github.com/fopina/django-database-locks)
     /// 0.5, on PostgreSQL, MySQL and MariaDB, as leases. Its migrations make the table, which has no
     /// fencing tokens; the name is the key's text as it is, at most 255 bytes.
     ///
