@@ -3,6 +3,8 @@
 
 mod body;
 mod call;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod connection;
 mod output;
 mod path;
 mod template;
@@ -14,6 +16,8 @@ pub use self::body::{
 pub use self::call::{
     Call, FindLocker, IntoKey, Takes, Timeout, enter, enter_blocking, guarded, lock, lock_all,
 };
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub use self::connection::{OnConnection, Own, conn, off, on, own, within};
 pub use self::output::{Carries, OtherOutput, Output, Skip, SkipOther, failed, never, on_error};
 pub use self::path::path_of;
 pub use self::template::{Part, key, part};
