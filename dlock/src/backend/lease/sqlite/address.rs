@@ -51,8 +51,8 @@ impl Sqlite {
                      leave it out"
                     )));
                 }
-                (name, _) => {
-                    create &= name != "mode";
+                (name, value) => {
+                    create &= name != "mode" || value == "rwc";
                     passed_on.push(parameter);
                 }
             }
