@@ -84,6 +84,17 @@ impl LockerBuilder {
         self
     }
 
+    /// How many keys this locker may hold and want at once; one more is [`Error::Config`], at once.
+    /// Default: 5,000. PostgreSQL keeps the locks of all its clients in one table, with room for
+    /// `max_locks_per_transaction` (64) times `max_connections` (100) and a little more: when it is
+    /// full, nobody can even connect
+    /// (<https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS>). Leases,
+    /// which are rows, and `memory:` have no limit.
+    pub fn max_keys(mut self, n: u32) -> Self {
+        self.options.max_keys = n;
+        self
+    }
+
     /// How long one waiting statement lasts, for tests; where there are shared locks, that of a
     /// writer lasts ten times as long.
     #[doc(hidden)]

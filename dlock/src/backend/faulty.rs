@@ -8,7 +8,7 @@ use super::memory::{Memory, Session};
 use super::{Answer, Do, Op, Seen, SessionBackend, Tag};
 use crate::claim::Claim;
 use crate::engine::table::Event;
-use crate::engine::{Executor as _, Report, Sessions};
+use crate::engine::{Executor as _, Limits, Report, Sessions};
 use crate::error::{Error, Result};
 use crate::mode::Mode;
 use crate::native::NativeKey;
@@ -99,7 +99,9 @@ impl Bench {
     async fn new(url: &'static str) -> Result<Self> {
         let fails = Arc::new(AtomicBool::new(false));
         let faulty = Faulty { memory: Memory::new(url), fails: Arc::clone(&fails) };
-        let sessions = Sessions::open(faulty, 1, Duration::from_secs(30)).await?;
+        let sessions =
+            Sessions::open(faulty, Limits { sessions: 1, keys: 9, slice: Duration::from_secs(30) })
+                .await?;
         Ok(Bench { url, fails, sessions, reports: Vec::new() })
     }
 

@@ -206,6 +206,7 @@ pub(crate) const PING: &[Op] = &[];
 pub(crate) struct Options {
     pub(crate) session_ttl: Duration,
     pub(crate) max_sessions: u32,
+    pub(crate) max_keys: u32,
     pub(crate) application_name: Option<String>,
     /// How long one statement waits; then it is asked again.
     pub(crate) slice: Duration,
@@ -219,6 +220,8 @@ impl Default for Options {
         Options {
             session_ttl: Duration::from_secs(30),
             max_sessions: 8,
+            // PostgreSQL's lock table has room for some 12,800 as it comes, and is everybody's.
+            max_keys: 5_000,
             application_name: None,
             // On PostgreSQL a waiting statement pins the oldest snapshot, and vacuum with it.
             slice: Duration::from_secs(30),
@@ -241,6 +244,9 @@ impl Options {
         }
         if self.max_sessions == 0 {
             return Err(Error::config("max_sessions is 0; there must be at least one connection"));
+        }
+        if self.max_keys == 0 {
+            return Err(Error::config("max_keys is 0; there must be at least one"));
         }
         self.lease.check()
     }

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::memory::Memory;
 use super::pool::Pool;
 use super::{About, Options, SessionBackend};
-use crate::engine::{Engine, Executor, Sessions, StatusFile};
+use crate::engine::{Engine, Executor, Limits, Sessions, StatusFile};
 use crate::error::{Error, Result};
 use crate::native::Naming;
 use crate::scheme::KeyScheme;
@@ -46,7 +46,13 @@ impl Place {
         backend: B,
         options: &Options,
     ) -> Result<Started> {
-        self.start(about, Sessions::open(backend, options.max_sessions, options.slice))
+        let limits = Limits {
+            sessions: options.max_sessions,
+            // What is not a server's is nobody else's.
+            keys: backend.session_ttl().map_or(u32::MAX, |_| options.max_keys),
+            slice: options.slice,
+        };
+        self.start(about, Sessions::open(backend, limits))
     }
 
     /// Leases, and a statement that finds the holder of one.

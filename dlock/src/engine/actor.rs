@@ -1,14 +1,13 @@
 //! The engine's loop: mail, reports of the database and timers go into the table, and what the
 //! table decides is carried out.
 
-use std::collections::BTreeSet;
 use std::future::pending;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use super::callers::{Alarm, AlarmAt, Callers, alarm};
+use super::callers::{Alarm, Alarms, Callers, alarm, disarm};
 use super::executor::{Executor, Report};
 use super::inquiry::Looking;
 use super::mail::{Mail, Request};
@@ -31,7 +30,7 @@ pub(super) struct Actor<E> {
     pub(super) table: Table<Claim>,
     pub(super) executor: E,
     pub(super) callers: Callers,
-    pub(super) alarms: BTreeSet<AlarmAt>,
+    pub(super) alarms: Alarms,
     /// Refused or waited for.
     hot: Recent,
     /// Granted by the database, of what can be shared.
@@ -51,7 +50,7 @@ pub(crate) async fn run<E: Executor>(
         table: Table::default(),
         executor,
         callers: Callers::default(),
-        alarms: BTreeSet::new(),
+        alarms: Alarms::new(),
         hot: Recent::new(HOT),
         turns: Recent::new(TURN),
         looking: Looking::new(),
@@ -158,6 +157,10 @@ impl<E: Executor> Actor<E> {
     }
 
     fn acquire(&mut self, request: Request) {
+        let most = self.executor.most_keys();
+        if self.table.is_beyond(most, &request.claim) {
+            return request.one_too_many(most);
+        }
         self.alarms.extend(alarm(&request));
         self.want(request);
     }
@@ -174,9 +177,7 @@ impl<E: Executor> Actor<E> {
     /// Takes a request out, with its alarm.
     fn take(&mut self, id: RequestId) -> Option<Request> {
         let request = self.callers.requests.remove(&id)?;
-        if let Some(alarm) = alarm(&request) {
-            self.alarms.remove(&alarm);
-        }
+        disarm(&mut self.alarms, &request);
         Some(request)
     }
 

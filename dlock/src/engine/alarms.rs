@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::actor::{Actor, TURN};
-use super::callers::{Alarm, Place};
+use super::callers::{Alarm, Place, expiry};
 use super::executor::Executor;
 use super::table::{Event, HoldId};
 use crate::claim::Claim;
@@ -59,6 +59,12 @@ impl<E: Executor> Actor<E> {
         {
             self.alarms.pop_first();
             match (alarm, self.callers.requests.contains_key(&id)) {
+                (Alarm::Look, true) => self.look_ahead(id),
+                // Granted, and not yet confirmed.
+                (Alarm::Look, false) => {
+                    let unsure = self.callers.unsure.values().find(|(_, request)| request.id == id);
+                    self.alarms.extend(unsure.and_then(|(_, request)| expiry(request)));
+                }
                 (Alarm::Expire, waits) => {
                     if waits {
                         self.step(Event::Expire { request: id }, LostReason::Closed);

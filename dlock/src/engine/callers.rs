@@ -1,6 +1,6 @@
 //! Those whom the engine owes an answer, and by when.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,9 +17,14 @@ use crate::wait::Wait;
 
 /// How long a single try may wait for the server.
 const TRY: Duration = Duration::from_secs(5);
+/// So long before a caller's time is up it is found out who is in the way: then the answer need not
+/// wait for that.
+const AHEAD: Duration = Duration::from_millis(25);
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Alarm {
+    /// The time will soon be up.
+    Look,
     Expire,
     Overdue,
     /// Somebody wants to be woken: here the id is a request's that is not one.
@@ -31,13 +36,32 @@ pub(super) enum Alarm {
 
 pub(super) type AlarmAt = (Instant, RequestId, Alarm);
 
-/// When a caller's time is up.
+pub(super) type Alarms = BTreeSet<AlarmAt>;
+
+/// When something is to be done about a caller who waits.
 pub(super) fn alarm(request: &Request) -> Option<AlarmAt> {
     match request.wait {
         Wait::NoWait => Some((request.asked + TRY, request.id, Alarm::Overdue)),
-        Wait::For(time) => Some((request.asked + time, request.id, Alarm::Expire)),
+        Wait::For(time) if time > 2 * AHEAD => {
+            Some((request.asked + (time - AHEAD), request.id, Alarm::Look))
+        }
+        Wait::For(_) => expiry(request),
         Wait::Forever => None,
     }
+}
+
+/// When a caller's time is up.
+pub(super) fn expiry(request: &Request) -> Option<AlarmAt> {
+    match request.wait {
+        Wait::For(time) => Some((request.asked + time, request.id, Alarm::Expire)),
+        Wait::NoWait | Wait::Forever => None,
+    }
+}
+
+/// A caller waits no more.
+pub(super) fn disarm(alarms: &mut Alarms, request: &Request) {
+    let mut due = [alarm(request), expiry(request)].into_iter().flatten();
+    due.any(|alarm| alarms.remove(&alarm));
 }
 
 /// Those whom the engine owes an answer.

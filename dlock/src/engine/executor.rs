@@ -25,6 +25,10 @@ pub(crate) trait Executor: Send + 'static {
     /// The grant goes to a caller who wants it on these terms: they may not be those that it was
     /// asked on, and it may have had another holder before.
     fn hand_over(&mut self, claim: &Claim, grant: Ticket, terms: &Terms);
+    /// How many keys there may be at once.
+    fn most_keys(&self) -> usize {
+        usize::MAX
+    }
     /// Whether a wait would begin at once; if not, a try is the better question even for a key that
     /// was fought over a moment ago.
     fn can_wait(&self) -> bool;

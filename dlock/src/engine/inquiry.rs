@@ -4,11 +4,14 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
+use super::Engine;
 use super::actor::Actor;
+use super::callers::expiry;
 use super::executor::{Executor, Reply};
 use super::mail::{Mail, Request};
+use super::table::RequestId;
 use crate::backend::Seen;
 use crate::holder::{Holder, Stage};
 use crate::key::Key;
@@ -18,20 +21,53 @@ use crate::status::{Finding, LockStatus, Report};
 /// So long a caller whose time is up waits at most to learn who was in the way.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Callers whose time is up, by the key whose holder is looked for.
-pub(super) type Looking = HashMap<NativeKey, Vec<(Request, Duration)>>;
+/// So long it is worth telling who was in the way.
+const NEWS: Duration = Duration::from_millis(100);
+
+/// The keys whose holder is looked for, or was found a moment ago.
+pub(super) type Looking = HashMap<NativeKey, Look>;
+
+#[derive(Default)]
+pub(super) struct Look {
+    /// Callers whose time is up.
+    line: Vec<(Request, Duration)>,
+    /// When, and who it was, if anybody.
+    found: Option<(Instant, Option<Holder>)>,
+}
 
 impl<E: Executor> Actor<E> {
     /// Answers a caller whose time is up when it is known who holds the key. One question serves
     /// all whose time is up meanwhile.
     pub(super) fn look_for_holder(&mut self, request: Request, waited: Duration) {
-        let key = request.claim.key.clone();
-        let engine = request.engine.clone();
-        let line = self.looking.entry(key.clone()).or_default();
-        line.push((request, waited));
-        if line.len() > 1 {
+        if let Some(Look { found: Some((at, holder)), .. }) = self.looking.get(&request.claim.key)
+            && at.elapsed() < NEWS
+        {
+            return request.refuse(waited, Stage::Database, holder.clone());
+        }
+        let (key, engine) = (request.claim.key.clone(), request.engine.clone());
+        self.look(key.clone(), engine);
+        self.looking.entry(key).or_default().line.push((request, waited));
+    }
+
+    /// A caller's time will soon be up.
+    pub(super) fn look_ahead(&mut self, id: RequestId) {
+        let Some(request) = self.callers.requests.get(&id) else { return };
+        self.alarms.extend(expiry(request));
+        let (key, engine) = (request.claim.key.clone(), request.engine.clone());
+        if self.callers.holds.values().all(|(_, place)| place.0 != request.claim) {
+            self.look(key, engine);
+        }
+    }
+
+    /// Finds out who holds the key, unless that is under way.
+    fn look(&mut self, key: NativeKey, engine: Engine) {
+        self.looking.retain(|_, look| {
+            !look.line.is_empty() || look.found.as_ref().is_none_or(|(at, _)| at.elapsed() < NEWS)
+        });
+        if self.looking.contains_key(&key) {
             return;
         }
+        self.looking.insert(key.clone(), Look::default());
         let (reply, answer) = oneshot::channel();
         self.executor.status(Some(key.clone()), reply);
         tokio::spawn(async move {
@@ -48,9 +84,11 @@ impl<E: Executor> Actor<E> {
 
     /// Answers those who waited for this.
     pub(super) fn found(&mut self, key: &NativeKey, holder: Option<Holder>) {
-        for (request, waited) in self.looking.remove(key).into_iter().flatten() {
+        let Some(look) = self.looking.get_mut(key) else { return };
+        for (request, waited) in look.line.drain(..) {
             request.refuse(waited, Stage::Database, holder.clone());
         }
+        look.found = Some((Instant::now(), holder));
     }
 
     /// Asks who holds and who waits, of all keys.

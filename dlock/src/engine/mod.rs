@@ -36,7 +36,7 @@ pub use self::holds::Holds;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 pub(crate) use self::leases::Leases;
 pub(crate) use self::mail::{Mail, Request};
-pub(crate) use self::sessions::Sessions;
+pub(crate) use self::sessions::{Limits, Sessions};
 pub(crate) use self::status_file::StatusFile;
 use self::table::RequestId;
 use crate::error::{Error, Result};

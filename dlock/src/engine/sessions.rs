@@ -38,11 +38,18 @@ use crate::error::{Error, Result};
 /// How long a key is left alone between two tries when there is no session to wait on.
 const POLL: std::ops::Range<u64> = 5..50;
 
+/// How much there may be at once, and how long a statement waits.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) sessions: u32,
+    pub(crate) keys: u32,
+    pub(crate) slice: Duration,
+}
+
 /// See the [module](self).
 pub(crate) struct Sessions<B: SessionBackend> {
     backend: Arc<B>,
-    max: usize,
-    slice: Duration,
+    limits: Limits,
     links: HashMap<SessionId, Link>,
     last: SessionId,
     carrier: Option<SessionId>,
@@ -84,14 +91,13 @@ struct Poll {
 
 impl<B: SessionBackend> Sessions<B> {
     /// Opens the first session.
-    pub(crate) async fn open(backend: B, max: u32, slice: Duration) -> Result<Self> {
+    pub(crate) async fn open(backend: B, limits: Limits) -> Result<Self> {
         backend.preflight().await?;
         let (tell, tales) = mpsc::unbounded_channel();
         let trouble = no_answer(&backend);
         let mut this = Sessions {
-            slice,
             backend: Arc::new(backend),
-            max: usize::try_from(max).unwrap_or(usize::MAX),
+            limits,
             links: HashMap::new(),
             last: 0,
             carrier: None,
@@ -125,13 +131,18 @@ impl<B: SessionBackend> Sessions<B> {
         let (jobs, queue) = mpsc::unbounded_channel();
         let task = run(Arc::clone(&self.backend), self.last, queue, self.tell.clone());
         let task = self.tasks.spawn(task);
-        let pace = Pace::of(&*self.backend, self.slice);
+        let pace = Pace::of(&*self.backend, self.limits.slice);
         self.links.insert(self.last, Link::new(jobs, task, pace));
         self.last
     }
 
+    /// Connections.
+    fn most(&self) -> usize {
+        usize::try_from(self.limits.sessions).unwrap_or(usize::MAX)
+    }
+
     fn may_dial(&self) -> bool {
-        self.retry.is_none_or(|(at, _)| at <= Instant::now()) && self.links.len() < self.max
+        self.retry.is_none_or(|(at, _)| at <= Instant::now()) && self.links.len() < self.most()
     }
 
     /// A session that may wait: it holds nothing and is not about to.
@@ -143,7 +154,7 @@ impl<B: SessionBackend> Sessions<B> {
         }
         // Of what may be open, one is a carrier's.
         let kept = usize::from(self.carrier.is_none() && self.writer.is_none());
-        if self.may_dial() && self.links.len() + kept < self.max {
+        if self.may_dial() && self.links.len() + kept < self.most() {
             return Some(self.dial());
         }
         self.spare_writer()

@@ -98,6 +98,11 @@ impl<K: Shareable> Table<K> {
             && self.asides.is_empty()
     }
 
+    /// Whether the key is not among so many that are held, asked for or wanted.
+    pub fn is_beyond(&self, most: usize, key: &K) -> bool {
+        self.keys.len() >= most && !self.keys.contains_key(key)
+    }
+
     /// Those who wait for the key.
     pub fn waiting(&self, key: &K) -> impl Iterator<Item = RequestId> {
         self.keys.get(key).into_iter().flat_map(|entry| entry.queue.iter().map(|w| w.request))

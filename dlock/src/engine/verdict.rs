@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::actor::Actor;
-use super::callers::alarm;
+use super::callers::disarm;
 use super::executor::{Executor, Held};
 use super::hold::Hold;
 use super::mail::Request;
@@ -40,9 +40,7 @@ impl<E: Executor> Actor<E> {
                         true
                     }
                     Some(held) => {
-                        if let Some(alarm) = alarm(request) {
-                            alarms.remove(&alarm);
-                        }
+                        disarm(alarms, request);
                         let (reply, _) = oneshot::channel();
                         let reply = std::mem::replace(&mut request.reply, reply);
                         let hold = Arc::new(Hold::new(id, request, &held));

@@ -51,6 +51,10 @@ impl<B: SessionBackend> Executor for Sessions<B> {
         }
     }
 
+    fn most_keys(&self) -> usize {
+        usize::try_from(self.limits.keys).unwrap_or(usize::MAX)
+    }
+
     fn can_wait(&self) -> bool {
         self.others().any(|(_, link)| link.is_free())
     }
