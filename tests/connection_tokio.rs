@@ -55,6 +55,7 @@ dlock_tests::suite! {
             deadpool_of_one_survives_a_cancel,
             deadpool_of_one_survives_a_cancelled_transaction,
             bb8_of_one_survives_a_drop_and_a_cancel,
+            pgbouncer_passes_locks_of_a_transaction,
         ]
     }
 }

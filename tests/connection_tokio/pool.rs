@@ -1,7 +1,7 @@
 //! Locks on connections of a pool of one: whatever happens, the next who gets it finds it clean.
 
 use dlock::{on, within};
-use dlock_tests::{Site, in_time};
+use dlock_tests::{Server, Site, in_time};
 use tokio_postgres::Client;
 
 use crate::db::{self, A_MOMENT, SOON, connect, deadpool, holds_some, lock, value};
@@ -111,4 +111,29 @@ pub(crate) async fn bb8_of_one_survives_a_drop_and_a_cancel(site: Site) {
     within(&mut tx).lock(&site.namespace).acquire().await.unwrap();
     tx.commit().await.unwrap();
     assert!(!holds_some(&client).await);
+}
+
+/// One that shares its two connections among all, transaction by transaction.
+pub(crate) async fn pgbouncer_passes_locks_of_a_transaction(site: Site) {
+    let Some(server) = Server::like(&site, &[]) else { return };
+    let settings = ["pool_mode=transaction", "default_pool_size=2"];
+    let Some(pooler) = server.beside("pgbouncer", &settings) else { return };
+    let (direct, site) = (site.through(server.url()), site.through(pooler.url()));
+    let (mut client, mut other) = (connect(&site).await, connect(&site).await);
+    for _ in 0..5 {
+        let mut tx = client.transaction().await.unwrap();
+        within(&mut tx).lock(&site.namespace).acquire().await.unwrap();
+        let mut too = other.transaction().await.unwrap();
+        let wait = within(&mut too).lock(&site.namespace).timeout(A_MOMENT);
+        assert!(wait.acquire().await.unwrap_err().is_timeout());
+        tx.commit().await.unwrap();
+        within(&mut too).lock(&site.namespace).acquire().await.unwrap();
+        too.commit().await.unwrap();
+        db::nothing_is_left(&direct).await;
+    }
+    // Neither limit has stayed with a connection.
+    for client in [&client, &other] {
+        let sql = "SELECT current_setting('lock_timeout') || current_setting('statement_timeout')";
+        assert_eq!(value(&client.simple_query(sql).await.unwrap()), "00");
+    }
 }
