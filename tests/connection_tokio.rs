@@ -33,6 +33,7 @@ dlock_tests::suite! {
         transaction: [
             lock_ends_with_the_transaction,
             timeout_leaves_the_transaction_as_it_was,
+            savepoint_takes_the_lock_back,
             without_a_transaction_is_refused,
             failed_transaction_is_refused,
             lock_on_a_transaction_outlives_it,
@@ -46,6 +47,7 @@ dlock_tests::suite! {
             cancelled_acquire_is_given_back,
             cancelled_acquire_in_a_transaction_is_given_back,
             cancelled_within_is_given_back,
+            cancelled_run_is_rolled_back_and_released,
             lock_dropped_in_a_failed_transaction_stays,
         ]
         pool: [

@@ -74,3 +74,11 @@ pub(crate) async fn somebody_waits(site: &Site) {
     let mut witness = Witness::at(&site.url).await;
     eventually_async("somebody waits", SOON, async || witness.waits(site).await == 1).await;
 }
+
+/// Drops a future that waits for a lock, when the server knows of the wait.
+pub(crate) async fn cancel_the_wait<T>(site: &Site, waiting: impl Future<Output = T>) {
+    tokio::select! {
+        _ = waiting => panic!("it did not wait"),
+        () = somebody_waits(site) => {}
+    }
+}

@@ -1,10 +1,12 @@
 //! What becomes of a lock that is dropped while it is held, and of an acquire that is cancelled.
 
+use std::future::pending;
 use std::pin::pin;
 use std::task::{Context, Waker};
 
 use dlock::{on, within};
-use dlock_tests::{Site, in_time};
+use dlock_tests::{Site, Witness, eventually_async, in_time};
+use tokio_postgres::Client;
 
 use crate::db::{self, A_MOMENT, SOON, connect, holds_some, lock};
 
@@ -57,10 +59,9 @@ pub(crate) async fn cancelled_acquire_is_given_back(site: Site) {
     let mut held = lock(&mut other, &site);
     held.acquire().await.unwrap();
     let mut waiting = lock(&mut client, &site);
-    assert!(tokio::time::timeout(A_MOMENT, waiting.acquire()).await.is_err());
+    db::cancel_the_wait(&site, waiting.acquire()).await;
     assert!(!waiting.is_held());
     drop(waiting);
-    db::somebody_waits(&site).await;
     held.release().await.unwrap();
     assert!(!in_time("it answers", SOON, holds_some(&client)).await);
 
@@ -68,7 +69,7 @@ pub(crate) async fn cancelled_acquire_is_given_back(site: Site) {
     let mut held = lock(&mut other, &site);
     held.acquire().await.unwrap();
     let mut waiting = lock(&mut client, &site);
-    assert!(tokio::time::timeout(A_MOMENT, waiting.acquire()).await.is_err());
+    db::cancel_the_wait(&site, waiting.acquire()).await;
     held.release().await.unwrap();
     in_time("it has it", SOON, waiting.acquire()).await.unwrap();
     assert!(waiting.release().await.unwrap());
@@ -87,10 +88,10 @@ pub(crate) async fn cancelled_acquire_in_a_transaction_is_given_back(site: Site)
         let mut held = lock(&mut other, &site);
         held.acquire().await.unwrap();
         let mut tx = client.transaction().await.unwrap();
-        let mut waiting = on(&mut tx).lock(&site.namespace).timeout(A_MOMENT * 5);
-        assert!(tokio::time::timeout(A_MOMENT, waiting.acquire()).await.is_err());
+        let time = if granted { SOON * 6 } else { A_MOMENT * 10 };
+        let mut waiting = on(&mut tx).lock(&site.namespace).timeout(time);
+        db::cancel_the_wait(&site, waiting.acquire()).await;
         drop(waiting);
-        db::somebody_waits(&site).await;
         if granted {
             held.release().await.unwrap();
             tx.simple_query("SELECT 7").await.unwrap();
@@ -111,11 +112,28 @@ pub(crate) async fn cancelled_within_is_given_back(site: Site) {
     held.acquire().await.unwrap();
     let mut tx = client.transaction().await.unwrap();
     let waiting = within(&mut tx).lock(&site.namespace).acquire();
-    assert!(tokio::time::timeout(A_MOMENT, waiting).await.is_err());
+    db::cancel_the_wait(&site, waiting).await;
     drop(tx);
-    db::somebody_waits(&site).await;
     held.release().await.unwrap();
     assert!(!in_time("it answers", SOON, holds_some(&client)).await);
+}
+
+/// Its body's transaction ends first, then the lock.
+pub(crate) async fn cancelled_run_is_rolled_back_and_released(site: Site) {
+    let mut client = connect(&site).await;
+    let mut witness = Witness::at(&site.url).await;
+    let body = async |client: &mut Client| -> db::Result {
+        let tx = client.transaction().await?;
+        tx.batch_execute("SELECT no_such_column").await.unwrap_err();
+        pending().await
+    };
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 \
+        AND state = 'idle in transaction (aborted)'";
+    tokio::select! {
+        _ = lock(&mut client, &site).run(body) => panic!("it has no end"),
+        _ = eventually_async("the body has begun", SOON, async || witness.number(sql, &site).await == 1) => {}
+    }
+    assert!(!holds_some(&client).await);
 }
 
 /// There the server takes nothing but the end of the transaction, which is the caller's to send.

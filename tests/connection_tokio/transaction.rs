@@ -54,6 +54,26 @@ pub(crate) async fn timeout_leaves_the_transaction_as_it_was(site: Site) {
     db::nothing_is_left(&site).await;
 }
 
+/// A savepoint's end is not the transaction's; going back to it is the lock's.
+pub(crate) async fn savepoint_takes_the_lock_back(site: Site) {
+    let (mut client, mut other) = (connect(&site).await, connect(&site).await);
+    let mut tx = client.transaction().await.unwrap();
+    for kept in [false, true] {
+        let mut savepoint = tx.transaction().await.unwrap();
+        within(&mut savepoint).lock(&site.namespace).acquire().await.unwrap();
+        if kept {
+            savepoint.commit().await.unwrap()
+        } else {
+            drop(savepoint)
+        }
+        tx.simple_query("SELECT 7").await.unwrap();
+        let mut too = lock(&mut other, &site);
+        assert_eq!(too.try_acquire().await.unwrap(), !kept);
+        too.release().await.unwrap();
+    }
+    tx.commit().await.unwrap();
+}
+
 pub(crate) async fn without_a_transaction_is_refused(site: Site) {
     let mut client = connect(&site).await;
     let error = within(&mut client).lock(&site.namespace).acquire().await.unwrap_err();
