@@ -50,12 +50,6 @@ pub(crate) trait SessionBackend: Send + Sync + 'static {
     /// The locks it has.
     fn modes(&self) -> &'static [Mode];
 
-    /// Whether the server itself ends a wait in time, to the millisecond. If not, it must end none
-    /// early, and the engine cancels it.
-    fn ends_waits(&self) -> bool {
-        true
-    }
-
     /// Makes sure, once and before the first session, that sessions can be had here: that there is
     /// no transaction pooler between.
     fn preflight(&self) -> impl Future<Output = Result<()>> + Send {

@@ -17,7 +17,6 @@ mod server;
 mod texts;
 mod views;
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,7 +30,7 @@ pub(super) use self::asking::integer;
 pub(crate) use self::asking::text;
 pub(crate) use self::codes::of_number;
 pub(super) use self::codes::{NO_RIGHT, meaning, number};
-use self::server::{Family, Server};
+use self::server::Server;
 pub(super) use self::texts::literal;
 pub(crate) use self::texts::name;
 use super::lease::Table;
@@ -56,8 +55,6 @@ pub(super) struct MySql {
     application_name: Option<String>,
     /// Where fencing tokens are drawn.
     table: Table,
-    /// The server counts the time of a wait in whole seconds, as the first session has seen.
-    whole_seconds: AtomicBool,
     /// Left over from the preflight, for the first session: with TLS a connection is dear.
     spare: Mutex<Option<MySqlConnection>>,
 }
@@ -92,7 +89,6 @@ impl MySql {
             session_ttl: options.session_ttl,
             application_name: options.application_name.clone(),
             table: options.lease.table_of(false)?,
-            whole_seconds: AtomicBool::new(false),
             spare: Mutex::new(None),
         })
     }
@@ -159,10 +155,6 @@ impl SessionBackend for MySql {
         &[Mode::Exclusive]
     }
 
-    fn ends_waits(&self) -> bool {
-        !self.whole_seconds.load(Ordering::Relaxed)
-    }
-
     /// Behind a proxy that shares the server's sessions among its clients, two idle connections are
     /// one session, or now this one and now that.
     async fn preflight(&self) -> Result<()> {
@@ -206,7 +198,6 @@ impl SessionBackend for MySql {
         let id = rows.first().and_then(|row| integer(row, 0));
         let mut session = Session { connection, id: id.unwrap_or(-1), server, fences: false };
         self.confirm(&mut session, rows.first())?;
-        self.whole_seconds.store(session.server.family == Family::MySql, Ordering::Relaxed);
         Ok(session)
     }
 
@@ -238,8 +229,8 @@ impl SessionBackend for MySql {
     }
 
     async fn wait(&self, session: &mut Session, claim: &Claim, time: Duration) -> Result<bool> {
-        let time = session.server.family.seconds(time);
-        let sql = texts::wait(&name(&claim.key), &time, self.application_name.as_deref());
+        let limits = session.server.family.limits(time);
+        let sql = texts::wait(&name(&claim.key), &limits, self.application_name.as_deref());
         match self.ask(session, sql).await {
             Ok(Some(answer)) if answer == "1" => Ok(true),
             Ok(Some(answer)) if answer == "0" => Ok(false),

@@ -40,14 +40,20 @@ pub(super) struct Server {
 }
 
 impl Family {
-    /// How long a wait is to last: no shorter than that. MySQL rounds to whole seconds, so there it
-    /// is the engine that ends it. Nothing would be for ever on MySQL if it were negative.
-    pub(super) fn seconds(self, time: Duration) -> String {
+    /// How long a wait is to last: a hint for its statement, and the argument of `GET_LOCK`. No
+    /// shorter than that. MySQL counts a wait in whole seconds, so there the statement's own limit
+    /// ends it, a second before the wait would end
+    /// (<https://dev.mysql.com/doc/refman/8.4/en/optimizer-hints.html#optimizer-hints-execution-time>).
+    pub(super) fn limits(self, time: Duration) -> (String, String) {
         match self {
-            Family::MySql => whole_seconds(time).max(1).to_string(),
+            Family::MySql => {
+                let millis = time.as_nanos().div_ceil(1_000_000).max(1);
+                let hint = format!("/*+ MAX_EXECUTION_TIME({millis}) */ ");
+                (hint, (whole_seconds(time) + 1).to_string())
+            }
             Family::MariaDb => {
                 let micros = time.as_nanos().div_ceil(1000);
-                format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
+                (String::new(), format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000))
             }
         }
     }
@@ -231,17 +237,19 @@ mod tests {
 
     #[test]
     fn no_wait_ends_early() {
-        for (millis, mysql, mariadb) in [
-            (0, "1", "0.000000"),
-            (300, "1", "0.300000"),
-            (1000, "1", "1.000000"),
-            (1001, "2", "1.001000"),
-            (29_999, "30", "29.999000"),
+        for (millis, hint, mysql, mariadb) in [
+            (0, 1, "1", "0.000000"),
+            (300, 300, "2", "0.300000"),
+            (1000, 1000, "2", "1.000000"),
+            (1001, 1001, "3", "1.001000"),
+            (29_999, 29_999, "31", "29.999000"),
         ] {
             let time = Duration::from_millis(millis);
-            assert_eq!(Family::MySql.seconds(time), mysql);
-            assert_eq!(Family::MariaDb.seconds(time), mariadb);
+            let hint = format!("/*+ MAX_EXECUTION_TIME({hint}) */ ");
+            assert_eq!(Family::MySql.limits(time), (hint, mysql.to_owned()));
+            assert_eq!(Family::MariaDb.limits(time).1, mariadb);
         }
-        assert_eq!(Family::MariaDb.seconds(Duration::from_nanos(1)), "0.000001");
+        assert_eq!(Family::MariaDb.limits(Duration::from_nanos(1)).1, "0.000001");
+        assert!(Family::MySql.limits(Duration::from_nanos(1)).0.contains("(1)"));
     }
 }

@@ -117,19 +117,27 @@ pub(super) fn unlock(name: &str) -> String {
     format!("SELECT RELEASE_LOCK({name}),CONNECTION_ID()")
 }
 
-/// How a waiting statement begins, by which it is recognized in the list of processes.
-const WAITS: &str = "SELECT GET_LOCK(";
+/// How a waiting statement begins, but for a hint, by which it is recognized in the list of
+/// processes.
+const WAITS: [&str; 2] = ["SELECT ", "GET_LOCK("];
 
 /// The comment shows, in the list of processes, who waits.
-pub(super) fn wait(name: &str, seconds: &str, who: Option<&str>) -> String {
+pub(super) fn wait(name: &str, (hint, seconds): &(String, String), who: Option<&str>) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.:".contains(c) { c } else { '_' };
     let who: String = who.unwrap_or("dlock").chars().map(plain).collect();
-    format!("{WAITS}{name},{seconds}),CONNECTION_ID() /* {who} */")
+    let [select, get_lock] = WAITS;
+    format!("{select}{hint}{get_lock}{name},{seconds}),CONNECTION_ID() /* {who} */")
 }
 
 /// What a statement waits for, and who that says of itself.
 pub(super) fn read_wait(sql: &str) -> Option<(String, Option<String>)> {
-    let (name, rest) = sql.strip_prefix(WAITS)?.split_once("',")?;
+    let [select, get_lock] = WAITS;
+    let sql = sql.strip_prefix(select)?;
+    let sql = match sql.strip_prefix("/*+ ") {
+        Some(hint) => hint.split_once(" */ ")?.1,
+        None => sql,
+    };
+    let (name, rest) = sql.strip_prefix(get_lock)?.split_once("',")?;
     let name = match name.split_once('\'')? {
         ("", plain) => plain.to_owned(),
         ("_utf8mb4 x", hex) => {
@@ -184,15 +192,22 @@ mod tests {
         ] {
             assert_eq!(literal(text), format!("_utf8mb4 x'{hex}'"));
         }
-        let wait = wait("'k'", "1", Some("*/ DROP é"));
-        assert_eq!(wait, "SELECT GET_LOCK('k',1),CONNECTION_ID() /* ___DROP__ */");
+        let limits = ("/*+ MAX_EXECUTION_TIME(9) */ ".to_owned(), "1".to_owned());
+        let wait = wait("'k'", &limits, Some("*/ DROP é"));
+        assert_eq!(
+            wait,
+            "SELECT /*+ MAX_EXECUTION_TIME(9) */ GET_LOCK('k',1),CONNECTION_ID() /* ___DROP__ */"
+        );
     }
 
     #[test]
     fn waits_are_recognized() {
         for key in ["user:42", "it's é", ""] {
-            let sql = wait(&literal(key), "30", Some("app"));
-            assert_eq!(read_wait(&sql), Some((key.to_owned(), Some("app".to_owned()))));
+            for hint in ["", "/*+ MAX_EXECUTION_TIME(9) */ "] {
+                let limits = (hint.to_owned(), "30".to_owned());
+                let sql = wait(&literal(key), &limits, Some("app"));
+                assert_eq!(read_wait(&sql), Some((key.to_owned(), Some("app".to_owned()))));
+            }
         }
         let other = "SELECT GET_LOCK('k', 10)";
         assert_eq!(read_wait(other), Some(("k".to_owned(), None)));

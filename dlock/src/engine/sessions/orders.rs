@@ -68,7 +68,6 @@ impl<B: SessionBackend> Executor for Sessions<B> {
             }
             return;
         }
-        let ends = self.backend.ends_waits();
         let Some(link) = self.links.values_mut().find(|link| link.waits_for(ticket)) else {
             return;
         };
@@ -80,9 +79,7 @@ impl<B: SessionBackend> Executor for Sessions<B> {
                 link.sent.clear();
                 self.reports.push(Event::Ended { key: claim.clone(), ticket }.into());
             }
-            (Some(_), Some(Sent::Wait { until: Some(until), .. }))
-                if ends && *until <= now + SOON =>
-            {
+            (Some(_), Some(Sent::Wait { until: Some(until), .. })) if *until <= now + SOON => {
                 link.cancel_at = Some(now + SOON);
             }
             (Some(tag), _) => {
