@@ -97,6 +97,9 @@ impl<'a> Expansion<'a> {
             OnLost::Report => quote_spanned!(ours()=> #private::OnLoss::Report),
             OnLost::Ignore => quote_spanned!(ours()=> #private::OnLoss::Ignore),
         };
+        if let Some(carried) = self.carried_whole(&on_loss) {
+            return quote_spanned!(ours()=> let __dlock_lock = #lock; #carried);
+        }
         let enter = if self.is_async() {
             quote_spanned!(ours()=> #private::enter(__dlock_lock, #on_loss).await)
         } else {

@@ -5,27 +5,46 @@ use quote::quote_spanned;
 use syn::Type;
 
 use super::{Expansion, ours};
-use crate::args::{OnLost, Release};
+use crate::args::{OnBusy, OnLost, Release};
 use crate::key::Key;
 use crate::shape::Shape;
 use crate::types;
 
 impl Expansion<'_> {
+    /// Lock, body and release in one, where the return type has room for whatever goes wrong.
+    pub(super) fn carried_whole(&self, on_loss: &TokenStream) -> Option<TokenStream> {
+        let (OnBusy::Error, None, None) =
+            (&self.args.on_busy, &self.args.on_error, &self.args.guard)
+        else {
+            return None;
+        };
+        let body = self.body();
+        let (carry, dot_await) = self.runner("carry");
+        let carry = Ident::new(&carry, ours());
+        let (private, room) = (&self.private, self.room());
+        Some(quote_spanned!(ours()=>
+            #private::#carry(__dlock_lock, #on_loss, #body, #room)#dot_await
+        ))
+    }
+
+    /// The one of the functions of that name that is for this kind of function.
+    fn runner(&self, name: &str) -> (String, TokenStream) {
+        let background = self.args.release == Release::Background;
+        let blocking = if self.is_async() { "" } else { "_blocking" };
+        let background = if background { "_background" } else { "" };
+        let dot_await = self.is_async().then(|| quote_spanned!(ours()=> .await));
+        (format!("{name}{blocking}{background}"), dot_await.unwrap_or_default())
+    }
+
     pub(super) fn run(&self) -> TokenStream {
         let Expansion { private, .. } = self;
         let body = self.body();
-        let background = self.args.release == Release::Background;
-        let (runner, dot_await) = match (self.is_async(), background) {
-            (true, false) => ("run", quote_spanned!(ours()=> .await)),
-            (true, true) => ("run_background", quote_spanned!(ours()=> .await)),
-            (false, false) => ("run_blocking", TokenStream::new()),
-            (false, true) => ("run_blocking_background", TokenStream::new()),
-        };
+        let (runner, dot_await) = self.runner("run");
         if self.on_lost() == OnLost::Ignore {
             let runner = Ident::new(&format!("{runner}_to_end"), ours());
             return quote_spanned!(ours()=> #private::#runner(__dlock_held, #body)#dot_await);
         }
-        let runner = Ident::new(runner, ours());
+        let runner = Ident::new(&runner, ours());
         // The body's own error goes before that of the lock. Seen by its type and not by a trait
         // that it must have, for that would blame one missing trait at two places.
         let is_err = quote_spanned!(ours()=> |__dlock_output| {

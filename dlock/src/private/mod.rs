@@ -3,6 +3,7 @@
 
 mod body;
 mod call;
+mod carry;
 mod output;
 mod path;
 mod template;
@@ -13,6 +14,9 @@ pub use self::body::{
 };
 pub use self::call::{
     Call, FindLocker, IntoKey, Takes, Timeout, enter, enter_blocking, guarded, lock, lock_all,
+};
+pub use self::carry::{
+    Room, carry, carry_background, carry_blocking, carry_blocking_background, room,
 };
 pub use self::output::{Carries, OtherOutput, Output, Skip, SkipOther, failed, never, on_error};
 pub use self::path::path_of;
