@@ -70,7 +70,7 @@ impl<'a> Expansion<'a> {
             Some(path) => quote_spanned!(ours()=> #path::__private),
             None => quote_spanned!(ours()=> ::dlock::__private),
         };
-        let returns = match &function.returns {
+        let returns = match function.returns() {
             Some(ty) => types::without_impl(ty.to_token_stream()),
             None => {
                 let unit = quote!(());

@@ -1,6 +1,7 @@
 //! The item under the attribute: a signature that is understood, and a body that is not looked at.
 
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
+use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::spanned::Spanned;
@@ -17,8 +18,6 @@ pub(crate) struct Function {
     /// and it costs nothing.
     pub(crate) body: Group,
     pub(crate) names: Vec<Name>,
-    /// What the user's body returns. None is `()`.
-    pub(crate) returns: Option<Type>,
 }
 
 /// A name that the parameters bind.
@@ -28,7 +27,7 @@ pub(crate) struct Name {
     /// another variable.
     pub(crate) ident: Ident,
     /// `#[cfg(..)]`: it may not be there.
-    pub(crate) cfg: Vec<Attribute>,
+    pub(crate) cfg: TokenStream,
 }
 
 impl Function {
@@ -40,7 +39,18 @@ impl Function {
 
     /// Where to point when the return type is to blame.
     pub(crate) fn returns_span(&self) -> Span {
-        self.returns.as_ref().map_or_else(|| self.sig.ident.span(), Spanned::span)
+        self.returns().map_or_else(|| self.sig.ident.span(), Spanned::span)
+    }
+
+    /// What the user's body returns. None is `()`.
+    pub(crate) fn returns(&self) -> Option<&Type> {
+        match (&self.shape, &self.sig.output) {
+            (Shape::Boxed(_), output) => shape::future_output(output)
+                .flatten()
+                .filter(|output| !matches!(output, Type::Tuple(tuple) if tuple.elems.is_empty())),
+            (_, ReturnType::Type(_, ty)) => Some(ty),
+            (_, ReturnType::Default) => None,
+        }
     }
 }
 
@@ -62,11 +72,11 @@ fn parse_function(input: ParseStream<'_>) -> syn::Result<Function> {
              implement this one",
         ));
     };
-    let (shape, body, returns) = shape(&sig, body)?;
+    let (shape, body) = shape(&sig, body)?;
     let (inner, body) = hoist(body);
     attrs.extend(inner);
     let names = names(&sig, &shape);
-    Ok(Function { attrs, vis, sig, shape, body, names, returns })
+    Ok(Function { attrs, vis, sig, shape, body, names })
 }
 
 fn not_a_function(input: ParseStream<'_>) -> Option<&'static str> {
@@ -111,22 +121,15 @@ fn braces(group: Group) -> Option<Group> {
     }
 }
 
-fn shape(sig: &Signature, body: Group) -> syn::Result<(Shape, Group, Option<Type>)> {
-    let declared = match &sig.output {
-        ReturnType::Type(_, ty) => Some((**ty).clone()),
-        ReturnType::Default => None,
-    };
+fn shape(sig: &Signature, body: Group) -> syn::Result<(Shape, Group)> {
     if sig.asyncness.is_some() {
-        return Ok((Shape::Async, body, declared));
+        return Ok((Shape::Async, body));
     }
     let Some(output) = shape::future_output(&sig.output) else {
-        return Ok((Shape::Sync, body, declared));
+        return Ok((Shape::Sync, body));
     };
     match (shape::boxed(&body), output) {
-        (Some((boxed, body)), Some(output)) => {
-            let unit = matches!(output, Type::Tuple(tuple) if tuple.elems.is_empty());
-            Ok((Shape::Boxed(boxed), body, (!unit).then(|| output.clone())))
-        }
+        (Some((boxed, body)), Some(_)) => Ok((Shape::Boxed(boxed), body)),
         _ => Err(syn::Error::new_spanned(
             &sig.output,
             "this function returns a future without running it, so only its making would be \
@@ -157,10 +160,12 @@ fn names(sig: &Signature, shape: &Shape) -> Vec<Name> {
     let mut names = Vec::new();
     for input in &sig.inputs {
         match input {
-            FnArg::Receiver(it) => names.push(named(it.self_token.into(), Vec::new())),
+            FnArg::Receiver(it) => {
+                names.push(named(Ident::new("self", it.self_token.span()), TokenStream::new()))
+            }
             FnArg::Typed(it) => {
-                let cfg = it.attrs.iter().filter(|attr| attr.path().is_ident("cfg")).cloned();
-                let cfg: Vec<Attribute> = cfg.collect();
+                let cfg = it.attrs.iter().filter(|attr| attr.path().is_ident("cfg"));
+                let cfg: TokenStream = cfg.map(ToTokens::to_token_stream).collect();
                 let mut idents = Vec::new();
                 shape::bound(&it.pat, &mut idents);
                 names.extend(idents.into_iter().map(|ident| named(ident, cfg.clone())));
@@ -172,7 +177,7 @@ fn names(sig: &Signature, shape: &Shape) -> Vec<Name> {
         for ident in boxed.names() {
             match names.iter_mut().find(|name| name.text == "self") {
                 Some(this) if ident == "__self" => this.ident = ident,
-                _ => names.push(named(ident, Vec::new())),
+                _ => names.push(named(ident, TokenStream::new())),
             }
         }
     }

@@ -22,7 +22,7 @@ pub(crate) fn validate(args: &Args, function: &Function, errors: &mut Errors) {
              and then returns the error, and a `guard` can be asked with `is_lost()`",
         ));
     }
-    if let (OnBusy::Skip(span), Some(syn::Type::ImplTrait(_))) = (&args.on_busy, &function.returns)
+    if let (OnBusy::Skip(span), Some(syn::Type::ImplTrait(_))) = (&args.on_busy, function.returns())
     {
         errors.push(syn::Error::new(
             *span,

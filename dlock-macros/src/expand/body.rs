@@ -82,7 +82,7 @@ impl Expansion<'_> {
     /// so that the body is checked against it and not the other way round.
     fn inferred(&self) -> Option<TokenStream> {
         let Expansion { private, returns, .. } = self;
-        if let Some(Type::Never(_)) = self.function.returns {
+        if let Some(Type::Never(_)) = self.function.returns() {
             return None;
         }
         // "Return type inferred to be this here": at the return type.
@@ -108,7 +108,7 @@ impl Expansion<'_> {
         kept.map(|name| {
             let (ident, cfg) = (&name.ident, &name.cfg);
             quote_spanned!(ours()=>
-                #(#cfg)*
+                #cfg
                 #[allow(clippy::used_underscore_binding)]
                 let _ = &#ident;
             )
