@@ -48,6 +48,15 @@ pub enum Error {
         /// What was to be locked again.
         key: Key,
     },
+    /// The server has found that this wait and others wait for each other, and has ended this one.
+    #[error(
+        "lock \"{key}\" was refused: waiting for it here is a deadlock, says the server; take \
+             locks in one order everywhere, or all at once, and try again"
+    )]
+    Deadlock {
+        /// What was to be locked.
+        key: Key,
+    },
     /// The database has no lock that this key could be, or its key scheme names none.
     #[error("lock \"{key}\" cannot be named on this database: {why}")]
     Key {
@@ -143,7 +152,13 @@ impl Error {
 
     /// Whether the same call may succeed later without a change to the program or its set-up.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Error::Timeout { .. } | Error::Lost { .. } | Error::Unavailable { .. })
+        matches!(
+            self,
+            Error::Timeout { .. }
+                | Error::Lost { .. }
+                | Error::Deadlock { .. }
+                | Error::Unavailable { .. }
+        )
     }
 
     pub(crate) fn unavailable(
@@ -169,7 +184,7 @@ impl From<Error> for std::io::Error {
         let kind = match &error {
             Error::Timeout { .. } => ErrorKind::TimedOut,
             Error::Lost { .. } => ErrorKind::ConnectionAborted,
-            Error::Reentrant { .. } => ErrorKind::Deadlock,
+            Error::Reentrant { .. } | Error::Deadlock { .. } => ErrorKind::Deadlock,
             Error::Unsupported { .. } => ErrorKind::Unsupported,
             Error::Permission { .. } => ErrorKind::PermissionDenied,
             Error::Config { .. } | Error::Key { .. } => ErrorKind::InvalidInput,

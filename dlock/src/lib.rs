@@ -9,6 +9,8 @@ mod blocking;
 mod builder;
 mod claim;
 mod clock;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod connection;
 #[doc(hidden)]
 pub mod engine;
 mod error;
@@ -41,6 +43,8 @@ pub use dlock_macros::locked;
 pub use self::backend::Pool;
 pub use self::backend::lease::LeaseOptions;
 pub use self::builder::LockerBuilder;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub use self::connection::{Connection, ConnectionLock, On, TransactionLock, Within, on, within};
 pub use self::error::{Error, Result, Source};
 pub use self::guard::Guard;
 pub use self::holder::{Holder, Stage};

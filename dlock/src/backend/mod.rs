@@ -17,7 +17,11 @@ use std::future::Future;
 use std::time::Duration;
 
 use self::lease::LeaseOptions;
+#[cfg(feature = "mysql")]
+pub(crate) use self::mysql::{name as mysql_name, of_number as mysql_error, text as mysql_text};
 pub use self::pool::Pool;
+#[cfg(feature = "postgres")]
+pub(crate) use self::postgres::{of_code as postgres_error, place as postgres_place};
 pub(crate) use self::start::{Address, Place, start};
 use crate::claim::Claim;
 use crate::error::{Error, Result};

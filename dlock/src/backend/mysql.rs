@@ -27,11 +27,13 @@ use tokio::time::timeout;
 
 pub(super) use self::address::{as_it_is, kind, label, parse};
 use self::asking::Flag;
-pub(super) use self::asking::{integer, text};
+pub(super) use self::asking::integer;
+pub(crate) use self::asking::text;
+pub(crate) use self::codes::of_number;
 pub(super) use self::codes::{NO_RIGHT, meaning, number};
 use self::server::{Family, Server};
 pub(super) use self::texts::literal;
-use self::texts::name;
+pub(crate) use self::texts::name;
 use super::lease::Table;
 use super::{About, Answer, Do, Op, Options, Seen, SessionBackend, Tag};
 use crate::claim::Claim;

@@ -23,12 +23,14 @@ use sqlx::PgPool;
 
 pub(super) use self::address::Address;
 use self::codes::Ended;
+pub(crate) use self::codes::of_code;
 pub(super) use self::codes::{
     LOCK_NOT_AVAILABLE, QUERY_CANCELED, code, error_of, has_code, refused_parameter,
 };
 use self::fence::Busy;
 use self::session::Session;
 use self::settings::milliseconds;
+pub(crate) use self::sql::place;
 use self::sql::{BATCH, HELD, PING, UNLOCK_ALL, WAIT};
 use super::lease::Table;
 use super::{About, Answer, Do, Op, Options, Seen, SessionBackend, Tag};

@@ -4,6 +4,8 @@
 mod body;
 mod call;
 mod carry;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod connection;
 mod output;
 mod path;
 mod template;
@@ -18,6 +20,8 @@ pub use self::call::{
 pub use self::carry::{
     Room, carry, carry_background, carry_blocking, carry_blocking_background, room,
 };
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub use self::connection::{OnConnection, Own, conn, off, on, own, within};
 pub use self::output::{Carries, OtherOutput, Output, Skip, SkipOther, failed, never, on_error};
 pub use self::path::path_of;
 pub use self::template::{Part, key, part};

@@ -142,7 +142,7 @@ impl Flag {
 
 /// A column as text, whatever type the server calls it: the two do not agree on the types of these
 /// functions.
-pub(in crate::backend) fn text(row: &MySqlRow, column: usize) -> Option<String> {
+pub(crate) fn text(row: &MySqlRow, column: usize) -> Option<String> {
     let bytes: Option<Vec<u8>> = row.try_get_unchecked(column).ok()?;
     String::from_utf8(bytes?).ok()
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sqlx::mysql::MySqlDatabaseError;
 
 use super::MySql;
-use crate::error::{Error, cause};
+use crate::error::{Error, Source, cause};
 
 /// `ER_NO_SUCH_THREAD`.
 pub(super) const NO_SUCH_SESSION: u16 = 1094;
@@ -27,12 +27,16 @@ impl MySql {
 }
 
 /// What the error of that server means.
+pub(in crate::backend) fn meaning(label: &str, error: sqlx::Error) -> Error {
+    let number = number(&error);
+    of_number(label, number, cause(error))
+}
+
+/// The same, of any driver: with the server's number, if it is the server's error.
 /// <https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html>,
 /// <https://mariadb.com/kb/en/mariadb-error-code-reference/>
-pub(in crate::backend) fn meaning(label: &str, error: sqlx::Error) -> Error {
+pub(crate) fn of_number(label: &str, number: Option<u16>, source: Source) -> Error {
     let backend: Box<str> = label.into();
-    let number = number(&error);
-    let source = cause(error);
     match number {
         // No such user or another password; no password where one is wanted; this host not; an
         // account that is locked, or whose password has expired.

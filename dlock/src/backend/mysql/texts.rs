@@ -15,7 +15,7 @@ pub(super) const UNLOCK_ALL: &str = "SELECT RELEASE_ALL_LOCKS()";
 pub(super) const NULL: char = '-';
 
 /// What the server knows a key by, as it stands in a statement.
-pub(super) fn name(key: &NativeKey) -> String {
+pub(crate) fn name(key: &NativeKey) -> String {
     match key {
         NativeKey::Name(name) => literal(name),
         // Not what this backend is asked for.

@@ -1,7 +1,7 @@
 //! What the server's error codes mean.
 
 use super::Postgres;
-use crate::error::{Error, cause};
+use crate::error::{Error, Source, cause};
 
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
 pub(in crate::backend) const LOCK_NOT_AVAILABLE: &str = "55P03";
@@ -27,10 +27,14 @@ pub(in crate::backend) fn refused_parameter(error: &sqlx::Error) -> Option<&str>
 
 /// What went wrong on that server.
 pub(in crate::backend) fn error_of(label: &str, error: sqlx::Error) -> Error {
-    let backend = label.into();
     let code = code(&error).map(String::from);
-    let source = cause(error);
-    match code.as_deref() {
+    of_code(label, code.as_deref(), cause(error))
+}
+
+/// The same, of any driver: with the server's code, if it is the server's error.
+pub(crate) fn of_code(label: &str, code: Option<&str>, source: Source) -> Error {
+    let backend = label.into();
+    match code {
         Some(code) => match (code.get(..2).unwrap_or_default(), code) {
             ("08", _) | (_, "53300" | "57P01" | "57P02" | "57P03" | "57P05" | "25P03") => {
                 Error::Unavailable { backend, source }

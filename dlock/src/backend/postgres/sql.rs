@@ -103,7 +103,7 @@ pub(super) fn unlock(claim: &Claim) -> (i64, i16) {
 }
 
 /// The key as one number, and the space it is in: `objsubid`.
-pub(super) fn place(key: &NativeKey) -> (i64, i16) {
+pub(crate) fn place(key: &NativeKey) -> (i64, i16) {
     match key {
         NativeKey::Id(id) => (*id, 1),
         NativeKey::Pair(a, b) => (i64::from(*a) << 32 | i64::from(b.cast_unsigned()), 2),

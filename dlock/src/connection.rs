@@ -1,0 +1,49 @@
+//! Locks on the caller's own connection, and inside the caller's transaction.
+//!
+//! ```text
+//! on, within   what a caller writes          lock.rs (+ take, give, run), within.rs
+//! Plan         which keys, how long, how     plan.rs
+//! Dialect      what a database is told       dialect.rs: postgres.rs, mysql.rs
+//! Driver       how a driver says it          driver.rs: sqlx.rs, tokio_postgres.rs
+//! ```
+//!
+//! Nothing of the engine is used: every statement goes out on the connection that the caller gave.
+
+mod dialect;
+mod driver;
+mod give;
+mod lock;
+#[cfg(feature = "mysql")]
+mod mysql;
+mod on;
+mod plan;
+#[cfg(feature = "postgres")]
+mod postgres;
+mod run;
+mod sqlx;
+mod take;
+#[cfg(feature = "tokio-postgres")]
+mod tokio_postgres;
+mod within;
+
+pub use self::lock::ConnectionLock;
+pub use self::on::{On, on};
+pub(crate) use self::plan::Plan;
+pub use self::within::{TransactionLock, Within, within};
+
+/// A connection that [`on`] and [`within`] can use.
+///
+/// sqlx's `PgConnection` and `MySqlConnection`, bare, as a `PoolConnection` and inside a
+/// `Transaction`; with the feature `tokio-postgres` its `Client` and `Transaction`, and so those of
+/// deadpool-postgres and bb8-postgres by `&mut **client`. A `&mut` of any of them as well.
+///
+/// Sealed: nobody else can implement it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no connection that dlock can lock on",
+    label = "expected a connection of sqlx (PostgreSQL, MySQL) or tokio-postgres",
+    note = "of a pool, take a connection first; turn on the feature of the database in dlock: \
+            `postgres`, `mysql` or `tokio-postgres`"
+)]
+pub trait Connection: driver::Driver {}
+
+impl<C: driver::Driver> Connection for C {}

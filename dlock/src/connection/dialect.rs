@@ -1,0 +1,179 @@
+//! Dialect: what a database is told, and what its answers mean.
+
+use std::time::Duration;
+
+use super::driver::{Refused, Row};
+#[cfg(feature = "mysql")]
+use super::mysql;
+use super::plan::Wanted;
+#[cfg(feature = "postgres")]
+use super::postgres;
+use crate::error::{Error, Result};
+use crate::mode::Mode;
+use crate::native::Naming;
+use crate::wait::Wait;
+
+/// A database with locks of its own that belong to a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    #[cfg(feature = "postgres")]
+    Postgres,
+    #[cfg(feature = "mysql")]
+    MySql,
+}
+
+/// Whether a lock was granted.
+#[derive(Debug, PartialEq)]
+pub(super) enum Answer {
+    /// To this session of the server.
+    Yes {
+        session: i64,
+        inside: bool,
+    },
+    /// This session has it already.
+    Mine,
+    Busy,
+    /// There is a transaction, which a wait that ends in time would break: ask in another way.
+    Inside,
+    /// Locks of this server exclude nobody.
+    Useless {
+        what: &'static str,
+        instead: &'static str,
+    },
+    /// Neither yes nor no.
+    Strange(String),
+}
+
+/// What an error of the server is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// The wait is over.
+    Busy,
+    Deadlock,
+    /// There is no transaction to lock in.
+    NoTransaction,
+    /// The transaction has failed and takes nothing but its end.
+    Aborted,
+    Other,
+}
+
+/// Sends to the module of the database.
+macro_rules! of {
+    ($self:ident.$($call:tt)*) => {
+        match $self {
+            #[cfg(feature = "postgres")]
+            Dialect::Postgres => postgres::$($call)*,
+            #[cfg(feature = "mysql")]
+            Dialect::MySql => mysql::$($call)*,
+        }
+    };
+}
+
+impl Dialect {
+    pub(super) fn naming(self) -> Naming {
+        of!(self.NAMING)
+    }
+
+    /// What the database is called, in messages.
+    pub(super) fn label(self) -> &'static str {
+        of!(self.LABEL)
+    }
+
+    /// Refuses a mode that the database lacks.
+    pub(super) fn check(self, mode: Mode) -> Result<()> {
+        if of!(self.MODES).contains(&mode) {
+            return Ok(());
+        }
+        Err(self.unsupported(&format!("{mode} locks"), of!(self.OTHER_MODES)))
+    }
+
+    pub(super) fn unsupported(self, what: &str, instead: &str) -> Error {
+        Error::Unsupported {
+            backend: self.label().into(),
+            what: what.into(),
+            instead: instead.into(),
+        }
+    }
+
+    /// Takes a lock for the session. Unless it may be taken `again`, one that the session has is not
+    /// taken once more.
+    pub(super) fn take(self, wanted: &Wanted, wait: Wait, again: bool) -> String {
+        of!(self.take(wanted, wait, again))
+    }
+
+    /// The same where a transaction is open, which goes on when the wait ends in time. `None`: as
+    /// everywhere.
+    pub(super) fn take_inside(self, wanted: &Wanted, wait: Wait) -> Option<String> {
+        of!(self.take_inside(wanted, wait))
+    }
+
+    /// Takes locks for the transaction. `None`: the database has no such locks.
+    pub(super) fn take_within(self, wanted: &[Wanted], wait: Wait) -> Option<String> {
+        of!(self.take_within(wanted, wait))
+    }
+
+    /// After a wait that came to nothing: makes sure that it has left nothing, and asks who is in
+    /// the way.
+    pub(super) fn settle(self, wanted: &Wanted, inside: bool) -> String {
+        of!(self.settle(wanted, inside))
+    }
+
+    /// After locks for a transaction that were not had: the transaction is as it was before.
+    pub(super) fn settle_within(self, wanted: &[Wanted]) -> String {
+        of!(self.settle_within(wanted))
+    }
+
+    /// Lets go of all of these.
+    pub(super) fn give(self, held: &[Wanted]) -> String {
+        of!(self.give(held))
+    }
+
+    /// Whether a transaction is open; the answer may be an error.
+    pub(super) fn look(self) -> &'static str {
+        of!(self.LOOK)
+    }
+
+    /// Whether the answer to [`look`](Dialect::look) says so.
+    pub(super) fn is_inside(self, rows: &[Row]) -> bool {
+        of!(self.is_inside(rows))
+    }
+
+    /// Whether the answer to [`take`](Dialect::take) says as much.
+    pub(super) fn tells_inside(self) -> bool {
+        of!(self.TELLS_INSIDE)
+    }
+
+    pub(super) fn answer(self, rows: &[Row]) -> Answer {
+        of!(self.answer(rows))
+    }
+
+    pub(super) fn meaning(self, code: &str) -> Meaning {
+        of!(self.meaning(code))
+    }
+
+    pub(super) fn error(self, refused: Refused) -> Error {
+        of!(self.error(refused))
+    }
+}
+
+/// The rows that answer a question by that name, without the name.
+pub(super) fn called<'a>(rows: &'a [Row], name: &str) -> Option<&'a [Option<String>]> {
+    rows.iter().find_map(|row| match row.split_first() {
+        Some((Some(first), rest)) if first == name => Some(rest),
+        _ => None,
+    })
+}
+
+/// A time for the server, rounded up; none has no end.
+pub(super) fn milliseconds(wait: Wait) -> Option<u64> {
+    /// What fits everywhere; who waits longer is asked again.
+    const LONGEST: u128 = i32::MAX as u128;
+    match wait {
+        Wait::Forever => None,
+        Wait::NoWait => Some(0),
+        Wait::For(time) => {
+            let millis = Duration::as_nanos(&time).div_ceil(1_000_000).min(LONGEST);
+            u64::try_from(millis).ok()
+        }
+    }
+}

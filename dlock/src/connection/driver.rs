@@ -1,0 +1,44 @@
+//! How a driver says what a dialect has to say: one text, one round trip, rows of text.
+
+use std::future::Future;
+
+use super::dialect::Dialect;
+use crate::error::Source;
+
+/// A row's columns.
+pub(super) type Row = Vec<Option<String>>;
+
+/// A connection of some driver. A new driver is an implementation of this and no more.
+pub trait Driver: Send {
+    /// What the database understands.
+    const DIALECT: Dialect;
+
+    /// Sends this text, which may be several statements, as one message, and reads the rows of all
+    /// of them. Nothing is prepared.
+    fn ask(&mut self, text: String) -> impl Future<Output = Result<Vec<Row>, Refused>> + Send;
+
+    /// Nobody knows what this connection holds or waits for, or nobody will let go of it: it must
+    /// not come into other hands like this. The text would let go, if it could be sent.
+    fn abandon(&mut self, text: String) {
+        drop(text);
+    }
+}
+
+/// Why there are no rows.
+pub struct Refused {
+    /// The server's, if the server has answered: an SQLSTATE, or the number of a MySQL error.
+    pub code: Option<String>,
+    pub source: Source,
+}
+
+impl<C: Driver + ?Sized> Driver for &mut C {
+    const DIALECT: Dialect = C::DIALECT;
+
+    fn ask(&mut self, text: String) -> impl Future<Output = Result<Vec<Row>, Refused>> + Send {
+        (**self).ask(text)
+    }
+
+    fn abandon(&mut self, text: String) {
+        (**self).abandon(text);
+    }
+}

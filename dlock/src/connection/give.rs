@@ -1,0 +1,98 @@
+//! How a connection gives its locks back.
+
+use super::Connection;
+use super::dialect::{Meaning, called};
+use super::driver::{Refused, Row};
+use super::lock::ConnectionLock;
+use crate::error::{Error, Result};
+use crate::lost::LostReason;
+
+impl<C: Connection> ConnectionLock<'_, C> {
+    /// Lets go of the lock, and waits for the server's word: whether there was anything to let go
+    /// of. One round trip.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] when the server says that the connection does not hold it: it is another
+    /// session than the one it was granted to, or somebody has let go by hand. [`Error::Config`] in
+    /// a transaction that has failed and was open before the lock was taken: the lock is still there
+    /// then, see [`ConnectionLock`] for what becomes of it. A failed one that was opened since is
+    /// rolled back, for nothing else can be done with it.
+    ///
+    /// # Cancel safety
+    /// As when it is dropped, see [`ConnectionLock`].
+    pub async fn release(mut self) -> Result<bool> {
+        self.let_go("").await
+    }
+
+    /// The text before it is for the transaction.
+    pub(super) async fn let_go(&mut self, before: &str) -> Result<bool> {
+        self.settle_doubt().await?;
+        let Some(grant) = self.grant else { return Ok(false) };
+        if self.held.is_empty() {
+            // Locking was switched off.
+            self.grant = None;
+            return Ok(true);
+        }
+        let mut answer = self.give(before).await;
+        if answer.as_ref().is_err_and(|refused| self.is_aborted(refused)) {
+            let end = match (grant.inside, self.savepoint) {
+                (false, _) => "ROLLBACK;",
+                (true, true) => "ROLLBACK TO SAVEPOINT dlock_run;RELEASE SAVEPOINT dlock_run;",
+                (true, false) => return Err(self.stuck()),
+            };
+            answer = self.give(end).await;
+        }
+        let rows = answer.map_err(|refused| C::DIALECT.error(refused))?;
+        self.grant = None;
+        let held = std::mem::take(&mut self.held);
+        let (yes, session) = match called(&rows, "dlock") {
+            Some([Some(yes), Some(session)]) => (&**yes, session.parse().ok()),
+            _ => ("", None),
+        };
+        // The answers come last first.
+        let not_held = held.iter().rev().zip(yes.chars().chain(std::iter::repeat('f')));
+        let not_held = not_held.filter(|(_, yes)| *yes != 't' || session != Some(grant.session));
+        match not_held.last() {
+            None => Ok(true),
+            Some((one, _)) => Err(Error::Lost {
+                key: one.key.clone(),
+                reason: match session {
+                    Some(session) if session != grant.session => LostReason::SessionEnded,
+                    _ => LostReason::NotHeld,
+                },
+                held_for: grant.since.elapsed(),
+            }),
+        }
+    }
+
+    /// Gives back what was got beyond so many.
+    pub(super) async fn give_back(&mut self, kept: usize) -> Result<()> {
+        if self.held.len() > kept {
+            let text = C::DIALECT.give(self.held.get(kept..).unwrap_or_default());
+            self.conn.ask(text).await.map_err(|refused| C::DIALECT.error(refused))?;
+            self.held.truncate(kept);
+        }
+        if self.held.is_empty() {
+            self.grant = None;
+        }
+        Ok(())
+    }
+
+    async fn give(&mut self, before: &str) -> Result<Vec<Row>, Refused> {
+        let text = format!("{before}{}", C::DIALECT.give(&self.held));
+        self.conn.ask(text).await
+    }
+
+    pub(super) fn is_aborted(&self, refused: &Refused) -> bool {
+        refused.code.as_deref().map(|code| C::DIALECT.meaning(code)) == Some(Meaning::Aborted)
+    }
+
+    fn stuck(&self) -> Error {
+        let keys: Vec<String> = self.held.iter().map(|one| one.key.to_string()).collect();
+        Error::config(format!(
+            "lock \"{}\" cannot be released in a transaction that has failed; roll it back (or back \
+             to a savepoint) before the release",
+            keys.join("\", \"")
+        ))
+    }
+}

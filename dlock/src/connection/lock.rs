@@ -1,0 +1,117 @@
+//! ConnectionLock: a lock that the caller's connection holds.
+
+use std::fmt;
+use std::time::Instant;
+
+use super::plan::Wanted;
+use super::{Connection, Plan};
+use crate::mode::Mode;
+use crate::wait::Wait;
+
+/// A lock on a connection of the caller's. Made by [`on`](crate::on) and
+/// [`lock`](crate::On::lock); nothing is held before [`acquire`](ConnectionLock::acquire).
+///
+/// Dropped while it is held, or while an `acquire` was under way: a connection of sqlx's pool is
+/// closed instead of going back, a client of tokio-postgres is told to let go behind whatever it
+/// does; on any other connection or transaction the lock stays until the connection ends.
+#[must_use = "nothing is locked before `acquire`"]
+pub struct ConnectionLock<'c, C: Connection> {
+    pub(super) conn: &'c mut C,
+    pub(super) plan: Plan,
+    pub(super) reentrant: bool,
+    pub(super) rollback_on_error: bool,
+    /// In the order in which they were granted.
+    pub(super) held: Vec<Wanted>,
+    /// What an `acquire` that has not come to its end may have left.
+    pub(super) doubt: Option<Wanted>,
+    /// Since when, on which session of the server, and whether a transaction was open.
+    pub(super) grant: Option<Grant>,
+    /// Where the body of `run` has begun, inside a transaction.
+    pub(super) savepoint: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Grant {
+    pub(super) since: Instant,
+    pub(super) session: i64,
+    pub(super) inside: bool,
+}
+
+impl<'c, C: Connection> ConnectionLock<'c, C> {
+    pub(crate) fn new(conn: &'c mut C, plan: Plan) -> Self {
+        let (held, doubt, grant) = (Vec::new(), None, None);
+        let (reentrant, rollback_on_error, savepoint) = (false, true, false);
+        ConnectionLock { conn, plan, reentrant, rollback_on_error, held, doubt, grant, savepoint }
+    }
+
+    /// As [`Lock::timeout`](crate::Lock::timeout). Default: 30 s.
+    ///
+    /// The server ends the wait. A server that does not answer at all is not noticed before the
+    /// connection's own limits.
+    pub fn timeout(mut self, wait: impl Into<Wait>) -> Self {
+        self.plan.wait = wait.into().normal();
+        self
+    }
+
+    /// As [`Lock::shared`](crate::Lock::shared).
+    pub fn shared(self) -> Self {
+        self.mode(Mode::Shared)
+    }
+
+    /// As [`Lock::mode`](crate::Lock::mode).
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.plan.mode = mode;
+        self
+    }
+
+    /// The connection may hold the lock already: then it holds it once more, and each of these
+    /// locks lets go of its own. Without this, [`Error::Reentrant`](crate::Error::Reentrant).
+    pub fn reentrant(mut self) -> Self {
+        self.reentrant = true;
+        self
+    }
+
+    /// Whether an error of the body of [`run`](ConnectionLock::run) is followed by a rollback of the
+    /// transaction that the body left open. Default: it is.
+    pub fn rollback_on_error(mut self, rollback: bool) -> Self {
+        self.rollback_on_error = rollback;
+        self
+    }
+
+    /// The connection, to be used under the lock.
+    pub fn conn(&mut self) -> &mut C {
+        self.conn
+    }
+
+    /// Whether the lock was granted and not released. Nobody is asked: that the connection has been
+    /// lost since, [`release`](ConnectionLock::release) tells.
+    pub fn is_held(&self) -> bool {
+        self.grant.is_some()
+    }
+}
+
+impl<C: Connection> Drop for ConnectionLock<'_, C> {
+    fn drop(&mut self) {
+        let doubt = self.doubt.take();
+        if self.held.is_empty() && doubt.is_none() {
+            return;
+        }
+        // One more than there are would be somebody else's.
+        self.held.extend(doubt.filter(|_| !self.reentrant));
+        self.conn.abandon(match self.held.is_empty() {
+            true => String::new(),
+            false => C::DIALECT.give(&self.held),
+        });
+    }
+}
+
+impl<C: Connection> fmt::Debug for ConnectionLock<'_, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectionLock")
+            .field("plan", &self.plan)
+            .field("reentrant", &self.reentrant)
+            .field("held", &self.held)
+            .field("grant", &self.grant)
+            .finish_non_exhaustive()
+    }
+}

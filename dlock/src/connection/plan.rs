@@ -1,0 +1,76 @@
+//! Plan: which keys, in which mode, waiting how long.
+
+use std::time::{Duration, Instant};
+
+use super::dialect::Dialect;
+use crate::claim::Claim;
+use crate::error::{Error, Result};
+use crate::key::Key;
+use crate::mode::Mode;
+use crate::scheme::KeyScheme;
+use crate::wait::Wait;
+
+/// What is to be locked, before anything is asked of the database.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) keys: Vec<Key>,
+    scheme: KeyScheme,
+    namespace: String,
+    pub(crate) wait: Wait,
+    pub(crate) mode: Mode,
+}
+
+/// A key, and what the database knows it by.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    pub(crate) key: Key,
+    pub(crate) claim: Claim,
+}
+
+impl Plan {
+    pub(crate) fn new(keys: Vec<Key>, scheme: KeyScheme, namespace: String) -> Self {
+        /// As a [`Locker`](crate::Locker) has it.
+        const WAIT: Duration = Duration::from_secs(30);
+        Plan { keys, scheme, namespace, wait: WAIT.into(), mode: Mode::Exclusive }
+    }
+
+    /// The locks, each once and in one order everywhere, so that two who want the same ones do not
+    /// wait for each other.
+    pub(crate) fn wanted(&self, dialect: Dialect) -> Result<Vec<Wanted>> {
+        dialect.check(self.mode)?;
+        self.scheme.check_namespace(&self.namespace)?;
+        self.scheme.check(dialect.naming(), dialect.label())?;
+        let mut wanted = Vec::with_capacity(self.keys.len());
+        for key in &self.keys {
+            let native = self.scheme.native(dialect.naming(), key, &self.namespace)?;
+            wanted.push(Wanted { key: key.clone(), claim: Claim { key: native, mode: self.mode } });
+        }
+        wanted.sort_by(|a, b| a.claim.cmp(&b.claim));
+        wanted.dedup_by(|a, b| a.claim == b.claim);
+        if wanted.is_empty() {
+            return Err(Error::config("there is no key to lock; give at least one"));
+        }
+        Ok(wanted)
+    }
+}
+
+/// A wait that has begun.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Waiting {
+    pub(crate) wait: Wait,
+    pub(crate) since: Instant,
+}
+
+impl Waiting {
+    pub(crate) fn begin(wait: Wait) -> Self {
+        Waiting { wait, since: Instant::now() }
+    }
+
+    /// What is left of it: never less than the time that has not gone by.
+    pub(crate) fn left(self) -> Wait {
+        match self.wait {
+            Wait::For(time) => time.saturating_sub(self.since.elapsed()).into(),
+            other => other,
+        }
+    }
+}

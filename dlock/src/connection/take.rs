@@ -1,0 +1,195 @@
+//! How a connection gets its locks.
+
+use super::Connection;
+use super::dialect::{Answer, Meaning, called};
+use super::driver::{Driver, Refused, Row};
+use super::lock::{ConnectionLock, Grant};
+use super::plan::{Waiting, Wanted};
+use crate::error::{Error, Result};
+use crate::holder::{Holder, Stage};
+use crate::switch;
+use crate::wait::Wait;
+
+impl<C: Connection> ConnectionLock<'_, C> {
+    /// Takes the lock, waiting for it as long as [`timeout`](ConnectionLock::timeout) says. One round
+    /// trip, a second one for a wait inside a transaction, and one more when the wait is over.
+    ///
+    /// The connection's settings are the same after as before, and so is a transaction that is
+    /// open: on PostgreSQL the wait runs under a savepoint there.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] when the wait is over, [`Error::Reentrant`] when the connection has the
+    /// lock already, [`Error::Deadlock`] when the server sees one, [`Error::Unsupported`] in a mode
+    /// that the database lacks and where locks exclude nobody, [`Error::Config`] in a transaction
+    /// that has failed.
+    ///
+    /// # Cancel safety
+    /// The server goes on waiting until the timeout; what it grants then is given back by the next
+    /// use of this lock. When this lock is dropped instead, see [there](ConnectionLock).
+    pub async fn acquire(&mut self) -> Result<()> {
+        self.take(self.plan.wait).await
+    }
+
+    /// Takes the lock if it is free; whether it was. One round trip.
+    ///
+    /// # Errors
+    /// As [`acquire`](ConnectionLock::acquire), without `Timeout`.
+    ///
+    /// # Cancel safety
+    /// As [`acquire`](ConnectionLock::acquire).
+    pub async fn try_acquire(&mut self) -> Result<bool> {
+        match self.take(Wait::NoWait).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.is_timeout() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn take(&mut self, wait: Wait) -> Result<()> {
+        let waiting = Waiting::begin(wait);
+        let wanted = self.plan.wanted(C::DIALECT)?;
+        if !switch::enabled() {
+            self.grant = Some(Grant { since: waiting.since, session: 0, inside: false });
+            return Ok(());
+        }
+        self.settle_doubt().await?;
+        let before = self.held.len();
+        for one in wanted {
+            let granted = self.take_one(&one, waiting).await;
+            match granted {
+                Ok(grant) => {
+                    tracing::debug!(target: "dlock", key = %one.key, on = C::DIALECT.label(),
+                        waited = ?waiting.since.elapsed(), "acquired");
+                    self.held.push(one);
+                    // The first grant is the oldest.
+                    self.grant.get_or_insert(grant);
+                }
+                Err(error) => {
+                    self.give_back(before).await?;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for one of them as long as it takes, or may take.
+    async fn take_one(&mut self, one: &Wanted, waiting: Waiting) -> Result<Grant> {
+        let mut inside = false;
+        loop {
+            let left = waiting.left();
+            let text = match inside {
+                true => C::DIALECT.take_inside(one, left),
+                false => None,
+            };
+            let text = text.unwrap_or_else(|| C::DIALECT.take(one, left, self.reentrant));
+            self.doubt = Some(one.clone());
+            let holder = match self.conn.ask(text).await {
+                Ok(rows) => match C::DIALECT.answer(&rows) {
+                    Answer::Yes { session, inside } => {
+                        self.doubt = None;
+                        return Ok(Grant { since: waiting.since, session, inside });
+                    }
+                    Answer::Inside => {
+                        inside = true;
+                        continue;
+                    }
+                    Answer::Busy if left == Wait::NoWait => None,
+                    // Somebody has ended the statement: nothing was granted.
+                    Answer::Busy => self.settle(one, false).await?,
+                    other => {
+                        self.doubt = None;
+                        return Err(refusal::<C>(one, other));
+                    }
+                },
+                Err(refused) => {
+                    let meaning = refused.code.as_deref().map(|code| C::DIALECT.meaning(code));
+                    let inside = inside && meaning != Some(Meaning::Aborted);
+                    match meaning {
+                        Some(Meaning::Busy) => self.settle(one, inside).await?,
+                        // Nothing was begun.
+                        Some(Meaning::Aborted) => {
+                            self.doubt = None;
+                            return Err(aborted());
+                        }
+                        Some(meaning) => {
+                            self.settle(one, inside).await?;
+                            return Err(failure::<C>(one, meaning, refused));
+                        }
+                        // The connection itself: then its session and its locks have gone as well.
+                        None => return Err(C::DIALECT.error(refused)),
+                    }
+                }
+            };
+            self.doubt = None;
+            if waiting.left() == Wait::NoWait {
+                return Err(timeout(one, waiting, holder));
+            }
+        }
+    }
+
+    /// After a wait that came to nothing; who is in the way.
+    async fn settle(&mut self, one: &Wanted, inside: bool) -> Result<Option<Holder>> {
+        // A lock that the session holds more than once did not have to be waited for.
+        let rows = self.conn.ask(C::DIALECT.settle(one, inside)).await;
+        let rows = rows.map_err(|refused| C::DIALECT.error(refused))?;
+        self.doubt = None;
+        Ok(holder(&rows))
+    }
+
+    /// An earlier `acquire` was dropped: what it has left is given back, if that can be told.
+    pub(super) async fn settle_doubt(&mut self) -> Result<()> {
+        match self.doubt.clone() {
+            Some(one) if !self.reentrant => self.settle(&one, false).await.map(drop),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Of the answers that are no grant and no wait.
+pub(super) fn refusal<C: Driver>(one: &Wanted, answer: Answer) -> Error {
+    match answer {
+        Answer::Mine => Error::Reentrant { key: one.key.clone() },
+        Answer::Useless { what, instead } => C::DIALECT.unsupported(what, instead),
+        other => Error::Unavailable {
+            backend: C::DIALECT.label().into(),
+            source: std::sync::Arc::new(Strange(format!("{other:?}"))),
+        },
+    }
+}
+
+pub(super) fn failure<C: Driver>(one: &Wanted, meaning: Meaning, refused: Refused) -> Error {
+    match meaning {
+        Meaning::Deadlock => Error::Deadlock { key: one.key.clone() },
+        _ => C::DIALECT.error(refused),
+    }
+}
+
+pub(super) fn aborted() -> Error {
+    Error::config(
+        "the transaction has failed before and takes no statement but its end; roll it back, or \
+         back to a savepoint, and lock again",
+    )
+}
+
+pub(super) fn timeout(one: &Wanted, waiting: Waiting, holder: Option<Holder>) -> Error {
+    let waited = waiting.since.elapsed();
+    tracing::debug!(target: "dlock", key = %one.key, ?waited, "timed out");
+    Error::Timeout {
+        key: one.key.clone(),
+        waited,
+        stage: Stage::Database,
+        holder: holder.map(Box::new),
+    }
+}
+
+pub(super) fn holder(rows: &[Row]) -> Option<Holder> {
+    match called(rows, "holder") {
+        Some([Some(who)]) => Some(Holder { who: who.clone(), since: None }),
+        _ => None,
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the server gave an answer that means nothing: {0}")]
+struct Strange(String);

@@ -1,0 +1,73 @@
+//! `tx` and `on`: locks on a connection that is a parameter.
+
+use super::call::{IntoKey, Timeout};
+use crate::connection::{Connection, ConnectionLock, Plan, TransactionLock};
+use crate::error::Result;
+use crate::key::Key;
+use crate::mode::Mode;
+use crate::scheme::KeyScheme;
+
+/// Keys and how to take them, before the connection is borrowed.
+pub struct Own {
+    plan: Plan,
+    reentrant: bool,
+}
+
+/// A lock that the connection holds.
+pub type OnConnection<'c, C> = ConnectionLock<'c, C>;
+
+pub fn own<K: IntoKey>(keys: impl IntoIterator<Item = K>) -> Own {
+    let keys: Vec<Key> = keys.into_iter().map(IntoKey::into_key).collect();
+    Own { plan: Plan::new(keys, KeyScheme::default(), String::new()), reentrant: false }
+}
+
+/// The arguments of the attribute, each by its own name.
+impl Own {
+    #[must_use]
+    pub fn timeout(mut self, timeout: impl Timeout) -> Self {
+        self.plan.wait = timeout.wait().normal();
+        self
+    }
+
+    #[must_use]
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.plan.mode = mode;
+        self
+    }
+
+    #[must_use]
+    pub fn reentrant(mut self) -> Self {
+        self.reentrant = true;
+        self
+    }
+}
+
+pub async fn within<C: Connection>(conn: &mut C, lock: Own) -> Result<()> {
+    TransactionLock::new(conn, lock.plan).acquire().await
+}
+
+pub async fn on<C: Connection>(conn: &mut C, lock: Own) -> Result<OnConnection<'_, C>> {
+    let mut held = ConnectionLock::new(conn, lock.plan);
+    if lock.reentrant {
+        held = held.reentrant();
+    }
+    held.enter().await?;
+    Ok(held)
+}
+
+pub fn conn<'a, C: Connection>(held: &'a mut OnConnection<'_, C>) -> &'a mut C {
+    held.conn()
+}
+
+/// The body's own error goes before that of the lock.
+pub async fn off<C: Connection, R>(
+    held: OnConnection<'_, C>,
+    output: R,
+    is_err: impl FnOnce(&R) -> bool,
+) -> Result<R> {
+    let failed = is_err(&output);
+    match held.leave(failed).await {
+        Err(error) if !failed => Err(error),
+        _ => Ok(output),
+    }
+}

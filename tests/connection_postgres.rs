@@ -1,0 +1,29 @@
+//! Locks on the caller's own connection to PostgreSQL, and in the caller's transaction.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+
+#[path = "connection/basics.rs"]
+mod basics;
+#[path = "connection/db.rs"]
+mod db;
+
+use sqlx::Postgres as Db;
+
+dlock_tests::suite! {
+    "connection_postgres" on [postgres Postgres, postgres18 Postgres18] {
+        basics: [
+            lock_is_that_of_a_locker,
+            release_of_an_unheld_lock_is_false,
+            same_key_twice_is_reentrant,
+            nested_locks_release_their_own_count,
+            timeout_is_exact,
+            failed_body_is_rolled_back_and_released,
+            a_round_trip_each,
+        ]
+    }
+}
