@@ -20,14 +20,15 @@
 //! closure of its own, so `return` and `?` in it end the body and not the lock.
 
 mod body;
+mod connection;
 mod lock;
 mod output;
 
 use proc_macro2::{Delimiter, Group, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
-use syn::Expr;
+use syn::{Expr, Token};
 
-use crate::args::{Args, OnLost};
+use crate::args::{Args, Connection, Kind, OnLost};
 use crate::function::Function;
 use crate::shape::Shape;
 use crate::types;
@@ -38,8 +39,13 @@ fn ours() -> Span {
     Span::mixed_site()
 }
 
-pub(crate) fn expand(args: &Args, function: Function) -> TokenStream {
-    let locked = Expansion::new(args, &function).statements();
+pub(crate) fn expand(args: &Args, mut function: Function) -> TokenStream {
+    // The body gets the connection in a binding of its own, and the parameter needs no `mut`.
+    let mutability = match &args.connection {
+        Some(Connection { kind: Kind::On, name }) => function.take_mut(&name.to_string()),
+        _ => None,
+    };
+    let locked = Expansion::new(args, &function, mutability).statements();
     let Function { attrs, vis, sig, shape, body, .. } = function;
     let place = body.span();
     let body = match shape {
@@ -62,10 +68,12 @@ struct Expansion<'a> {
     private: TokenStream,
     /// What the function returns, with `_` for every `impl Trait`.
     returns: TokenStream,
+    /// That of the parameter of `on`.
+    mutability: Option<Token![mut]>,
 }
 
 impl<'a> Expansion<'a> {
-    fn new(args: &'a Args, function: &'a Function) -> Self {
+    fn new(args: &'a Args, function: &'a Function, mutability: Option<Token![mut]>) -> Self {
         let private = match &args.krate {
             Some(path) => quote_spanned!(ours()=> #path::__private),
             None => quote_spanned!(ours()=> ::dlock::__private),
@@ -77,7 +85,7 @@ impl<'a> Expansion<'a> {
                 types::located_at(unit, function.returns_span())
             }
         };
-        Expansion { args, function, private, returns }
+        Expansion { args, function, private, returns, mutability }
     }
 
     fn is_async(&self) -> bool {
@@ -91,6 +99,9 @@ impl<'a> Expansion<'a> {
 
     fn statements(&self) -> TokenStream {
         let Expansion { private, .. } = self;
+        if let Some(connection) = &self.args.connection {
+            return self.on_connection(connection);
+        }
         let lock = self.lock();
         let on_loss = match self.on_lost() {
             OnLost::Cancel => quote_spanned!(ours()=> #private::OnLoss::Cancel),

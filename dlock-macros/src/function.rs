@@ -5,7 +5,7 @@ use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::spanned::Spanned;
-use syn::{Attribute, FnArg, ReturnType, Signature, Token, Type, Visibility};
+use syn::{Attribute, FnArg, Pat, PatType, ReturnType, Signature, Token, Type, Visibility};
 
 use crate::shape::{self, Shape};
 
@@ -37,6 +37,30 @@ impl Function {
         self.names.iter().find(|known| known.text == name).map(|known| &known.ident)
     }
 
+    /// Whether the type of the parameter of this name is written as `&mut ..`.
+    pub(crate) fn is_mut_reference(&self, name: &str) -> bool {
+        self.sig.inputs.iter().any(|input| match input {
+            FnArg::Typed(PatType { pat, ty, .. }) => is_named(pat, name) && is_mut(ty),
+            FnArg::Receiver(_) => false,
+        })
+    }
+
+    /// Takes away the `mut` of the parameter of this name.
+    pub(crate) fn take_mut(&mut self, name: &str) -> Option<Token![mut]> {
+        let of_input = |input: &mut FnArg| match input {
+            FnArg::Typed(it) if is_named(&it.pat, name) => match &mut *it.pat {
+                Pat::Ident(ident) => ident.mutability.take(),
+                _ => None,
+            },
+            _ => None,
+        };
+        let of_inputs = self.sig.inputs.iter_mut().find_map(of_input);
+        match &mut self.shape {
+            Shape::Boxed(boxed) => boxed.take_mut(name).or(of_inputs),
+            Shape::Async | Shape::Sync => of_inputs,
+        }
+    }
+
     /// Where to point when the return type is to blame.
     pub(crate) fn returns_span(&self) -> Span {
         self.returns().map_or_else(|| self.sig.ident.span(), Spanned::span)
@@ -51,6 +75,20 @@ impl Function {
             (_, ReturnType::Type(_, ty)) => Some(ty),
             (_, ReturnType::Default) => None,
         }
+    }
+}
+
+fn is_named(pat: &Pat, name: &str) -> bool {
+    matches!(pat, Pat::Ident(ident) if ident.ident.unraw() == name.trim_start_matches("r#"))
+}
+
+/// Also inside the invisible group that `macro_rules!` leaves around `$ty:ty`.
+fn is_mut(ty: &Type) -> bool {
+    match ty {
+        Type::Group(ty) => is_mut(&ty.elem),
+        Type::Paren(ty) => is_mut(&ty.elem),
+        Type::Reference(ty) => ty.mutability.is_some(),
+        _ => false,
     }
 }
 

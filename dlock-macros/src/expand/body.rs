@@ -1,6 +1,6 @@
 //! The body, run under the lock.
 
-use proc_macro2::{Ident, TokenStream};
+use proc_macro2::{Group, Ident, TokenStream};
 use quote::quote_spanned;
 use syn::Type;
 
@@ -45,26 +45,43 @@ impl Expansion<'_> {
             return quote_spanned!(ours()=> #private::#runner(__dlock_held, #body)#dot_await);
         }
         let runner = Ident::new(&runner, ours());
-        // The body's own error goes before that of the lock. Seen by its type and not by a trait
-        // that it must have, for that would blame one missing trait at two places.
-        let is_err = quote_spanned!(ours()=> |__dlock_output| {
-            use #private::OtherOutput as _;
-            #private::Output(__dlock_output).is_err()
-        });
-        let failed = self.failed();
-        quote_spanned!(ours()=>
-            match #private::#runner(__dlock_held, #body, #is_err)#dot_await {
-                ::core::result::Result::Ok(__dlock_output) => __dlock_output,
-                ::core::result::Result::Err(__dlock_error) => #failed,
-            }
-        )
+        let is_err = self.is_err();
+        self.or_failed(&quote_spanned!(ours()=>
+            #private::#runner(__dlock_held, #body, #is_err)#dot_await
+        ))
     }
 
-    fn body(&self) -> TokenStream {
-        let returns = &self.returns;
+    /// The value, or what the call returns instead of it.
+    pub(super) fn or_failed(&self, result: &TokenStream) -> TokenStream {
+        let failed = self.failed();
+        quote_spanned!(ours()=> match #result {
+            ::core::result::Result::Ok(__dlock_output) => __dlock_output,
+            ::core::result::Result::Err(__dlock_error) => #failed,
+        })
+    }
+
+    /// The body's own error goes before that of the lock. Seen by its type and not by a trait that
+    /// it must have, for that would blame one missing trait at two places.
+    pub(super) fn is_err(&self) -> TokenStream {
+        let Expansion { private, .. } = self;
+        quote_spanned!(ours()=> |__dlock_output| {
+            use #private::OtherOutput as _;
+            #private::Output(__dlock_output).is_err()
+        })
+    }
+
+    /// The user's braces.
+    pub(super) fn block(&self) -> Group {
         // A block inside a block: lints about needless braces are to leave it alone.
         let mut body = self.function.body.clone();
         body.set_span(body.span().resolved_at(ours()));
+        body
+    }
+
+    /// The user's body as something that can be run.
+    pub(super) fn body(&self) -> TokenStream {
+        let returns = &self.returns;
+        let body = self.block();
         let kept = self.kept();
         let guard = self.args.guard.as_ref().map(
             |(mutability, name)| quote_spanned!(ours()=> let #mutability #name = __dlock_guard;),
@@ -91,17 +108,22 @@ impl Expansion<'_> {
         Some(quote_spanned!(at=> if false { return #private::never::<#returns>(); }))
     }
 
+    fn is_connection(&self, name: &str) -> bool {
+        self.args.connection.as_ref().is_some_and(|connection| connection.name == name)
+    }
+
     /// Parameters that the body may not use, and that it owns all the same: moved into it, they
     /// are dropped under the lock. Those are the ones whose name begins with `_` and those that
-    /// the key names; any other unused parameter is for the compiler to warn of.
+    /// the key names, and a connection that is locked on; any other unused parameter is for the compiler to warn of.
     fn kept(&self) -> TokenStream {
         let in_key = |name: &str| {
-            self.args.keys().any(|key| match key {
-                Key::Template(template, _) => {
-                    template.values().any(|value| value.root.trim_start_matches("r#") == name)
-                }
-                Key::Expr(_) => false,
-            })
+            self.is_connection(name)
+                || self.args.keys().any(|key| match key {
+                    Key::Template(template, _) => {
+                        template.values().any(|value| value.root.trim_start_matches("r#") == name)
+                    }
+                    Key::Expr(_) => false,
+                })
         };
         let names = self.function.names.iter();
         let kept = names.filter(|name| name.text.starts_with('_') || in_key(&name.text));
