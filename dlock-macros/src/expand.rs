@@ -4,16 +4,13 @@
 //! async fn rename(id: i64, name: String) -> Result<(), AppError> {
 //!     let lock = __private::lock("default", __private::key(format_args!("user:{}", id)))
 //!         .timeout(Duration::new(10, 0));
-//!     let held = match __private::enter(lock, OnLoss::Cancel).await {
-//!         Ok(held) => held,
-//!         Err(error) => return __private::failed::<Result<(), AppError>>(error),
-//!     };
-//!     match __private::run(held, async move { /* the body */ }, |output| /* is it an Err? */).await {
-//!         Ok(output) => output,
-//!         Err(error) => return __private::failed::<Result<(), AppError>>(error),
-//!     }
+//!     let body = async move { /* the body */ };
+//!     __private::carry(lock, OnLoss::Cancel, body, __private::room::<Result<(), AppError>>()).await
 //! }
 //! ```
+//!
+//! Where `on_busy` or `on_error` say what to return, it is `whole`, and a `match` of what comes of it;
+//! where something of the user's stands between lock and body, `enter`, and after that `run`.
 //!
 //! The arguments are evaluated in a statement of their own, before the body moves anything and
 //! without keeping temporaries over the first await. The body is an `async move` block or a `move`
@@ -108,8 +105,8 @@ impl<'a> Expansion<'a> {
             OnLost::Report => quote_spanned!(ours()=> #private::OnLoss::Report),
             OnLost::Ignore => quote_spanned!(ours()=> #private::OnLoss::Ignore),
         };
-        if let Some(carried) = self.carried_whole(&on_loss) {
-            return quote_spanned!(ours()=> let __dlock_lock = #lock; #carried);
+        if let Some(whole) = self.whole(&on_loss) {
+            return quote_spanned!(ours()=> let __dlock_lock = #lock; #whole);
         }
         let enter = if self.is_async() {
             quote_spanned!(ours()=> #private::enter(__dlock_lock, #on_loss).await)

@@ -11,29 +11,43 @@ use crate::shape::Shape;
 use crate::types;
 
 impl Expansion<'_> {
-    /// Lock, body and release in one, where the return type has room for whatever goes wrong.
-    pub(super) fn carried_whole(&self, on_loss: &TokenStream) -> Option<TokenStream> {
-        let (OnBusy::Error, None, None) =
-            (&self.args.on_busy, &self.args.on_error, &self.args.guard)
-        else {
-            return None;
+    /// Lock, body and release in one call, unless something has to come between them.
+    pub(super) fn whole(&self, on_loss: &TokenStream) -> Option<TokenStream> {
+        let Expansion { private, args, .. } = self;
+        // An expression of the user's for a call without the lock can have the parameters, and the
+        // body takes them. What it says of a loss as well cannot have them in any case.
+        let before_the_body = match (&args.on_busy, &args.on_error) {
+            (OnBusy::Value(_), _) => true,
+            (_, on_error) => on_error.is_some() && self.on_lost() == OnLost::Ignore,
         };
+        if args.guard.is_some() || before_the_body {
+            return None;
+        }
         let body = self.body();
-        let (carry, dot_await) = self.runner("carry");
-        let carry = Ident::new(&carry, ours());
-        let (private, room) = (&self.private, self.room());
-        Some(quote_spanned!(ours()=>
-            #private::#carry(__dlock_lock, #on_loss, #body, #room)#dot_await
-        ))
+        let carries = matches!(args.on_busy, OnBusy::Error) && args.on_error.is_none();
+        if carries {
+            let (carry, dot_await) = self.runner("carry");
+            let room = self.room();
+            return Some(quote_spanned!(ours()=>
+                #private::#carry(__dlock_lock, #on_loss, #body, #room)#dot_await
+            ));
+        }
+        let (whole, dot_await) = self.runner("whole");
+        let (is_err, not_entered) = (self.is_err(), self.not_entered());
+        let whole = quote_spanned!(ours()=>
+            #private::#whole(__dlock_lock, #on_loss, #body, #is_err)#dot_await
+        );
+        Some(self.or_else(&whole, &not_entered))
     }
 
     /// The one of the functions of that name that is for this kind of function.
-    fn runner(&self, name: &str) -> (String, TokenStream) {
+    fn runner(&self, name: &str) -> (Ident, TokenStream) {
         let background = self.args.release == Release::Background;
         let blocking = if self.is_async() { "" } else { "_blocking" };
         let background = if background { "_background" } else { "" };
         let dot_await = self.is_async().then(|| quote_spanned!(ours()=> .await));
-        (format!("{name}{blocking}{background}"), dot_await.unwrap_or_default())
+        let name = Ident::new(&format!("{name}{blocking}{background}"), ours());
+        (name, dot_await.unwrap_or_default())
     }
 
     pub(super) fn run(&self) -> TokenStream {
@@ -44,7 +58,6 @@ impl Expansion<'_> {
             let runner = Ident::new(&format!("{runner}_to_end"), ours());
             return quote_spanned!(ours()=> #private::#runner(__dlock_held, #body)#dot_await);
         }
-        let runner = Ident::new(&runner, ours());
         let is_err = self.is_err();
         self.or_failed(&quote_spanned!(ours()=>
             #private::#runner(__dlock_held, #body, #is_err)#dot_await
@@ -53,10 +66,13 @@ impl Expansion<'_> {
 
     /// The value, or what the call returns instead of it.
     pub(super) fn or_failed(&self, result: &TokenStream) -> TokenStream {
-        let failed = self.failed();
+        self.or_else(result, &self.failed())
+    }
+
+    fn or_else(&self, result: &TokenStream, other: &TokenStream) -> TokenStream {
         quote_spanned!(ours()=> match #result {
             ::core::result::Result::Ok(__dlock_output) => __dlock_output,
-            ::core::result::Result::Err(__dlock_error) => #failed,
+            ::core::result::Result::Err(__dlock_error) => #other,
         })
     }
 

@@ -9,6 +9,7 @@ mod connection;
 mod output;
 mod path;
 mod template;
+mod whole;
 
 pub use self::body::{
     run, run_background, run_background_to_end, run_blocking, run_blocking_background,
@@ -25,6 +26,7 @@ pub use self::connection::{OnConnection, Own, conn, off, on, own, within};
 pub use self::output::{Carries, OtherOutput, Output, Skip, SkipOther, failed, never, on_error};
 pub use self::path::path_of;
 pub use self::template::{Part, key, part};
+pub use self::whole::{whole, whole_background, whole_blocking, whole_blocking_background};
 pub use crate::extent::OnLoss;
 pub use crate::mode::Mode;
 pub use crate::wait::Wait;
