@@ -11,6 +11,8 @@
 mod basics;
 #[path = "connection/db.rs"]
 mod db;
+#[path = "connection/locked.rs"]
+mod locked;
 
 use sqlx::MySql as Db;
 
@@ -24,6 +26,14 @@ dlock_tests::suite! {
             timeout_is_exact,
             failed_body_is_rolled_back_and_released,
             a_round_trip_each,
+        ]
+        locked: [
+            body_has_the_connection,
+            error_of_the_body_comes_back,
+            busy_lock_is_what_it_is_said_to_be,
+            several_keys_and_one_key_again,
+            methods_are_locked,
+            cancelled_body_leaves_nothing,
         ]
     }
 }

@@ -1,21 +1,26 @@
 //! The attribute's arguments, each read as far as it goes without the function.
 
+mod connection;
 mod terms;
+mod words;
 
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::{Expr, LitStr, Path, Token};
 
-use crate::duration::{self, Timeout, bare};
+use crate::duration::{self, Timeout};
 use crate::fallback::Errors;
 use crate::key::{self, Key, Keys};
 use crate::nearest::{list, nearest};
 
+pub(crate) use self::connection::{Connection, Kind};
 pub(crate) use self::terms::{Term, Value};
+use self::words::word;
+pub(crate) use self::words::{OnBusy, OnLost, Release};
 
 /// Every argument there is but the terms, with what to write behind its name.
-const KNOWN: [(&str, &str); 10] = [
+const KNOWN: [(&str, &str); 12] = [
     ("key", "\"user:<user_id>\""),
     ("keys", "[\"from:<a>\", \"to:<b>\"]"),
     ("timeout", "10"),
@@ -25,11 +30,10 @@ const KNOWN: [(&str, &str); 10] = [
     ("release", "background"),
     ("locker", "\"name\""),
     ("guard", "lock"),
+    ("tx", "conn"),
+    ("on", "conn"),
     ("crate", "path::to::dlock"),
 ];
-
-/// Arguments that are documented for a later version.
-const LATER: [&str; 2] = ["tx", "on"];
 
 #[derive(Default)]
 pub(crate) struct Args {
@@ -43,7 +47,10 @@ pub(crate) struct Args {
     pub(crate) release: Release,
     pub(crate) locker: Option<Expr>,
     pub(crate) guard: Option<(Option<Token![mut]>, Ident)>,
+    pub(crate) connection: Option<Connection>,
     pub(crate) krate: Option<Path>,
+    /// The names of all that are there.
+    pub(crate) given: Vec<Ident>,
 }
 
 impl Args {
@@ -57,35 +64,11 @@ impl Args {
     }
 }
 
-/// What a call that did not get the lock in time returns.
-#[derive(Default)]
-pub(crate) enum OnBusy {
-    #[default]
-    Error,
-    Skip(Span),
-    Value(Expr),
-}
-
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) enum OnLost {
-    Cancel,
-    Report,
-    Ignore,
-}
-
-#[derive(Clone, Copy, Default, PartialEq)]
-pub(crate) enum Release {
-    #[default]
-    Confirmed,
-    Background,
-}
-
 pub(crate) fn parse(tokens: TokenStream, errors: &mut Errors) -> Args {
     let mut args = Args::default();
     let read = |input: ParseStream<'_>| {
-        let mut seen = Vec::new();
         while !input.is_empty() {
-            let argument = argument(input, &mut args, &mut seen, errors);
+            let argument = argument(input, &mut args, errors);
             if errors.keep(argument).is_none() {
                 skip(input);
             }
@@ -99,6 +82,7 @@ pub(crate) fn parse(tokens: TokenStream, errors: &mut Errors) -> Args {
     let result = read.parse2(tokens);
     errors.keep(result);
     terms::check(&args.terms, errors);
+    connection::check(&args, errors);
     args
 }
 
@@ -109,12 +93,7 @@ fn skip(input: ParseStream<'_>) {
     }
 }
 
-fn argument(
-    input: ParseStream<'_>,
-    args: &mut Args,
-    seen: &mut Vec<String>,
-    errors: &mut Errors,
-) -> syn::Result<()> {
+fn argument(input: ParseStream<'_>, args: &mut Args, errors: &mut Errors) -> syn::Result<()> {
     let Ok(ident) = input.call(Ident::parse_any) else {
         let hint = if input.peek(LitStr) {
             "a key is written with its name"
@@ -129,17 +108,11 @@ fn argument(
         let _ = value(input);
         return Err(syn::Error::new(ident.span(), unknown(&name)));
     }
-    let once = |name: &str| if name == "keys" { "key".to_owned() } else { name.to_owned() };
-    if seen.contains(&name) {
+    if let Some(message) = twice(&name, &args.given) {
         let _ = value(input);
-        return Err(syn::Error::new(ident.span(), format!("`{name}` is given twice")));
-    }
-    if seen.iter().any(|other| once(other) == once(&name)) {
-        let _ = value(input);
-        let message = "`key` and `keys` exclude each other: write all of them as `keys = [..]`";
         return Err(syn::Error::new(ident.span(), message));
     }
-    seen.push(name.clone());
+    args.given.push(Ident::new(&name, ident.span()));
     let Some((_, example)) = known else {
         let ident = Ident::new(&name, ident.span());
         if let Some(term) = terms::read(&ident, input) {
@@ -169,29 +142,40 @@ fn argument(
     Ok(())
 }
 
+/// Why there cannot be an argument of this name beside those before it.
+fn twice(name: &str, given: &[Ident]) -> Option<String> {
+    let is_given = |name: &str| given.iter().any(|given| given == name);
+    let other = match name {
+        "key" => "keys",
+        "keys" => "key",
+        "tx" => "on",
+        "on" => "tx",
+        _ => name,
+    };
+    if is_given(name) {
+        return Some(format!("`{name}` is given twice"));
+    }
+    is_given(other).then(|| match name {
+        "key" | "keys" => {
+            "`key` and `keys` exclude each other: write all of them as `keys = [..]`".to_owned()
+        }
+        _ => "`tx` and `on` exclude each other: the lock ends with the transaction, or with the \
+              call"
+            .to_owned(),
+    })
+}
+
 fn set(args: &mut Args, name: &str, value: Expr, errors: &mut Errors) -> syn::Result<()> {
     match name {
         "key" => args.key = Some(key::read(value, errors)),
         "keys" => args.keys = Some(key::read_all(value, errors)?),
         "timeout" => args.timeout = Some(duration::read(value, "timeout")?),
-        "on_busy" => {
-            args.on_busy = match word(&value) {
-                Some(word) if word == "error" => OnBusy::Error,
-                Some(word) if word == "skip" => OnBusy::Skip(word.span()),
-                _ => OnBusy::Value(value),
-            }
-        }
+        "on_busy" => args.on_busy = words::on_busy(value),
         "on_error" => args.on_error = Some(value),
-        "on_lost" => {
-            use OnLost::{Cancel, Ignore, Report};
-            let words = [("cancel", Cancel), ("report", Report), ("ignore", Ignore)];
-            args.on_lost = Some(one_of(&value, &words)?);
-        }
-        "release" => {
-            use Release::{Background, Confirmed};
-            let words = [("confirmed", Confirmed), ("background", Background)];
-            args.release = one_of(&value, &words)?.0;
-        }
+        "on_lost" => args.on_lost = Some(words::on_lost(&value)?),
+        "release" => args.release = words::release(&value)?,
+        "tx" => args.connection = Some(connection::read(Kind::Tx, &value)?),
+        "on" => args.connection = Some(connection::read(Kind::On, &value)?),
         _ => args.locker = Some(value),
     }
     Ok(())
@@ -221,38 +205,10 @@ fn value(input: ParseStream<'_>) -> syn::Result<()> {
 fn unknown(name: &str) -> String {
     let known = KNOWN.iter().map(|(name, _)| *name);
     let known: Vec<_> = known.chain(terms::KNOWN.iter().map(|(name, ..)| *name)).collect();
-    if LATER.contains(&name) {
-        return format!(
-            "`{name}` is not there yet; this version of `#[locked]` has {}",
-            list(&known)
-        );
-    }
-    match nearest(name, &[&known[..], &LATER].concat()) {
+    match nearest(name, &known) {
         Some(meant) => {
             format!("unknown argument `{name}`; did you mean `{meant}`? There are {}", list(&known))
         }
         None => format!("unknown argument `{name}`; there are {}", list(&known)),
     }
-}
-
-/// The single word that an expression is.
-fn word(value: &Expr) -> Option<&Ident> {
-    match bare(value) {
-        Expr::Path(path) => path.path.get_ident(),
-        _ => None,
-    }
-}
-
-fn one_of<T: Copy>(value: &Expr, words: &[(&str, T)]) -> syn::Result<(T, Span)> {
-    let written = word(value);
-    let found = written.and_then(|word| {
-        words.iter().find(|(name, _)| word == name).map(|(_, meaning)| (*meaning, word.span()))
-    });
-    found.ok_or_else(|| {
-        let names: Vec<&str> = words.iter().map(|(name, _)| *name).collect();
-        let meant = written.and_then(|word| nearest(&word.to_string(), &names));
-        let meant = meant.map_or(String::new(), |meant| format!("; did you mean `{meant}`?"));
-        let message = format!("expected one of {}{meant}", list(&names));
-        syn::Error::new_spanned(value, message)
-    })
 }

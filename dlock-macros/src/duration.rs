@@ -58,6 +58,15 @@ pub(crate) fn bare(value: &Expr) -> &Expr {
     }
 }
 
+/// The same by value.
+pub(crate) fn into_bare(value: Expr) -> Expr {
+    match value {
+        Expr::Group(group) => into_bare(*group.expr),
+        Expr::Paren(paren) => into_bare(*paren.expr),
+        other => other,
+    }
+}
+
 fn is_no_number(path: &Path) -> bool {
     path.segments.last().is_some_and(|last| {
         ["NAN", "INFINITY", "NEG_INFINITY"].iter().any(|name| last.ident == name)

@@ -4,30 +4,28 @@
 //! async fn rename(id: i64, name: String) -> Result<(), AppError> {
 //!     let lock = __private::lock("default", __private::key(format_args!("user:{}", id)))
 //!         .timeout(Duration::new(10, 0));
-//!     let held = match __private::enter(lock, OnLoss::Cancel).await {
-//!         Ok(held) => held,
-//!         Err(error) => return __private::failed::<Result<(), AppError>>(error),
-//!     };
-//!     match __private::run(held, async move { /* the body */ }, |output| /* is it an Err? */).await {
-//!         Ok(output) => output,
-//!         Err(error) => return __private::failed::<Result<(), AppError>>(error),
-//!     }
+//!     let body = async move { /* the body */ };
+//!     __private::carry(lock, OnLoss::Cancel, body, __private::room::<Result<(), AppError>>()).await
 //! }
 //! ```
+//!
+//! Where `on_busy` or `on_error` say what to return, it is `whole`, and a `match` of what comes of it;
+//! where something of the user's stands between lock and body, `enter`, and after that `run`.
 //!
 //! The arguments are evaluated in a statement of their own, before the body moves anything and
 //! without keeping temporaries over the first await. The body is an `async move` block or a `move`
 //! closure of its own, so `return` and `?` in it end the body and not the lock.
 
 mod body;
+mod connection;
 mod lock;
 mod output;
 
 use proc_macro2::{Delimiter, Group, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
-use syn::Expr;
+use syn::{Expr, Token};
 
-use crate::args::{Args, OnLost};
+use crate::args::{Args, Connection, Kind, OnLost};
 use crate::function::Function;
 use crate::shape::Shape;
 use crate::types;
@@ -38,8 +36,13 @@ fn ours() -> Span {
     Span::mixed_site()
 }
 
-pub(crate) fn expand(args: &Args, function: Function) -> TokenStream {
-    let locked = Expansion::new(args, &function).statements();
+pub(crate) fn expand(args: &Args, mut function: Function) -> TokenStream {
+    // The body gets the connection in a binding of its own, and the parameter needs no `mut`.
+    let mutability = match &args.connection {
+        Some(Connection { kind: Kind::On, name }) => function.take_mut(&name.to_string()),
+        _ => None,
+    };
+    let locked = Expansion::new(args, &function, mutability).statements();
     let Function { attrs, vis, sig, shape, body, .. } = function;
     let place = body.span();
     let body = match shape {
@@ -62,22 +65,24 @@ struct Expansion<'a> {
     private: TokenStream,
     /// What the function returns, with `_` for every `impl Trait`.
     returns: TokenStream,
+    /// That of the parameter of `on`.
+    mutability: Option<Token![mut]>,
 }
 
 impl<'a> Expansion<'a> {
-    fn new(args: &'a Args, function: &'a Function) -> Self {
+    fn new(args: &'a Args, function: &'a Function, mutability: Option<Token![mut]>) -> Self {
         let private = match &args.krate {
             Some(path) => quote_spanned!(ours()=> #path::__private),
             None => quote_spanned!(ours()=> ::dlock::__private),
         };
-        let returns = match &function.returns {
+        let returns = match function.returns() {
             Some(ty) => types::without_impl(ty.to_token_stream()),
             None => {
                 let unit = quote!(());
                 types::located_at(unit, function.returns_span())
             }
         };
-        Expansion { args, function, private, returns }
+        Expansion { args, function, private, returns, mutability }
     }
 
     fn is_async(&self) -> bool {
@@ -91,12 +96,18 @@ impl<'a> Expansion<'a> {
 
     fn statements(&self) -> TokenStream {
         let Expansion { private, .. } = self;
+        if let Some(connection) = &self.args.connection {
+            return self.on_connection(connection);
+        }
         let lock = self.lock();
         let on_loss = match self.on_lost() {
             OnLost::Cancel => quote_spanned!(ours()=> #private::OnLoss::Cancel),
             OnLost::Report => quote_spanned!(ours()=> #private::OnLoss::Report),
             OnLost::Ignore => quote_spanned!(ours()=> #private::OnLoss::Ignore),
         };
+        if let Some(whole) = self.whole(&on_loss) {
+            return quote_spanned!(ours()=> let __dlock_lock = #lock; #whole);
+        }
         let enter = if self.is_async() {
             quote_spanned!(ours()=> #private::enter(__dlock_lock, #on_loss).await)
         } else {

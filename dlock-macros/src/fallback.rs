@@ -29,6 +29,6 @@ impl Errors {
     pub(crate) fn beside(self, item: TokenStream) -> TokenStream {
         let errors = self.0.map(syn::Error::into_compile_error);
         // What only the attribute has used is no mistake of its own.
-        quote!(#errors #[allow(unused_variables)] #item)
+        quote!(#errors #[allow(unused_mut, unused_variables)] #item)
     }
 }

@@ -1,10 +1,11 @@
 //! The item under the attribute: a signature that is understood, and a body that is not looked at.
 
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
+use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::spanned::Spanned;
-use syn::{Attribute, FnArg, ReturnType, Signature, Token, Type, Visibility};
+use syn::{Attribute, FnArg, Pat, PatType, ReturnType, Signature, Token, Type, Visibility};
 
 use crate::shape::{self, Shape};
 
@@ -17,8 +18,6 @@ pub(crate) struct Function {
     /// and it costs nothing.
     pub(crate) body: Group,
     pub(crate) names: Vec<Name>,
-    /// What the user's body returns. None is `()`.
-    pub(crate) returns: Option<Type>,
 }
 
 /// A name that the parameters bind.
@@ -28,7 +27,7 @@ pub(crate) struct Name {
     /// another variable.
     pub(crate) ident: Ident,
     /// `#[cfg(..)]`: it may not be there.
-    pub(crate) cfg: Vec<Attribute>,
+    pub(crate) cfg: TokenStream,
 }
 
 impl Function {
@@ -38,9 +37,58 @@ impl Function {
         self.names.iter().find(|known| known.text == name).map(|known| &known.ident)
     }
 
+    /// Whether the type of the parameter of this name is written as `&mut ..`.
+    pub(crate) fn is_mut_reference(&self, name: &str) -> bool {
+        self.sig.inputs.iter().any(|input| match input {
+            FnArg::Typed(PatType { pat, ty, .. }) => is_named(pat, name) && is_mut(ty),
+            FnArg::Receiver(_) => false,
+        })
+    }
+
+    /// Takes away the `mut` of the parameter of this name.
+    pub(crate) fn take_mut(&mut self, name: &str) -> Option<Token![mut]> {
+        let of_input = |input: &mut FnArg| match input {
+            FnArg::Typed(it) if is_named(&it.pat, name) => match &mut *it.pat {
+                Pat::Ident(ident) => ident.mutability.take(),
+                _ => None,
+            },
+            _ => None,
+        };
+        let of_inputs = self.sig.inputs.iter_mut().find_map(of_input);
+        match &mut self.shape {
+            Shape::Boxed(boxed) => boxed.take_mut(name).or(of_inputs),
+            Shape::Async | Shape::Sync => of_inputs,
+        }
+    }
+
     /// Where to point when the return type is to blame.
     pub(crate) fn returns_span(&self) -> Span {
-        self.returns.as_ref().map_or_else(|| self.sig.ident.span(), Spanned::span)
+        self.returns().map_or_else(|| self.sig.ident.span(), Spanned::span)
+    }
+
+    /// What the user's body returns. None is `()`.
+    pub(crate) fn returns(&self) -> Option<&Type> {
+        match (&self.shape, &self.sig.output) {
+            (Shape::Boxed(_), output) => shape::future_output(output)
+                .flatten()
+                .filter(|output| !matches!(output, Type::Tuple(tuple) if tuple.elems.is_empty())),
+            (_, ReturnType::Type(_, ty)) => Some(ty),
+            (_, ReturnType::Default) => None,
+        }
+    }
+}
+
+fn is_named(pat: &Pat, name: &str) -> bool {
+    matches!(pat, Pat::Ident(ident) if ident.ident.unraw() == name.trim_start_matches("r#"))
+}
+
+/// Also inside the invisible group that `macro_rules!` leaves around `$ty:ty`.
+fn is_mut(ty: &Type) -> bool {
+    match ty {
+        Type::Group(ty) => is_mut(&ty.elem),
+        Type::Paren(ty) => is_mut(&ty.elem),
+        Type::Reference(ty) => ty.mutability.is_some(),
+        _ => false,
     }
 }
 
@@ -62,11 +110,11 @@ fn parse_function(input: ParseStream<'_>) -> syn::Result<Function> {
              implement this one",
         ));
     };
-    let (shape, body, returns) = shape(&sig, body)?;
+    let (shape, body) = shape(&sig, body)?;
     let (inner, body) = hoist(body);
     attrs.extend(inner);
     let names = names(&sig, &shape);
-    Ok(Function { attrs, vis, sig, shape, body, names, returns })
+    Ok(Function { attrs, vis, sig, shape, body, names })
 }
 
 fn not_a_function(input: ParseStream<'_>) -> Option<&'static str> {
@@ -111,22 +159,15 @@ fn braces(group: Group) -> Option<Group> {
     }
 }
 
-fn shape(sig: &Signature, body: Group) -> syn::Result<(Shape, Group, Option<Type>)> {
-    let declared = match &sig.output {
-        ReturnType::Type(_, ty) => Some((**ty).clone()),
-        ReturnType::Default => None,
-    };
+fn shape(sig: &Signature, body: Group) -> syn::Result<(Shape, Group)> {
     if sig.asyncness.is_some() {
-        return Ok((Shape::Async, body, declared));
+        return Ok((Shape::Async, body));
     }
     let Some(output) = shape::future_output(&sig.output) else {
-        return Ok((Shape::Sync, body, declared));
+        return Ok((Shape::Sync, body));
     };
     match (shape::boxed(&body), output) {
-        (Some((boxed, body)), Some(output)) => {
-            let unit = matches!(output, Type::Tuple(tuple) if tuple.elems.is_empty());
-            Ok((Shape::Boxed(boxed), body, (!unit).then(|| output.clone())))
-        }
+        (Some((boxed, body)), Some(_)) => Ok((Shape::Boxed(boxed), body)),
         _ => Err(syn::Error::new_spanned(
             &sig.output,
             "this function returns a future without running it, so only its making would be \
@@ -157,10 +198,12 @@ fn names(sig: &Signature, shape: &Shape) -> Vec<Name> {
     let mut names = Vec::new();
     for input in &sig.inputs {
         match input {
-            FnArg::Receiver(it) => names.push(named(it.self_token.into(), Vec::new())),
+            FnArg::Receiver(it) => {
+                names.push(named(Ident::new("self", it.self_token.span()), TokenStream::new()))
+            }
             FnArg::Typed(it) => {
-                let cfg = it.attrs.iter().filter(|attr| attr.path().is_ident("cfg")).cloned();
-                let cfg: Vec<Attribute> = cfg.collect();
+                let cfg = it.attrs.iter().filter(|attr| attr.path().is_ident("cfg"));
+                let cfg: TokenStream = cfg.map(ToTokens::to_token_stream).collect();
                 let mut idents = Vec::new();
                 shape::bound(&it.pat, &mut idents);
                 names.extend(idents.into_iter().map(|ident| named(ident, cfg.clone())));
@@ -172,7 +215,7 @@ fn names(sig: &Signature, shape: &Shape) -> Vec<Name> {
         for ident in boxed.names() {
             match names.iter_mut().find(|name| name.text == "self") {
                 Some(this) if ident == "__self" => this.ident = ident,
-                _ => names.push(named(ident, Vec::new())),
+                _ => names.push(named(ident, TokenStream::new())),
             }
         }
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use proc_macro2::{Ident, Span};
 use syn::{Expr, ExprLit, Lit, LitStr};
 
-use crate::duration::bare;
+use crate::duration::into_bare;
 use crate::fallback::Errors;
 use crate::function::Function;
 use crate::nearest::{list, nearest};
@@ -25,30 +25,31 @@ pub(crate) enum Keys {
 }
 
 pub(crate) fn read_all(value: Expr, errors: &mut Errors) -> syn::Result<Keys> {
-    match bare(&value) {
+    match into_bare(value) {
         Expr::Array(array) if array.elems.is_empty() => {
-            Err(syn::Error::new_spanned(&value, "there is nothing to lock: name a key"))
+            Err(syn::Error::new_spanned(&array, "there is nothing to lock: name a key"))
         }
         Expr::Array(array) => {
-            Ok(Keys::Listed(array.elems.iter().map(|key| read(key.clone(), errors)).collect()))
+            Ok(Keys::Listed(array.elems.into_iter().map(|key| read(key, errors)).collect()))
         }
-        Expr::Lit(_) => Err(syn::Error::new_spanned(
-            &value,
+        Expr::Lit(literal) => Err(syn::Error::new_spanned(
+            &literal,
             "`keys` are several, as in `keys = [\"from:<a>\", \"to:<b>\"]`; a single one is `key = ..`",
         )),
-        _ => Ok(Keys::Expr(Box::new(value))),
+        value => Ok(Keys::Expr(Box::new(value))),
     }
 }
 
 pub(crate) fn read(value: Expr, errors: &mut Errors) -> Key {
-    let Expr::Lit(ExprLit { lit: Lit::Str(literal), .. }) = bare(&value) else {
-        return Key::Expr(Box::new(value));
+    let literal = match into_bare(value) {
+        Expr::Lit(ExprLit { lit: Lit::Str(literal), .. }) => literal,
+        value => return Key::Expr(Box::new(value)),
     };
     let (template, mistakes) = template::parse(&literal.value());
     for mistake in mistakes {
-        errors.push(blame(literal, &mistake.at, &mistake.message));
+        errors.push(blame(&literal, &mistake.at, &mistake.message));
     }
-    Key::Template(template, literal.clone())
+    Key::Template(template, literal)
 }
 
 /// Every placeholder must be a parameter.

@@ -2,7 +2,8 @@
 
 use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
 use syn::{
-    Block, GenericArgument, Local, Pat, PathArguments, ReturnType, Stmt, Type, TypeParamBound,
+    Block, GenericArgument, Local, Pat, PathArguments, ReturnType, Stmt, Token, Type,
+    TypeParamBound,
 };
 
 /// Where the code that runs under the lock is.
@@ -69,6 +70,16 @@ fn user_block(tokens: &[TokenTree]) -> Option<(usize, &Group)> {
 }
 
 impl Boxed {
+    /// Takes away the `mut` of the binding of this name.
+    pub(crate) fn take_mut(&mut self, name: &str) -> Option<Token![mut]> {
+        let mut tokens: Vec<TokenTree> = self.before.clone().into_iter().collect();
+        let is = |token: &TokenTree, text| matches!(token, TokenTree::Ident(it) if it == text);
+        let at = tokens.windows(2).position(|pair| is(&pair[0], "mut") && is(&pair[1], name))?;
+        let span = tokens.remove(at).span();
+        self.before = tokens.into_iter().collect();
+        Some(Token![mut](span))
+    }
+
     /// The names its own bindings bind, `__self` among them.
     pub(crate) fn names(&self) -> Vec<Ident> {
         // Completed to statements: what is left out is the user's block behind the last `=`.

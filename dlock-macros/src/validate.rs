@@ -2,10 +2,11 @@
 
 use syn::spanned::Spanned;
 
-use crate::args::{Args, OnBusy, OnLost};
+use crate::args::{Args, Connection, Kind, OnBusy, OnLost};
 use crate::fallback::Errors;
 use crate::function::Function;
 use crate::key::{self, Key};
+use crate::nearest::{list, nearest};
 use crate::shape::Shape;
 
 pub(crate) fn validate(args: &Args, function: &Function, errors: &mut Errors) {
@@ -15,6 +16,9 @@ pub(crate) fn validate(args: &Args, function: &Function, errors: &mut Errors) {
             key::check(template, literal, function, errors);
         }
     }
+    if let Some(connection) = &args.connection {
+        self::connection(connection, function, errors);
+    }
     if let (Some((OnLost::Cancel, span)), Shape::Sync) = (args.on_lost, &function.shape) {
         errors.push(syn::Error::new(
             span,
@@ -22,13 +26,43 @@ pub(crate) fn validate(args: &Args, function: &Function, errors: &mut Errors) {
              and then returns the error, and a `guard` can be asked with `is_lost()`",
         ));
     }
-    if let (OnBusy::Skip(span), Some(syn::Type::ImplTrait(_))) = (&args.on_busy, &function.returns)
+    if let (OnBusy::Skip(span), Some(syn::Type::ImplTrait(_))) = (&args.on_busy, function.returns())
     {
         errors.push(syn::Error::new(
             *span,
             "`skip` returns `Default::default()`, and of an `impl Trait` nobody knows which; \
              write the value: `on_busy = ..`",
         ));
+    }
+}
+
+/// A parameter that can be locked on.
+fn connection(Connection { kind, name }: &Connection, of: &Function, errors: &mut Errors) {
+    let argument = kind.name();
+    let mut wrong = |message| errors.push(syn::Error::new(name.span(), message));
+    if let Shape::Sync = of.shape {
+        wrong(format!("`{argument}` needs an `async fn`: the connection is awaited"));
+    }
+    let text = name.to_string();
+    if text == "self" {
+        return wrong(format!("`{argument}` is for a parameter, and `self` is no connection"));
+    }
+    if of.name(&text).is_none() {
+        let names: Vec<&str> = of.names.iter().map(|name| name.text.as_str()).collect();
+        let names: Vec<&str> = names.into_iter().filter(|name| *name != "self").collect();
+        return wrong(match nearest(&text, &names) {
+            Some(meant) => format!("no parameter named `{text}`; did you mean `{meant}`?"),
+            None if names.is_empty() => {
+                format!("no parameter named `{text}`: this function has none")
+            }
+            None => format!("no parameter named `{text}`; there are {}", list(&names)),
+        });
+    }
+    if *kind == Kind::On && !of.is_mut_reference(&text) {
+        wrong(
+            "`on` needs the connection as `&mut ..`, so that it is still there to release the lock"
+                .to_owned(),
+        );
     }
 }
 

@@ -137,6 +137,47 @@ pub fn mutable_blocking(at: Locker, mut text: String) -> Result<String, Error> {
     Ok(text)
 }
 
+/// Locks on connections.
+#[cfg(feature = "postgres")]
+pub mod connections {
+    use dlock::{Error, locked};
+    use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
+
+    /// A connection that only the attribute uses.
+    ///
+    /// # Errors
+    /// Those of the lock.
+    #[locked(key = "user:<id>", on = conn)]
+    pub async fn unused(conn: &mut PgConnection, id: i64) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// An early return.
+    ///
+    /// # Errors
+    /// Those of the lock.
+    #[locked(key = "user:<id>", on = conn, on_busy = skip, timeout = 0)]
+    pub async fn early(conn: &mut PgConnection, id: i64) -> Result<u8, Error> {
+        if conn.ping().await.is_err() {
+            return Ok(1);
+        }
+        Ok(2)
+    }
+
+    /// A transaction that the body ends.
+    ///
+    /// # Errors
+    /// Those of the lock and of the commit.
+    #[locked(key = "user:<id>", tx = tx)]
+    pub async fn owned(mut tx: Transaction<'_, Postgres>, id: i64) -> sqlx::Result<()> {
+        tx.commit().await
+    }
+
+    /// A transaction that only the attribute uses.
+    #[locked(key = "user:<id>", tx = tx, on_busy = skip, on_error = drop)]
+    pub async fn within(tx: &mut Transaction<'_, Postgres>, id: i64) {}
+}
+
 /// A method's receiver in the key.
 #[derive(Debug)]
 pub struct Shop {
@@ -184,4 +225,9 @@ fn nothing_fires() {
     assert!(
         size_of_val(&(unit_blocking, diverging_blocking, opaque, Shop::take, short::value)) == 0
     );
+    #[cfg(feature = "postgres")]
+    {
+        use connections::{early, owned, unused, within};
+        assert!(size_of_val(&(early, owned, unused, within)) == 0);
+    }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use proc_macro2::{Ident, Span};
+use quote::ToTokens;
 use syn::parse::ParseStream;
 use syn::{Expr, Lit, Token};
 
@@ -92,7 +93,8 @@ fn value(name: &Ident, example: &str, kind: Kind, input: ParseStream<'_>) -> syn
 }
 
 fn checked(name: &Ident, kind: Kind, value: Expr) -> syn::Result<Value> {
-    let wrong = |message: String| Err(syn::Error::new_spanned(&value, message));
+    let written = value.to_token_stream();
+    let wrong = |message: String| Err(syn::Error::new_spanned(&written, message));
     let literal = match bare(&value) {
         Expr::Lit(literal) => Some(&literal.lit),
         _ => None,
@@ -111,7 +113,7 @@ fn checked(name: &Ident, kind: Kind, value: Expr) -> syn::Result<Value> {
             return wrong(format!("`{name}` is a text, as in `{name} = \"name\"`"));
         }
         (Kind::Time | Kind::TimeToLive, _) => {
-            let time = duration::read(value.clone(), &name.to_string())?;
+            let time = duration::read(value, &name.to_string())?;
             return match (&time, kind) {
                 (Timeout::After(Duration::ZERO), _) => {
                     wrong(format!("`{name}` must be more than nothing; leave it out"))

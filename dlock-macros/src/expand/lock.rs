@@ -14,6 +14,17 @@ use crate::types;
 impl Expansion<'_> {
     pub(super) fn lock(&self) -> TokenStream {
         let Expansion { private, .. } = self;
+        let lock = if self.args.connection.is_some() { self.own() } else { self.of_locker() };
+        let timeout = self.args.timeout.as_ref().map(|timeout| {
+            let timeout = self.time(timeout, &quote_spanned!(ours()=> #private::Wait::Forever));
+            quote_spanned!(ours()=> .timeout(#timeout))
+        });
+        let terms = self.args.terms.iter().map(|term| self.term(term));
+        quote_spanned!(ours()=> #lock #timeout #(#terms)*)
+    }
+
+    fn of_locker(&self) -> TokenStream {
+        let Expansion { private, .. } = self;
         let locker = match &self.args.locker {
             // Borrowed, so that a field of a parameter can be named; and where the user wrote it,
             // so that the compiler points there.
@@ -23,34 +34,56 @@ impl Expansion<'_> {
             }
             None => quote_spanned!(ours()=> "default"),
         };
-        let lock = match (&self.args.keys, &self.args.key) {
-            (Some(Keys::Listed(keys)), _) => {
+        match &self.args.keys {
+            Some(keys) => {
+                let keys = self.keys(keys);
+                quote_spanned!(ours()=> #private::lock_all(#locker, #keys))
+            }
+            None => {
+                let key = self.one_key();
+                quote_spanned!(ours()=> #private::lock(#locker, #key))
+            }
+        }
+    }
+
+    /// For a connection of the caller's own: keys, and nowhere to take them from.
+    fn own(&self) -> TokenStream {
+        let Expansion { private, .. } = self;
+        let keys = match &self.args.keys {
+            Some(keys) => self.keys(keys),
+            None => {
+                let key = self.one_key();
+                quote_spanned!(ours()=> [#private::IntoKey::into_key(#key)])
+            }
+        };
+        quote_spanned!(ours()=> #private::own(#keys))
+    }
+
+    /// Whatever can be iterated.
+    fn keys(&self, keys: &Keys) -> TokenStream {
+        let Expansion { private, .. } = self;
+        match keys {
+            Keys::Listed(keys) => {
                 let keys = keys.iter().map(|key| {
                     let key = self.key(key);
                     quote_spanned!(ours()=> #private::IntoKey::into_key(#key))
                 });
-                quote_spanned!(ours()=> #private::lock_all(#locker, [#(#keys),*]))
+                quote_spanned!(ours()=> [#(#keys),*])
             }
-            (Some(Keys::Expr(keys)), _) => {
-                let keys = self.users(keys);
-                quote_spanned!(ours()=> #private::lock_all(#locker, #keys))
-            }
-            (None, Some(key)) => {
-                let key = self.key(key);
-                quote_spanned!(ours()=> #private::lock(#locker, #key))
-            }
+            Keys::Expr(keys) => self.users(keys),
+        }
+    }
+
+    fn one_key(&self) -> TokenStream {
+        let Expansion { private, .. } = self;
+        match &self.args.key {
+            Some(key) => self.key(key),
             // Named by the compiler: a nested function's path has the path of the one around it.
-            (None, None) => quote_spanned!(ours()=> #private::lock(#locker, #private::path_of({
+            None => quote_spanned!(ours()=> #private::path_of({
                 fn __dlock_here() {}
                 __dlock_here
-            }))),
-        };
-        let timeout = self.args.timeout.as_ref().map(|timeout| {
-            let timeout = self.time(timeout, &quote_spanned!(ours()=> #private::Wait::Forever));
-            quote_spanned!(ours()=> .timeout(#timeout))
-        });
-        let terms = self.args.terms.iter().map(|term| self.term(term));
-        quote_spanned!(ours()=> #lock #timeout #(#terms)*)
+            })),
+        }
     }
 
     fn key(&self, key: &Key) -> TokenStream {

@@ -1,6 +1,6 @@
 //! What the call returns when the lock stands in the way of the body.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::quote_spanned;
 
 use super::{Expansion, ours};
@@ -40,12 +40,24 @@ impl Expansion<'_> {
         }
     }
 
-    /// The error inside the return type. Every token lies on the return type, which is to blame if
-    /// it has no room for it.
+    /// The error inside the return type.
     fn carried(&self) -> TokenStream {
-        let Expansion { private, returns, .. } = self;
+        self.asked(
+            |private, returns, at| quote_spanned!(at=> #private::failed::<#returns>(__dlock_error)),
+        )
+    }
+
+    /// That the return type has room for an error.
+    pub(super) fn room(&self) -> TokenStream {
+        self.asked(|private, returns, at| quote_spanned!(at=> #private::room::<#returns>()))
+    }
+
+    /// Something that is asked of the return type. Every token lies on it, for it is to blame.
+    fn asked(
+        &self,
+        ask: impl FnOnce(TokenStream, &TokenStream, Span) -> TokenStream,
+    ) -> TokenStream {
         let at = ours().located_at(self.function.returns_span());
-        let private = types::located_at(private.clone(), at);
-        quote_spanned!(at=> #private::failed::<#returns>(__dlock_error))
+        ask(types::located_at(self.private.clone(), at), &self.returns, at)
     }
 }

@@ -3,11 +3,13 @@
 
 mod body;
 mod call;
+mod carry;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 mod connection;
 mod output;
 mod path;
 mod template;
+mod whole;
 
 pub use self::body::{
     run, run_background, run_background_to_end, run_blocking, run_blocking_background,
@@ -16,11 +18,15 @@ pub use self::body::{
 pub use self::call::{
     Call, FindLocker, IntoKey, Takes, Timeout, enter, enter_blocking, guarded, lock, lock_all,
 };
+pub use self::carry::{
+    Room, carry, carry_background, carry_blocking, carry_blocking_background, room,
+};
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub use self::connection::{OnConnection, Own, conn, off, on, own, within};
 pub use self::output::{Carries, OtherOutput, Output, Skip, SkipOther, failed, never, on_error};
 pub use self::path::path_of;
 pub use self::template::{Part, key, part};
+pub use self::whole::{whole, whole_background, whole_blocking, whole_blocking_background};
 pub use crate::extent::OnLoss;
 pub use crate::mode::Mode;
 pub use crate::wait::Wait;

@@ -14,12 +14,18 @@ use crate::error::Error;
 )]
 pub trait Carries: Sized {
     fn carry(error: Error) -> Self;
+    /// Whether this is an error of the body's own.
+    fn is_err(&self) -> bool;
 }
 
 #[diagnostic::do_not_recommend]
 impl<T, E: From<Error>> Carries for Result<T, E> {
     fn carry(error: Error) -> Self {
         Err(error.into())
+    }
+
+    fn is_err(&self) -> bool {
+        self.is_err()
     }
 }
 

@@ -1,8 +1,0 @@
-use dlock::locked;
-
-#[locked(key = "k", tx = conn)]
-async fn rename(user_id: u64, name: &str) -> Result<(), dlock::Error> {
-    Ok(())
-}
-
-fn main() {}
