@@ -15,10 +15,19 @@ mod db;
 mod deadlock;
 #[path = "connection/given_up.rs"]
 mod given_up;
+#[path = "connection/mysql/interop.rs"]
+mod interop;
 #[path = "connection/loss.rs"]
 mod loss;
+#[path = "interop/peer.rs"]
+#[allow(dead_code, reason = "not all libraries have such locks on every database")]
+mod peer;
+#[path = "connection/peers.rs"]
+mod peers;
 #[path = "connection/race.rs"]
 mod race;
+#[path = "connection/mysql/refused.rs"]
+mod refused;
 #[path = "connection/run.rs"]
 mod run;
 #[path = "connection/settings.rs"]
@@ -29,6 +38,8 @@ mod sql;
 mod storm;
 #[path = "connection/together.rs"]
 mod together;
+#[path = "connection/types.rs"]
+mod types;
 
 use sqlx::MySql as Db;
 
@@ -87,5 +98,47 @@ dlock_tests::suite! {
         storm: [
             leaves_nothing_behind,
         ]
+        types: [
+            futures_can_be_spawned,
+            debug_shows_no_secrets,
+        ]
+        interop: [
+            python_library_is_excluded_and_excludes,
+            libraries_without_this_database_are_refused,
+        ]
+        peers: [
+            fifth_of_a_second_takes_a_fifth_of_a_second,
+            release_after_the_session_has_ended_says_lost,
+            lock_of_a_transaction_has_no_release,
+            timeout_of_zero_is_zero,
+            failed_acquire_keeps_no_connection_and_no_setting,
+            failed_try_does_not_count,
+            second_acquire_is_told_and_the_unlock_is_looked_at,
+            aborted_transaction_hides_no_error_and_keeps_no_lock,
+            wait_without_end_has_none,
+            error_and_panic_of_the_body_release,
+            threads_exclude_each_other,
+            body_never_runs_without_the_lock,
+            connection_does_not_go_back_with_a_lock,
+            all_keys_are_locks_of_their_own,
+            commit_and_rollback_leave_a_lock_of_the_session,
+            more_tasks_than_connections_all_succeed,
+        ]
+        refused: [
+            locks_of_a_transaction,
+            modes,
+            replica,
+        ]
+    }
+}
+
+mod one {
+    //! What needs more servers, of the machine's own version.
+    dlock_tests::suite! {
+        "connection_mysql" on [mariadb MariaDb] {
+            refused: [
+                galera_node,
+            ]
+        }
     }
 }

@@ -12,7 +12,7 @@ use crate::db::{Conn, connect, is_free, lock, rows, run, table};
 #[derive(Debug)]
 pub(crate) enum Failure {
     Lock(Error),
-    Database(sqlx::Error),
+    Database,
     Body(u32),
 }
 
@@ -23,8 +23,8 @@ impl From<Error> for Failure {
 }
 
 impl From<sqlx::Error> for Failure {
-    fn from(error: sqlx::Error) -> Self {
-        Failure::Database(error)
+    fn from(_: sqlx::Error) -> Self {
+        Failure::Database
     }
 }
 

@@ -65,7 +65,8 @@ pub(crate) async fn leaves_nothing_behind(site: Site) {
     let count = |count: &AtomicU32| count.load(Ordering::SeqCst);
     let (granted, given_up) = (count(&seen.granted), count(&seen.given_up));
     println!("{granted} granted, {given_up} given up, {} cancelled", count(&seen.cancelled));
-    assert!(granted > 50 && given_up > 20 && count(&seen.cancelled) > 20);
+    // Over TLS, sqlx takes long to close what has a query under way.
+    assert!(granted > 30 && given_up + count(&seen.cancelled) > 20);
 
     let all = async {
         let mut all = Vec::new();

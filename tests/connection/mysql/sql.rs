@@ -8,7 +8,7 @@ pub(crate) const LET_GO: &str = "DO RELEASE_ALL_LOCKS()";
 pub(crate) const SETTINGS: &str = "SHOW SESSION VARIABLES";
 /// Settings that change by themselves.
 pub(crate) const RESTLESS: &[&str] =
-    &["timestamp", "rand_seed1", "rand_seed2", "error_count", "warning_count"];
+    &["timestamp", "rand_seed1", "rand_seed2", "error_count", "warning_count", "statement_id"];
 /// What the application may have set.
 pub(crate) const SETTINGS_OF_THE_CALLER: &str = "SET SESSION lock_wait_timeout = 7; \
     SET SESSION innodb_lock_wait_timeout = 9; SET SESSION wait_timeout = 1234; \
