@@ -7,6 +7,8 @@
     reason = "tests fail by panicking"
 )]
 
+#[path = "connection/mysql/autocommit.rs"]
+mod autocommit;
 #[path = "connection/basics.rs"]
 mod basics;
 #[path = "connection/db.rs"]
@@ -34,6 +36,8 @@ mod run;
 mod settings;
 #[path = "connection/mysql/sql.rs"]
 mod sql;
+#[path = "connection/stopped.rs"]
+mod stopped;
 #[path = "connection/storm.rs"]
 mod storm;
 #[path = "connection/together.rs"]
@@ -53,6 +57,7 @@ dlock_tests::suite! {
             timeout_is_exact,
             failed_body_is_rolled_back_and_released,
             a_round_trip_each,
+            waits_and_bodies_cost_little_more,
         ]
         run: [
             body_runs_under_the_lock,
@@ -94,6 +99,12 @@ dlock_tests::suite! {
         race: [
             timeout_is_never_answered_while_the_lock_is_held,
             nor_inside_a_transaction,
+        ]
+        stopped: [
+            are_errors_that_leave_nothing,
+        ]
+        autocommit: [
+            off_leaves_the_end_to_the_caller,
         ]
         storm: [
             leaves_nothing_behind,

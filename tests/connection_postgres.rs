@@ -42,6 +42,8 @@ mod run;
 mod settings;
 #[path = "connection/postgres/sql.rs"]
 mod sql;
+#[path = "connection/stopped.rs"]
+mod stopped;
 #[path = "connection/storm.rs"]
 mod storm;
 #[path = "connection/together.rs"]
@@ -63,6 +65,7 @@ dlock_tests::suite! {
             timeout_is_exact,
             failed_body_is_rolled_back_and_released,
             a_round_trip_each,
+            waits_and_bodies_cost_little_more,
         ]
         run: [
             body_runs_under_the_lock,
@@ -104,6 +107,9 @@ dlock_tests::suite! {
         race: [
             timeout_is_never_answered_while_the_lock_is_held,
             nor_inside_a_transaction,
+        ]
+        stopped: [
+            are_errors_that_leave_nothing,
         ]
         storm: [
             leaves_nothing_behind,
@@ -149,6 +155,7 @@ dlock_tests::suite! {
             cost_is_one_round_trip,
             several_are_all_or_none,
             deadlock_with_a_row_is_told,
+            cancelled_wait_leaves_nothing,
         ]
         modes: [
             go_together_as_they_say,

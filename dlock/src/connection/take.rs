@@ -23,11 +23,17 @@ impl<C: Connection> ConnectionLock<'_, C> {
     /// [`Error::Timeout`] when the wait is over, [`Error::Reentrant`] when the connection has the
     /// lock already, [`Error::Deadlock`] when the server sees one, [`Error::Unsupported`] in a mode
     /// that the database lacks and where locks exclude nobody, [`Error::Config`] in a transaction
-    /// that has failed.
+    /// that has failed. A wait that an administrator stops is an [`Error::Backend`] or an
+    /// [`Error::Unavailable`].
+    ///
+    /// After any of these nothing is held that was not held before, and an open transaction goes on,
+    /// after a deadlock too: neither MySQL's 3058 nor MariaDB's 1213 of a lock rolls it back.
+    /// PostgreSQL also sees deadlocks between locks and rows; on MySQL and MariaDB those are timeouts.
     ///
     /// # Cancel safety
     /// The server goes on waiting until the timeout; what it grants then is given back by the next
-    /// use of this lock. When this lock is dropped instead, see [there](ConnectionLock).
+    /// use of this lock (but for a [`reentrant`](ConnectionLock::reentrant) one, whose grant cannot be
+    /// told from those before). When this lock is dropped instead, see [there](ConnectionLock).
     pub async fn acquire(&mut self) -> Result<()> {
         self.take(self.plan.wait).await
     }

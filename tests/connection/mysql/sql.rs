@@ -1,6 +1,6 @@
 //! What tests for every database say in another way to MySQL and MariaDB.
 
-use dlock_tests::Backend;
+use dlock_tests::{Backend, Site, Witness};
 
 /// Frees all locks of the session, by hand.
 pub(crate) const LET_GO: &str = "DO RELEASE_ALL_LOCKS()";
@@ -20,4 +20,12 @@ pub(crate) fn limit(backend: Option<Backend>) -> &'static str {
         true => "SET SESSION max_statement_time = 0.2; SET SESSION lock_wait_timeout = 1",
         false => "SET SESSION max_execution_time = 200; SET SESSION lock_wait_timeout = 1",
     }
+}
+
+/// Stops whatever the site's waiting session does.
+pub(crate) async fn stop(witness: &mut Witness, site: &Site) {
+    let id = "SELECT CAST(MAX(id) AS SIGNED) FROM information_schema.processlist \
+        WHERE state = 'User lock' AND db = ?";
+    let id = witness.number(id, site).await;
+    witness.run(&format!("KILL QUERY {id}")).await;
 }

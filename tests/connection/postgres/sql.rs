@@ -1,6 +1,6 @@
 //! What tests for every database say in another way to PostgreSQL.
 
-use dlock_tests::Backend;
+use dlock_tests::{Backend, Site, Witness};
 
 /// Frees all locks of the session, by hand.
 pub(crate) const LET_GO: &str = "SELECT pg_advisory_unlock_all()";
@@ -17,4 +17,11 @@ pub(crate) const SETTINGS_OF_THE_CALLER: &str = "SET lock_timeout = '7s'; \
 /// No statement may take longer than 200 ms.
 pub(crate) fn limit(_: Option<Backend>) -> &'static str {
     "SET statement_timeout = '200ms'; SET lock_timeout = '150ms'"
+}
+
+/// Stops whatever the site's waiting sessions do.
+pub(crate) async fn stop(witness: &mut Witness, site: &Site) {
+    let sql = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity \
+        WHERE application_name = $1 AND wait_event = 'advisory'";
+    assert_eq!(witness.number(sql, site).await, 1);
 }

@@ -256,3 +256,35 @@ pub(crate) async fn deadlock_with_a_row_is_told(site: Site) {
         run(&mut two, &format!("COMMIT; DROP TABLE {table}")).await;
     }
 }
+
+/// A wait that was given up goes on to its end, and what it gets ends with the transaction.
+pub(crate) async fn cancelled_wait_leaves_nothing(site: Site) {
+    let (pool, mut other) = (pool(&site, 1).await, connect(&site).await);
+    let mut witness = Witness::at(&site.url).await;
+    for (granted, whole) in [(true, true), (false, true), (true, false), (false, false)] {
+        let mut held = lock(&site, &mut other);
+        held.acquire().await.unwrap();
+        if whole {
+            let mut tx = pool.begin().await.unwrap();
+            let wait = within(&mut tx).lock(&site.namespace).timeout(SHORT * 5).acquire();
+            assert!(tokio::time::timeout(SHORT, wait).await.is_err());
+        } else {
+            let mut conn = pool.acquire().await.unwrap();
+            run(&mut conn, "BEGIN").await;
+            let wait = within(&mut conn).lock(&site.namespace).timeout(SHORT * 5).acquire();
+            assert!(tokio::time::timeout(SHORT, wait).await.is_err());
+        }
+        if granted {
+            held.release().await.unwrap();
+            run(&mut pool.acquire().await.unwrap(), "SELECT 1").await;
+        } else {
+            run(&mut pool.acquire().await.unwrap(), "SELECT 1").await;
+            held.release().await.unwrap();
+        }
+        until_waiting(&mut witness, &site, 0).await;
+        assert!(is_free(&site, &mut other).await);
+        let inside = "SELECT count(*) FROM pg_stat_activity WHERE pid = pg_backend_pid() \
+            AND xact_start <> query_start";
+        assert_eq!(number(&mut pool.acquire().await.unwrap(), inside).await, 0);
+    }
+}
