@@ -94,7 +94,8 @@ pub(crate) async fn transaction_of_a_pool_leaves_none_in_it(site: Site) {
         drop(held);
         drop(tx);
         let conn = pool.acquire().await.unwrap();
-        assert!(is_free(&site, &mut other).await);
+        // One that could not let go was closed, and the server sees that a moment later.
+        until_free(&site, &mut other).await;
         assert_eq!(witness.locks(&site).await, 0);
         drop(conn);
     }
