@@ -35,7 +35,8 @@ pub use self::within::{TransactionLock, Within, within};
 ///
 /// sqlx's `PgConnection` and `MySqlConnection`, bare, as a `PoolConnection` and inside a
 /// `Transaction`; with the feature `tokio-postgres` its `Client` and `Transaction`, and so those of
-/// deadpool-postgres and bb8-postgres by `&mut **client`. A `&mut` of any of them as well.
+/// deadpool-postgres (`&mut **client`, `&mut *transaction`) and bb8-postgres (`&mut *client`). A `&mut`
+/// of any of them as well.
 ///
 /// Sealed: nobody else can implement it.
 #[diagnostic::on_unimplemented(

@@ -34,7 +34,7 @@ pub(super) enum Answer {
     Mine,
     Busy,
     /// There is a transaction, which a wait that ends in time would break: ask in another way.
-    #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "breaks on PostgreSQL only"))]
+    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "of PostgreSQL only"))]
     Inside,
     /// Locks of this server exclude nobody.
     Useless {

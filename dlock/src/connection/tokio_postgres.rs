@@ -15,7 +15,7 @@ impl Driver for Client {
     }
 
     // It goes out behind what was sent before:
-    // https://docs.rs/tokio-postgres/latest/tokio_postgres/#pipelining
+    // https://docs.rs/tokio-postgres/latest/tokio_postgres/#behavior
     fn abandon(&mut self, text: String) {
         if !text.is_empty() {
             send(self.simple_query(&text));
@@ -30,6 +30,8 @@ impl Driver for Transaction<'_> {
         rows(self.simple_query(&text).await)
     }
 
+    /// If the transaction has failed, the server refuses this as well, and nothing can be sent behind
+    /// the transaction's end: then the lock stays until the connection ends.
     fn abandon(&mut self, text: String) {
         if !text.is_empty() {
             send(self.simple_query(&text));
@@ -44,7 +46,9 @@ fn rows(answer: Result<Vec<SimpleQueryMessage>, Error>) -> Result<Vec<Row>, Refu
     })?;
     let row = |message| match message {
         SimpleQueryMessage::Row(row) => {
-            Some((0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect())
+            // `get` would panic at what is no UTF-8, as names on a server with SQL_ASCII can be.
+            let text = |column| row.try_get(column).ok().flatten().map(str::to_owned);
+            Some((0..row.len()).map(text).collect())
         }
         _ => None,
     };
