@@ -9,12 +9,53 @@
 
 #[path = "connection/basics.rs"]
 mod basics;
+#[path = "connection/postgres/cost.rs"]
+mod cost;
 #[path = "connection/db.rs"]
 mod db;
+#[path = "connection/deadlock.rs"]
+mod deadlock;
+#[path = "connection/postgres/failed.rs"]
+mod failed;
+#[path = "connection/given_up.rs"]
+mod given_up;
+#[path = "connection/postgres/hostile.rs"]
+mod hostile;
+#[path = "connection/postgres/interop.rs"]
+mod interop;
 #[path = "connection/locked.rs"]
 mod locked;
+#[path = "connection/loss.rs"]
+mod loss;
+#[path = "connection/postgres/modes.rs"]
+mod modes;
+#[path = "interop/peer.rs"]
+#[allow(dead_code, reason = "not all libraries have such locks on every database")]
+mod peer;
+#[path = "connection/peers.rs"]
+mod peers;
+#[path = "connection/postgres/pooler.rs"]
+mod pooler;
+#[path = "connection/race.rs"]
+mod race;
+#[path = "connection/run.rs"]
+mod run;
+#[path = "connection/settings.rs"]
+mod settings;
+#[path = "connection/postgres/sql.rs"]
+mod sql;
+#[path = "connection/stopped.rs"]
+mod stopped;
+#[path = "connection/storm.rs"]
+mod storm;
+#[path = "connection/together.rs"]
+mod together;
 #[path = "connection/transaction.rs"]
 mod transaction;
+#[path = "connection/types.rs"]
+mod types;
+#[path = "connection/postgres/within.rs"]
+mod within;
 
 use sqlx::Postgres as Db;
 
@@ -28,6 +69,114 @@ dlock_tests::suite! {
             timeout_is_exact,
             failed_body_is_rolled_back_and_released,
             a_round_trip_each,
+            waits_and_bodies_cost_little_more,
+        ]
+        run: [
+            body_runs_under_the_lock,
+            error_of_the_body_comes_back_unchanged,
+            what_the_body_left_open_is_rolled_back,
+            rollback_can_be_turned_off,
+            transaction_of_the_caller_is_left_open,
+            transaction_may_end_in_the_body,
+            works_in_sqlx_transactions,
+        ]
+        together: [
+            all_are_held_and_released,
+            busy_one_gives_back_the_others,
+            have_one_deadline,
+            cost_a_round_trip_each,
+        ]
+        given_up: [
+            connection_of_a_pool_is_closed,
+            bare_connection_lets_go,
+            transaction_of_a_pool_leaves_none_in_it,
+            cancelled_wait_is_settled_by_the_next_use,
+            nested_lock_that_fails_leaves_the_outer_one,
+        ]
+        loss: [
+            ended_session_is_lost,
+            ended_session_under_a_body_is_lost,
+            released_by_hand_is_lost,
+            ended_session_does_not_come_back_to_a_pool,
+        ]
+        settings: [
+            are_the_same_after_as_before,
+            limits_of_statements_do_not_end_a_wait,
+            times_without_end_are_waits,
+        ]
+        deadlock: [
+            is_told_and_costs_nothing,
+            leaves_the_transaction_as_it_was,
+        ]
+        race: [
+            timeout_is_never_answered_while_the_lock_is_held,
+            nor_inside_a_transaction,
+        ]
+        stopped: [
+            are_errors_that_leave_nothing,
+        ]
+        storm: [
+            leaves_nothing_behind,
+        ]
+        types: [
+            futures_can_be_spawned,
+            debug_shows_no_secrets,
+        ]
+        interop: [
+            python_libraries_are_excluded_and_exclude,
+        ]
+        peers: [
+            fifth_of_a_second_takes_a_fifth_of_a_second,
+            release_after_the_session_has_ended_says_lost,
+            lock_of_a_transaction_has_no_release,
+            timeout_of_zero_is_zero,
+            failed_acquire_keeps_no_connection_and_no_setting,
+            failed_try_does_not_count,
+            second_acquire_is_told_and_the_unlock_is_looked_at,
+            aborted_transaction_hides_no_error_and_keeps_no_lock,
+            wait_without_end_has_none,
+            error_and_panic_of_the_body_release,
+            threads_exclude_each_other,
+            body_never_runs_without_the_lock,
+            connection_does_not_go_back_with_a_lock,
+            all_keys_are_locks_of_their_own,
+            commit_and_rollback_leave_a_lock_of_the_session,
+            more_tasks_than_connections_all_succeed,
+        ]
+        failed: [
+            transaction_of_the_caller_goes_on,
+            inner_bodies_go_back_to_their_own_beginning,
+            failed_transaction_never_keeps_the_lock,
+            release_in_a_failed_transaction_of_the_caller_is_an_error,
+        ]
+        within: [
+            lock_ends_with_the_transaction,
+            shared_and_exclusive_exclude_as_they_say,
+            without_a_transaction_is_refused,
+            transaction_is_as_usable_after_as_before,
+            rollback_to_an_older_savepoint_frees_it,
+            view_is_as_old_as_the_isolation_level_says,
+            cost_is_one_round_trip,
+            several_are_all_or_none,
+            deadlock_with_a_row_is_told,
+            cancelled_wait_leaves_nothing,
+        ]
+        modes: [
+            go_together_as_they_say,
+            another_mode_is_reentrant_too,
+            wait_of_a_reader_to_write_leaves_the_reader,
+            there_are_no_others,
+        ]
+        hostile: [
+            functions_of_the_search_path_are_not_called,
+            role_needs_no_rights,
+        ]
+        pooler: [
+            transactions_lock_through_it,
+            settings_stay_with_their_client,
+        ]
+        cost: [
+            of_an_acquire_is_told,
         ]
         locked: [
             body_has_the_connection,
@@ -44,5 +193,16 @@ dlock_tests::suite! {
             busy_lock_leaves_the_transaction_usable,
             methods_are_locked,
         ]
+    }
+}
+
+mod one {
+    //! What needs more servers, of the machine's own version.
+    dlock_tests::suite! {
+        "connection_postgres" on [postgres Postgres] {
+            pooler: [
+                standby_is_refused,
+            ]
+        }
     }
 }

@@ -97,3 +97,38 @@ fn nothing_is_said_in_the_normal_course() {
         assert!(levels.0.lock().unwrap().is_empty());
     });
 }
+
+/// On a connection nothing is said to the server, which need not even be in order for that.
+#[cfg(feature = "postgres")]
+#[test]
+fn own_connection_locks_nothing_while_off() {
+    use dlock_tests::{Backend, Proxy, Site, not_run};
+    use sqlx::Connection as _;
+
+    let site = match Site::on(Backend::Postgres) {
+        Ok(site) => site,
+        Err(why) => return not_run("the switch on an own connection", &why),
+    };
+    alone(|| async move {
+        let proxy = Proxy::to(&site.url).await;
+        let mut conn = sqlx::PgConnection::connect(proxy.url()).await.unwrap();
+        let mut held = dlock::on(&mut conn).lock(&site.namespace);
+        held.acquire().await.unwrap();
+        set_enabled(false);
+        let before = proxy.round_trips();
+        let mut other = dlock::on(held.conn()).lock(&site.namespace);
+        other.acquire().await.unwrap();
+        assert!(other.is_held() && other.release().await.unwrap());
+        let body = async |_: &mut sqlx::PgConnection| Ok::<_, Error>(7);
+        let seven = dlock::on(held.conn()).lock_all(["a", "b"]).run(body).await;
+        assert_eq!(seven.unwrap(), 7);
+        dlock::within(held.conn()).lock("k").acquire().await.unwrap();
+        let wrong = dlock::on(held.conn()).lock("k").mode(dlock::Mode::Update).acquire().await;
+        assert!(matches!(wrong, Err(Error::Unsupported { .. })), "mistakes stay mistakes");
+        assert_eq!(proxy.round_trips(), before);
+        // What is held stays what it is.
+        assert!(held.release().await.unwrap());
+        set_enabled(true);
+        assert!(!dlock::on(&mut conn).lock("k").release().await.unwrap());
+    });
+}

@@ -102,3 +102,37 @@ pub(crate) async fn a_round_trip_each(site: Site) {
     assert_eq!(proxy.round_trips() - before, 3);
     lock.release().await.unwrap();
 }
+
+/// One round trip more for the end of a wait, and for what `run` has to know of the transaction.
+pub(crate) async fn waits_and_bodies_cost_little_more(site: Site) {
+    let (proxy, mut conn) = counted(&site).await;
+    let mut other = connect(&site).await;
+    let mut before = proxy.round_trips();
+    let mut cost = || {
+        let cost = proxy.round_trips() - before;
+        before += cost;
+        cost
+    };
+    let postgres = site.backend.unwrap().is_postgres();
+    for inside in [false, true] {
+        if inside {
+            conn.execute("BEGIN").await.unwrap();
+        }
+        cost();
+        let mut held = on(&mut other).lock(&site.namespace);
+        held.acquire().await.unwrap();
+        let mut lock = on(&mut conn).lock(&site.namespace).timeout(Duration::from_millis(50));
+        assert!(!lock.try_acquire().await.unwrap());
+        assert_eq!(cost(), 1, "a try");
+        assert!(lock.acquire().await.unwrap_err().is_timeout());
+        assert_eq!(cost(), if inside && postgres { 3 } else { 2 }, "a wait in vain");
+        drop(lock);
+        assert!(held.release().await.unwrap());
+        let body = async |_: &mut crate::db::Conn| Ok::<_, Error>(());
+        on(&mut conn).lock(&site.namespace).run(body).await.unwrap();
+        assert_eq!(cost(), if inside || !postgres { 3 } else { 2 }, "a body");
+        let lock = on(&mut conn).lock(&site.namespace).rollback_on_error(false);
+        lock.run(body).await.unwrap();
+        assert_eq!(cost(), 2, "a body that needs no rollback");
+    }
+}

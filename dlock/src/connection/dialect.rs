@@ -55,6 +55,8 @@ pub(super) enum Meaning {
     NoTransaction,
     /// The transaction has failed and takes nothing but its end.
     Aborted,
+    /// The session is over.
+    Ended,
     Other,
 }
 
@@ -114,8 +116,8 @@ impl Dialect {
     }
 
     /// After a wait that came to nothing: makes sure that it has left nothing, and asks who is in
-    /// the way.
-    pub(super) fn settle(self, wanted: &Wanted, inside: bool) -> String {
+    /// the way. Without a lock, only the transaction is put right.
+    pub(super) fn settle(self, wanted: Option<&Wanted>, inside: bool) -> String {
         of!(self.settle(wanted, inside))
     }
 
@@ -148,8 +150,12 @@ impl Dialect {
         of!(self.answer(rows))
     }
 
-    pub(super) fn meaning(self, code: &str) -> Meaning {
-        of!(self.meaning(code))
+    /// Without a word of the server's, the connection is gone and its session with it.
+    pub(super) fn meaning(self, refused: &Refused) -> Meaning {
+        match &refused.code {
+            Some(code) => of!(self.meaning(code)),
+            None => Meaning::Ended,
+        }
     }
 
     pub(super) fn error(self, refused: Refused) -> Error {

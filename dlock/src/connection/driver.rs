@@ -1,6 +1,8 @@
 //! How a driver says what a dialect has to say: one text, one round trip, rows of text.
 
 use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Waker};
 
 use super::dialect::Dialect;
 use crate::error::Source;
@@ -18,10 +20,14 @@ pub trait Driver: Send {
     fn ask(&mut self, text: String) -> impl Future<Output = Result<Vec<Row>, Refused>> + Send;
 
     /// Nobody knows what this connection holds or waits for, or nobody will let go of it: it must
-    /// not come into other hands like this. The text would let go, if it could be sent.
-    fn abandon(&mut self, text: String) {
-        drop(text);
-    }
+    /// not come into other hands like this. The text, if there is any, lets go if it can be sent.
+    fn abandon(&mut self, text: String);
+}
+
+/// Has a query sent, and nobody wait for its answer: drivers send when they are first polled, and
+/// read what was not waited for before the answer to the next query.
+pub(super) fn send(query: impl Future) {
+    let _ = pin!(query).poll(&mut Context::from_waker(Waker::noop()));
 }
 
 /// Why there are no rows.

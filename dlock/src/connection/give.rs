@@ -3,8 +3,9 @@
 use super::Connection;
 use super::dialect::{Meaning, called};
 use super::driver::{Refused, Row};
-use super::lock::ConnectionLock;
+use super::lock::{ConnectionLock, Grant};
 use crate::error::{Error, Result};
+use crate::key::Key;
 use crate::lost::LostReason;
 
 impl<C: Connection> ConnectionLock<'_, C> {
@@ -12,11 +13,12 @@ impl<C: Connection> ConnectionLock<'_, C> {
     /// of. One round trip.
     ///
     /// # Errors
-    /// [`Error::Lost`] when the server says that the connection does not hold it: it is another
-    /// session than the one it was granted to, or somebody has let go by hand. [`Error::Config`] in
-    /// a transaction that has failed and was open before the lock was taken: the lock is still there
-    /// then, see [`ConnectionLock`] for what becomes of it. A failed one that was opened since is
-    /// rolled back, for nothing else can be done with it.
+    /// [`Error::Lost`] when the connection has ended, and when the server says that it does not hold
+    /// the lock: it is another session than the one it was granted to, or somebody has let go by
+    /// hand. [`Error::Config`] in a transaction that has failed and was open before the lock was
+    /// taken: the lock stays until the connection ends then, and one of sqlx's pool is closed. Roll
+    /// back first, by way of [`conn`](ConnectionLock::conn). A failed one that was opened since is
+    /// rolled back here, for nothing else can be done with it.
     ///
     /// # Cancel safety
     /// As when it is dropped, see [`ConnectionLock`].
@@ -34,15 +36,29 @@ impl<C: Connection> ConnectionLock<'_, C> {
             return Ok(true);
         }
         let mut answer = self.give(before).await;
-        if answer.as_ref().is_err_and(|refused| self.is_aborted(refused)) {
-            let end = match (grant.inside, self.savepoint) {
-                (false, _) => "ROLLBACK;",
-                (true, true) => "ROLLBACK TO SAVEPOINT dlock_run;RELEASE SAVEPOINT dlock_run;",
-                (true, false) => return Err(self.stuck()),
+        if answer.as_ref().is_err_and(|refused| C::DIALECT.meaning(refused) == Meaning::Aborted) {
+            let end = match (grant.inside, &self.savepoint) {
+                (false, _) => "ROLLBACK;".to_owned(),
+                (true, Some(name)) => {
+                    format!("ROLLBACK TO SAVEPOINT {name};RELEASE SAVEPOINT {name};")
+                }
+                (true, None) => return Err(self.stuck()),
             };
-            answer = self.give(end).await;
+            answer = self.give(&end).await;
         }
-        let rows = answer.map_err(|refused| C::DIALECT.error(refused))?;
+        let rows = match answer {
+            Ok(rows) => rows,
+            Err(refused) => match C::DIALECT.meaning(&refused) {
+                // Since when, nobody knows: what was done under the lock may have been done without.
+                Meaning::Ended => {
+                    let error = C::DIALECT.error(refused);
+                    tracing::debug!(target: "dlock", %error, "not released: the connection is gone");
+                    return Err(self.lost(grant));
+                }
+                Meaning::Aborted => return Err(self.stuck()),
+                _ => return Err(C::DIALECT.error(refused)),
+            },
+        };
         self.grant = None;
         let held = std::mem::take(&mut self.held);
         let (yes, session) = match called(&rows, "dlock") {
@@ -83,12 +99,20 @@ impl<C: Connection> ConnectionLock<'_, C> {
         self.conn.ask(text).await
     }
 
-    pub(super) fn is_aborted(&self, refused: &Refused) -> bool {
-        refused.code.as_deref().map(|code| C::DIALECT.meaning(code)) == Some(Meaning::Aborted)
+    /// The connection has ended, and its locks with it.
+    fn lost(&mut self, grant: Grant) -> Error {
+        self.grant = None;
+        self.conn.abandon(String::new());
+        let key = self.held.first().map_or_else(|| Key::from(""), |one| one.key.clone());
+        self.held.clear();
+        Error::Lost { key, reason: LostReason::SessionEnded, held_for: grant.since.elapsed() }
     }
 
-    fn stuck(&self) -> Error {
-        let keys: Vec<String> = self.held.iter().map(|one| one.key.to_string()).collect();
+    /// The connection is given up with the lock; nothing is sent, for it would be refused as well.
+    fn stuck(&mut self) -> Error {
+        self.grant = None;
+        self.conn.abandon(String::new());
+        let keys: Vec<String> = self.held.drain(..).map(|one| one.key.to_string()).collect();
         Error::config(format!(
             "lock \"{}\" cannot be released in a transaction that has failed; roll it back (or back \
              to a savepoint) before the release",

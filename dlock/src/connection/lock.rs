@@ -12,8 +12,12 @@ use crate::wait::Wait;
 /// [`lock`](crate::On::lock); nothing is held before [`acquire`](ConnectionLock::acquire).
 ///
 /// Dropped while it is held, or while an `acquire` was under way: a connection of sqlx's pool is
-/// closed instead of going back, a client of tokio-postgres is told to let go behind whatever it
-/// does; on any other connection or transaction the lock stays until the connection ends.
+/// closed instead of going back; on any other one the release is sent, and nobody waits for its
+/// answer. It cannot be sent while a statement is under way on a connection of sqlx (one whose
+/// future was dropped), and has no effect in a transaction that has failed: then the lock stays
+/// until the connection ends, which for that of a pool may be long after the transaction. So lock on
+/// the `PoolConnection` and begin the transaction on [`conn`](ConnectionLock::conn), rather than lock
+/// on a `Transaction` of the pool.
 #[must_use = "nothing is locked before `acquire`"]
 pub struct ConnectionLock<'c, C: Connection> {
     pub(super) conn: &'c mut C,
@@ -23,11 +27,18 @@ pub struct ConnectionLock<'c, C: Connection> {
     /// In the order in which they were granted.
     pub(super) held: Vec<Wanted>,
     /// What an `acquire` that has not come to its end may have left.
-    pub(super) doubt: Option<Wanted>,
+    pub(super) doubt: Option<Doubt>,
     /// Since when, on which session of the server, and whether a transaction was open.
     pub(super) grant: Option<Grant>,
     /// Where the body of `run` has begun, inside a transaction.
-    pub(super) savepoint: bool,
+    pub(super) savepoint: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Doubt {
+    pub(super) one: Wanted,
+    /// It waits under a savepoint.
+    pub(super) inside: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -40,7 +51,7 @@ pub(super) struct Grant {
 impl<'c, C: Connection> ConnectionLock<'c, C> {
     pub(crate) fn new(conn: &'c mut C, plan: Plan) -> Self {
         let (held, doubt, grant) = (Vec::new(), None, None);
-        let (reentrant, rollback_on_error, savepoint) = (false, true, false);
+        let (reentrant, rollback_on_error, savepoint) = (false, true, None);
         ConnectionLock { conn, plan, reentrant, rollback_on_error, held, doubt, grant, savepoint }
     }
 
@@ -97,7 +108,7 @@ impl<C: Connection> Drop for ConnectionLock<'_, C> {
             return;
         }
         // One more than there are would be somebody else's.
-        self.held.extend(doubt.filter(|_| !self.reentrant));
+        self.held.extend(doubt.filter(|_| !self.reentrant).map(|doubt| doubt.one));
         self.conn.abandon(match self.held.is_empty() {
             true => String::new(),
             false => C::DIALECT.give(&self.held),

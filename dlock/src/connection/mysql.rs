@@ -31,14 +31,22 @@ const VET: &str = "/*M! WHEN @@wsrep_on AND @@wsrep_provider NOT IN ('','none') 
 
 pub(super) fn take(wanted: &Wanted, wait: Wait, again: bool) -> String {
     let name = mysql_name(&wanted.claim.key);
-    let mine = match again {
-        true => String::new(),
-        false => format!(" WHEN IS_USED_LOCK({name})=CONNECTION_ID() THEN 'mine'"),
-    };
+    let mine = format!("WHEN IS_USED_LOCK({name})=CONNECTION_ID() THEN");
+    let take = |time: &str| format!("IFNULL(GET_LOCK({name},{time}),'null')");
     let (before, hint, time) = limits(wait);
+    // What has a limit of time never counts a lock up: after its end nobody could tell whether it
+    // has. So that comes first, in a statement without.
+    let (first, mine) = match (again, wait) {
+        (false, _) => (String::new(), format!("{mine} 'mine'")),
+        (true, Wait::NoWait) => (String::new(), String::new()),
+        (true, _) => (
+            format!("SELECT 'first',CASE {VET} {mine} {} ELSE 'not yet' END,0;", take("0")),
+            format!("{mine} '1'"),
+        ),
+    };
     format!(
-        "{before}SELECT {hint}'dlock',CASE {VET}{mine} ELSE IFNULL(GET_LOCK({name},{time}),'null') \
-         END,CONNECTION_ID()"
+        "{first}{before}SELECT {hint}'dlock',CASE {VET} {mine} ELSE {} END,CONNECTION_ID()",
+        take(&time)
     )
 }
 
@@ -71,7 +79,8 @@ pub(super) fn take_within(_: &[Wanted], _: Wait) -> Option<String> {
     None
 }
 
-pub(super) fn settle(wanted: &Wanted, _: bool) -> String {
+pub(super) fn settle(wanted: Option<&Wanted>, _: bool) -> String {
+    let Some(wanted) = wanted else { return "SELECT 1".into() };
     let name = mysql_name(&wanted.claim.key);
     format!(
         "SELECT IF(IS_USED_LOCK({name})=CONNECTION_ID(),RELEASE_LOCK({name}),0);\
@@ -95,7 +104,9 @@ pub(super) fn give(held: &[Wanted]) -> String {
 
 pub(super) fn answer(rows: &[Row]) -> Answer {
     const LEASE: &str = "use its lease table: a Locker of lease+mysql://…";
-    match called(rows, "dlock") {
+    let first = called(rows, "first")
+        .filter(|first| !matches!(first, [Some(word), _] if word == "not yet" || word == "1"));
+    match first.or_else(|| called(rows, "dlock")) {
         Some([Some(word), Some(id)]) => match (&**word, id.parse()) {
             ("1", Ok(session)) => Answer::Yes { session, inside: false },
             ("0", _) => Answer::Busy,
@@ -130,6 +141,7 @@ pub(super) fn meaning(code: &str) -> Meaning {
         "3024" | "1969" => Meaning::Busy,
         "3058" | "1213" => Meaning::Deadlock,
         "1305" => Meaning::NoTransaction,
+        "1053" | "1927" | "4031" => Meaning::Ended,
         _ => Meaning::Other,
     }
 }

@@ -4,7 +4,8 @@
 //!
 //! Everything is sent as text in the simple protocol: so one message can have several statements,
 //! and where no transaction is open, `now()` is the time of the very message and all of it is one
-//! transaction, whose `SET LOCAL` ends with it.
+//! transaction, whose `SET LOCAL` ends with it. Every function, type and operator is named with its
+//! schema: the search path is the caller's.
 
 use super::dialect::{Answer, Meaning, called, milliseconds};
 use super::driver::{Refused, Row};
@@ -21,13 +22,14 @@ pub(super) const LABEL: &str = "postgres";
 pub(super) const MODES: &[Mode] = &[Mode::Exclusive, Mode::Shared];
 pub(super) const OTHER_MODES: &str = "it has exclusive and shared ones";
 /// Of a transaction that has failed the answer is 25P02.
-pub(super) const LOOK: &str = "SELECT 'dlock',pg_catalog.now()<>pg_catalog.statement_timestamp()";
+pub(super) const LOOK: &str =
+    "SELECT 'dlock',pg_catalog.now() OPERATOR(pg_catalog.<>) pg_catalog.statement_timestamp()";
 pub(super) const TELLS_INSIDE: bool = true;
 
 /// Refuses servers whose locks exclude nobody, before any is taken.
 const VET: &str = "WHEN pg_catalog.pg_is_in_recovery() THEN 'standby' \
-    WHEN pg_catalog.version() ~ 'Cockroach' THEN 'cockroach'";
-const INSIDE: &str = "pg_catalog.now()<>pg_catalog.statement_timestamp()";
+    WHEN pg_catalog.version() OPERATOR(pg_catalog.~) 'Cockroach' THEN 'cockroach'";
+const INSIDE: &str = "pg_catalog.now() OPERATOR(pg_catalog.<>) pg_catalog.statement_timestamp()";
 
 pub(super) fn take(wanted: &Wanted, wait: Wait, again: bool) -> String {
     let claim = &wanted.claim;
@@ -49,10 +51,11 @@ pub(super) fn take(wanted: &Wanted, wait: Wait, again: bool) -> String {
             // A client that is gone is noticed: else it would stay in the line.
             // https://www.postgresql.org/docs/current/runtime-config-connection.html
             text.push_str(&format!(
-                " WHEN {INSIDE} THEN 'inside' WHEN CASE WHEN pg_catalog.version() ~ 'linux' \
+                " WHEN {INSIDE} THEN 'inside' WHEN CASE WHEN \
+                 pg_catalog.version() OPERATOR(pg_catalog.~) 'linux' \
                  AND pg_catalog.current_setting('client_connection_check_interval',true) IS NOT NULL \
-                 THEN {} IS NULL ELSE false END THEN '' WHEN {} IS NULL THEN '' WHEN {}::text IS NULL \
-                 THEN '' ELSE 'yes' END",
+                 THEN {} IS NULL ELSE false END THEN '' WHEN {} IS NULL THEN '' WHEN \
+                 {}::pg_catalog.text IS NULL THEN '' ELSE 'yes' END",
                 set("client_connection_check_interval", "'1s'"),
                 set("lock_timeout", &format!("'{}'", milliseconds(wait).unwrap_or(0))),
                 call("pg_advisory_lock", claim)
@@ -101,12 +104,13 @@ fn waiting(function: &str, wanted: &[Wanted], wait: Wait) -> String {
             (None, _) => "'0'".to_owned(),
             (Some(millis), 0) => format!("'{}'", millis.max(1)),
             (Some(millis), _) => format!(
-                "GREATEST(1,{millis}-(EXTRACT(EPOCH FROM pg_catalog.clock_timestamp()-\
-                 pg_catalog.statement_timestamp())*1000)::int8)::text"
+                "GREATEST(1,{millis} OPERATOR(pg_catalog.-) (EXTRACT(EPOCH FROM \
+                 pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) pg_catalog.statement_timestamp()) \
+                 OPERATOR(pg_catalog.*) 1000)::bigint)::pg_catalog.text"
             ),
         };
         text.push_str(&format!(
-            " WHEN {} IS NULL THEN '' WHEN {}::text IS NULL THEN ''",
+            " WHEN {} IS NULL THEN '' WHEN {}::pg_catalog.text IS NULL THEN ''",
             set("lock_timeout", &limit),
             call(function, &one.claim)
         ));
@@ -120,9 +124,9 @@ fn waiting(function: &str, wanted: &[Wanted], wait: Wait) -> String {
 }
 
 /// The grant and the end of the wait may have met: then the lock is ours all the same.
-pub(super) fn settle(wanted: &Wanted, inside: bool) -> String {
-    let claim = &wanted.claim;
+pub(super) fn settle(wanted: Option<&Wanted>, inside: bool) -> String {
     let before = if inside { "ROLLBACK TO SAVEPOINT dlock;RELEASE SAVEPOINT dlock;" } else { "" };
+    let Some(Wanted { claim, .. }) = wanted else { return format!("{before}SELECT") };
     format!(
         "{before}SELECT CASE WHEN {} THEN {} END;{}",
         is_ours(&claim.key, Some(claim.mode)),
@@ -179,6 +183,7 @@ pub(super) fn meaning(code: &str) -> Meaning {
         "40P01" => Meaning::Deadlock,
         "25P01" => Meaning::NoTransaction,
         "25P02" => Meaning::Aborted,
+        "57P01" | "57P02" | "57P05" | "25P03" | "25P04" => Meaning::Ended,
         _ => Meaning::Other,
     }
 }
@@ -195,12 +200,14 @@ fn set(name: &str, value: &str) -> String {
 fn call(function: &str, claim: &Claim) -> String {
     let shared = if claim.mode == Mode::Shared { "_shared" } else { "" };
     match &claim.key {
-        NativeKey::Pair(a, b) => format!("pg_catalog.{function}{shared}('{a}'::int4,'{b}'::int4)"),
-        NativeKey::Id(id) => format!("pg_catalog.{function}{shared}('{id}'::int8)"),
+        NativeKey::Pair(a, b) => {
+            format!("pg_catalog.{function}{shared}('{a}'::integer,'{b}'::integer)")
+        }
+        NativeKey::Id(id) => format!("pg_catalog.{function}{shared}('{id}'::bigint)"),
         // Not made for this database; the hash of the name is as good an id as any.
         NativeKey::Name(name) => {
             let id = crate::Key::from(name.as_str()).id("");
-            format!("pg_catalog.{function}{shared}('{id}'::int8)")
+            format!("pg_catalog.{function}{shared}('{id}'::bigint)")
         }
     }
 }
@@ -211,8 +218,9 @@ fn is_of(key: &NativeKey) -> String {
     // As the view shows them: without a sign.
     let (classid, objid) = (number.cast_unsigned() >> 32, number.cast_unsigned() & 0xffff_ffff);
     format!(
-        "l.locktype='advisory' AND l.granted AND l.classid='{classid}' AND l.objid='{objid}' \
-         AND l.objsubid={space}"
+        "l.locktype OPERATOR(pg_catalog.=) 'advisory' AND l.granted \
+         AND l.classid OPERATOR(pg_catalog.=) '{classid}' AND l.objid OPERATOR(pg_catalog.=) '{objid}' \
+         AND l.objsubid OPERATOR(pg_catalog.=) '{space}'"
     )
 }
 
@@ -220,11 +228,12 @@ fn is_of(key: &NativeKey) -> String {
 fn is_ours(key: &NativeKey, mode: Option<Mode>) -> String {
     let mode = match mode {
         None => "",
-        Some(Mode::Exclusive) => " AND l.mode='ExclusiveLock'",
-        Some(_) => " AND l.mode='ShareLock'",
+        Some(Mode::Exclusive) => " AND l.mode OPERATOR(pg_catalog.=) 'ExclusiveLock'",
+        Some(_) => " AND l.mode OPERATOR(pg_catalog.=) 'ShareLock'",
     };
     format!(
-        "EXISTS(SELECT FROM pg_catalog.pg_locks l WHERE {} AND l.pid=pg_catalog.pg_backend_pid(){mode})",
+        "EXISTS(SELECT FROM pg_catalog.pg_locks l WHERE {} \
+         AND l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid(){mode})",
         is_of(key)
     )
 }
@@ -232,11 +241,17 @@ fn is_ours(key: &NativeKey, mode: Option<Mode>) -> String {
 /// Who is in the way.
 fn holder(key: &NativeKey) -> String {
     format!(
-        "SELECT 'holder',pg_catalog.concat_ws(', ','pid '||l.pid,'application \"'||NULLIF(a.application_name,'')||'\"',\
-         'user '||a.usename,CASE WHEN a.client_port=-1 THEN 'local' ELSE pg_catalog.host(a.client_addr) END) \
-         FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a USING(pid) \
-         WHERE {} AND l.database=(SELECT d.oid FROM pg_catalog.pg_database d WHERE \
-         d.datname=pg_catalog.current_database()) AND l.pid<>pg_catalog.pg_backend_pid() LIMIT 1",
+        "SELECT 'holder',pg_catalog.concat_ws(', ',pg_catalog.concat('pid ',l.pid),\
+         CASE WHEN a.application_name OPERATOR(pg_catalog.<>) '' \
+         THEN pg_catalog.concat('application \"',a.application_name,'\"') END,\
+         CASE WHEN a.usename IS NOT NULL THEN pg_catalog.concat('user ',a.usename) END,\
+         CASE WHEN a.client_port OPERATOR(pg_catalog.=) '-1' THEN 'local' \
+         ELSE pg_catalog.host(a.client_addr) END) \
+         FROM pg_catalog.pg_locks l \
+         LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid OPERATOR(pg_catalog.=) l.pid \
+         WHERE {} AND l.database OPERATOR(pg_catalog.=) (SELECT d.oid FROM pg_catalog.pg_database d \
+         WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()) \
+         AND l.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid() LIMIT 1",
         is_of(key)
     )
 }

@@ -1,5 +1,7 @@
 //! A body under a lock of the caller's connection.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::Connection;
 use super::dialect::Meaning;
 use super::lock::ConnectionLock;
@@ -50,9 +52,12 @@ impl<C: Connection> ConnectionLock<'_, C> {
         let Some(grant) = &mut self.grant else { return Ok(()) };
         grant.inside |= inside;
         if C::DIALECT.tells_inside() && grant.inside && self.rollback_on_error {
-            let set = self.conn.ask("SAVEPOINT dlock_run".into()).await;
+            // One for each, since the body may lock again and inner ones stay.
+            static NEXT: AtomicU64 = AtomicU64::new(0);
+            let name = format!("dlock_run_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+            let set = self.conn.ask(format!("SAVEPOINT {name}")).await;
             set.map_err(|refused| C::DIALECT.error(refused))?;
-            self.savepoint = true;
+            self.savepoint = Some(name);
         }
         Ok(())
     }
@@ -64,7 +69,8 @@ impl<C: Connection> ConnectionLock<'_, C> {
         let left_open = failed && self.rollback_on_error && !inside && !self.held.is_empty();
         let before = match left_open && self.is_inside().await? {
             true => "ROLLBACK;",
-            false if self.savepoint => "RELEASE SAVEPOINT dlock_run;",
+            // A savepoint stays: the body may have ended it or its transaction, and then to end it
+            // is an error.
             false => "",
         };
         let left = self.let_go(before).await;
@@ -78,9 +84,9 @@ impl<C: Connection> ConnectionLock<'_, C> {
     async fn is_inside(&mut self) -> Result<bool> {
         match self.conn.ask(C::DIALECT.look().into()).await {
             Ok(rows) => Ok(C::DIALECT.is_inside(&rows)),
-            Err(refused) => match refused.code.as_deref().map(|code| C::DIALECT.meaning(code)) {
-                Some(Meaning::Aborted) => Ok(true),
-                Some(Meaning::NoTransaction) => Ok(false),
+            Err(refused) => match C::DIALECT.meaning(&refused) {
+                Meaning::Aborted => Ok(true),
+                Meaning::NoTransaction => Ok(false),
                 _ => Err(C::DIALECT.error(refused)),
             },
         }

@@ -4,7 +4,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::{AssertSqlSafe, Database, Row as _, Transaction};
 
 use super::dialect::Dialect;
-use super::driver::{Driver, Refused, Row};
+use super::driver::{Driver, Refused, Row, send};
 use crate::error::cause;
 
 #[cfg(feature = "postgres")]
@@ -22,6 +22,12 @@ impl Driver for sqlx::PgConnection {
             Err(error) => Err(refused(error)),
         }
     }
+
+    fn abandon(&mut self, text: String) {
+        if !text.is_empty() {
+            send(sqlx::raw_sql(AssertSqlSafe(text)).execute(self));
+        }
+    }
 }
 
 #[cfg(feature = "mysql")]
@@ -36,6 +42,12 @@ impl Driver for sqlx::MySqlConnection {
                 .map(|row| (0..row.len()).map(|column| mysql_text(row, column)).collect())
                 .collect()),
             Err(error) => Err(refused(error)),
+        }
+    }
+
+    fn abandon(&mut self, text: String) {
+        if !text.is_empty() {
+            send(sqlx::raw_sql(AssertSqlSafe(text)).execute(self));
         }
     }
 }
@@ -57,6 +69,10 @@ impl<DB: Database<Connection: Driver>> Driver for Transaction<'_, DB> {
 
     async fn ask(&mut self, text: String) -> Result<Vec<Row>, Refused> {
         (**self).ask(text).await
+    }
+
+    fn abandon(&mut self, text: String) {
+        (**self).abandon(text);
     }
 }
 

@@ -1,9 +1,11 @@
 //! How a connection gets its locks.
 
+use std::time::Instant;
+
 use super::Connection;
 use super::dialect::{Answer, Meaning, called};
 use super::driver::{Driver, Refused, Row};
-use super::lock::{ConnectionLock, Grant};
+use super::lock::{ConnectionLock, Doubt, Grant};
 use super::plan::{Waiting, Wanted};
 use crate::error::{Error, Result};
 use crate::holder::{Holder, Stage};
@@ -21,11 +23,17 @@ impl<C: Connection> ConnectionLock<'_, C> {
     /// [`Error::Timeout`] when the wait is over, [`Error::Reentrant`] when the connection has the
     /// lock already, [`Error::Deadlock`] when the server sees one, [`Error::Unsupported`] in a mode
     /// that the database lacks and where locks exclude nobody, [`Error::Config`] in a transaction
-    /// that has failed.
+    /// that has failed. A wait that an administrator stops is an [`Error::Backend`] or an
+    /// [`Error::Unavailable`].
+    ///
+    /// After any of these nothing is held that was not held before, and an open transaction goes on,
+    /// after a deadlock too: neither MySQL's 3058 nor MariaDB's 1213 of a lock rolls it back.
+    /// PostgreSQL also sees deadlocks between locks and rows; on MySQL and MariaDB those are timeouts.
     ///
     /// # Cancel safety
     /// The server goes on waiting until the timeout; what it grants then is given back by the next
-    /// use of this lock. When this lock is dropped instead, see [there](ConnectionLock).
+    /// use of this lock (but for a [`reentrant`](ConnectionLock::reentrant) one, whose grant cannot be
+    /// told from those before). When this lock is dropped instead, see [there](ConnectionLock).
     pub async fn acquire(&mut self) -> Result<()> {
         self.take(self.plan.wait).await
     }
@@ -83,12 +91,12 @@ impl<C: Connection> ConnectionLock<'_, C> {
                 false => None,
             };
             let text = text.unwrap_or_else(|| C::DIALECT.take(one, left, self.reentrant));
-            self.doubt = Some(one.clone());
+            self.doubt = Some(Doubt { one: one.clone(), inside });
             let holder = match self.conn.ask(text).await {
                 Ok(rows) => match C::DIALECT.answer(&rows) {
                     Answer::Yes { session, inside } => {
                         self.doubt = None;
-                        return Ok(Grant { since: waiting.since, session, inside });
+                        return Ok(Grant { since: Instant::now(), session, inside });
                     }
                     Answer::Inside => {
                         inside = true;
@@ -103,21 +111,24 @@ impl<C: Connection> ConnectionLock<'_, C> {
                     }
                 },
                 Err(refused) => {
-                    let meaning = refused.code.as_deref().map(|code| C::DIALECT.meaning(code));
-                    let inside = inside && meaning != Some(Meaning::Aborted);
-                    match meaning {
-                        Some(Meaning::Busy) => self.settle(one, inside).await?,
+                    match C::DIALECT.meaning(&refused) {
+                        Meaning::Busy => self.settle(one, inside).await?,
                         // Nothing was begun.
-                        Some(Meaning::Aborted) => {
+                        Meaning::Aborted => {
                             self.doubt = None;
                             return Err(aborted());
                         }
-                        Some(meaning) => {
+                        // With it, its locks have gone.
+                        Meaning::Ended => return Err(C::DIALECT.error(refused)),
+                        // Whether it has counted up a lock that the session had, nobody can tell.
+                        Meaning::NoTransaction | Meaning::Other if self.reentrant => {
+                            let _ = self.conn.ask(C::DIALECT.settle(None, inside)).await;
+                            return Err(C::DIALECT.error(refused));
+                        }
+                        meaning => {
                             self.settle(one, inside).await?;
                             return Err(failure::<C>(one, meaning, refused));
                         }
-                        // The connection itself: then its session and its locks have gone as well.
-                        None => return Err(C::DIALECT.error(refused)),
                     }
                 }
             };
@@ -131,7 +142,7 @@ impl<C: Connection> ConnectionLock<'_, C> {
     /// After a wait that came to nothing; who is in the way.
     async fn settle(&mut self, one: &Wanted, inside: bool) -> Result<Option<Holder>> {
         // A lock that the session holds more than once did not have to be waited for.
-        let rows = self.conn.ask(C::DIALECT.settle(one, inside)).await;
+        let rows = self.conn.ask(C::DIALECT.settle(Some(one), inside)).await;
         let rows = rows.map_err(|refused| C::DIALECT.error(refused))?;
         self.doubt = None;
         Ok(holder(&rows))
@@ -139,10 +150,28 @@ impl<C: Connection> ConnectionLock<'_, C> {
 
     /// An earlier `acquire` was dropped: what it has left is given back, if that can be told.
     pub(super) async fn settle_doubt(&mut self) -> Result<()> {
-        match self.doubt.clone() {
-            Some(one) if !self.reentrant => self.settle(&one, false).await.map(drop),
-            _ => Ok(()),
+        /// Its own error, that of the transaction which it broke, and the end of that.
+        const ANSWERS: usize = 3;
+        let Some(Doubt { one, inside }) = self.doubt.clone() else { return Ok(()) };
+        let one = Some(&one).filter(|_| !self.reentrant);
+        let mut broken = false;
+        for _ in 0..ANSWERS {
+            let Err(refused) = self.conn.ask(C::DIALECT.settle(one, broken)).await else {
+                if one.is_none() {
+                    self.conn.abandon(String::new());
+                }
+                self.doubt = None;
+                return Ok(());
+            };
+            match C::DIALECT.meaning(&refused) {
+                Meaning::Ended => return Err(C::DIALECT.error(refused)),
+                Meaning::Aborted if inside => broken = true,
+                Meaning::Aborted => break,
+                // The driver may give it to whoever asks next.
+                _ => {}
+            }
         }
+        Err(aborted())
     }
 }
 

@@ -1,14 +1,11 @@
 //! tokio-postgres, and so deadpool-postgres and bb8-postgres, whose clients it is.
 
-use std::future::Future;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Waker};
 
 use tokio_postgres::{Client, Error, SimpleQueryMessage, Transaction};
 
 use super::dialect::Dialect;
-use super::driver::{Driver, Refused, Row};
+use super::driver::{Driver, Refused, Row, send};
 
 impl Driver for Client {
     const DIALECT: Dialect = Dialect::Postgres;
@@ -17,6 +14,8 @@ impl Driver for Client {
         rows(self.simple_query(&text).await)
     }
 
+    // It goes out behind what was sent before:
+    // https://docs.rs/tokio-postgres/latest/tokio_postgres/#behavior
     fn abandon(&mut self, text: String) {
         if !text.is_empty() {
             send(self.simple_query(&text));
@@ -54,10 +53,4 @@ fn rows(answer: Result<Vec<SimpleQueryMessage>, Error>) -> Result<Vec<Row>, Refu
         _ => None,
     };
     Ok(messages.into_iter().filter_map(row).collect())
-}
-
-/// A query is sent when it is first polled, behind what was sent before
-/// (<https://docs.rs/tokio-postgres/latest/tokio_postgres/#behavior>); nobody waits for its answer.
-fn send(query: impl Future) {
-    let _ = pin!(query).poll(&mut Context::from_waker(Waker::noop()));
 }

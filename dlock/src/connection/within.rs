@@ -168,21 +168,19 @@ impl<'c, C: Connection> TransactionLock<'c, C> {
                     Answer::Busy => None,
                     other => return Err(refusal::<C>(first, other)),
                 },
-                Err(refused) => {
-                    match refused.code.as_deref().map(|code| C::DIALECT.meaning(code)) {
-                        None => return Err(C::DIALECT.error(refused)),
-                        Some(Meaning::NoTransaction) => return Err(no_transaction()),
-                        Some(Meaning::Aborted) => return Err(aborted()),
-                        Some(meaning) => {
-                            let rows = self.ask(C::DIALECT.settle_within(&wanted)).await;
-                            let rows = rows.map_err(|refused| C::DIALECT.error(refused))?;
-                            if meaning != Meaning::Busy {
-                                return Err(failure::<C>(first, meaning, refused));
-                            }
-                            holder(&rows)
+                Err(refused) => match C::DIALECT.meaning(&refused) {
+                    Meaning::Ended => return Err(C::DIALECT.error(refused)),
+                    Meaning::NoTransaction => return Err(no_transaction()),
+                    Meaning::Aborted => return Err(aborted()),
+                    meaning => {
+                        let rows = self.ask(C::DIALECT.settle_within(&wanted)).await;
+                        let rows = rows.map_err(|refused| C::DIALECT.error(refused))?;
+                        if meaning != Meaning::Busy {
+                            return Err(failure::<C>(first, meaning, refused));
                         }
+                        holder(&rows)
                     }
-                }
+                },
             };
             if waiting.left() == Wait::NoWait {
                 return Err(timeout(first, waiting, who));

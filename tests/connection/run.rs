@@ -1,0 +1,154 @@
+//! A body under a lock.
+
+use std::time::Duration;
+
+use dlock::{Error, on};
+use dlock_tests::Site;
+use sqlx::Executor as _;
+
+use crate::db::{Conn, connect, is_free, lock, rows, run, table};
+
+/// An application's own error.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    Lock(Error),
+    Database,
+    Body(u32),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::Lock(error)
+    }
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(_: sqlx::Error) -> Self {
+        Failure::Database
+    }
+}
+
+pub(crate) async fn body_runs_under_the_lock(site: Site) {
+    let (mut conn, mut other) = (connect(&site).await, connect(&site).await);
+    let (site, other) = (&site, &mut other);
+    let body = async |conn: &mut Conn| {
+        conn.execute("SELECT 1").await?;
+        Ok::<_, Failure>(is_free(site, other).await)
+    };
+    assert!(!lock(site, &mut conn).run(body).await.unwrap());
+    assert!(is_free(site, other).await);
+    let mut held = lock(site, other);
+    held.acquire().await.unwrap();
+    let never = async |_: &mut Conn| -> Result<(), Failure> { panic!("without the lock") };
+    let soon = Duration::from_millis(50);
+    let busy = lock(site, &mut conn).timeout(soon).run(never).await;
+    assert!(matches!(busy, Err(Failure::Lock(error)) if error.is_timeout()));
+    held.release().await.unwrap();
+}
+
+pub(crate) async fn error_of_the_body_comes_back_unchanged(site: Site) {
+    let (mut conn, mut other) = (connect(&site).await, connect(&site).await);
+    let body = async |_: &mut Conn| Err::<(), _>(Failure::Body(7));
+    let error = lock(&site, &mut conn).run(body).await.unwrap_err();
+    assert!(matches!(error, Failure::Body(7)), "{error:?}");
+    assert!(is_free(&site, &mut other).await);
+}
+
+/// By the body's own hand, without one of sqlx's `Transaction` that would do it.
+pub(crate) async fn what_the_body_left_open_is_rolled_back(site: Site) {
+    let (mut conn, mut other) = (connect(&site).await, connect(&site).await);
+    table(&mut conn).await;
+    let body = async |conn: &mut Conn| {
+        run(conn, "BEGIN").await;
+        run(conn, "INSERT INTO done VALUES (1)").await;
+        Err::<(), _>(Failure::Body(1))
+    };
+    let error = lock(&site, &mut conn).run(body).await.unwrap_err();
+    assert!(matches!(error, Failure::Body(1)), "{error:?}");
+    assert!(is_free(&site, &mut other).await);
+    assert_eq!(rows(&mut conn).await, 0);
+    run(&mut conn, "INSERT INTO done VALUES (2)").await;
+    run(&mut conn, "ROLLBACK").await;
+    assert_eq!(rows(&mut conn).await, 1, "a transaction is still open");
+}
+
+pub(crate) async fn rollback_can_be_turned_off(site: Site) {
+    let (mut conn, mut other) = (connect(&site).await, connect(&site).await);
+    table(&mut conn).await;
+    let body = async |conn: &mut Conn| {
+        run(conn, "BEGIN").await;
+        run(conn, "INSERT INTO done VALUES (1)").await;
+        Err::<(), _>(Failure::Body(1))
+    };
+    let lock = lock(&site, &mut conn).rollback_on_error(false);
+    assert!(matches!(lock.run(body).await, Err(Failure::Body(1))));
+    assert!(is_free(&site, &mut other).await);
+    assert_eq!(rows(&mut conn).await, 1);
+    run(&mut conn, "ROLLBACK").await;
+    assert_eq!(rows(&mut conn).await, 0);
+}
+
+/// A transaction that was open before is the caller's.
+pub(crate) async fn transaction_of_the_caller_is_left_open(site: Site) {
+    let (mut conn, mut other) = (connect(&site).await, connect(&site).await);
+    table(&mut conn).await;
+    run(&mut conn, "BEGIN").await;
+    run(&mut conn, "INSERT INTO done VALUES (1)").await;
+    for result in [Ok(()), Err(Failure::Body(2))] {
+        let failed = result.is_err();
+        let body = async |conn: &mut Conn| {
+            run(conn, "INSERT INTO done VALUES (2)").await;
+            result
+        };
+        assert_eq!(lock(&site, &mut conn).run(body).await.is_err(), failed);
+        assert!(is_free(&site, &mut other).await);
+    }
+    assert_eq!(rows(&mut conn).await, 3);
+    run(&mut conn, "ROLLBACK").await;
+    assert_eq!(rows(&mut conn).await, 0);
+}
+
+/// It may also be the body that ends it.
+pub(crate) async fn transaction_may_end_in_the_body(site: Site) {
+    let (mut conn, mut other) = (connect(&site).await, connect(&site).await);
+    for end in ["COMMIT", "ROLLBACK", "COMMIT; BEGIN", "ROLLBACK; BEGIN"] {
+        for failed in [false, true] {
+            run(&mut conn, "BEGIN").await;
+            let body = async |conn: &mut Conn| {
+                run(conn, end).await;
+                if failed { Err(Failure::Body(3)) } else { Ok(()) }
+            };
+            let result = lock(&site, &mut conn).run(body).await;
+            assert!(matches!((failed, result), (false, Ok(())) | (true, Err(Failure::Body(3)))));
+            assert!(is_free(&site, &mut other).await, "{end}");
+            run(&mut conn, "SELECT 1; ROLLBACK").await;
+        }
+    }
+}
+
+/// On connections of a pool and inside sqlx's transactions too.
+pub(crate) async fn works_in_sqlx_transactions(site: Site) {
+    let pool = crate::db::pool(&site, 2).await;
+    let mut other = connect(&site).await;
+    let mut conn = pool.acquire().await.unwrap();
+    let body = async |conn: &mut crate::db::PoolConn| {
+        let mut tx = sqlx::Connection::begin(&mut **conn).await?;
+        tx.execute("SELECT no_such_column").await?;
+        tx.commit().await
+    };
+    let error = on(&mut conn).lock(&site.namespace).run(body).await.unwrap_err();
+    assert!(error.to_string().contains("no_such_column"), "{error}");
+    assert!(is_free(&site, &mut other).await);
+    drop(conn);
+
+    let mut tx = pool.begin().await.unwrap();
+    let mut lock = on(&mut tx).lock(&site.namespace);
+    lock.acquire().await.unwrap();
+    (&mut **lock.conn()).execute("SELECT 1").await.unwrap();
+    assert!(!is_free(&site, &mut other).await);
+    assert!(lock.release().await.unwrap());
+    let held = on(&mut tx).lock(&site.namespace).run(async |_| Ok::<_, Error>(())).await;
+    held.unwrap();
+    tx.commit().await.unwrap();
+    assert!(is_free(&site, &mut other).await);
+}

@@ -1,0 +1,85 @@
+//! Several locks as one.
+
+use std::time::{Duration, Instant};
+
+use dlock::{Error, on};
+use dlock_tests::{Site, Witness};
+
+use crate::db::{connect, counted, until_held};
+
+fn keys(site: &Site) -> [String; 3] {
+    ["a", "b", "c"].map(|key| format!("{}-{key}", site.namespace))
+}
+
+pub(crate) async fn all_are_held_and_released(site: Site) {
+    let (mut conn, mut other) = (connect(&site).await, connect(&site).await);
+    let [a, b, c] = keys(&site);
+    // In any order, and each counts once.
+    let mut all = on(&mut conn).lock_all([&c, &a, &b, &a]);
+    all.acquire().await.unwrap();
+    for key in [&a, &b, &c] {
+        assert!(!on(&mut other).lock(key).try_acquire().await.unwrap());
+    }
+    assert!(all.release().await.unwrap());
+    let mut again = on(&mut other).lock_all([&a, &b, &c]);
+    assert!(again.try_acquire().await.unwrap());
+    assert!(again.release().await.unwrap());
+    let none = on(&mut conn).lock_all(Vec::<String>::new()).acquire().await.unwrap_err();
+    assert!(matches!(none, Error::Config { .. }), "{none}");
+}
+
+/// Whichever of them is busy, nothing is held after, and the wait is over after one timeout.
+pub(crate) async fn busy_one_gives_back_the_others(site: Site) {
+    let (mut conn, mut other) = (connect(&site).await, connect(&site).await);
+    let mut witness = Witness::at(&site.url).await;
+    let keys = keys(&site);
+    for busy in &keys {
+        let mut held = on(&mut other).lock(busy);
+        held.acquire().await.unwrap();
+        let mut all = on(&mut conn).lock_all(&keys).timeout(Duration::from_millis(300));
+        assert!(!all.try_acquire().await.unwrap());
+        let begun = Instant::now();
+        let error = all.acquire().await.unwrap_err();
+        let waited = begun.elapsed();
+        let Error::Timeout { key, .. } = &error else { panic!("{error}") };
+        assert_eq!(key.as_str(), Some(busy.as_str()));
+        assert!(waited >= Duration::from_millis(300) && waited < Duration::from_millis(550));
+        assert!(!all.is_held());
+        until_held(&mut witness, &site, 1).await;
+        held.release().await.unwrap();
+        assert!(all.try_acquire().await.unwrap(), "the same object can try again");
+        assert!(all.release().await.unwrap());
+    }
+}
+
+/// The time that the first one took is not there for the second.
+pub(crate) async fn have_one_deadline(site: Site) {
+    let (mut conn, mut one, mut two) =
+        (connect(&site).await, connect(&site).await, connect(&site).await);
+    let keys = keys(&site);
+    let (mut first, mut last) = (on(&mut one).lock_all(&keys[..2]), on(&mut two).lock(&keys[2]));
+    first.acquire().await.unwrap();
+    last.acquire().await.unwrap();
+    let mut all = on(&mut conn).lock_all(&keys).timeout(Duration::from_millis(800));
+    let begun = Instant::now();
+    let release = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        first.release().await.unwrap();
+    };
+    let (waited, ()) = tokio::join!(all.acquire(), release);
+    assert!(waited.unwrap_err().is_timeout());
+    let waited = begun.elapsed();
+    assert!(waited >= Duration::from_millis(800) && waited < Duration::from_millis(1100));
+    drop(all);
+    last.release().await.unwrap();
+}
+
+pub(crate) async fn cost_a_round_trip_each(site: Site) {
+    let (proxy, mut conn) = counted(&site).await;
+    let before = proxy.round_trips();
+    let mut all = on(&mut conn).lock_all(keys(&site));
+    all.acquire().await.unwrap();
+    assert_eq!(proxy.round_trips() - before, 3);
+    all.release().await.unwrap();
+    assert_eq!(proxy.round_trips() - before, 4);
+}
