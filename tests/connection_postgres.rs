@@ -88,7 +88,8 @@ dlock_tests::suite! {
         ]
         given_up: [
             connection_of_a_pool_is_closed,
-            bare_connection_lets_go,
+            bare_connection_keeps_it,
+            nested_lock_that_is_dropped_leaves_the_outer_one,
             transaction_of_a_pool_leaves_none_in_it,
             cancelled_wait_is_settled_by_the_next_use,
             nested_lock_that_fails_leaves_the_outer_one,

@@ -12,6 +12,7 @@
 mod dialect;
 mod driver;
 mod give;
+mod ledger;
 mod lock;
 #[cfg(feature = "mysql")]
 mod mysql;

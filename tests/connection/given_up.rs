@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use dlock::on;
 use dlock_tests::{Site, Witness, eventually_async};
-use sqlx::Executor as _;
+use sqlx::{Connection as _, Executor as _};
 use tokio::time::timeout;
 
 use crate::db::{Conn, SOON, connect, is_free, lock, pool, rows, run, table, until_waiting};
@@ -63,21 +63,37 @@ pub(crate) async fn connection_of_a_pool_is_closed(site: Site) {
     drop(pool.acquire().await.unwrap());
 }
 
-/// On another connection the release goes out at once, and its answer disturbs nobody.
-pub(crate) async fn bare_connection_lets_go(site: Site) {
+/// A bare connection is the caller's: a lock that is dropped stays until it ends.
+pub(crate) async fn bare_connection_keeps_it(site: Site) {
     let (mut conn, mut other) = (connect(&site).await, connect(&site).await);
     let mut held = lock(&site, &mut conn);
     held.acquire().await.unwrap();
     drop(held);
-    until_free(&site, &mut other).await;
     run(&mut conn, "SELECT 1").await;
-
-    run(&mut conn, "BEGIN").await;
-    let mut held = lock(&site, &mut conn);
-    held.acquire().await.unwrap();
-    drop(held);
+    assert!(!is_free(&site, &mut other).await);
+    conn.close().await.unwrap();
     until_free(&site, &mut other).await;
-    run(&mut conn, "COMMIT").await;
+}
+
+/// What is dropped in the middle gives back no lock but its own, wherever the middle is.
+pub(crate) async fn nested_lock_that_is_dropped_leaves_the_outer_one(site: Site) {
+    let (pool, mut other) = (pool(&site, 1).await, connect(&site).await);
+    for reentrant in [false, true] {
+        for micros in (0..400).step_by(20) {
+            let mut tx = pool.begin().await.unwrap();
+            let mut outer = on(&mut tx).lock(&site.namespace);
+            outer.acquire().await.unwrap();
+            {
+                let inner = on(outer.conn()).lock(&site.namespace);
+                let mut inner = if reentrant { inner.reentrant() } else { inner };
+                let _ = timeout(Duration::from_micros(micros), inner.acquire()).await;
+            }
+            assert!(!is_free(&site, &mut other).await, "{reentrant}, {micros}");
+            assert!(outer.release().await.unwrap(), "{reentrant}, {micros}");
+            assert!(is_free(&site, &mut other).await, "{reentrant}, {micros}");
+            tx.commit().await.unwrap();
+        }
+    }
 }
 
 /// A pool's connection that goes back after its transaction has no lock.

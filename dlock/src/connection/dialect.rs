@@ -126,6 +126,11 @@ impl Dialect {
         of!(self.settle_within(wanted))
     }
 
+    /// Lets go of it if the session has it; no answer.
+    pub(super) fn give_if_held(self, one: &Wanted) -> String {
+        of!(self.give_if_held(one))
+    }
+
     /// Lets go of all of these.
     pub(super) fn give(self, held: &[Wanted]) -> String {
         of!(self.give(held))

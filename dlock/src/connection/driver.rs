@@ -19,14 +19,22 @@ pub trait Driver: Send {
     /// of them. Nothing is prepared.
     fn ask(&mut self, text: String) -> impl Future<Output = Result<Vec<Row>, Refused>> + Send;
 
+    /// Has this text sent if it can be without waiting; nobody reads the answer.
+    fn send(&mut self, text: String);
+
     /// Nobody knows what this connection holds or waits for, or nobody will let go of it: it must
-    /// not come into other hands like this. The text, if there is any, lets go if it can be sent.
+    /// not come into other hands like this. The text, if there is any, lets go.
     fn abandon(&mut self, text: String);
+
+    /// Where the connection is in memory: the same for all who wrap it.
+    fn place(&self) -> usize {
+        std::ptr::from_ref(self).cast::<()>().addr()
+    }
 }
 
 /// Has a query sent, and nobody wait for its answer: drivers send when they are first polled, and
 /// read what was not waited for before the answer to the next query.
-pub(super) fn send(query: impl Future) {
+pub(super) fn start(query: impl Future) {
     let _ = pin!(query).poll(&mut Context::from_waker(Waker::noop()));
 }
 
@@ -44,7 +52,15 @@ impl<C: Driver + ?Sized> Driver for &mut C {
         (**self).ask(text)
     }
 
+    fn send(&mut self, text: String) {
+        (**self).send(text);
+    }
+
     fn abandon(&mut self, text: String) {
         (**self).abandon(text);
+    }
+
+    fn place(&self) -> usize {
+        (**self).place()
     }
 }

@@ -3,7 +3,9 @@
 use super::Connection;
 use super::dialect::{Meaning, called};
 use super::driver::{Refused, Row};
+use super::ledger;
 use super::lock::{ConnectionLock, Grant};
+use super::plan::Wanted;
 use crate::error::{Error, Result};
 use crate::key::Key;
 use crate::lost::LostReason;
@@ -60,7 +62,7 @@ impl<C: Connection> ConnectionLock<'_, C> {
             },
         };
         self.grant = None;
-        let held = std::mem::take(&mut self.held);
+        let held = self.forget_held();
         let (yes, session) = match called(&rows, "dlock") {
             Some([Some(yes), Some(session)]) => (&**yes, session.parse().ok()),
             _ => ("", None),
@@ -86,7 +88,8 @@ impl<C: Connection> ConnectionLock<'_, C> {
         if self.held.len() > kept {
             let text = C::DIALECT.give(self.held.get(kept..).unwrap_or_default());
             self.conn.ask(text).await.map_err(|refused| C::DIALECT.error(refused))?;
-            self.held.truncate(kept);
+            let place = self.conn.place();
+            self.held.drain(kept..).for_each(|one| ledger::leave(place, &one.claim));
         }
         if self.held.is_empty() {
             self.grant = None;
@@ -95,8 +98,27 @@ impl<C: Connection> ConnectionLock<'_, C> {
     }
 
     async fn give(&mut self, before: &str) -> Result<Vec<Row>, Refused> {
-        let text = format!("{before}{}", C::DIALECT.give(&self.held));
+        let text = format!("{before}{}", self.text_to_give());
         self.conn.ask(text).await
+    }
+
+    /// Also what may be held once more than anybody knows.
+    pub(super) fn text_to_give(&self) -> String {
+        let mut text = C::DIALECT.give(&self.held);
+        for one in &self.held {
+            let same = self.held.iter().filter(|other| other.claim == one.claim).count();
+            if ledger::is_suspect(self.conn.place(), &one.claim, same) {
+                text.push(';');
+                text.push_str(&C::DIALECT.give_if_held(one));
+            }
+        }
+        text
+    }
+
+    pub(super) fn forget_held(&mut self) -> Vec<Wanted> {
+        let place = self.conn.place();
+        self.held.iter().for_each(|one| ledger::leave(place, &one.claim));
+        std::mem::take(&mut self.held)
     }
 
     /// The connection has ended, and its locks with it.
@@ -104,7 +126,7 @@ impl<C: Connection> ConnectionLock<'_, C> {
         self.grant = None;
         self.conn.abandon(String::new());
         let key = self.held.first().map_or_else(|| Key::from(""), |one| one.key.clone());
-        self.held.clear();
+        self.forget_held();
         Error::Lost { key, reason: LostReason::SessionEnded, held_for: grant.since.elapsed() }
     }
 
@@ -112,7 +134,7 @@ impl<C: Connection> ConnectionLock<'_, C> {
     fn stuck(&mut self) -> Error {
         self.grant = None;
         self.conn.abandon(String::new());
-        let keys: Vec<String> = self.held.drain(..).map(|one| one.key.to_string()).collect();
+        let keys: Vec<String> = self.forget_held().iter().map(|one| one.key.to_string()).collect();
         Error::config(format!(
             "lock \"{}\" cannot be released in a transaction that has failed; roll it back (or back \
              to a savepoint) before the release",

@@ -12,12 +12,12 @@ use crate::wait::Wait;
 /// [`lock`](crate::On::lock); nothing is held before [`acquire`](ConnectionLock::acquire).
 ///
 /// Dropped while it is held, or while an `acquire` was under way: a connection of sqlx's pool is
-/// closed instead of going back; on any other one the release is sent, and nobody waits for its
-/// answer. It cannot be sent while a statement is under way on a connection of sqlx (one whose
-/// future was dropped), and has no effect in a transaction that has failed: then the lock stays
-/// until the connection ends, which for that of a pool may be long after the transaction. So lock on
-/// the `PoolConnection` and begin the transaction on [`conn`](ConnectionLock::conn), rather than lock
-/// on a `Transaction` of the pool.
+/// closed instead of going back; on a `Transaction` of sqlx, which may be a pool's, and on what is
+/// tokio-postgres's, the release is sent, and nobody waits for its answer; on a bare connection of
+/// sqlx the lock stays until that ends. What is sent waits for the statement that is under way, has
+/// no effect in a transaction that has failed (a pool of sqlx closes the connection then; that of
+/// tokio-postgres keeps the lock), and cannot be sent on a `Transaction` of sqlx while a statement is
+/// under way whose future was dropped.
 #[must_use = "nothing is locked before `acquire`"]
 pub struct ConnectionLock<'c, C: Connection> {
     pub(super) conn: &'c mut C,
@@ -107,12 +107,15 @@ impl<C: Connection> Drop for ConnectionLock<'_, C> {
         if self.held.is_empty() && doubt.is_none() {
             return;
         }
-        // One more than there are would be somebody else's.
-        self.held.extend(doubt.filter(|_| !self.reentrant).map(|doubt| doubt.one));
-        self.conn.abandon(match self.held.is_empty() {
-            true => String::new(),
-            false => C::DIALECT.give(&self.held),
-        });
+        let mut texts: Vec<String> = Vec::new();
+        if let Some(doubt) = &doubt {
+            texts.extend(self.left_behind(&doubt.one).map(|one| C::DIALECT.give_if_held(one)));
+        }
+        if !self.held.is_empty() {
+            texts.push(self.text_to_give());
+        }
+        self.forget_held();
+        self.conn.abandon(texts.join(";"));
     }
 }
 

@@ -81,12 +81,17 @@ pub(super) fn take_within(_: &[Wanted], _: Wait) -> Option<String> {
 
 pub(super) fn settle(wanted: Option<&Wanted>, _: bool) -> String {
     let Some(wanted) = wanted else { return "SELECT 1".into() };
-    let name = mysql_name(&wanted.claim.key);
     format!(
-        "SELECT IF(IS_USED_LOCK({name})=CONNECTION_ID(),RELEASE_LOCK({name}),0);\
-         SELECT 'holder',CONCAT(USER,'@',HOST,', connection ',ID) \
-         FROM information_schema.PROCESSLIST WHERE ID=IS_USED_LOCK({name})"
+        "{};SELECT 'holder',CONCAT(USER,'@',HOST,', connection ',ID) \
+         FROM information_schema.PROCESSLIST WHERE ID=IS_USED_LOCK({})",
+        give_if_held(wanted),
+        mysql_name(&wanted.claim.key)
     )
+}
+
+pub(super) fn give_if_held(wanted: &Wanted) -> String {
+    let name = mysql_name(&wanted.claim.key);
+    format!("SELECT IF(IS_USED_LOCK({name})=CONNECTION_ID(),RELEASE_LOCK({name}),0)")
 }
 
 pub(super) fn settle_within(_: &[Wanted]) -> String {

@@ -126,13 +126,13 @@ fn waiting(function: &str, wanted: &[Wanted], wait: Wait) -> String {
 /// The grant and the end of the wait may have met: then the lock is ours all the same.
 pub(super) fn settle(wanted: Option<&Wanted>, inside: bool) -> String {
     let before = if inside { "ROLLBACK TO SAVEPOINT dlock;RELEASE SAVEPOINT dlock;" } else { "" };
-    let Some(Wanted { claim, .. }) = wanted else { return format!("{before}SELECT") };
-    format!(
-        "{before}SELECT CASE WHEN {} THEN {} END;{}",
-        is_ours(&claim.key, Some(claim.mode)),
-        call("pg_advisory_unlock", claim),
-        holder(&claim.key)
-    )
+    let Some(wanted) = wanted else { return format!("{before}SELECT") };
+    format!("{before}{};{}", give_if_held(wanted), holder(&wanted.claim.key))
+}
+
+pub(super) fn give_if_held(Wanted { claim, .. }: &Wanted) -> String {
+    let ours = is_ours(&claim.key, Some(claim.mode));
+    format!("SELECT CASE WHEN {ours} THEN {} END", call("pg_advisory_unlock", claim))
 }
 
 pub(super) fn settle_within(wanted: &[Wanted]) -> String {

@@ -4,7 +4,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::{AssertSqlSafe, Database, Row as _, Transaction};
 
 use super::dialect::Dialect;
-use super::driver::{Driver, Refused, Row, send};
+use super::driver::{Driver, Refused, Row, start};
 use crate::error::cause;
 
 #[cfg(feature = "postgres")]
@@ -23,11 +23,12 @@ impl Driver for sqlx::PgConnection {
         }
     }
 
-    fn abandon(&mut self, text: String) {
-        if !text.is_empty() {
-            send(sqlx::raw_sql(AssertSqlSafe(text)).execute(self));
-        }
+    fn send(&mut self, text: String) {
+        start(sqlx::raw_sql(AssertSqlSafe(text)).execute(self));
     }
+
+    /// It is the caller's: the lock stays until it ends.
+    fn abandon(&mut self, _: String) {}
 }
 
 #[cfg(feature = "mysql")]
@@ -45,11 +46,12 @@ impl Driver for sqlx::MySqlConnection {
         }
     }
 
-    fn abandon(&mut self, text: String) {
-        if !text.is_empty() {
-            send(sqlx::raw_sql(AssertSqlSafe(text)).execute(self));
-        }
+    fn send(&mut self, text: String) {
+        start(sqlx::raw_sql(AssertSqlSafe(text)).execute(self));
     }
+
+    /// It is the caller's: the lock stays until it ends.
+    fn abandon(&mut self, _: String) {}
 }
 
 impl<DB: Database<Connection: Driver>> Driver for PoolConnection<DB> {
@@ -59,8 +61,16 @@ impl<DB: Database<Connection: Driver>> Driver for PoolConnection<DB> {
         (**self).ask(text).await
     }
 
+    fn send(&mut self, text: String) {
+        (**self).send(text);
+    }
+
     fn abandon(&mut self, _: String) {
         self.close_on_drop();
+    }
+
+    fn place(&self) -> usize {
+        (**self).place()
     }
 }
 
@@ -71,8 +81,20 @@ impl<DB: Database<Connection: Driver>> Driver for Transaction<'_, DB> {
         (**self).ask(text).await
     }
 
+    fn send(&mut self, text: String) {
+        (**self).send(text);
+    }
+
+    /// The connection may be that of a pool, where it goes after the transaction. If the server
+    /// refuses this, for the transaction has failed, the pool gets that error and closes it.
     fn abandon(&mut self, text: String) {
-        (**self).abandon(text);
+        if !text.is_empty() {
+            self.send(text);
+        }
+    }
+
+    fn place(&self) -> usize {
+        (**self).place()
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::Connection;
 use super::dialect::{Answer, Meaning, called};
 use super::driver::{Driver, Refused, Row};
+use super::ledger::{self, Held};
 use super::lock::{ConnectionLock, Doubt, Grant};
 use super::plan::{Waiting, Wanted};
 use crate::error::{Error, Result};
@@ -68,6 +69,7 @@ impl<C: Connection> ConnectionLock<'_, C> {
                 Ok(grant) => {
                     tracing::debug!(target: "dlock", key = %one.key, on = C::DIALECT.label(),
                         waited = ?waiting.since.elapsed(), "acquired");
+                    ledger::enter(self.conn.place(), &one.claim);
                     self.held.push(one);
                     // The first grant is the oldest.
                     self.grant.get_or_insert(grant);
@@ -104,7 +106,7 @@ impl<C: Connection> ConnectionLock<'_, C> {
                     }
                     Answer::Busy if left == Wait::NoWait => None,
                     // Somebody has ended the statement: nothing was granted.
-                    Answer::Busy => self.settle(one, false).await?,
+                    Answer::Busy => self.settle(Some(one), false).await?,
                     other => {
                         self.doubt = None;
                         return Err(refusal::<C>(one, other));
@@ -112,7 +114,7 @@ impl<C: Connection> ConnectionLock<'_, C> {
                 },
                 Err(refused) => {
                     match C::DIALECT.meaning(&refused) {
-                        Meaning::Busy => self.settle(one, inside).await?,
+                        Meaning::Busy => self.settle(Some(one), inside).await?,
                         // Nothing was begun.
                         Meaning::Aborted => {
                             self.doubt = None;
@@ -120,13 +122,9 @@ impl<C: Connection> ConnectionLock<'_, C> {
                         }
                         // With it, its locks have gone.
                         Meaning::Ended => return Err(C::DIALECT.error(refused)),
-                        // Whether it has counted up a lock that the session had, nobody can tell.
-                        Meaning::NoTransaction | Meaning::Other if self.reentrant => {
-                            let _ = self.conn.ask(C::DIALECT.settle(None, inside)).await;
-                            return Err(C::DIALECT.error(refused));
-                        }
                         meaning => {
-                            self.settle(one, inside).await?;
+                            let left = self.left_behind(one);
+                            self.settle(left, inside).await?;
                             return Err(failure::<C>(one, meaning, refused));
                         }
                     }
@@ -139,27 +137,38 @@ impl<C: Connection> ConnectionLock<'_, C> {
         }
     }
 
-    /// After a wait that came to nothing; who is in the way.
-    async fn settle(&mut self, one: &Wanted, inside: bool) -> Result<Option<Holder>> {
-        // A lock that the session holds more than once did not have to be waited for.
-        let rows = self.conn.ask(C::DIALECT.settle(Some(one), inside)).await;
+    /// After a wait that came to nothing: gives back what it may have left; who is in the way.
+    async fn settle(&mut self, left: Option<&Wanted>, inside: bool) -> Result<Option<Holder>> {
+        let rows = self.conn.ask(C::DIALECT.settle(left, inside)).await;
         let rows = rows.map_err(|refused| C::DIALECT.error(refused))?;
         self.doubt = None;
         Ok(holder(&rows))
     }
 
-    /// An earlier `acquire` was dropped: what it has left is given back, if that can be told.
+    /// What is to be given back, if the session has it, of an attempt whose answer nobody has read.
+    pub(super) fn left_behind<'a>(&self, one: &'a Wanted) -> Option<&'a Wanted> {
+        let place = self.conn.place();
+        match (ledger::look(place, &one.claim), self.reentrant) {
+            (Held::Not, _) | (Held::Otherwise, true) => Some(one),
+            // It was refused.
+            (Held::Otherwise | Held::Already, false) => None,
+            // Whoever has it gives the count back that there may be too much.
+            (Held::Already, true) => {
+                ledger::suspect(place, &one.claim);
+                None
+            }
+        }
+    }
+
+    /// An earlier `acquire` was dropped: what it has left is given back.
     pub(super) async fn settle_doubt(&mut self) -> Result<()> {
         /// Its own error, that of the transaction which it broke, and the end of that.
         const ANSWERS: usize = 3;
         let Some(Doubt { one, inside }) = self.doubt.clone() else { return Ok(()) };
-        let one = Some(&one).filter(|_| !self.reentrant);
+        let one = self.left_behind(&one);
         let mut broken = false;
         for _ in 0..ANSWERS {
             let Err(refused) = self.conn.ask(C::DIALECT.settle(one, broken)).await else {
-                if one.is_none() {
-                    self.conn.abandon(String::new());
-                }
                 self.doubt = None;
                 return Ok(());
             };

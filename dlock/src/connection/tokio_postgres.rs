@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio_postgres::{Client, Error, SimpleQueryMessage, Transaction};
 
 use super::dialect::Dialect;
-use super::driver::{Driver, Refused, Row, send};
+use super::driver::{Driver, Refused, Row, start};
 
 impl Driver for Client {
     const DIALECT: Dialect = Dialect::Postgres;
@@ -18,8 +18,12 @@ impl Driver for Client {
     // https://docs.rs/tokio-postgres/latest/tokio_postgres/#behavior
     fn abandon(&mut self, text: String) {
         if !text.is_empty() {
-            send(self.simple_query(&text));
+            self.send(text);
         }
+    }
+
+    fn send(&mut self, text: String) {
+        start(self.simple_query(&text));
     }
 }
 
@@ -34,8 +38,12 @@ impl Driver for Transaction<'_> {
     /// the transaction's end: then the lock stays until the connection ends.
     fn abandon(&mut self, text: String) {
         if !text.is_empty() {
-            send(self.simple_query(&text));
+            self.send(text);
         }
+    }
+
+    fn send(&mut self, text: String) {
+        start(self.simple_query(&text));
     }
 }
 
