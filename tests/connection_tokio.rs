@@ -45,6 +45,7 @@ dlock_tests::suite! {
             held_lock_is_given_back,
             held_lock_is_given_back_without_a_runtime,
             cancelled_acquire_is_given_back,
+            cancelled_nested_acquire_leaves_the_outer_lock,
             cancelled_acquire_in_a_transaction_is_given_back,
             cancelled_within_is_given_back,
             cancelled_run_is_rolled_back_and_released,

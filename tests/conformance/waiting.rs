@@ -29,7 +29,14 @@ pub(crate) async fn timeout_is_exact(site: Site) {
     let _held = theirs.lock("k").acquire().await.unwrap();
     let lock = ours.lock("k").timeout(Duration::from_millis(300));
     assert_lasts(300, 450, async || lock.acquire().await).await;
-    let default = site.builder().timeout(Duration::from_millis(300)).connect().await.unwrap();
+    // That is how long connecting may take as well, and the machine may be busy.
+    let mut default = Err(Error::Closed);
+    for _ in 0..10 {
+        if default.is_err() {
+            default = site.builder().timeout(Duration::from_millis(300)).connect().await;
+        }
+    }
+    let default = default.unwrap();
     assert_lasts(300, 450, async || default.lock("k").acquire().await).await;
 }
 

@@ -82,6 +82,22 @@ pub(crate) async fn cancelled_acquire_is_given_back(site: Site) {
     assert!(!holds_some(&client).await);
 }
 
+/// Under another lock of the same connection it gives back its own count and no more.
+pub(crate) async fn cancelled_nested_acquire_leaves_the_outer_lock(site: Site) {
+    let mut client = connect(&site).await;
+    for reentrant in [false, true] {
+        let mut outer = lock(&mut client, &site);
+        outer.acquire().await.unwrap();
+        let inner = on(outer.conn()).lock(&site.namespace);
+        let mut inner = if reentrant { inner.reentrant() } else { inner };
+        assert!(pin!(inner.acquire()).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        drop(inner);
+        assert!(holds_some(outer.conn()).await);
+        assert!(outer.release().await.unwrap());
+        assert!(!holds_some(&client).await, "reentrant: {reentrant}");
+    }
+}
+
 pub(crate) async fn cancelled_acquire_in_a_transaction_is_given_back(site: Site) {
     let (mut client, mut other) = (connect(&site).await, connect(&site).await);
     for granted in [true, false] {

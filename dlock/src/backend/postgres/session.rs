@@ -46,7 +46,11 @@ impl Postgres {
         let mut session =
             Session { listener, pool, pid: server.pid, schema: server.schema, fences: None };
         let (names, values): (Vec<_>, Vec<_>) = settings.into_iter().unzip();
-        self.answers(&mut session, sqlx::query(SET).bind(names).bind(values)).await?;
+        let set = sqlx::query(SET).bind(names).bind(values).fetch_all(&mut session.listener).await;
+        let set = set.map_err(|error| self.error(error))?;
+        // One that the preflight has not seen, however often it has looked.
+        self.same_session(&session, &set)
+            .map_err(|_| self.pooler("the statements of a connection go to several processes"))?;
         Ok(session)
     }
 
