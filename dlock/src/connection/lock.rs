@@ -26,6 +26,10 @@ pub struct ConnectionLock<'c, C: Connection> {
     pub(super) rollback_on_error: bool,
     /// In the order in which they were granted.
     pub(super) held: Vec<Wanted>,
+    /// How many of them are of an `acquire` that got all it wanted.
+    pub(super) kept: usize,
+    /// Their release is under way.
+    pub(super) giving: bool,
     /// What an `acquire` that has not come to its end may have left.
     pub(super) doubt: Option<Doubt>,
     /// Since when, on which session of the server, and whether a transaction was open.
@@ -52,7 +56,19 @@ impl<'c, C: Connection> ConnectionLock<'c, C> {
     pub(crate) fn new(conn: &'c mut C, plan: Plan) -> Self {
         let (held, doubt, grant) = (Vec::new(), None, None);
         let (reentrant, rollback_on_error, savepoint) = (false, true, None);
-        ConnectionLock { conn, plan, reentrant, rollback_on_error, held, doubt, grant, savepoint }
+        let (kept, giving) = (0, false);
+        ConnectionLock {
+            conn,
+            plan,
+            reentrant,
+            rollback_on_error,
+            held,
+            kept,
+            giving,
+            doubt,
+            grant,
+            savepoint,
+        }
     }
 
     /// As [`Lock::timeout`](crate::Lock::timeout). Default: 30 s.
@@ -109,7 +125,7 @@ impl<C: Connection> Drop for ConnectionLock<'_, C> {
         }
         // One more than there are would be somebody else's.
         self.held.extend(doubt.filter(|_| !self.reentrant).map(|doubt| doubt.one));
-        self.conn.abandon(match self.held.is_empty() {
+        self.conn.abandon(match self.held.is_empty() || self.giving {
             true => String::new(),
             false => C::DIALECT.give(&self.held),
         });
