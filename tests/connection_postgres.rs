@@ -36,6 +36,8 @@ mod peers;
 mod pooler;
 #[path = "connection/race.rs"]
 mod race;
+#[path = "connection/postgres/rows.rs"]
+mod rows;
 #[path = "connection/run.rs"]
 mod run;
 #[path = "connection/settings.rs"]
@@ -153,11 +155,13 @@ dlock_tests::suite! {
             without_a_transaction_is_refused,
             transaction_is_as_usable_after_as_before,
             rollback_to_an_older_savepoint_frees_it,
-            view_is_as_old_as_the_isolation_level_says,
             cost_is_one_round_trip,
             several_are_all_or_none,
-            deadlock_with_a_row_is_told,
             cancelled_wait_leaves_nothing,
+        ]
+        rows: [
+            view_is_as_old_as_the_isolation_level_says,
+            deadlock_with_a_row_is_told,
         ]
         modes: [
             go_together_as_they_say,
