@@ -12,12 +12,13 @@ use crate::wait::Wait;
 /// [`lock`](crate::On::lock); nothing is held before [`acquire`](ConnectionLock::acquire).
 ///
 /// Dropped while it is held, or while an `acquire` was under way: a connection of sqlx's pool is
-/// closed instead of going back; on any other one the release is sent, and nobody waits for its
-/// answer. It cannot be sent while a statement is under way on a connection of sqlx (one whose
-/// future was dropped), and has no effect in a transaction that has failed: then the lock stays
-/// until the connection ends, which for that of a pool may be long after the transaction. So lock on
-/// the `PoolConnection` and begin the transaction on [`conn`](ConnectionLock::conn), rather than lock
-/// on a `Transaction` of the pool.
+/// closed instead of going back (over TLS, with a statement under way, that takes sqlx up to five
+/// seconds, and its place in the pool as long); on any other one the release is sent, and nobody
+/// waits for its answer. It cannot be sent while a statement is under way on a connection of sqlx
+/// (one whose future was dropped), and has no effect in a transaction that has failed: then the lock
+/// stays until the connection ends, which for that of a pool may be long after the transaction. So
+/// lock on the `PoolConnection` and begin the transaction on [`conn`](ConnectionLock::conn), rather
+/// than lock on a `Transaction` of the pool.
 #[must_use = "nothing is locked before `acquire`"]
 pub struct ConnectionLock<'c, C: Connection> {
     pub(super) conn: &'c mut C,
