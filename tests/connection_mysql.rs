@@ -69,12 +69,14 @@ dlock_tests::suite! {
             transaction_of_the_caller_is_left_open,
             transaction_may_end_in_the_body,
             works_in_sqlx_transactions,
+            error_of_an_abandoned_statement_is_nobodys,
         ]
         together: [
             all_are_held_and_released,
             busy_one_gives_back_the_others,
             have_one_deadline,
             cost_a_round_trip_each,
+            cancelled_halfway_are_none,
         ]
         given_up: [
             connection_of_a_pool_is_closed,

@@ -38,6 +38,8 @@ mod peers;
 mod pooler;
 #[path = "connection/race.rs"]
 mod race;
+#[path = "connection/postgres/rows.rs"]
+mod rows;
 #[path = "connection/run.rs"]
 mod run;
 #[path = "connection/settings.rs"]
@@ -79,12 +81,14 @@ dlock_tests::suite! {
             transaction_of_the_caller_is_left_open,
             transaction_may_end_in_the_body,
             works_in_sqlx_transactions,
+            error_of_an_abandoned_statement_is_nobodys,
         ]
         together: [
             all_are_held_and_released,
             busy_one_gives_back_the_others,
             have_one_deadline,
             cost_a_round_trip_each,
+            cancelled_halfway_are_none,
         ]
         given_up: [
             connection_of_a_pool_is_closed,
@@ -156,11 +160,13 @@ dlock_tests::suite! {
             without_a_transaction_is_refused,
             transaction_is_as_usable_after_as_before,
             rollback_to_an_older_savepoint_frees_it,
-            view_is_as_old_as_the_isolation_level_says,
             cost_is_one_round_trip,
             several_are_all_or_none,
-            deadlock_with_a_row_is_told,
             cancelled_wait_leaves_nothing,
+        ]
+        rows: [
+            view_is_as_old_as_the_isolation_level_says,
+            deadlock_with_a_row_is_told,
         ]
         modes: [
             go_together_as_they_say,

@@ -100,7 +100,8 @@ pub(crate) async fn nested_lock_that_is_dropped_leaves_the_outer_one(site: Site)
 pub(crate) async fn transaction_of_a_pool_leaves_none_in_it(site: Site) {
     let (pool, mut other) = (pool(&site, 1).await, connect(&site).await);
     let mut witness = Witness::at(&site.url).await;
-    for broken in [false, true] {
+    // In one that has failed PostgreSQL takes no release, see `ConnectionLock`.
+    for broken in [false, !site.backend.unwrap().is_postgres()] {
         let mut tx = pool.begin().await.unwrap();
         let mut held = on(&mut tx).lock(&site.namespace);
         held.acquire().await.unwrap();

@@ -152,3 +152,26 @@ pub(crate) async fn works_in_sqlx_transactions(site: Site) {
     tx.commit().await.unwrap();
     assert!(is_free(&site, &mut other).await);
 }
+
+/// A statement that the body has given up, whose error comes to whoever asks next.
+pub(crate) async fn error_of_an_abandoned_statement_is_nobodys(site: Site) {
+    let (mut conn, mut other) = (connect(&site).await, connect(&site).await);
+    for begin in ["SELECT 1", "BEGIN"] {
+        for failed in [false, true] {
+            let body = async |conn: &mut Conn| {
+                run(conn, begin).await;
+                let late = conn.execute(crate::sql::FAILS_LATE);
+                let soon = Duration::from_millis(20);
+                assert!(tokio::time::timeout(soon, late).await.is_err());
+                if failed { Err(Failure::Body(6)) } else { Ok(()) }
+            };
+            let result = lock(&site, &mut conn).run(body).await;
+            assert!(
+                matches!((failed, &result), (false, Ok(())) | (true, Err(Failure::Body(6)))),
+                "{result:?}"
+            );
+            assert!(is_free(&site, &mut other).await);
+            run(&mut conn, "ROLLBACK").await;
+        }
+    }
+}

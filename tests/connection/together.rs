@@ -83,3 +83,28 @@ pub(crate) async fn cost_a_round_trip_each(site: Site) {
     all.release().await.unwrap();
     assert_eq!(proxy.round_trips() - before, 4);
 }
+
+/// Given up halfway, none of them is held, and the same object can begin again.
+pub(crate) async fn cancelled_halfway_are_none(site: Site) {
+    let (mut conn, mut other) = (connect(&site).await, connect(&site).await);
+    let mut witness = Witness::at(&site.url).await;
+    let keys = keys(&site);
+    for again in [false, true] {
+        // Whichever is the last, it is waited for.
+        for busy in &keys {
+            let mut held = on(&mut other).lock(busy);
+            held.acquire().await.unwrap();
+            let time = Duration::from_millis(150);
+            let mut all = on(&mut conn).lock_all(&keys).timeout(time);
+            assert!(tokio::time::timeout(time / 3, all.acquire()).await.is_err());
+            assert!(!all.is_held());
+            assert!(held.release().await.unwrap());
+            if again {
+                all.acquire().await.unwrap();
+                assert_eq!(witness.locks(&site).await, 3);
+            }
+            assert_eq!(all.release().await.unwrap(), again);
+            until_held(&mut witness, &site, 0).await;
+        }
+    }
+}

@@ -126,7 +126,7 @@ pub(crate) async fn lost_session_is_told(site: Site) {
     held.acquire().await.unwrap();
     assert_eq!(Witness::at(&site.url).await.terminate(&site).await, 1);
     let error = in_time("the release ends", SOON, held.release()).await.unwrap_err();
-    assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+    assert!(matches!(error, Error::Lost { .. }), "{error:?}");
     // And nothing is sent where there is nobody.
     let error = in_time("it ends", SOON, lock(&mut client, &site).acquire()).await.unwrap_err();
     assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");

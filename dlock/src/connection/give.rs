@@ -83,23 +83,33 @@ impl<C: Connection> ConnectionLock<'_, C> {
         }
     }
 
-    /// Gives back what was got beyond so many.
-    pub(super) async fn give_back(&mut self, kept: usize) -> Result<()> {
-        if self.held.len() > kept {
-            let text = C::DIALECT.give(self.held.get(kept..).unwrap_or_default());
+    /// Gives back what was got of an `acquire` that did not get all.
+    pub(super) async fn give_back(&mut self) -> Result<()> {
+        if self.held.len() > self.kept {
+            let text = C::DIALECT.give(self.held.get(self.kept..).unwrap_or_default());
             self.conn.ask(text).await.map_err(|refused| C::DIALECT.error(refused))?;
             let place = self.conn.place();
-            self.held.drain(kept..).for_each(|one| ledger::leave(place, &one.claim));
-        }
-        if self.held.is_empty() {
-            self.grant = None;
+            self.held.drain(self.kept..).for_each(|one| ledger::leave(place, &one.claim));
         }
         Ok(())
     }
 
     async fn give(&mut self, before: &str) -> Result<Vec<Row>, Refused> {
         let text = format!("{before}{}", self.text_to_give());
-        self.conn.ask(text).await
+        self.giving = true;
+        let answer = self.ask_twice(text).await;
+        self.giving = false;
+        answer
+    }
+
+    /// The first error may be that of a statement whose future the caller has dropped: the driver
+    /// gives it to whoever asks next.
+    pub(super) async fn ask_twice(&mut self, text: String) -> Result<Vec<Row>, Refused> {
+        let answer = self.conn.ask(text.clone()).await;
+        match answer.as_ref().map_err(|refused| C::DIALECT.meaning(refused)) {
+            Err(Meaning::Other | Meaning::Busy | Meaning::Deadlock) => self.conn.ask(text).await,
+            _ => answer,
+        }
     }
 
     /// Also what may be held once more than anybody knows.
@@ -118,6 +128,7 @@ impl<C: Connection> ConnectionLock<'_, C> {
     pub(super) fn forget_held(&mut self) -> Vec<Wanted> {
         let place = self.conn.place();
         self.held.iter().for_each(|one| ledger::leave(place, &one.claim));
+        self.kept = 0;
         std::mem::take(&mut self.held)
     }
 

@@ -12,12 +12,14 @@ use crate::wait::Wait;
 /// [`lock`](crate::On::lock); nothing is held before [`acquire`](ConnectionLock::acquire).
 ///
 /// Dropped while it is held, or while an `acquire` was under way: a connection of sqlx's pool is
-/// closed instead of going back; on a `Transaction` of sqlx, which may be a pool's, and on what is
-/// tokio-postgres's, the release is sent, and nobody waits for its answer; on a bare connection of
-/// sqlx the lock stays until that ends. What is sent waits for the statement that is under way, has
-/// no effect in a transaction that has failed (a pool of sqlx closes the connection then; that of
-/// tokio-postgres keeps the lock), and cannot be sent on a `Transaction` of sqlx while a statement is
-/// under way whose future was dropped.
+/// closed instead of going back (over TLS, with a statement under way, that takes sqlx up to five
+/// seconds, and its place in the pool as long); on a `Transaction` of sqlx, which may be a pool's, and
+/// on what is tokio-postgres's, the release is sent, and nobody waits for its answer; on a bare
+/// connection of sqlx the lock stays until that ends. What is sent has no effect in a transaction that
+/// has failed, and cannot be sent on a `Transaction` of sqlx while a statement is under way whose
+/// future was dropped: then the lock stays until the connection ends, which for that of a pool may be
+/// long after the transaction. So lock on the `PoolConnection` and begin the transaction on
+/// [`conn`](ConnectionLock::conn), rather than lock on a `Transaction` of the pool.
 #[must_use = "nothing is locked before `acquire`"]
 pub struct ConnectionLock<'c, C: Connection> {
     pub(super) conn: &'c mut C,
@@ -26,6 +28,10 @@ pub struct ConnectionLock<'c, C: Connection> {
     pub(super) rollback_on_error: bool,
     /// In the order in which they were granted.
     pub(super) held: Vec<Wanted>,
+    /// How many of them are of an `acquire` that got all it wanted.
+    pub(super) kept: usize,
+    /// Their release is under way.
+    pub(super) giving: bool,
     /// What an `acquire` that has not come to its end may have left.
     pub(super) doubt: Option<Doubt>,
     /// Since when, on which session of the server, and whether a transaction was open.
@@ -52,7 +58,19 @@ impl<'c, C: Connection> ConnectionLock<'c, C> {
     pub(crate) fn new(conn: &'c mut C, plan: Plan) -> Self {
         let (held, doubt, grant) = (Vec::new(), None, None);
         let (reentrant, rollback_on_error, savepoint) = (false, true, None);
-        ConnectionLock { conn, plan, reentrant, rollback_on_error, held, doubt, grant, savepoint }
+        let (kept, giving) = (0, false);
+        ConnectionLock {
+            conn,
+            plan,
+            reentrant,
+            rollback_on_error,
+            held,
+            kept,
+            giving,
+            doubt,
+            grant,
+            savepoint,
+        }
     }
 
     /// As [`Lock::timeout`](crate::Lock::timeout). Default: 30 s.
@@ -111,7 +129,7 @@ impl<C: Connection> Drop for ConnectionLock<'_, C> {
         if let Some(doubt) = &doubt {
             texts.extend(self.left_behind(&doubt.one).map(|one| C::DIALECT.give_if_held(one)));
         }
-        if !self.held.is_empty() {
+        if !self.held.is_empty() && !self.giving {
             texts.push(self.text_to_give());
         }
         self.forget_held();

@@ -82,7 +82,7 @@ impl<C: Connection> ConnectionLock<'_, C> {
 
     /// Whether a transaction is open.
     async fn is_inside(&mut self) -> Result<bool> {
-        match self.conn.ask(C::DIALECT.look().into()).await {
+        match self.ask_twice(C::DIALECT.look().into()).await {
             Ok(rows) => Ok(C::DIALECT.is_inside(&rows)),
             Err(refused) => match C::DIALECT.meaning(&refused) {
                 Meaning::Aborted => Ok(true),

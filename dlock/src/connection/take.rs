@@ -58,28 +58,28 @@ impl<C: Connection> ConnectionLock<'_, C> {
         let waiting = Waiting::begin(wait);
         let wanted = self.plan.wanted(C::DIALECT)?;
         if !switch::enabled() {
-            self.grant = Some(Grant { since: waiting.since, session: 0, inside: false });
+            self.grant.get_or_insert(Grant { since: waiting.since, session: 0, inside: false });
             return Ok(());
         }
         self.settle_doubt().await?;
-        let before = self.held.len();
+        let mut first = self.grant.filter(|_| !self.held.is_empty());
         for one in wanted {
-            let granted = self.take_one(&one, waiting).await;
-            match granted {
+            match self.take_one(&one, waiting).await {
                 Ok(grant) => {
                     tracing::debug!(target: "dlock", key = %one.key, on = C::DIALECT.label(),
                         waited = ?waiting.since.elapsed(), "acquired");
                     ledger::enter(self.conn.place(), &one.claim);
                     self.held.push(one);
-                    // The first grant is the oldest.
-                    self.grant.get_or_insert(grant);
+                    first.get_or_insert(grant);
                 }
                 Err(error) => {
-                    self.give_back(before).await?;
+                    self.give_back().await?;
                     return Err(error);
                 }
             }
         }
+        self.grant = first;
+        self.kept = self.held.len();
         Ok(())
     }
 
@@ -162,6 +162,12 @@ impl<C: Connection> ConnectionLock<'_, C> {
 
     /// An earlier `acquire` was dropped: what it has left is given back.
     pub(super) async fn settle_doubt(&mut self) -> Result<()> {
+        self.settle_last().await?;
+        self.give_back().await
+    }
+
+    /// The one that it was about.
+    async fn settle_last(&mut self) -> Result<()> {
         /// Its own error, that of the transaction which it broke, and the end of that.
         const ANSWERS: usize = 3;
         let Some(Doubt { one, inside }) = self.doubt.clone() else { return Ok(()) };

@@ -4,6 +4,8 @@ use dlock_tests::{Backend, Site, Witness};
 
 /// Frees all locks of the session, by hand.
 pub(crate) const LET_GO: &str = "DO RELEASE_ALL_LOCKS()";
+/// Fails after a while.
+pub(crate) const FAILS_LATE: &str = "SELECT EXP(1000 + SLEEP(0.1))";
 /// The session's settings: name and value.
 pub(crate) const SETTINGS: &str = "SHOW SESSION VARIABLES";
 /// Settings that change by themselves.

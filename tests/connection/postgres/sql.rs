@@ -4,6 +4,8 @@ use dlock_tests::{Backend, Site, Witness};
 
 /// Frees all locks of the session, by hand.
 pub(crate) const LET_GO: &str = "SELECT pg_advisory_unlock_all()";
+/// Fails after a while.
+pub(crate) const FAILS_LATE: &str = "SELECT 1 / CASE WHEN pg_sleep(0.1) IS NULL THEN 1 ELSE 0 END";
 /// The session's settings: name, value, and where it comes from.
 pub(crate) const SETTINGS: &str = "SELECT name, setting, source FROM pg_settings ORDER BY name";
 /// Settings that change by themselves.
