@@ -3,7 +3,7 @@
 //! `cargo run --example transfer -- --url postgres://user@host/database` (or the URL in `DLOCK_URL`)
 //! starts four processes of itself that move money to and fro between a few accounts. Each transfer
 //! reads two balances, does its sums in the program and writes them back: without a lock, two that
-//! run at once would undo each other, and the money would not add up. `dlock::within` locks both
+//! run at once would undo each other, and the money would not add up. `#[locked(tx = tx)]` locks both
 //! accounts in the very transaction that writes them: one round trip, in one order for all, so that
 //! there are no deadlocks, and nothing to release: the next one gets in when the commit is seen by
 //! all. Afterwards the same is done without the locks, to show what they prevent.
@@ -24,10 +24,8 @@ const DEPOSIT: i64 = 100;
 
 type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
 
+#[dlock::locked(tx = tx, keys = ["account:<from>", "account:<to>"], timeout = 60)]
 async fn transfer(tx: &mut Transaction<'_, Postgres>, from: i64, to: i64, sum: i64) -> Result<()> {
-    let keys = [format!("account:{from}"), format!("account:{to}")];
-    dlock::within(tx).lock_all(keys).timeout(Duration::from_secs(60)).acquire().await?;
-
     let mut changes = [(from, -sum), (to, sum)];
     // For the round without locks: there the rows would deadlock.
     changes.sort_unstable();
