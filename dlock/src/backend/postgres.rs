@@ -31,7 +31,7 @@ use self::fence::Busy;
 use self::session::Session;
 use self::settings::milliseconds;
 pub(crate) use self::sql::place;
-use self::sql::{BATCH, HELD, PING, UNLOCK_ALL, WAIT};
+use self::sql::{HELD, PING, UNLOCK_ALL, WAIT};
 use super::lease::Table;
 use super::{About, Answer, Do, Op, Options, Seen, SessionBackend, Tag};
 use crate::claim::Claim;
@@ -82,11 +82,10 @@ impl Postgres {
     /// After an error of a blocking `pg_advisory_lock` the lock may be held all the same, when the
     /// grant and the timer (or the cancel) met.
     async fn let_go(&self, session: &mut Session, claim: &Claim) -> Result<()> {
-        let (key, code) = sql::unlock(claim);
         // A cancel that came too late for the wait may hit this statement.
         let mut tries = 3;
         loop {
-            let unlock = sqlx::query(BATCH).bind([key]).bind([code]);
+            let unlock = sql::batch(&[sql::unlock(claim)]);
             match unlock.fetch_all(&mut session.listener).await {
                 Ok(rows) => return self.same_session(session, &rows),
                 Err(error) if tries > 0 && has_code(&error, QUERY_CANCELED) => tries -= 1,
@@ -130,8 +129,8 @@ impl SessionBackend for Postgres {
         if ops.iter().any(|op| matches!(op.what, Do::TryFenced(_) | Do::Fence(_))) {
             return self.fenced_batch(session, ops, out).await;
         }
-        let (keys, codes): (Vec<i64>, Vec<i16>) = ops.iter().map(|op| sql::part(&op.what)).unzip();
-        let batch = sqlx::query(BATCH).bind(keys).bind(codes);
+        let parts: Vec<(i64, i16)> = ops.iter().map(|op| sql::part(&op.what)).collect();
+        let batch = sql::batch(&parts);
         self.read(&self.answers(session, batch).await?, out)
     }
 

@@ -91,11 +91,13 @@ impl Postgres {
         Ok(())
     }
 
-    /// The first column.
+    /// All columns but the last.
     pub(super) fn read<T: From<bool>>(&self, rows: &[PgRow], out: &mut Vec<T>) -> Result<()> {
         for row in rows {
-            let yes: bool = row.try_get(0).map_err(|error| self.error(error))?;
-            out.push(yes.into());
+            for column in 0..row.len() - 1 {
+                let yes: bool = row.try_get(column).map_err(|error| self.error(error))?;
+                out.push(yes.into());
+            }
         }
         Ok(())
     }

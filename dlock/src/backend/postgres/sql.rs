@@ -3,6 +3,9 @@
 //! All names are qualified, and `search_path` is set to `pg_catalog`: whoever can make functions in
 //! a schema of the application's must not make our locks.
 
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+
 use crate::backend::Do;
 use crate::claim::Claim;
 use crate::mode::Mode;
@@ -17,24 +20,77 @@ pub(super) const SET: &str = "SELECT pg_catalog.set_config(n, v, false), pg_cata
 pub(super) const PING: &str = "SELECT true, pg_catalog.pg_backend_pid()";
 /// See [`part`]. A pair comes as one number: its halves.
 macro_rules! does {
-    () => {
-        "CASE o \
-    WHEN 0 THEN pg_catalog.pg_try_advisory_lock(k) \
-    WHEN 1 THEN pg_catalog.pg_advisory_unlock(k) \
-    WHEN 2 THEN pg_catalog.pg_try_advisory_lock_shared(k) \
-    WHEN 3 THEN pg_catalog.pg_advisory_unlock_shared(k) \
-    WHEN 4 THEN pg_catalog.pg_try_advisory_lock((k >> 32)::pg_catalog.int4, (k << 32 >> 32)::pg_catalog.int4) \
-    WHEN 5 THEN pg_catalog.pg_advisory_unlock((k >> 32)::pg_catalog.int4, (k << 32 >> 32)::pg_catalog.int4) \
-    WHEN 6 THEN pg_catalog.pg_try_advisory_lock_shared((k >> 32)::pg_catalog.int4, (k << 32 >> 32)::pg_catalog.int4) \
-    WHEN 7 THEN pg_catalog.pg_advisory_unlock_shared((k >> 32)::pg_catalog.int4, (k << 32 >> 32)::pg_catalog.int4) \
-    WHEN 8 THEN pg_catalog.pg_cancel_backend(k::pg_catalog.int4) \
-    WHEN 9 THEN pg_catalog.pg_terminate_backend(k::pg_catalog.int4) \
-    ELSE true END"
+    ($k:literal, $o:literal) => {
+        concat!(
+            "CASE ",
+            $o,
+            " WHEN 0 THEN pg_catalog.pg_try_advisory_lock(",
+            $k,
+            ") WHEN 1 THEN pg_catalog.pg_advisory_unlock(",
+            $k,
+            ") WHEN 2 THEN pg_catalog.pg_try_advisory_lock_shared(",
+            $k,
+            ") WHEN 3 THEN pg_catalog.pg_advisory_unlock_shared(",
+            $k,
+            ") WHEN 4 THEN pg_catalog.pg_try_advisory_lock(",
+            halves!($k),
+            ") WHEN 5 THEN pg_catalog.pg_advisory_unlock(",
+            halves!($k),
+            ") WHEN 6 THEN pg_catalog.pg_try_advisory_lock_shared(",
+            halves!($k),
+            ") WHEN 7 THEN pg_catalog.pg_advisory_unlock_shared(",
+            halves!($k),
+            ") WHEN 8 THEN pg_catalog.pg_cancel_backend(",
+            $k,
+            "::pg_catalog.int4) \
+            WHEN 9 THEN pg_catalog.pg_terminate_backend(",
+            $k,
+            "::pg_catalog.int4) \
+            ELSE true END"
+        )
     };
 }
-pub(super) const BATCH: &str = concat!(
+macro_rules! halves {
+    ($k:literal) => {
+        concat!("(", $k, " >> 32)::pg_catalog.int4, (", $k, " << 32 >> 32)::pg_catalog.int4")
+    };
+}
+/// A statement that does these, see [`part`]. What is most of all that is sent has statements of its
+/// own: to set up all of [`BATCH`] takes a server longer than to do it.
+pub(super) fn batch(parts: &[(i64, i16)]) -> Query<'static, sqlx::Postgres, PgArguments> {
+    let alone = |code| match code {
+        0 => Some("SELECT pg_catalog.pg_try_advisory_lock($1), pg_catalog.pg_backend_pid()"),
+        1 => Some("SELECT pg_catalog.pg_advisory_unlock($1), pg_catalog.pg_backend_pid()"),
+        2 => Some("SELECT pg_catalog.pg_try_advisory_lock_shared($1), pg_catalog.pg_backend_pid()"),
+        3 => Some("SELECT pg_catalog.pg_advisory_unlock_shared($1), pg_catalog.pg_backend_pid()"),
+        _ => None,
+    };
+    match *parts {
+        [(key, code)] => match alone(code) {
+            Some(alone) => sqlx::query(alone).bind(key),
+            None => sqlx::query(ONE).bind(key).bind(code),
+        },
+        [(key, 1), (other, 0)] => sqlx::query(UNLOCK_AND_TRY).bind(key).bind(other),
+        [(key, 0), (other, 1)] => sqlx::query(TRY_AND_UNLOCK).bind(key).bind(other),
+        _ => {
+            let (keys, codes): (Vec<i64>, Vec<i16>) = parts.iter().copied().unzip();
+            sqlx::query(BATCH).bind(keys).bind(codes)
+        }
+    }
+}
+
+const UNLOCK_AND_TRY: &str = "SELECT pg_catalog.pg_advisory_unlock($1), \
+    pg_catalog.pg_try_advisory_lock($2), pg_catalog.pg_backend_pid()";
+const TRY_AND_UNLOCK: &str = "SELECT pg_catalog.pg_try_advisory_lock($1), \
+    pg_catalog.pg_advisory_unlock($2), pg_catalog.pg_backend_pid()";
+const ONE: &str = concat!(
     "SELECT ",
-    does!(),
+    does!("$1::pg_catalog.int8", "$2::pg_catalog.int2"),
+    ", pg_catalog.pg_backend_pid()"
+);
+const BATCH: &str = concat!(
+    "SELECT ",
+    does!("k", "o"),
     ", pg_catalog.pg_backend_pid() \
     FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.int8[]), pg_catalog.unnest($2::pg_catalog.int2[])) t(k, o)"
 );
@@ -62,7 +118,7 @@ pub(super) fn fenced(table: &str) -> String {
          ON CONFLICT (name) DO UPDATE SET fence = l.fence + 1 RETURNING l.name, l.fence) \
          SELECT o.yes, f.fence, pg_catalog.pg_backend_pid() FROM o LEFT JOIN f ON f.name = o.n \
          ORDER BY o.i",
-        does!()
+        does!("k", "o")
     )
 }
 
