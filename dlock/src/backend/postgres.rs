@@ -31,7 +31,7 @@ use self::fence::Busy;
 use self::session::Session;
 use self::settings::milliseconds;
 pub(crate) use self::sql::place;
-use self::sql::{HELD, PING, UNLOCK_ALL, WAIT};
+use self::sql::{HELD, PING, UNLOCK_ALL};
 use super::lease::Table;
 use super::{About, Answer, Do, Op, Options, Seen, SessionBackend, Tag};
 use crate::claim::Claim;
@@ -135,9 +135,7 @@ impl SessionBackend for Postgres {
     }
 
     async fn wait(&self, session: &mut Session, claim: &Claim, time: Duration) -> Result<bool> {
-        let (key, code) = sql::lock(claim);
-        let waited = sqlx::query(WAIT).bind(milliseconds(time)).bind(key).bind(code);
-        match waited.fetch_all(&mut session.listener).await {
+        match sql::wait(claim, milliseconds(time)).fetch_all(&mut session.listener).await {
             Ok(rows) => self.same_session(session, &rows).map(|()| true),
             Err(error)
                 if has_code(&error, LOCK_NOT_AVAILABLE) || has_code(&error, QUERY_CANCELED) =>

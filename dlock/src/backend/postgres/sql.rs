@@ -94,14 +94,33 @@ const BATCH: &str = concat!(
     ", pg_catalog.pg_backend_pid() \
     FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.int8[]), pg_catalog.unnest($2::pg_catalog.int2[])) t(k, o)"
 );
-/// The timeout is in force for this one statement, and is evaluated before the lock is asked for.
-/// The codes are those of a try.
-pub(super) const WAIT: &str = "SELECT pg_catalog.set_config('lock_timeout', $1, true), CASE $3::pg_catalog.int2 \
-    WHEN 0 THEN pg_catalog.pg_advisory_lock($2)::pg_catalog.text \
-    WHEN 2 THEN pg_catalog.pg_advisory_lock_shared($2)::pg_catalog.text \
-    WHEN 4 THEN pg_catalog.pg_advisory_lock(($2 >> 32)::pg_catalog.int4, ($2 << 32 >> 32)::pg_catalog.int4)::pg_catalog.text \
-    ELSE pg_catalog.pg_advisory_lock_shared(($2 >> 32)::pg_catalog.int4, ($2 << 32 >> 32)::pg_catalog.int4)::pg_catalog.text \
-    END, pg_catalog.pg_backend_pid()";
+/// Waits. The timeout is in force for this one statement, and is evaluated before the lock is asked
+/// for.
+pub(super) fn wait(claim: &Claim, timeout: String) -> Query<'static, sqlx::Postgres, PgArguments> {
+    let (key, code) = lock(claim);
+    let sql = match code {
+        0 => {
+            "SELECT pg_catalog.set_config('lock_timeout', $1, true), \
+            pg_catalog.pg_advisory_lock($2), pg_catalog.pg_backend_pid()"
+        }
+        2 => {
+            "SELECT pg_catalog.set_config('lock_timeout', $1, true), \
+            pg_catalog.pg_advisory_lock_shared($2), pg_catalog.pg_backend_pid()"
+        }
+        4 => concat!(
+            "SELECT pg_catalog.set_config('lock_timeout', $1, true), pg_catalog.pg_advisory_lock(",
+            halves!("$2"),
+            "), pg_catalog.pg_backend_pid()"
+        ),
+        _ => concat!(
+            "SELECT pg_catalog.set_config('lock_timeout', $1, true), \
+            pg_catalog.pg_advisory_lock_shared(",
+            halves!("$2"),
+            "), pg_catalog.pg_backend_pid()"
+        ),
+    };
+    sqlx::query(sql).bind(timeout).bind(key)
+}
 
 /// A batch in which the third list has, for each part, the name of the counter that a token is to
 /// be drawn from, if it is done. The locks are taken first, all of them: their list is sorted. A row
