@@ -91,6 +91,7 @@ dlock_tests::suite! {
             keys_taken_together_are_one_round_trip,
             hundred_waiting_tasks_cost_one_connection_and_no_statement,
             thousand_keys_are_held_on_one_connection,
+            max_keys_is_respected,
             max_sessions_is_respected,
             closed_locker_leaves_no_connection,
             connecting_longer_than_anybody_waits,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use dlock::Key;
+use dlock::{Error, Key};
 use dlock_tests::{Backend, Proxy, Site, Witness, eventually_async};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -88,6 +88,30 @@ pub(crate) async fn thousand_keys_are_held_on_one_connection(site: Site) {
     drop(guards);
     eventually_async("all are free", SOON, async || witness.locks(&site).await == 0).await;
     assert_eq!(witness.sessions(&site).await, 1);
+}
+
+/// One more is told so at once; what is held or wanted already is not one more.
+pub(crate) async fn max_keys_is_respected(site: Site) {
+    let locker = site.builder().max_keys(3).connect().await.unwrap();
+    let mut held = Vec::new();
+    for key in 0..3 {
+        held.push(locker.lock(key).acquire().await.unwrap());
+    }
+    let before = Instant::now();
+    for one_too_many in [locker.lock(3), locker.lock(4).timeout(SOON)] {
+        let error = one_too_many.acquire().await.unwrap_err();
+        assert!(matches!(error, Error::Config { .. }), "{error:?}");
+        for word in ["\"", "3 keys", "max_keys"] {
+            assert!(error.to_string().contains(word), "{error}");
+        }
+    }
+    assert!(before.elapsed() < SOON);
+    assert!(locker.lock(0).try_acquire().await.unwrap().is_none());
+    assert_eq!(Witness::at(&site.url).await.locks(&site).await, 3);
+    held.pop().unwrap().release().await.unwrap();
+    locker.lock(3).acquire().await.unwrap().release().await.unwrap();
+    let none = site.builder().max_keys(0).connect().await.unwrap_err();
+    assert!(none.to_string().contains("max_keys"), "{none}");
 }
 
 pub(crate) async fn max_sessions_is_respected(site: Site) {
