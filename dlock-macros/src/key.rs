@@ -8,7 +8,7 @@ use syn::{Expr, ExprLit, Lit, LitStr};
 use crate::duration::into_bare;
 use crate::fallback::Errors;
 use crate::function::Function;
-use crate::nearest::{list, nearest};
+use crate::nearest::no_parameter;
 use crate::template::{self, Template};
 
 pub(crate) enum Key {
@@ -60,13 +60,7 @@ pub(crate) fn check(template: &Template, literal: &LitStr, of: &Function, errors
         if names.contains(&name) {
             continue;
         }
-        let message = match nearest(name, &names) {
-            Some(meant) => format!("no parameter named `{name}`; did you mean `<{meant}>`?"),
-            None if names.is_empty() => {
-                format!("no parameter named `{name}`: this function has none")
-            }
-            None => format!("no parameter named `{name}`; there are {}", list(&names)),
-        };
+        let message = no_parameter(name, &names, |meant| format!("<{meant}>"));
         errors.push(blame(literal, &value.at, &message));
     }
     let text = literal.value();

@@ -42,6 +42,19 @@ fn distance(a: &str, b: &str) -> usize {
     rows[a.len()][b.len()]
 }
 
+/// What to say of a name that is no parameter's. `shown`: how the attribute would name one.
+pub(crate) fn no_parameter(
+    name: &str,
+    names: &[&str],
+    shown: impl FnOnce(&str) -> String,
+) -> String {
+    match nearest(name, names) {
+        Some(meant) => format!("no parameter named `{name}`; did you mean `{}`?", shown(meant)),
+        None if names.is_empty() => format!("no parameter named `{name}`: this function has none"),
+        None => format!("no parameter named `{name}`; there are {}", list(names)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,7 @@ use crate::args::{Args, Connection, Kind, OnBusy, OnLost};
 use crate::fallback::Errors;
 use crate::function::Function;
 use crate::key::{self, Key};
-use crate::nearest::{list, nearest};
+use crate::nearest::no_parameter;
 use crate::shape::Shape;
 
 pub(crate) fn validate(args: &Args, function: &Function, errors: &mut Errors) {
@@ -48,15 +48,9 @@ fn connection(Connection { kind, name }: &Connection, of: &Function, errors: &mu
         return wrong(format!("`{argument}` is for a parameter, and `self` is no connection"));
     }
     if of.name(&text).is_none() {
-        let names: Vec<&str> = of.names.iter().map(|name| name.text.as_str()).collect();
-        let names: Vec<&str> = names.into_iter().filter(|name| *name != "self").collect();
-        return wrong(match nearest(&text, &names) {
-            Some(meant) => format!("no parameter named `{text}`; did you mean `{meant}`?"),
-            None if names.is_empty() => {
-                format!("no parameter named `{text}`: this function has none")
-            }
-            None => format!("no parameter named `{text}`; there are {}", list(&names)),
-        });
+        let names = of.names.iter().map(|name| name.text.as_str());
+        let names: Vec<&str> = names.filter(|name| *name != "self").collect();
+        return wrong(no_parameter(&text, &names, str::to_owned));
     }
     if *kind == Kind::On && !of.is_mut_reference(&text) {
         wrong(

@@ -38,9 +38,7 @@ impl LockerBuilder {
             options: Options::default(),
             namespace: String::new(),
             scheme: KeyScheme::default(),
-            // Long enough for a queue of people, short enough that a stuck holder is noticed by
-            // those who wait and not by those who wait for them.
-            wait: Wait::For(Duration::from_secs(30)),
+            wait: Wait::DEFAULT,
             runtime: None,
             status_file: None,
         }

@@ -42,6 +42,10 @@ impl From<Duration> for Wait {
 }
 
 impl Wait {
+    /// Long enough for a queue of people, short enough that a stuck holder is noticed by those who
+    /// wait and not by those who wait for them.
+    pub(crate) const DEFAULT: Wait = Wait::For(Duration::from_secs(30));
+
     /// The same wait in one form: `For(ZERO)` and `For(Duration::MAX)` made by hand mean what the
     /// conversion from [`Duration`] makes of them.
     pub(crate) fn normal(self) -> Self {

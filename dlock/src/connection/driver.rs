@@ -24,7 +24,11 @@ pub trait Driver: Send {
 
     /// Nobody knows what this connection holds or waits for, or nobody will let go of it: it must
     /// not come into other hands like this. The text, if there is any, lets go.
-    fn abandon(&mut self, text: String);
+    fn abandon(&mut self, text: String) {
+        if !text.is_empty() {
+            self.send(text);
+        }
+    }
 
     /// Where the connection is in memory: the same for all who wrap it.
     fn place(&self) -> usize {

@@ -59,7 +59,9 @@ pub(super) fn enter(place: Place, claim: &Claim) {
 pub(super) fn suspect(place: Place, claim: &Claim) {
     let mut ledger = ledger();
     let mut here = ledger.get_mut(&place).into_iter().flatten();
-    here.find(|entry| entry.claim == *claim).into_iter().for_each(|entry| entry.suspect = true);
+    if let Some(entry) = here.find(|entry| entry.claim == *claim) {
+        entry.suspect = true;
+    }
 }
 
 /// Whether there may be one more behind so many, which are the last.

@@ -1,6 +1,6 @@
 //! Plan: which keys, in which mode, waiting how long.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::dialect::Dialect;
 use crate::claim::Claim;
@@ -29,9 +29,7 @@ pub(crate) struct Wanted {
 
 impl Plan {
     pub(crate) fn new(keys: Vec<Key>, scheme: KeyScheme, namespace: String) -> Self {
-        /// As a [`Locker`](crate::Locker) has it.
-        const WAIT: Duration = Duration::from_secs(30);
-        Plan { keys, scheme, namespace, wait: WAIT.into(), mode: Mode::Exclusive }
+        Plan { keys, scheme, namespace, wait: Wait::DEFAULT, mode: Mode::Exclusive }
     }
 
     /// The locks, each once and in one order everywhere, so that two who want the same ones do not

@@ -74,6 +74,8 @@ impl<DB: Database<Connection: Driver>> Driver for PoolConnection<DB> {
     }
 }
 
+/// What is abandoned here lets go, unlike a bare connection: this may be that of a pool, where it goes
+/// after the transaction.
 impl<DB: Database<Connection: Driver>> Driver for Transaction<'_, DB> {
     const DIALECT: Dialect = DB::Connection::DIALECT;
 
@@ -83,14 +85,6 @@ impl<DB: Database<Connection: Driver>> Driver for Transaction<'_, DB> {
 
     fn send(&mut self, text: String) {
         (**self).send(text);
-    }
-
-    /// The connection may be that of a pool, where it goes after the transaction. If the server
-    /// refuses this, for the transaction has failed, the pool gets that error and closes it.
-    fn abandon(&mut self, text: String) {
-        if !text.is_empty() {
-            self.send(text);
-        }
     }
 
     fn place(&self) -> usize {

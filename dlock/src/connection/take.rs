@@ -33,8 +33,8 @@ impl<C: Connection> ConnectionLock<'_, C> {
     ///
     /// # Cancel safety
     /// The server goes on waiting until the timeout; what it grants then is given back by the next
-    /// use of this lock (but for a [`reentrant`](ConnectionLock::reentrant) one, whose grant cannot be
-    /// told from those before). When this lock is dropped instead, see [there](ConnectionLock).
+    /// use of this lock, or, if it may be one more of what another lock has on this connection, by
+    /// that one's release. When this lock is dropped instead, see [there](ConnectionLock).
     pub async fn acquire(&mut self) -> Result<()> {
         self.take(self.plan.wait).await
     }

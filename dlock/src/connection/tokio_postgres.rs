@@ -16,12 +16,6 @@ impl Driver for Client {
 
     // It goes out behind what was sent before:
     // https://docs.rs/tokio-postgres/latest/tokio_postgres/#behavior
-    fn abandon(&mut self, text: String) {
-        if !text.is_empty() {
-            self.send(text);
-        }
-    }
-
     fn send(&mut self, text: String) {
         start(self.simple_query(&text));
     }
@@ -36,12 +30,6 @@ impl Driver for Transaction<'_> {
 
     /// If the transaction has failed, the server refuses this as well, and nothing can be sent behind
     /// the transaction's end: then the lock stays until the connection ends.
-    fn abandon(&mut self, text: String) {
-        if !text.is_empty() {
-            self.send(text);
-        }
-    }
-
     fn send(&mut self, text: String) {
         start(self.simple_query(&text));
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::dialect::{Answer, Meaning};
+use super::driver::{Refused, Row};
 use super::plan::Waiting;
 use super::take::{aborted, failure, holder, refusal, timeout};
 use super::{Connection, Plan};
@@ -146,18 +147,17 @@ impl<'c, C: Connection> TransactionLock<'c, C> {
         let waiting = Waiting::begin(wait);
         let wanted = self.plan.wanted(C::DIALECT)?;
         let Some(first) = wanted.first() else { return Ok(()) };
-        if C::DIALECT.take_within(&wanted, wait).is_none() {
+        let Some(mut text) = C::DIALECT.take_within(&wanted, wait) else {
             return Err(C::DIALECT.unsupported(
                 "locks of a transaction",
                 "take it with dlock::on, for the time of the transaction, or lock a row with \
                  SELECT … FOR UPDATE",
             ));
-        }
+        };
         if !switch::enabled() {
             return Ok(());
         }
         loop {
-            let text = C::DIALECT.take_within(&wanted, waiting.left()).unwrap_or_default();
             let who = match self.ask(text).await {
                 Ok(rows) => match C::DIALECT.answer(&rows) {
                     Answer::Yes { .. } => {
@@ -185,13 +185,11 @@ impl<'c, C: Connection> TransactionLock<'c, C> {
             if waiting.left() == Wait::NoWait {
                 return Err(timeout(first, waiting, who));
             }
+            text = C::DIALECT.take_within(&wanted, waiting.left()).unwrap_or_default();
         }
     }
 
-    async fn ask(
-        &mut self,
-        text: String,
-    ) -> Result<Vec<super::driver::Row>, super::driver::Refused> {
+    async fn ask(&mut self, text: String) -> Result<Vec<Row>, Refused> {
         self.asking = true;
         let answer = self.conn.ask(text).await;
         self.asking = false;

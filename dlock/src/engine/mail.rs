@@ -64,9 +64,7 @@ impl Request {
         let holder = holder.map(Box::new);
         let _ = self.reply.send(Err(Error::Timeout { key: self.key, waited, stage, holder }));
     }
-}
 
-impl Request {
     /// Answers that this locker has as many keys as it may have.
     pub(super) fn one_too_many(self, most: usize) {
         let error = Error::config(format!(
