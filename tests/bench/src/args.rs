@@ -7,7 +7,7 @@ pub struct Args {
     /// Whose locks: dlock, dlock-here (on the caller's runtime), dlock-sync, raw, sqlx, rslock, distributed-lock.
     pub who: String,
     pub url: String,
-    /// w1 to w7.
+    /// w1 to w8, idle.
     pub workload: String,
     pub seconds: f64,
     /// w2, w7: tasks; w3, w4: who waits; w6: keys.
@@ -18,6 +18,8 @@ pub struct Args {
     pub hold: Duration,
     /// dlock: the release is not waited for.
     pub background: bool,
+    /// w1, w2: statements are counted as well, where the server does it.
+    pub counted: bool,
     pub threads: usize,
     /// A process of w3: its number, and when to begin.
     pub worker: Option<(usize, u64)>,
@@ -30,10 +32,11 @@ impl Args {
             let at = given.iter().position(|arg| arg == &format!("--{name}"))?;
             given.get(at + 1).cloned()
         };
+        let has = |flag: &str| given.iter().any(|arg| arg == flag);
         let number = |name: &str, default: f64| get(name).map_or(default, |n| n.parse().unwrap());
-        let workload = get("workload").expect("--workload w1|w2|w3|w4|w5|w6|w7");
+        let workload = get("workload").expect("--workload w1|w2|w3|w4|w5|w6|w7|w8|idle");
         let tasks = match &*workload {
-            "w1" | "w5" => 1.0,
+            "w1" | "w5" | "w8" | "idle" => 1.0,
             "w2" => 64.0,
             "w3" => 8.0,
             "w4" => 100.0,
@@ -49,7 +52,8 @@ impl Args {
             procs: number("procs", 1.0) as usize,
             pool: number("pool", 8.0) as u32,
             hold: Duration::from_secs_f64(number("hold-ms", 1.0) / 1000.0),
-            background: given.iter().any(|arg| arg == "--background"),
+            background: has("--background"),
+            counted: has("--counted"),
             threads: number("threads", 1.0) as usize,
             worker: get("worker").map(|n| (n.parse().unwrap(), number("start", 0.0) as u64)),
         }

@@ -1,7 +1,9 @@
 //! The workloads.
 
+mod attribute;
 mod crowd;
 mod handoff;
+mod idle;
 mod many;
 mod timeouts;
 mod uncontended;
@@ -20,6 +22,9 @@ pub async fn run<L: Locks>(args: &Args) -> String {
         "w5" => timeouts::run::<L>(args).await,
         "w6" => many::run::<L>(args).await,
         "w7" => crowd::run::<L>(args).await,
+        // Ours alone.
+        "w8" => attribute::run(args).await,
+        "idle" => idle::run(args).await,
         other => panic!("there is no workload {other}"),
     }
 }

@@ -5,6 +5,7 @@ use tokio::task::JoinSet;
 use crate::args::Args;
 use crate::clock::{now, percentile};
 use crate::locks::Locks;
+use crate::server::Server;
 use crate::who::Ours;
 
 pub async fn run<L: Locks>(args: &Args) -> String {
@@ -14,6 +15,11 @@ pub async fn run<L: Locks>(args: &Args) -> String {
     for i in 0..args.tasks {
         let held = locks.acquire(&format!("bench:{tag}:{i}:warm"), None).await.unwrap();
         locks.release(held).await;
+    }
+    let mut server = None;
+    let mut statements = 0;
+    if args.counted {
+        statements = server.insert(Server::at(&args.url).await).statements().await;
     }
     let mut tasks = JoinSet::new();
     let end = now() + window;
@@ -34,7 +40,12 @@ pub async fn run<L: Locks>(args: &Args) -> String {
         });
     }
     let times = tasks.join_all().await.concat();
-    line(args, times)
+    let mut per_pair = None;
+    if let Some(mut server) = server {
+        let statements = server.statements().await - statements;
+        per_pair = Some(statements as f64 / times.len() as f64);
+    }
+    line(args, times, per_pair)
 }
 
 pub fn blocking(args: &Args, locks: Ours) -> String {
@@ -50,14 +61,16 @@ pub fn blocking(args: &Args, locks: Ours) -> String {
         locks.pair_blocking(&format!("bench:{tag}:{k}"));
         times.push((now() - begun) as i64);
     }
-    line(args, times)
+    line(args, times, None)
 }
 
-fn line(args: &Args, mut times: Vec<i64>) -> String {
+fn line(args: &Args, mut times: Vec<i64>, statements: Option<f64>) -> String {
+    let statements = statements.map(|n| format!(r#","statements_per_pair":{n:.4}"#));
     format!(
-        r#"{{"ops":{:.1},"p50_us":{:.1},"p99_us":{:.1}}}"#,
+        r#"{{"ops":{:.1},"p50_us":{:.1},"p99_us":{:.1}{}}}"#,
         times.len() as f64 / args.seconds,
         percentile(&mut times, 0.5),
-        percentile(&mut times, 0.99)
+        percentile(&mut times, 0.99),
+        statements.unwrap_or_default()
     )
 }
