@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -15,20 +16,22 @@ PINNED = ["taskset", "-c", "0"]
 
 class Case:
     """Somebody under a workload. `where`: postgres, counted (the same, with statements
-    counted), mariadb, redis, sqlite."""
+    counted), mariadb, redis, sqlite, memory."""
 
-    def __init__(self, name, who, where, workload, *args, pinned=False, rounds=None):
+    def __init__(self, name, who, where, workload, *args, pinned=False, rounds=None, seconds=None):
         self.name, self.who, self.where, self.workload = name, who, where, workload
-        self.args, self.pinned, self.rounds = [str(arg) for arg in args], pinned, rounds
+        self.args, self.pinned = [str(arg) for arg in args], pinned
+        # Where they are others than those of the mode.
+        self.rounds, self.seconds = rounds, seconds
 
     def url(self):
         if self.where == "sqlite":
             # A fresh file for everybody.
             path = f"{ENV['BENCH_TEMP']}/{self.who}-{time.monotonic_ns()}.db"
             return f"sqlite://{path}?synchronous=normal"
-        variable = {"postgres": "BENCH_POSTGRES", "mariadb": "BENCH_MARIADB", "redis": "BENCH_REDIS", "counted": "BENCH_COUNTED"}[self.where]
-        if self.pinned:
-            variable += "_PINNED"
+        if self.where == "memory":
+            return "memory:bench"
+        variable = VARIABLES[self.where] + ("_PINNED" if self.pinned else "")
         return ENV.get(variable)
 
     def command(self, seconds):
@@ -47,22 +50,46 @@ class Case:
 
     def run(self, seconds):
         command = self.command(seconds)
-        if command is None:
-            return None
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=60 + 10 * seconds)
-            return json.loads(done.stdout.strip().splitlines()[-1])
-        except (subprocess.TimeoutExpired, IndexError, json.JSONDecodeError) as error:
-            said = getattr(error, "stderr", None) or (done.stderr if isinstance(error, IndexError) else "")
-            return {"failed": f"{type(error).__name__} {str(said).strip()[-200:]}".strip()}
+        return command and told(command, 60 + 10 * seconds)
 
 
-# Seconds, by mode and workload.
+class Script(Case):
+    """A script beside this one, which prints a line as well."""
+
+    def __init__(self, name, script):
+        super().__init__(name, script, "here", script, rounds=1)
+
+    def run(self, _seconds):
+        return told([os.path.join(os.path.dirname(os.path.abspath(__file__)), self.who)], 600)
+
+
+def told(command, limit):
+    """What the last line says that a command prints."""
+    # Of a process group of its own, so that none of its processes outlives it.
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        out, said = run.communicate(timeout=limit)
+        return json.loads(out.strip().splitlines()[-1])
+    except subprocess.TimeoutExpired:
+        os.killpg(run.pid, signal.SIGTERM)
+        run.communicate()
+        return {"failed": f"not done after {limit:g} s"}
+    except (IndexError, json.JSONDecodeError):
+        return {"failed": f"exit code {run.returncode}: {said.strip()[-200:]}"}
+    finally:
+        if run.poll() is None:
+            os.killpg(run.pid, signal.SIGTERM)
+
+
+# Seconds, by mode and workload; idle: whole heartbeats.
 LEAST = {
     "quick": {"w3": 1, "w4": 2, "w5": 3},
-    "normal": {"w3": 1.5, "w4": 10, "w5": 6},
-    "full": {"w3": 2, "w4": 20, "w5": 15},
+    "normal": {"w3": 1.5, "w4": 10, "w5": 6, "idle": 12},
+    "full": {"w3": 2, "w4": 20, "w5": 15, "idle": 30},
 }
+
+# Where `run` says that a server is.
+VARIABLES = {"postgres": "BENCH_POSTGRES", "mariadb": "BENCH_MARIADB", "redis": "BENCH_REDIS", "counted": "BENCH_COUNTED"}
 
 PY = {
     "sqlalchemy-dlock": "sqlalchemy_dlock_pg.py",
@@ -133,16 +160,38 @@ def cases(mode):
         add("w6/sqlalchemy-dlock", PY["sqlalchemy-dlock"], "postgres", "w6", **one)
     add("w6/sqlx", "sqlx", "postgres", "w6", "--tasks", 80, **one)
     add("w7/dlock", "dlock", "counted", "w7", **one)
+    add("w8/dlock", "dlock", "memory", "w8", pinned=True)
+    if not quick:
+        add("idle/dlock", "dlock", "counted", "idle", **one)
     if full:
-        for tasks in (1, 4, 16, 64, 256, 1024):
-            add(f"curve-w2-{tasks}/dlock", "dlock", "postgres", "w2", "--tasks", tasks, **one)
-            add(f"curve-w2-{tasks}/sqlx-8", "sqlx", "postgres", "w2", "--tasks", tasks, **one)
-            add(f"curve-w7-{tasks}/dlock", "dlock", "counted", "w7", "--tasks", tasks, **one)
-        for keys in (1, 10, 100, 1000, 4900):
-            add(f"curve-w6-{keys}/dlock", "dlock", "postgres", "w6", "--tasks", keys, **one)
-        for procs in (1, 2, 4, 8, 16):
-            add(f"curve-w3-{procs}/dlock", "dlock", "postgres", "w3", "--procs", procs, "--tasks", procs, **one)
-            add(f"curve-w3-{procs}/sqlx", "sqlx", "postgres", "w3", "--procs", procs, "--tasks", procs, **one)
+        out += growth()
+        out.append(Script("build/dlock", "build-cost"))
+    return out
+
+
+def growth():
+    """The same workloads in several sizes, named `curve-workload-size/who`."""
+    out = []
+
+    def add(workload, size, who, where, *args):
+        # Their shape is what counts, so they are short, and three for a median.
+        name = f"curve-{workload}-{size}/{'postgresql-lock' if who.endswith('.py') else who}"
+        out.append(Case(name, who, where, workload, *args, rounds=3, seconds=1))
+
+    for tasks in (1, 4, 16, 64, 256, 1024):
+        for who in ("dlock", "sqlx"):
+            # Counting takes the server some time, the same for each statement of both.
+            add("w2", tasks, who, "counted", "--counted", "--tasks", tasks)
+            add("w7", tasks, who, "counted", "--tasks", tasks)
+    for keys in (1, 10, 100, 1000, 5000):
+        add("w6", keys, "dlock", "postgres", "--tasks", keys)
+        add("w6", keys, PY["postgresql-lock"], "postgres", "--waiters", keys)
+    # It has a connection for each key, and the server has a hundred.
+    for keys in (1, 10, 80):
+        add("w6", keys, "sqlx", "postgres", "--tasks", keys)
+    for procs in (1, 2, 4, 8, 16):
+        for who in ("dlock", "sqlx"):
+            add("w3", procs, who, "postgres", "--procs", procs, "--tasks", procs)
     return out
 
 
@@ -158,7 +207,7 @@ def main():
                 continue
             # What is counted or waited for takes longer to show than what is merely fast.
             least = LEAST[mode].get(case.workload, 0)
-            result = case.run(max(seconds, least))
+            result = case.run(case.seconds or max(seconds, least))
             if result is not None:
                 runs.append({"case": case.name, "round": number, "result": result})
                 print(f"{case.name:32} {json.dumps(result)}", file=sys.stderr)

@@ -23,7 +23,6 @@ pub async fn run<L: Locks>(args: &Args) -> String {
         waits.append(&mut crowd(args.tasks, &locks).await);
     }
     let took = now() - begun;
-    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
     let statements = server.statements().await - statements;
     format!(
         r#"{{"tasks":{},"ops":{:.1},"p50_us":{:.1},"p99_us":{:.1},"statements_per_pair":{:.4}}}"#,
