@@ -106,13 +106,14 @@ def markdown(results):
         lines.append("")
         for who in everybody:
             lines += [pointer(curve, who, bend) for bend in bends(results, curve, who)]
-            if who == "dlock" and not bends(results, curve, who):
+            many = len(found[curve.figure].get(who, [])) > 1
+            if who == "dlock" and many and not bends(results, curve, who):
                 lines.append(f"- {who}: no bend, {curve.each_name} changes less than twofold from each size to the next.")
         lines += ["", "Why:", ""] + [f"- {why}" for why in EXPLAINED.get(curve.key, ["not explained yet."])]
     if lines:
         about = (
-            "A bend is where the cost of one changes more than twofold from one size to the next. Sizes grow fourfold or more, so "
-            "a rate that all share bends at each. W2 and W7 ran on the server that counts statements."
+            "A bend is where the cost of one changes more than twofold from one size to the next. In W2 and W7 sizes grow "
+            "fourfold, so a rate that all tasks share bends at each; they ran on the server that counts statements."
         )
         lines = ["", "## How cost grows", "", about] + lines
     return lines

@@ -24,7 +24,7 @@ def goals(ratios, x, y):
     axis = Log(1 / FURTHEST, FURTHEST, left, right)
     top, bottom = y + 30, y + 34 + row * len(ratios)
     out = [text(x, y, "Against the goals", 16, weight="600")]
-    out.append(text(x, y + 18, "Bars begin at the goal; to the right is better. Thin lines: least to most.", 11, fill=FAINT))
+    out.append(text(x, y + 18, "Bars begin at the goal; to the right is better, and fourfold is the end. Thin lines: least to most.", 11, fill=FAINT))
     for tick, words in [(1 / 4, "4× short"), (1 / 2, "2× short"), (1, "goal"), (2, "2× better"), (4, "4× better")]:
         out.append(line(axis.at(tick), top, axis.at(tick), bottom, INK if tick == 1 else GRID))
         out.append(text(axis.at(tick), bottom + 15, words, 10.5, "middle", fill=INK if tick == 1 else FAINT))
