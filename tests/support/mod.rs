@@ -20,6 +20,7 @@ mod site;
 mod suite;
 mod temp;
 mod wall;
+mod wire;
 mod witness;
 
 pub use self::backend::Backend;

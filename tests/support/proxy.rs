@@ -9,6 +9,8 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use crate::wire::Wire;
+
 /// A TCP proxy on a port of its own. Ends with the runtime, or on drop.
 #[derive(Debug)]
 pub struct Proxy {
@@ -23,6 +25,7 @@ struct Counts {
     delay: AtomicU64,
     connections: AtomicU64,
     round_trips: AtomicU64,
+    statements: AtomicU64,
 }
 
 impl Proxy {
@@ -35,7 +38,8 @@ impl Proxy {
         let port = listener.local_addr().unwrap().port();
         let (silent, is_silent) = watch::channel(0);
         let counts = Arc::new(Counts::default());
-        tokio::spawn(serve(listener, server.to_owned(), is_silent, Arc::clone(&counts)));
+        let ends = (listener, server.to_owned(), Wire::of(scheme));
+        tokio::spawn(serve(ends, is_silent, Arc::clone(&counts)));
         Proxy { url: format!("{scheme}://{user}@127.0.0.1:{port}/{path}"), silent, counts }
     }
 
@@ -70,6 +74,11 @@ impl Proxy {
         self.counts.round_trips.load(Ordering::SeqCst)
     }
 
+    /// How many statements clients have had run, as far as nothing is encrypted.
+    pub fn statements(&self) -> u64 {
+        self.counts.statements.load(Ordering::SeqCst)
+    }
+
     /// How many connections there were.
     pub fn connections(&self) -> u64 {
         self.counts.connections.load(Ordering::SeqCst)
@@ -77,8 +86,7 @@ impl Proxy {
 }
 
 async fn serve(
-    listener: TcpListener,
-    server: String,
+    (listener, server, wire): (TcpListener, String, Wire),
     mut silent: watch::Receiver<u64>,
     counts: Arc<Counts>,
 ) {
@@ -88,14 +96,14 @@ async fn serve(
             () = dropped(&mut silent) => return,
         };
         let number = counts.connections.fetch_add(1, Ordering::SeqCst) + 1;
-        let ends = (client, server.clone());
+        let ends = (client, server.clone(), wire.clone());
         tokio::spawn(connect(number, ends, silent.clone(), Arc::clone(&counts)));
     }
 }
 
 async fn connect(
     number: u64,
-    (client, server): (TcpStream, String),
+    (client, server, mut wire): (TcpStream, String, Wire),
     silent: watch::Receiver<u64>,
     counts: Arc<Counts>,
 ) {
@@ -109,13 +117,14 @@ async fn connect(
     let servers_turn = Arc::new(AtomicBool::new(false));
     let forth = {
         let servers_turn = Arc::clone(&servers_turn);
-        move || {
+        move |said: &[u8]| {
+            counts.statements.fetch_add(wire.statements(said), Ordering::SeqCst);
             if !servers_turn.swap(true, Ordering::SeqCst) {
                 counts.round_trips.fetch_add(1, Ordering::SeqCst);
             }
         }
     };
-    let back = move || servers_turn.store(false, Ordering::SeqCst);
+    let back = move |_: &[u8]| servers_turn.store(false, Ordering::SeqCst);
     tokio::join!(
         pass(number, (from_client, to_server), silent.clone(), forth),
         pass(number, (from_server, to_client), silent, back),
@@ -126,7 +135,7 @@ async fn pass(
     number: u64,
     (mut from, mut to): (OwnedReadHalf, OwnedWriteHalf),
     mut silent: watch::Receiver<u64>,
-    spoke: impl Fn(),
+    mut spoke: impl FnMut(&[u8]),
 ) {
     let mut buffer = vec![0; 64 * 1024];
     loop {
@@ -138,7 +147,7 @@ async fn pass(
         if silent.wait_for(|silent| number > *silent).await.is_err() || length == 0 {
             return;
         }
-        spoke();
+        spoke(&buffer[..length]);
         if to.write_all(&buffer[..length]).await.is_err() {
             return;
         }

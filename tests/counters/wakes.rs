@@ -1,0 +1,70 @@
+//! How often the engine's thread is woken: each time it had gone to sleep of its own accord.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use dlock_tests::{Proxy, Site, eventually};
+
+use crate::alone::has_passed_alone;
+use crate::bounds::{WAKES, WAKES_OF_A_HEARTBEAT, assert_at_most};
+
+const PAIRS: u64 = 200;
+
+/// The engine's thread, as the kernel knows it.
+struct Thread(PathBuf);
+
+impl Thread {
+    /// Of the only engine in this process.
+    fn of_engine() -> Self {
+        let tasks = fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().path());
+        let is_engine = |task: &PathBuf| {
+            fs::read_to_string(task.join("comm")).is_ok_and(|name| name.trim() == "dlock-engine")
+        };
+        let engines: Vec<_> = tasks.filter(is_engine).collect();
+        let [engine] = &engines[..] else { panic!("{} engines", engines.len()) };
+        Thread(engine.join("status"))
+    }
+
+    fn sleeps(&self) -> u64 {
+        let status = fs::read_to_string(&self.0).unwrap();
+        let sleeps = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        sleeps.unwrap().trim().parse().unwrap()
+    }
+}
+
+pub(crate) async fn of_a_pair(site: Site) {
+    if has_passed_alone() {
+        return;
+    }
+    let locker = site.locker().await;
+    let engine = Thread::of_engine();
+    // The first time, statements are prepared.
+    locker.lock("first").acquire().await.unwrap().release().await.unwrap();
+    let before = engine.sleeps();
+    for key in 0..PAIRS {
+        locker.lock(key).acquire().await.unwrap().release().await.unwrap();
+    }
+    let wakes = engine.sleeps() - before;
+    assert_at_most(WAKES * PAIRS, wakes, &format!("wake-ups for {PAIRS} pairs"));
+}
+
+/// Every heartbeat is a round trip that can be counted.
+pub(crate) async fn of_a_holder_who_does_nothing(site: Site) {
+    const HEARTBEATS: u64 = 3;
+    if has_passed_alone() {
+        return;
+    }
+    let proxy = Proxy::to(&site.url).await;
+    let locker = site.through(proxy.url()).ttl(Duration::from_secs(3)).locker().await;
+    let engine = Thread::of_engine();
+    let _guard = locker.lock("k").acquire().await.unwrap();
+    let (round_trips, before) = (proxy.round_trips(), engine.sleeps());
+    let beaten = || proxy.round_trips() - round_trips >= HEARTBEATS;
+    eventually("the heart beats", Duration::from_secs(40), beaten).await;
+    let wakes = engine.sleeps() - before;
+    let beats = proxy.round_trips() - round_trips;
+    // And once more, to fall asleep after the acquire.
+    let bound = WAKES_OF_A_HEARTBEAT * beats + 1;
+    assert_at_most(bound, wakes, &format!("wake-ups for {beats} heartbeats"));
+}
