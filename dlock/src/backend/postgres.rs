@@ -86,8 +86,8 @@ impl Postgres {
         let mut tries = 3;
         loop {
             let unlock = sql::batch(&[sql::unlock(claim)]);
-            match unlock.fetch_all(&mut session.listener).await {
-                Ok(rows) => return self.same_session(session, &rows),
+            match session.fetch_one(unlock).await {
+                Ok(row) => return self.same_session(session, &[row]),
                 Err(error) if tries > 0 && has_code(&error, QUERY_CANCELED) => tries -= 1,
                 Err(error) => return Err(self.error(error)),
             }
@@ -124,19 +124,19 @@ impl SessionBackend for Postgres {
 
     async fn batch(&self, session: &mut Session, ops: &[Op], out: &mut Vec<Answer>) -> Result<()> {
         if ops.is_empty() {
-            return self.answers(session, sqlx::query(PING)).await.map(drop);
+            return self.answer(session, sqlx::query(PING)).await.map(drop);
         }
         if ops.iter().any(|op| matches!(op.what, Do::TryFenced(_) | Do::Fence(_))) {
             return self.fenced_batch(session, ops, out).await;
         }
         let parts: Vec<(i64, i16)> = ops.iter().map(|op| sql::part(&op.what)).collect();
         let batch = sql::batch(&parts);
-        self.read(&self.answers(session, batch).await?, out)
+        self.read(&self.answer(session, batch).await?, out)
     }
 
     async fn wait(&self, session: &mut Session, claim: &Claim, time: Duration) -> Result<bool> {
-        match sql::wait(claim, milliseconds(time)).fetch_all(&mut session.listener).await {
-            Ok(rows) => self.same_session(session, &rows).map(|()| true),
+        match session.fetch_one(sql::wait(claim, milliseconds(time))).await {
+            Ok(row) => self.same_session(session, &[row]).map(|()| true),
             Err(error)
                 if has_code(&error, LOCK_NOT_AVAILABLE) || has_code(&error, QUERY_CANCELED) =>
             {
@@ -152,10 +152,13 @@ impl SessionBackend for Postgres {
     }
 
     async fn held(&self, session: &mut Session, claims: &[Claim]) -> Result<Vec<bool>> {
-        let (keys, codes): (Vec<i64>, Vec<i16>) = claims.iter().map(sql::lock).unzip();
-        let rows = self.answers(session, sqlx::query(HELD).bind(keys).bind(codes)).await?;
         let mut held = Vec::new();
-        self.read(&rows, &mut held).map(|()| held)
+        if claims.is_empty() {
+            return Ok(held);
+        }
+        let (keys, codes): (Vec<i64>, Vec<i16>) = claims.iter().map(sql::lock).unzip();
+        let row = self.answer(session, sqlx::query(HELD).bind(keys).bind(codes)).await?;
+        self.read(&row, &mut held).map(|()| held)
     }
 
     async fn status(&self, session: &mut Session, of: Option<&NativeKey>) -> Result<Vec<Seen>> {

@@ -45,16 +45,23 @@ impl MySql {
         sql: String,
         count: usize,
     ) -> Result<Vec<Flag>> {
-        let answers = match self.ask(session, sql).await {
-            Ok(answers) => answers.unwrap_or_default(),
-            Err(failed) => return Err(self.failed(failed)),
-        };
-        self.read_flags(&answers, count)
+        let row = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(&mut session.connection).await;
+        self.read_flags(session, &row.map_err(|error| self.error(error))?, count)
     }
 
-    pub(super) fn read_flags(&self, answers: &str, count: usize) -> Result<Vec<Flag>> {
-        let flags: Option<Vec<Flag>> = answers.chars().map(Flag::of).collect();
-        flags.filter(|flags| flags.len() == count).ok_or_else(|| self.strange(answers))
+    pub(super) fn read_flags(
+        &self,
+        session: &Session,
+        row: &MySqlRow,
+        count: usize,
+    ) -> Result<Vec<Flag>> {
+        let answer = text(row, 0).unwrap_or_default();
+        let (flags, id) = answer.split_once('/').unwrap_or_default();
+        if id.parse() != Ok(session.id) {
+            return Err(Error::unavailable(&self.label, AnotherSession));
+        }
+        let flags: Option<Vec<Flag>> = flags.chars().map(Flag::of).collect();
+        flags.filter(|flags| flags.len() == count).ok_or_else(|| self.strange(&answer))
     }
 
     /// Does these, which are all tries and unlocks.
@@ -67,7 +74,8 @@ impl MySql {
         if ops.iter().any(|op| matches!(op.what, Do::TryFenced(_) | Do::Fence(_))) {
             return self.fenced_locks(session, ops, out).await;
         }
-        let flags = self.flags(session, texts::batch(ops), ops.len()).await?;
+        let sql = texts::batch(ops, session.server.family.ignores_case());
+        let flags = self.flags(session, sql, ops.len()).await?;
         for (op, flag) in ops.iter().zip(flags) {
             out.push(self.done(op, flag)?);
         }

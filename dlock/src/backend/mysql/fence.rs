@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use sqlx::AssertSqlSafe;
 
-use super::asking::{Flag, integer, text};
-use super::codes::{AnotherSession, NO_RIGHT, number};
+use super::asking::{Flag, text};
+use super::codes::{NO_RIGHT, number};
 use super::{MySql, Session, texts};
 use crate::backend::lease::{ddl, name};
 use crate::backend::{Answer, Do, Op};
@@ -35,7 +35,7 @@ impl MySql {
             self.prepare(session, &table).await?;
             session.fences = true;
         }
-        let sql = AssertSqlSafe(texts::fenced(&table, ops));
+        let sql = AssertSqlSafe(texts::fenced(&table, ops, session.server.family.ignores_case()));
         let rows = match sqlx::raw_sql(sql).fetch_all(&mut session.connection).await {
             Ok(rows) => rows,
             Err(error) => {
@@ -52,10 +52,7 @@ impl MySql {
         let [first, tokens @ ..] = &rows[..] else {
             return Err(self.strange("no row"));
         };
-        if integer(first, 1) != Some(session.id) {
-            return Err(Error::unavailable(&self.label, AnotherSession));
-        }
-        let flags = self.read_flags(&text(first, 0).unwrap_or_default(), ops.len())?;
+        let flags = self.read_flags(session, first, ops.len())?;
         let token = |row| Some((text(row, 0)?, text(row, 1)?.parse().ok()?));
         let tokens: HashMap<String, u64> = tokens.iter().filter_map(token).collect();
         for (op, flag) in ops.iter().zip(flags) {

@@ -40,6 +40,11 @@ pub(super) struct Server {
 }
 
 impl Family {
+    /// Names that differ only in case are one lock.
+    pub(super) fn ignores_case(self) -> bool {
+        self == Family::MySql
+    }
+
     /// How long a wait is to last: a hint for its statement, and the argument of `GET_LOCK`. No
     /// shorter than that. MySQL counts a wait in whole seconds, so there the statement's own limit
     /// ends it, a second before the wait would end

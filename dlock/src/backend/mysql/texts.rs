@@ -11,7 +11,7 @@ use crate::native::{NativeKey, hex};
 pub(super) const PING: &str = "SELECT 1,CONNECTION_ID()";
 pub(super) const UNLOCK_ALL: &str = "SELECT RELEASE_ALL_LOCKS()";
 
-/// In answers of a character each.
+/// In answers of a character each, and so in the statements for them.
 pub(super) const NULL: char = '-';
 
 /// What the server knows a key by, as it stands in a statement.
@@ -28,41 +28,49 @@ pub(crate) fn name(key: &NativeKey) -> String {
 pub(in crate::backend) fn literal(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-.:/,=@+~".contains(&b);
     if text.bytes().all(plain) {
-        return format!("'{text}'");
+        return ["'", text, "'"].concat();
     }
     let mut literal = String::from("_utf8mb4 x'");
-    for byte in text.bytes() {
-        // Writing to a String cannot fail.
-        let _ = write!(literal, "{byte:02x}");
-    }
+    text.bytes().for_each(|byte| hex(byte, &mut literal));
     literal.push('\'');
     literal
 }
 
-/// One answer of a character for each of these expressions, in their order: arguments of `CONCAT`
-/// are evaluated from left to right. Also the session's id.
-fn flags(expressions: impl Iterator<Item = String>) -> String {
-    let mut sql = String::from("SELECT CONCAT(");
-    for (index, expression) in expressions.enumerate() {
-        let comma = if index == 0 { "" } else { "," };
-        let _ = write!(sql, "{comma}IFNULL({expression},'{NULL}')");
+/// One column: an answer of a character for each of these expressions, in their order (arguments of
+/// `CONCAT` are evaluated from left to right), a slash, and the session's id. Each further column
+/// would cost server and client more than a lock does.
+fn flags<T>(each: impl IntoIterator<Item = T>, expression: impl Fn(&mut String, T)) -> String {
+    let mut sql = String::with_capacity(256);
+    sql.push_str("SELECT CONCAT(");
+    for one in each {
+        sql.push_str("IFNULL(");
+        expression(&mut sql, one);
+        // Writing to a String cannot fail.
+        let _ = write!(sql, ",'{NULL}'),");
     }
-    sql.push_str("),CONNECTION_ID()");
+    sql.push_str("'/',CONNECTION_ID())");
     sql
 }
 
-/// Tries and unlocks. A session that has a lock would get it once more: names that we tell apart
-/// may be one to the server, which ignores case.
-pub(super) fn batch(ops: &[&Op]) -> String {
-    flags(ops.iter().filter_map(|op| match &op.what {
-        Do::Try(claim) | Do::TryFenced(claim) => {
-            let name = name(&claim.key);
-            Some(format!("IF(IS_USED_LOCK({name})=CONNECTION_ID(),0,GET_LOCK({name},0))"))
-        }
-        Do::Fence(claim) => Some(is_ours(claim)),
-        Do::Unlock(claim) => Some(format!("RELEASE_LOCK({})", name(&claim.key))),
-        Do::Cancel(_) | Do::End(_) => None,
-    }))
+/// Tries and unlocks. A session that has a lock would get it once more, and names that we tell
+/// apart may be one to a server that ignores case: such a one is asked first.
+pub(super) fn batch(ops: &[&Op], ignores_case: bool) -> String {
+    flags(ops, |sql, op| {
+        // Writing to a String cannot fail.
+        let _ = match &op.what {
+            Do::Try(claim) | Do::TryFenced(claim) if ignores_case => {
+                let name = name(&claim.key);
+                write!(sql, "IF(IS_USED_LOCK({name})=CONNECTION_ID(),0,GET_LOCK({name},0))")
+            }
+            Do::Try(claim) | Do::TryFenced(claim) => {
+                write!(sql, "GET_LOCK({},0)", name(&claim.key))
+            }
+            Do::Fence(claim) => write!(sql, "{}", is_ours(claim)),
+            Do::Unlock(claim) => write!(sql, "RELEASE_LOCK({})", name(&claim.key)),
+            // Orders go out on their own.
+            Do::Cancel(_) | Do::End(_) => write!(sql, "NULL"),
+        };
+    })
 }
 
 fn is_ours(claim: &Claim) -> String {
@@ -72,7 +80,7 @@ fn is_ours(claim: &Claim) -> String {
 /// The same, and then a token for each that is to have one, if it is ours. A row that is somebody's
 /// lease stays it. Rows are written in the order of their names, so that two who write the same ones
 /// do not meet in a deadlock, and read before others can write them.
-pub(super) fn fenced(table: &str, ops: &[&Op]) -> String {
+pub(super) fn fenced(table: &str, ops: &[&Op], ignores_case: bool) -> String {
     let mut rows: Vec<(String, &Claim)> = ops
         .iter()
         .filter_map(|op| match &op.what {
@@ -83,7 +91,7 @@ pub(super) fn fenced(table: &str, ops: &[&Op]) -> String {
         })
         .collect();
     rows.sort();
-    let mut sql = batch(ops);
+    let mut sql = batch(ops, ignores_case);
     sql.push_str(";START TRANSACTION");
     for (name, claim) in &rows {
         // Writing to a String cannot fail.
@@ -110,7 +118,7 @@ fn binary(text: &str) -> String {
 }
 
 pub(super) fn held(claims: &[Claim]) -> String {
-    flags(claims.iter().map(is_ours))
+    flags(claims, |sql, claim| sql.push_str(&is_ours(claim)))
 }
 
 pub(super) fn unlock(name: &str) -> String {

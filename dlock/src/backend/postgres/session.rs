@@ -1,8 +1,10 @@
 //! How a session comes to be, and how it is asked.
 
+use std::slice;
+
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgListener, PgPoolOptions, PgRow};
 use sqlx::query::Query;
-use sqlx::{PgPool, Row as _};
+use sqlx::{Acquire as _, Column as _, PgPool, Row as _, Type as _};
 use tokio::net::TcpStream;
 
 use super::Postgres;
@@ -64,8 +66,7 @@ impl Postgres {
         dialled.map(drop).map_err(|error| self.error(sqlx::Error::Io(error)))
     }
 
-    /// Asks a question that has an answer: a row at the least, whose last column is the server's
-    /// process id.
+    /// Asks a question that has rows for an answer, whose last column is the server's process id.
     pub(super) async fn answers(
         &self,
         session: &mut Session,
@@ -74,6 +75,16 @@ impl Postgres {
         let rows = question.fetch_all(&mut session.listener).await;
         let rows = rows.map_err(|error| self.error(error))?;
         self.same_session(session, &rows).map(|()| rows)
+    }
+
+    /// Asks a question that has one row for an answer, whose last column is the server's process id.
+    pub(super) async fn answer(
+        &self,
+        session: &mut Session,
+        question: Query<'_, sqlx::Postgres, PgArguments>,
+    ) -> Result<PgRow> {
+        let row = session.fetch_one(question).await.map_err(|error| self.error(error))?;
+        self.same_session(session, slice::from_ref(&row)).map(|()| row)
     }
 
     /// Whether these rows come from the session that was opened.
@@ -91,14 +102,28 @@ impl Postgres {
         Ok(())
     }
 
-    /// All columns but the last.
-    pub(super) fn read<T: From<bool>>(&self, rows: &[PgRow], out: &mut Vec<T>) -> Result<()> {
-        for row in rows {
-            for column in 0..row.len() - 1 {
-                let yes: bool = row.try_get(column).map_err(|error| self.error(error))?;
-                out.push(yes.into());
-            }
+    /// All columns but the last, or what is in the array that is the first.
+    pub(super) fn read<T: From<bool>>(&self, row: &PgRow, out: &mut Vec<T>) -> Result<()> {
+        if Vec::<bool>::compatible(row.column(0).type_info()) {
+            let several: Vec<bool> = row.try_get(0).map_err(|error| self.error(error))?;
+            out.extend(several.into_iter().map(T::from));
+            return Ok(());
+        }
+        for column in 0..row.len() - 1 {
+            let yes: bool = row.try_get(column).map_err(|error| self.error(error))?;
+            out.push(yes.into());
         }
         Ok(())
+    }
+}
+
+impl Session {
+    /// The one row of an answer. Not by way of the listener itself: its future is so large that to
+    /// move it takes longer than to ask.
+    pub(super) async fn fetch_one(
+        &mut self,
+        question: Query<'_, sqlx::Postgres, PgArguments>,
+    ) -> sqlx::Result<PgRow> {
+        question.fetch_one(self.listener.acquire().await?).await
     }
 }

@@ -88,10 +88,11 @@ const ONE: &str = concat!(
     does!("$1::pg_catalog.int8", "$2::pg_catalog.int2"),
     ", pg_catalog.pg_backend_pid()"
 );
+/// One row: to make one of each answer costs server and client more than the locks do.
 const BATCH: &str = concat!(
-    "SELECT ",
+    "SELECT pg_catalog.array_agg(",
     does!("k", "o"),
-    ", pg_catalog.pg_backend_pid() \
+    "), pg_catalog.pg_backend_pid() \
     FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.int8[]), pg_catalog.unnest($2::pg_catalog.int2[])) t(k, o)"
 );
 /// Waits. The timeout is in force for this one statement, and is evaluated before the lock is asked
@@ -145,11 +146,11 @@ pub(super) const UNLOCK_ALL: &str = "SELECT pg_catalog.pg_advisory_unlock_all()"
 /// A 64-bit key is shown as its two halves, with objsubid 1, a pair as itself, with objsubid 2:
 /// <https://www.postgresql.org/docs/current/view-pg-locks.html>. What a session holds is all of one
 /// database.
-pub(super) const HELD: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_locks l \
+pub(super) const HELD: &str = "SELECT pg_catalog.array_agg(EXISTS (SELECT FROM pg_catalog.pg_locks l \
     WHERE l.locktype = 'advisory' AND l.granted AND l.pid = pg_catalog.pg_backend_pid() \
     AND (l.classid::pg_catalog.int8 << 32 | l.objid::pg_catalog.int8) = k \
     AND l.objsubid = CASE WHEN o < 4 THEN 1 ELSE 2 END \
-    AND l.mode = CASE WHEN o IN (0, 4) THEN 'ExclusiveLock' ELSE 'ShareLock' END), \
+    AND l.mode = CASE WHEN o IN (0, 4) THEN 'ExclusiveLock' ELSE 'ShareLock' END)), \
     pg_catalog.pg_backend_pid() \
     FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.int8[]), pg_catalog.unnest($2::pg_catalog.int2[])) t(k, o)";
 
