@@ -91,7 +91,7 @@ impl SessionBackend for Faulty {
 struct Bench {
     url: &'static str,
     fails: Arc<AtomicBool>,
-    sessions: Sessions<Faulty>,
+    sessions: Sessions,
     reports: Vec<Report>,
 }
 
@@ -99,9 +99,9 @@ impl Bench {
     async fn new(url: &'static str) -> Result<Self> {
         let fails = Arc::new(AtomicBool::new(false));
         let faulty = Faulty { memory: Memory::new(url), fails: Arc::clone(&fails) };
-        let sessions =
-            Sessions::open(faulty, Limits { sessions: 1, keys: 9, slice: Duration::from_secs(30) })
-                .await?;
+        let slice = Duration::from_secs(30);
+        let limits = Limits { sessions: 1, keys: 9, slice };
+        let sessions = Sessions::open(faulty, limits).await?;
         Ok(Bench { url, fails, sessions, reports: Vec::new() })
     }
 

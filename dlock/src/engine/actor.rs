@@ -5,7 +5,6 @@ use std::future::pending;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep_until};
 
 use super::callers::{Alarm, Alarms, Callers, alarm, disarm};
 use super::executor::{Executor, Report};
@@ -14,6 +13,7 @@ use super::mail::{Mail, Request};
 use super::recent::Recent;
 use super::status_file::StatusFile;
 use super::table::{Action, Event, RequestId, Shareable as _, Table};
+use super::timer::Timer;
 use crate::claim::Claim;
 use crate::lost::LostReason;
 use crate::terms::Terms;
@@ -53,9 +53,10 @@ pub(crate) async fn run<E: Executor>(
         alarms: Alarms::new(),
         hot: Recent::new(HOT),
         turns: Recent::new(TURN),
-        looking: Looking::new(),
+        looking: Looking::default(),
         actions: Vec::new(),
     };
+    let mut timer = Timer::default();
     let mut mail = Vec::new();
     let mut reports = Vec::new();
     let closed = 'open: loop {
@@ -66,7 +67,7 @@ pub(crate) async fn run<E: Executor>(
             biased;
             () = actor.executor.recv(&mut reports) => {}
             count = inbox.recv_many(&mut mail, 1024) => if count == 0 { break None },
-            () = until(wake) => {}
+            () = timer.until(wake) => {}
             () = written(&mut file) => {}
         }
         let quiet = mail.is_empty() && reports.is_empty() && next_alarm.is_none();
@@ -113,14 +114,6 @@ pub(crate) async fn run<E: Executor>(
         file.finish().await;
     }
     closed.map(|done| done.send(()));
-}
-
-/// Ends then; without a time, never.
-pub(super) async fn until(time: Option<Instant>) {
-    match time {
-        Some(time) => sleep_until(time).await,
-        None => pending().await,
-    }
 }
 
 /// Ends when the status file has been written; without one, never.

@@ -53,6 +53,9 @@ impl<E: Executor> Actor<E> {
 
     /// Does what is due by the clock.
     pub(super) fn ring(&mut self) {
+        if self.alarms.is_empty() {
+            return;
+        }
         let now = Instant::now();
         while let Some(&(at, id, alarm)) = self.alarms.first()
             && at <= now

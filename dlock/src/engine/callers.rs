@@ -1,6 +1,6 @@
 //! Those whom the engine owes an answer, and by when.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::hold::Hold;
 use super::mail::Request;
+use super::map::Map;
 use super::table::{HoldId, RequestId, Ticket};
 use crate::claim::Claim;
 use crate::error::Error;
@@ -67,14 +68,14 @@ pub(super) fn disarm(alarms: &mut Alarms, request: &Request) {
 /// Those whom the engine owes an answer.
 #[derive(Default)]
 pub(super) struct Callers {
-    pub(super) requests: HashMap<RequestId, Request>,
-    pub(super) holds: HashMap<HoldId, (Arc<Hold>, Place)>,
+    pub(super) requests: Map<RequestId, Request>,
+    pub(super) holds: Map<HoldId, (Arc<Hold>, Place)>,
     /// Granted by the table, but the database has to confirm first that it is still there.
-    pub(super) unsure: HashMap<HoldId, (Place, Request)>,
+    pub(super) unsure: Map<HoldId, (Place, Request)>,
     /// Those who want to be woken.
-    pub(super) sleepers: HashMap<RequestId, oneshot::Sender<()>>,
+    pub(super) sleepers: Map<RequestId, oneshot::Sender<()>>,
     /// Released by their holders, but nobody else may have them yet.
-    pub(super) lingering: HashMap<HoldId, Place>,
+    pub(super) lingering: Map<HoldId, Place>,
 }
 
 /// Where a hold is: what was claimed, and the ticket it was granted by.

@@ -119,6 +119,9 @@ impl Hold {
 
     /// How long nobody else may have it yet.
     pub(crate) fn min_hold_left(&self) -> Duration {
+        if self.min_hold.is_zero() {
+            return Duration::ZERO;
+        }
         self.min_hold.saturating_sub(self.since.elapsed())
     }
 

@@ -1,6 +1,5 @@
 //! What callers want to know of the server.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -11,6 +10,7 @@ use super::actor::Actor;
 use super::callers::expiry;
 use super::executor::{Executor, Reply};
 use super::mail::{Mail, Request};
+use super::map::Map;
 use super::table::RequestId;
 use crate::backend::Seen;
 use crate::holder::{Holder, Stage};
@@ -25,7 +25,7 @@ const LOOK: Duration = Duration::from_millis(50);
 const NEWS: Duration = Duration::from_millis(100);
 
 /// The keys whose holder is looked for, or was found a moment ago.
-pub(super) type Looking = HashMap<NativeKey, Look>;
+pub(super) type Looking = Map<NativeKey, Look>;
 
 #[derive(Default)]
 pub(super) struct Look {
@@ -93,7 +93,7 @@ impl<E: Executor> Actor<E> {
 
     /// Asks who holds and who waits, of all keys.
     pub(super) fn status(&mut self, reply: Reply<Vec<LockStatus>>) {
-        let mut known: HashMap<NativeKey, Key> = HashMap::new();
+        let mut known: Map<NativeKey, Key> = Map::default();
         for request in self.callers.requests.values() {
             known.insert(request.claim.key.clone(), request.key.clone());
         }
@@ -126,7 +126,7 @@ impl<E: Executor> Actor<E> {
     }
 }
 
-fn status(seen: Seen, known: &HashMap<NativeKey, Key>) -> LockStatus {
+fn status(seen: Seen, known: &Map<NativeKey, Key>) -> LockStatus {
     let native = seen.claim.key;
     LockStatus {
         key: known.get(&native).cloned().unwrap_or_else(|| Key::of_native(&native)),

@@ -16,7 +16,7 @@ mod portion;
 mod tests;
 mod words;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io::{Error as IoError, ErrorKind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,9 +30,10 @@ use self::grant::{Agreed, Grant};
 use self::job::{Job, Question, carry_out};
 use self::line::Line;
 use self::portion::{Luck, Portions};
-use super::actor::until;
 use super::executor::{Executor, Held, Reply, Report};
+use super::map::Map;
 use super::table::{Event, Ticket};
+use super::timer::Timer;
 use crate::backend::Seen;
 use crate::backend::lease::{Failure, Lease, LeaseBackend, LeaseOptions, Verdicts};
 use crate::claim::Claim;
@@ -58,7 +59,7 @@ pub(crate) struct Leases<B: LeaseBackend> {
     ttl: Duration,
     line: Line<B::Connection>,
     asks: Asks,
-    held: HashMap<NativeKey, Grant>,
+    held: Map<NativeKey, Grant>,
     releases: Vec<Release>,
     /// Those that are with the database, in its order.
     releasing: Vec<Release>,
@@ -80,6 +81,7 @@ pub(crate) struct Leases<B: LeaseBackend> {
     pause: Duration,
     trouble: Option<Error>,
     reports: Vec<Report>,
+    timer: Timer,
 }
 
 /// A row to be given back.
@@ -123,7 +125,7 @@ impl<B: LeaseBackend> Leases<B> {
             ttl,
             line: Line::Idle(Some(connection)),
             asks: Asks::new(intervals),
-            held: HashMap::new(),
+            held: Map::default(),
             releases: Vec::new(),
             releasing: Vec::new(),
             questions: VecDeque::new(),
@@ -139,6 +141,7 @@ impl<B: LeaseBackend> Leases<B> {
             pause: FIRST_PAUSE,
             trouble: None,
             reports: Vec::new(),
+            timer: Timer::default(),
         })
     }
 
@@ -247,7 +250,7 @@ impl<B: LeaseBackend> Executor for Leases<B> {
                     Some(done) => self.finish(done),
                     None => self.asks.hurry(),
                 },
-                () = until(alarm) => {}
+                () = self.timer.until(alarm) => {}
             }
             self.lapse();
         }

@@ -11,10 +11,12 @@ mod inquiry;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 mod leases;
 mod mail;
+mod map;
 mod recent;
 mod sessions;
 mod status_file;
 pub mod table;
+mod timer;
 mod verdict;
 
 use std::sync::Arc;
@@ -171,7 +173,10 @@ fn on_a_thread(main: impl Future<Output = ()> + Send + 'static) -> Result<()> {
     std::thread::Builder::new()
         .name("dlock-engine".into())
         .spawn(move || {
-            runtime.block_on(main);
+            // A task of its own: whatever wakes the future of `block_on` itself goes through the
+            // kernel, even from this thread.
+            let main = runtime.spawn(main);
+            let _ = runtime.block_on(main);
             // What is left is a connection on its way out; it gets a moment.
             runtime.shutdown_timeout(Duration::from_secs(1));
         })

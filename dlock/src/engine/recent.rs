@@ -1,10 +1,10 @@
 //! To what claims something happened a moment ago.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::map::Map;
 use crate::claim::Claim;
 
 /// More than this many are looked through for those that are over.
@@ -13,12 +13,12 @@ const MANY: usize = 1024;
 /// When it last happened to which claim, as long as that counts.
 pub(super) struct Recent {
     counts: Duration,
-    at: HashMap<Claim, Instant>,
+    at: Map<Claim, Instant>,
 }
 
 impl Recent {
     pub(super) fn new(counts: Duration) -> Self {
-        Recent { counts, at: HashMap::new() }
+        Recent { counts, at: Map::default() }
     }
 
     pub(super) fn contains(&self, claim: &Claim) -> bool {

@@ -17,8 +17,7 @@ mod orders;
 mod routing;
 mod session;
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -27,9 +26,11 @@ use tokio::time::Instant;
 
 use self::fencing::Token;
 use self::link::{Link, Pace};
-use self::session::{Question, SessionId, Tale, Tales, run};
+use self::session::{Dialer, Question, SessionId, Tale, Tales, dialer};
 use super::executor::Report;
+use super::map::Map;
 use super::table::Ticket;
+use super::timer::Timer;
 use crate::backend::{Op, SessionBackend};
 use crate::claim::Claim;
 use crate::clock::Time;
@@ -47,10 +48,12 @@ pub(crate) struct Limits {
 }
 
 /// See the [module](self).
-pub(crate) struct Sessions<B: SessionBackend> {
-    backend: Arc<B>,
+pub(crate) struct Sessions {
+    label: Box<str>,
+    pace: Pace,
+    dialer: Dialer,
     limits: Limits,
-    links: HashMap<SessionId, Link>,
+    links: BTreeMap<SessionId, Link>,
     last: SessionId,
     carrier: Option<SessionId>,
     /// The carrier of what has fencing tokens.
@@ -58,16 +61,17 @@ pub(crate) struct Sessions<B: SessionBackend> {
     /// Tries, and orders to other sessions, for the carriers' next batch.
     gathered: Vec<Op>,
     /// What was granted, by ticket.
-    held: HashMap<Ticket, Grant>,
+    held: Map<Ticket, Grant>,
     /// For the carrier, when it has time.
     questions: Vec<Question>,
     /// Keys that no session was free to wait for.
-    polls: HashMap<Ticket, Poll>,
+    polls: Map<Ticket, Poll>,
     reports: Vec<Report>,
     trouble: Error,
     retry: Option<(Instant, Duration)>,
     /// When the clock next asks something of a session.
     look: Option<Instant>,
+    timer: Timer,
     tasks: JoinSet<()>,
     tell: Tales,
     tales: mpsc::UnboundedReceiver<(SessionId, Tale)>,
@@ -89,27 +93,30 @@ struct Poll {
     cancelled: bool,
 }
 
-impl<B: SessionBackend> Sessions<B> {
+impl Sessions {
     /// Opens the first session.
-    pub(crate) async fn open(backend: B, limits: Limits) -> Result<Self> {
+    pub(crate) async fn open<B: SessionBackend>(backend: B, limits: Limits) -> Result<Self> {
         backend.preflight().await?;
         let (tell, tales) = mpsc::unbounded_channel();
-        let trouble = no_answer(&backend);
+        let label: Box<str> = backend.label().into();
         let mut this = Sessions {
-            backend: Arc::new(backend),
+            trouble: no_answer(&label),
+            label,
+            pace: Pace::of(&backend, limits.slice),
+            dialer: dialer(backend),
             limits,
-            links: HashMap::new(),
+            links: BTreeMap::new(),
             last: 0,
             carrier: None,
             writer: None,
             gathered: Vec::new(),
-            held: HashMap::new(),
+            held: Map::default(),
             questions: Vec::new(),
-            polls: HashMap::new(),
+            polls: Map::default(),
             reports: Vec::new(),
-            trouble,
             retry: None,
             look: None,
+            timer: Timer::default(),
             tasks: JoinSet::new(),
             tell,
             tales,
@@ -129,10 +136,8 @@ impl<B: SessionBackend> Sessions<B> {
     fn dial(&mut self) -> SessionId {
         self.last += 1;
         let (jobs, queue) = mpsc::unbounded_channel();
-        let task = run(Arc::clone(&self.backend), self.last, queue, self.tell.clone());
-        let task = self.tasks.spawn(task);
-        let pace = Pace::of(&*self.backend, self.limits.slice);
-        self.links.insert(self.last, Link::new(jobs, task, pace));
+        let task = self.tasks.spawn((self.dialer)(self.last, queue, self.tell.clone()));
+        self.links.insert(self.last, Link::new(jobs, task, self.pace));
         self.last
     }
 
@@ -175,8 +180,8 @@ impl<B: SessionBackend> Sessions<B> {
     }
 }
 
-fn no_answer<B: SessionBackend>(backend: &B) -> Error {
-    Error::unavailable(backend.label(), NoAnswer)
+fn no_answer(label: &str) -> Error {
+    Error::unavailable(label, NoAnswer)
 }
 
 #[derive(Debug, thiserror::Error)]

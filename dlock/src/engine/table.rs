@@ -18,19 +18,18 @@ mod grants;
 mod line;
 mod question;
 
-use std::collections::HashMap;
-
 use self::entry::{Entry, Phase, Waiter};
 pub use self::event::{Action, Event, HoldId, Refusal, RequestId, Shareable, Ticket};
+use super::map::Map;
 
 /// See the [module](self).
 #[derive(Debug)]
 pub struct Table<K> {
-    keys: HashMap<K, Entry>,
-    requests: HashMap<RequestId, K>,
-    holds: HashMap<HoldId, K>,
+    keys: Map<K, Entry>,
+    requests: Map<RequestId, K>,
+    holds: Map<HoldId, K>,
     /// Unlocks beside what is asked for their key, and the grants that end with them.
-    asides: HashMap<Ticket, (K, Option<HoldId>)>,
+    asides: Map<Ticket, (K, Option<HoldId>)>,
     last_ticket: Ticket,
     last_hold: HoldId,
 }
@@ -38,10 +37,10 @@ pub struct Table<K> {
 impl<K> Default for Table<K> {
     fn default() -> Self {
         Table {
-            keys: HashMap::new(),
-            requests: HashMap::new(),
-            holds: HashMap::new(),
-            asides: HashMap::new(),
+            keys: Map::default(),
+            requests: Map::default(),
+            holds: Map::default(),
+            asides: Map::default(),
             last_ticket: 0,
             last_hold: 0,
         }

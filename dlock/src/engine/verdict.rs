@@ -46,8 +46,8 @@ impl<E: Executor> Actor<E> {
                         let hold = Arc::new(Hold::new(id, request, &held));
                         holds.insert(id, (Arc::clone(&hold), place.clone()));
                         let guard = Guard::new(hold, Some(request.engine.clone()));
-                        let waited = request.asked.elapsed();
-                        tracing::debug!(target: "dlock", key = %request.key, ?waited, "acquired");
+                        tracing::debug!(target: "dlock", key = %request.key,
+                            waited = ?request.asked.elapsed(), "acquired");
                         // Whoever has gone may want the lock again by the next message: their
                         // guard's release must not come after that.
                         if let Err(Ok(guard)) = reply.send(Ok(guard)) {

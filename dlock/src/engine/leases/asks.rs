@@ -3,7 +3,6 @@
 //! Nobody tells us that a lease is free, so a key that is waited for is polled: at short intervals
 //! first, then at longer ones, all with jitter so that processes do not go in step.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -11,6 +10,7 @@ use tokio::time::Instant;
 use super::grant::Agreed;
 use super::portion::Luck;
 use crate::backend::lease::Lease;
+use crate::engine::map::Map;
 use crate::engine::table::Ticket;
 use crate::native::NativeKey;
 
@@ -59,13 +59,13 @@ pub(super) struct Asks {
     /// A releaser leaves a key alone for the shortest when others want it: they poll, and would
     /// hardly ever find it free.
     intervals: (Duration, Duration),
-    asks: HashMap<NativeKey, Ask>,
-    rivals: HashMap<NativeKey, Rivals>,
+    asks: Map<NativeKey, Ask>,
+    rivals: Map<NativeKey, Rivals>,
 }
 
 impl Asks {
     pub(super) fn new(intervals: (Duration, Duration)) -> Self {
-        Asks { intervals, asks: HashMap::new(), rivals: HashMap::new() }
+        Asks { intervals, asks: Map::default(), rivals: Map::default() }
     }
 
     /// Ask once.

@@ -8,7 +8,7 @@ use super::fencing::Token;
 use super::link::Sent;
 use super::session::{SessionId, Tale};
 use super::{Grant, POLL, Sessions, no_answer};
-use crate::backend::{Answer, Do, Op, SessionBackend};
+use crate::backend::{Answer, Do, Op};
 use crate::claim::Claim;
 use crate::clock::Time;
 use crate::engine::executor::Report;
@@ -19,7 +19,7 @@ use crate::lost::LostReason;
 /// A wait that has been cancelled and still goes on is cancelled again after so long.
 const AGAIN: Duration = Duration::from_millis(20);
 
-impl<B: SessionBackend> Sessions<B> {
+impl Sessions {
     pub(super) fn hear(&mut self, id: SessionId, tale: Tale) {
         let Some(link) = self.links.get_mut(&id) else {
             return;
@@ -28,7 +28,7 @@ impl<B: SessionBackend> Sessions<B> {
             Tale::Opened(tag) => {
                 link.opened(*tag);
                 if self.trouble.is_retryable() {
-                    self.trouble = no_answer(&*self.backend);
+                    self.trouble = no_answer(&self.label);
                 }
                 self.retry = None;
                 return;

@@ -2,7 +2,6 @@
 
 use super::Sessions;
 use super::session::SessionId;
-use crate::backend::SessionBackend;
 use crate::claim::Claim;
 use crate::engine::executor::Report;
 use crate::engine::table::{Event, Ticket};
@@ -55,7 +54,7 @@ impl Token {
     }
 }
 
-impl<B: SessionBackend> Sessions<B> {
+impl Sessions {
     /// A token has come, for what was granted by that ticket.
     pub(super) fn drawn(&mut self, ticket: Ticket, token: u64) {
         // It may have been given back meanwhile.

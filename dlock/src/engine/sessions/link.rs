@@ -3,7 +3,7 @@
 mod claims;
 mod due;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use super::session::{Job, Question};
 use crate::backend::{Op, Tag};
 use crate::claim::Claim;
 use crate::clock::{Time, Word};
+use crate::engine::map::Map;
 use crate::engine::table::Ticket;
 use crate::native::NativeKey;
 
@@ -45,7 +46,7 @@ pub(super) struct Link {
     pub(super) batch: Vec<Op>,
     pub(super) questions: Vec<Question>,
     /// The keys that it holds or is asked for.
-    keys: HashMap<NativeKey, Taken>,
+    keys: Map<NativeKey, Taken>,
     pub(super) holds: usize,
     /// Until when what it holds is surely held.
     pub(super) word: Arc<Word>,
@@ -73,7 +74,7 @@ impl Link {
             sent: VecDeque::new(),
             batch: Vec::new(),
             questions: Vec::new(),
-            keys: HashMap::new(),
+            keys: Map::default(),
             holds: 0,
             word: Arc::new(pace.ttl.map_or_else(Word::endless, |_| Word::until(now))),
             answered: now,
@@ -187,10 +188,10 @@ impl Link {
     }
 
     fn send(&mut self, job: Job, sent: Sent) {
-        if self.sent.is_empty() {
-            self.asked = Time::now();
-        }
         self.since = Time::now();
+        if self.sent.is_empty() {
+            self.asked = self.since;
+        }
         self.sent.push_back(sent);
         // A task that has ended has said so, and that will be heard.
         let _ = self.jobs.send(job);

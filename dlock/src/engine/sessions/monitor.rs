@@ -8,7 +8,8 @@ use super::link::{Due, Sent};
 use super::routing::a_try;
 use super::session::SessionId;
 use super::{Grant, Sessions, no_answer};
-use crate::backend::{Do, Op, SessionBackend};
+use crate::backend::{Do, Op};
+use crate::clock::Time;
 use crate::engine::executor::Report;
 use crate::engine::table::{Event, Ticket};
 use crate::lost::LostReason;
@@ -16,9 +17,10 @@ use crate::lost::LostReason;
 /// How long to leave a server alone that could not be reached; doubled up to the second.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
-impl<B: SessionBackend> Sessions<B> {
+impl Sessions {
     /// Does what the clock asks of each session.
     pub(super) fn watch_over(&mut self) {
+        let now = Time::now();
         let ids: Vec<SessionId> = self.links.keys().copied().collect();
         for id in ids {
             let carrier = self.carrier == Some(id);
@@ -26,7 +28,7 @@ impl<B: SessionBackend> Sessions<B> {
             let Some(link) = self.links.get_mut(&id) else {
                 continue;
             };
-            match link.due(warm) {
+            match link.due(warm, now) {
                 Due::Ping => link.ping(),
                 Due::Close => {
                     link.close();
@@ -49,7 +51,8 @@ impl<B: SessionBackend> Sessions<B> {
 
     /// When the clock next asks something of a session.
     pub(super) fn next_look(&self) -> Option<Instant> {
-        let due = self.links.iter().map(|(id, link)| match link.due(self.is_warm(*id)) {
+        let now = Time::now();
+        let due = self.links.iter().map(|(id, link)| match link.due(self.is_warm(*id), now) {
             Due::Stuck(left) | Due::Later(left) => left,
             Due::Ping | Due::Close | Due::Dead => Duration::ZERO,
         });
@@ -99,7 +102,7 @@ impl<B: SessionBackend> Sessions<B> {
         };
         link.task.abort();
         if reason == LostReason::Unconfirmed {
-            self.trouble = no_answer(&*self.backend);
+            self.trouble = no_answer(&self.label);
         }
         self.carrier.take_if(|carrier| *carrier == id);
         self.writer.take_if(|writer| *writer == id);

@@ -10,9 +10,8 @@ use super::link::{Link, Sent};
 use super::routing::a_try;
 use super::session::{Own, Question};
 use super::{POLL, Poll, Sessions, no_answer};
-use crate::backend::{Do, Op, Seen, SessionBackend};
+use crate::backend::{Do, Op, Seen};
 use crate::claim::Claim;
-use crate::engine::actor::until;
 use crate::engine::executor::{Executor, Held, Reply, Report};
 use crate::engine::table::{Event, Ticket};
 use crate::error::Error;
@@ -26,7 +25,7 @@ const SOON: Duration = Duration::from_millis(10);
 /// How long closing may take.
 const CLOSE: Duration = Duration::from_secs(3);
 
-impl<B: SessionBackend> Executor for Sessions<B> {
+impl Executor for Sessions {
     fn try_lock(&mut self, claim: Claim, ticket: Ticket, terms: &Terms) {
         self.gathered.push(Op { what: a_try(claim, terms.fenced), ticket });
     }
@@ -159,18 +158,22 @@ impl<B: SessionBackend> Executor for Sessions<B> {
         if self.reports.is_empty() {
             // Whom that concerned has been told; it is not what others wait for.
             if !self.trouble.is_retryable() {
-                self.trouble = no_answer(&*self.backend);
+                self.trouble = no_answer(&self.label);
             }
             let wake = self.next_wake();
             tokio::select! {
                 biased;
                 _ = self.tales.recv_many(&mut self.heard, 64) => {}
-                () = until(wake) => {}
+                () = self.timer.until(wake) => {}
             }
-            for (id, tale) in std::mem::take(&mut self.heard) {
+            let mut heard = std::mem::take(&mut self.heard);
+            for (id, tale) in heard.drain(..) {
                 self.hear(id, tale);
             }
-            self.tick();
+            self.heard = heard;
+            if wake.is_some_and(|at| at <= Instant::now()) {
+                self.tick();
+            }
         }
         reports.append(&mut self.reports);
     }

@@ -6,7 +6,7 @@
 use super::Sessions;
 use super::link::{Link, Stand};
 use super::session::SessionId;
-use crate::backend::{Do, Op, SessionBackend};
+use crate::backend::{Do, Op};
 use crate::claim::Claim;
 
 /// A first question for a key.
@@ -18,7 +18,7 @@ fn is_written(op: &Op) -> bool {
     matches!(op.what, Do::TryFenced(_))
 }
 
-impl<B: SessionBackend> Sessions<B> {
+impl Sessions {
     /// Finds the carriers for what has come together, or opens them.
     pub(super) fn appoint(&mut self) {
         let written = self.gathered.iter().any(is_written);

@@ -1,21 +1,26 @@
 //! One session's task: does one job after the other on a connection, and between jobs watches it.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::backend::{Answer, Do, Op, PING, Seen, SessionBackend, Tag};
 use crate::claim::Claim;
 use crate::clock::Time;
 use crate::engine::executor::Reply;
+use crate::engine::timer::Timer;
 use crate::error::{Error, Result};
 use crate::native::NativeKey;
 use crate::status::Finding;
 
 pub(super) type SessionId = u64;
 
+/// To begin to watch a session costs a system call, and the next answer another one: it is not done
+/// between two jobs in quick succession.
+const REST: Duration = Duration::from_millis(10);
 /// How long connecting may take, with all that a server is asked at that.
 const CONNECT: Duration = Duration::from_secs(10);
 
@@ -86,13 +91,21 @@ pub(super) enum Tale {
 
 pub(super) type Tales = mpsc::UnboundedSender<(SessionId, Tale)>;
 
+/// Runs a session: all that the engine knows of a backend, so that the rest of it is compiled once
+/// for all of them.
+pub(super) type Dialer =
+    Box<dyn Fn(SessionId, Jobs, Tales) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+
+type Jobs = mpsc::UnboundedReceiver<Job>;
+
+/// See [`run`].
+pub(super) fn dialer<B: SessionBackend>(backend: B) -> Dialer {
+    let backend = Arc::new(backend);
+    Box::new(move |id, jobs, tales| Box::pin(run(Arc::clone(&backend), id, jobs, tales)))
+}
+
 /// Runs a session until it dies or is closed.
-pub(super) async fn run<B: SessionBackend>(
-    backend: Arc<B>,
-    id: SessionId,
-    mut jobs: mpsc::UnboundedReceiver<Job>,
-    tales: Tales,
-) {
+async fn run<B: SessionBackend>(backend: Arc<B>, id: SessionId, mut jobs: Jobs, tales: Tales) {
     let tell = |tale| drop(tales.send((id, tale)));
     let opened = timeout(CONNECT, backend.open()).await;
     let mut session = match opened {
@@ -102,12 +115,21 @@ pub(super) async fn run<B: SessionBackend>(
     };
     tracing::debug!(target: "dlock", backend = backend.label(), "session opened");
     tell(Tale::Opened(backend.tag(&session)));
+    let (mut rest, mut rests) = (Timer::default(), false);
     loop {
+        let idle = async {
+            if rests {
+                rest.until(Some(Instant::now() + REST)).await;
+            }
+            backend.watch(&mut session).await
+        };
         let job = tokio::select! {
             biased;
             job = jobs.recv() => job,
-            error = backend.watch(&mut session) => return tell(Tale::Died(error)),
+            error = idle => return tell(Tale::Died(error)),
         };
+        // After a sign of life nothing else is to be expected.
+        rests = matches!(&job, Some(Job::Batch { ops, .. }) if !ops.is_empty());
         let done = match job {
             Some(Job::Batch { ops, again }) => batch(&*backend, &mut session, &ops, again).await,
             Some(Job::Ask(question)) => ask(&*backend, &mut session, question).await,

@@ -66,8 +66,7 @@ pub(in crate::engine::sessions) enum Due {
 
 impl Link {
     /// What the clock asks for now, or when it will. `carrier`: it is kept warm.
-    pub(in crate::engine::sessions) fn due(&self, carrier: bool) -> Due {
-        let now = Time::now();
+    pub(in crate::engine::sessions) fn due(&self, carrier: bool, now: Time) -> Due {
         let wanted = carrier || self.holds > 0;
         let mut next = Duration::MAX;
         if self.tag.is_none() {
@@ -96,7 +95,7 @@ impl Link {
             None if self.cancelling => return self.silent(now, next),
             None if wanted => {
                 // What holds nothing has nothing to lose: it is only not to be ended for its silence.
-                let kept = self.pace.ttl.map(|ttl| ttl / 3);
+                let kept = self.pace.ttl.map(|ttl| ttl / 3 * 2);
                 if let Some(pause) = if self.holds > 0 { self.pace.heartbeat } else { kept } {
                     match pause.checked_sub(now.since(self.answered)) {
                         None => return Due::Ping,
