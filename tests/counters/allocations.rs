@@ -20,9 +20,9 @@ fn allocations() -> usize {
     stats.allocations + stats.reallocations
 }
 
-/// What this takes each time, when it has been done often. To the nearest: there is a new block of a
-/// queue, or a larger table, every so many times.
-async fn of_each(mut pair: impl AsyncFnMut()) -> usize {
+/// This takes at most so many each time, when it has been done often. To the nearest: there is a new
+/// block of a queue, or a larger table, every so many times.
+async fn assert_each(bound: usize, mut pair: impl AsyncFnMut()) {
     let mut least = usize::MAX;
     // The first round is for what is only prepared.
     for _ in 0..=ROUNDS {
@@ -32,7 +32,7 @@ async fn of_each(mut pair: impl AsyncFnMut()) -> usize {
         }
         least = least.min(allocations() - before);
     }
-    (least + PAIRS / 2) / PAIRS
+    assert_at_most(bound, (least + PAIRS / 2) / PAIRS, "allocations a pair");
 }
 
 pub(crate) async fn of_one_key(site: Site) {
@@ -40,12 +40,10 @@ pub(crate) async fn of_one_key(site: Site) {
         return;
     }
     let lock = site.locker().await.lock("k");
-    let measured = of_each(async || {
+    assert_each(Allocations::on(site.backend.unwrap()).one_key, async || {
         lock.acquire().await.unwrap().release().await.unwrap();
     })
     .await;
-    let bound = Allocations::on(site.backend.unwrap()).one_key;
-    assert_at_most(bound, measured, "allocations a pair");
 }
 
 pub(crate) async fn of_many_keys(site: Site) {
@@ -54,13 +52,11 @@ pub(crate) async fn of_many_keys(site: Site) {
     }
     let locker = site.locker().await;
     let mut keys = 0..;
-    let measured = of_each(async || {
+    assert_each(Allocations::on(site.backend.unwrap()).many_keys, async || {
         let lock = locker.lock(keys.next().unwrap());
         lock.acquire().await.unwrap().release().await.unwrap();
     })
     .await;
-    let bound = Allocations::on(site.backend.unwrap()).many_keys;
-    assert_at_most(bound, measured, "allocations a pair");
 }
 
 /// Not to wait for the release costs no more than to wait for it.
@@ -70,10 +66,8 @@ pub(crate) async fn of_dropped_guards(site: Site) {
     }
     let locker = site.locker().await;
     let mut keys = 0..;
-    let measured = of_each(async || {
+    assert_each(Allocations::on(site.backend.unwrap()).many_keys, async || {
         drop(locker.lock(keys.next().unwrap()).acquire().await.unwrap());
     })
     .await;
-    let bound = Allocations::on(site.backend.unwrap()).many_keys;
-    assert_at_most(bound, measured, "allocations a pair");
 }
