@@ -77,17 +77,55 @@ impl Key {
     }
 }
 
-/// For messages: text as it is, what cannot be shown percent-encoded, a long key cut.
+/// For messages: text as it was written. Control characters and the like are escaped as in a Rust
+/// literal (`\n`, `\u{202e}`), bytes that are not UTF-8 as `\xff`. A long key is cut. To look a key
+/// up on the server, use [`Locker::explain`](crate::Locker::explain): the server's name for it may
+/// be escaped or hashed.
+///
+/// ```
+/// assert_eq!(dlock::Key::from("100%").to_string(), "100%");
+/// assert_eq!(dlock::Key::from("two\nlines").to_string(), r"two\nlines");
+/// ```
 impl Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const LONGEST: usize = 120;
-        let name = self.name("");
-        if name.chars().count() <= LONGEST {
-            return f.write_str(&name);
-        }
-        name.chars().take(LONGEST).try_for_each(|c| f.write_char(c))?;
-        f.write_str("…")
+        let bytes = match &self.0 {
+            Repr::Bytes(bytes) => bytes,
+            // A name that no text has.
+            Repr::Native(_) | Repr::Pair(..) => return f.write_str(&self.name("")),
+        };
+        let chunks = bytes.utf8_chunks();
+        let mut shown = chunks.flat_map(|chunk| {
+            let text = chunk.valid().chars().map(Shown::Char);
+            text.chain(chunk.invalid().iter().copied().map(Shown::Byte))
+        });
+        shown.by_ref().take(DISPLAY_CHARS_MAX).try_for_each(|part| part.fmt(f))?;
+        shown.next().map_or(Ok(()), |_| f.write_char('…'))
     }
+}
+
+/// A message stays readable; the whole key is in the error's field.
+const DISPLAY_CHARS_MAX: usize = 120;
+
+/// A part of a key, as a message shows it: on one line, and without power over a terminal.
+enum Shown {
+    Char(char),
+    Byte(u8),
+}
+
+impl Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Shown::Char(c) if is_harmless(c) => f.write_char(c),
+            Shown::Char(c) => c.escape_default().fmt(f),
+            Shown::Byte(byte) => write!(f, "\\x{byte:02x}"),
+        }
+    }
+}
+
+/// Whether a character neither breaks the line, nor hides, nor turns text around.
+fn is_harmless(c: char) -> bool {
+    let is_format = matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    c == ' ' || !(c.is_control() || c.is_whitespace() || is_format)
 }
 
 impl fmt::Debug for Key {
@@ -142,3 +180,26 @@ macro_rules! from_integer {
     )*};
 }
 from_integer!(i8 i16 i32 i64 u8 u16 u32 u64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_shown_as_it_was_written_on_one_line() {
+        for (key, shown) in [
+            (Key::from("user:42"), "user:42"),
+            (Key::from("100% \"é\" 'a\\b'"), "100% \"é\" 'a\\b'"),
+            (Key::from("a%3Ab"), "a%3Ab"),
+            (Key::from("a\nb\u{1b}[31m\u{202e}\u{a0}"), r"a\nb\u{1b}[31m\u{202e}\u{a0}"),
+            (Key::from(b"\xff\0x"), r"\xff\u{0}x"),
+            (Key::native(-5), "%n-5"),
+            (Key::pair(-5, 7), "%p-5,7"),
+            (Key::from("e\u{301}"), "e\u{301}"),
+            (Key::from("é".repeat(120)), &*"é".repeat(120)),
+            (Key::from("é".repeat(121)), &*format!("{}…", "é".repeat(120))),
+        ] {
+            assert_eq!(key.to_string(), shown);
+        }
+    }
+}
