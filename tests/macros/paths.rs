@@ -55,6 +55,12 @@ trait Run {
     fn required(&self, at: &Locker) -> Taken;
 }
 
+impl<T> Run for Job<T> {
+    fn required(&self, _: &Locker) -> Taken {
+        Err(Error::Closed)
+    }
+}
+
 impl Run for Other {
     #[locked(locker = at, guard = lock)]
     fn required(&self, at: &Locker) -> Taken {
@@ -83,8 +89,14 @@ async fn is_the_path_of_the_method() {
     assert_eq!(Job("").run(&at).await.unwrap(), key("Job::run"));
     assert_eq!(Job::<u8>::associated(&at).unwrap(), key("Job::associated"));
     assert_eq!(Other.run(&at).await.unwrap(), key("Other::run"));
-    assert_eq!(Other.default(&at).await.unwrap(), key("Run::default"));
     let module = module_path!();
+    // A provided method is a method of each type that has it, not one for all of them.
+    for (name, taken) in
+        [("Other", Other.default(&at).await), ("Job", Job(1_u8).default(&at).await)]
+    {
+        let default = format!("<{module}::{name} as {module}::Run>::default");
+        assert_eq!(taken.unwrap(), Key::from(default));
+    }
     let required = format!("<{module}::Other as {module}::Run>::required");
     assert_eq!(Other.required(&at).unwrap(), Key::from(required));
 }

@@ -79,10 +79,18 @@ impl Expansion<'_> {
         match &self.args.key {
             Some(key) => self.key(key),
             // Named by the compiler: a nested function's path has the path of the one around it.
-            None => quote_spanned!(ours()=> #private::path_of({
-                fn __dlock_here() {}
-                __dlock_here
-            })),
+            None => {
+                // `Self` is known for certain only beside a receiver.
+                let path_of = if self.function.sig.receiver().is_some() {
+                    quote_spanned!(ours()=> path_of_method::<Self, _>)
+                } else {
+                    quote_spanned!(ours()=> path_of)
+                };
+                quote_spanned!(ours()=> #private::#path_of({
+                    fn __dlock_here() {}
+                    __dlock_here
+                }))
+            }
         }
     }
 

@@ -24,7 +24,7 @@ pub use self::carry::{
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub use self::connection::{OnConnection, Own, conn, off, on, own, within};
 pub use self::output::{Carries, OtherOutput, Output, Skip, SkipOther, failed, never, on_error};
-pub use self::path::path_of;
+pub use self::path::{path_of, path_of_method};
 pub use self::template::{Part, key, part};
 pub use self::whole::{whole, whole_background, whole_blocking, whole_blocking_background};
 pub use crate::extent::OnLoss;

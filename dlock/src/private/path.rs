@@ -13,6 +13,23 @@ pub fn path_of<F>(_nested: F) -> Key {
     Key::from(without_arguments(&around(type_name::<F>())))
 }
 
+/// The same for a method, whose type the compiler names only where the method is written for that
+/// type: in a trait, all types would share one key. There the type is added, so that a provided
+/// method has the path that it would have in an impl: `<app::Job as app::Run>::run`.
+pub fn path_of_method<S: ?Sized, F>(_nested: F) -> Key {
+    let owner = without_arguments(type_name::<S>());
+    Key::from(of_method(&without_arguments(&around(type_name::<F>())), &owner))
+}
+
+fn of_method(path: &str, owner: &str) -> String {
+    match path.rsplit_once("::") {
+        Some((container, method)) if container != owner && !container.contains('<') => {
+            format!("<{owner} as {container}>::{method}")
+        }
+        _ => path.to_owned(),
+    }
+}
+
 /// `app::Job::run` of `app::Job<_>::run::{{closure}}::__dlock_here`: an async body is a closure.
 fn around(nested: &str) -> String {
     let path = nested.rsplit_once("::").map_or(nested, |(path, _)| path);
@@ -53,6 +70,19 @@ mod tests {
             ("app::far::<impl app::Job<u8>>::run::here", "app::far::<impl app::Job>::run"),
         ] {
             assert_eq!(without_arguments(&around(nested)), path);
+        }
+    }
+
+    #[test]
+    fn a_method_of_a_trait_belongs_to_the_type_that_has_it() {
+        for (path, owner, whole) in [
+            ("app::Job::run", "app::Job", "app::Job::run"),
+            ("app::Run::run", "app::Job", "<app::Job as app::Run>::run"),
+            ("app::Run::run", "&app::Job", "<&app::Job as app::Run>::run"),
+            ("<app::Job as app::Run>::run", "app::Job", "<app::Job as app::Run>::run"),
+            ("app::far::<impl app::Job>::run", "app::Job", "app::far::<impl app::Job>::run"),
+        ] {
+            assert_eq!(of_method(path, owner), whole);
         }
     }
 }
