@@ -42,7 +42,7 @@ struct Waiter {
 static SPACES: Lazy<Mutex<HashMap<String, Arc<Space>>>> = Lazy::new(Mutex::default);
 static LAST: AtomicI64 = AtomicI64::new(0);
 
-pub(super) struct Memory(Arc<Space>);
+pub(crate) struct Memory(Arc<Space>);
 
 impl Memory {
     pub(super) fn new(url: &str) -> Self {
@@ -52,7 +52,7 @@ impl Memory {
 }
 
 /// Gives back what it holds when it is dropped, as a server does with a connection.
-pub(super) struct Session {
+pub(crate) struct Session {
     tag: Tag,
     space: Arc<Space>,
 }

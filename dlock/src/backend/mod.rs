@@ -11,6 +11,8 @@ mod mysql;
 mod pool;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(test)]
+pub(crate) mod scripted;
 mod start;
 
 use std::future::Future;

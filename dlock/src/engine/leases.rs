@@ -34,6 +34,7 @@ use super::executor::{Executor, Held, Reply, Report};
 use super::map::Map;
 use super::table::{Event, Ticket};
 use super::timer::Timer;
+use super::unwind::catch_panic;
 use crate::backend::Seen;
 use crate::backend::lease::{Failure, Lease, LeaseBackend, LeaseOptions, Verdicts};
 use crate::claim::Claim;
@@ -289,6 +290,7 @@ impl<B: LeaseBackend> Executor for Leases<B> {
                 tracing::debug!(target: "dlock", backend = %self.backend.label(), "session closed");
             }
         };
-        let _ = timeout(FAREWELL, farewell).await;
+        // What a panic leaves undone runs out by itself.
+        let _ = catch_panic(timeout(FAREWELL, farewell)).await;
     }
 }

@@ -17,6 +17,7 @@ mod sessions;
 mod status_file;
 pub mod table;
 mod timer;
+mod unwind;
 mod verdict;
 
 use std::sync::Arc;
@@ -41,6 +42,7 @@ pub(crate) use self::mail::{Mail, Request};
 pub(crate) use self::sessions::{Limits, Sessions};
 pub(crate) use self::status_file::StatusFile;
 use self::table::RequestId;
+use self::unwind::catch_panic;
 use crate::error::{Error, Result};
 
 /// The way to an engine. Cheap to clone; the engine ends when the last one is gone.
@@ -75,7 +77,9 @@ impl Engine {
         let leisure = runtime.is_none();
         let label = label.to_owned();
         let main = async move {
-            let open = timeout(limit, open).await;
+            let open = catch_panic(timeout(limit, open)).await;
+            let open =
+                open.unwrap_or_else(|panicked| Ok(Err(Error::unavailable(&label, panicked))));
             match open.unwrap_or_else(|late| Err(Error::unavailable(&label, late))) {
                 Ok(executor) => {
                     let _ = ready.send(Ok(()));

@@ -16,6 +16,8 @@ mod monitor;
 mod orders;
 mod routing;
 mod session;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -94,7 +94,9 @@ impl Postgres {
             return Err(another());
         }
         for row in rows {
-            let pid: i32 = row.try_get(row.len() - 1).map_err(|error| self.error(error))?;
+            // A row without columns has no last one.
+            let last = row.len().checked_sub(1).ok_or_else(another)?;
+            let pid: i32 = row.try_get(last).map_err(|error| self.error(error))?;
             if pid != session.pid {
                 return Err(another());
             }
@@ -104,12 +106,13 @@ impl Postgres {
 
     /// All columns but the last, or what is in the array that is the first.
     pub(super) fn read<T: From<bool>>(&self, row: &PgRow, out: &mut Vec<T>) -> Result<()> {
-        if Vec::<bool>::compatible(row.column(0).type_info()) {
+        let first = row.try_column(0).map_err(|error| self.error(error))?;
+        if Vec::<bool>::compatible(first.type_info()) {
             let several: Vec<bool> = row.try_get(0).map_err(|error| self.error(error))?;
             out.extend(several.into_iter().map(T::from));
             return Ok(());
         }
-        for column in 0..row.len() - 1 {
+        for column in 0..row.len().saturating_sub(1) {
             let yes: bool = row.try_get(column).map_err(|error| self.error(error))?;
             out.push(yes.into());
         }

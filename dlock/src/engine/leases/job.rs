@@ -11,6 +11,7 @@ use crate::backend::Seen;
 use crate::backend::lease::{Failure, Lease, LeaseBackend, Verdicts};
 use crate::clock::{Time, Wall, Word};
 use crate::engine::executor::Reply;
+use crate::engine::unwind::{Panicked, catch_panic};
 use crate::error::Error;
 use crate::native::NativeKey;
 use crate::status::Finding;
@@ -103,7 +104,11 @@ pub(super) async fn carry_out<B: LeaseBackend>(
     let wall = backend.has_our_clock().then(Wall::now);
     let sent = Some(Sent { at: Time::now(), wall });
     let asked = ask(&*backend, &mut connection, &mut job);
-    let result = timeout(longest, asked).await.unwrap_or_else(|_| Err(silence(&*backend, longest)));
+    // A panic leaves the job as it was, without an answer.
+    let result = match catch_panic(timeout(longest, asked)).await {
+        Ok(in_time) => in_time.unwrap_or_else(|_| Err(silence(&*backend, longest))),
+        Err(panicked) => Err(panic(&*backend, panicked)),
+    };
     if let Err(Failure::Failed(error)) = &result {
         tracing::debug!(target: "dlock", backend = %backend.label(), %error, "session dropped");
         return Done { job, sent, result, connection: None };
@@ -113,8 +118,10 @@ pub(super) async fn carry_out<B: LeaseBackend>(
 
 /// Opens a connection, in bounded time.
 pub(super) async fn open<B: LeaseBackend>(backend: &B) -> Result<B::Connection, Failure> {
-    let opened = timeout(SILENCE, backend.open()).await;
-    let connection = opened.unwrap_or_else(|_| Err(silence(backend, SILENCE)))?;
+    let connection = match catch_panic(timeout(SILENCE, backend.open())).await {
+        Ok(in_time) => in_time.unwrap_or_else(|_| Err(silence(backend, SILENCE)))?,
+        Err(panicked) => return Err(panic(backend, panicked)),
+    };
     tracing::debug!(target: "dlock", backend = %backend.label(), "session opened");
     Ok(connection)
 }
@@ -164,6 +171,10 @@ async fn answer<B: LeaseBackend>(
         None => {}
     }
     Ok(())
+}
+
+fn panic<B: LeaseBackend>(backend: &B, panicked: Panicked) -> Failure {
+    Failure::Failed(Error::unavailable(&backend.label(), panicked))
 }
 
 fn silence<B: LeaseBackend>(backend: &B, time: Duration) -> Failure {

@@ -12,6 +12,7 @@ use super::portion::Luck;
 use super::{Leases, Release};
 use crate::backend::lease::{Lease, LeaseBackend, Verdicts};
 use crate::clock::Time;
+use crate::engine::unwind::catch_panic;
 use crate::native::NativeKey;
 
 /// The connection, or the job that has it.
@@ -44,7 +45,10 @@ impl<C> Line<C> {
         match self {
             Line::Busy(_) => Some(self.done().await),
             Line::Idle(Some(connection)) if polled => {
-                backend.changed(connection).await;
+                if catch_panic(backend.changed(connection)).await.is_err() {
+                    // In doubt: the next job opens another one.
+                    *self = Line::Idle(None);
+                }
                 None
             }
             Line::Idle(_) => pending().await,

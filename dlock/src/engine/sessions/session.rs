@@ -12,6 +12,7 @@ use crate::claim::Claim;
 use crate::clock::Time;
 use crate::engine::executor::Reply;
 use crate::engine::timer::Timer;
+use crate::engine::unwind::catch_panic;
 use crate::error::{Error, Result};
 use crate::native::NativeKey;
 use crate::status::Finding;
@@ -101,10 +102,20 @@ type Jobs = mpsc::UnboundedReceiver<Job>;
 /// See [`run`].
 pub(super) fn dialer<B: SessionBackend>(backend: B) -> Dialer {
     let backend = Arc::new(backend);
-    Box::new(move |id, jobs, tales| Box::pin(run(Arc::clone(&backend), id, jobs, tales)))
+    Box::new(move |id, jobs, tales| {
+        let backend = Arc::clone(&backend);
+        Box::pin(async move {
+            let session = run(Arc::clone(&backend), id, jobs, tales.clone());
+            if let Err(panicked) = catch_panic(session).await {
+                let error = Error::unavailable(backend.label(), panicked);
+                // An engine that has ended has told everybody.
+                let _ = tales.send((id, Tale::Died(error)));
+            }
+        })
+    })
 }
 
-/// Runs a session until it dies or is closed.
+/// Runs a session until it dies or is closed. A panic is for the caller to catch.
 async fn run<B: SessionBackend>(backend: Arc<B>, id: SessionId, mut jobs: Jobs, tales: Tales) {
     let tell = |tale| drop(tales.send((id, tale)));
     let opened = timeout(CONNECT, backend.open()).await;

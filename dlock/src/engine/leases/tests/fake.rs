@@ -25,6 +25,8 @@ use crate::wait::Wait;
 pub(super) enum Fate {
     Done,
     Busy,
+    /// The driver panics.
+    Panics,
     /// The connection ends: before it was done, or (`true`) after.
     Ends(bool),
     /// There is never an answer; `true`: but it is done.
@@ -139,6 +141,7 @@ impl Fake {
         };
         match fate {
             Fate::Busy => Err(Failure::Busy(error("busy"))),
+            Fate::Panics => panic!("an answer that nobody expects"),
             Fate::Ends(false) => Err(Failure::Failed(error("gone"))),
             Fate::Silent(false) => pending().await,
             Fate::Done => Ok((fate, true)),

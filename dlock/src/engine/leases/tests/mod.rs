@@ -8,6 +8,7 @@
 
 mod fake;
 mod handing;
+mod panics;
 mod polls;
 mod random;
 mod renewals;

@@ -1,0 +1,182 @@
+//! `memory:` that fares as a test says: errors, panics, silence.
+#![expect(clippy::panic, reason = "a driver that panics")]
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::memory::{Memory, Session};
+use super::{About, Answer, Do, Op, Seen, SessionBackend, Tag};
+use crate::claim::Claim;
+use crate::engine::{Engine, Limits, Sessions};
+use crate::error::{Error, Result};
+use crate::locker::{Inner, Locker};
+use crate::mode::Mode;
+use crate::native::{Naming, NativeKey};
+use crate::scheme::KeyScheme;
+use crate::status::Finding;
+use crate::wait::Wait;
+
+/// What becomes of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Done,
+    /// The connection ends.
+    Ends,
+    /// The driver panics.
+    Panics,
+}
+
+/// A call as the driver sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Call {
+    Open,
+    /// What is to be taken, by name; the rest of the batch does not count.
+    Batch(Vec<String>),
+    /// A batch of orders to other sessions only.
+    Orders,
+    Wait(String),
+    Held,
+    Status,
+    Check,
+}
+
+type Script = Box<dyn FnMut(&Call) -> Fate + Send>;
+
+struct Inside {
+    script: Script,
+}
+
+/// See the [module](self).
+#[derive(Clone)]
+pub(crate) struct Scripted {
+    url: &'static str,
+    inside: Arc<Mutex<Inside>>,
+}
+
+impl Scripted {
+    /// A space of that URL, of which [`Memory`] has one too.
+    pub(crate) fn new(url: &'static str) -> Self {
+        let inside = Inside { script: Box::new(|_| Fate::Done) };
+        Scripted { url, inside: Arc::new(Mutex::new(inside)) }
+    }
+
+    fn inside(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on calls fare like this.
+    pub(crate) fn script(&self, script: impl FnMut(&Call) -> Fate + Send + 'static) {
+        self.inside().script = Box::new(script);
+    }
+
+    /// A locker of it, with so many sessions at most.
+    pub(crate) async fn locker(&self, sessions: u32) -> Result<Locker> {
+        let limits = Limits { sessions, keys: 5000, slice: Duration::from_secs(30) };
+        let open = Sessions::open(self.clone(), limits);
+        let limit = (Duration::from_secs(10), "scripted");
+        let (engine, opened) = Engine::start(None, limit, None, open)?;
+        opened.await.unwrap_or(Err(Error::Closed))?;
+        let about = About {
+            label: "scripted".into(),
+            naming: Naming::Name,
+            modes: &Mode::ALL,
+            leases: None,
+            fences: true,
+            explain: Box::new(|_| String::new()),
+        };
+        Ok(Locker::new(Inner {
+            engine,
+            about,
+            scheme: KeyScheme::Dlock,
+            namespace: "".into(),
+            wait: Wait::For(Duration::from_secs(20)),
+            url: None,
+        }))
+    }
+
+    async fn fate(&self, call: Call) -> Result<()> {
+        let fate = {
+            let mut inside = self.inside();
+            (inside.script)(&call)
+        };
+        let source = |text: &str| Arc::from(Box::from(text));
+        match fate {
+            Fate::Done => Ok(()),
+            Fate::Ends => {
+                let source = source("connection reset");
+                Err(Error::Unavailable { backend: "scripted".into(), source })
+            }
+            Fate::Panics => panic!("an answer that nobody expects"),
+        }
+    }
+
+    fn memory(&self) -> Memory {
+        Memory::new(self.url)
+    }
+}
+
+impl SessionBackend for Scripted {
+    type Session = Session;
+
+    fn label(&self) -> &str {
+        "scripted"
+    }
+
+    fn session_ttl(&self) -> Option<Duration> {
+        None
+    }
+
+    fn modes(&self) -> &'static [Mode] {
+        &Mode::ALL
+    }
+
+    async fn open(&self) -> Result<Session> {
+        self.fate(Call::Open).await?;
+        self.memory().open().await
+    }
+
+    fn tag(&self, session: &Session) -> Tag {
+        self.memory().tag(session)
+    }
+
+    async fn batch(&self, session: &mut Session, ops: &[Op], out: &mut Vec<Answer>) -> Result<()> {
+        let tried = ops.iter().filter_map(|op| op.what.tried());
+        let tried: Vec<_> = tried.map(|claim| claim.key.to_string()).collect();
+        let order = |op: &Op| matches!(op.what, Do::Cancel(_) | Do::End(_));
+        let orders = !ops.is_empty() && ops.iter().all(order);
+        self.fate(if orders { Call::Orders } else { Call::Batch(tried) }).await?;
+        self.memory().batch(session, ops, out).await
+    }
+
+    async fn wait(&self, session: &mut Session, claim: &Claim, time: Duration) -> Result<bool> {
+        self.fate(Call::Wait(claim.key.to_string())).await?;
+        self.memory().wait(session, claim, time).await
+    }
+
+    fn survives(&self, error: &Error) -> bool {
+        matches!(error, Error::Backend { .. })
+    }
+
+    async fn held(&self, session: &mut Session, claims: &[Claim]) -> Result<Vec<bool>> {
+        self.fate(Call::Held).await?;
+        self.memory().held(session, claims).await
+    }
+
+    async fn status(&self, session: &mut Session, of: Option<&NativeKey>) -> Result<Vec<Seen>> {
+        self.fate(Call::Status).await?;
+        self.memory().status(session, of).await
+    }
+
+    async fn check(&self, session: &mut Session) -> Result<Vec<Finding>> {
+        self.fate(Call::Check).await?;
+        self.memory().check(session).await
+    }
+
+    async fn watch(&self, session: &mut Session) -> Error {
+        self.memory().watch(session).await
+    }
+
+    async fn close(&self, session: Session) {
+        self.memory().close(session).await;
+    }
+}

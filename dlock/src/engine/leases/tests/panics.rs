@@ -1,0 +1,30 @@
+//! The driver panics.
+
+use super::*;
+
+/// Whatever it is asked at that moment, the engine goes on, on another connection.
+#[tokio::test]
+async fn panic_fails_one_job() {
+    let fake = Fake::new();
+    let locker = fake.locker(ttl(900 * MS)).await;
+    let held = locker.lock("held").acquire().await.unwrap();
+    fake.script(once(Fate::Panics, takes));
+    let error = timeout(LIMIT, locker.lock("k").try_acquire()).await.unwrap().unwrap_err();
+    assert!(matches!(error, crate::Error::Unavailable { .. }), "{error}");
+    fake.script(once(Fate::Panics, |asked| *asked == Asked::Open));
+    timeout(LIMIT, locker.lock("k").acquire()).await.unwrap().unwrap().release().await.unwrap();
+    let renewals = || fake.inside().asked.iter().filter(|a| matches!(a, Asked::Renew(_))).count();
+    let before = renewals();
+    fake.script(once(Fate::Panics, |asked| matches!(asked, Asked::Renew(_))));
+    eventually("it is renewed all the same", || renewals() >= before + 2).await;
+    assert!(!held.is_lost());
+    held.release().await.unwrap();
+}
+
+#[tokio::test]
+async fn panic_while_connecting_is_an_error() {
+    let fake = Fake::new();
+    fake.script(once(Fate::Panics, |asked| *asked == Asked::Open));
+    let open = crate::engine::Leases::open(fake.clone(), ttl(LONG));
+    assert!(timeout(LIMIT, open).await.unwrap().is_err());
+}
