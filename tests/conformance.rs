@@ -126,6 +126,10 @@ dlock_tests::suite! {
             of_one_are_the_plain_lock,
             that_cannot_be_are_refused,
             are_refused_under_themselves,
+            free_one_is_found_by_every_try,
+            are_granted_at_once_though_each_is_kept,
+            that_are_lost_are_told_of_once,
+            exclude_the_plain_lock_inside,
         ]
         together: [
             are_all_held_or_none,

@@ -176,11 +176,15 @@ struct Mark(usize);
 
 impl Mark {
     fn set(holds: &Holds) -> Self {
-        UNDER.with_borrow_mut(|under| {
+        // A thread that is ending, where destructors of thread-locals run, has none any more: code
+        // there is not marked.
+        let before = UNDER.try_with(|under| {
+            let mut under = under.borrow_mut();
             let before = under.len();
             under.extend(holds.iter().cloned());
-            Mark(before)
-        })
+            before
+        });
+        Mark(before.unwrap_or(0))
     }
 }
 
@@ -193,10 +197,9 @@ impl Drop for Mark {
 /// The grant of this lock that the code now running on this thread runs under, if it does: then
 /// waiting for it would be waiting for itself.
 pub(crate) fn is_under(engine: u64, native: &NativeKey) -> Option<Arc<Hold>> {
-    let is_it = |hold: &&Arc<Hold>| {
-        hold.engine == engine && hold.native == *native && !hold.has_been_let_go()
-    };
-    UNDER.with_borrow(|under| under.iter().find(is_it).cloned())
+    let is_it =
+        |hold: &&Arc<Hold>| hold.engine == engine && hold.is_of(native) && !hold.has_been_let_go();
+    UNDER.try_with(|under| under.borrow().iter().find(is_it).cloned()).ok().flatten()
 }
 
 #[cfg(test)]

@@ -11,12 +11,36 @@ use crate::blocking::block_for;
 use crate::engine::{Engine, Hold, Holds, Mail};
 use crate::error::{Error, Result};
 use crate::extent::{self, Held};
+use crate::join::join_all;
 use crate::key::Key;
 use crate::lost::{LostInfo, LostReason};
 use crate::mode::Mode;
 
 /// A release that takes longer than this is not worth a blocked thread.
 pub(crate) const LONGEST_RELEASE: Duration = Duration::from_secs(60);
+
+/// How long a call that has failed waits until what it held in part is released: the server has
+/// just answered.
+const DISCARD_TIME_MAX: Duration = Duration::from_secs(1);
+/// The same after a server that has not answered.
+const DISCARD_TIME_MIN: Duration = Duration::from_millis(250);
+
+/// Releases what a call has got before it failed with this error, so that nothing is held when the
+/// caller learns of that; in bounded time, for the server may not answer.
+pub(crate) async fn discard(engine: &Engine, guards: Vec<Guard>, failed: &Error) {
+    if guards.is_empty() {
+        return;
+    }
+    let answers = !matches!(failed, Error::Unavailable { .. });
+    let time = if answers { DISCARD_TIME_MAX } else { DISCARD_TIME_MIN };
+    let all = join_all(Some(engine), guards.into_iter().map(Guard::abandoned));
+    tokio::select! {
+        biased;
+        _ = all => {}
+        // What was begun goes on. An engine that has ended holds nothing.
+        _ = engine.sleep(time) => {}
+    }
+}
 
 /// The lock is held while this lives.
 ///
@@ -171,6 +195,21 @@ impl Guard {
     /// dropped) or the process ends.
     pub fn leak(mut self) {
         self.engine = None;
+    }
+
+    /// Releases in the background what its caller never had: nobody waits for the end of its
+    /// `min_hold`.
+    pub(crate) fn abandon(self) {
+        self.hold.waive_min_hold();
+    }
+
+    /// [`abandon`](Guard::abandon), awaited.
+    async fn abandoned(mut self) {
+        self.hold.waive_min_hold();
+        if self.begin_release(true) {
+            // That it was lost is no news to anybody.
+            let _ = self.hold.settled().await;
+        }
     }
 
     /// The engine itself does what is left to do.

@@ -11,6 +11,7 @@ mod claim;
 mod clock;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 mod connection;
+mod deadline;
 #[doc(hidden)]
 pub mod engine;
 mod error;

@@ -42,13 +42,15 @@ pub struct Lock {
     terms: Terms,
     /// How many may hold it at once, if not one.
     permits: Option<u32>,
+    /// The key that a permit's slot belongs to.
+    family: Option<NativeKey>,
     on_lost: Option<OnLost>,
 }
 
 impl Lock {
     pub(crate) fn new(locker: Locker, key: Key, native: Result<NativeKey>, wait: Wait) -> Self {
         let (mode, terms) = (Mode::Exclusive, Terms::default());
-        Lock { locker, key, native, wait, mode, terms, permits: None, on_lost: None }
+        Lock { locker, key, native, wait, mode, terms, permits: None, family: None, on_lost: None }
     }
 
     /// How long [`acquire`](Lock::acquire) and [`run`](Lock::run) wait for the lock: a [`Duration`]
@@ -106,9 +108,9 @@ impl Lock {
     /// A semaphore: at most so many hold the lock at once, in all processes together. All of them
     /// should name the same number; where they do not, the largest one holds. One is the plain lock.
     ///
-    /// Every permit is a lock of its own, the first one that of the key itself. Those who find them
-    /// all taken stand in line for another lock; the first in line looks for a permit again and
-    /// again, after 2 to 50 ms.
+    /// Every permit is a lock of its own, the first one that of the key itself. Callers that find
+    /// them all taken queue on a second lock; the first in the queue looks for a free permit every 2
+    /// to 50 ms. A try is refused only when all permits are taken. A permit has no fencing token.
     ///
     /// # Errors
     /// Taking it is [`Error::Config`](crate::Error::Config) with no permit, with more than 1000, and

@@ -5,17 +5,15 @@ mod guard;
 use std::fmt;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 pub use self::guard::MultiGuard;
-use crate::blocking::{block_for, block_on};
+use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::extent::{Extent, OnLoss};
-use crate::guard::Guard;
+use crate::guard::{Guard, discard};
 use crate::join::join_all;
 use crate::key::Key;
 use crate::lock::Lock;
-use crate::lock::take::{GRACE, TRY, none_if_busy, result};
+use crate::lock::take::{block_until, none_if_busy, result};
 use crate::locker::Locker;
 use crate::wait::Wait;
 
@@ -96,7 +94,7 @@ impl MultiLock {
     /// # Cancel safety
     /// Dropping the future at any point leaves nothing held and nothing queued.
     pub async fn acquire(&self) -> Result<MultiGuard> {
-        self.take(self.wait).await
+        self.take(Deadline::after(self.wait)).await
     }
 
     /// Takes all the locks if all are free; `None` when one is taken, and then none is held.
@@ -107,7 +105,7 @@ impl MultiLock {
     /// # Cancel safety
     /// As [`acquire`](MultiLock::acquire).
     pub async fn try_acquire(&self) -> Result<Option<MultiGuard>> {
-        none_if_busy(self.take(Wait::NoWait).await)
+        none_if_busy(self.take(Deadline::after(Wait::NoWait)).await)
     }
 
     /// Takes all the locks, runs the body under them, and lets go of them: as [`Lock::run`]. The body
@@ -160,50 +158,71 @@ impl MultiLock {
         self.locks.iter().map(Lock::key)
     }
 
-    async fn take(&self, wait: Wait) -> Result<MultiGuard> {
+    async fn take(&self, deadline: Deadline) -> Result<MultiGuard> {
         if let Some(error) = &self.error {
             return Err(error.clone());
         }
-        let asked = Instant::now();
-        let mut held: Vec<Guard> = Vec::with_capacity(self.locks.len());
-        loop {
-            let rest = self.locks.iter().skip(held.len());
-            let tries = rest.map(|lock| lock.take(Wait::NoWait));
-            let answers = join_all(Some(self.locker.engine()), tries).await;
-            let mut refused = None;
-            for answer in answers {
-                match answer {
-                    Ok(guard) if refused.is_none() => held.push(guard),
-                    // Past the first refused one: given back before that is waited for.
-                    Ok(guard) => drop(guard),
-                    Err(error) if error.is_timeout() => drop(refused.get_or_insert(error)),
-                    Err(error) => return Err(error),
-                }
+        let mut held = Vec::with_capacity(self.locks.len());
+        match self.collect(deadline, &mut held).await {
+            Ok(()) => Ok(MultiGuard::new(held)),
+            Err(error) => {
+                discard(self.locker.engine(), held, &error).await;
+                Err(of_all(error, deadline.waited()))
             }
+        }
+    }
+
+    /// Collects a guard of each lock. After an error, what is held so far is to be released.
+    async fn collect(&self, deadline: Deadline, held: &mut Vec<Guard>) -> Result<()> {
+        loop {
+            let (refused, behind) = self.try_rest(deadline, held).await;
             let Some(refused) = refused else {
-                return Ok(MultiGuard::new(held));
+                return Ok(());
             };
-            let left = match wait {
-                Wait::NoWait => return Err(refused),
-                Wait::For(time) => Wait::For(time.saturating_sub(asked.elapsed())),
-                Wait::Forever => Wait::Forever,
-            };
-            let Some(lock) = self.locks.get(held.len()) else {
+            // A server that does not answer now may do so in time: a wait sees that through.
+            let goes_on = matches!(refused, Error::Timeout { .. } | Error::Unavailable { .. });
+            let first = self.locks.get(held.len()).filter(|_| goes_on && deadline.may_wait());
+            let Some(first) = first else {
+                held.extend(behind);
                 return Err(refused);
             };
-            let granted = lock.take(left.normal()).await;
-            held.push(granted.map_err(|error| of_all(error, asked.elapsed()))?);
+            // Released before the first one is waited for.
+            behind.into_iter().for_each(Guard::abandon);
+            held.push(first.take(deadline).await?);
         }
+    }
+
+    /// Tries all that are not held yet, together. Those before the first refused one are held then;
+    /// returns why that one was refused, and the guards of those behind it.
+    async fn try_rest(
+        &self,
+        deadline: Deadline,
+        held: &mut Vec<Guard>,
+    ) -> (Option<Error>, Vec<Guard>) {
+        let rest = self.locks.iter().skip(held.len());
+        let tries = rest.map(|lock| lock.take(deadline.of_a_try()));
+        let answers = join_all(Some(self.locker.engine()), tries).await;
+        let (mut refused, mut behind) = (None, Vec::new());
+        for answer in answers {
+            match (answer, &refused) {
+                (Ok(guard), None) => held.push(guard),
+                (Ok(guard), Some(_)) => behind.push(guard),
+                (Err(error), None) => refused = Some(error),
+                // One that no wait mends.
+                (Err(error), Some(Error::Timeout { .. })) if !error.is_timeout() => {
+                    refused = Some(error);
+                }
+                (Err(_), Some(_)) => {}
+            }
+        }
+        (refused, behind)
     }
 
     fn take_blocking(&self, wait: Wait) -> Result<MultiGuard> {
         self.locker.check_blocking()?;
-        let time = match wait {
-            Wait::Forever => return block_on(self.take(wait)),
-            Wait::NoWait => TRY + GRACE,
-            Wait::For(time) => time.saturating_add(TRY + GRACE),
-        };
-        block_for(time, self.take(wait)).unwrap_or_else(|| Err(self.locker.does_not_run()))
+        let deadline = Deadline::after(wait);
+        block_until(deadline, self.take(deadline))
+            .unwrap_or_else(|| Err(self.locker.does_not_run()))
     }
 }
 

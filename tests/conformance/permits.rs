@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dlock::{Error, Lock, Wait};
 use dlock_tests::{Site, eventually_async, in_time, on_a_thread};
@@ -117,4 +117,88 @@ pub(crate) async fn are_refused_under_themselves(site: Site) {
     .await
     .unwrap();
     on_a_thread(move || lock.run_blocking(|guard| guard.key().clone()).unwrap());
+}
+
+/// Two others work with at most two of three: the third one is free at every moment.
+pub(crate) async fn free_one_is_found_by_every_try(site: Site) {
+    let clients = [site.locker().await, site.named("theirs").locker().await];
+    let mut workers = JoinSet::new();
+    for client in &clients {
+        let lock = client.lock("k").permits(3).timeout(PATIENCE);
+        workers.spawn(async move {
+            loop {
+                let guard = lock.acquire().await.unwrap();
+                sleep(Duration::from_micros(fastrand::u64(..2000))).await;
+                guard.release().await.unwrap();
+            }
+        });
+    }
+    let tries = clients.map(|client| client.lock("k").permits(3));
+    for n in 0..100 {
+        let free = tries[n % 2].try_acquire().await.unwrap();
+        free.unwrap_or_else(|| panic!("try {n} was refused")).release().await.unwrap();
+    }
+    workers.abort_all();
+}
+
+/// Nobody but who holds a permit keeps it for its time: not the one who found it, or stood in line.
+pub(crate) async fn are_granted_at_once_though_each_is_kept(site: Site) {
+    let (ours, theirs) = (site.locker().await, site.named("theirs").locker().await);
+    let kept = Duration::from_secs(20);
+    let asked = Instant::now();
+    let mut all = JoinSet::new();
+    for n in 0..4 {
+        let locker = if n % 2 == 0 { &ours } else { &theirs };
+        let lock = locker.lock("k").permits(4).min_hold(kept).timeout(PATIENCE);
+        all.spawn(async move { lock.acquire().await.unwrap() });
+    }
+    let held = all.join_all().await;
+    assert!(asked.elapsed() < kept / 2, "it took {:?}", asked.elapsed());
+    assert!(ours.lock("k").permits(4).try_acquire().await.unwrap().is_none());
+    drop(held);
+    assert!(theirs.lock("k").permits(4).try_acquire().await.unwrap().is_none());
+}
+
+/// The caller had one lock, whatever it consists of: the queue and other permits are not its loss.
+pub(crate) async fn that_are_lost_are_told_of_once(site: Site) {
+    let (ours, theirs) = (site.locker().await, site.named("theirs").locker().await);
+    let told = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&told);
+    let lock = ours.lock("k").permits(2).timeout(PATIENCE);
+    let lock = lock.on_lost(move |_| drop(count.fetch_add(1, Ordering::SeqCst)));
+    let held = lock.acquire().await.unwrap();
+    let other = theirs.lock("k").permits(2).timeout(PATIENCE).acquire().await.unwrap();
+    // First in line, with no permit.
+    let waiting = tokio::spawn(async move { lock.acquire().await.map(drop) });
+    sleep(Duration::from_millis(300)).await;
+    ours.close().await;
+    assert!(waiting.await.unwrap().is_err());
+    assert!(held.is_lost());
+    eventually_async("the loss is told", SOON, async || told.load(Ordering::SeqCst) > 0).await;
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!(told.load(Ordering::SeqCst), 1);
+    drop(other);
+}
+
+/// Under a permit its key is not to be had in any other way: that would depend on which it is.
+pub(crate) async fn exclude_the_plain_lock_inside(site: Site) {
+    let locker = site.locker().await;
+    let (plain, permits) = (locker.lock("k"), locker.lock("k").permits(3));
+    for _ in 0..10 {
+        let body = async |guard: &dlock::Guard| {
+            assert_eq!(guard.fence(), None);
+            for inner in [plain.clone(), plain.clone().reentrant(), locker.lock("k").permits(2)] {
+                let again = inner.try_acquire().await;
+                assert!(matches!(again, Err(Error::Reentrant { .. })), "{inner:?}: {again:?}");
+            }
+            locker.lock("k").permits(2).reentrant().run(async |_| ()).await.unwrap();
+        };
+        permits.run(body).await.unwrap();
+    }
+    // Who holds it alone may have a permit of it.
+    plain
+        .run(async |_| permits.clone().reentrant().run(async |_| ()).await)
+        .await
+        .unwrap()
+        .unwrap();
 }

@@ -32,6 +32,9 @@ pub(crate) async fn are_all_held_or_none(site: Site) {
     for taken in ["a", "b", "c", "d"] {
         let held = theirs.lock(taken).acquire().await.unwrap();
         assert!(all.try_acquire().await.unwrap().is_none());
+        for key in ["a", "b", "c", "d"].into_iter().filter(|key| *key != taken) {
+            assert!(is_free(&theirs, key).await, "{key} is held after the try at {taken}");
+        }
         let waiting = all.clone().timeout(Duration::from_millis(100));
         match waiting.acquire().await {
             Err(Error::Timeout { key, waited, .. }) => {
@@ -41,7 +44,7 @@ pub(crate) async fn are_all_held_or_none(site: Site) {
             other => panic!("{other:?}"),
         }
         for key in ["a", "b", "c", "d"].into_iter().filter(|key| *key != taken) {
-            eventually_async("it is free", SOON, async || is_free(&theirs, key).await).await;
+            assert!(is_free(&theirs, key).await, "{key} is held after the failure at {taken}");
         }
         held.release().await.unwrap();
     }

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::callers::{Alarm, Alarms, Callers, alarm, disarm};
 use super::executor::{Executor, Report};
 use super::inquiry::Looking;
-use super::mail::{Mail, Request};
+use super::mail::{Mail, Request, on_our_clock};
 use super::recent::Recent;
 use super::status_file::StatusFile;
 use super::table::{Action, Event, RequestId, Shareable as _, Table};
@@ -17,7 +17,6 @@ use super::timer::Timer;
 use crate::claim::Claim;
 use crate::lost::LostReason;
 use crate::terms::Terms;
-use crate::wait::Wait;
 
 /// A lock may stay in this process so long before others have their turn (measured: longer only
 /// makes their tail longer). Unit tests must not depend on how busy the machine is.
@@ -147,14 +146,15 @@ impl<E: Executor> Actor<E> {
             Mail::All(_) => {}
             Mail::Wake { id, at, reply } => {
                 self.callers.sleepers.insert(id, reply);
-                self.alarms.insert((at, id, Alarm::Wake));
+                self.alarms.insert((on_our_clock(at), id, Alarm::Wake));
             }
             Mail::Close { done } => return Some(done),
         }
         None
     }
 
-    fn acquire(&mut self, request: Request) {
+    fn acquire(&mut self, mut request: Request) {
+        request.arrive();
         let most = self.executor.most_keys();
         if self.table.is_beyond(most, &request.claim) {
             return request.one_too_many(most);
@@ -164,8 +164,7 @@ impl<E: Executor> Actor<E> {
     }
 
     fn want(&mut self, request: Request) {
-        let Request { id, wait, .. } = request;
-        let patient = wait != Wait::NoWait;
+        let (id, patient) = (request.id, request.patient);
         let key = request.claim.clone();
         let spent = !(key.is_shareable() && self.turns.contains(&key));
         self.callers.requests.insert(id, request);

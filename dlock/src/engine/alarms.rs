@@ -10,7 +10,6 @@ use super::executor::Executor;
 use super::table::{Event, HoldId};
 use crate::claim::Claim;
 use crate::lost::LostReason;
-use crate::wait::Wait;
 
 /// How long the database may take to say what became of a wait that ran out.
 const GRACE: Duration = Duration::from_millis(250);
@@ -42,10 +41,8 @@ impl<E: Executor> Actor<E> {
     pub(super) fn latest(&self, key: &Claim) -> Option<Instant> {
         let mut latest = None;
         for request in self.table.waiting(key).filter_map(|id| self.callers.requests.get(&id)) {
-            match request.wait {
-                Wait::Forever => return None,
-                Wait::For(time) => latest = latest.max(Some(request.asked + time)),
-                Wait::NoWait => {}
+            if request.patient {
+                latest = latest.max(Some(request.end?));
             }
         }
         latest.or_else(|| Some(Instant::now()))

@@ -14,10 +14,7 @@ use super::table::{HoldId, RequestId, Ticket};
 use crate::claim::Claim;
 use crate::error::Error;
 use crate::lost::LostReason;
-use crate::wait::Wait;
 
-/// How long a single try may wait for the server.
-const TRY: Duration = Duration::from_secs(5);
 /// So long before a caller's time is up it is found out who is in the way: then the answer need not
 /// wait for that.
 const AHEAD: Duration = Duration::from_millis(25);
@@ -41,22 +38,21 @@ pub(super) type Alarms = BTreeSet<AlarmAt>;
 
 /// When something is to be done about a caller who waits.
 pub(super) fn alarm(request: &Request) -> Option<AlarmAt> {
-    match request.wait {
-        Wait::NoWait => Some((request.asked + TRY, request.id, Alarm::Overdue)),
-        Wait::For(time) if time > 2 * AHEAD => {
-            Some((request.asked + (time - AHEAD), request.id, Alarm::Look))
-        }
-        Wait::For(_) => expiry(request),
-        Wait::Forever => None,
+    let end = request.end?;
+    if !request.patient {
+        return Some((end, request.id, Alarm::Overdue));
+    }
+    let ahead = end.checked_sub(AHEAD).filter(|at| *at > request.asked + AHEAD);
+    match ahead {
+        Some(at) => Some((at, request.id, Alarm::Look)),
+        None => expiry(request),
     }
 }
 
 /// When a caller's time is up.
 pub(super) fn expiry(request: &Request) -> Option<AlarmAt> {
-    match request.wait {
-        Wait::For(time) => Some((request.asked + time, request.id, Alarm::Expire)),
-        Wait::NoWait | Wait::Forever => None,
-    }
+    let end = request.end.filter(|_| request.patient)?;
+    Some((end, request.id, Alarm::Expire))
 }
 
 /// A caller waits no more.

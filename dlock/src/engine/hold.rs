@@ -27,7 +27,9 @@ pub struct Hold {
     /// Whose grant it is.
     pub(crate) engine: u64,
     pub(crate) key: Key,
-    pub(crate) native: NativeKey,
+    native: NativeKey,
+    /// The key that this is a permit of.
+    family: Option<Box<NativeKey>>,
     pub(crate) mode: Mode,
     pub(crate) since: Time,
     pub(crate) fence: Option<u64>,
@@ -35,10 +37,14 @@ pub struct Hold {
     guards: AtomicUsize,
     /// Nobody else gets the lock before that.
     min_hold: Duration,
+    /// Whoever was to have it never got it, so that does not count.
+    waived: AtomicBool,
     word: Arc<Word>,
     /// How it is lost when the word runs out.
     lapse: LostReason,
-    on_lost: Option<OnLost>,
+    on_lost: OnceLock<OnLost>,
+    /// The callback is called, or will be.
+    told: AtomicBool,
     /// Set when the guard has gone: from then on its code does not run under the lock.
     let_go: AtomicBool,
     lost: OnceLock<LostInfo>,
@@ -53,12 +59,14 @@ impl Hold {
             id,
             engine: request.engine.id(),
             native: request.claim.key.clone(),
+            family: request.family.clone(),
             mode: request.claim.mode,
-            fence: held.fence,
+            // Of several at once, none is the latest.
+            fence: held.fence.filter(|_| request.family.is_none()),
             min_hold: request.terms.min_hold,
             word: Arc::clone(&held.word),
             lapse: held.lapse,
-            on_lost: request.on_lost.clone(),
+            on_lost: request.on_lost.clone().map(OnceLock::from).unwrap_or_default(),
             ..Hold::unlocked(request.key.clone(), request.claim.mode)
         }
     }
@@ -69,15 +77,18 @@ impl Hold {
             id: 0,
             engine: 0,
             native: NativeKey::Id(0),
+            family: None,
             mode,
             key,
             since: Time::now(),
             fence: None,
             guards: AtomicUsize::new(1),
             min_hold: Duration::ZERO,
+            waived: AtomicBool::new(false),
             word: Arc::new(Word::endless()),
             lapse: LostReason::Unconfirmed,
-            on_lost: None,
+            on_lost: OnceLock::new(),
+            told: AtomicBool::new(false),
             let_go: AtomicBool::new(false),
             lost: OnceLock::new(),
             settled: OnceLock::new(),
@@ -109,20 +120,51 @@ impl Hold {
             return;
         }
         tracing::warn!(target: "dlock", key = %self.key, ?held_for, %reason, "lost");
-        if let Some(callback) = &self.on_lost
-            && catch_unwind(AssertUnwindSafe(|| callback(&info))).is_err()
+        self.call_back(&info);
+        self.settle();
+    }
+
+    fn call_back(&self, info: &LostInfo) {
+        if let Some(callback) = self.on_lost.get()
+            && !self.told.swap(true, Ordering::AcqRel)
+            && catch_unwind(AssertUnwindSafe(|| callback(info))).is_err()
         {
             tracing::error!(target: "dlock", key = %self.key, "the on_lost callback has panicked");
         }
-        self.settle();
+    }
+
+    /// From now on, this is called once if it is lost; if it is lost already, now.
+    pub(crate) fn tell_of_loss(&self, callback: OnLost) {
+        let _ = self.on_lost.set(callback);
+        if let Some(info) = self.lost.get() {
+            self.call_back(info);
+        }
+    }
+
+    /// Whether this is the grant of the key, or of a permit of it.
+    pub(crate) fn is_of(&self, key: &NativeKey) -> bool {
+        self.family.as_deref().unwrap_or(&self.native) == key
+    }
+
+    /// Whether others may hold the same key.
+    pub(crate) fn is_permit(&self) -> bool {
+        self.family.is_some()
     }
 
     /// How long nobody else may have it yet.
     pub(crate) fn min_hold_left(&self) -> Duration {
-        if self.min_hold.is_zero() {
+        if self.min_hold.is_zero() || self.waived.load(Ordering::Acquire) {
             return Duration::ZERO;
         }
         self.min_hold.saturating_sub(self.since.elapsed())
+    }
+
+    /// Others may have it at once when it is released.
+    pub(crate) fn waive_min_hold(&self) {
+        // Unless it is that of a lock around it.
+        if self.guards.load(Ordering::Acquire) == 1 {
+            self.waived.store(true, Ordering::Release);
+        }
     }
 
     /// One more guard, if there is one yet.

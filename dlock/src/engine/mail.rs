@@ -1,6 +1,6 @@
 //! What callers tell the engine.
 
-use std::time::Duration;
+use std::time::{Duration, Instant as StdInstant};
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -17,7 +17,6 @@ use crate::key::Key;
 use crate::native::NativeKey;
 use crate::status::{LockStatus, Report};
 use crate::terms::Terms;
-use crate::wait::Wait;
 
 /// A message to the engine.
 pub(crate) enum Mail {
@@ -36,7 +35,7 @@ pub(crate) enum Mail {
     /// It was found out who holds this key, if anybody.
     Found { key: NativeKey, holder: Option<Holder> },
     /// Answer then.
-    Wake { id: RequestId, at: Instant, reply: oneshot::Sender<()> },
+    Wake { id: RequestId, at: StdInstant, reply: oneshot::Sender<()> },
     /// These, as if they had come at once.
     All(Vec<Mail>),
     /// Let go of everything and end.
@@ -48,8 +47,14 @@ pub(crate) struct Request {
     pub(crate) id: RequestId,
     pub(crate) key: Key,
     pub(crate) claim: Claim,
-    pub(crate) wait: Wait,
+    /// The key that this is a permit of.
+    pub(crate) family: Option<Box<NativeKey>>,
+    /// It waits for those who hold the key.
+    pub(crate) patient: bool,
+    /// When the call was made and when it must have its answer: by the callers' clock until it
+    /// arrives at the engine, by the engine's from then on.
     pub(crate) asked: Instant,
+    pub(crate) end: Option<Instant>,
     pub(crate) terms: Terms,
     pub(crate) on_lost: Option<OnLost>,
     /// The way back for the guard.
@@ -58,7 +63,23 @@ pub(crate) struct Request {
     pub(crate) reply: oneshot::Sender<Result<Guard>>,
 }
 
+/// This moment of the callers' clock on that of the engine's runtime, or now if it is over.
+///
+/// Where no test has paused or moved the runtime's clock, the two are one.
+pub(super) fn on_our_clock(at: StdInstant) -> Instant {
+    let now = Instant::now();
+    let left = at.saturating_duration_since(StdInstant::now());
+    now.checked_add(left).unwrap_or(now)
+}
+
 impl Request {
+    /// From here on time is that of the engine's runtime.
+    pub(super) fn arrive(&mut self) {
+        let now = Instant::now();
+        self.asked = now.checked_sub(self.asked.into_std().elapsed()).unwrap_or(now);
+        self.end = self.end.map(|end| on_our_clock(end.into_std()));
+    }
+
     /// Answers that somebody else has the lock.
     pub(super) fn refuse(self, waited: Duration, stage: Stage, holder: Option<Holder>) {
         let holder = holder.map(Box::new);
@@ -96,6 +117,6 @@ impl Mail {
     /// Those who wait are put in line before a release that came with them is looked at, so that
     /// the lock can pass to them. A try is not: what was released before it must be free for it.
     pub(super) fn comes_first(&self) -> bool {
-        matches!(self, Mail::Acquire(request) if request.wait != Wait::NoWait)
+        matches!(self, Mail::Acquire(request) if request.patient)
     }
 }

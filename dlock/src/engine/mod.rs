@@ -22,11 +22,11 @@ mod verdict;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Handle, Id, RuntimeFlavor};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use self::actor::run;
 pub(crate) use self::cork::Cork;
@@ -133,7 +133,7 @@ impl Engine {
         check_not_inside(runtime.and_then(blocked_by))
     }
 
-    /// Ends after this time, by the engine's clock: the caller may have none.
+    /// Ends after this time, by the engine's timers: the caller may have none.
     pub(crate) async fn sleep(&self, time: Duration) -> Result<()> {
         let (reply, woken) = oneshot::channel();
         let id = self.next_request();

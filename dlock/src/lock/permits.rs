@@ -1,110 +1,93 @@
-//! Permits: a lock that several may hold, each by a lock of its own.
+//! Permits: a lock that several may hold, each by a lock of its own, its slot.
 //!
-//! The first permit is the key itself. Who waits, and finds one taken at random, stands in line for
-//! the gate; whoever has that tries all permits together, until one is free.
+//! The first slot is the key itself. A call tries one slot at random. If that is taken, all are
+//! tried together, so for a moment this takes more than one; therefore only one does so at a time,
+//! under a lock of its own, the turn. Everybody else takes a slot only to keep it, so whoever has the
+//! turn and finds all slots taken knows that all permits are.
+//!
+//! Those who wait stand in line for another lock; the first in line takes the turn again and again,
+//! until a slot is free.
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::Lock;
+use crate::deadline::Deadline;
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::extent;
-use crate::guard::Guard;
+use crate::guard::{Guard, discard};
 use crate::join::join_all;
 use crate::mode::Mode;
+use crate::native::NativeKey;
 use crate::switch;
-use crate::wait::Wait;
+use crate::terms::Terms;
 
 /// Each is asked for by name.
-const MOST: u32 = 1000;
-/// How long the first in line lets the permits alone.
-const SHORTEST: Duration = Duration::from_millis(2);
-const LONGEST: Duration = Duration::from_millis(50);
+const PERMITS_MAX: u32 = 1000;
+/// How long the first in line leaves the slots alone.
+const PAUSE_MIN: Duration = Duration::from_millis(2);
+const PAUSE_MAX: Duration = Duration::from_millis(50);
+/// A turn takes three round trips. It is waited for much longer, and then done without: whoever has
+/// it may be a process that was stopped.
+const TURN_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// The locks that a semaphore consists of.
+struct Permits<'a> {
+    engine: &'a Engine,
+    /// On the caller's terms, for any of them may become the caller's.
+    slots: Vec<Lock>,
+    turn: Lock,
+    line: Lock,
+    /// How often those who wait look for a free slot, if the caller has said so.
+    pause: Option<Duration>,
+}
 
 impl Lock {
-    /// Takes one of so many permits, waiting so long.
-    pub(super) async fn take_one_of(&self, n: u32, wait: Wait) -> Result<Guard> {
+    /// Acquires one of `n` permits.
+    pub(super) async fn take_one_of(&self, n: u32, deadline: Deadline) -> Result<Guard> {
         self.check_permits(n)?;
         if !switch::enabled() {
             return Ok(Guard::unlocked(self.key.clone(), self.mode));
         }
-        let asked = Instant::now();
+        if n == 1 {
+            return self.derived(None, self.terms.clone()).request(deadline).await;
+        }
+        let native = self.native.as_ref().map_err(Error::clone)?;
         let engine = self.locker.engine();
-        let permits: Vec<Lock> = (0..n).map(|n| self.permit(n)).collect::<Result<_>>()?;
-        let mut natives = permits.iter().filter_map(|permit| permit.native.as_ref().ok());
-        if let Some(hold) = natives.find_map(|native| extent::is_under(engine.id(), native)) {
+        if let Some(hold) = extent::is_under(engine.id(), native) {
             return self.again(hold);
         }
-        let mut busy = match self.try_some(&permits, wait).await {
-            Err(error) if error.is_timeout() && wait != Wait::NoWait => error,
-            answer => return answer,
-        };
-        let left = |wait| match wait {
-            Wait::For(time) => Wait::For(time.saturating_sub(asked.elapsed())).normal(),
-            wait => wait,
-        };
-        let in_all = |error| match error {
-            Error::Timeout { key, stage, holder, .. } => {
-                Error::Timeout { key, waited: asked.elapsed(), stage, holder }
-            }
-            error => error,
-        };
-        let gate = self.gate()?.request(left(wait)).await.map_err(|error| match in_all(error) {
-            // Who has the gate has no permit.
-            Error::Timeout { key, waited, stage, .. } => {
-                Error::Timeout { key, waited, stage, holder: None }
-            }
-            error => error,
-        })?;
-        let mut pause = SHORTEST;
-        loop {
-            let tries = permits.iter().map(|permit| permit.request(Wait::NoWait));
-            let answers = join_all(Some(engine), tries).await;
-            let (mut got, mut too_many) = (None, Vec::new());
-            for answer in answers {
-                match answer {
-                    Ok(guard) if got.is_none() => got = Some(guard),
-                    Ok(guard) => too_many.push(guard),
-                    Err(error) if error.is_timeout() => busy = error,
-                    Err(error) => return Err(error),
-                }
-            }
-            if let Some(guard) = got {
-                // Awaited, so that a try that comes next finds them free. One that was lost is, too.
-                let others = too_many.into_iter().chain([gate]);
-                join_all(Some(engine), others.map(Guard::release)).await;
-                return Ok(guard);
-            }
-            let left = match left(wait) {
-                Wait::NoWait => return Err(in_all(busy)),
-                Wait::For(time) => time,
-                Wait::Forever => Duration::MAX,
-            };
-            let about = pause.mul_f64(0.5 + 0.5 * fastrand::f64());
-            engine.sleep(about.min(left)).await?;
-            pause = (pause * 3 / 2).min(LONGEST);
+        let guard = self.permits_of(native, n).take(deadline).await?;
+        // A slot that was taken and not kept is nobody's loss.
+        if let Some(callback) = &self.on_lost {
+            guard.hold().tell_of_loss(callback.clone());
         }
+        Ok(guard)
     }
 
-    /// Tries one permit at random; who does not wait tries the others too, one after the other, for
-    /// whoever tries many at once takes more than one for a moment.
-    async fn try_some(&self, permits: &[Lock], wait: Wait) -> Result<Guard> {
-        let tries = if wait == Wait::NoWait { permits.len() } else { 1 };
-        let first = fastrand::usize(..permits.len().max(1));
-        let mut answer = Err(Error::Closed);
-        for permit in permits.iter().cycle().skip(first).take(tries) {
-            answer = permit.request(Wait::NoWait).await;
-            if !answer.as_ref().is_err_and(Error::is_timeout) {
-                break;
-            }
+    fn permits_of(&self, native: &NativeKey, n: u32) -> Permits<'_> {
+        let pause = self.terms.retry_every;
+        let inner = |what, terms| Lock { on_lost: None, ..self.beside(native, what, terms) };
+        let slot = |n| {
+            let terms = Terms { reentrant: false, ..self.terms.clone() };
+            let slot = match n {
+                0 => self.derived(None, terms),
+                n => self.beside(native, &format!("s{n}"), terms),
+            };
+            Lock { family: Some(native.clone()), on_lost: None, ..slot }
+        };
+        Permits {
+            engine: self.locker.engine(),
+            slots: (0..n).map(slot).collect(),
+            turn: inner("t", Terms::default()),
+            line: inner("g", Terms { retry_every: pause, ..Terms::default() }),
+            pause,
         }
-        answer
     }
 
     fn check_permits(&self, n: u32) -> Result<()> {
-        let wrong = if !(1..=MOST).contains(&n) {
-            format!("a lock of {n} permits; there must be between 1 and {MOST}")
+        let wrong = if !(1..=PERMITS_MAX).contains(&n) {
+            format!("a lock of {n} permits; there must be between 1 and {PERMITS_MAX}")
         } else if self.mode != Mode::Exclusive {
             format!("permits of a lock in mode {}; leave out the mode, or permits", self.mode)
         } else if self.terms.fenced {
@@ -117,23 +100,108 @@ impl Lock {
         Err(Error::config(wrong))
     }
 
-    fn permit(&self, n: u32) -> Result<Lock> {
-        if n == 0 { Ok(self.derived(None)) } else { self.beside(&format!("s{n}")) }
-    }
-
-    fn gate(&self) -> Result<Lock> {
-        self.beside("g")
-    }
-
     /// A lock of another name, which no key has.
-    fn beside(&self, what: &str) -> Result<Lock> {
-        let native = self.native.as_ref().map_err(Error::clone)?;
-        Ok(self.derived(Some(self.locker.naming().beside(native, what))))
+    fn beside(&self, native: &NativeKey, what: &str, terms: Terms) -> Lock {
+        self.derived(Some(self.locker.naming().beside(native, what)), terms)
     }
 
-    fn derived(&self, native: Option<crate::native::NativeKey>) -> Lock {
+    fn derived(&self, native: Option<NativeKey>, terms: Terms) -> Lock {
         let lock = self.clone();
         let native = native.map_or(lock.native, Ok);
-        Lock { native, permits: None, ..lock }
+        Lock { native, terms, permits: None, ..lock }
     }
+}
+
+impl Permits<'_> {
+    async fn take(&self, deadline: Deadline) -> Result<Guard> {
+        let at_random = self.slots.get(fastrand::usize(..self.slots.len().max(1)));
+        let first = match at_random {
+            Some(slot) => slot.request(deadline.of_a_try()).await,
+            None => Err(Error::Closed),
+        };
+        match first {
+            Err(error) if may_change(&error) => {}
+            answer => return answer,
+        }
+        if !deadline.is_patient() {
+            return self.take_turn(deadline).await;
+        }
+        let of_all = |error| match error {
+            // Who is first in line has no permit.
+            Error::Timeout { key, stage, .. } => {
+                Error::Timeout { key, waited: deadline.waited(), stage, holder: None }
+            }
+            error => error,
+        };
+        let first_in_line = self.line.request(deadline).await.map_err(of_all)?;
+        let taken = self.take_turns(deadline).await;
+        drop(first_in_line);
+        taken
+    }
+
+    /// Tries all slots again and again.
+    async fn take_turns(&self, deadline: Deadline) -> Result<Guard> {
+        let mut pause = PAUSE_MIN;
+        loop {
+            match self.take_turn(deadline).await {
+                Err(error) if may_change(&error) && deadline.may_wait() => {}
+                Err(Error::Timeout { key, stage, holder, .. }) => {
+                    let waited = deadline.waited();
+                    return Err(Error::Timeout { key, waited, stage, holder });
+                }
+                answer => return answer,
+            }
+            let about = pause.mul_f64(0.5 + 0.5 * fastrand::f64());
+            let about = self.pause.unwrap_or(about);
+            self.engine.sleep(about.min(deadline.remaining())).await?;
+            pause = (pause * 3 / 2).min(PAUSE_MAX);
+        }
+    }
+
+    /// Tries all slots, while nobody else does.
+    async fn take_turn(&self, deadline: Deadline) -> Result<Guard> {
+        match self.turn.request(deadline.within(TURN_WAIT_MAX)).await {
+            Ok(turn) => self.try_all(deadline, turn).await,
+            Err(error) if error.is_timeout() => self.try_each(deadline).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Tries all slots together.
+    async fn try_all(&self, deadline: Deadline, turn: Guard) -> Result<Guard> {
+        let tries = self.slots.iter().map(|slot| slot.request(deadline.of_a_try()));
+        let answers = join_all(Some(self.engine), tries).await;
+        let (mut granted, mut surplus, mut refused) = (None, Vec::new(), Error::Closed);
+        let mut failed = None;
+        for answer in answers {
+            match answer {
+                Ok(guard) if granted.is_none() => granted = Some(guard),
+                Ok(guard) => surplus.push(guard),
+                Err(error) if error.is_timeout() => refused = error,
+                Err(error) => failed = Some(error),
+            }
+        }
+        let error = failed.unwrap_or(refused);
+        // Released before others have the turn: they must find these free.
+        discard(self.engine, surplus, &error).await;
+        drop(turn);
+        granted.ok_or(error)
+    }
+
+    /// Tries one slot after the other, and takes no other than it keeps.
+    async fn try_each(&self, deadline: Deadline) -> Result<Guard> {
+        let mut answer = Err(Error::Closed);
+        for slot in &self.slots {
+            answer = slot.request(deadline.of_a_try()).await;
+            if !answer.as_ref().is_err_and(Error::is_timeout) {
+                break;
+            }
+        }
+        answer
+    }
+}
+
+/// A try that ends like this may end better a moment later.
+fn may_change(error: &Error) -> bool {
+    matches!(error, Error::Timeout { .. } | Error::Unavailable { .. })
 }

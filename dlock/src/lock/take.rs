@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 
 use super::Lock;
 use crate::blocking::{block_for, block_on};
 use crate::claim::Claim;
+use crate::deadline::Deadline;
 use crate::engine::{Hold, Mail, Request};
 use crate::error::{Error, Result};
 use crate::extent::{self, End, Extent, OnLoss};
@@ -18,9 +18,7 @@ use crate::switch;
 use crate::wait::Wait;
 
 /// A blocking call keeps its own time as well: the engine's may be on a runtime that is stuck.
-pub(crate) const GRACE: Duration = Duration::from_secs(1);
-/// A single try may take so long, for the server's sake.
-pub(crate) const TRY: Duration = Duration::from_secs(5);
+const GRACE: Duration = Duration::from_secs(1);
 
 impl Lock {
     /// Takes the lock, waiting for it as long as [`timeout`](Lock::timeout) says.
@@ -33,7 +31,7 @@ impl Lock {
     /// # Cancel safety
     /// Dropping the future at any point leaves nothing held and nothing queued.
     pub async fn acquire(&self) -> Result<Guard> {
-        self.take(self.wait).await
+        self.take(Deadline::after(self.wait)).await
     }
 
     /// Takes the lock if it is free: one try that never waits for whoever holds it. `None` when it
@@ -46,7 +44,7 @@ impl Lock {
     /// # Cancel safety
     /// As [`acquire`](Lock::acquire).
     pub async fn try_acquire(&self) -> Result<Option<Guard>> {
-        none_if_busy(self.take(Wait::NoWait).await)
+        none_if_busy(self.take(Deadline::after(Wait::NoWait)).await)
     }
 
     /// Takes the lock, runs the body under it, and lets go of it.
@@ -109,25 +107,22 @@ impl Lock {
 
     fn take_blocking(&self, wait: Wait) -> Result<Guard> {
         self.locker.check_blocking()?;
-        let time = match wait {
-            Wait::Forever => return block_on(self.take(wait)),
-            Wait::NoWait => TRY + GRACE,
-            Wait::For(time) => time.saturating_add(GRACE),
-        };
-        block_for(time, self.take(wait)).unwrap_or_else(|| Err(self.locker.does_not_run()))
+        let deadline = Deadline::after(wait);
+        block_until(deadline, self.take(deadline))
+            .unwrap_or_else(|| Err(self.locker.does_not_run()))
     }
 
-    /// Takes the lock, or a permit, waiting so long.
-    pub(crate) async fn take(&self, wait: Wait) -> Result<Guard> {
+    /// Takes the lock, or a permit.
+    pub(crate) async fn take(&self, deadline: Deadline) -> Result<Guard> {
         match self.permits {
-            None => self.request(wait).await,
+            None => self.request(deadline).await,
             // Few want a semaphore, and the future of a plain lock is to stay small.
-            Some(n) => Box::pin(self.take_one_of(n, wait)).await,
+            Some(n) => Box::pin(self.take_one_of(n, deadline)).await,
         }
     }
 
-    /// Takes the lock, waiting so long.
-    pub(super) async fn request(&self, wait: Wait) -> Result<Guard> {
+    /// Takes the lock.
+    pub(super) async fn request(&self, deadline: Deadline) -> Result<Guard> {
         if !switch::enabled() {
             return Ok(Guard::unlocked(self.key.clone(), self.mode));
         }
@@ -135,17 +130,20 @@ impl Lock {
         self.locker.check_terms(&self.terms, self.mode)?;
         let native = self.native.clone()?;
         let engine = self.locker.engine();
-        if let Some(hold) = extent::is_under(engine.id(), &native) {
+        if let Some(hold) = extent::is_under(engine.id(), self.family.as_ref().unwrap_or(&native)) {
             return self.again(hold);
         }
         let (reply, answer) = oneshot::channel();
         let id = engine.next_request();
+        let claim = Claim { key: native, mode: self.mode };
         engine.post(Mail::Acquire(Request {
             id,
             key: self.key.clone(),
-            claim: Claim { key: native, mode: self.mode },
-            wait,
-            asked: Instant::now(),
+            claim,
+            family: self.family.clone().map(Box::new),
+            patient: deadline.is_patient(),
+            asked: deadline.asked().into(),
+            end: deadline.end().map(Into::into),
             terms: self.terms.clone(),
             on_lost: self.on_lost.clone(),
             engine: engine.clone(),
@@ -161,8 +159,10 @@ impl Lock {
 impl Lock {
     /// Another guard of what the caller runs under, if it may have one.
     pub(super) fn again(&self, hold: Arc<Hold>) -> Result<Guard> {
-        // A reader does not become a writer, and a token is drawn only with a grant.
-        let covered = hold.mode == self.mode || hold.mode == Mode::Exclusive;
+        // A reader does not become a writer, a token is drawn only with a grant, and
+        // neither is the holder of one permit among several alone.
+        let shared = hold.is_permit() && self.permits.is_none_or(|n| n == 1);
+        let covered = !shared && (hold.mode == self.mode || hold.mode == Mode::Exclusive);
         let fenced = hold.fence.is_some() || !self.terms.fenced;
         if self.terms.reentrant && covered && fenced && hold.share() {
             return Ok(Guard::new(hold, Some(self.locker.engine().clone())));
@@ -183,6 +183,14 @@ impl Drop for Asking<'_> {
             // An engine that is gone has forgotten it anyway.
             let _ = self.lock.locker.engine().post(Mail::Abandon(id));
         }
+    }
+}
+
+/// Waits for the future's end, but no longer than until a moment after the deadline.
+pub(crate) fn block_until<F: Future>(deadline: Deadline, future: F) -> Option<F::Output> {
+    match deadline.end() {
+        None => Some(block_on(future)),
+        Some(_) => block_for(deadline.remaining() + GRACE, future),
     }
 }
 
