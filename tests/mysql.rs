@@ -26,6 +26,8 @@ mod pool;
 mod proxied;
 #[path = "mysql/race.rs"]
 mod race;
+#[path = "mysql/reborn.rs"]
+mod reborn;
 #[path = "mysql/refused.rs"]
 mod refused;
 #[path = "sessions/restart.rs"]
@@ -91,6 +93,9 @@ dlock_tests::suite! {
             frozen_holder_loses_the_lock_and_knows_before_it_runs_on,
             holder_that_is_cut_off_knows_before_the_next_one_comes,
             server_that_does_not_answer_is_unavailable_in_time,
+        ]
+        reborn: [
+            order_to_a_session_hits_nobody_who_has_its_number,
         ]
         restart: [
             while_waiting_never_grants_falsely,

@@ -26,7 +26,7 @@ struct Space {
 
 #[derive(Default)]
 struct State {
-    owners: HashMap<NativeKey, Vec<(Tag, Mode)>>,
+    owners: HashMap<NativeKey, Vec<(i64, Mode)>>,
     /// Who waits for a key, first come first served.
     queues: HashMap<NativeKey, Vec<Waiter>>,
     /// The newest fencing token of each key that ever had one.
@@ -34,7 +34,7 @@ struct State {
 }
 
 struct Waiter {
-    tag: Tag,
+    id: i64,
     woken: Arc<Notify>,
 }
 
@@ -53,7 +53,7 @@ impl Memory {
 
 /// Gives back what it holds when it is dropped, as a server does with a connection.
 pub(crate) struct Session {
-    tag: Tag,
+    id: i64,
     space: Arc<Space>,
 }
 
@@ -64,17 +64,17 @@ impl Space {
 }
 
 impl State {
-    fn take(&mut self, claim: &Claim, tag: Tag) -> bool {
+    fn take(&mut self, claim: &Claim, id: i64) -> bool {
         let Claim { key, mode } = claim;
         // A try never jumps the queue.
         let first = self.queues.get(key).and_then(|queue| queue.first());
-        if first.is_some_and(|first| first.tag != tag) {
+        if first.is_some_and(|first| first.id != id) {
             return false;
         }
         let owners = self.owners.entry(key.clone()).or_default();
         let free = owners.iter().all(|(_, held)| held.is_compatible_with(*mode));
         if free {
-            owners.push((tag, *mode));
+            owners.push((id, *mode));
         }
         free
     }
@@ -85,15 +85,15 @@ impl State {
         Answer::Fence(*fence)
     }
 
-    fn holds(&self, claim: &Claim, tag: Tag) -> bool {
-        self.owners.get(&claim.key).is_some_and(|owners| owners.contains(&(tag, claim.mode)))
+    fn holds(&self, claim: &Claim, id: i64) -> bool {
+        self.owners.get(&claim.key).is_some_and(|owners| owners.contains(&(id, claim.mode)))
     }
 
-    fn give(&mut self, claim: &Claim, tag: Tag) -> bool {
-        let held = self.holds(claim, tag);
+    fn give(&mut self, claim: &Claim, id: i64) -> bool {
+        let held = self.holds(claim, id);
         if held && let Some(owners) = self.owners.get_mut(&claim.key) {
             // Counted, as on servers.
-            if let Some(index) = owners.iter().position(|owner| *owner == (tag, claim.mode)) {
+            if let Some(index) = owners.iter().position(|owner| *owner == (id, claim.mode)) {
                 owners.swap_remove(index);
             }
             if owners.is_empty() {
@@ -110,13 +110,13 @@ impl State {
         }
     }
 
-    fn waits(&self, key: &NativeKey, tag: Tag) -> bool {
-        self.queues.get(key).is_some_and(|queue| queue.iter().any(|waiter| waiter.tag == tag))
+    fn waits(&self, key: &NativeKey, id: i64) -> bool {
+        self.queues.get(key).is_some_and(|queue| queue.iter().any(|waiter| waiter.id == id))
     }
 
-    fn leave(&mut self, key: &NativeKey, tag: Tag) {
+    fn leave(&mut self, key: &NativeKey, id: i64) {
         if let Some(queue) = self.queues.get_mut(key) {
-            queue.retain(|waiter| waiter.tag != tag);
+            queue.retain(|waiter| waiter.id != id);
             if queue.is_empty() {
                 self.queues.remove(key);
             }
@@ -125,24 +125,23 @@ impl State {
     }
 
     /// Stops whatever wait this session is in.
-    fn cancel(&mut self, tag: Tag) -> bool {
-        let key = self.queues.keys().find(|key| self.waits(key, tag)).cloned();
-        let Some(key) = key else { return false };
+    fn cancel(&mut self, id: i64) {
+        let key = self.queues.keys().find(|key| self.waits(key, id)).cloned();
+        let Some(key) = key else { return };
         let queue = self.queues.get(&key).into_iter().flatten();
-        queue.filter(|waiter| waiter.tag == tag).for_each(|waiter| waiter.woken.notify_one());
-        self.leave(&key, tag);
-        true
+        queue.filter(|waiter| waiter.id == id).for_each(|waiter| waiter.woken.notify_one());
+        self.leave(&key, id);
     }
 
-    fn end(&mut self, tag: Tag) {
-        self.cancel(tag);
+    fn end(&mut self, id: i64) {
+        self.cancel(id);
         let held = self.owners.iter().flat_map(|(key, owners)| {
-            let own = owners.iter().filter(|(owner, _)| *owner == tag);
+            let own = owners.iter().filter(|(owner, _)| *owner == id);
             own.map(|(_, mode)| Claim { key: key.clone(), mode: *mode })
         });
         let held: Vec<Claim> = held.collect();
         for claim in held {
-            self.give(&claim, tag);
+            self.give(&claim, id);
         }
     }
 
@@ -152,20 +151,20 @@ impl State {
         let (_, mode) = owners.first()?;
         Some(Seen {
             claim: Claim { key: key.clone(), mode: *mode },
-            holders: owners.iter().map(|(tag, _)| party(*tag)).collect(),
-            waiters: queue.map(|waiter| party(waiter.tag)).collect(),
+            holders: owners.iter().map(|(id, _)| party(*id)).collect(),
+            waiters: queue.map(|waiter| party(waiter.id)).collect(),
         })
     }
 }
 
-fn party(tag: Tag) -> Party {
-    let who = format!("session {tag} of process {}", std::process::id());
-    Party { tag: Some(tag), holder: Holder { who, since: None } }
+fn party(id: i64) -> Party {
+    let who = format!("session {id} of process {}", std::process::id());
+    Party { id: Some(id), holder: Holder { who, since: None } }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.space.state().end(self.tag);
+        self.space.state().end(self.id);
     }
 }
 
@@ -185,25 +184,29 @@ impl SessionBackend for Memory {
     }
 
     async fn open(&self) -> Result<Session> {
-        let tag = LAST.fetch_add(1, Ordering::Relaxed) + 1;
-        Ok(Session { tag, space: Arc::clone(&self.0) })
+        let id = LAST.fetch_add(1, Ordering::Relaxed) + 1;
+        Ok(Session { id, space: Arc::clone(&self.0) })
     }
 
     fn tag(&self, session: &Session) -> Tag {
-        session.tag
+        // No two sessions of a process have one number.
+        Tag { id: session.id, birth: 0 }
     }
 
     async fn batch(&self, session: &mut Session, ops: &[Op], out: &mut Vec<Answer>) -> Result<()> {
         let mut state = session.space.state();
         out.extend(ops.iter().map(|op| match &op.what {
-            Do::Try(claim) => state.take(claim, session.tag).into(),
-            Do::TryFenced(claim) if state.take(claim, session.tag) => state.draw(claim),
-            Do::Fence(claim) if state.holds(claim, session.tag) => state.draw(claim),
+            Do::Try(claim) => state.take(claim, session.id).into(),
+            Do::TryFenced(claim) if state.take(claim, session.id) => state.draw(claim),
+            Do::Fence(claim) if state.holds(claim, session.id) => state.draw(claim),
             Do::TryFenced(_) | Do::Fence(_) => Answer::No,
-            Do::Unlock(claim) => state.give(claim, session.tag).into(),
-            Do::Cancel(tag) => state.cancel(*tag).into(),
+            Do::Unlock(claim) => state.give(claim, session.id).into(),
+            Do::Cancel(tag) => {
+                state.cancel(tag.id);
+                Answer::Yes
+            }
             Do::End(tag) => {
-                state.end(*tag);
+                state.end(tag.id);
                 Answer::Yes
             }
         }));
@@ -211,21 +214,21 @@ impl SessionBackend for Memory {
     }
 
     async fn wait(&self, session: &mut Session, claim: &Claim, time: Duration) -> Result<bool> {
-        let (tag, key) = (session.tag, &claim.key);
+        let (id, key) = (session.id, &claim.key);
         let woken = Arc::new(Notify::new());
         {
             let mut state = session.space.state();
-            let waiter = Waiter { tag, woken: Arc::clone(&woken) };
+            let waiter = Waiter { id, woken: Arc::clone(&woken) };
             state.queues.entry(key.clone()).or_default().push(waiter);
         }
         let granted = timeout(time, async {
             loop {
                 {
                     let mut state = session.space.state();
-                    if state.take(claim, tag) {
+                    if state.take(claim, id) {
                         return true;
                     }
-                    if !state.waits(key, tag) {
+                    if !state.waits(key, id) {
                         // Cancelled.
                         return false;
                     }
@@ -234,7 +237,7 @@ impl SessionBackend for Memory {
             }
         })
         .await;
-        session.space.state().leave(key, tag);
+        session.space.state().leave(key, id);
         Ok(granted.unwrap_or(false))
     }
 
@@ -244,7 +247,7 @@ impl SessionBackend for Memory {
 
     async fn held(&self, session: &mut Session, claims: &[Claim]) -> Result<Vec<bool>> {
         let state = session.space.state();
-        Ok(claims.iter().map(|claim| state.holds(claim, session.tag)).collect())
+        Ok(claims.iter().map(|claim| state.holds(claim, session.id)).collect())
     }
 
     async fn status(&self, session: &mut Session, of: Option<&NativeKey>) -> Result<Vec<Seen>> {

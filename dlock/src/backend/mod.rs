@@ -64,7 +64,8 @@ pub(crate) trait SessionBackend: Send + Sync + 'static {
     /// What other sessions call this one by, in [`Do::Cancel`] and [`Do::End`].
     fn tag(&self, session: &Self::Session) -> Tag;
 
-    /// Does all of these in one round trip; one answer for each goes to `out`.
+    /// Does all of these in one round trip; one answer for each goes to `out`. Either all of them are
+    /// orders to other sessions, or none is.
     fn batch(
         &self,
         session: &mut Self::Session,
@@ -111,8 +112,16 @@ pub(crate) trait SessionBackend: Send + Sync + 'static {
     fn close(&self, session: Self::Session) -> impl Future<Output = ()> + Send;
 }
 
-/// Names a session on the server.
-pub(crate) type Tag = i64;
+/// Which session of the server it is. A number alone does not tell: after a restart, the server gives
+/// it to somebody else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tag {
+    /// The number that the server shows.
+    pub(crate) id: i64,
+    /// What the server knows of when the session, or the server itself, began. An order about a
+    /// session of another birth does nothing.
+    pub(crate) birth: i64,
+}
 
 /// One part of a batch. The ticket is the engine's, for the answer.
 #[derive(Debug, Clone)]
@@ -132,9 +141,9 @@ pub(crate) enum Do {
     Fence(Claim),
     /// Give the key back; the answer is whether it was held.
     Unlock(Claim),
-    /// Stop what that session is doing.
+    /// Stop what that session is doing; the answer is whether it was there.
     Cancel(Tag),
-    /// End that session.
+    /// End that session; the same.
     End(Tag),
 }
 
@@ -145,6 +154,11 @@ impl Do {
             Do::Try(claim) | Do::TryFenced(claim) => Some(claim),
             Do::Fence(_) | Do::Unlock(_) | Do::Cancel(_) | Do::End(_) => None,
         }
+    }
+
+    /// Returns `true` if it is about another session, and not about a lock.
+    pub(crate) fn is_order(&self) -> bool {
+        matches!(self, Do::Cancel(_) | Do::End(_))
     }
 }
 
@@ -172,10 +186,10 @@ pub(crate) struct Seen {
     pub(crate) waiters: Vec<Party>,
 }
 
-/// A session as the server shows it, and what [`Tag`] it has if that is to be seen.
+/// A session as the server shows it, and its number there if that is to be seen.
 #[derive(Debug)]
 pub(crate) struct Party {
-    pub(crate) tag: Option<Tag>,
+    pub(crate) id: Option<i64>,
     pub(crate) holder: Holder,
 }
 

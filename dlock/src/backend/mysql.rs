@@ -34,7 +34,7 @@ use self::server::Server;
 pub(super) use self::texts::literal;
 pub(crate) use self::texts::name;
 use super::lease::Table;
-use super::{About, Answer, Do, Op, Options, Seen, SessionBackend, Tag};
+use super::{About, Answer, Op, Options, Seen, SessionBackend, Tag};
 use crate::claim::Claim;
 use crate::error::{Error, Result};
 use crate::mode::Mode;
@@ -67,7 +67,9 @@ enum From {
 
 pub(super) struct Session {
     connection: MySqlConnection,
-    id: Tag,
+    id: i64,
+    /// When the server was started: the numbers of its sessions are used again after that.
+    birth: i64,
     server: Server,
     /// It knows that there is a table to draw tokens from.
     fences: bool,
@@ -194,15 +196,16 @@ impl SessionBackend for MySql {
             self.check_cluster(rows.first().and_then(|row| text(row, 1)).as_deref())?;
         }
         self.rows(&mut connection, self.settings(&server)).await?;
-        let rows = self.rows(&mut connection, server.confirm().into()).await?;
-        let id = rows.first().and_then(|row| integer(row, 0));
-        let mut session = Session { connection, id: id.unwrap_or(-1), server, fences: false };
+        let rows = self.rows(&mut connection, server.confirm()).await?;
+        let [id, birth] = [0, 3].map(|column| rows.first().and_then(|row| integer(row, column)));
+        let (id, birth) = (id.unwrap_or(-1), birth.unwrap_or(-1));
+        let mut session = Session { connection, id, birth, server, fences: false };
         self.confirm(&mut session, rows.first())?;
         Ok(session)
     }
 
     fn tag(&self, session: &Session) -> Tag {
-        session.id
+        Tag { id: session.id, birth: session.birth }
     }
 
     async fn batch(&self, session: &mut Session, ops: &[Op], out: &mut Vec<Answer>) -> Result<()> {
@@ -210,21 +213,13 @@ impl SessionBackend for MySql {
             let answer = self.ask(session, texts::PING.into()).await;
             return answer.map(drop).map_err(|failed| self.failed(failed));
         }
-        let order = |op: &&Op| matches!(op.what, Do::Cancel(_) | Do::End(_));
-        let (orders, locks): (Vec<&Op>, Vec<&Op>) = ops.iter().partition(order);
-        let mut locked = Vec::with_capacity(locks.len());
+        for op in ops.iter().filter(|op| op.what.is_order()) {
+            out.push(self.kill(session, texts::order(op)).await?.into());
+        }
+        let locks: Vec<&Op> = ops.iter().filter(|op| !op.what.is_order()).collect();
         for part in locks.chunks(MOST) {
-            self.locks(session, part, &mut locked).await?;
+            self.locks(session, part, out).await?;
         }
-        let mut killed = Vec::with_capacity(orders.len());
-        for op in orders {
-            killed.push(self.kill(session, texts::order(op)).await?.into());
-        }
-        let (mut locked, mut killed) = (locked.into_iter(), killed.into_iter());
-        out.extend(ops.iter().filter_map(|op| match op.what {
-            Do::Try(_) | Do::TryFenced(_) | Do::Fence(_) | Do::Unlock(_) => locked.next(),
-            Do::Cancel(_) | Do::End(_) => killed.next(),
-        }));
         Ok(())
     }
 

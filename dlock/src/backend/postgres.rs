@@ -119,7 +119,7 @@ impl SessionBackend for Postgres {
     }
 
     fn tag(&self, session: &Session) -> Tag {
-        session.pid.into()
+        Tag { id: session.pid.into(), birth: session.birth }
     }
 
     async fn batch(&self, session: &mut Session, ops: &[Op], out: &mut Vec<Answer>) -> Result<()> {
@@ -128,6 +128,10 @@ impl SessionBackend for Postgres {
         }
         if ops.iter().any(|op| matches!(op.what, Do::TryFenced(_) | Do::Fence(_))) {
             return self.fenced_batch(session, ops, out).await;
+        }
+        if ops.iter().any(|op| op.what.is_order()) {
+            let orders = sql::orders(ops);
+            return self.read(&self.answer(session, orders).await?, out);
         }
         let parts: Vec<(i64, i16)> = ops.iter().map(|op| sql::part(&op.what)).collect();
         let batch = sql::batch(&parts);

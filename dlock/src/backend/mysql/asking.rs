@@ -86,7 +86,7 @@ impl MySql {
     pub(super) async fn kill(&self, session: &mut Session, sql: String) -> Result<bool> {
         match sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut session.connection).await {
             Ok(_) => Ok(true),
-            Err(error) if number(&error) == Some(NO_SUCH_SESSION) => Ok(false),
+            Err(error) if number(&error).is_some_and(|n| NO_SUCH_SESSION.contains(&n)) => Ok(false),
             Err(error) => Err(self.error(error)),
         }
     }

@@ -7,8 +7,8 @@ use sqlx::mysql::MySqlDatabaseError;
 use super::MySql;
 use crate::error::{Error, Source, cause};
 
-/// `ER_NO_SUCH_THREAD`.
-pub(super) const NO_SUCH_SESSION: u16 = 1094;
+/// `ER_NO_SUCH_THREAD`, and `ER_KILL_DENIED_ERROR`: it is another user's, so it is not ours.
+pub(super) const NO_SUCH_SESSION: [u16; 2] = [1094, 1095];
 /// `ER_QUERY_INTERRUPTED`, and `ER_QUERY_TIMEOUT` of MySQL and `ER_STATEMENT_TIMEOUT` of MariaDB.
 pub(super) const WAIT_ENDED: [u16; 3] = [1317, 3024, 1969];
 /// `ER_TABLEACCESS_DENIED_ERROR`, `ER_COLUMNACCESS_DENIED_ERROR`,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sqlx::mysql::MySqlRow;
 
+use super::texts::BIRTH;
 use super::{MySql, Session, integer};
 use crate::error::{Error, Result};
 
@@ -45,6 +46,14 @@ impl Family {
         self == Family::MySql
     }
 
+    /// The variable that ends statements which take longer.
+    pub(super) fn statement_limit(self) -> &'static str {
+        match self {
+            Family::MySql => "max_execution_time",
+            Family::MariaDb => "max_statement_time",
+        }
+    }
+
     /// How long a wait is to last: a hint for its statement, and the argument of `GET_LOCK`. No
     /// shorter than that. MySQL counts a wait in whole seconds, so there the statement's own limit
     /// ends it, a second before the wait would end
@@ -70,16 +79,10 @@ pub(super) fn whole_seconds(time: Duration) -> u64 {
 }
 
 impl Server {
-    /// What it has made of the settings.
-    pub(super) fn confirm(&self) -> &'static str {
-        match self.family {
-            Family::MySql => {
-                "SELECT CONNECTION_ID(),@@SESSION.wait_timeout,@@SESSION.max_execution_time"
-            }
-            Family::MariaDb => {
-                "SELECT CONNECTION_ID(),@@SESSION.wait_timeout,@@SESSION.max_statement_time"
-            }
-        }
+    /// What it has made of the settings, and who it is.
+    pub(super) fn confirm(&self) -> String {
+        let limit = self.family.statement_limit();
+        format!("SELECT CONNECTION_ID(),@@SESSION.wait_timeout,@@SESSION.{limit},{BIRTH}")
     }
 }
 
@@ -163,10 +166,7 @@ impl MySql {
     /// MySQL's `performance_schema.user_variables_by_thread`, whose session it is.
     pub(super) fn settings(&self, server: &Server) -> String {
         let silence = whole_seconds(self.session_ttl + SLACK);
-        let unlimited = match server.family {
-            Family::MySql => "max_execution_time",
-            Family::MariaDb => "max_statement_time",
-        };
+        let unlimited = server.family.statement_limit();
         format!(
             "SET SESSION wait_timeout={silence},interactive_timeout={silence},{unlimited}=0,\
              autocommit=1,@dlock={}",
@@ -178,7 +178,9 @@ impl MySql {
     pub(super) fn confirm(&self, session: &mut Session, row: Option<&MySqlRow>) -> Result<()> {
         let patience = row.and_then(|row| integer(row, 1));
         let limit = row.and_then(|row| super::text(row, 2)).and_then(|text| text.parse().ok());
-        let (Some(patience), Some(limit), true) = (patience, limit, session.id > 0) else {
+        let (Some(patience), Some(limit), true) =
+            (patience, limit, session.id > 0 && session.birth > 0)
+        else {
             return Err(self.strange("no id, or no time limits"));
         };
         session.server.patience = patience;

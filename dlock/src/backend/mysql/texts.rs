@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::backend::{Do, Op, lease};
+use crate::backend::{Do, Op, Tag, lease};
 use crate::claim::Claim;
 use crate::key::Key;
 use crate::native::{NativeKey, hex};
@@ -166,11 +166,18 @@ pub(super) fn holders(keys: &[NativeKey]) -> String {
     format!("SELECT CONCAT_WS(',',{})", ids.join(","))
 }
 
-/// To another session.
+/// Which server it is, in which second it was started, and a number that it drew at random then (for
+/// one that is restarted in that second): everybody may ask for them, and they can stand in a `KILL`,
+/// where a subquery cannot.
+/// <https://dev.mysql.com/doc/refman/8.4/en/miscellaneous-functions.html#function_uuid-short>
+pub(super) const BIRTH: &str = "((UUID_SHORT()>>24)<<16|CONV(SUBSTR(UUID(),20,4),16,10))";
+
+/// To another session: to none, which there is not, if the server is not the one that had it.
 pub(super) fn order(op: &Op) -> String {
+    let its_own = |Tag { id, birth }| format!("IF({BIRTH}={birth},{id},0)");
     match op.what {
-        Do::Cancel(id) => format!("KILL QUERY {id}"),
-        Do::End(id) => format!("KILL CONNECTION {id}"),
+        Do::Cancel(tag) => format!("KILL QUERY {}", its_own(tag)),
+        Do::End(tag) => format!("KILL CONNECTION {}", its_own(tag)),
         Do::Try(_) | Do::TryFenced(_) | Do::Fence(_) | Do::Unlock(_) => PING.into(),
     }
 }

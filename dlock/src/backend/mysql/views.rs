@@ -8,7 +8,7 @@ use sqlx::mysql::MySqlRow;
 use super::server::Family;
 use super::texts::{self, name};
 use super::{MySql, Session, integer, text};
-use crate::backend::{Party, Seen, SessionBackend as _, Tag};
+use crate::backend::{Party, Seen, SessionBackend as _};
 use crate::claim::Claim;
 use crate::error::Result;
 use crate::holder::Holder;
@@ -34,7 +34,7 @@ const PROCESSES: &str =
 /// A session as the server shows it.
 #[derive(Debug, Default)]
 struct Shown {
-    id: Option<Tag>,
+    id: Option<i64>,
     user: Option<String>,
     host: Option<String>,
     /// How long it has done what it does now.
@@ -66,12 +66,12 @@ impl Shown {
             None => "somebody".into(),
         };
         let who = format!("{whose}, connection {id}");
-        Party { tag: self.id, holder: Holder { who, since: None } }
+        Party { id: self.id, holder: Holder { who, since: None } }
     }
 
     fn waiter(&self) -> Party {
-        let Party { tag, holder } = self.holder();
-        Party { tag, holder: Holder { since: self.time, ..holder } }
+        let Party { id, holder } = self.holder();
+        Party { id, holder: Holder { since: self.time, ..holder } }
     }
 }
 
@@ -103,8 +103,8 @@ impl MySql {
         of: Option<&NativeKey>,
     ) -> Result<Vec<Seen>> {
         let rows = self.rows(&mut session.connection, PROCESSES.into()).await?;
-        let mut sessions: HashMap<Tag, Shown> = HashMap::new();
-        let mut waiters: Vec<(NativeKey, Tag)> = Vec::new();
+        let mut sessions: HashMap<i64, Shown> = HashMap::new();
+        let mut waiters: Vec<(NativeKey, i64)> = Vec::new();
         for row in &rows {
             let mut shown = Shown::of(row);
             let Some(id) = shown.id else { continue };
@@ -116,7 +116,7 @@ impl MySql {
             }
             sessions.insert(id, shown);
         }
-        let mut holders: BTreeMap<NativeKey, Option<Tag>> = BTreeMap::new();
+        let mut holders: BTreeMap<NativeKey, Option<i64>> = BTreeMap::new();
         let keys: Vec<NativeKey> =
             if let Some(key) = of {
                 waiters.retain(|(waited, _)| waited == key);

@@ -18,6 +18,8 @@ pub(in crate::backend) struct Session {
     /// Of one connection, for the listener's sake.
     pub(super) pool: PgPool,
     pub(super) pid: i32,
+    /// When it began, by the server's clock; 0 if that is not to be seen.
+    pub(super) birth: i64,
     /// What was current at connect.
     pub(super) schema: Option<String>,
     /// Since the first token was wanted.
@@ -45,14 +47,25 @@ impl Postgres {
         // After a fail-over it may be another one than at the first connect.
         self.vet(&server)?;
         let settings = self.settings(server.version);
-        let mut session =
-            Session { listener, pool, pid: server.pid, schema: server.schema, fences: None };
+        let mut session = Session {
+            listener,
+            pool,
+            pid: server.pid,
+            birth: 0,
+            schema: server.schema,
+            fences: None,
+        };
         let (names, values): (Vec<_>, Vec<_>) = settings.into_iter().unzip();
         let set = sqlx::query(SET).bind(names).bind(values).fetch_all(&mut session.listener).await;
         let set = set.map_err(|error| self.error(error))?;
         // One that the preflight has not seen, however often it has looked.
         self.same_session(&session, &set)
             .map_err(|_| self.pooler("the statements of a connection go to several processes"))?;
+        let birth: Option<i64> = match set.first() {
+            Some(row) => row.try_get(1).map_err(|error| self.error(error))?,
+            None => None,
+        };
+        session.birth = birth.unwrap_or(0);
         Ok(session)
     }
 

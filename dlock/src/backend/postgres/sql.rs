@@ -6,7 +6,7 @@
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 
-use crate::backend::Do;
+use crate::backend::{Do, Op};
 use crate::claim::Claim;
 use crate::mode::Mode;
 use crate::native::NativeKey;
@@ -15,7 +15,10 @@ use crate::native::NativeKey;
 pub(super) const OPEN: &str = "SELECT pg_catalog.version(), pg_catalog.pg_is_in_recovery(), \
     pg_catalog.current_setting('server_version_num'), pg_catalog.current_schema(), \
     pg_catalog.pg_backend_pid()";
-pub(super) const SET: &str = "SELECT pg_catalog.set_config(n, v, false), pg_catalog.pg_backend_pid() \
+/// And when the session began. Whoever may not signal a session is not shown that: NULL.
+pub(super) const SET: &str = "SELECT pg_catalog.set_config(n, v, false), \
+    (SELECT (EXTRACT(EPOCH FROM a.backend_start) OPERATOR(pg_catalog.*) 1000000)::pg_catalog.int8 \
+    FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) a), pg_catalog.pg_backend_pid() \
     FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])) t(n, v)";
 pub(super) const PING: &str = "SELECT true, pg_catalog.pg_backend_pid()";
 /// See [`part`]. A pair comes as one number: its halves.
@@ -40,13 +43,7 @@ macro_rules! does {
             halves!($k),
             ") WHEN 7 THEN pg_catalog.pg_advisory_unlock_shared(",
             halves!($k),
-            ") WHEN 8 THEN pg_catalog.pg_cancel_backend(",
-            $k,
-            "::pg_catalog.int4) \
-            WHEN 9 THEN pg_catalog.pg_terminate_backend(",
-            $k,
-            "::pg_catalog.int4) \
-            ELSE true END"
+            ") ELSE true END"
         )
     };
 }
@@ -158,12 +155,37 @@ pub(super) const HELD: &str = "SELECT pg_catalog.array_agg(EXISTS (SELECT FROM p
 pub(super) fn part(what: &Do) -> (i64, i16) {
     match what {
         Do::Try(claim) | Do::TryFenced(claim) => lock(claim),
-        Do::Fence(claim) => (place(&claim.key).0, 10),
+        Do::Fence(claim) => (place(&claim.key).0, NOTHING),
         Do::Unlock(claim) => unlock(claim),
-        Do::Cancel(pid) => (*pid, 8),
-        Do::End(pid) => (*pid, 9),
+        // Orders have a statement of their own.
+        Do::Cancel(_) | Do::End(_) => (0, NOTHING),
     }
 }
+
+/// The code of what needs nothing done to a lock.
+const NOTHING: i16 = 8;
+
+/// Orders to other sessions: each is done only if the session of that number is still the one that
+/// began then, and so is ours. Process ids are used again.
+pub(super) fn orders(orders: &[Op]) -> Query<'static, sqlx::Postgres, PgArguments> {
+    let tag = |op: &Op| match op.what {
+        Do::Cancel(tag) => Some((tag.id, (tag.birth, false))),
+        Do::End(tag) => Some((tag.id, (tag.birth, true))),
+        Do::Try(_) | Do::TryFenced(_) | Do::Fence(_) | Do::Unlock(_) => None,
+    };
+    type Orders = (Vec<i64>, (Vec<i64>, Vec<bool>));
+    let (ids, (births, ends)): Orders = orders.iter().filter_map(tag).unzip();
+    sqlx::query(ORDERS).bind(ids).bind(births).bind(ends)
+}
+
+const ORDERS: &str = "SELECT pg_catalog.array_agg(CASE WHEN EXISTS \
+    (SELECT FROM pg_catalog.pg_stat_get_activity(i::pg_catalog.int4) a \
+    WHERE (EXTRACT(EPOCH FROM a.backend_start) * 1000000)::pg_catalog.int8 = b) \
+    THEN CASE WHEN e THEN pg_catalog.pg_terminate_backend(i::pg_catalog.int4) \
+    ELSE pg_catalog.pg_cancel_backend(i::pg_catalog.int4) END ELSE false END), \
+    pg_catalog.pg_backend_pid() \
+    FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.int8[]), \
+    pg_catalog.unnest($2::pg_catalog.int8[]), pg_catalog.unnest($3::pg_catalog.bool[])) t(i, b, e)";
 
 /// A claim's key, and the code for taking it: even. One more gives it back.
 pub(super) fn lock(claim: &Claim) -> (i64, i16) {

@@ -52,7 +52,7 @@ impl Postgres {
             let Some(seen) = all.last_mut() else { continue };
             let line = if granted { &mut seen.holders } else { &mut seen.waiters };
             // A session can hold a key in both modes.
-            if party.tag.is_none() || line.iter().all(|other| other.tag != party.tag) {
+            if party.id.is_none() || line.iter().all(|other| other.id != party.id) {
                 line.push(party);
             }
         }
@@ -78,7 +78,7 @@ fn read(row: &PgRow) -> sqlx::Result<(Claim, bool, Party)> {
     let since: Option<f64> = row.try_get(8)?;
     let since = since.and_then(|since| Duration::try_from_secs_f64(since).ok());
     let holder = Holder { who: who.join(", "), since };
-    Ok((claim, row.try_get(3)?, Party { tag: pid.map(i64::from), holder }))
+    Ok((claim, row.try_get(3)?, Party { id: pid.map(i64::from), holder }))
 }
 
 /// A statement for people: one row for each holder, none when the key is free.

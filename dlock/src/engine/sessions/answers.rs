@@ -135,6 +135,8 @@ impl Sessions {
                 let event = Event::Unlocked { key: claim.clone(), ticket, clean: yes };
                 self.reports.push(Report { event, reason: LostReason::NotHeld });
             }
+            // Not there, or not to be had: what it does, nobody knows.
+            Do::Cancel(_) if !yes => self.failed(id, op, true),
             Do::Cancel(tag) => {
                 let link = self.links.values_mut().find(|link| link.tag == Some(*tag));
                 if let Some(link) = link {

@@ -142,10 +142,15 @@ impl Link {
         for question in std::mem::take(&mut self.questions) {
             self.send(Job::Ask(question), Sent::Question);
         }
-        if !self.batch.is_empty() {
-            let ops = Arc::new(std::mem::take(&mut self.batch));
-            let again = self.has_any_of(&ops);
-            self.send(Job::Batch { ops: Arc::clone(&ops), again }, Sent::Batch(ops));
+        // By themselves: an order that fails takes no try with it.
+        let orders: Vec<Op> = self.batch.extract_if(.., |op| op.what.is_order()).collect();
+        let locks = std::mem::take(&mut self.batch);
+        for ops in [locks, orders] {
+            if !ops.is_empty() {
+                let ops = Arc::new(ops);
+                let again = self.has_any_of(&ops);
+                self.send(Job::Batch { ops: Arc::clone(&ops), again }, Sent::Batch(ops));
+            }
         }
     }
 

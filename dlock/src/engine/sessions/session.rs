@@ -236,7 +236,7 @@ async fn ask<B: SessionBackend>(
 /// Says which of the sessions that the server shows are this locker's own.
 fn recognize(seen: &mut Seen, own: &[Own]) {
     for party in seen.holders.iter_mut().chain(&mut seen.waiters) {
-        let same = |own: &&Own| party.tag == Some(own.tag);
+        let same = |own: &&Own| party.id == Some(own.tag.id);
         if own.iter().any(|own| same(&own)) {
             let held = own.iter().filter(same).filter_map(|own| own.held.as_ref());
             let since = held.filter(|(key, _)| *key == seen.claim.key).map(|(_, since)| since);

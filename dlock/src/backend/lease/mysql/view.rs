@@ -42,7 +42,7 @@ impl MySql {
             let holder = Holder { who, since: age.map(Duration::from_micros) };
             Some(Seen {
                 claim: Claim::exclusive(key),
-                holders: vec![Party { tag: None, holder }],
+                holders: vec![Party { id: None, holder }],
                 waiters: Vec::new(),
             })
         });

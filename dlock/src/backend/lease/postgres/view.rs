@@ -160,7 +160,7 @@ fn read(row: &PgRow) -> sqlx::Result<Seen> {
     let holder = Holder { who, since: seconds(row.try_get(3)?) };
     Ok(Seen {
         claim: Claim::exclusive(NativeKey::Name(key)),
-        holders: vec![Party { tag: None, holder }],
+        holders: vec![Party { id: None, holder }],
         waiters: Vec::new(),
     })
 }

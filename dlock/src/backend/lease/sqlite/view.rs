@@ -47,7 +47,7 @@ impl Sqlite {
             let holder = Holder { who, since };
             Seen {
                 claim: Claim::exclusive(NativeKey::Name(name)),
-                holders: vec![Party { tag: None, holder }],
+                holders: vec![Party { id: None, holder }],
                 waiters: Vec::new(),
             }
         });
