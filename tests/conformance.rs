@@ -9,6 +9,8 @@
 
 #[path = "conformance/blocking.rs"]
 mod blocking;
+#[path = "conformance/callbacks.rs"]
+mod callbacks;
 #[path = "conformance/cancel.rs"]
 mod cancel;
 #[path = "conformance/exclusion.rs"]
@@ -94,6 +96,10 @@ dlock_tests::suite! {
             sync_body_learns_of_the_loss,
             panic_of_the_callback_harms_nobody,
         ]
+        callbacks: [
+            slow_ones_do_not_delay_the_news,
+            what_they_have_captured_goes_on_a_thread_of_its_own,
+        ]
         keys: [
             of_any_content_are_distinct_locks,
             of_equal_content_are_one_lock,
@@ -107,6 +113,7 @@ dlock_tests::suite! {
             spawned_thread_waits,
             guard_by_hand_is_waited_for,
             counts_where_it_may,
+            under_a_lost_lock_is_lost,
         ]
         blocking: [
             on_a_plain_thread,
@@ -175,6 +182,18 @@ mod several {
                 killed_waiter_is_forgotten,
                 release_of_one_is_the_turn_of_another,
             ]
+        }
+    }
+}
+
+mod leases {
+    //! Where locks are leases.
+    dlock_tests::suite! {
+        "conformance" on [
+            sqlite Sqlite, lease_postgres LeasePostgres, lease_mysql LeaseMySql,
+            lease_mariadb LeaseMariaDb,
+        ] {
+            callbacks: [may_take_locks_of_the_same_locker]
         }
     }
 }

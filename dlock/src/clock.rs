@@ -1,9 +1,10 @@
 //! The clock by which a lock's word runs out.
 
-#[cfg(not(unix))]
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
+
+use crate::lost::LostReason;
 
 /// A point in time on a clock that also goes on while the machine is suspended.
 ///
@@ -65,16 +66,34 @@ pub(crate) struct Word {
     /// The same in the wall clock's milliseconds since 1970, where that is the database's clock too:
     /// when it is set forward, others may have what it has run out for.
     wall: AtomicU64,
+    /// Why what it was about is not held any more, whatever the clock says.
+    ended: OnceLock<LostReason>,
 }
 
 impl Word {
     /// A word that never runs out.
     pub(crate) fn endless() -> Self {
-        Word { until: AtomicU64::new(u64::MAX), wall: AtomicU64::new(u64::MAX) }
+        Word {
+            until: AtomicU64::new(u64::MAX),
+            wall: AtomicU64::new(u64::MAX),
+            ended: OnceLock::new(),
+        }
     }
 
     pub(crate) fn until(time: Time) -> Self {
-        Word { until: AtomicU64::new(nanos(time)), wall: AtomicU64::new(u64::MAX) }
+        Word { until: AtomicU64::new(nanos(time)), ..Word::endless() }
+    }
+
+    /// Ends it for all who go by it, at once and for good; the first reason counts. Whoever holds a
+    /// session (or a lease) does this before the connection goes and before anybody is told: what
+    /// was held there may be somebody else's from then on.
+    pub(crate) fn end(&self, reason: LostReason) {
+        let _ = self.ended.set(reason);
+    }
+
+    /// Why it was ended, if it was.
+    pub(crate) fn ended(&self) -> Option<LostReason> {
+        self.ended.get().copied()
     }
 
     /// This time on the wall clock is the end as well; before it is handed out.
@@ -95,11 +114,16 @@ impl Word {
     }
 
     pub(crate) fn good_at(&self, now: Time) -> bool {
-        nanos(now) < self.until.load(Ordering::Acquire) && !self.is_over_by_the_wall()
+        self.ended.get().is_none()
+            && nanos(now) < self.until.load(Ordering::Acquire)
+            && !self.is_over_by_the_wall()
     }
 
     /// How much of it is left.
     pub(crate) fn left(&self, now: Time) -> Duration {
+        if self.ended.get().is_some() {
+            return Duration::ZERO;
+        }
         Duration::from_nanos(self.until.load(Ordering::Acquire).saturating_sub(nanos(now)))
     }
 

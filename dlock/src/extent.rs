@@ -53,9 +53,13 @@ pub struct Extent<G = Guard> {
 }
 
 impl<G: Held> Extent<G> {
-    pub(crate) fn new(guard: G, on_loss: OnLoss) -> Self {
+    /// Begins it, unless the lock is lost already: no body starts under a lost lock.
+    pub(crate) fn new(guard: G, on_loss: OnLoss) -> Result<Self> {
         let holds = guard.holds();
-        Extent { guard: Some(guard), holds, on_loss }
+        match holds.lost_now() {
+            Some(info) => Err(info.into()),
+            None => Ok(Extent { guard: Some(guard), holds, on_loss }),
+        }
     }
 
     /// Gives the guard away, once: to the body, which may release it, keep it or pass it on.
@@ -203,6 +207,7 @@ pub(crate) fn is_under(engine: u64, native: &NativeKey) -> Option<Arc<Hold>> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
     use super::*;
     use crate::key::Key;
@@ -210,7 +215,8 @@ mod tests {
     /// What a body comes to whose release, already under way, ends like this.
     async fn released(reason: LostReason) -> End<u8> {
         let hold = Arc::new(Hold::unlocked(Key::from("k"), crate::Mode::Exclusive));
-        let mut extent = Extent::new(Guard::new(Arc::clone(&hold), None), OnLoss::Report);
+        let guard = Guard::new(Arc::clone(&hold), None);
+        let mut extent = Extent::new(guard, OnLoss::Report).unwrap();
         drop(extent.take_guard());
         hold.let_go();
         let (end, _) = tokio::join!(extent.finish(Some(7)), async { hold.lose(reason) });
@@ -223,5 +229,15 @@ mod tests {
         assert!(end.output == Some(7) && end.lost.is_none());
         let end = released(LostReason::NotHeld).await;
         assert!(end.lost.is_some_and(|error| error.is_lost()));
+    }
+
+    #[test]
+    fn no_body_starts_under_a_lock_that_is_lost_already() {
+        for on_loss in [OnLoss::Cancel, OnLoss::Report, OnLoss::Ignore] {
+            let hold = Arc::new(Hold::unlocked(Key::from("k"), crate::Mode::Exclusive));
+            hold.lose(LostReason::SessionEnded);
+            let begun = Extent::new(Guard::new(hold, None), on_loss);
+            assert!(begun.is_err_and(|error| error.is_lost()));
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::OnLost;
+use crate::engine::Function;
 use crate::error::Result;
 use crate::key::Key;
 use crate::locker::Locker;
@@ -44,7 +44,7 @@ pub struct Lock {
     permits: Option<u32>,
     /// The key that a permit's slot belongs to.
     family: Option<NativeKey>,
-    on_lost: Option<OnLost>,
+    on_lost: Option<Arc<Function>>,
 }
 
 impl Lock {
@@ -172,10 +172,15 @@ impl Lock {
         self
     }
 
-    /// Calls this once if the lock is lost while it is held, on the thread that notices: it should
-    /// be short. A panic in it is caught and logged.
+    /// Calls this once if the lock is lost while it is held, as soon as all guards that are lost with
+    /// it know.
+    ///
+    /// It runs on a thread that the locker has for that, and what it has captured is dropped there,
+    /// so it may block, take locks and call any of dlock's blocking functions; other callbacks of
+    /// this locker wait meanwhile. A panic in it is caught and logged. In the child of a fork it is
+    /// not called.
     pub fn on_lost(mut self, callback: impl Fn(&LostInfo) + Send + Sync + 'static) -> Self {
-        self.on_lost = Some(Arc::new(callback));
+        self.on_lost = Some(Function::new(callback));
         self
     }
 

@@ -118,7 +118,7 @@ impl MultiLock {
     /// # Cancel safety
     /// As the body's; nothing stays locked.
     pub async fn run<T>(&self, body: impl AsyncFnOnce(&MultiGuard) -> T) -> Result<T> {
-        let extent = Extent::new(self.acquire().await?, OnLoss::Cancel);
+        let extent = Extent::new(self.acquire().await?, OnLoss::Cancel)?;
         let output = match extent.guard() {
             Some(guard) => extent.poll_body(body(guard)).await,
             None => None,
@@ -148,7 +148,7 @@ impl MultiLock {
     /// As [`run`](MultiLock::run) and [`Lock::acquire_blocking`].
     pub fn run_blocking<T>(&self, body: impl FnOnce(&MultiGuard) -> T) -> Result<T> {
         let guard = self.acquire_blocking()?;
-        let extent = Extent::new(guard, OnLoss::Report);
+        let extent = Extent::new(guard, OnLoss::Report)?;
         let output = extent.guard().map(|guard| extent.call(|| body(guard)));
         result(extent.finish_blocking(output))
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use dlock::{Error, LostReason, Wait};
-use dlock_tests::{Site, in_time};
+use dlock_tests::{Site, eventually, in_time};
 use tokio::time::{sleep, timeout};
 
 const SOON: Duration = Duration::from_secs(2);
@@ -54,7 +54,7 @@ pub(crate) async fn close_tells_the_guards(site: Site) {
     assert!(guard.verify().await.unwrap_err().is_lost());
     assert!(guard.protect(sleep(SOON)).await.unwrap_err().is_lost());
     assert!(guard.release().await.unwrap_err().is_lost());
-    assert_eq!(calls.load(Ordering::SeqCst), 1);
+    eventually("the callback is called", SOON, || calls.load(Ordering::SeqCst) == 1).await;
     let error = in_time("the waiter's answer", SOON, waiting).await.unwrap().unwrap_err();
     assert!(matches!(error, Error::Closed), "{error}");
     let error = ours.lock("k").acquire().await.unwrap_err();

@@ -1,5 +1,8 @@
 //! Taking a lock again under that very lock is refused at once; elsewhere it is waited for.
 
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use dlock::{Error, Key};
@@ -167,4 +170,31 @@ pub(crate) async fn reader_does_not_become_a_writer(site: Site) {
     .unwrap();
     write.run(async |_| drop(read.acquire().await.unwrap())).await.unwrap();
     write.acquire().await.unwrap().release().await.unwrap();
+}
+
+/// A lock that is lost is not the caller's any more: it is not had once more, and nothing begins
+/// under it.
+pub(crate) async fn under_a_lost_lock_is_lost(site: Site) {
+    let locker = site.locker().await;
+    let lock = locker.lock("k").reentrant();
+    let ended = lock.run(async |guard| {
+        lock.acquire().await.unwrap().release().await.unwrap();
+        // No await after that: the body would be dropped there.
+        locker.clone().close_blocking();
+        assert!(guard.is_lost());
+        assert!(lock.acquire_blocking().unwrap_err().is_lost());
+        assert!(lock.try_acquire_blocking().unwrap_err().is_lost());
+        assert!(lock.run_blocking(|_| panic!("it is lost")).unwrap_err().is_lost());
+        assert!(locker.lock("k").acquire_blocking().unwrap_err().is_lost());
+        let body = lock.run(async |_| panic!("it is lost"));
+        let mut body = pin!(body);
+        let polled = body.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        let Poll::Ready(Err::<(), _>(error)) = polled else { panic!("{polled:?}") };
+        assert!(error.is_lost());
+        let mut body = pin!(guard.protect(async { panic!("it is lost") }));
+        let polled = body.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        let Poll::Ready(Err::<(), _>(error)) = polled else { panic!("{polled:?}") };
+        assert!(error.is_lost());
+    });
+    assert!(ended.await.unwrap_err().is_lost());
 }

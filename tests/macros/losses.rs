@@ -115,3 +115,33 @@ async fn the_handler_has_it_where_the_function_has_no_room() {
     assert_eq!(foreign_result(&memory("losses-foreign"), Ok(())), Err(1));
     assert_eq!(foreign_result(&memory("losses-foreign-own"), Err(2)), Err(2));
 }
+
+#[locked(key = "k", locker = at, reentrant, on_lost = report)]
+async fn nested(at: &Locker, started: &mut bool) -> Result<(), Error> {
+    *started = true;
+    Ok(())
+}
+
+#[locked(key = "k", locker = at, reentrant, on_lost = ignore)]
+fn nested_blocking(at: &Locker, started: &mut bool) -> Result<(), Error> {
+    *started = true;
+    Ok(())
+}
+
+#[locked(key = "k", locker = at, reentrant, on_lost = ignore)]
+async fn nests_after_a_loss(at: &Locker, started: &mut bool) -> Result<(), Error> {
+    nested(at, started).await?;
+    assert!(std::mem::take(started));
+    lose(at).await;
+    for ended in [nested(at, started).await, nested_blocking(at, started)] {
+        assert!(ended.is_err_and(|error| error.is_lost()));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_body_starts_under_a_lost_lock() {
+    let mut started = false;
+    nests_after_a_loss(&memory("losses-nested"), &mut started).await.unwrap();
+    assert!(!started);
+}

@@ -1,10 +1,10 @@
 //! The server ends the session that holds a lock.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use dlock::LostReason;
+use dlock::{Guard, LostReason};
 use dlock_tests::{Site, Witness, eventually_async, in_time};
 use tokio::time::sleep;
 
@@ -25,7 +25,8 @@ pub(crate) async fn terminated_session_is_noticed_at_once(site: Site) {
     assert!(guard.verify().await.unwrap_err().is_lost());
     assert!(guard.protect(async { panic!("it is lost") }).await.unwrap_err().is_lost());
     assert!(guard.release().await.unwrap_err().is_lost());
-    assert_eq!(hear.try_iter().collect::<Vec<_>>(), [LostReason::SessionEnded]);
+    let told = || hear.recv_timeout(5 * SECOND);
+    assert_eq!(tokio::task::block_in_place(told), Ok(LostReason::SessionEnded));
     // Asking the server comes to the same, for one who was not told yet.
     assert!(other.verify().await.unwrap_err().is_lost());
     // The locker goes on with a new session.
@@ -100,4 +101,30 @@ pub(crate) async fn release_after_termination_does_not_free_the_next_holder(site
         next.release().await.unwrap();
         other.release().await.unwrap();
     }
+}
+
+/// Its guards do not learn of it one after the other, each after the callback of the one before.
+pub(crate) async fn all_guards_of_a_terminated_session_know_at_once(site: Site) {
+    let locker = site.locker().await;
+    let mut witness = Witness::at(&site.url).await;
+    let (go_on, blocked) = std::sync::mpsc::channel::<()>();
+    let blocked = Arc::new(Mutex::new(blocked));
+    let mut guards = Vec::new();
+    for n in 0..5_u32 {
+        let (blocked, again) = (Arc::clone(&blocked), locker.lock("another"));
+        let lock = locker.lock(n).on_lost(move |_| {
+            // The engine goes on: it gives locks to whoever wants one here.
+            drop(again.acquire_blocking().unwrap());
+            let _ = blocked.lock().unwrap().recv();
+        });
+        guards.push(lock.acquire().await.unwrap());
+    }
+    assert_eq!(witness.terminate(&site).await, 1);
+    eventually_async("all know", 10 * SECOND, async || guards.iter().all(Guard::is_lost)).await;
+    for guard in &guards {
+        let info = in_time("the loss", 10 * SECOND, guard.lost()).await;
+        assert_eq!(info.reason, LostReason::SessionEnded);
+    }
+    drop(in_time("a lock", 10 * SECOND, locker.lock("next").acquire()).await.unwrap());
+    drop(go_on);
 }

@@ -26,9 +26,10 @@ const HOT: Duration = Duration::from_millis(100);
 
 /// An engine at work.
 pub(super) struct Actor<E> {
+    /// Before the executor: when the engine is dropped, its guards know it before the connections go.
+    pub(super) callers: Callers,
     pub(super) table: Table<Claim>,
     pub(super) executor: E,
-    pub(super) callers: Callers,
     pub(super) alarms: Alarms,
     /// Refused or waited for.
     hot: Recent,

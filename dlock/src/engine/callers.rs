@@ -85,6 +85,14 @@ impl Callers {
     }
 }
 
+/// Tells those whose guards are still there that the locker is closed: all know it before the first
+/// callback runs.
+pub(super) fn lose_all<'a>(holds: impl Iterator<Item = &'a Arc<Hold>>) {
+    let held = holds.filter(|hold| !hold.has_been_let_go());
+    let lost: Vec<_> = held.filter(|hold| hold.mark_lost(LostReason::Closed)).collect();
+    lost.into_iter().for_each(|hold| hold.tell_loss());
+}
+
 /// However the engine ends (closed, or its runtime gone), whoever waits or holds learns it.
 impl Drop for Callers {
     fn drop(&mut self) {
@@ -92,12 +100,7 @@ impl Drop for Callers {
         for request in self.requests.drain().map(|(_, request)| request).chain(unsure) {
             let _ = request.reply.send(Err(Error::Closed));
         }
-        for (_, (hold, _)) in self.holds.drain() {
-            if hold.has_been_let_go() {
-                hold.settle();
-            } else {
-                hold.lose(LostReason::Closed);
-            }
-        }
+        lose_all(self.holds.values().map(|(hold, _)| hold));
+        self.holds.drain().for_each(|(_, (hold, _))| hold.settle());
     }
 }

@@ -1,13 +1,13 @@
 //! One grant, as its guard and the engine both see it.
 
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::callbacks::OnLost;
 use super::executor::Held;
 use super::mail::Request;
 use super::table::HoldId;
@@ -17,9 +17,6 @@ use crate::key::Key;
 use crate::lost::{LostInfo, LostReason};
 use crate::mode::Mode;
 use crate::native::NativeKey;
-
-/// What is called when a lock is lost.
-pub(crate) type OnLost = Arc<dyn Fn(&LostInfo) + Send + Sync>;
 
 /// One grant.
 pub struct Hold {
@@ -112,24 +109,39 @@ impl Hold {
         self.lost.get()
     }
 
-    /// Marks it as lost, once.
+    /// Marks it as lost, once, and has that told.
     pub(crate) fn lose(&self, reason: LostReason) {
-        let held_for = self.since.elapsed();
-        let info = LostInfo { key: self.key.clone(), reason, held_for };
-        if self.lost.set(info.clone()).is_err() {
-            return;
+        if self.mark_lost(reason) {
+            self.tell_loss();
         }
-        tracing::warn!(target: "dlock", key = %self.key, ?held_for, %reason, "lost");
-        self.call_back(&info);
-        self.settle();
+    }
+
+    /// Marks it as lost; whether it was not yet. If so, [`tell_loss`](Self::tell_loss) follows,
+    /// when others that are lost with it are marked too.
+    pub(super) fn mark_lost(&self, reason: LostReason) -> bool {
+        // What ended the session counts, not how that was noticed here.
+        let reason = self.word.ended().unwrap_or(reason);
+        let held_for = self.since.elapsed();
+        let first = self.lost.set(LostInfo { key: self.key.clone(), reason, held_for }).is_ok();
+        if first {
+            self.settle();
+        }
+        first
+    }
+
+    /// Tells the log and the callback.
+    pub(super) fn tell_loss(&self) {
+        let Some(info) = self.lost.get() else { return };
+        let LostInfo { key, reason, held_for } = info;
+        tracing::warn!(target: "dlock", %key, ?held_for, %reason, "lost");
+        self.call_back(info);
     }
 
     fn call_back(&self, info: &LostInfo) {
         if let Some(callback) = self.on_lost.get()
             && !self.told.swap(true, Ordering::AcqRel)
-            && catch_unwind(AssertUnwindSafe(|| callback(info))).is_err()
         {
-            tracing::error!(target: "dlock", key = %self.key, "the on_lost callback has panicked");
+            callback.call(info.clone());
         }
     }
 

@@ -28,6 +28,11 @@ impl Holds {
         self.iter().fold(false, |lost, hold| hold.is_lost() | lost)
     }
 
+    /// The loss of one of them, as far as this process can know now.
+    pub(crate) fn lost_now(&self) -> Option<LostInfo> {
+        if self.is_lost() { self.lost_info() } else { None }
+    }
+
     pub(crate) fn lost_info(&self) -> Option<LostInfo> {
         self.iter().find_map(|hold| hold.lost_info()).cloned()
     }

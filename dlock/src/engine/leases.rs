@@ -191,6 +191,7 @@ impl<B: LeaseBackend> Executor for Leases<B> {
         if self.held.get(key).is_some_and(|grant| grant.ticket == ticket)
             && let Some(grant) = self.held.remove(key)
         {
+            grant.word.end(LostReason::NotHeld);
             self.owe_all_of(&grant);
         }
     }

@@ -6,8 +6,8 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::Engine;
+use super::callbacks::OnLost;
 use super::executor::Reply;
-use super::hold::OnLost;
 use super::table::{HoldId, RequestId};
 use crate::claim::Claim;
 use crate::error::{Error, Result};

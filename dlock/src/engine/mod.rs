@@ -2,6 +2,7 @@
 
 mod actor;
 mod alarms;
+mod callbacks;
 mod callers;
 mod cork;
 mod executor;
@@ -29,12 +30,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use self::actor::run;
+use self::callbacks::CallbackThread;
+pub(crate) use self::callbacks::{Function, OnLost};
 pub(crate) use self::cork::Cork;
 #[cfg(test)]
 pub(crate) use self::executor::Report;
 pub(crate) use self::executor::{Executor, Reply};
 pub use self::hold::Hold;
-pub(crate) use self::hold::OnLost;
 pub use self::holds::Holds;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 pub(crate) use self::leases::Leases;
@@ -58,6 +60,7 @@ struct Shared {
     /// Threads do not survive a fork: in the child, nobody would answer.
     process: u32,
     requests: AtomicU64,
+    callbacks: Arc<CallbackThread>,
     /// The user's runtime that the engine is to run on, if it is one that a blocking call stops.
     blocked_by: Option<Id>,
 }
@@ -97,6 +100,7 @@ impl Engine {
             id: LAST.fetch_add(1, Ordering::Relaxed) + 1,
             process: std::process::id(),
             requests: AtomicU64::new(0),
+            callbacks: Arc::new(CallbackThread::new()),
             blocked_by,
         };
         Ok((Engine { mailbox, shared: Arc::new(shared) }, opened))
@@ -109,6 +113,11 @@ impl Engine {
 
     pub(crate) fn next_request(&self) -> RequestId {
         self.shared.requests.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Has this called when a lock of this engine is lost.
+    pub(crate) fn on_lost(&self, function: &Arc<Function>) -> OnLost {
+        OnLost::new(Arc::clone(function), Arc::clone(&self.shared.callbacks))
     }
 
     /// Posts a message; an error when there is nobody to read it.

@@ -20,6 +20,7 @@ mod session;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -138,8 +139,10 @@ impl Sessions {
     fn dial(&mut self) -> SessionId {
         self.last += 1;
         let (jobs, queue) = mpsc::unbounded_channel();
-        let task = self.tasks.spawn((self.dialer)(self.last, queue, self.tell.clone()));
-        self.links.insert(self.last, Link::new(jobs, task, self.pace));
+        let validity = self.pace.validity();
+        let session = (self.dialer)(self.last, Arc::clone(&validity), queue, self.tell.clone());
+        let task = self.tasks.spawn(session);
+        self.links.insert(self.last, Link::new(jobs, task, validity, self.pace));
         self.last
     }
 

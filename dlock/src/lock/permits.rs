@@ -60,7 +60,7 @@ impl Lock {
         let guard = self.permits_of(native, n).take(deadline).await?;
         // A slot that was taken and not kept is nobody's loss.
         if let Some(callback) = &self.on_lost {
-            guard.hold().tell_of_loss(callback.clone());
+            guard.hold().tell_of_loss(engine.on_lost(callback));
         }
         Ok(guard)
     }

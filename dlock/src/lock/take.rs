@@ -67,7 +67,7 @@ impl Lock {
     /// # Cancel safety
     /// As the body's; nothing stays locked.
     pub async fn run<T>(&self, body: impl AsyncFnOnce(&Guard) -> T) -> Result<T> {
-        let extent = Extent::new(self.acquire().await?, OnLoss::Cancel);
+        let extent = Extent::new(self.acquire().await?, OnLoss::Cancel)?;
         let output = match extent.guard() {
             Some(guard) => extent.poll_body(body(guard)).await,
             None => None,
@@ -100,7 +100,7 @@ impl Lock {
     /// As [`run`](Lock::run) and [`acquire_blocking`](Lock::acquire_blocking).
     pub fn run_blocking<T>(&self, body: impl FnOnce(&Guard) -> T) -> Result<T> {
         let guard = self.acquire_blocking()?;
-        let extent = Extent::new(guard, OnLoss::Report);
+        let extent = Extent::new(guard, OnLoss::Report)?;
         let output = extent.guard().map(|guard| extent.call(|| body(guard)));
         result(extent.finish_blocking(output))
     }
@@ -145,7 +145,7 @@ impl Lock {
             asked: deadline.asked().into(),
             end: deadline.end().map(Into::into),
             terms: self.terms.clone(),
-            on_lost: self.on_lost.clone(),
+            on_lost: self.on_lost.as_ref().map(|function| engine.on_lost(function)),
             engine: engine.clone(),
             reply,
         }))?;
@@ -157,8 +157,11 @@ impl Lock {
 }
 
 impl Lock {
-    /// Another guard of what the caller runs under, if it may have one.
+    /// Another guard of what the caller runs under, if it may have one and still has the lock.
     pub(super) fn again(&self, hold: Arc<Hold>) -> Result<Guard> {
+        if hold.is_lost() {
+            return Err(hold.lost_info().map_or(Error::Closed, |info| info.clone().into()));
+        }
         // A reader does not become a writer, a token is drawn only with a grant, and
         // neither is the holder of one permit among several alone.
         let shared = hold.is_permit() && self.permits.is_none_or(|n| n == 1);

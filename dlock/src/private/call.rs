@@ -265,7 +265,7 @@ pub async fn enter<L: Takes>(call: Call<L>, on_loss: OnLoss) -> Result<Extent<L:
         State::Off(keys) => L::off(keys),
         State::Failed(error) => return Err(error),
     };
-    Ok(Extent::new(guard, on_loss))
+    Extent::new(guard, on_loss)
 }
 
 pub fn enter_blocking<L: Takes>(call: Call<L>, on_loss: OnLoss) -> Result<Extent<L::Guard>> {
@@ -274,7 +274,7 @@ pub fn enter_blocking<L: Takes>(call: Call<L>, on_loss: OnLoss) -> Result<Extent
         State::Off(keys) => L::off(keys),
         State::Failed(error) => return Err(error),
     };
-    Ok(Extent::new(guard, on_loss))
+    Extent::new(guard, on_loss)
 }
 
 /// Takes the guard out for the body to have.

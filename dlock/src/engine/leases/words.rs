@@ -33,6 +33,7 @@ impl<B: LeaseBackend> Leases<B> {
         let Some(grant) = self.held.remove(&lease.key) else {
             return;
         };
+        grant.word.end(reason);
         self.owe_all_of(&grant);
         let key = Claim::exclusive(lease.key.clone());
         let unlock = grant.handing.and_then(|handing| handing.unlock);

@@ -64,7 +64,12 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(jobs: mpsc::UnboundedSender<Job>, task: AbortHandle, pace: Pace) -> Self {
+    pub(super) fn new(
+        jobs: mpsc::UnboundedSender<Job>,
+        task: AbortHandle,
+        word: Arc<Word>,
+        pace: Pace,
+    ) -> Self {
         let now = Time::now();
         Link {
             jobs,
@@ -76,7 +81,7 @@ impl Link {
             questions: Vec::new(),
             keys: Map::default(),
             holds: 0,
-            word: Arc::new(pace.ttl.map_or_else(Word::endless, |_| Word::until(now))),
+            word,
             answered: now,
             asked: now,
             confirmed: false,

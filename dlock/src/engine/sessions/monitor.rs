@@ -100,6 +100,8 @@ impl Sessions {
         let Some(link) = self.links.remove(&id) else {
             return;
         };
+        // Before the connection goes and others can have what it holds: all its guards at once.
+        link.word.end(reason);
         link.task.abort();
         if reason == LostReason::Unconfirmed {
             self.trouble = no_answer(&self.label);

@@ -9,11 +9,12 @@ use tokio::time::{Instant, timeout};
 
 use crate::backend::{Answer, Do, Op, PING, Seen, SessionBackend, Tag};
 use crate::claim::Claim;
-use crate::clock::Time;
+use crate::clock::{Time, Word};
 use crate::engine::executor::Reply;
 use crate::engine::timer::Timer;
 use crate::engine::unwind::catch_panic;
 use crate::error::{Error, Result};
+use crate::lost::LostReason;
 use crate::native::NativeKey;
 use crate::status::Finding;
 
@@ -94,18 +95,19 @@ pub(super) type Tales = mpsc::UnboundedSender<(SessionId, Tale)>;
 
 /// Runs a session: all that the engine knows of a backend, so that the rest of it is compiled once
 /// for all of them.
-pub(super) type Dialer =
-    Box<dyn Fn(SessionId, Jobs, Tales) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+pub(super) type Dialer = Box<
+    dyn Fn(SessionId, Arc<Word>, Jobs, Tales) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send,
+>;
 
 type Jobs = mpsc::UnboundedReceiver<Job>;
 
 /// See [`run`].
 pub(super) fn dialer<B: SessionBackend>(backend: B) -> Dialer {
     let backend = Arc::new(backend);
-    Box::new(move |id, jobs, tales| {
+    Box::new(move |id, word, jobs, tales| {
         let backend = Arc::clone(&backend);
         Box::pin(async move {
-            let session = run(Arc::clone(&backend), id, jobs, tales.clone());
+            let session = run(Arc::clone(&backend), id, word, jobs, tales.clone());
             if let Err(panicked) = catch_panic(session).await {
                 let error = Error::unavailable(backend.label(), panicked);
                 // An engine that has ended has told everybody.
@@ -115,8 +117,25 @@ pub(super) fn dialer<B: SessionBackend>(backend: B) -> Dialer {
     })
 }
 
+/// Ends the validity of all that a session holds, when the session's task ends in any way: it has
+/// failed or was closed, it has panicked, it was dropped with its runtime.
+struct Validity(Arc<Word>);
+
+impl Drop for Validity {
+    fn drop(&mut self) {
+        let panics = std::thread::panicking();
+        self.0.end(if panics { LostReason::SessionEnded } else { LostReason::Closed });
+    }
+}
+
 /// Runs a session until it dies or is closed. A panic is for the caller to catch.
-async fn run<B: SessionBackend>(backend: Arc<B>, id: SessionId, mut jobs: Jobs, tales: Tales) {
+async fn run<B: SessionBackend>(
+    backend: Arc<B>,
+    id: SessionId,
+    word: Arc<Word>,
+    mut jobs: Jobs,
+    tales: Tales,
+) {
     let tell = |tale| drop(tales.send((id, tale)));
     let opened = timeout(CONNECT, backend.open()).await;
     let mut session = match opened {
@@ -125,6 +144,8 @@ async fn run<B: SessionBackend>(backend: Arc<B>, id: SessionId, mut jobs: Jobs, 
         Err(late) => return tell(Tale::Died(Error::unavailable(backend.label(), late))),
     };
     tracing::debug!(target: "dlock", backend = backend.label(), "session opened");
+    // Declared after the session, so it is dropped before the connection is.
+    let validity = Validity(word);
     tell(Tale::Opened(backend.tag(&session)));
     let (mut rest, mut rests) = (Timer::default(), false);
     loop {
@@ -137,7 +158,10 @@ async fn run<B: SessionBackend>(backend: Arc<B>, id: SessionId, mut jobs: Jobs, 
         let job = tokio::select! {
             biased;
             job = jobs.recv() => job,
-            error = idle => return tell(Tale::Died(error)),
+            error = idle => {
+                validity.0.end(LostReason::SessionEnded);
+                return tell(Tale::Died(error));
+            }
         };
         // After a sign of life nothing else is to be expected.
         rests = matches!(&job, Some(Job::Batch { ops, .. }) if !ops.is_empty());
@@ -146,6 +170,7 @@ async fn run<B: SessionBackend>(backend: Arc<B>, id: SessionId, mut jobs: Jobs, 
             Some(Job::Ask(question)) => ask(&*backend, &mut session, question).await,
             Some(Job::Wait { claim, time }) => wait(&*backend, &mut session, &claim, time).await,
             Some(Job::Close) | None => {
+                drop(validity);
                 backend.close(session).await;
                 tracing::debug!(target: "dlock", backend = backend.label(), "session closed");
                 return;
@@ -153,7 +178,10 @@ async fn run<B: SessionBackend>(backend: Arc<B>, id: SessionId, mut jobs: Jobs, 
         };
         match done {
             Ok(tale) => tell(tale),
-            Err(error) => return tell(Tale::Died(error)),
+            Err(error) => {
+                validity.0.end(LostReason::SessionEnded);
+                return tell(Tale::Died(error));
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! How time is kept with a session.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -7,7 +8,7 @@ use tokio::time::Instant;
 use super::{KEPT, Link, SILENCE, Sent};
 use crate::backend::SessionBackend;
 use crate::claim::Claim;
-use crate::clock::Time;
+use crate::clock::{Time, Word};
 use crate::engine::table::Shareable as _;
 
 /// How time is kept with a session.
@@ -37,6 +38,11 @@ impl Pace {
         let readers = backend.modes().len() > 1;
         let long_slice = if readers { slice * WRITERS } else { slice };
         Pace { ttl, heartbeat: ttl.map(|_| backend.heartbeat()), slice, long_slice, readers }
+    }
+
+    /// That of a new session: it has yet to answer.
+    pub(in crate::engine::sessions) fn validity(self) -> Arc<Word> {
+        Arc::new(self.ttl.map_or_else(Word::endless, |_| Word::until(Time::now())))
     }
 
     fn slice(self, claim: &Claim) -> Duration {
