@@ -10,6 +10,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+#[path = "api/docs.rs"]
+mod docs;
 #[path = "api/input.rs"]
 mod input;
 #[path = "api/registry.rs"]

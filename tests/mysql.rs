@@ -20,6 +20,8 @@ mod lost;
 mod names;
 #[path = "sessions/out_of_touch.rs"]
 mod out_of_touch;
+#[path = "sessions/polled.rs"]
+mod polled;
 #[path = "mysql/pool.rs"]
 mod pool;
 #[path = "mysql/proxied.rs"]
@@ -74,6 +76,11 @@ dlock_tests::suite! {
         pool: [
             is_left_to_the_application,
             rotated_options_are_followed,
+        ]
+        polled: [
+            key_is_had_and_no_statement_waits,
+            permits_and_several_keys_are_too,
+            pause_is_kept,
         ]
         cost: [
             acquire_and_release_are_a_round_trip_each,

@@ -9,6 +9,8 @@
 
 #[path = "sessions/cost.rs"]
 mod cost;
+#[path = "postgres/ddl.rs"]
+mod ddl;
 #[path = "postgres/hostile.rs"]
 mod hostile;
 #[path = "postgres/ids.rs"]
@@ -19,6 +21,8 @@ mod lost;
 mod modes;
 #[path = "sessions/out_of_touch.rs"]
 mod out_of_touch;
+#[path = "sessions/polled.rs"]
+mod polled;
 #[path = "postgres/pool.rs"]
 mod pool;
 #[path = "postgres/pooler.rs"]
@@ -65,6 +69,17 @@ dlock_tests::suite! {
             writer_is_next_after_a_long_reader,
             writer_is_not_starved_by_slow_readers,
             two_readers_share_an_only_session,
+        ]
+        polled: [
+            key_is_had_and_no_statement_waits,
+            permits_and_several_keys_are_too,
+            pause_is_kept,
+        ]
+        ddl: [
+            index_is_built_beside_those_who_wait,
+            connections_that_build_under_one_lock_make_no_deadlock,
+            connection_that_tries_has_its_time,
+            victim_of_a_deadlock_goes_on,
         ]
         status: [
             names_holders_and_waiters_in_line,

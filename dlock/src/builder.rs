@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::key::Key;
 use crate::locker::{Inner, Locker};
 use crate::scheme::KeyScheme;
+use crate::terms::check_retry_every;
 use crate::wait::Wait;
 
 /// How long the first connection may take.
@@ -27,6 +28,7 @@ pub struct LockerBuilder {
     namespace: String,
     scheme: KeyScheme,
     wait: Wait,
+    retry_every: Option<Duration>,
     runtime: Option<Handle>,
     status_file: Option<PathBuf>,
 }
@@ -39,6 +41,7 @@ impl LockerBuilder {
             namespace: String::new(),
             scheme: KeyScheme::default(),
             wait: Wait::DEFAULT,
+            retry_every: None,
             runtime: None,
             status_file: None,
         }
@@ -62,6 +65,16 @@ impl LockerBuilder {
     /// either, and no longer than 10 s.
     pub fn timeout(mut self, wait: impl Into<Wait>) -> Self {
         self.wait = wait.into().normal();
+        self
+    }
+
+    /// The pause between two tries of locks that do not say it themselves, as
+    /// [`Lock::retry_every`](crate::Lock::retry_every). Default: none; the database wakes whoever
+    /// waits, and leases are asked for as [`LeaseOptions::poll`] says. On PostgreSQL, set it for the
+    /// locker whose locks migrations run under: no statement of this locker waits then, so none stands
+    /// in the way of `CREATE INDEX CONCURRENTLY`.
+    pub fn retry_every(mut self, pause: Duration) -> Self {
+        self.retry_every = Some(pause);
         self
     }
 
@@ -151,6 +164,7 @@ impl LockerBuilder {
     pub async fn connect(self) -> Result<Locker> {
         self.options.check()?;
         self.scheme.check_namespace(&self.namespace)?;
+        self.retry_every.map_or(Ok(()), check_retry_every)?;
         let url = match &self.address {
             Address::Url(url) => Some(Key::from(url.as_str()).id("")),
             Address::Pool(_) => None,
@@ -178,6 +192,7 @@ impl LockerBuilder {
             scheme: self.scheme,
             namespace: self.namespace.into(),
             wait: self.wait,
+            retry_every: self.retry_every,
             url,
         }))
     }

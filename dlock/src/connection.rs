@@ -17,6 +17,7 @@ mod lock;
 #[cfg(feature = "mysql")]
 mod mysql;
 mod on;
+mod pause;
 mod plan;
 #[cfg(feature = "postgres")]
 mod postgres;

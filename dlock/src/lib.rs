@@ -61,3 +61,10 @@ pub use self::scheme::KeyScheme;
 pub use self::status::{Explained, Finding, LockStatus, Report, Severity};
 pub use self::switch::set_enabled;
 pub use self::wait::Wait;
+
+/// Runs the examples of the pages in `docs`.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../../docs/migrations.md")]
+    struct Migrations;
+}

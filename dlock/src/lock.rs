@@ -49,7 +49,8 @@ pub struct Lock {
 
 impl Lock {
     pub(crate) fn new(locker: Locker, key: Key, native: Result<NativeKey>, wait: Wait) -> Self {
-        let (mode, terms) = (Mode::Exclusive, Terms::default());
+        let retry_every = locker.retry_every();
+        let (mode, terms) = (Mode::Exclusive, Terms { retry_every, ..Terms::default() });
         Lock { locker, key, native, wait, mode, terms, permits: None, family: None, on_lost: None }
     }
 
@@ -153,11 +154,25 @@ impl Lock {
         self
     }
 
-    /// How often the database is asked for a lease that another process has. Default: as often as it
-    /// makes sense, see [`LeaseOptions::poll`](crate::LeaseOptions::poll).
+    /// Asks for a lock that another process has by tries with this pause between them; the last try is
+    /// made when the [`timeout`](Lock::timeout) ends. Default: as
+    /// [`LockerBuilder::retry_every`](crate::LockerBuilder::retry_every), and without that as it suits
+    /// the database: a statement that waits in the server, or for leases the intervals of
+    /// [`LeaseOptions::poll`](crate::LeaseOptions::poll).
+    ///
+    /// For PostgreSQL: a statement that waits has a snapshot, and `CREATE INDEX CONCURRENTLY` (like
+    /// `REINDEX CONCURRENTLY`, `DROP INDEX CONCURRENTLY` and `DETACH PARTITION CONCURRENTLY`) waits for
+    /// all snapshots that are older than itself. So whoever waits for the lock that a migration runs
+    /// under holds the migration up, until its own timeout. With `retry_every` no statement waits, in
+    /// all processes that use it.
+    ///
+    /// In return a free lock is noticed up to one pause later, there is no queue between processes (so
+    /// exclusive locks can be starved by shared ones that overlap), and each pause costs one round
+    /// trip. Where several tasks of a process wait for one key, the one that came first decides.
     ///
     /// # Errors
-    /// As [`ttl`](Lock::ttl).
+    /// Taking it is [`Error::Config`](crate::Error::Config) with a pause of zero, or of more than a
+    /// year.
     pub fn retry_every(mut self, pause: Duration) -> Self {
         self.terms.retry_every = Some(pause);
         self

@@ -35,6 +35,7 @@ pub(crate) struct Inner {
     pub(crate) scheme: KeyScheme,
     pub(crate) namespace: Box<str>,
     pub(crate) wait: Wait,
+    pub(crate) retry_every: Option<Duration>,
     /// A fingerprint, not the URL: that has the password in it.
     pub(crate) url: Option<i64>,
 }
@@ -231,6 +232,10 @@ impl Locker {
 
     pub(crate) fn engine(&self) -> &Engine {
         &self.0.engine
+    }
+
+    pub(crate) fn retry_every(&self) -> Option<Duration> {
+        self.0.retry_every
     }
 
     /// The database and its address.

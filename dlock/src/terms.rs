@@ -20,6 +20,7 @@ pub(crate) struct Terms {
     pub(crate) auto_renew: bool,
     /// Who holds the lease; `None`: what the locker says.
     pub(crate) owner: Option<Arc<str>>,
+    /// The pause between two tries of a key that others have; `None`: as the database does it best.
     pub(crate) retry_every: Option<Duration>,
     pub(crate) min_hold: Duration,
     /// A fencing token is wanted.
@@ -49,9 +50,6 @@ impl Terms {
             Terms { ttl: Some(_), .. } => Some("locks with a time to live (ttl)"),
             Terms { auto_renew: false, .. } => Some("locks that end by themselves (auto_renew)"),
             Terms { owner: Some(_), .. } => Some("named owners (owner)"),
-            Terms { retry_every: Some(_), .. } => {
-                Some("polling (retry_every): who waits is woken by the server")
-            }
             _ => None,
         }
     }
@@ -60,12 +58,7 @@ impl Terms {
     pub(crate) fn check(&self) -> Result<()> {
         self.ttl.map_or(Ok(()), check_ttl)?;
         self.owner.as_deref().map_or(Ok(()), check_owner)?;
-        if self.retry_every.is_some_and(|pause| pause.is_zero() || pause > LONGEST) {
-            return Err(Error::config(format!(
-                "retry_every is {:?}; it must be more than zero and at most a year",
-                self.retry_every.unwrap_or_default()
-            )));
-        }
+        self.retry_every.map_or(Ok(()), check_retry_every)?;
         if self.min_hold > LONGEST {
             return Err(Error::config(format!(
                 "min_hold is {:?}; it must be at most a year",
@@ -83,6 +76,15 @@ pub(crate) fn check_ttl(ttl: Duration) -> Result<()> {
     Err(Error::config(format!(
         "the ttl of a lease is {ttl:?}; it must be between 100 ms and a year, or Duration::MAX for a \
          lease that ends with its release only"
+    )))
+}
+
+pub(crate) fn check_retry_every(pause: Duration) -> Result<()> {
+    if !pause.is_zero() && pause <= LONGEST {
+        return Ok(());
+    }
+    Err(Error::config(format!(
+        "retry_every is {pause:?}; it must be more than zero and at most a year"
     )))
 }
 

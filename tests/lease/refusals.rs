@@ -70,7 +70,6 @@ pub(crate) async fn sessions_have_no_such_terms(site: Site) {
         (lock().ttl(Duration::MAX), "ttl"),
         (lock().auto_renew(false), "auto_renew"),
         (lock().owner("ada"), "owner"),
-        (lock().retry_every(MS), "retry_every"),
     ] {
         // The server would not answer.
         let asked = in_time("the refusal", Duration::from_secs(3), lock.acquire()).await;

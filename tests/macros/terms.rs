@@ -183,17 +183,34 @@ async fn with_ttl(at: &Locker) -> Result<(), Error> {
     Ok(())
 }
 
-#[locked(key = "k", retry_every = "1s", locker = at)]
-fn with_retry(at: &Locker) -> Result<(), Error> {
+#[locked(key = "k", auto_renew = false, locker = at)]
+fn without_renewal(at: &Locker) -> Result<(), Error> {
+    Ok(())
+}
+
+#[locked(key = "k", retry_every = "20ms", timeout = 30, locker = at)]
+fn with_tries(at: &Locker) -> Result<(), Error> {
     Ok(())
 }
 
 #[tokio::test]
 async fn what_the_database_has_not_is_refused() {
     let at = memory("terms-refused");
-    for refused in [with_ttl(&at).await, with_retry(&at)] {
+    for refused in [with_ttl(&at).await, without_renewal(&at)] {
         assert!(matches!(refused, Err(Error::Unsupported { .. })), "{refused:?}");
     }
+}
+
+#[tokio::test]
+async fn any_lock_can_be_asked_for_by_tries() {
+    let at = memory("terms-tries");
+    let held = at.lock("k").acquire().await.unwrap();
+    let waiting = tokio::task::spawn_blocking({
+        let at = at.clone();
+        move || with_tries(&at)
+    });
+    held.release().await.unwrap();
+    waiting.await.unwrap().unwrap();
 }
 
 #[locked(keys = ["a:<x>:<y>", "b"], locker = at, guard = lock)]

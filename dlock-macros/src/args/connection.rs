@@ -70,7 +70,10 @@ fn refused(kind: Kind, name: &str) -> Option<&'static str> {
         ("permits", _) => "a lock on a connection has one holder; permits come from a locker",
         ("fenced", _) => "fencing tokens come from a locker",
         ("min_hold", _) => "the lock ends with the connection's own release or transaction",
-        ("ttl" | "auto_renew" | "owner" | "retry_every", _) => {
+        ("retry_every", Kind::Tx) => {
+            "the transaction is open all the while, and the wait is its own"
+        }
+        ("ttl" | "auto_renew" | "owner", _) => {
             "it is for leases, and a lock on a connection is none"
         }
         _ => return None,

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::memory::{Memory, Session};
-use super::{Answer, Do, Op, Seen, SessionBackend, Tag};
+use super::{Answer, Do, Op, Seen, SessionBackend, Tag, Waited};
 use crate::claim::Claim;
 use crate::engine::table::Event;
 use crate::engine::{Executor as _, Limits, Report, Sessions};
@@ -58,7 +58,7 @@ impl SessionBackend for Faulty {
         Ok(())
     }
 
-    async fn wait(&self, session: &mut Session, claim: &Claim, time: Duration) -> Result<bool> {
+    async fn wait(&self, session: &mut Session, claim: &Claim, time: Duration) -> Result<Waited> {
         self.memory.wait(session, claim, time).await
     }
 

@@ -10,7 +10,7 @@ use once_cell::sync::Lazy;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::{Answer, Do, Op, Party, Seen, SessionBackend, Tag};
+use super::{Answer, Do, Op, Party, Seen, SessionBackend, Tag, Waited};
 use crate::claim::Claim;
 use crate::error::{Error, Result};
 use crate::holder::Holder;
@@ -213,7 +213,7 @@ impl SessionBackend for Memory {
         Ok(())
     }
 
-    async fn wait(&self, session: &mut Session, claim: &Claim, time: Duration) -> Result<bool> {
+    async fn wait(&self, session: &mut Session, claim: &Claim, time: Duration) -> Result<Waited> {
         let (id, key) = (session.id, &claim.key);
         let woken = Arc::new(Notify::new());
         {
@@ -238,7 +238,7 @@ impl SessionBackend for Memory {
         })
         .await;
         session.space.state().leave(key, id);
-        Ok(granted.unwrap_or(false))
+        Ok(granted.unwrap_or(false).into())
     }
 
     fn survives(&self, _: &Error) -> bool {

@@ -73,14 +73,14 @@ pub(crate) trait SessionBackend: Send + Sync + 'static {
         out: &mut Vec<Answer>,
     ) -> impl Future<Output = Result<()>> + Send;
 
-    /// Waits for a key on a session that holds nothing; whether it was granted in that time. When
-    /// the answer is no, nothing is held.
+    /// Waits for a key on a session that holds nothing. Unless it was granted in that time, nothing
+    /// is held afterwards.
     fn wait(
         &self,
         session: &mut Self::Session,
         claim: &Claim,
         time: Duration,
-    ) -> impl Future<Output = Result<bool>> + Send;
+    ) -> impl Future<Output = Result<Waited>> + Send;
 
     /// Whether the session can go on after this error.
     fn survives(&self, error: &Error) -> bool;
@@ -159,6 +159,22 @@ impl Do {
     /// Returns `true` if it is about another session, and not about a lock.
     pub(crate) fn is_order(&self) -> bool {
         matches!(self, Do::Cancel(_) | Do::End(_))
+    }
+}
+
+/// How a wait ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waited {
+    Granted,
+    /// The time is over, or somebody has stopped the statement.
+    Busy,
+    /// The server has found the statement in a circle of waits, and has ended it.
+    Deadlock,
+}
+
+impl From<bool> for Waited {
+    fn from(granted: bool) -> Self {
+        if granted { Waited::Granted } else { Waited::Busy }
     }
 }
 

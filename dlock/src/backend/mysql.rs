@@ -34,7 +34,7 @@ use self::server::Server;
 pub(super) use self::texts::literal;
 pub(crate) use self::texts::name;
 use super::lease::Table;
-use super::{About, Answer, Op, Options, Seen, SessionBackend, Tag};
+use super::{About, Answer, Op, Options, Seen, SessionBackend, Tag, Waited};
 use crate::claim::Claim;
 use crate::error::{Error, Result};
 use crate::mode::Mode;
@@ -223,17 +223,17 @@ impl SessionBackend for MySql {
         Ok(())
     }
 
-    async fn wait(&self, session: &mut Session, claim: &Claim, time: Duration) -> Result<bool> {
+    async fn wait(&self, session: &mut Session, claim: &Claim, time: Duration) -> Result<Waited> {
         let limits = session.server.family.limits(time);
         let sql = texts::wait(&name(&claim.key), &limits, self.application_name.as_deref());
         match self.ask(session, sql).await {
-            Ok(Some(answer)) if answer == "1" => Ok(true),
-            Ok(Some(answer)) if answer == "0" => Ok(false),
+            Ok(Some(answer)) if answer == "1" => Ok(Waited::Granted),
+            Ok(Some(answer)) if answer == "0" => Ok(Waited::Busy),
             // What MariaDB says of a wait that was stopped.
-            Ok(None) => self.let_go(session, claim).await.map(|()| false),
+            Ok(None) => self.let_go(session, claim).await.map(|()| Waited::Busy),
             Ok(Some(answer)) => Err(self.strange(&answer)),
             Err(failed) if failed.is_ended_wait() => {
-                self.let_go(session, claim).await.map(|()| false)
+                self.let_go(session, claim).await.map(|()| Waited::Busy)
             }
             Err(failed) => Err(self.failed(failed)),
         }

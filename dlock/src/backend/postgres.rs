@@ -25,7 +25,8 @@ pub(super) use self::address::Address;
 use self::codes::Ended;
 pub(crate) use self::codes::of_code;
 pub(super) use self::codes::{
-    LOCK_NOT_AVAILABLE, QUERY_CANCELED, code, error_of, has_code, refused_parameter,
+    DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE, QUERY_CANCELED, code, error_of, has_code,
+    refused_parameter,
 };
 use self::fence::Busy;
 use self::session::Session;
@@ -33,7 +34,7 @@ use self::settings::milliseconds;
 pub(crate) use self::sql::place;
 use self::sql::{HELD, PING, UNLOCK_ALL};
 use super::lease::Table;
-use super::{About, Answer, Do, Op, Options, Seen, SessionBackend, Tag};
+use super::{About, Answer, Do, Op, Options, Seen, SessionBackend, Tag, Waited};
 use crate::claim::Claim;
 use crate::error::{Error, Result};
 use crate::mode::Mode;
@@ -138,16 +139,17 @@ impl SessionBackend for Postgres {
         self.read(&self.answer(session, batch).await?, out)
     }
 
-    async fn wait(&self, session: &mut Session, claim: &Claim, time: Duration) -> Result<bool> {
-        match session.fetch_one(sql::wait(claim, milliseconds(time))).await {
-            Ok(row) => self.same_session(session, &[row]).map(|()| true),
-            Err(error)
-                if has_code(&error, LOCK_NOT_AVAILABLE) || has_code(&error, QUERY_CANCELED) =>
-            {
-                self.let_go(session, claim).await.map(|()| false)
-            }
-            Err(error) => Err(self.error(error)),
-        }
+    async fn wait(&self, session: &mut Session, claim: &Claim, time: Duration) -> Result<Waited> {
+        let error = match session.fetch_one(sql::wait(claim, milliseconds(time))).await {
+            Ok(row) => return self.same_session(session, &[row]).map(|()| Waited::Granted),
+            Err(error) => error,
+        };
+        let waited = match code(&error).as_deref() {
+            Some(LOCK_NOT_AVAILABLE | QUERY_CANCELED) => Waited::Busy,
+            Some(DEADLOCK_DETECTED) => Waited::Deadlock,
+            _ => return Err(self.error(error)),
+        };
+        self.let_go(session, claim).await.map(|()| waited)
     }
 
     fn survives(&self, error: &Error) -> bool {

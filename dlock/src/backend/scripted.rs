@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::memory::{Memory, Session};
-use super::{About, Answer, Do, Op, Seen, SessionBackend, Tag};
+use super::{About, Answer, Do, Op, Seen, SessionBackend, Tag, Waited};
 use crate::claim::Claim;
 use crate::engine::{Engine, Limits, Sessions};
 use crate::error::{Error, Result};
@@ -90,6 +90,7 @@ impl Scripted {
             scheme: KeyScheme::Dlock,
             namespace: "".into(),
             wait: Wait::For(Duration::from_secs(20)),
+            retry_every: None,
             url: None,
         }))
     }
@@ -148,7 +149,7 @@ impl SessionBackend for Scripted {
         self.memory().batch(session, ops, out).await
     }
 
-    async fn wait(&self, session: &mut Session, claim: &Claim, time: Duration) -> Result<bool> {
+    async fn wait(&self, session: &mut Session, claim: &Claim, time: Duration) -> Result<Waited> {
         self.fate(Call::Wait(claim.key.to_string())).await?;
         self.memory().wait(session, claim, time).await
     }

@@ -1,7 +1,7 @@
 //! ConnectionLock: a lock that the caller's connection holds.
 
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::plan::Wanted;
 use super::{Connection, Plan};
@@ -79,6 +79,13 @@ impl<'c, C: Connection> ConnectionLock<'c, C> {
     /// connection's own limits.
     pub fn timeout(mut self, wait: impl Into<Wait>) -> Self {
         self.plan.wait = wait.into().normal();
+        self
+    }
+
+    /// As [`Lock::retry_every`](crate::Lock::retry_every): no statement waits. So two who build an
+    /// index with `CREATE INDEX CONCURRENTLY` under one lock do not make a deadlock of it.
+    pub fn retry_every(mut self, pause: Duration) -> Self {
+        self.plan.retry_every = Some(pause);
         self
     }
 

@@ -1,6 +1,6 @@
 //! Plan: which keys, in which mode, waiting how long.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::dialect::Dialect;
 use crate::claim::Claim;
@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::key::Key;
 use crate::mode::Mode;
 use crate::scheme::KeyScheme;
+use crate::terms::check_retry_every;
 use crate::wait::Wait;
 
 /// What is to be locked, before anything is asked of the database.
@@ -17,6 +18,8 @@ pub(crate) struct Plan {
     scheme: KeyScheme,
     namespace: String,
     pub(crate) wait: Wait,
+    /// The pause between two tries; `None`: a statement waits.
+    pub(crate) retry_every: Option<Duration>,
     pub(crate) mode: Mode,
 }
 
@@ -29,13 +32,15 @@ pub(crate) struct Wanted {
 
 impl Plan {
     pub(crate) fn new(keys: Vec<Key>, scheme: KeyScheme, namespace: String) -> Self {
-        Plan { keys, scheme, namespace, wait: Wait::DEFAULT, mode: Mode::Exclusive }
+        let (wait, retry_every, mode) = (Wait::DEFAULT, None, Mode::Exclusive);
+        Plan { keys, scheme, namespace, wait, retry_every, mode }
     }
 
     /// The locks, each once and in one order everywhere, so that two who want the same ones do not
     /// wait for each other.
     pub(crate) fn wanted(&self, dialect: Dialect) -> Result<Vec<Wanted>> {
         dialect.check(self.mode)?;
+        self.retry_every.map_or(Ok(()), check_retry_every)?;
         self.scheme.check_namespace(&self.namespace)?;
         self.scheme.check(dialect.naming(), dialect.label())?;
         let mut wanted = Vec::with_capacity(self.keys.len());

@@ -7,6 +7,7 @@ use super::dialect::{Answer, Meaning, called};
 use super::driver::{Driver, Refused, Row};
 use super::ledger::{self, Held};
 use super::lock::{ConnectionLock, Doubt, Grant};
+use super::pause::sleep;
 use super::plan::{Waiting, Wanted};
 use crate::error::{Error, Result};
 use crate::holder::{Holder, Stage};
@@ -87,7 +88,8 @@ impl<C: Connection> ConnectionLock<'_, C> {
     async fn take_one(&mut self, one: &Wanted, waiting: Waiting) -> Result<Grant> {
         let mut inside = false;
         loop {
-            let left = waiting.left();
+            let pause = self.plan.retry_every;
+            let left = if pause.is_some() { Wait::NoWait } else { waiting.left() };
             let text = match inside {
                 true => C::DIALECT.take_inside(one, left),
                 false => None,
@@ -104,7 +106,12 @@ impl<C: Connection> ConnectionLock<'_, C> {
                         inside = true;
                         continue;
                     }
-                    Answer::Busy if left == Wait::NoWait => None,
+                    Answer::Busy if waiting.wait == Wait::NoWait => None,
+                    Answer::Busy if pause.is_some() && waiting.left() != Wait::NoWait => None,
+                    Answer::Busy if left == Wait::NoWait => {
+                        let left = self.left_behind(one);
+                        self.settle(left, false).await?
+                    }
                     // Somebody has ended the statement: nothing was granted.
                     Answer::Busy => self.settle(Some(one), false).await?,
                     other => {
@@ -131,8 +138,11 @@ impl<C: Connection> ConnectionLock<'_, C> {
                 }
             };
             self.doubt = None;
-            if waiting.left() == Wait::NoWait {
-                return Err(timeout(one, waiting, holder));
+            match (waiting.left(), pause) {
+                (Wait::NoWait, _) => return Err(timeout(one, waiting, holder)),
+                (Wait::For(left), Some(pause)) => sleep(pause.min(left)).await?,
+                (Wait::Forever, Some(pause)) => sleep(pause).await?,
+                (_, None) => {}
             }
         }
     }

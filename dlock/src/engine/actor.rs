@@ -181,8 +181,13 @@ impl<E: Executor> Actor<E> {
 
     pub(super) fn step(&mut self, event: Event<Claim>, reason: LostReason) {
         let hot = match &event {
-            Event::Acquire { key, .. } | Event::Unlocked { key, .. } => {
-                self.hot.contains(key) && self.executor.can_wait()
+            Event::Acquire { request, key, .. } => {
+                let request = self.callers.requests.get(request);
+                self.hot.contains(key)
+                    && request.is_some_and(|request| self.executor.can_wait(&request.terms))
+            }
+            Event::Unlocked { key, .. } => {
+                self.hot.contains(key) && self.executor.can_wait(&self.terms(key))
             }
             Event::Refused { key, .. } | Event::Ended { key, .. } => {
                 self.hot.insert(key.clone());

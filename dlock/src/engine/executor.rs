@@ -29,9 +29,9 @@ pub(crate) trait Executor: Send + 'static {
     fn most_keys(&self) -> usize {
         usize::MAX
     }
-    /// Whether a wait would begin at once; if not, a try is the better question even for a key that
-    /// was fought over a moment ago.
-    fn can_wait(&self) -> bool;
+    /// Whether a wait on these terms would begin at once; if not, a try is the better question even
+    /// for a key that was fought over a moment ago.
+    fn can_wait(&self, terms: &Terms) -> bool;
     /// Stop that wait.
     fn cancel(&mut self, claim: &Claim, ticket: Ticket);
     /// Give back what was granted by that ticket.

@@ -173,7 +173,7 @@ impl<B: LeaseBackend> Executor for Leases<B> {
         }
     }
 
-    fn can_wait(&self) -> bool {
+    fn can_wait(&self, _: &Terms) -> bool {
         true
     }
 

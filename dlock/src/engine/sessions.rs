@@ -4,7 +4,8 @@
 //! asked while a batch is on its way goes out together with the next. A key that is refused there
 //! is waited for in the database on a session that holds nothing; when it is granted, that session
 //! holds this one key. A session that holds something never waits. When there is no session to wait
-//! on, the key is tried again and again on the carrier.
+//! on, when the caller wants no statement to wait, or when the server has ended one as a deadlock, the
+//! key is tried again and again on the carrier.
 //!
 //! Keys that are wanted with a fencing token have a carrier of their own, the writer: a token is
 //! written, and a write can wait for the disk or for a standby. Others' signs of life must not.
@@ -14,6 +15,7 @@ mod fencing;
 mod link;
 mod monitor;
 mod orders;
+mod polling;
 mod routing;
 mod session;
 #[cfg(test)]
@@ -29,6 +31,7 @@ use tokio::time::Instant;
 
 use self::fencing::Token;
 use self::link::{Link, Pace};
+use self::polling::Poll;
 use self::session::{Dialer, Question, SessionId, Tale, Tales, dialer};
 use super::executor::Report;
 use super::map::Map;
@@ -38,9 +41,6 @@ use crate::backend::{Op, SessionBackend};
 use crate::claim::Claim;
 use crate::clock::Time;
 use crate::error::{Error, Result};
-
-/// How long a key is left alone between two tries when there is no session to wait on.
-const POLL: std::ops::Range<u64> = 5..50;
 
 /// How much there may be at once, and how long a statement waits.
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +67,7 @@ pub(crate) struct Sessions {
     held: Map<Ticket, Grant>,
     /// For the carrier, when it has time.
     questions: Vec<Question>,
-    /// Keys that no session was free to wait for.
+    /// Keys that are asked for by tries.
     polls: Map<Ticket, Poll>,
     reports: Vec<Report>,
     trouble: Error,
@@ -86,14 +86,6 @@ struct Grant {
     session: SessionId,
     since: Time,
     token: Token,
-}
-
-struct Poll {
-    claim: Claim,
-    fenced: bool,
-    at: Instant,
-    asked: bool,
-    cancelled: bool,
 }
 
 impl Sessions {
@@ -177,7 +169,7 @@ impl Sessions {
     }
 
     fn next_wake(&self) -> Option<Instant> {
-        let polls = self.polls.values().filter(|poll| !poll.asked).map(|poll| poll.at);
+        let polls = self.polls.values().filter_map(Poll::next);
         let wanted = !self.gathered.is_empty() || !self.questions.is_empty();
         let retry = self.retry.filter(|_| wanted).map(|(at, _)| at);
         let cancels = self.links.values().filter_map(|link| link.cancel_at);

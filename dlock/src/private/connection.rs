@@ -1,5 +1,7 @@
 //! `tx` and `on`: locks on a connection that is a parameter.
 
+use std::time::Duration;
+
 use super::call::{IntoKey, Timeout};
 use crate::connection::{Connection, ConnectionLock, Plan, TransactionLock};
 use crate::error::Result;
@@ -26,6 +28,12 @@ impl Own {
     #[must_use]
     pub fn timeout(mut self, timeout: impl Timeout) -> Self {
         self.plan.wait = timeout.wait().normal();
+        self
+    }
+
+    #[must_use]
+    pub fn retry_every(mut self, pause: Duration) -> Self {
+        self.plan.retry_every = Some(pause);
         self
     }
 

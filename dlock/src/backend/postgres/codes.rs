@@ -6,6 +6,7 @@ use crate::error::{Error, Source, cause};
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
 pub(in crate::backend) const LOCK_NOT_AVAILABLE: &str = "55P03";
 pub(in crate::backend) const QUERY_CANCELED: &str = "57014";
+pub(in crate::backend) const DEADLOCK_DETECTED: &str = "40P01";
 /// What pgbouncer says to a connection with a setting that it does not know.
 const PROTOCOL_VIOLATION: &str = "08P01";
 

@@ -7,8 +7,8 @@ use tokio::time::Instant;
 use super::fencing::Token;
 use super::link::Sent;
 use super::session::{SessionId, Tale};
-use super::{Grant, POLL, Sessions, no_answer};
-use crate::backend::{Answer, Do, Op};
+use super::{Grant, Poll, Sessions, no_answer};
+use crate::backend::{Answer, Do, Op, Waited};
 use crate::claim::Claim;
 use crate::clock::Time;
 use crate::engine::executor::Report;
@@ -52,18 +52,29 @@ impl Sessions {
                 ops.iter().for_each(|op| self.failed(id, op, true));
             }
             (Tale::Told { sent }, Some(Sent::Question)) => self.confirmed(id, sent),
-            (Tale::Waited { granted, sent }, Some(Sent::Wait { claim, ticket, .. })) => {
+            (Tale::Waited { end, sent }, Some(Sent::Wait { claim, ticket, until, fenced })) => {
+                let cancelled = link.cancelling || link.cancel_at.is_some();
                 link.since = Time::now();
                 link.cancel_at = None;
                 self.confirmed(id, sent);
-                if granted {
-                    if let Some(link) = self.links.get_mut(&id) {
-                        link.claim(&claim);
+                match end {
+                    Waited::Granted => {
+                        if let Some(link) = self.links.get_mut(&id) {
+                            link.claim(&claim);
+                        }
+                        self.grant(id, claim.clone(), ticket, None);
+                        self.reports.push(Event::Granted { key: claim, ticket }.into());
                     }
-                    self.grant(id, claim.clone(), ticket, None);
-                    self.reports.push(Event::Granted { key: claim, ticket }.into());
-                } else {
-                    self.reports.push(Event::Ended { key: claim, ticket }.into());
+                    // Another statement that waits would end in the same way. Tries wait for nobody.
+                    Waited::Deadlock if !cancelled => {
+                        tracing::debug!(target: "dlock", key = %claim,
+                            "the server has ended the wait as a deadlock; going on by tries");
+                        let poll = Poll::new(claim, fenced, until, Instant::now());
+                        self.polls.insert(ticket, poll);
+                    }
+                    Waited::Busy | Waited::Deadlock => {
+                        self.reports.push(Event::Ended { key: claim, ticket }.into());
+                    }
                 }
             }
             (Tale::Died(error), _) => {
@@ -96,13 +107,11 @@ impl Sessions {
     pub(super) fn refused(&mut self, claim: Claim, ticket: Ticket) {
         match self.polls.get_mut(&ticket) {
             None => self.reports.push(Event::Refused { key: claim, ticket }.into()),
-            Some(poll) if poll.cancelled => {
-                self.polls.remove(&ticket);
-                self.reports.push(Event::Ended { key: claim, ticket }.into());
-            }
             Some(poll) => {
-                poll.asked = false;
-                poll.at = Instant::now() + Duration::from_millis(fastrand::u64(POLL));
+                if !poll.refused(Instant::now()) {
+                    self.polls.remove(&ticket);
+                    self.reports.push(Event::Ended { key: claim, ticket }.into());
+                }
             }
         }
     }
@@ -158,7 +167,7 @@ impl Sessions {
             Do::Try(claim) | Do::TryFenced(claim) => {
                 self.disclaim(id, claim);
                 if !tried && let Some(poll) = self.polls.get_mut(&ticket) {
-                    poll.asked = false;
+                    poll.lost();
                     return;
                 }
                 self.polls.remove(&ticket);

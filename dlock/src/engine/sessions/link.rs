@@ -31,7 +31,7 @@ const SILENCE: Duration = Duration::from_secs(3);
 /// What a session was asked and has not answered yet.
 pub(super) enum Sent {
     Batch(Arc<Vec<Op>>),
-    Wait { claim: Claim, ticket: Ticket, until: Option<Instant> },
+    Wait { claim: Claim, ticket: Ticket, until: Option<Instant>, fenced: bool },
     Question,
 }
 
@@ -160,8 +160,14 @@ impl Link {
     }
 
     /// A wait is begun when the session is there; until then it can be taken back.
-    pub(super) fn send_wait(&mut self, claim: Claim, ticket: Ticket, until: Option<Instant>) {
-        let sent = Sent::Wait { claim: claim.clone(), ticket, until };
+    pub(super) fn send_wait(
+        &mut self,
+        claim: Claim,
+        ticket: Ticket,
+        until: Option<Instant>,
+        fenced: bool,
+    ) {
+        let sent = Sent::Wait { claim: claim.clone(), ticket, until, fenced };
         if self.tag.is_some() {
             let time = self.pace.slice_until(&claim, until);
             self.send(Job::Wait { claim, time }, sent);

@@ -59,14 +59,14 @@ impl Sessions {
         due.min().filter(|left| *left < Duration::MAX).map(|left| Instant::now() + left)
     }
 
-    /// Tries the keys again that no session was free to wait for, and does what the clock says.
+    /// Tries the keys again that no session waits for, and does what the clock says.
     pub(super) fn tick(&mut self) {
         let now = Instant::now();
         let due: Vec<Ticket> =
-            self.polls.iter().filter(|(_, p)| !p.asked && p.at <= now).map(|(t, _)| *t).collect();
+            self.polls.iter().filter(|(_, poll)| poll.is_due(now)).map(|(t, _)| *t).collect();
         for ticket in due {
             if let Some(poll) = self.polls.get_mut(&ticket) {
-                poll.asked = true;
+                poll.asked();
                 self.gathered.push(Op { what: a_try(poll.claim.clone(), poll.fenced), ticket });
             }
         }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 use super::link::{Link, Sent};
 use super::routing::a_try;
 use super::session::{Own, Question};
-use super::{POLL, Poll, Sessions, no_answer};
+use super::{Poll, Sessions, no_answer};
 use crate::backend::{Do, Op, Seen};
 use crate::claim::Claim;
 use crate::engine::executor::{Executor, Held, Reply, Report};
@@ -31,13 +31,13 @@ impl Executor for Sessions {
     }
 
     fn wait(&mut self, claim: Claim, ticket: Ticket, until: Option<Instant>, terms: &Terms) {
-        let waiter = self.free_waiter();
+        let waiter = if terms.retry_every.is_none() { self.free_waiter() } else { None };
         if let Some(link) = waiter.and_then(|id| self.links.get_mut(&id)) {
-            link.send_wait(claim, ticket, until);
+            link.send_wait(claim, ticket, until, terms.fenced);
         } else {
-            let at = Instant::now() + Duration::from_millis(fastrand::u64(..POLL.start));
-            let fenced = terms.fenced;
-            self.polls.insert(ticket, Poll { claim, fenced, at, asked: false, cancelled: false });
+            let now = Instant::now();
+            let poll = Poll::new(claim, terms.fenced, until, now).every(terms.retry_every, now);
+            self.polls.insert(ticket, poll);
         }
     }
 
@@ -54,14 +54,13 @@ impl Executor for Sessions {
         usize::try_from(self.limits.keys).unwrap_or(usize::MAX)
     }
 
-    fn can_wait(&self) -> bool {
-        self.others().any(|(_, link)| link.is_free())
+    fn can_wait(&self, terms: &Terms) -> bool {
+        terms.retry_every.is_none() && self.others().any(|(_, link)| link.is_free())
     }
 
     fn cancel(&mut self, claim: &Claim, ticket: Ticket) {
         if let Some(poll) = self.polls.get_mut(&ticket) {
-            poll.cancelled = true;
-            if !poll.asked {
+            if poll.cancel() {
                 self.polls.remove(&ticket);
                 self.reports.push(Event::Ended { key: claim.clone(), ticket }.into());
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
-use crate::backend::{Answer, Do, Op, PING, Seen, SessionBackend, Tag};
+use crate::backend::{Answer, Do, Op, PING, Seen, SessionBackend, Tag, Waited};
 use crate::claim::Claim;
 use crate::clock::{Time, Word};
 use crate::engine::executor::Reply;
@@ -84,7 +84,7 @@ pub(super) enum Tale {
     },
     /// How a wait ended, as the server confirmed at the earliest then.
     Waited {
-        granted: bool,
+        end: Waited,
         sent: Time,
     },
     /// It is over with this session.
@@ -281,12 +281,13 @@ async fn wait<B: SessionBackend>(
     time: Duration,
 ) -> Result<Tale> {
     let mut sent = Time::now();
-    let granted = backend.wait(session, claim, time).await?;
+    let end = backend.wait(session, claim, time).await?;
+    let granted = end == Waited::Granted;
     // The server counts the session's silence from now, but we know only when we asked: if that
     // was long ago, ask once more.
     if granted && backend.session_ttl().is_some_and(|ttl| sent.elapsed() > ttl / 4) {
         sent = Time::now();
         backend.batch(session, PING, &mut Vec::new()).await?;
     }
-    Ok(Tale::Waited { granted, sent })
+    Ok(Tale::Waited { end, sent })
 }

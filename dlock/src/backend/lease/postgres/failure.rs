@@ -5,12 +5,11 @@ use sqlx::error::DatabaseError;
 use super::Postgres;
 use crate::backend::lease::Failure;
 use crate::backend::postgres::{
-    LOCK_NOT_AVAILABLE, QUERY_CANCELED, code, error_of, refused_parameter,
+    DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE, QUERY_CANCELED, code, error_of, refused_parameter,
 };
 use crate::error::{Error, cause};
 
 const SERIALIZATION_FAILURE: &str = "40001";
-const DEADLOCK_DETECTED: &str = "40P01";
 /// What a standby says to whoever wants to write.
 const READ_ONLY: &str = "25006";
 const FEATURE_NOT_SUPPORTED: &str = "0A000";

@@ -119,6 +119,7 @@ impl Fake {
             scheme: KeyScheme::Dlock,
             namespace: "".into(),
             wait: Wait::For(Duration::from_secs(20)),
+            retry_every: None,
             url: None,
         })
     }

@@ -1,8 +1,0 @@
-use dlock::locked;
-
-#[locked(key = "payout:<id>", retry_every = "1s", on = conn)]
-async fn pay(conn: &mut sqlx::PgConnection, id: i64) -> Result<(), dlock::Error> {
-    Ok(())
-}
-
-fn main() {}
