@@ -9,6 +9,8 @@ use crate::error::{Error, Result};
 pub(crate) const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 /// Three renewals must fit in, and a commit may wait for the disk.
 const SHORTEST: Duration = Duration::from_millis(100);
+/// To ask a database more often than this is to do nothing else.
+const RETRY_TIME_MIN: Duration = Duration::from_millis(1);
 /// MySQL's column has room for so many bytes.
 pub(crate) const LONGEST_OWNER: usize = 255;
 
@@ -80,11 +82,11 @@ pub(crate) fn check_ttl(ttl: Duration) -> Result<()> {
 }
 
 pub(crate) fn check_retry_every(pause: Duration) -> Result<()> {
-    if !pause.is_zero() && pause <= LONGEST {
+    if (RETRY_TIME_MIN..=LONGEST).contains(&pause) {
         return Ok(());
     }
     Err(Error::config(format!(
-        "retry_every is {pause:?}; it must be more than zero and at most a year"
+        "retry_every is {pause:?}; it must be between 1 ms and a year"
     )))
 }
 

@@ -102,3 +102,89 @@ fn closed_locker() {
         locker.close().await;
     });
 }
+
+/// Whatever one writes for a time, it is taken or refused, and the locker goes on.
+#[test]
+fn durations_of_any_size() {
+    const DAY: Duration = Duration::from_secs(86_400);
+    const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
+    let times = [
+        Duration::ZERO,
+        Duration::from_nanos(1),
+        Duration::from_millis(150),
+        DAY,
+        400 * DAY,
+        CENTURY - Duration::from_nanos(1),
+        CENTURY,
+        Duration::from_secs(u64::MAX / 1000),
+        Duration::MAX,
+    ];
+    alone(move || async move {
+        let folder = dlock_tests::Temp::new();
+        let sqlite = format!("sqlite://{}", folder.file("locks.db").display());
+        for time in times {
+            let lease = LeaseOptions::new;
+            for (what, builder) in [
+                ("timeout", Locker::builder("memory:times").timeout(time)),
+                ("session_ttl", Locker::builder("memory:times").session_ttl(time)),
+                (
+                    "slice",
+                    Locker::builder("memory:times").slice(time.max(Duration::from_millis(9))),
+                ),
+                ("ttl", Locker::builder(&sqlite).lease(lease().ttl(time))),
+                ("renew_before", Locker::builder(&sqlite).lease(lease().renew_before(time))),
+                (
+                    "renew_before for ever",
+                    Locker::builder(&sqlite).lease(lease().renew_before(time).ttl(Duration::MAX)),
+                ),
+                ("poll", Locker::builder(&sqlite).lease(lease().poll(time, time))),
+                (
+                    "poll to",
+                    Locker::builder(&sqlite).lease(lease().poll(Duration::from_millis(1), time)),
+                ),
+            ] {
+                let what = format!("{what} of {time:?}");
+                let locker = match builder.connect().await {
+                    Ok(locker) => locker,
+                    Err(Error::Config { .. }) => continue,
+                    Err(error) => panic!("{what}: {error}"),
+                };
+                used(&what, &locker, &locker.lock("k")).await;
+                locker.close().await;
+            }
+            for url in ["memory:times", &sqlite] {
+                let locker = Locker::connect(url).await.unwrap();
+                for (what, lock) in [
+                    ("timeout", locker.lock("k").timeout(time)),
+                    ("min_hold", locker.lock("min_hold").min_hold(time)),
+                    ("ttl", locker.lock("k").ttl(time)),
+                    ("retry_every", locker.lock("k").retry_every(time)),
+                    ("permits", locker.lock("k").permits(2).timeout(time)),
+                ] {
+                    used(&format!("{what} of {time:?} on {url}"), &locker, &lock).await;
+                }
+                let all = locker.lock_all(["a", "b"]).timeout(time).acquire().await;
+                assert!(all.is_ok(), "lock_all {time:?}: {all:?}");
+                locker.close().await;
+            }
+        }
+    });
+}
+
+/// The lock is taken or refused; others wait for it a moment, and the locker is as it was.
+async fn used(what: &str, locker: &Locker, lock: &dlock::Lock) {
+    let other = locker.lock("other").acquire().await;
+    assert!(other.is_ok(), "{what}: {other:?}");
+    match lock.acquire().await {
+        Ok(guard) => {
+            let moment = Duration::from_millis(5);
+            let late = lock.clone().permits(1).timeout(moment).acquire().await;
+            assert!(late.is_ok() || late.is_err_and(|error| error.is_timeout()), "{what}");
+            drop(guard);
+        }
+        Err(Error::Config { .. } | Error::Unsupported { .. }) => {}
+        Err(error) => panic!("{what}: {error}"),
+    }
+    let again = locker.lock("again").acquire().await;
+    assert!(again.is_ok(), "{what}: {again:?}");
+}

@@ -17,13 +17,16 @@ pub(crate) struct Cork<'a>(Option<&'a Engine>);
 impl<'a> Cork<'a> {
     /// One inside another, for whatever engine, does nothing.
     pub(crate) fn new(engine: &'a Engine) -> Self {
-        CORKED.with_borrow_mut(|corked| {
-            if corked.is_some() {
-                return Cork(None);
+        // A thread that is ending gathers nothing any more.
+        let corked = CORKED.try_with(|corked| {
+            let mut corked = corked.borrow_mut();
+            let first = corked.is_none();
+            if first {
+                *corked = Some((engine.id(), Vec::new()));
             }
-            *corked = Some((engine.id(), Vec::new()));
-            Cork(Some(engine))
-        })
+            first
+        });
+        Cork(corked.unwrap_or(false).then_some(engine))
     }
 }
 

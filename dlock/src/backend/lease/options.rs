@@ -5,7 +5,13 @@ use std::time::Duration;
 
 use super::table::Table;
 use crate::error::{Error, Result};
-use crate::terms::{Terms, check_owner, check_ttl};
+use crate::terms::{LONGEST, Terms, check_owner, check_ttl};
+
+/// To ask a database more often than this is to do nothing else.
+const POLL_TIME_MIN: Duration = Duration::from_micros(100);
+/// A renewal that is due so soon before the end comes too late, and one that is due so soon after
+/// the last one comes all the time.
+const RENEWAL_TIME_MIN: Duration = Duration::from_millis(10);
 
 /// Settings of the locks that are kept in a lease table, and of the table where session locks draw
 /// their fencing tokens.
@@ -44,8 +50,8 @@ impl LeaseOptions {
         self
     }
 
-    /// How long before its end a lease is renewed. Less than the ttl, and enough for several
-    /// attempts. Default: two thirds of the ttl.
+    /// How long before its end a lease is renewed: at least 10 ms, and at least 10 ms less than the
+    /// ttl. It should be enough for several attempts. Default: two thirds of the ttl.
     #[must_use]
     pub fn renew_before(mut self, time: Duration) -> Self {
         self.renew_before = Some(time);
@@ -94,11 +100,11 @@ impl LeaseOptions {
         self.owner.as_deref().map_or(Ok(()), check_owner)?;
         self.table_of(false)?;
         if let Some((shortest, longest)) = self.poll
-            && (shortest.is_zero() || shortest > longest)
+            && (shortest < POLL_TIME_MIN || shortest > longest || longest > LONGEST)
         {
             return Err(Error::config(format!(
-                "the leases' poll is from {shortest:?} to {longest:?}; the first must be more than \
-                 zero, and no more than the second"
+                "the leases' poll is from {shortest:?} to {longest:?}; the first must be at least \
+                 100 µs and no more than the second, the second at most a year"
             )));
         }
         self.check_renewal(self.ttl.unwrap_or(super::TTL))
@@ -110,13 +116,18 @@ impl LeaseOptions {
     }
 
     fn check_renewal(&self, ttl: Duration) -> Result<()> {
-        match self.renew_before {
-            Some(before) if before.is_zero() || before >= ttl => Err(Error::config(format!(
-                "leases of {ttl:?} cannot be renewed {before:?} before their end; renew_before must \
-                 be more than zero and less than the ttl"
-            ))),
-            _ => Ok(()),
+        let Some(before) = self.renew_before else {
+            return Ok(());
+        };
+        // One that lasts until its release is not renewed.
+        let most = if ttl == Duration::MAX { ttl } else { ttl.saturating_sub(RENEWAL_TIME_MIN) };
+        if (RENEWAL_TIME_MIN..=most).contains(&before) {
+            return Ok(());
         }
+        Err(Error::config(format!(
+            "leases of {ttl:?} cannot be renewed {before:?} before their end; renew_before must be \
+             at least 10 ms, and at least 10 ms less than the ttl"
+        )))
     }
 
     /// The table. `django`: that of django-database-locks.

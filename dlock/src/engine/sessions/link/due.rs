@@ -36,7 +36,7 @@ impl Pace {
     pub(in crate::engine::sessions) fn of<B: SessionBackend>(backend: &B, slice: Duration) -> Self {
         let ttl = backend.session_ttl();
         let readers = backend.modes().len() > 1;
-        let long_slice = if readers { slice * WRITERS } else { slice };
+        let long_slice = if readers { slice.saturating_mul(WRITERS) } else { slice };
         Pace { ttl, heartbeat: ttl.map(|_| backend.heartbeat()), slice, long_slice, readers }
     }
 
