@@ -24,6 +24,8 @@ mod secrets;
 mod status_file;
 #[path = "api/switch.rs"]
 mod switch;
+#[path = "api/threads.rs"]
+mod threads;
 
 /// Runs a test while no other one of this process runs, in a runtime.
 fn alone<F: Future<Output = ()>>(body: impl FnOnce() -> F + Send + 'static) {

@@ -2,15 +2,16 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 
 use crate::backend::lease::LeaseOptions;
 use crate::backend::{self, Address, Options, Place};
-use crate::blocking::block_on;
+use crate::blocking::block_for;
 use crate::engine::{Engine, StatusFile};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Source};
 use crate::key::Key;
 use crate::locker::{Inner, Locker};
 use crate::scheme::KeyScheme;
@@ -19,6 +20,8 @@ use crate::wait::Wait;
 
 /// How long the first connection may take.
 const CONNECT: Duration = Duration::from_secs(10);
+/// A blocking call keeps its own time as well, a little longer.
+const CONNECT_GRACE: Duration = Duration::from_secs(1);
 
 /// How a [`Locker`] is to be. Made by [`Locker::builder`] and [`Locker::from_pool`].
 #[must_use = "nothing is connected before `connect`"]
@@ -136,8 +139,10 @@ impl LockerBuilder {
     }
 
     /// Runs the engine on this runtime instead of on a thread of its own. That saves a few
-    /// microseconds a lock; in return the runtime must be kept running, and blocking calls inside
-    /// it are an error when it has only one thread.
+    /// microseconds a lock; in return the runtime must be kept running, with timers and I/O, and a
+    /// blocking call on the only thread that it has for tasks is [`Error::Config`]. Its clock is the
+    /// engine's: where a test has paused it, waits end in its time, and so may a lease that is
+    /// renewed by it.
     pub fn runtime(mut self, runtime: Handle) -> Self {
         self.runtime = Some(runtime);
         self
@@ -204,7 +209,13 @@ impl LockerBuilder {
     /// the locker is told to run on.
     pub fn connect_blocking(self) -> Result<Locker> {
         Engine::check_not_inside(self.runtime.as_ref())?;
-        block_on(self.connect())
+        // The runtime that the engine is to run on may be stuck, or gone, and its timers with it.
+        let limit = CONNECT + CONNECT_GRACE;
+        let stuck = || {
+            let source: Source = Arc::from(Box::from("the runtime of the locker does not run"));
+            Error::Unavailable { backend: "the database".into(), source }
+        };
+        block_for(limit, self.connect()).unwrap_or_else(|| Err(stuck()))
     }
 }
 

@@ -85,9 +85,7 @@ pub(crate) fn check_retry_every(pause: Duration) -> Result<()> {
     if (RETRY_TIME_MIN..=LONGEST).contains(&pause) {
         return Ok(());
     }
-    Err(Error::config(format!(
-        "retry_every is {pause:?}; it must be between 1 ms and a year"
-    )))
+    Err(Error::config(format!("retry_every is {pause:?}; it must be between 1 ms and a year")))
 }
 
 pub(crate) fn check_owner(owner: &str) -> Result<()> {

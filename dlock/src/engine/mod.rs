@@ -17,6 +17,7 @@ mod recent;
 mod sessions;
 mod status_file;
 pub mod table;
+mod threads;
 mod timer;
 mod unwind;
 mod verdict;
@@ -25,7 +26,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::runtime::{Handle, Id, RuntimeFlavor};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -44,6 +45,7 @@ pub(crate) use self::mail::{Mail, Request};
 pub(crate) use self::sessions::{Limits, Sessions};
 pub(crate) use self::status_file::StatusFile;
 use self::table::RequestId;
+use self::threads::OnlyThread;
 use self::unwind::catch_panic;
 use crate::error::{Error, Result};
 
@@ -61,8 +63,7 @@ struct Shared {
     process: u32,
     requests: AtomicU64,
     callbacks: Arc<CallbackThread>,
-    /// The user's runtime that the engine is to run on, if it is one that a blocking call stops.
-    blocked_by: Option<Id>,
+    only_thread: Option<OnlyThread>,
 }
 
 impl Engine {
@@ -80,9 +81,13 @@ impl Engine {
         let leisure = runtime.is_none();
         let label = label.to_owned();
         let main = async move {
-            let open = catch_panic(timeout(limit, open)).await;
-            let open =
-                open.unwrap_or_else(|panicked| Ok(Err(Error::unavailable(&label, panicked))));
+            // The timer is made inside, for a runtime without timers panics at that.
+            let open = catch_panic(async { timeout(limit, open).await }).await;
+            let open = open.unwrap_or_else(|panicked| {
+                Ok(Err(panicked
+                    .of_the_runtime()
+                    .unwrap_or_else(|| Error::unavailable(&label, panicked))))
+            });
             match open.unwrap_or_else(|late| Err(Error::unavailable(&label, late))) {
                 Ok(executor) => {
                     let _ = ready.send(Ok(()));
@@ -91,17 +96,18 @@ impl Engine {
                 Err(error) => drop(ready.send(Err(error))),
             }
         };
-        let blocked_by = runtime.as_ref().and_then(blocked_by);
-        match runtime {
-            Some(handle) => drop(handle.spawn(main)),
-            None => on_a_thread(main)?,
+        let only_thread = runtime.as_ref().and_then(OnlyThread::of);
+        match (runtime, only_thread.clone()) {
+            (Some(handle), Some(only)) => drop(handle.spawn(only.watch(main))),
+            (Some(handle), None) => drop(handle.spawn(main)),
+            (None, _) => on_a_thread(main)?,
         }
         let shared = Shared {
             id: LAST.fetch_add(1, Ordering::Relaxed) + 1,
             process: std::process::id(),
             requests: AtomicU64::new(0),
             callbacks: Arc::new(CallbackThread::new()),
-            blocked_by,
+            only_thread,
         };
         Ok((Engine { mailbox, shared: Arc::new(shared) }, opened))
     }
@@ -131,15 +137,15 @@ impl Engine {
         }
     }
 
-    /// Whether this is the one place where a blocking call would wait for itself: the
-    /// single-threaded runtime that the engine runs on.
+    /// An error where a blocking call would wait for itself: on the only thread that the engine can
+    /// run on.
     pub(crate) fn check_blocking(&self) -> Result<()> {
-        check_not_inside(self.shared.blocked_by)
+        self.shared.only_thread.as_ref().map_or(Ok(()), OnlyThread::check)
     }
 
     /// The same before there is an engine.
     pub(crate) fn check_not_inside(runtime: Option<&Handle>) -> Result<()> {
-        check_not_inside(runtime.and_then(blocked_by))
+        runtime.and_then(OnlyThread::of).map_or(Ok(()), |only| only.check())
     }
 
     /// Ends after this time, by the engine's timers: the caller may have none.
@@ -156,21 +162,6 @@ impl Engine {
         if self.post(Mail::Close { done }).is_ok() {
             let _ = closed.await;
         }
-    }
-}
-
-/// A runtime that a blocking call stops.
-fn blocked_by(runtime: &Handle) -> Option<Id> {
-    (runtime.runtime_flavor() == RuntimeFlavor::CurrentThread).then(|| runtime.id())
-}
-
-fn check_not_inside(runtime: Option<Id>) -> Result<()> {
-    match Handle::try_current() {
-        Ok(here) if runtime == Some(here.id()) => Err(Error::config(
-            "a blocking call inside the current-thread runtime that the locker was told to run on \
-             would stop the locker too; await the async call, or leave out LockerBuilder::runtime",
-        )),
-        _ => Ok(()),
     }
 }
 

@@ -7,6 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::Poll;
 
+use crate::error::Error;
+
 /// More of a panic's message is not repeated.
 const MESSAGE_CHARS_MAX: usize = 200;
 
@@ -21,6 +23,18 @@ impl Panicked {
         let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
         let line = text.and_then(|text| text.lines().next()).unwrap_or("no message");
         Panicked(line.chars().take(MESSAGE_CHARS_MAX).collect())
+    }
+
+    /// What to do about the runtime, if it has no timers or no sockets: it has no other way to say
+    /// so.
+    pub(super) fn of_the_runtime(&self) -> Option<Error> {
+        let lacks = |what: &str| self.0.contains(&format!("{what} disabled"));
+        (lacks("timers are") || lacks("IO is")).then(|| {
+            Error::config(
+                "the runtime that the locker was told to run on has no timers or no I/O; build it \
+                 with tokio::runtime::Builder::enable_all, or leave out LockerBuilder::runtime",
+            )
+        })
     }
 }
 
