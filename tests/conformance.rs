@@ -51,6 +51,9 @@ dlock_tests::suite! {
         status: [
             held_key_is_shown_with_its_holder,
             waiter_is_shown,
+            shown_key_is_the_one_that_locks,
+            each_caller_who_waits_is_shown,
+            permits_are_shown_as_one_lock,
             timeout_names_the_holder,
             set_up_is_in_order,
             closed_locker_says_so,

@@ -26,6 +26,8 @@ pub(crate) enum Repr {
     Bytes(Arc<[u8]>),
     Native(i64),
     Pair(i32, i32),
+    /// What a server calls a lock that no other key of this locker is.
+    Name(Arc<str>),
 }
 
 impl Key {
@@ -35,12 +37,12 @@ impl Key {
         Key::from(value.to_string())
     }
 
-    /// The key of what a server shows that nobody here knows.
+    /// The key of just that lock, whatever it is that it is called by.
     pub(crate) fn of_native(native: &NativeKey) -> Self {
         match native {
             NativeKey::Id(id) => Key::native(*id),
             NativeKey::Pair(a, b) => Key::pair(*a, *b),
-            NativeKey::Name(name) => Key::from(name.as_str()),
+            NativeKey::Name(name) => Key(Repr::Name(name.as_str().into())),
         }
     }
 
@@ -58,11 +60,12 @@ impl Key {
         Key(Repr::Pair(a, b))
     }
 
-    /// The bytes that this key is. `None` for [`Key::native`] and [`Key::pair`].
+    /// The bytes that this key is. `None` for [`Key::native`] and [`Key::pair`], and for what
+    /// [`Locker::status`](crate::Locker::status) shows of other programs.
     pub fn as_bytes(&self) -> Option<&[u8]> {
         match &self.0 {
             Repr::Bytes(bytes) => Some(bytes),
-            Repr::Native(_) | Repr::Pair(..) => None,
+            Repr::Native(_) | Repr::Pair(..) | Repr::Name(_) => None,
         }
     }
 
@@ -90,6 +93,7 @@ impl Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes = match &self.0 {
             Repr::Bytes(bytes) => bytes,
+            Repr::Name(name) => name.as_bytes(),
             // A name that no text has.
             Repr::Native(_) | Repr::Pair(..) => return f.write_str(&self.name("")),
         };

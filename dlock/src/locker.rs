@@ -17,6 +17,7 @@ use crate::mode::Mode;
 use crate::multi::MultiLock;
 use crate::native::{Naming, NativeKey};
 use crate::scheme::KeyScheme;
+use crate::status::rows::{Names, statuses};
 use crate::status::{Explained, LockStatus, Report};
 use crate::switch;
 use crate::terms::Terms;
@@ -107,7 +108,7 @@ impl Locker {
     }
 
     /// Who holds and who waits, of all locks of the database that the server shows: also those of
-    /// other programs.
+    /// other programs. Of this locker's own callers, each who waits is shown.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when the server does not answer, [`Error::Permission`] when it does
@@ -116,7 +117,9 @@ impl Locker {
     /// # Cancel safety
     /// Changes nothing.
     pub async fn status(&self) -> Result<Vec<LockStatus>> {
-        self.ask(Mail::Status).await
+        let rows = self.ask(Mail::Status).await?;
+        let (scheme, namespace) = (&self.0.scheme, &*self.0.namespace);
+        Ok(statuses(rows, Names { scheme, naming: self.0.about.naming, namespace }))
     }
 
     /// Looks for what is wrong with the set-up: rights that are missing, settings that end

@@ -1,11 +1,14 @@
 //! How a key becomes the database's own id.
 
+mod decode;
+
 use std::fmt::{self, Display, Write as _};
 
 use blake2::digest::consts::U8;
 use blake2::digest::{Digest, FixedOutput, KeyInit, Mac as _};
 use blake2::{Blake2b, Blake2b512, Blake2bMac};
 
+pub(crate) use self::decode::Part;
 use crate::key::{Key, Repr};
 
 impl Key {
@@ -17,15 +20,17 @@ impl Key {
         match &self.0 {
             Repr::Native(id) => *id,
             // Not its lock, which is in another space: an id for whoever has no such space.
-            Repr::Pair(..) => i64::from_le_bytes(hash("", self.name("").as_bytes())),
+            Repr::Pair(..) | Repr::Name(_) => {
+                i64::from_le_bytes(hash("", self.name("").as_bytes()))
+            }
             Repr::Bytes(bytes) => i64::from_le_bytes(hash(namespace, bytes)),
         }
     }
 
     /// This key as the name of a lock, for databases whose locks have names.
     ///
-    /// Readable: printable characters stand for themselves, all others and `%` are
-    /// percent-encoded. `%` followed by something else than two hex digits therefore never comes
+    /// Readable, and ASCII, for not every database's encoding has every character: printable ASCII
+    /// stands for itself, all other bytes and `%` are percent-encoded. `%` followed by something else than two hex digits therefore never comes
     /// from a key and marks the rest: `%:` ends a namespace, `%n` is a native id, `%p` a pair, `%#`
     /// the hash of a long key. Pinned by tests.
     pub(crate) fn name(&self, namespace: &str) -> String {
@@ -35,6 +40,7 @@ impl Key {
         match &self.0 {
             Repr::Native(id) => return format!("%n{id}"),
             Repr::Pair(a, b) => return format!("%p{a},{b}"),
+            Repr::Name(name) => return name.as_ref().to_owned(),
             Repr::Bytes(bytes) => {
                 if !namespace.is_empty() {
                     escape(namespace.as_bytes(), &mut name);
@@ -43,11 +49,7 @@ impl Key {
                 escape(bytes, &mut name);
                 if name.len() > LONGEST {
                     let hash = Blake2b512::digest(&name);
-                    let mut cut = LONGEST / 2;
-                    while !name.is_char_boundary(cut) {
-                        cut -= 1;
-                    }
-                    name.truncate(cut);
+                    name.truncate(LONGEST / 2);
                     name.push_str("%#");
                     hash.iter().take(16).for_each(|byte| hex(*byte, &mut name));
                 }
@@ -134,7 +136,7 @@ impl Naming {
             #[cfg(feature = "postgres")]
             Naming::Id => match key.0 {
                 Repr::Pair(a, b) => NativeKey::Pair(a, b),
-                Repr::Native(_) | Repr::Bytes(_) => NativeKey::Id(key.id(namespace)),
+                _ => NativeKey::Id(key.id(namespace)),
             },
             Naming::Name => NativeKey::Name(key.name(namespace)),
             #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
@@ -170,20 +172,12 @@ pub(crate) fn hex(byte: u8, out: &mut String) {
 }
 
 fn escape(bytes: &[u8], out: &mut String) {
-    for chunk in bytes.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            if c == '%' || c.is_control() || (c.is_whitespace() && c != ' ') {
-                c.encode_utf8(&mut [0; 4]).bytes().for_each(|byte| {
-                    out.push('%');
-                    hex(byte, out);
-                });
-            } else {
-                out.push(c);
-            }
-        }
-        for byte in chunk.invalid() {
+    for &byte in bytes {
+        if byte == b' ' || byte.is_ascii_graphic() && byte != b'%' {
+            out.push(byte.into());
+        } else {
             out.push('%');
-            hex(*byte, out);
+            hex(byte, out);
         }
     }
 }
@@ -229,7 +223,8 @@ mod tests {
             (b"", "billing", "billing%:"),
             (b"user:42", "billing", "billing%:user:42"),
             (b"100%\n\0", "", "100%25%0a%00"),
-            ("é 🔒".as_bytes(), "", "é 🔒"),
+            ("é 🔒".as_bytes(), "", "%c3%a9 %f0%9f%94%92"),
+            (b"k", "é", "%c3%a9%:k"),
             (b"\xff", "", "%ff"),
             (b"b", "a%:", "a%25:%:b"),
         ] {
@@ -238,7 +233,7 @@ mod tests {
         assert_eq!(Key::native(-5).name("any"), "%n-5");
         assert_eq!(Key::pair(-5, 7).name("any"), "%p-5,7");
         let long = Key::from("é".repeat(300)).name("");
-        assert_eq!(long, format!("{}%#dfa42a88fb39b9a336de0b8b704b8112", "é".repeat(50)));
+        assert_eq!(long, format!("{}%c3%%#a1bb5d362d1817b56cd1e910ee49a849", "%c3%a9".repeat(16)));
     }
 
     // The hashes are computed with Python's hashlib.blake2b.

@@ -4,9 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::key::Key;
-#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
-use crate::key::Repr;
+use crate::key::{Key, Repr};
 use crate::native::{Naming, NativeKey};
 
 /// Why there is no such lock, and what to do.
@@ -103,6 +101,9 @@ pub enum KeyScheme {
 impl KeyScheme {
     /// The lock of this key, or why there is none.
     pub(crate) fn native(&self, naming: Naming, key: &Key, namespace: &str) -> Result<NativeKey> {
+        if let Repr::Name(_) = key.0 {
+            return Ok(naming.native(key, ""));
+        }
         let native = match (self, key.as_bytes()) {
             (KeyScheme::Dlock, _) => Ok(naming.native(key, namespace)),
             (KeyScheme::Custom(make), Some(_)) => naming.accept(make(key)),
@@ -117,7 +118,7 @@ impl KeyScheme {
             #[cfg(feature = "postgres")]
             (Naming::Id, Repr::Bytes(bytes)) => Ok(NativeKey::Id(self.id(key, bytes))),
             #[cfg(feature = "postgres")]
-            (Naming::Id, Repr::Native(_) | Repr::Pair(..)) => Ok(naming.native(key, "")),
+            (Naming::Id, _) => Ok(naming.native(key, "")),
             #[cfg(feature = "mysql")]
             (Naming::ShortName, repr) if matches!(self, KeyScheme::SqlalchemyDlock) => match repr {
                 Repr::Bytes(bytes) => match std::str::from_utf8(bytes) {
@@ -127,7 +128,7 @@ impl KeyScheme {
                         .into()),
                 },
                 Repr::Native(id) => Ok(NativeKey::Name(id.to_string())),
-                Repr::Pair(..) => {
+                Repr::Pair(..) | Repr::Name(_) => {
                     Err("sqlalchemy-dlock has no pairs; use text or Key::native".into())
                 }
             },

@@ -25,6 +25,7 @@ impl Key {
         match &self.0 {
             Repr::Native(id) => return format!("~n{id}"),
             Repr::Pair(a, b) => return format!("~p{a},{b}"),
+            Repr::Name(name) => return name.as_ref().to_owned(),
             Repr::Bytes(bytes) => {
                 if !namespace.is_empty() {
                     escape(namespace.as_bytes(), &mut name);

@@ -1,5 +1,7 @@
 //! What the server knows: who holds a lock, who waits for it, and what is wrong with the set-up.
 
+pub(crate) mod rows;
+
 use std::fmt::{self, Display};
 
 use crate::holder::Holder;
@@ -11,16 +13,22 @@ use crate::native::NativeKey;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LockStatus {
-    /// What is locked. A server knows ids only: for a key that this locker does not hold or want
-    /// itself it is the key of just that id.
+    /// The key that locks it, with this locker. PostgreSQL shows ids only: there, a key that this
+    /// locker neither holds nor wants is [`Key::native`] of its id. A key of another namespace, of
+    /// another program, or one so long that its name ends in a hash is shown as the server names
+    /// it.
     pub key: Key,
     /// What the server calls it.
     pub native: NativeKey,
     /// How it is held.
     pub mode: Mode,
-    /// Who holds it.
+    /// Who holds it: one entry for each session or lease. With
+    /// [`permits`](crate::Lock::permits) there are as many as are taken.
     pub holders: Vec<Holder>,
-    /// Who waits for it, as far as the server shows that, first come first.
+    /// Who waits for it, the longest wait first: one entry for each caller of this locker. Of others
+    /// the server shows one for each session that waits, whatever number of tasks it waits for, and
+    /// none that asks again and again instead: callers behind `max_sessions`, and all who wait for a
+    /// lease.
     pub waiters: Vec<Holder>,
 }
 

@@ -72,6 +72,87 @@ pub(crate) async fn timeout_names_the_holder(site: Site) {
     guard.release().await.unwrap();
 }
 
+/// Whatever the database calls a key: what is shown locks just that, for whoever asks.
+pub(crate) async fn shown_key_is_the_one_that_locks(site: Site) {
+    if !shows_locks(&site) {
+        return;
+    }
+    let holder = site.locker().await;
+    let long = "x".repeat(300);
+    let mut held = Vec::new();
+    for key in ["user:42", "100%", "two\nlines", "é 🔒", "User", "~z", "%n5", &long] {
+        held.push(holder.lock(key).acquire().await.unwrap());
+    }
+    let watchers = [site.clone(), site.namespace(""), site.namespace("elsewhere")];
+    for (number, site) in watchers.iter().enumerate() {
+        let watcher = site.locker().await;
+        let status = watcher.status().await.unwrap();
+        for guard in &held {
+            let native = holder.explain(guard.key()).native;
+            let seen = status.iter().find(|status| status.native == native);
+            let shown = &seen.unwrap_or_else(|| panic!("{} is not shown", guard.key())).key;
+            let free = watcher.lock(shown).try_acquire().await.unwrap();
+            assert!(free.is_none(), "{number}: {} is shown as {shown}", guard.key());
+            // Ids and hashes cannot be undone.
+            let is_named =
+                matches!(native, dlock::NativeKey::Name(_)) && *guard.key() != Key::from(&long);
+            assert_eq!(shown == guard.key(), number == 0 && is_named, "{number}: {shown}");
+        }
+        watcher.close().await;
+    }
+    for status in holder.status().await.unwrap() {
+        if let Some(guard) = held.iter().find(|g| holder.explain(g.key()).native == status.native) {
+            assert_eq!(&status.key, guard.key());
+        }
+    }
+}
+
+/// The database knows of one session, or of none.
+pub(crate) async fn each_caller_who_waits_is_shown(site: Site) {
+    let theirs = site.named("theirs").locker().await;
+    let ours = site.locker().await;
+    let held = theirs.lock("queue").acquire().await.unwrap();
+    let mut waiting = tokio::task::JoinSet::new();
+    for _ in 0..3 {
+        let lock = ours.lock("queue");
+        waiting.spawn(async move { lock.acquire().await.unwrap().release().await.unwrap() });
+    }
+    eventually_async("all three are shown", PATIENCE, async || {
+        let status = ours.status().await.unwrap();
+        let seen = status.iter().find(|status| status.key == Key::from("queue"));
+        seen.is_some_and(|seen| {
+            let our = |waiter: &dlock::Holder| waiter.who.contains("process");
+            seen.waiters.len() == 3 && seen.waiters.iter().all(our)
+        })
+    })
+    .await;
+    held.release().await.unwrap();
+    waiting.join_all().await;
+}
+
+/// A permit is a lock of the database's own, and so is the queue for one.
+pub(crate) async fn permits_are_shown_as_one_lock(site: Site) {
+    if !shows_locks(&site) {
+        return;
+    }
+    let theirs = site.named("theirs").locker().await;
+    let ours = site.locker().await;
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        held.push(theirs.lock("permits").permits(2).acquire().await.unwrap());
+    }
+    let lock = ours.lock("permits").permits(2);
+    let waiting = tokio::spawn(async move { lock.acquire().await.map(drop) });
+    eventually_async("two hold and one waits", PATIENCE, async || {
+        let status = ours.status().await.unwrap();
+        let seen = status.iter().find(|status| status.key == Key::from("permits"));
+        seen.is_some_and(|seen| (seen.holders.len(), seen.waiters.len()) == (2, 1))
+    })
+    .await;
+    drop(held);
+    waiting.await.unwrap().unwrap();
+}
+
 pub(crate) async fn set_up_is_in_order(site: Site) {
     let locker = site.locker().await;
     let report = locker.check().await.unwrap();

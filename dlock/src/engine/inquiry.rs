@@ -1,5 +1,6 @@
 //! What callers want to know of the server.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -13,10 +14,13 @@ use super::mail::{Mail, Request};
 use super::map::Map;
 use super::table::RequestId;
 use crate::backend::Seen;
+use crate::claim::Claim;
 use crate::holder::{Holder, Stage};
 use crate::key::Key;
+use crate::mode::Mode;
 use crate::native::NativeKey;
-use crate::status::{Finding, LockStatus, Report};
+use crate::status::rows::Row;
+use crate::status::{Finding, Report};
 
 /// So long a caller whose time is up waits at most to learn who was in the way.
 const LOOK: Duration = Duration::from_millis(50);
@@ -92,10 +96,17 @@ impl<E: Executor> Actor<E> {
     }
 
     /// Asks who holds and who waits, of all keys.
-    pub(super) fn status(&mut self, reply: Reply<Vec<LockStatus>>) {
+    pub(super) fn status(&mut self, reply: Reply<Vec<Row>>) {
         let mut known: Map<NativeKey, Key> = Map::default();
+        let mut waiting: BTreeMap<NativeKey, (Mode, Vec<Holder>)> = BTreeMap::new();
         for request in self.callers.requests.values() {
-            known.insert(request.claim.key.clone(), request.key.clone());
+            let Claim { key, mode } = &request.claim;
+            known.insert(key.clone(), request.key.clone());
+            if request.is_patient() {
+                let (_, line) = waiting.entry(key.clone()).or_insert((*mode, Vec::new()));
+                let (who, since) = (this_process(), Some(request.asked.elapsed()));
+                line.push(Holder { who, since });
+            }
         }
         for (hold, (claim, _)) in self.callers.holds.values() {
             known.insert(claim.key.clone(), hold.key.clone());
@@ -104,10 +115,30 @@ impl<E: Executor> Actor<E> {
         self.executor.status(None, ask);
         tokio::spawn(async move {
             // Without an answer the asker is told by the dropped reply.
-            if let Ok(seen) = answer.await {
-                let status = |seen: Seen| status(seen, &known);
-                let _ = reply.send(seen.map(|seen| seen.into_iter().map(status).collect()));
-            }
+            let Ok(seen) = answer.await else { return };
+            let _ = reply.send(seen.map(|seen| {
+                let mut row = |seen: Seen| {
+                    let native = seen.claim.key;
+                    let ours = waiting.remove(&native).map(|(_, ours)| ours).unwrap_or_default();
+                    let theirs = seen.waiters.into_iter().map(|party| party.holder);
+                    Row {
+                        key: known.get(&native).cloned(),
+                        native,
+                        mode: seen.claim.mode,
+                        holders: seen.holders.into_iter().map(|party| party.holder).collect(),
+                        waiters: theirs.chain(ours).collect(),
+                    }
+                };
+                let mut rows: Vec<Row> = seen.into_iter().map(&mut row).collect();
+                rows.extend(waiting.into_iter().map(|(native, (mode, waiters))| Row {
+                    key: known.get(&native).cloned(),
+                    native,
+                    mode,
+                    holders: Vec::new(),
+                    waiters,
+                }));
+                rows
+            }));
         });
     }
 
@@ -126,15 +157,9 @@ impl<E: Executor> Actor<E> {
     }
 }
 
-fn status(seen: Seen, known: &Map<NativeKey, Key>) -> LockStatus {
-    let native = seen.claim.key;
-    LockStatus {
-        key: known.get(&native).cloned().unwrap_or_else(|| Key::of_native(&native)),
-        native,
-        mode: seen.claim.mode,
-        holders: seen.holders.into_iter().map(|party| party.holder).collect(),
-        waiters: seen.waiters.into_iter().map(|party| party.holder).collect(),
-    }
+/// What its own callers are called in answers.
+pub(super) fn this_process() -> String {
+    format!("process {}", std::process::id())
 }
 
 /// The first one, who stands for all.

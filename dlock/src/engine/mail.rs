@@ -15,7 +15,8 @@ use crate::guard::Guard;
 use crate::holder::{Holder, Stage};
 use crate::key::Key;
 use crate::native::NativeKey;
-use crate::status::{LockStatus, Report};
+use crate::status::Report;
+use crate::status::rows::Row;
 use crate::terms::Terms;
 
 /// A message to the engine.
@@ -29,7 +30,7 @@ pub(crate) enum Mail {
     /// Ask the server whether this is still held.
     Verify { hold: HoldId, reply: oneshot::Sender<bool> },
     /// Ask the server who holds and who waits.
-    Status(Reply<Vec<LockStatus>>),
+    Status(Reply<Vec<Row>>),
     /// Ask the server what is wrong with the set-up.
     Check(Reply<Report>),
     /// It was found out who holds this key, if anybody.
@@ -84,6 +85,17 @@ impl Request {
     pub(super) fn refuse(self, waited: Duration, stage: Stage, holder: Option<Holder>) {
         let holder = holder.map(Box::new);
         let _ = self.reply.send(Err(Error::Timeout { key: self.key, waited, stage, holder }));
+    }
+
+    /// Whether the caller waits for the lock.
+    pub(super) fn is_patient(&self) -> bool {
+        self.wait != Wait::NoWait
+    }
+
+    /// Answers with an error.
+    pub(super) fn fail(self, error: Error) {
+        // Whoever asked may have gone.
+        let _ = self.reply.send(Err(error));
     }
 
     /// Answers that this locker has as many keys as it may have.

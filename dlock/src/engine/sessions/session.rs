@@ -261,9 +261,11 @@ async fn ask<B: SessionBackend>(
     }
 }
 
-/// Says which of the sessions that the server shows are this locker's own.
+/// Says which of the sessions that the server shows are this locker's own. One that waits stands
+/// for any number of callers, whom the engine knows.
 fn recognize(seen: &mut Seen, own: &[Own]) {
-    for party in seen.holders.iter_mut().chain(&mut seen.waiters) {
+    seen.waiters.retain(|party| !own.iter().any(|own| party.id == Some(own.tag.id)));
+    for party in &mut seen.holders {
         let same = |own: &&Own| party.id == Some(own.tag.id);
         if own.iter().any(|own| same(&own)) {
             let held = own.iter().filter(same).filter_map(|own| own.held.as_ref());
