@@ -27,6 +27,10 @@ impl Time {
         self.0.saturating_sub(earlier.0)
     }
 
+    pub(crate) fn before(self, duration: Duration) -> Self {
+        Time(self.0.saturating_sub(duration))
+    }
+
     pub(crate) fn after(self, duration: Duration) -> Self {
         Time(self.0.saturating_add(duration))
     }

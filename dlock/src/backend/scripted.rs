@@ -1,6 +1,7 @@
 //! `memory:` that fares as a test says: errors, panics, silence.
 #![expect(clippy::panic, reason = "a driver that panics")]
 
+use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ pub(crate) enum Fate {
     Ends,
     /// The driver panics.
     Panics,
+    /// There is never an answer.
+    Silent,
 }
 
 /// A call as the driver sees it.
@@ -107,6 +110,7 @@ impl Scripted {
                 let source = source("connection reset");
                 Err(Error::Unavailable { backend: "scripted".into(), source })
             }
+            Fate::Silent => pending().await,
             Fate::Panics => panic!("an answer that nobody expects"),
         }
     }
@@ -123,8 +127,9 @@ impl SessionBackend for Scripted {
         "scripted"
     }
 
+    /// Unlike those of `memory:`, its sessions can be lost.
     fn session_ttl(&self) -> Option<Duration> {
-        None
+        Some(Duration::from_secs(30))
     }
 
     fn modes(&self) -> &'static [Mode] {

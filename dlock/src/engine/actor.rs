@@ -22,7 +22,7 @@ use crate::terms::Terms;
 /// makes their tail longer). Unit tests must not depend on how busy the machine is.
 pub(super) const TURN: Duration = Duration::from_millis(if cfg!(test) { 5000 } else { 5 });
 /// A key that was refused this short a time ago would be refused again.
-const HOT: Duration = Duration::from_millis(100);
+pub(super) const HOT: Duration = Duration::from_millis(100);
 
 /// An engine at work.
 pub(super) struct Actor<E> {
@@ -99,6 +99,7 @@ pub(crate) async fn run<E: Executor>(
         actor.confirm();
         actor.ring();
         actor.confirm();
+        actor.settle_doubts();
         actor.executor.flush();
         if let Some(file) = &mut file {
             if !quiet {

@@ -12,7 +12,7 @@ use crate::claim::Claim;
 use crate::lost::LostReason;
 
 /// How long the database may take to say what became of a wait that ran out.
-const GRACE: Duration = Duration::from_millis(250);
+pub(super) const GRACE: Duration = Duration::from_millis(250);
 
 impl<E: Executor> Actor<E> {
     /// A guard has gone: its lock goes too, now or when its time has come.
@@ -76,7 +76,10 @@ impl<E: Executor> Actor<E> {
                 (Alarm::Overdue, true) => {
                     self.step(Event::Overdue { request: id }, LostReason::Closed);
                 }
-                (Alarm::Overdue, false) => self.give_up_on(id),
+                (Alarm::Overdue, false) => {
+                    self.give_up_on(id);
+                    self.give_up_doubts_of(id);
+                }
                 (Alarm::Wake, _) => {
                     if let Some(reply) = self.callers.sleepers.remove(&id) {
                         let _ = reply.send(());

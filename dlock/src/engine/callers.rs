@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::doubts::Doubt;
 use super::hold::Hold;
 use super::mail::Request;
 use super::map::Map;
@@ -68,6 +69,8 @@ pub(super) struct Callers {
     pub(super) holds: Map<HoldId, (Arc<Hold>, Place)>,
     /// Granted by the table, but the database has to confirm first that it is still there.
     pub(super) unsure: Map<HoldId, (Place, Request)>,
+    /// To be refused when the database is known to answer.
+    pub(super) doubts: Vec<Doubt>,
     /// Those who want to be woken.
     pub(super) sleepers: Map<RequestId, oneshot::Sender<()>>,
     /// Released by their holders, but nobody else may have them yet.
@@ -97,9 +100,9 @@ pub(super) fn lose_all<'a>(holds: impl Iterator<Item = &'a Arc<Hold>>) {
 impl Drop for Callers {
     fn drop(&mut self) {
         let unsure = self.unsure.drain().map(|(_, (_, request))| request);
-        for request in self.requests.drain().map(|(_, request)| request).chain(unsure) {
-            let _ = request.reply.send(Err(Error::Closed));
-        }
+        let waiting = self.requests.drain().map(|(_, request)| request).chain(unsure);
+        let doubts = self.doubts.drain(..).map(|doubt| doubt.request);
+        waiting.chain(doubts).for_each(|request| request.fail(Error::Closed));
         lose_all(self.holds.values().map(|(hold, _)| hold));
         self.holds.drain().for_each(|(_, (hold, _))| hold.settle());
     }

@@ -50,12 +50,26 @@ pub(crate) trait Executor: Send + 'static {
     fn check(&mut self, reply: Reply<Vec<Finding>>);
     /// Send what has come together.
     fn flush(&mut self);
+    /// Whether the database has answered something about this that was asked later than `since`.
+    /// If that is not known, it is asked now.
+    fn contact(&mut self, claim: &Claim, since: Time) -> Contact;
     /// Why the database cannot be asked.
     fn trouble(&self) -> Error;
     /// Waits for the next reports and does what is due by the clock. Cancel-safe.
     fn recv(&mut self, reports: &mut Vec<Report>) -> impl Future<Output = ()> + Send;
     /// Lets go of everything and disconnects.
     fn shutdown(self) -> impl Future<Output = ()> + Send;
+}
+
+/// Whether the database answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Contact {
+    /// It has.
+    Heard,
+    /// It has yet to.
+    Unknown,
+    /// It could not be reached.
+    Failed,
 }
 
 /// The way back to whoever asked.

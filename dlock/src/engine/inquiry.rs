@@ -102,7 +102,7 @@ impl<E: Executor> Actor<E> {
         for request in self.callers.requests.values() {
             let Claim { key, mode } = &request.claim;
             known.insert(key.clone(), request.key.clone());
-            if request.is_patient() {
+            if request.patient {
                 let (_, line) = waiting.entry(key.clone()).or_insert((*mode, Vec::new()));
                 let (who, since) = (this_process(), Some(request.asked.elapsed()));
                 line.push(Holder { who, since });

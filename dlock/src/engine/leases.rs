@@ -30,7 +30,7 @@ use self::grant::{Agreed, Grant};
 use self::job::{Job, Question, carry_out};
 use self::line::Line;
 use self::portion::{Luck, Portions};
-use super::executor::{Executor, Held, Reply, Report};
+use super::executor::{Contact, Executor, Held, Reply, Report};
 use super::map::Map;
 use super::table::{Event, Ticket};
 use super::timer::Timer;
@@ -38,7 +38,7 @@ use super::unwind::catch_panic;
 use crate::backend::Seen;
 use crate::backend::lease::{Failure, Lease, LeaseBackend, LeaseOptions, Verdicts};
 use crate::claim::Claim;
-use crate::clock::Word;
+use crate::clock::{Time, Word};
 use crate::error::{Error, Result};
 use crate::lost::LostReason;
 use crate::native::NativeKey;
@@ -81,6 +81,10 @@ pub(crate) struct Leases<B: LeaseBackend> {
     not_before: Instant,
     pause: Duration,
     trouble: Option<Error>,
+    /// When the newest thing was sent that the database has answered.
+    answered: Time,
+    /// Somebody is to be refused as soon as there is an answer.
+    in_doubt: bool,
     reports: Vec<Report>,
     timer: Timer,
 }
@@ -141,6 +145,8 @@ impl<B: LeaseBackend> Leases<B> {
             not_before: Instant::now(),
             pause: FIRST_PAUSE,
             trouble: None,
+            answered: Time::now(),
+            in_doubt: false,
             reports: Vec::new(),
             timer: Timer::default(),
         })
@@ -229,6 +235,28 @@ impl<B: LeaseBackend> Executor for Leases<B> {
 
     fn check(&mut self, reply: Reply<Vec<Finding>>) {
         self.questions.push_back(Question::Check(reply));
+    }
+
+    fn contact(&mut self, claim: &Claim, since: Time) -> Contact {
+        if self.asks.refused_after(&claim.key, since) {
+            return Contact::Heard;
+        }
+        if self.trouble.is_some() && self.pause > FIRST_PAUSE {
+            return Contact::Failed;
+        }
+        self.in_doubt = true;
+        if self.asks.ask_now(&claim.key) {
+            return Contact::Unknown;
+        }
+        // Nobody asks for it any more: that the database answers is all there is to know.
+        if self.answered >= since {
+            return Contact::Heard;
+        }
+        if self.questions.is_empty() && matches!(self.line, Line::Idle(_)) {
+            let (reply, _) = oneshot::channel();
+            self.questions.push_back(Question::Status(Some(claim.key.clone()), reply));
+        }
+        Contact::Unknown
     }
 
     fn flush(&mut self) {

@@ -87,11 +87,6 @@ impl Request {
         let _ = self.reply.send(Err(Error::Timeout { key: self.key, waited, stage, holder }));
     }
 
-    /// Whether the caller waits for the lock.
-    pub(super) fn is_patient(&self) -> bool {
-        self.wait != Wait::NoWait
-    }
-
     /// Answers with an error.
     pub(super) fn fail(self, error: Error) {
         // Whoever asked may have gone.

@@ -5,6 +5,7 @@ mod alarms;
 mod callbacks;
 mod callers;
 mod cork;
+mod doubts;
 mod executor;
 mod hold;
 mod holds;

@@ -72,6 +72,10 @@ pub(crate) struct Sessions {
     reports: Vec<Report>,
     trouble: Error,
     retry: Option<(Instant, Duration)>,
+    /// When the newest thing was sent that the server has answered.
+    answered: Time,
+    /// A sign of life is wanted, to know whether it still answers.
+    in_doubt: bool,
     /// When the clock next asks something of a session.
     look: Option<Instant>,
     timer: Timer,
@@ -110,6 +114,8 @@ impl Sessions {
             polls: Map::default(),
             reports: Vec::new(),
             retry: None,
+            answered: Time::now(),
+            in_doubt: false,
             look: None,
             timer: Timer::default(),
             tasks: JoinSet::new(),

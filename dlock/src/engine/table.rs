@@ -102,6 +102,12 @@ impl<K: Shareable> Table<K> {
         self.keys.len() >= most && !self.keys.contains_key(key)
     }
 
+    /// Who holds the key here.
+    pub fn holders(&self, key: &K) -> &[HoldId] {
+        let grant = self.keys.get(key).and_then(|entry| entry.grant.as_ref());
+        grant.map_or(&[], |grant| &grant.holders)
+    }
+
     /// Those who wait for the key.
     pub fn waiting(&self, key: &K) -> impl Iterator<Item = RequestId> {
         self.keys.get(key).into_iter().flat_map(|entry| entry.queue.iter().map(|w| w.request))

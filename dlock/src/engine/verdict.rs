@@ -3,16 +3,21 @@
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::actor::Actor;
+use super::alarms::GRACE;
 use super::callers::disarm;
 use super::executor::{Executor, Held};
 use super::hold::Hold;
+use super::inquiry::this_process;
 use super::mail::Request;
 use super::table::{Event, Refusal, RequestId};
+use crate::claim::Claim;
 use crate::guard::Guard;
 use crate::holder::{Holder, Stage};
 use crate::lost::LostReason;
+use crate::mode::Mode;
 
 impl<E: Executor> Actor<E> {
     /// The caller has gone, or the database takes too long to confirm what was granted to it.
@@ -76,24 +81,48 @@ impl<E: Executor> Actor<E> {
 
     /// Answers a caller who does not get the lock.
     pub(super) fn refuse(&mut self, request: Request, why: Refusal) {
+        if why == Refusal::Unavailable {
+            return request.fail(self.executor.trouble());
+        }
+        let waited = request.asked.elapsed();
+        if let Some(holder) = self.holder_here(&request.claim) {
+            let stage = Stage::Process;
+            tracing::debug!(target: "dlock", key = %request.key, ?waited, %stage, "timed out");
+            return request.refuse(waited, stage, Some(holder));
+        }
+        // The time of one who waits is up now, that of a single try is not.
+        let end = request.end.filter(|_| !request.patient);
+        let until = end.unwrap_or_else(|| Instant::now() + GRACE);
+        self.refuse_in_touch(request, why, until);
+    }
+
+    /// Answers a caller who does not get the lock, for nobody in this process is in the way.
+    pub(super) fn refuse_elsewhere(&mut self, request: Request, why: Refusal) {
         let stage = match why {
-            Refusal::Unavailable => {
-                let _ = request.reply.send(Err(self.executor.trouble()));
-                return;
-            }
+            // On its way back to the database, or kept for its `min_hold`.
             Refusal::BusyHere | Refusal::TimedOutHere => Stage::Process,
-            Refusal::BusyElsewhere | Refusal::TimedOutElsewhere => Stage::Database,
+            _ => Stage::Database,
         };
         let waited = request.asked.elapsed();
         tracing::debug!(target: "dlock", key = %request.key, ?waited, %stage, "timed out");
-        if why == Refusal::TimedOutElsewhere {
-            return self.look_for_holder(request, waited);
+        match why {
+            Refusal::TimedOutElsewhere => self.look_for_holder(request, waited),
+            Refusal::BusyElsewhere => request.refuse(waited, stage, None),
+            _ => {
+                let holder = Holder { who: this_process(), since: None };
+                request.refuse(waited, stage, Some(holder));
+            }
         }
-        let holder = (stage == Stage::Process).then(|| {
-            let here = self.callers.holds.values().find(|(_, place)| place.0 == request.claim);
-            let since = here.map(|(hold, _)| hold.since.elapsed());
-            Holder { who: format!("process {}", std::process::id()), since }
+    }
+
+    /// Who of this locker's callers is in the way of this, in whatever mode.
+    fn holder_here(&self, claim: &Claim) -> Option<Holder> {
+        let modes = Mode::ALL.into_iter().filter(|mode| !mode.is_compatible_with(claim.mode));
+        let mut here = modes.flat_map(|mode| {
+            let held = Claim { key: claim.key.clone(), mode };
+            self.table.holders(&held).iter().filter_map(|id| self.callers.holds.get(id))
         });
-        request.refuse(waited, stage, holder);
+        let (hold, _) = here.next()?;
+        Some(Holder { who: this_process(), since: Some(hold.since.elapsed()) })
     }
 }

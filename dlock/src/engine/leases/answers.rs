@@ -34,12 +34,15 @@ impl<B: LeaseBackend> Leases<B> {
     /// Takes in what became of a job.
     pub(super) fn finish(&mut self, done: Done<B::Connection>) {
         self.line = Line::Idle(done.connection);
+        self.news |= std::mem::take(&mut self.in_doubt);
         self.renewing = false;
         match done.result {
             Ok(()) => {
                 self.trouble = None;
                 self.pause = FIRST_PAUSE;
-                self.answered(done.job, done.sent.unwrap_or_else(Sent::now));
+                let sent = done.sent.unwrap_or_else(Sent::now);
+                self.answered = self.answered.max(sent.at);
+                self.answered(done.job, sent);
             }
             Err(Failure::Busy(error)) => {
                 self.trouble = Some(error);
@@ -87,7 +90,7 @@ impl<B: LeaseBackend> Leases<B> {
                     if !self.handed(&lease, taken, sent) {
                         match taken {
                             Taken::Granted(fence) => self.granted(lease, fence, sent),
-                            Taken::Held(long) => self.refused(&lease, long),
+                            Taken::Held(long) => self.refused(&lease, long, sent),
                         }
                     }
                 }
@@ -172,9 +175,9 @@ impl<B: LeaseBackend> Leases<B> {
         self.report(Event::Granted { key: Claim::exclusive(key), ticket }, LostReason::NotHeld);
     }
 
-    fn refused(&mut self, lease: &Lease, long: Option<Duration>) {
+    fn refused(&mut self, lease: &Lease, long: Option<Duration>, sent: Sent) {
         let ask = self.asks.remove(lease);
-        let Some(ask) = ask.and_then(|ask| self.asks.refused(ask, long)) else {
+        let Some(ask) = ask.and_then(|ask| self.asks.refused(ask, long, sent.at)) else {
             return;
         };
         let (key, ticket) = (Claim::exclusive(ask.lease.key), ask.ticket);

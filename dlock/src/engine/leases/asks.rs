@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::grant::Agreed;
 use super::portion::Luck;
 use crate::backend::lease::Lease;
+use crate::clock::Time;
 use crate::engine::map::Map;
 use crate::engine::table::Ticket;
 use crate::native::NativeKey;
@@ -48,6 +49,8 @@ struct Poll {
 /// What is known of others who want a key.
 struct Rivals {
     refused: Instant,
+    /// When that was asked.
+    sent: Time,
     /// When we gave the key back.
     released: Option<Instant>,
 }
@@ -147,9 +150,14 @@ impl Asks {
 
     /// Somebody else has this key, for so `long` if nothing changes. Gives the ask back if that was
     /// the end of it.
-    pub(super) fn refused(&mut self, mut ask: Ask, long: Option<Duration>) -> Option<Ask> {
+    pub(super) fn refused(
+        &mut self,
+        mut ask: Ask,
+        long: Option<Duration>,
+        sent: Time,
+    ) -> Option<Ask> {
         let now = Instant::now();
-        self.remember(ask.lease.key.clone(), now);
+        self.remember(ask.lease.key.clone(), now, sent);
         match &mut ask.poll {
             Some(poll) if !ask.cancelled => {
                 ask.due = now
@@ -170,6 +178,18 @@ impl Asks {
             }
             _ => Some(ask),
         }
+    }
+
+    /// Whether others had this key when that was last asked, and that was after this.
+    pub(super) fn refused_after(&self, key: &NativeKey, since: Time) -> bool {
+        self.rivals.get(key).is_some_and(|rivals| rivals.sent >= since)
+    }
+
+    /// Asks for this key now, if it is asked for at all.
+    pub(super) fn ask_now(&mut self, key: &NativeKey) -> bool {
+        let Some(ask) = self.asks.get_mut(key) else { return false };
+        ask.due = ask.due.min(Instant::now());
+        true
     }
 
     /// Whether word of a change is of use.
@@ -198,12 +218,12 @@ impl Asks {
         }
     }
 
-    fn remember(&mut self, key: NativeKey, now: Instant) {
+    fn remember(&mut self, key: NativeKey, now: Instant, sent: Time) {
         const MANY: usize = 1024;
         if self.rivals.len() >= MANY {
             self.rivals.retain(|_, rivals| now - rivals.refused < MEMORY);
         }
-        self.rivals.insert(key, Rivals { refused: now, released: None });
+        self.rivals.insert(key, Rivals { refused: now, sent, released: None });
     }
 }
 

@@ -57,6 +57,8 @@ impl Sessions {
                 link.since = Time::now();
                 link.cancel_at = None;
                 self.confirmed(id, sent);
+                // It was asked long ago; the server has ended it now.
+                self.answered = self.answered.max(Time::now());
                 match end {
                     Waited::Granted => {
                         if let Some(link) = self.links.get_mut(&id) {
@@ -88,6 +90,7 @@ impl Sessions {
 
     /// The server has shown at a time after `sent` that the session lives.
     fn confirmed(&mut self, id: SessionId, sent: Time) {
+        self.answered = self.answered.max(sent);
         if self.links.get_mut(&id).is_some_and(|link| !link.confirm(sent)) {
             // Too late: its guards may have noticed already.
             self.drop_session(id, LostReason::Unconfirmed);

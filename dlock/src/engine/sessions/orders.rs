@@ -12,7 +12,8 @@ use super::session::{Own, Question};
 use super::{Poll, Sessions, no_answer};
 use crate::backend::{Do, Op, Seen};
 use crate::claim::Claim;
-use crate::engine::executor::{Executor, Held, Reply, Report};
+use crate::clock::Time;
+use crate::engine::executor::{Contact, Executor, Held, Reply, Report};
 use crate::engine::table::{Event, Ticket};
 use crate::error::Error;
 use crate::lost::LostReason;
@@ -142,10 +143,27 @@ impl Executor for Sessions {
         self.questions.push(Question::Check(reply));
     }
 
+    fn contact(&mut self, _: &Claim, since: Time) -> Contact {
+        if self.answered >= since || self.pace.is_lasting() {
+            return Contact::Heard;
+        }
+        if self.retry.is_some() {
+            return Contact::Failed;
+        }
+        self.in_doubt = true;
+        Contact::Unknown
+    }
+
     fn flush(&mut self) {
         self.appoint();
         self.deal_out();
         self.links.values_mut().for_each(Link::send_batch);
+        if std::mem::take(&mut self.in_doubt)
+            && let Some(link) = self.links.values_mut().find(|link| link.is_idle())
+        {
+            // What is on its way on others is as good when it is answered.
+            link.ping();
+        }
         self.look = self.next_look();
     }
 

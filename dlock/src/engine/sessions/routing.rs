@@ -22,7 +22,8 @@ impl Sessions {
     /// Finds the carriers for what has come together, or opens them.
     pub(super) fn appoint(&mut self) {
         let written = self.gathered.iter().any(is_written);
-        let plain = !self.questions.is_empty() || !self.gathered.iter().all(is_written);
+        let plain =
+            !self.questions.is_empty() || self.in_doubt || !self.gathered.iter().all(is_written);
         if written && self.writer.is_none() {
             self.writer = self.new_writer(plain);
         }

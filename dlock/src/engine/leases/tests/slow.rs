@@ -94,3 +94,31 @@ async fn what_may_be_ours_is_given_back() {
         rival.lock("k").acquire().await.unwrap().release().await.unwrap();
     }
 }
+
+/// A key that is asked for again and again while the database says nothing, or is busy with it.
+#[tokio::test]
+async fn key_that_cannot_be_asked_for_is_not_busy() {
+    for fate in [Fate::Busy, Fate::Silent(false), Fate::Ends(false)] {
+        let fake = Fake::new();
+        let theirs = fake.locker(ttl(LONG)).await;
+        let ours = fake.locker(ttl(LONG)).await;
+        let held = theirs.lock("k").acquire().await.unwrap();
+        let lock = ours.lock("k").timeout(LONG);
+        let waiting = tokio::spawn(async move { lock.acquire().await.map(drop) });
+        sleep(100 * MS).await;
+        assert!(ours.lock("k").try_acquire().await.unwrap().is_none());
+        fake.script(move |asked| match asked {
+            Asked::Apply { .. } | Asked::Open => fate,
+            _ => Fate::Done,
+        });
+        sleep(300 * MS).await;
+        let (one, other) = (ours.lock("k"), ours.lock("k").timeout(500 * MS));
+        let (tried, waited) =
+            tokio::join!(timeout(LIMIT, one.try_acquire()), timeout(LIMIT, other.acquire()),);
+        for error in [tried.unwrap().unwrap_err(), waited.unwrap().unwrap_err()] {
+            assert!(matches!(error, crate::Error::Unavailable { .. }), "{fate:?}: {error}");
+        }
+        waiting.abort();
+        drop(held);
+    }
+}

@@ -45,6 +45,11 @@ impl Pace {
         Arc::new(self.ttl.map_or_else(Word::endless, |_| Word::until(Time::now())))
     }
 
+    /// Sessions cannot be lost, nor their server.
+    pub(in crate::engine::sessions) fn is_lasting(self) -> bool {
+        self.ttl.is_none()
+    }
+
     fn slice(self, claim: &Claim) -> Duration {
         if claim.is_shareable() { self.slice } else { self.long_slice }
     }

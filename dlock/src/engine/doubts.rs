@@ -1,0 +1,62 @@
+//! Refusals that wait for a sign of life: "somebody else has it" is the database's word, and an old
+//! one counts for nothing while the database cannot be asked.
+
+use tokio::time::Instant;
+
+use super::actor::{Actor, HOT};
+use super::callers::Alarm;
+use super::executor::{Contact, Executor};
+use super::mail::Request;
+use super::table::{Refusal, RequestId};
+use crate::clock::Time;
+
+/// A caller who is to be told that somebody else has the lock, if that is still so.
+pub(super) struct Doubt {
+    pub(super) request: Request,
+    why: Refusal,
+    /// The database must have answered something that was asked later than this.
+    since: Time,
+}
+
+impl<E: Executor> Actor<E> {
+    /// Refuses the caller once the database is known to answer; it is not by then: no answer is not
+    /// "busy".
+    pub(super) fn refuse_in_touch(&mut self, request: Request, why: Refusal, until: Instant) {
+        // What was refused as short a time ago as that would be refused again.
+        let since = Time::now().before(HOT);
+        match self.executor.contact(&request.claim, since) {
+            Contact::Heard => self.refuse_elsewhere(request, why),
+            Contact::Failed => request.fail(self.executor.trouble()),
+            Contact::Unknown => {
+                self.alarms.insert((until, request.id, Alarm::Overdue));
+                self.callers.doubts.push(Doubt { request, why, since });
+            }
+        }
+    }
+
+    /// Answers those of whom it is known by now.
+    pub(super) fn settle_doubts(&mut self) {
+        if self.callers.doubts.is_empty() {
+            return;
+        }
+        for doubt in std::mem::take(&mut self.callers.doubts) {
+            let Doubt { request, why, since } = doubt;
+            if request.reply.is_closed() {
+                continue;
+            }
+            match self.executor.contact(&request.claim, since) {
+                Contact::Heard => self.refuse_elsewhere(request, why),
+                Contact::Failed => request.fail(self.executor.trouble()),
+                Contact::Unknown => self.callers.doubts.push(Doubt { request, why, since }),
+            }
+        }
+    }
+
+    /// The database has not answered in time.
+    pub(super) fn give_up_doubts_of(&mut self, id: RequestId) {
+        let place = self.callers.doubts.iter().position(|doubt| doubt.request.id == id);
+        if let Some(place) = place {
+            self.callers.doubts.swap_remove(place).request.fail(self.executor.trouble());
+        }
+    }
+}
