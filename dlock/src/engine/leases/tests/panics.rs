@@ -6,7 +6,9 @@ use super::*;
 #[tokio::test]
 async fn panic_fails_one_job() {
     let fake = Fake::new();
-    let locker = fake.locker(ttl(900 * MS)).await;
+    // Renewed after 300 ms, and far from its end.
+    let options = ttl(30_000 * MS).renew_before(29_700 * MS);
+    let locker = fake.locker(options).await;
     let held = locker.lock("held").acquire().await.unwrap();
     fake.script(once(Fate::Panics, takes));
     let error = timeout(LIMIT, locker.lock("k").try_acquire()).await.unwrap().unwrap_err();
