@@ -7,9 +7,9 @@ mod words;
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
-use syn::{Expr, LitStr, Path, Token};
+use syn::{Expr, ExprLit, Lit, LitStr, Path, Token};
 
-use crate::duration::{self, Timeout};
+use crate::duration::{self, Timeout, bare};
 use crate::fallback::Errors;
 use crate::key::{self, Key, Keys};
 use crate::nearest::{list, nearest};
@@ -170,15 +170,33 @@ fn set(args: &mut Args, name: &str, value: Expr, errors: &mut Errors) -> syn::Re
         "key" => args.key = Some(key::read(value, errors)),
         "keys" => args.keys = Some(key::read_all(value, errors)?),
         "timeout" => args.timeout = Some(duration::read(value, "timeout")?),
-        "on_busy" => args.on_busy = words::on_busy(value),
+        "on_busy" => args.on_busy = words::on_busy(value)?,
         "on_error" => args.on_error = Some(value),
         "on_lost" => args.on_lost = Some(words::on_lost(&value)?),
         "release" => args.release = words::release(&value)?,
         "tx" => args.connection = Some(connection::read(Kind::Tx, &value)?),
         "on" => args.connection = Some(connection::read(Kind::On, &value)?),
-        _ => args.locker = Some(value),
+        _ => args.locker = Some(locker(value)?),
     }
     Ok(())
+}
+
+/// An expression in quotes is a name that no locker has: refused here, where it can be seen.
+fn locker(value: Expr) -> syn::Result<Expr> {
+    if let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = bare(&value) {
+        let name = text.value();
+        let expression = name.trim_start_matches('&');
+        if name.starts_with('&') || expression == "self" || expression.starts_with("self.") {
+            return Err(syn::Error::new(
+                text.span(),
+                format!(
+                    "a locker in quotes is a name in `dlock::registry`; for an expression \
+                         write `locker = &{expression}`, without quotes"
+                ),
+            ));
+        }
+    }
+    Ok(value)
 }
 
 /// The same error in our words.
@@ -205,10 +223,31 @@ fn value(input: ParseStream<'_>) -> syn::Result<()> {
 fn unknown(name: &str) -> String {
     let known = KNOWN.iter().map(|(name, _)| *name);
     let known: Vec<_> = known.chain(terms::KNOWN.iter().map(|(name, ..)| *name)).collect();
-    match nearest(name, &known) {
+    match elsewhere(name).or_else(|| nearest(name, &known)) {
         Some(meant) => {
             format!("unknown argument `{name}`; did you mean `{meant}`? There are {}", list(&known))
         }
         None => format!("unknown argument `{name}`; there are {}", list(&known)),
     }
+}
+
+/// What an argument is called here that other libraries, or everyday words, call so.
+fn elsewhere(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "name" | "id" | "lock" | "resource" => "key",
+        "wait" | "wait_timeout" | "acquire_timeout" | "max_wait" | "blocking_timeout" => "timeout",
+        "busy" | "if_busy" | "on_timeout" | "on_contended" => "on_busy",
+        "lease" | "expire" | "expires" | "expires_in" | "lock_at_most_for" => "ttl",
+        "lock_at_least_for" | "hold" => "min_hold",
+        "shared" | "read" | "reader" => "mode = shared",
+        "exclusive" | "write" | "writer" => "mode = exclusive",
+        "fence" | "fencing" | "token" => "fenced",
+        "semaphore" | "limit" | "max" => "permits",
+        "poll" | "retry" | "interval" => "retry_every",
+        "renew" => "auto_renew",
+        "registry" | "db" | "database" | "pool" => "locker",
+        "transaction" => "tx",
+        "connection" | "conn" => "on",
+        _ => return None,
+    })
 }

@@ -19,6 +19,9 @@ pub(crate) fn read(value: Expr, name: &str) -> syn::Result<Timeout> {
     let wrong = |message: &str| Err(syn::Error::new_spanned(&value, said_of(message, name)));
     match bare(&value) {
         Expr::Path(path) if path.path.is_ident("none") => Ok(Timeout::Never),
+        Expr::Path(path) if path.path.is_ident("None") && name == "timeout" => {
+            wrong("write `timeout = none`, in lower case, to wait for ever")
+        }
         Expr::Path(path) if is_no_number(&path.path) => {
             wrong("a timeout is a finite number of seconds; `timeout = none` waits for ever")
         }

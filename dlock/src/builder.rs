@@ -191,7 +191,7 @@ impl LockerBuilder {
             Ok(opened) => opened?,
             Err(_) => return Err(Error::Closed),
         }
-        Ok(Locker::new(Inner {
+        Ok(Locker::from_inner(Inner {
             engine: started.engine,
             about: started.about,
             scheme: self.scheme,

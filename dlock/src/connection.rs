@@ -40,12 +40,16 @@ pub use self::within::{TransactionLock, Within, within};
 /// deadpool-postgres (`&mut **client`, `&mut *transaction`) and bb8-postgres (`&mut *client`). A `&mut`
 /// of any of them as well.
 ///
+/// sqlx must be 0.9 and tokio-postgres 0.7: a connection of another version is another type, and the
+/// compiler says that it is no connection. `dlock::sqlx` and `dlock::tokio_postgres` are the right ones.
+///
 /// Sealed: nobody else can implement it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no connection that dlock can lock on",
     label = "expected a connection of sqlx (PostgreSQL, MySQL) or tokio-postgres",
-    note = "of a pool, take a connection first; turn on the feature of the database in dlock: \
-            `postgres`, `mysql` or `tokio-postgres`"
+    note = "of a pool, take a connection first; sqlx must be 0.9 and tokio-postgres 0.7, for another \
+            version's connection is another type (`dlock::sqlx` is the right one); and dlock needs \
+            the feature of the database: `postgres`, `mysql` or `tokio-postgres`"
 )]
 pub trait Connection: driver::Driver {}
 

@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::holder::{By, Holder, Names, Seconds, Stage};
+use crate::holder::{By, Holder, Install, Names, Seconds, Stage, Within};
 use crate::key::Key;
 use crate::lost::LostReason;
 
@@ -16,12 +16,12 @@ use crate::lost::LostReason;
 #[non_exhaustive]
 pub enum Error {
     /// The wait is over and somebody else still has the lock.
-    #[error("lock \"{key}\" was not free within {}: {stage}{}; \
-             wait longer, or look for what holds it", Seconds(*.waited), By(holder))]
+    #[error("lock \"{key}\" {}: {stage}{}; {}, or look for what holds it",
+            Within(*.waited), By(holder), if waited.is_zero() { "try later" } else { "wait longer" })]
     Timeout {
         /// What was to be locked.
         key: Key,
-        /// How long the caller has waited.
+        /// How long the caller has waited for the holder; zero for a single try.
         waited: Duration,
         /// What it was waiting for.
         stage: Stage,
@@ -67,9 +67,9 @@ pub enum Error {
     },
     /// There is no locker of that name.
     #[error(
-        "no locker \"{name}\" is installed ({}); call dlock::init(url) first, \
-             or dlock::registry::install",
-        Names(installed)
+        "no locker \"{name}\" is installed ({}); call {} first",
+        Names(installed),
+        Install(name)
     )]
     NotInstalled {
         /// The name that was asked for.

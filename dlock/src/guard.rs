@@ -50,7 +50,8 @@ pub(crate) async fn discard(engine: &Engine, guards: Vec<Guard>, failed: &Error)
 ///
 /// A lock can be lost while it is held: the server restarts, the network is cut, the process is
 /// frozen. [`Guard::is_lost`], [`Guard::lost`] and [`Guard::protect`] are how that is noticed.
-#[must_use = "the lock is released when the guard is dropped"]
+#[must_use = "the lock is released at once when the guard is not kept: bind it to a name, as in \
+              `let _guard = …` (`let _ = …` drops it at once), or use `run`"]
 #[clippy::has_significant_drop]
 pub struct Guard {
     hold: Arc<Hold>,

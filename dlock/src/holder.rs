@@ -71,3 +71,57 @@ impl Display for Names<'_> {
         }
     }
 }
+
+/// How a locker of that name is installed.
+pub(crate) struct Install<'a>(pub(crate) &'a str);
+
+impl Display for Install<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            "default" => f.write_str("dlock::init(url)"),
+            name => write!(f, "dlock::registry::install({name:?}, locker)"),
+        }
+    }
+}
+
+/// That a lock was not free in that time, for people. A single try has none.
+pub(crate) struct Within(pub(crate) Duration);
+
+impl Display for Within {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Duration::ZERO => f.write_str("is taken"),
+            time => write!(f, "was not free within {}", Seconds(time)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+
+    #[test]
+    fn a_timeout_says_how_long_was_waited_if_there_was_a_wait() {
+        let text = |waited| {
+            let (key, stage) = ("k".into(), Stage::Process);
+            Error::Timeout { key, waited, stage, holder: None }.to_string()
+        };
+        assert_eq!(
+            text(Duration::ZERO),
+            "lock \"k\" is taken: held by this process; try later, or look for what holds it"
+        );
+        assert!(text(Duration::from_millis(20)).contains("was not free within 20 ms"));
+    }
+
+    #[test]
+    fn a_locker_that_is_not_there_is_to_be_installed_by_its_name() {
+        let text = |name: &str| {
+            Error::NotInstalled { name: name.into(), installed: Vec::new() }.to_string()
+        };
+        assert!(text("default").ends_with("call dlock::init(url) first"));
+        assert!(
+            text("billing").ends_with("call dlock::registry::install(\"billing\", locker) first")
+        );
+    }
+}

@@ -41,6 +41,15 @@ mod wait;
 #[doc = include_str!("locked.md")]
 pub use dlock_macros::locked;
 
+/// The very sqlx whose pools and connections dlock takes: another version's are other types.
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+#[doc(no_inline)]
+pub use sqlx;
+/// The very tokio-postgres whose clients dlock takes: another version's are other types.
+#[cfg(feature = "tokio-postgres")]
+#[doc(no_inline)]
+pub use tokio_postgres;
+
 pub use self::backend::Pool;
 pub use self::backend::lease::LeaseOptions;
 pub use self::builder::LockerBuilder;

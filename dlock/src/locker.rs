@@ -42,7 +42,7 @@ pub(crate) struct Inner {
 }
 
 impl Locker {
-    pub(crate) fn new(inner: Inner) -> Self {
+    pub(crate) fn from_inner(inner: Inner) -> Self {
         Locker(Arc::new(inner))
     }
 
@@ -86,6 +86,9 @@ impl Locker {
     /// A locker for the database of an sqlx pool. Its connect options are read at each connect, so
     /// rotated passwords are followed; its connections are left alone, for locks in an
     /// application's pool starve it.
+    ///
+    /// The pool is one of sqlx 0.9 (`dlock::sqlx`): that of another version is another type, and the
+    /// compiler says that [`Pool`] is not `From` it.
     #[cfg_attr(
         not(any(feature = "mysql", feature = "postgres", feature = "sqlite")),
         expect(unreachable_code, reason = "there is no database to have a pool of")
@@ -185,7 +188,10 @@ impl Locker {
         terms.check()?;
         match (leases, terms.of_leases()) {
             (None, Some(what)) => {
-                return Err(unsupported(what, "leases have: put lease+ before the url"));
+                return Err(unsupported(
+                    what,
+                    "leases have: use sqlite://, or put lease+ before a server's url",
+                ));
             }
             (Some(lease), _) => lease.check_terms(terms)?,
             (None, None) => {}

@@ -29,11 +29,19 @@ pub(crate) enum Release {
     Background,
 }
 
-pub(super) fn on_busy(value: Expr) -> OnBusy {
-    match word(&value) {
-        Some(word) if word == "error" => OnBusy::Error,
-        Some(word) if word == "skip" => OnBusy::Skip(word.span()),
-        _ => OnBusy::Value(value),
+pub(super) fn on_busy(value: Expr) -> syn::Result<OnBusy> {
+    let Some(word) = word(&value) else {
+        return Ok(OnBusy::Value(value));
+    };
+    let name = word.to_string();
+    match name.as_str() {
+        "error" => Ok(OnBusy::Error),
+        "skip" => Ok(OnBusy::Skip(word.span())),
+        _ if ["error", "skip"].contains(&&*name.to_lowercase()) => {
+            let message = format!("write `on_busy = {}`, in lower case", name.to_lowercase());
+            Err(syn::Error::new(word.span(), message))
+        }
+        _ => Ok(OnBusy::Value(value)),
     }
 }
 
@@ -62,7 +70,7 @@ fn one_of<T: Copy>(value: &Expr, words: &[(&str, T)]) -> syn::Result<(T, Span)> 
     });
     found.ok_or_else(|| {
         let names: Vec<&str> = words.iter().map(|(name, _)| *name).collect();
-        let meant = written.and_then(|word| nearest(&word.to_string(), &names));
+        let meant = written.and_then(|word| nearest(&word.to_string().to_lowercase(), &names));
         let meant = meant.map_or(String::new(), |meant| format!("; did you mean `{meant}`?"));
         let message = format!("expected one of {}{meant}", list(&names));
         syn::Error::new_spanned(value, message)

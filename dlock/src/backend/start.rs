@@ -224,7 +224,7 @@ fn not_there(scheme: &str) -> Error {
         ));
     }
     let later = ["mssql", "sqlserver", "oracle"];
-    if scheme.starts_with("lease+") || later.contains(&known) {
+    if later.contains(&known) || (scheme.starts_with("lease+") && meant(scheme).is_none()) {
         return Error::Unsupported {
             backend: "dlock".into(),
             what: format!("{scheme}: urls yet").into(),
@@ -239,7 +239,36 @@ fn not_there(scheme: &str) -> Error {
     } else {
         "the database's url has no scheme".to_owned()
     };
-    Error::config(format!("{shown}; there are {ALL}"))
+    match meant(scheme) {
+        Some(meant) => Error::config(format!("{shown}; write {meant}")),
+        None => Error::config(format!("{shown}; there are {ALL}")),
+    }
+}
+
+/// What to write instead of a scheme that other libraries know.
+fn meant(scheme: &str) -> Option<&'static str> {
+    let lower = scheme.to_ascii_lowercase();
+    let leases = lower.starts_with("lease+");
+    let bare = lower.strip_prefix("lease+").unwrap_or(&lower);
+    // SQLAlchemy puts the name of a driver behind a plus.
+    let database = bare.split_once('+').map_or(bare, |(database, _)| database);
+    Some(match (database, leases) {
+        ("postgres" | "postgresql" | "postgis" | "pgsql" | "psql" | "pg" | "postgre", false) => {
+            "postgres://"
+        }
+        ("postgres" | "postgresql" | "postgis" | "pgsql" | "psql" | "pg" | "postgre", true)
+        | ("cockroach" | "cockroachdb" | "crdb" | "yugabyte" | "yugabytedb", _) => {
+            "lease+postgres://"
+        }
+        ("mysql" | "mysql2" | "mysqlx", false) => "mysql://",
+        ("mysql" | "mysql2" | "mysqlx" | "galera" | "tidb" | "vitess", _) => "lease+mysql://",
+        ("mariadb", false) => "mariadb://",
+        ("mariadb", true) => "lease+mariadb://",
+        ("sqlite" | "sqlite2" | "sqlite3" | "file", _) => "sqlite://path/to/file",
+        ("memory" | "mem", _) => "memory:",
+        ("jdbc", _) => "the url without jdbc:, as in postgres://user@host/database",
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -260,6 +289,26 @@ mod tests {
         ] {
             let text = not_there(scheme).to_string();
             assert!(text.contains(&format!("features = [\"{feature}\"]")), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_scheme_of_another_library_gets_ours() {
+        for (scheme, ours) in [
+            ("postgresql+asyncpg", "write postgres://"),
+            ("POSTGRES", "write postgres://"),
+            ("lease+Postgres", "write lease+postgres://"),
+            ("cockroachdb", "write lease+postgres://"),
+            ("mysql+pymysql", "write mysql://"),
+            ("lease+MySQL", "write lease+mysql://"),
+            ("sqlite3", "write sqlite://"),
+            ("sqlite+aiosqlite", "write sqlite://"),
+            ("jdbc", "without jdbc:"),
+            ("redis", "there are postgres://"),
+        ] {
+            let text = not_there(scheme).to_string();
+            assert!(text.contains(ours), "{scheme}: {text}");
+            assert!(text.contains(scheme), "{text}");
         }
     }
 }

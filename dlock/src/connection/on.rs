@@ -13,6 +13,8 @@ use crate::scheme::KeyScheme;
 /// replica or a node of a Galera cluster, whose locks exclude nobody elsewhere: those are refused
 /// as far as they can be told.
 ///
+/// Needs sqlx 0.9 or tokio-postgres 0.7, see [`Connection`].
+///
 /// ```no_run
 /// # #[cfg(feature = "postgres")]
 /// # async fn pay(pool: sqlx::PgPool) -> Result<(), Box<dyn std::error::Error>> {

@@ -30,6 +30,8 @@ use crate::wait::Wait;
 /// transaction, with [`on`](crate::on), or use `READ COMMITTED`, the default, where every statement sees
 /// what was there when it began.
 ///
+/// Needs sqlx 0.9 or tokio-postgres 0.7, see [`Connection`].
+///
 /// ```no_run
 /// # #[cfg(feature = "postgres")]
 /// # async fn transfer(pool: sqlx::PgPool) -> Result<(), Box<dyn std::error::Error>> {

@@ -1,6 +1,7 @@
 //! How callers are answered: what the table has granted or refused them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -103,7 +104,8 @@ impl<E: Executor> Actor<E> {
             Refusal::BusyHere | Refusal::TimedOutHere => Stage::Process,
             _ => Stage::Database,
         };
-        let waited = request.asked.elapsed();
+        // A single try waits for the server, and never for the holder.
+        let waited = if request.patient { request.asked.elapsed() } else { Duration::ZERO };
         tracing::debug!(target: "dlock", key = %request.key, ?waited, %stage, "timed out");
         match why {
             Refusal::TimedOutElsewhere => self.look_for_holder(request, waited),

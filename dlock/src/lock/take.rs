@@ -56,6 +56,8 @@ impl Lock {
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> dlock::Result<()> {
     /// let locker = dlock::Locker::connect("memory:docs-run").await?;
+    /// // An async closure; a closure that returns an async block (`|_| async { … }`) is refused
+    /// // where the future must be `Send`, as "not general enough".
     /// let sum = locker.lock("sum").run(async |_| 1 + 1).await?;
     /// assert_eq!(sum, 2);
     /// # Ok(()) }

@@ -113,7 +113,7 @@ impl Fake {
             fences: true,
             explain: Box::new(|_| String::new()),
         };
-        Locker::new(Inner {
+        Locker::from_inner(Inner {
             engine,
             about,
             scheme: KeyScheme::Dlock,
