@@ -15,6 +15,7 @@ mod eventually;
 pub mod history;
 mod process;
 mod proxy;
+pub mod random;
 mod server;
 mod site;
 mod suite;
