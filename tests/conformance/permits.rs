@@ -165,7 +165,9 @@ pub(crate) async fn that_are_lost_are_told_of_once(site: Site) {
     let told = Arc::new(AtomicU32::new(0));
     let count = Arc::clone(&told);
     let lock = ours.lock("k").permits(2).timeout(PATIENCE);
-    let lock = lock.on_lost(move |_| drop(count.fetch_add(1, Ordering::SeqCst)));
+    let lock = lock.on_lost(move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+    });
     let held = lock.acquire().await.unwrap();
     let other = theirs.lock("k").permits(2).timeout(PATIENCE).acquire().await.unwrap();
     // First in line, with no permit.
