@@ -54,11 +54,13 @@ async fn main() -> ExitCode {
 /// to go on.
 async fn writer(name: &str, file: &Path) -> Result<()> {
     let url = std::env::var("DLOCK_URL")?;
-    let locker = Locker::builder(&url)
-        .session_ttl(TTL)
-        .lease(LeaseOptions::new().ttl(TTL))
-        .connect()
-        .await?;
+    let leases = url.starts_with("lease+") || url.starts_with("sqlite");
+    let builder = Locker::builder(&url);
+    let builder = match leases {
+        true => builder.lease(LeaseOptions::new().ttl(TTL)),
+        false => builder.session_ttl(TTL),
+    };
+    let locker = builder.connect().await?;
     let mut documents = open(file).await?;
 
     let guard =

@@ -21,12 +21,37 @@ dlock_tests::suite! {
             calls_are_answered_in_their_time,
             waits_of_several_keys_end_in_their_time,
         ]
+        connecting: [has_a_time_of_its_own]
     }
 }
 
 const WAIT: Duration = Duration::from_millis(200);
 /// How late an answer may be on a busy machine; a single try takes 5 s, which is too late.
 const LATE: Duration = Duration::from_millis(2500);
+
+mod connecting {
+    use super::*;
+
+    /// It takes some 50 ms here, for what the locks wait and for what they do not.
+    pub(crate) async fn has_a_time_of_its_own(site: Site) {
+        let proxy = Proxy::to(&site.url).await;
+        proxy.delay_connections(Duration::from_millis(50));
+        let builder = || site.through(proxy.url()).builder();
+        for wait in [Duration::ZERO, Duration::from_millis(5)] {
+            let locker = builder().timeout(wait).connect().await.unwrap();
+            locker.close().await;
+        }
+        let asked = Instant::now();
+        let error = builder().connect_timeout(Duration::from_millis(20)).connect().await;
+        let error = error.unwrap_err();
+        assert!(matches!(error, Error::Unavailable { .. }), "{error}");
+        assert!(asked.elapsed() < LATE, "{:?}", asked.elapsed());
+        for nonsense in [Duration::ZERO, Duration::MAX] {
+            let error = builder().connect_timeout(nonsense).connect().await.unwrap_err();
+            assert!(matches!(error, Error::Config { .. }), "{error}");
+        }
+    }
+}
 
 mod frozen {
     use super::*;

@@ -50,6 +50,7 @@ dlock_tests::suite! {
         owners: [
             named_one_gets_its_own_lease_back,
             earlier_one_of_the_name_is_told,
+            min_hold_is_kept_against_the_same_one,
             without_a_name_each_grant_has_its_own,
             next_holder_has_its_own,
             each_holder_has_a_fence_of_its_own,

@@ -18,8 +18,6 @@ use crate::scheme::KeyScheme;
 use crate::terms::check_retry_every;
 use crate::wait::Wait;
 
-/// How long the first connection may take.
-const CONNECT: Duration = Duration::from_secs(10);
 /// A blocking call keeps its own time as well, a little longer.
 const CONNECT_GRACE: Duration = Duration::from_secs(1);
 
@@ -64,8 +62,8 @@ impl LockerBuilder {
         self
     }
 
-    /// How long locks wait that do not say it themselves. Default: 30 s. Connecting takes no longer
-    /// either, and no longer than 10 s.
+    /// The default timeout of this locker's locks. Default: 30 s. It is not that of connecting:
+    /// [`connect_timeout`](LockerBuilder::connect_timeout).
     pub fn timeout(mut self, wait: impl Into<Wait>) -> Self {
         self.wait = wait.into().normal();
         self
@@ -78,6 +76,13 @@ impl LockerBuilder {
     /// in the way of `CREATE INDEX CONCURRENTLY`.
     pub fn retry_every(mut self, pause: Duration) -> Self {
         self.retry_every = Some(pause);
+        self
+    }
+
+    /// How long connecting may take, now and whenever the locker connects again. Default: 10 s. From
+    /// 1 ms to an hour.
+    pub fn connect_timeout(mut self, time: Duration) -> Self {
+        self.options.connect_timeout = time;
         self
     }
 
@@ -174,10 +179,7 @@ impl LockerBuilder {
             Address::Url(url) => Some(Key::from(url.as_str()).id("")),
             Address::Pool(_) => None,
         };
-        let limit = match self.wait {
-            Wait::For(time) => time.min(CONNECT),
-            Wait::NoWait | Wait::Forever => CONNECT,
-        };
+        let limit = self.options.connect_timeout;
         let file = self.status_file.map(|path| {
             StatusFile::create(path.clone()).map_err(|error| {
                 let path = path.display();
@@ -210,7 +212,7 @@ impl LockerBuilder {
     pub fn connect_blocking(self) -> Result<Locker> {
         Engine::check_not_inside(self.runtime.as_ref())?;
         // The runtime that the engine is to run on may be stuck, or gone, and its timers with it.
-        let limit = CONNECT + CONNECT_GRACE;
+        let limit = self.options.connect_timeout.saturating_add(CONNECT_GRACE);
         let stuck = || {
             let source: Source = Arc::from(Box::from("the runtime of the locker does not run"));
             Error::Unavailable { backend: "the database".into(), source }

@@ -19,6 +19,10 @@ use crate::mode::Mode;
 /// A release that takes longer than this is not worth a blocked thread.
 pub(crate) const LONGEST_RELEASE: Duration = Duration::from_secs(60);
 
+/// The fencing token of a lock that is none. A higher one, once it is stored, would shut out all
+/// that are drawn later.
+const FENCE_WHILE_OFF: u64 = 0;
+
 /// How long a call that has failed waits until what it held in part is released: the server has
 /// just answered.
 const DISCARD_TIME_MAX: Duration = Duration::from_secs(1);
@@ -69,6 +73,11 @@ impl Guard {
         Guard::new(Arc::new(Hold::unlocked(key, mode)), None)
     }
 
+    /// The same where a fencing token is expected: one that is lower than all that are drawn.
+    pub(crate) fn unlocked_fenced(key: Key, mode: Mode) -> Self {
+        Guard::new(Arc::new(Hold::unlocked(key, mode).fenced(FENCE_WHILE_OFF)), None)
+    }
+
     /// What is locked.
     pub fn key(&self) -> &Key {
         &self.hold.key
@@ -82,6 +91,10 @@ impl Guard {
     /// The fencing token: it grows with every grant of this key, also across crashes. A lease always
     /// has one, a session lock has one if it was taken with [`Lock::fenced`](crate::Lock::fenced).
     /// [`fence`](crate::fence) is about what to do with it.
+    ///
+    /// While locking is switched off ([`set_enabled`](crate::set_enabled)), a lock that was taken with
+    /// [`Lock::fenced`](crate::Lock::fenced) has the token 0, which is lower than all real ones. It
+    /// fences nothing, and is refused where a real one was stored.
     pub fn fence(&self) -> Option<u64> {
         self.hold.fence
     }

@@ -179,7 +179,7 @@ impl Lock {
     }
 
     /// Nobody gets the lock before this time has passed since it was granted, however soon it is
-    /// released: against a job that runs twice because the clocks of two hosts differ. A release
+    /// released, another process of the same [`owner`](Lock::owner) neither: against a job that runs twice because the clocks of two hosts differ. A release
     /// returns at once all the same. A lease keeps that even if the process ends, a session lock does
     /// not.
     pub fn min_hold(mut self, time: Duration) -> Self {

@@ -185,17 +185,15 @@ impl Locker {
             what: what.into(),
             instead: instead.into(),
         };
-        terms.check()?;
-        match (leases, terms.of_leases()) {
-            (None, Some(what)) => {
-                return Err(unsupported(
-                    what,
-                    "leases have: use sqlite://, or put lease+ before a server's url",
-                ));
-            }
-            (Some(lease), _) => lease.check_terms(terms)?,
-            (None, None) => {}
+        // What the database does not have at all is not a matter of its size.
+        if let (None, Some(what)) = (leases, terms.of_leases()) {
+            return Err(unsupported(
+                what,
+                "leases have: use sqlite://, or put lease+ before a server's url",
+            ));
         }
+        terms.check()?;
+        leases.as_ref().map_or(Ok(()), |lease| lease.check_terms(terms))?;
         if terms.fenced && mode.is_compatible_with(mode) {
             return Err(Error::config(format!(
                 "a fencing token tells the later of two holders, and {mode} locks have many at \

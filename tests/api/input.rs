@@ -103,6 +103,31 @@ fn closed_locker() {
     });
 }
 
+#[test]
+fn options_that_do_nothing_are_refused() {
+    const TIME: Duration = Duration::from_secs(20);
+    alone(|| async {
+        let folder = dlock_tests::Temp::new();
+        let sqlite = format!("sqlite://{}", folder.file("locks.db").display());
+        let lease = LeaseOptions::new;
+        for (builder, instead) in [
+            (Locker::builder(&sqlite).session_ttl(TIME), "LeaseOptions::ttl"),
+            (Locker::builder(&sqlite).max_keys(7), "max_keys"),
+            (Locker::builder("memory:nothing").lease(lease().ttl(TIME)), "lease+"),
+            (Locker::builder("memory:nothing").lease(lease().owner("ada")), "owner"),
+            (Locker::builder("memory:nothing").lease(lease().renew_before(TIME / 4)), "lease+"),
+            (Locker::builder("memory:nothing").lease(lease().poll(TIME, TIME)), "lease+"),
+        ] {
+            let error = builder.connect().await.unwrap_err();
+            assert!(matches!(error, Error::Config { .. }), "{error}");
+            assert!(error.to_string().contains(instead), "{error}");
+        }
+        // The table is that of fencing tokens too.
+        let table = lease().table("tokens");
+        Locker::builder("memory:nothing").lease(table).connect().await.unwrap();
+    });
+}
+
 /// Whatever one writes for a time, it is taken or refused, and the locker goes on.
 #[test]
 fn durations_of_any_size() {

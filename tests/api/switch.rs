@@ -18,6 +18,11 @@ fn update_sync(id: u32) -> dlock::Result<u32> {
     Ok(id)
 }
 
+#[dlock::locked(key = "k", locker = "nowhere", fenced, guard = lock)]
+async fn fenced() -> dlock::Result<Option<u64>> {
+    Ok(lock.fence())
+}
+
 /// Writes down how loud dlock is.
 #[derive(Clone, Default)]
 struct Levels(Arc<Mutex<Vec<Level>>>);
@@ -63,6 +68,10 @@ fn off_grants_everything_and_says_so_once() {
         assert_eq!(locker.lock("k").run(async |_| 7).await.unwrap(), 7);
         assert_eq!(locker.lock("k").run_blocking(|_| 7).unwrap(), 7);
         locker.lock("k").acquire_blocking().unwrap().release_blocking().unwrap();
+        // A token that code can unwrap, below all real ones.
+        assert_eq!(locker.lock("k").fenced().acquire().await.unwrap().fence(), Some(0));
+        assert_eq!(locker.lock("k").acquire().await.unwrap().fence(), None);
+        assert_eq!(fenced().await.unwrap(), Some(0));
         // Without a locker, or with a closed one.
         assert_eq!(update(7).await.unwrap(), 7);
         assert_eq!(update_sync(7).unwrap(), 7);

@@ -1,7 +1,7 @@
 //! Who holds a lease.
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dlock_tests::{Signal, Site, taker};
 use tokio::task::JoinSet;
@@ -41,6 +41,23 @@ pub(crate) async fn earlier_one_of_the_name_is_told(site: Site) {
     assert!(told.starts_with("lost: "), "{told}");
     guard.verify().await.unwrap();
     guard.release().await.unwrap();
+}
+
+/// Once it is released: a process that was killed finds its own lease again.
+pub(crate) async fn min_hold_is_kept_against_the_same_one(site: Site) {
+    const HOLD: Duration = Duration::from_secs(2);
+    let (ours, theirs) = (site.locker().await, site.locker().await);
+    let kept = ours.lock("k").owner("cron").min_hold(HOLD);
+    let asked = Instant::now();
+    kept.acquire().await.unwrap().release().await.unwrap();
+    let again = theirs.lock("k").owner("cron").timeout(SOON);
+    drop(again.acquire().await.unwrap());
+    assert!(asked.elapsed() >= HOLD, "after {:?}", asked.elapsed());
+    // And by the engine that keeps it.
+    let asked = Instant::now();
+    kept.clone().timeout(SOON).acquire().await.unwrap().release().await.unwrap();
+    kept.clone().timeout(SOON).acquire().await.unwrap().release().await.unwrap();
+    assert!(asked.elapsed() >= HOLD, "after {:?}", asked.elapsed());
 }
 
 pub(crate) async fn without_a_name_each_grant_has_its_own(site: Site) {

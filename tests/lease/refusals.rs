@@ -68,6 +68,8 @@ pub(crate) async fn sessions_have_no_such_terms(site: Site) {
     for (lock, say) in [
         (lock().ttl(Duration::from_secs(9)), "ttl"),
         (lock().ttl(Duration::MAX), "ttl"),
+        // Of whatever size.
+        (lock().ttl(50 * MS), "ttl"),
         (lock().auto_renew(false), "auto_renew"),
         (lock().owner("ada"), "owner"),
     ] {

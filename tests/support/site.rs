@@ -116,9 +116,15 @@ impl Site {
         let builder =
             Locker::builder(&self.url).namespace(&self.namespace).application_name(&self.name);
         match self.ttl {
-            Some(ttl) => builder.session_ttl(ttl).lease(LeaseOptions::new().ttl(ttl)),
+            Some(ttl) if self.has_leases() => builder.lease(LeaseOptions::new().ttl(ttl)),
+            Some(ttl) => builder.session_ttl(ttl),
             None => builder,
         }
+    }
+
+    /// Whether its locks are leases.
+    fn has_leases(&self) -> bool {
+        self.url.starts_with("lease+") || self.url.starts_with("sqlite")
     }
 
     /// A client of its own.

@@ -16,6 +16,7 @@ pub(crate) mod scripted;
 mod start;
 
 use std::future::Future;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use self::lease::LeaseOptions;
@@ -230,6 +231,8 @@ pub(crate) const PING: &[Op] = &[];
 /// Settings that backends and engines share; their meaning is told at `LockerBuilder`.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
+    /// How long connecting may take.
+    pub(crate) connect_timeout: Duration,
     pub(crate) session_ttl: Duration,
     pub(crate) max_sessions: u32,
     pub(crate) max_keys: u32,
@@ -241,13 +244,17 @@ pub(crate) struct Options {
     pub(crate) leases: bool,
 }
 
+const SESSION_TTL: Duration = Duration::from_secs(30);
+/// PostgreSQL's lock table has room for some 12,800 as it comes, and is everybody's.
+const KEYS_MAX: u32 = 5_000;
+
 impl Default for Options {
     fn default() -> Self {
         Options {
-            session_ttl: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(10),
+            session_ttl: SESSION_TTL,
             max_sessions: 8,
-            // PostgreSQL's lock table has room for some 12,800 as it comes, and is everybody's.
-            max_keys: 5_000,
+            max_keys: KEYS_MAX,
             application_name: None,
             // On PostgreSQL a waiting statement pins the oldest snapshot, and vacuum with it.
             slice: Duration::from_secs(30),
@@ -268,6 +275,14 @@ impl Options {
                 self.session_ttl
             )));
         }
+        const CONNECT_TIMEOUTS: RangeInclusive<Duration> =
+            Duration::from_millis(1)..=Duration::from_secs(60 * 60);
+        if !CONNECT_TIMEOUTS.contains(&self.connect_timeout) {
+            return Err(Error::config(format!(
+                "connect_timeout is {:?}; it must be between 1 ms and an hour",
+                self.connect_timeout
+            )));
+        }
         if self.max_sessions == 0 {
             return Err(Error::config("max_sessions is 0; there must be at least one connection"));
         }
@@ -275,5 +290,29 @@ impl Options {
             return Err(Error::config("max_keys is 0; there must be at least one"));
         }
         self.lease.check()
+    }
+
+    /// Refuses what does nothing where locks are leases.
+    #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+    pub(crate) fn check_for_leases(&self) -> Result<()> {
+        let useless = if self.session_ttl != SESSION_TTL {
+            "session_ttl is about locks of a connection; leases have LeaseOptions::ttl: set that instead"
+        } else if self.max_keys != KEYS_MAX {
+            "max_keys is about the table of locks of a server; leases are rows, of which there may be \
+             any number: leave it out"
+        } else {
+            return Ok(());
+        };
+        Err(Error::config(useless))
+    }
+
+    /// Refuses what does nothing where locks are those of a connection.
+    pub(crate) fn check_for_sessions(&self) -> Result<()> {
+        self.lease.only_for_leases().map_or(Ok(()), |what| {
+            Err(Error::config(format!(
+                "LeaseOptions::{what} does nothing for locks of a connection; use sqlite://, or put lease+ \
+                 before a server's url, to have leases, or leave it out"
+            )))
+        })
     }
 }

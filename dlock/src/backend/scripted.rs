@@ -74,7 +74,12 @@ impl Scripted {
 
     /// A locker of it, with so many sessions at most.
     pub(crate) async fn locker(&self, sessions: u32) -> Result<Locker> {
-        let limits = Limits { sessions, keys: 5000, slice: Duration::from_secs(30) };
+        let limits = Limits {
+            connect: Duration::from_secs(10),
+            sessions,
+            keys: 5000,
+            slice: Duration::from_secs(30),
+        };
         let open = Sessions::open(self.clone(), limits);
         let limit = (Duration::from_secs(10), "scripted");
         let (engine, opened) = Engine::start(None, limit, None, open)?;

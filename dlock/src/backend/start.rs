@@ -46,7 +46,9 @@ impl Place {
         backend: B,
         options: &Options,
     ) -> Result<Started> {
+        options.check_for_sessions()?;
         let limits = Limits {
+            connect: options.connect_timeout,
             sessions: options.max_sessions,
             // What is not a server's is nobody else's.
             keys: backend.session_ttl().map_or(u32::MAX, |_| options.max_keys),
@@ -63,6 +65,7 @@ impl Place {
         options: Options,
         explain: Box<dyn Fn(&crate::native::NativeKey) -> String + Send + Sync>,
     ) -> Result<Started> {
+        options.check_for_leases()?;
         let about = About {
             label: backend.label(),
             naming: Naming::Row,
@@ -72,7 +75,10 @@ impl Place {
             fences: !self.scheme.is_django(),
             explain,
         };
-        self.start(about, crate::engine::Leases::open(backend, options.lease))
+        self.start(
+            about,
+            crate::engine::Leases::open(backend, options.lease, options.connect_timeout),
+        )
     }
 
     /// The Python package itself locks nothing on SQLite.

@@ -25,7 +25,9 @@ impl<E: Executor> Actor<E> {
             return self.let_go(id, &place.clone());
         }
         if let Some((hold, place)) = self.callers.holds.remove(&id) {
-            hold.settle();
+            if !self.executor.linger(&place.0, rest, &hold) {
+                hold.settle();
+            }
             self.callers.lingering.insert(id, place);
             self.alarms.insert((Instant::now() + rest, id, Alarm::Linger));
         }

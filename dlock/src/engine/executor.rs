@@ -2,10 +2,12 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::hold::Hold;
 use super::table::{Event, Ticket};
 use crate::backend::Seen;
 use crate::claim::Claim;
@@ -36,6 +38,12 @@ pub(crate) trait Executor: Send + 'static {
     fn cancel(&mut self, claim: &Claim, ticket: Ticket);
     /// Give back what was granted by that ticket.
     fn unlock(&mut self, claim: Claim, grant: Ticket, ticket: Ticket);
+    /// The holder has released the grant, which nobody else is to have for this long yet; when that
+    /// is over, it is unlocked. Returns `true` if the executor has something to do about it first,
+    /// and settles the hold then.
+    fn linger(&mut self, _claim: &Claim, _rest: Duration, _hold: &Arc<Hold>) -> bool {
+        false
+    }
     /// Make sure that nothing is held by what answered this ticket.
     fn distrust(&mut self, claim: &Claim, ticket: Ticket);
     /// How the key is held by what was granted by that ticket.

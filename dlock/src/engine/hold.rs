@@ -93,6 +93,11 @@ impl Hold {
         }
     }
 
+    /// The same with this token.
+    pub(crate) fn fenced(self, fence: u64) -> Self {
+        Hold { fence: Some(fence), ..self }
+    }
+
     /// Whether it is lost, by what the engine knows and by the clock.
     pub(crate) fn is_lost(&self) -> bool {
         if self.lost.get().is_some() {

@@ -31,6 +31,7 @@ use self::job::{Job, Question, carry_out};
 use self::line::Line;
 use self::portion::{Luck, Portions};
 use super::executor::{Contact, Executor, Held, Reply, Report};
+use super::hold::Hold;
 use super::map::Map;
 use super::table::{Event, Ticket};
 use super::timer::Timer;
@@ -47,8 +48,6 @@ use crate::terms::Terms;
 
 /// How long a busy database is let alone.
 const BUSY: Duration = Duration::from_millis(3);
-/// How long a busy database may keep a new locker from connecting.
-const OPENING: Duration = Duration::from_secs(10);
 /// How long giving everything back may take at the end; what is left then runs out by itself.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -98,6 +97,16 @@ struct Release {
     /// When this has run out there is nothing left to give back.
     word: Arc<Word>,
     luck: Luck,
+    settles: Option<Settling>,
+}
+
+/// Settles a hold when its row has been given back, or there is nothing left to give back.
+struct Settling(Arc<Hold>);
+
+impl Drop for Settling {
+    fn drop(&mut self) {
+        self.0.settle();
+    }
 }
 
 /// Why a row is given back.
@@ -113,8 +122,8 @@ enum What {
 
 impl<B: LeaseBackend> Leases<B> {
     /// Connects; a busy database is waited for.
-    pub(crate) async fn open(backend: B, options: LeaseOptions) -> Result<Self> {
-        let deadline = Instant::now() + OPENING;
+    pub(crate) async fn open(backend: B, options: LeaseOptions, limit: Duration) -> Result<Self> {
+        let deadline = Instant::now() + limit;
         let connection = loop {
             match job::open(&backend).await {
                 Ok(connection) => break connection,
@@ -191,6 +200,10 @@ impl<B: LeaseBackend> Executor for Leases<B> {
 
     fn unlock(&mut self, claim: Claim, _: Ticket, ticket: Ticket) {
         self.give_back(&claim.key, ticket);
+    }
+
+    fn linger(&mut self, claim: &Claim, rest: Duration, hold: &Arc<Hold>) -> bool {
+        self.keep_from_all(&claim.key, rest, hold)
     }
 
     fn distrust(&mut self, Claim { key, .. }: &Claim, ticket: Ticket) {

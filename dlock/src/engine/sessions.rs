@@ -45,6 +45,8 @@ use crate::error::{Error, Result};
 /// How much there may be at once, and how long a statement waits.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
+    /// How long connecting may take.
+    pub(crate) connect: Duration,
     pub(crate) sessions: u32,
     pub(crate) keys: u32,
     pub(crate) slice: Duration,
@@ -102,7 +104,7 @@ impl Sessions {
             trouble: no_answer(&label),
             label,
             pace: Pace::of(&backend, limits.slice),
-            dialer: dialer(backend),
+            dialer: dialer(backend, limits.connect),
             limits,
             links: BTreeMap::new(),
             last: 0,

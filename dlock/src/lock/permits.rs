@@ -47,7 +47,7 @@ impl Lock {
     pub(super) async fn take_one_of(&self, n: u32, deadline: Deadline) -> Result<Guard> {
         self.check_permits(n)?;
         if !switch::enabled() {
-            return Ok(Guard::unlocked(self.key.clone(), self.mode));
+            return Ok(self.unlocked());
         }
         if n == 1 {
             return self.derived(None, self.terms.clone()).request(deadline).await;

@@ -126,7 +126,7 @@ impl Lock {
     /// Takes the lock.
     pub(super) async fn request(&self, deadline: Deadline) -> Result<Guard> {
         if !switch::enabled() {
-            return Ok(Guard::unlocked(self.key.clone(), self.mode));
+            return Ok(self.unlocked());
         }
         self.locker.check_mode(self.mode)?;
         self.locker.check_terms(&self.terms, self.mode)?;
@@ -159,6 +159,12 @@ impl Lock {
 }
 
 impl Lock {
+    /// A guard of nothing: locking is switched off.
+    pub(super) fn unlocked(&self) -> Guard {
+        let unlocked = if self.terms.fenced { Guard::unlocked_fenced } else { Guard::unlocked };
+        unlocked(self.key.clone(), self.mode)
+    }
+
     /// Another guard of what the caller runs under, if it may have one and still has the lock.
     pub(super) fn again(&self, hold: Arc<Hold>) -> Result<Guard> {
         if hold.is_lost() {

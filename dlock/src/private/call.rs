@@ -21,7 +21,10 @@ pub struct Call<L = Lock>(State<L>);
 enum State<L> {
     Lock(L),
     /// Locking is switched off: nothing is looked up and nobody is asked.
-    Off(Vec<Key>),
+    Off {
+        keys: Vec<Key>,
+        fenced: bool,
+    },
     Failed(Error),
 }
 
@@ -110,7 +113,7 @@ impl<K: Into<Key>> IntoKey for K {
 
 pub fn lock<L: FindLocker + ?Sized, K: IntoKey>(locker: &L, key: K) -> Call {
     if !switch::enabled() {
-        return Call(State::Off(vec![key.into_key()]));
+        return Call(State::Off { keys: vec![key.into_key()], fenced: false });
     }
     Call(match locker.find() {
         Ok(locker) => State::Lock(locker.lock(key.into_key())),
@@ -125,7 +128,7 @@ where
 {
     let keys = keys.into_iter().map(IntoKey::into_key);
     if !switch::enabled() {
-        return Call(State::Off(keys.collect()));
+        return Call(State::Off { keys: keys.collect(), fenced: false });
     }
     Call(match locker.find() {
         Ok(locker) => State::Lock(locker.lock_all(keys)),
@@ -143,7 +146,7 @@ pub trait Takes: Sized + Sync {
     fn take(&self) -> impl Future<Output = Result<Self::Guard>> + Send;
     fn take_blocking(&self) -> Result<Self::Guard>;
     /// Locking is switched off.
-    fn off(keys: Vec<Key>) -> Self::Guard;
+    fn off(keys: Vec<Key>, fenced: bool) -> Self::Guard;
 }
 
 impl Takes for Lock {
@@ -165,9 +168,10 @@ impl Takes for Lock {
         self.acquire_blocking()
     }
 
-    fn off(keys: Vec<Key>) -> Guard {
+    fn off(keys: Vec<Key>, fenced: bool) -> Guard {
         let key = keys.into_iter().next().unwrap_or_else(|| Key::from(""));
-        Guard::unlocked(key, Mode::Exclusive)
+        let unlocked = if fenced { Guard::unlocked_fenced } else { Guard::unlocked };
+        unlocked(key, Mode::Exclusive)
     }
 }
 
@@ -190,7 +194,7 @@ impl Takes for MultiLock {
         self.acquire_blocking()
     }
 
-    fn off(keys: Vec<Key>) -> MultiGuard {
+    fn off(keys: Vec<Key>, _: bool) -> MultiGuard {
         MultiGuard::unlocked(keys)
     }
 }
@@ -217,7 +221,10 @@ impl<L: Takes> Call<L> {
 
     #[must_use]
     pub fn fenced(self) -> Self {
-        self.each(Lock::fenced)
+        match self.0 {
+            State::Off { keys, .. } => Call(State::Off { keys, fenced: true }),
+            _ => self.each(Lock::fenced),
+        }
     }
 
     #[must_use]
@@ -262,7 +269,7 @@ impl<L: Takes> Call<L> {
 pub async fn enter<L: Takes>(call: Call<L>, on_loss: OnLoss) -> Result<Extent<L::Guard>> {
     let guard = match call.0 {
         State::Lock(lock) => lock.take().await?,
-        State::Off(keys) => L::off(keys),
+        State::Off { keys, fenced } => L::off(keys, fenced),
         State::Failed(error) => return Err(error),
     };
     Extent::new(guard, on_loss)
@@ -271,7 +278,7 @@ pub async fn enter<L: Takes>(call: Call<L>, on_loss: OnLoss) -> Result<Extent<L:
 pub fn enter_blocking<L: Takes>(call: Call<L>, on_loss: OnLoss) -> Result<Extent<L::Guard>> {
     let guard = match call.0 {
         State::Lock(lock) => lock.take_blocking()?,
-        State::Off(keys) => L::off(keys),
+        State::Off { keys, fenced } => L::off(keys, fenced),
         State::Failed(error) => return Err(error),
     };
     Extent::new(guard, on_loss)

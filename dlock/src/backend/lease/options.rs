@@ -110,6 +110,19 @@ impl LeaseOptions {
         self.check_renewal(self.ttl.unwrap_or(super::TTL))
     }
 
+    /// What is set that means nothing without leases: the table is that of fencing tokens as well.
+    pub(crate) fn only_for_leases(&self) -> Option<&'static str> {
+        match self {
+            LeaseOptions { ttl: Some(_), .. } => Some("ttl"),
+            LeaseOptions { renew_before: Some(_), .. } => Some("renew_before"),
+            LeaseOptions { owner: Some(_), .. } => Some("owner"),
+            LeaseOptions { poll: Some(_), .. } => Some("poll"),
+            LeaseOptions { ttl: None, renew_before: None, owner: None, poll: None, table: _ } => {
+                None
+            }
+        }
+    }
+
     /// Refuses terms that do not go with these options.
     pub(crate) fn check_terms(&self, terms: &Terms) -> Result<()> {
         terms.ttl.map_or(Ok(()), |ttl| self.check_renewal(ttl))

@@ -205,6 +205,7 @@ impl<B: LeaseBackend> Leases<B> {
     }
 
     fn released(&mut self, release: Release, clean: bool) {
+        drop(release.settles);
         let What::Asked(ticket) = release.what else {
             return;
         };

@@ -33,7 +33,15 @@ impl<B: LeaseBackend> Leases<B> {
         if lease.owner != release.owner {
             let (what, word) = (What::HandOver, Arc::clone(&grant.word));
             let luck = handing.luck;
-            self.releasing.push(Release { lease: release, what, in_time: true, word, luck });
+            let settles = None;
+            self.releasing.push(Release {
+                lease: release,
+                what,
+                in_time: true,
+                word,
+                luck,
+                settles,
+            });
         }
         Some(lease)
     }
@@ -107,7 +115,8 @@ impl<B: LeaseBackend> Leases<B> {
             let (lease, perhaps) = grant.releases(false);
             perhaps.into_iter().for_each(|lease| self.owe(lease));
             let (what, word, luck) = (What::Asked(ticket), grant.word, Luck::default());
-            self.releases.push(Release { lease, what, in_time, word, luck });
+            let settles = None;
+            self.releases.push(Release { lease, what, in_time, word, luck, settles });
         }
     }
 }

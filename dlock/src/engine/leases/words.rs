@@ -9,12 +9,14 @@ use tokio::time::Instant;
 use super::grant::Grant;
 use super::job::Question;
 use super::portion::Luck;
-use super::{Leases, Release, What};
+use super::{Leases, Release, Settling, What};
 use crate::backend::lease::{Lease, LeaseBackend, Owner};
 use crate::claim::Claim;
 use crate::clock::{Time, Word};
+use crate::engine::hold::Hold;
 use crate::engine::table::Event;
 use crate::lost::LostReason;
+use crate::native::NativeKey;
 
 /// For how long at least, and at most, it is tried to give back what is perhaps ours.
 const LEAST: Duration = Duration::from_secs(1);
@@ -41,6 +43,29 @@ impl<B: LeaseBackend> Leases<B> {
         self.report(event.unwrap_or(Event::Lost { key, grant: grant.ticket }), reason);
     }
 
+    /// Nobody is to have this one yet, its owner neither, who could take it over in another process:
+    /// from now on the row has none. Returns `false` if there is nothing to do about that.
+    pub(super) fn keep_from_all(
+        &mut self,
+        key: &NativeKey,
+        rest: Duration,
+        hold: &Arc<Hold>,
+    ) -> bool {
+        // One without a name is nobody else's, and stays as it is until it is given back.
+        let named =
+            |grant: &Grant| grant.handing.is_none() && matches!(grant.lease.owner, Owner::Named(_));
+        if !self.held.get(key).is_some_and(named) {
+            return false;
+        }
+        if let Some(grant) = self.held.remove(key) {
+            let lease = Lease { lasts: rest, ..grant.lease };
+            let (what, word, luck) = (What::Debt, grant.word, Luck::default());
+            let settles = Some(Settling(Arc::clone(hold)));
+            self.releases.push(Release { lease, what, in_time: true, word, luck, settles });
+        }
+        true
+    }
+
     /// Whatever this has led to is to be given back.
     pub(super) fn owe_all_of(&mut self, grant: &Grant) {
         let (lease, perhaps) = grant.releases(false);
@@ -60,7 +85,8 @@ impl<B: LeaseBackend> Leases<B> {
         self.lapses_in(time);
         let lease = Lease { lasts: Duration::ZERO, ..lease };
         let (what, luck) = (What::Debt, Luck::default());
-        self.releases.push(Release { lease, what, in_time: false, word, luck });
+        let settles = None;
+        self.releases.push(Release { lease, what, in_time: false, word, luck, settles });
     }
 
     /// Answers at once if there is nothing to check.

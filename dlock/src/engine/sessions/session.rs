@@ -23,8 +23,6 @@ pub(super) type SessionId = u64;
 /// To begin to watch a session costs a system call, and the next answer another one: it is not done
 /// between two jobs in quick succession.
 const REST: Duration = Duration::from_millis(10);
-/// How long connecting may take, with all that a server is asked at that.
-const CONNECT: Duration = Duration::from_secs(10);
 
 pub(super) enum Job {
     /// Tries, unlocks and the like; a sign of life when there is none.
@@ -101,13 +99,13 @@ pub(super) type Dialer = Box<
 
 type Jobs = mpsc::UnboundedReceiver<Job>;
 
-/// See [`run`].
-pub(super) fn dialer<B: SessionBackend>(backend: B) -> Dialer {
+/// See [`run`]. `limit`: how long connecting may take, with all that a server is asked at that.
+pub(super) fn dialer<B: SessionBackend>(backend: B, limit: Duration) -> Dialer {
     let backend = Arc::new(backend);
     Box::new(move |id, word, jobs, tales| {
         let backend = Arc::clone(&backend);
         Box::pin(async move {
-            let session = run(Arc::clone(&backend), id, word, jobs, tales.clone());
+            let session = run((&*backend, limit), id, word, jobs, tales.clone());
             if let Err(panicked) = catch_panic(session).await {
                 let error = Error::unavailable(backend.label(), panicked);
                 // An engine that has ended has told everybody.
@@ -130,14 +128,14 @@ impl Drop for Validity {
 
 /// Runs a session until it dies or is closed. A panic is for the caller to catch.
 async fn run<B: SessionBackend>(
-    backend: Arc<B>,
+    (backend, limit): (&B, Duration),
     id: SessionId,
     word: Arc<Word>,
     mut jobs: Jobs,
     tales: Tales,
 ) {
     let tell = |tale| drop(tales.send((id, tale)));
-    let opened = timeout(CONNECT, backend.open()).await;
+    let opened = timeout(limit, backend.open()).await;
     let mut session = match opened {
         Ok(Ok(session)) => session,
         Ok(Err(error)) => return tell(Tale::Died(error)),
@@ -166,9 +164,9 @@ async fn run<B: SessionBackend>(
         // After a sign of life nothing else is to be expected.
         rests = matches!(&job, Some(Job::Batch { ops, .. }) if !ops.is_empty());
         let done = match job {
-            Some(Job::Batch { ops, again }) => batch(&*backend, &mut session, &ops, again).await,
-            Some(Job::Ask(question)) => ask(&*backend, &mut session, question).await,
-            Some(Job::Wait { claim, time }) => wait(&*backend, &mut session, &claim, time).await,
+            Some(Job::Batch { ops, again }) => batch(backend, &mut session, &ops, again).await,
+            Some(Job::Ask(question)) => ask(backend, &mut session, question).await,
+            Some(Job::Wait { claim, time }) => wait(backend, &mut session, &claim, time).await,
             Some(Job::Close) | None => {
                 drop(validity);
                 backend.close(session).await;

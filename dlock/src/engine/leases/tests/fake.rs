@@ -101,7 +101,7 @@ impl Fake {
 
     /// A process of its own that keeps its leases here.
     pub(super) async fn locker(&self, options: LeaseOptions) -> Locker {
-        let open = Leases::open(self.clone(), options.clone());
+        let open = Leases::open(self.clone(), options.clone(), Duration::from_secs(10));
         let limit = (Duration::from_secs(10), "fake");
         let (engine, opened) = Engine::start(None, limit, None, open).unwrap();
         opened.await.unwrap().unwrap();
