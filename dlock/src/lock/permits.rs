@@ -162,7 +162,8 @@ impl Permits<'_> {
     async fn take_turn(&self, deadline: Deadline) -> Result<Guard> {
         match self.turn.request(deadline.within(TURN_WAIT_MAX)).await {
             Ok(turn) => self.try_all(deadline, turn).await,
-            Err(error) if error.is_timeout() => self.try_each(deadline).await,
+            // A server that has not answered within that time may still answer within the call's.
+            Err(error) if may_change(&error) => self.try_each(deadline).await,
             Err(error) => Err(error),
         }
     }
