@@ -24,6 +24,8 @@ mod generate;
 mod hunt;
 #[path = "random/known.rs"]
 mod known;
+#[path = "random/pulse.rs"]
+mod pulse;
 #[path = "random/round.rs"]
 mod round;
 #[path = "random/shrink.rs"]

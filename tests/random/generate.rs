@@ -1,6 +1,8 @@
 //! Makes plans out of seeds. Each plan uses some of the options only, and those often: so that a few
 //! that need each other to go wrong meet within seconds.
 
+use std::time::Duration;
+
 use dlock_tests::Backend;
 use dlock_tests::random::{
     Again, End, Finish, How, Inside, LockerPlan, Patience, Plan, Process, Solo, Step, Take,
@@ -52,6 +54,7 @@ struct Style {
     nested: u32,
     on_lost: u32,
     leases: u32,
+    retry: u32,
     together: u32,
     blocking: u32,
     solo: u32,
@@ -92,6 +95,7 @@ impl Style {
             nested: sometimes(35, 40),
             on_lost: sometimes(40, 60),
             leases: if can.leases { sometimes(40, 30) } else { 0 },
+            retry: sometimes(25, 40),
             together: sometimes(35, 40),
             blocking: sometimes(40, 40),
             solo: sometimes(35, 40),
@@ -180,18 +184,17 @@ fn take(rng: &mut Rng, style: &Style, process: &Process, locker: usize) -> Take 
             *cancel = rng.u64(0..3000);
         }
     }
-    if take.permits < 2 && !take.together {
-        take.on_lost = percent(rng, style.on_lost);
-    } else if !take.together {
-        take.on_lost = percent(rng, style.on_lost);
-    }
+    take.on_lost = !take.together && percent(rng, style.on_lost);
     if percent(rng, style.leases) && !take.together {
         take.owner = rng.bool();
-        take.retry = if rng.bool() { rng.u64(1..40) } else { 0 };
         if rng.bool() {
             take.ttl = rng.u64(300..3000);
             take.no_renew = rng.bool();
         }
+    }
+    // It is for session locks as well, but not for those in memory.
+    if percent(rng, style.retry) && !take.together && style.can.processes {
+        take.retry = rng.u64(1..40);
     }
     ending(rng, style, process, &mut take);
     if percent(rng, style.nested) {
@@ -355,11 +358,9 @@ fn troubles(rng: &mut Rng, processes: usize, can: Can) -> Vec<Trouble> {
     troubles
 }
 
-/// Whatever is free is taken by then.
-const JUDGE: u64 = 2500;
-
-/// The plan that takes each key of another one to its last permit, those that are free.
-pub(crate) fn judge(plan: &Plan, is_free: impl Fn(&u8) -> bool) -> Plan {
+/// The plan that takes each key of another one that is free, to its last permit, and waits so long.
+pub(crate) fn judge(plan: &Plan, is_free: impl Fn(&u8) -> bool, wait: Duration) -> Plan {
+    let wait = u64::try_from(wait.as_millis()).unwrap();
     let mut permits = [0_u32; 256];
     let mut used = [false; 256];
     for step in plan.processes.iter().flat_map(|process| process.tasks.iter().flatten()) {
@@ -377,9 +378,9 @@ pub(crate) fn judge(plan: &Plan, is_free: impl Fn(&u8) -> bool) -> Plan {
             tasks.push(vec![Step::Take(Take {
                 keys: vec![key],
                 permits,
-                wait: Patience::For(JUDGE),
+                wait: Patience::For(wait),
                 // They must have all at once.
-                hold: if permits > 1 { JUDGE + 300 } else { 0 },
+                hold: if permits > 1 { wait + 300 } else { 0 },
                 ..Take::default()
             })]);
         }

@@ -12,21 +12,24 @@ pub(crate) fn fault(violation: &Violation) -> Option<u32> {
     match violation.kind {
         // The token of a permit.
         Kind::Fence if about("permits") => Some(81),
-        // A plain lock under a permit.
-        Kind::Reentrancy if about("permits") => Some(81),
         // What a reentrant inner lock asks for.
         Kind::MinHold if about("inside") => Some(81),
         // The locker of a session lock ended before its time.
         Kind::MinHold if about("solo") => Some(5),
         // Who has it, between modes of one locker.
         Kind::Stage => Some(82),
-        Kind::FalseBusy | Kind::WaitedThoughFree if about("permits") => Some(78),
+        Kind::FalseBusy if about("withdrawn") => Some(76),
         Kind::FalseBusy | Kind::WaitedThoughFree if about("min_hold") => Some(76),
         Kind::FalseBusy if about("solo") => Some(75),
-        Kind::FalseBusy if about("together") => Some(79),
-        Kind::OnLost if about("permits") => Some(77),
-        Kind::MinHold if about("permits") => Some(77),
-        Kind::Unexplained if about("idle") => Some(80),
+        // Whoever has not used a session is told by the first use that it has ended.
+        Kind::Unexplained if about("idle") || is_silent_end(&violation.text) => Some(80),
         _ => None,
     }
+}
+
+/// What a driver of MySQL says of a session that the server has ended for its silence.
+fn is_silent_end(text: &str) -> bool {
+    ["4031 (HY000)", "Connection reset by peer", "bytes at EOF"]
+        .iter()
+        .any(|part| text.contains(part))
 }

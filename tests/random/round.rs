@@ -9,13 +9,18 @@ use tokio::time::sleep;
 
 use crate::checker::{self, Kind, Setting, Violation};
 use crate::generate;
+use crate::pulse::Pulse;
 
 /// All processes begin together, so long after the last one was told.
 const START: Duration = Duration::from_millis(50);
 /// By then every process has ended, or will never.
 const LIMIT: Duration = Duration::from_secs(45);
+/// Whatever is free is taken by then.
+const JUDGE: Duration = Duration::from_millis(2500);
 /// A key that is held for longer than this by its plan is not judged.
 const PATIENCE: u64 = 8_000_000_000;
+/// A killed waiter is noticed by the next look of the server.
+const LEFTOVERS: Duration = Duration::from_secs(8);
 /// The number of the judge in journals.
 pub(crate) const JUDGE_NUMBER: usize = 100;
 
@@ -40,12 +45,12 @@ struct Stage {
     takers: Vec<Option<Taker>>,
     journals: Vec<Journal>,
     found: Vec<Violation>,
+    pulse: Pulse,
 }
 
 /// Carries a plan out on a database of that kind.
 pub(crate) async fn perform(backend: Backend, plan: &Plan) -> Result<Round, String> {
     let site = Site::on(backend)?.ttl(Duration::from_millis(plan.ttl));
-    let setting = Setting { ttl: Duration::from_millis(plan.ttl), leases: backend.is_lease() };
     let memory = backend == Backend::Memory;
     let folder = Temp::new();
     std::fs::write(folder.file("plan"), plan.to_text()).unwrap();
@@ -54,6 +59,7 @@ pub(crate) async fn perform(backend: Backend, plan: &Plan) -> Result<Round, Stri
         takers: Vec::new(),
         journals: (0..plan.processes.len()).map(|n| Journal::append(&journal, n)).collect(),
         found: Vec::new(),
+        pulse: Pulse::start(),
         site,
         folder,
     };
@@ -71,19 +77,19 @@ pub(crate) async fn perform(backend: Backend, plan: &Plan) -> Result<Round, Stri
     }
     stage.troubles(plan, start).await;
     if memory {
-        stage.judge_inside(plan, setting).await;
+        stage.judge_inside(plan, backend).await;
     } else {
         for n in 0..stage.takers.len() {
             stage.end(n).await;
         }
-        stage.judge_outside(plan, setting).await;
+        stage.judge_outside(plan, backend).await;
     }
     if backend.is_server() {
         stage.leftovers().await;
     }
     let entries = stage.entries();
     let mut violations = std::mem::take(&mut stage.found);
-    violations.extend(checker::check(&entries, setting));
+    violations.extend(checker::check(&entries, stage.setting(plan, backend)));
     Ok(Round { entries, violations })
 }
 
@@ -185,20 +191,29 @@ impl Stage {
         }
     }
 
+    fn setting(&self, plan: &Plan, backend: Backend) -> Setting {
+        Setting {
+            ttl: Duration::from_millis(plan.ttl),
+            leases: backend.is_lease(),
+            slack: self.pulse.slack(),
+        }
+    }
+
     /// Waits until all is free that is free soon, and says how that is taken.
-    async fn judgement(&self, plan: &Plan, setting: Setting) {
-        let free = checker::free_by(&self.entries(), setting);
+    async fn judgement(&self, plan: &Plan, backend: Backend) {
+        let free = checker::free_by(&self.entries(), self.setting(plan, backend));
         let latest = clock::now() + PATIENCE;
         let soon = |key: &u8| free.get(key).is_some_and(|by| *by < latest);
         let last = free.values().filter(|by| **by < latest).max().copied().unwrap_or(0);
         sleep(Duration::from_nanos(last.saturating_sub(clock::now()))).await;
-        let judge = generate::judge(plan, soon);
+        let wait = JUDGE + self.pulse.slack();
+        let judge = generate::judge(plan, soon, wait);
         std::fs::write(self.folder.file("judge"), judge.to_text()).unwrap();
     }
 
     /// Another process takes all that was used, when all others have ended.
-    async fn judge_outside(&mut self, plan: &Plan, setting: Setting) {
-        self.judgement(plan, setting).await;
+    async fn judge_outside(&mut self, plan: &Plan, backend: Backend) {
+        self.judgement(plan, backend).await;
         let mut judge = self.start("judge", 0, "judge");
         judge.says("ready").await;
         judge.tell(&format!("go {}", clock::now()));
@@ -209,11 +224,11 @@ impl Stage {
     }
 
     /// The only process does it itself.
-    async fn judge_inside(&mut self, plan: &Plan, setting: Setting) {
+    async fn judge_inside(&mut self, plan: &Plan, backend: Backend) {
         if !self.said_done().await {
             return self.end(0).await;
         }
-        self.judgement(plan, setting).await;
+        self.judgement(plan, backend).await;
         let file = self.folder.file("judge");
         if let Some(taker) = &mut self.takers[0] {
             taker.tell(&format!("judge {}", Path::display(&file)));
@@ -249,8 +264,7 @@ impl Stage {
             if locks == 0 && sessions == 0 {
                 return;
             }
-            // A killed waiter is noticed by the next look of the server.
-            if begun.elapsed() > Duration::from_secs(8) {
+            if begun.elapsed() > LEFTOVERS + self.pulse.slack() {
                 let text = format!("the server still shows {locks} locks, {sessions} sessions");
                 return self.found.push(plain(Kind::Leftover, 0, &text));
             }

@@ -179,7 +179,9 @@ fn reentrancy(history: &History, call: &Call, found: &mut Vec<Violation>) {
     let closed = history.closes.contains_key(&call.locker);
     let lost = outer.told.is_some() || !history.cuts.is_empty() || closed;
     let refused = call.failed("Reentrant");
-    let reentrant = call.take.reentrant && !call.take.together;
+    // Who has one permit of several does not have the lock alone.
+    let covered = outer.room() == 1 || call.room() > 1;
+    let reentrant = call.take.reentrant && !call.take.together && covered;
     let right = match (reentrant, call.granted) {
         (true, Some(_)) => true,
         (true, None) => {

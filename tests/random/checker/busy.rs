@@ -19,7 +19,8 @@ pub(super) fn check(
         };
         if let Some(at) = busy {
             let others = others(history, possible, n);
-            if !call.take.keys.iter().any(|key| is_excused(call, *key, &others, (call.began, at))) {
+            let excused = |key: &u8| is_excused(call, *key, &others, (call.began, at));
+            if !is_hurried(call, bounds) && !call.take.keys.iter().any(excused) {
                 let last = last_before(&others, call.began);
                 let text = format!(
                     "{} was told \"{}\" after {} ms, and {}",
@@ -32,12 +33,29 @@ pub(super) fn check(
                     nobody(call, &others, (call.began, at)),
                 );
                 let calls: Vec<&Call> = [call].into_iter().chain(last).collect();
-                found.push(Violation::new(Kind::FalseBusy, &calls, text));
+                let mut violation = Violation::new(Kind::FalseBusy, &calls, text);
+                if others.iter().any(|(other, _)| was_withdrawn(other, call.began)) {
+                    violation.about.insert("withdrawn");
+                }
+                found.push(violation);
             }
             stage(call, at, &others, found);
         }
         waited(history, possible, n, bounds, found);
     }
+}
+
+/// Whether it was given up, before this time, with a `min_hold` that nobody was to keep.
+fn was_withdrawn(other: &Call, at: u64) -> bool {
+    let cancelled = matches!(&other.ended, Some((end, Outcome::Cancelled)) if *end < at);
+    cancelled && other.granted.is_none() && other.take.min_hold > 0
+}
+
+/// Whether its time may be over before it has looked at all permits, one after the other: of those
+/// some are taken, and a slow answer is no wrong one.
+fn is_hurried(call: &Call, bounds: Bounds) -> bool {
+    let short = matches!(call.take.wait, Patience::For(wait) if wait * MS < bounds.grace);
+    call.room() > 1 && short && !call.take.how.is_try()
 }
 
 /// Another call, and when it can have held one of the keys.

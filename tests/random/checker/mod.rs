@@ -102,6 +102,8 @@ pub(crate) struct Setting {
     pub(crate) ttl: Duration,
     /// Locks are leases.
     pub(crate) leases: bool,
+    /// How much longer than on an idle machine things may have taken.
+    pub(crate) slack: Duration,
 }
 
 /// Times in nanoseconds, as in journals.
@@ -123,14 +125,15 @@ const MS: u64 = 1_000_000;
 
 impl Bounds {
     fn of(setting: Setting) -> Self {
-        let ttl = u64::try_from(setting.ttl.as_nanos()).unwrap();
+        let [ttl, slack] =
+            [setting.ttl, setting.slack].map(|time| u64::try_from(time.as_nanos()).unwrap());
         Bounds {
             ttl,
             leases: setting.leases,
-            grace: 2000 * MS,
-            late: 3000 * MS,
-            answer: 3000 * MS,
-            news: 500 * MS + ttl / 3,
+            grace: 2000 * MS + slack,
+            late: 3000 * MS + slack,
+            answer: 3000 * MS + slack,
+            news: 500 * MS + ttl / 3 + slack / 2,
         }
     }
 }

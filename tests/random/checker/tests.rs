@@ -28,7 +28,7 @@ fn found_on(text: &str, leases: bool) -> Vec<Kind> {
         };
         journal.push_str(&format!("{at} {process} {call} {what}\n"));
     }
-    let setting = Setting { ttl: Duration::from_secs(2), leases };
+    let setting = Setting { ttl: Duration::from_secs(2), leases, slack: Duration::ZERO };
     let mut kinds: Vec<Kind> =
         check(&read(&journal), setting).into_iter().map(|violation| violation.kind).collect();
     kinds.dedup();
