@@ -92,7 +92,7 @@ impl Scripted {
             fences: true,
             explain: Box::new(|_| String::new()),
         };
-        Ok(Locker::new(Inner {
+        Ok(Locker::from_inner(Inner {
             engine,
             about,
             scheme: KeyScheme::Dlock,
