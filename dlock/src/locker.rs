@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::backend::{About, Address, Pool};
+use crate::backend::{About, Address, Pool, normal};
 use crate::blocking::block_for;
 use crate::builder::LockerBuilder;
 use crate::engine::{Engine, Mail, Reply};
@@ -251,7 +251,7 @@ impl Locker {
     }
 
     pub(crate) fn is_for(&self, url: &str) -> bool {
-        self.0.url == Some(Key::from(url).id(""))
+        self.0.url == Some(Key::from(&*normal(url)).id(""))
     }
 }
 

@@ -13,6 +13,25 @@ fn clear() {
 }
 
 #[test]
+fn memory_spaces_have_one_name_in_two_forms() {
+    alone(|| async {
+        clear();
+        let (one, other) = ("memory:two-forms", "memory://two-forms");
+        let locker = Locker::connect(one).await.unwrap();
+        let held = locker.lock("k").acquire().await.unwrap();
+        let same = Locker::connect(other).await.unwrap();
+        assert!(same.lock("k").try_acquire().await.unwrap().is_none());
+        drop(held);
+        let (all, same) = (Locker::connect("memory:").await, Locker::connect("memory://").await);
+        let _held = all.unwrap().lock("two-forms").acquire().await.unwrap();
+        assert!(same.unwrap().lock("two-forms").try_acquire().await.unwrap().is_none());
+        dlock::init(one).await.unwrap();
+        dlock::init(other).await.unwrap();
+        clear();
+    });
+}
+
+#[test]
 fn install_get_remove() {
     alone(|| async {
         clear();

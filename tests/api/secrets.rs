@@ -42,8 +42,49 @@ fn of_urls_that_cannot_be_read() {
             SECRET.to_owned(),
             format!("nonsense://user:{SECRET}@host"),
             format!("lease+nonsense://user:{SECRET}@host"),
+            format!("{SECRET}:user@host/db"),
+            format!("sqlite://user:{SECRET}@host/db"),
+            format!("sqlite://user:{SECRET}/x@host/db"),
+            format!("sqlite:user:x?{SECRET}=1@host/db"),
+            format!("sqlite://no/such/locks.db?mode={SECRET}"),
+            format!("sqlite://no/such/locks.db?{SECRET}=1"),
+            format!("sqlite://no/such/locks.db?synchronous={SECRET}"),
         ];
-        for url in urls {
+        // A password with what should be percent-encoded, so that its parts look like a host, a port, a
+        // database or a parameter.
+        let schemes =
+            ["postgres", "postgresql", "mysql", "mariadb", "lease+postgres", "lease+mysql"];
+        let passwords = [
+            format!("/{SECRET}?x"),
+            format!("{SECRET}/x"),
+            format!("x/{SECRET}"),
+            format!("1/{SECRET}"),
+            format!("1?{SECRET}"),
+            format!("1#{SECRET}"),
+            format!("1?a={SECRET}"),
+            format!("1/a?{SECRET}=b"),
+            format!("x@{SECRET}/y"),
+            format!("{SECRET}@1/y"),
+            format!("1\\{SECRET}/"),
+        ];
+        let broken = schemes.iter().flat_map(|scheme| {
+            let urls = |password: &String| {
+                [
+                    format!("{scheme}://app:{password}@host/db"),
+                    format!("{scheme}://app:{password}@a,b/db"),
+                    format!("{scheme}:app:{password}@host/db"),
+                    format!("{scheme}:/app:{password}@host/db"),
+                ]
+            };
+            passwords.iter().flat_map(urls).collect::<Vec<_>>()
+        });
+        let broken: Vec<String> = broken.collect();
+        for url in &broken {
+            let error = Locker::connect(url).await.unwrap_err();
+            assert!(matches!(error, Error::Config { .. }), "{url}: {error}");
+            assert!(error.to_string().contains("%2F"), "{url}: {error}");
+        }
+        for url in urls.into_iter().chain(broken) {
             assert_no_secret(&Locker::builder(&url));
             let error = Locker::connect(&url).await.unwrap_err();
             assert_discreet(&error);

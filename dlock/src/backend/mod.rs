@@ -14,6 +14,9 @@ mod postgres;
 #[cfg(test)]
 pub(crate) mod scripted;
 mod start;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod tls;
+mod url;
 
 use std::future::Future;
 use std::ops::RangeInclusive;
@@ -26,6 +29,7 @@ pub use self::pool::Pool;
 #[cfg(feature = "postgres")]
 pub(crate) use self::postgres::{of_code as postgres_error, place as postgres_place};
 pub(crate) use self::start::{Address, Place, start};
+pub(crate) use self::url::normal;
 use crate::claim::Claim;
 use crate::error::{Error, Result};
 use crate::holder::Holder;

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use super::memory::Memory;
 use super::pool::Pool;
+use super::url::{check, normal};
 use super::{About, Options, SessionBackend};
 use crate::engine::{Engine, Executor, Limits, Sessions, StatusFile};
 use crate::error::{Error, Result};
@@ -151,6 +152,7 @@ pub(crate) fn start(address: Address, options: Options, place: Place) -> Result<
 }
 
 fn by_url(url: &str, options: Options, place: Place) -> Result<Started> {
+    check(url)?;
     let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
     #[cfg(any(feature = "mysql", feature = "postgres"))]
     if super::hosts::are_several(url) && !scheme.starts_with("lease+") {
@@ -162,7 +164,7 @@ fn by_url(url: &str, options: Options, place: Place) -> Result<Started> {
     }
     match scheme {
         "memory" => {
-            let memory = Memory::new(url);
+            let memory = Memory::new(&normal(url));
             let about = About {
                 label: "memory".into(),
                 naming: Naming::Name,
@@ -208,6 +210,8 @@ fn by_url(url: &str, options: Options, place: Place) -> Result<Started> {
             let explain = backend.explain();
             place.leases(backend, options, explain)
         }
+        // What stands there may be a user, or a password.
+        _ if url.contains('@') && !url.contains("://") => Err(not_there("")),
         other => Err(not_there(other)),
     }
 }

@@ -3,7 +3,8 @@
 use sqlx::ConnectOptions as _;
 use sqlx::mysql::MySqlConnectOptions;
 
-use crate::error::{Error, Result};
+use crate::backend::url::unreadable;
+use crate::error::Result;
 
 /// Connects without a statement.
 pub(in crate::backend) fn as_it_is(options: MySqlConnectOptions) -> MySqlConnectOptions {
@@ -17,13 +18,8 @@ pub(in crate::backend) fn as_it_is(options: MySqlConnectOptions) -> MySqlConnect
 }
 
 pub(in crate::backend) fn parse(url: &str) -> Result<MySqlConnectOptions> {
-    url.parse().map_err(|_| {
-        // The parser's own words may repeat the url, and so the password.
-        Error::config(
-            "the mysql:// or mariadb:// url cannot be read; \
-             it should look like mysql://user:password@host:3306/database",
-        )
-    })
+    // The parser's own words may repeat the url, and so the password.
+    url.parse().map_err(|_| unreadable(kind(url), "3306"))
 }
 
 /// What the url calls the server.
@@ -39,7 +35,5 @@ pub(in crate::backend) fn label(kind: &str, hosts: &[MySqlConnectOptions]) -> Bo
     };
     let all: Vec<String> = hosts.iter().map(at).collect();
     let database = hosts.first().and_then(MySqlConnectOptions::get_database).unwrap_or_default();
-    // Of a url with a slash too few or too many, user and password end up here.
-    let database = if database.contains('@') { "…" } else { database };
     format!("{kind} ({}/{database})", all.join(",")).into()
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sqlx::mysql::MySqlDatabaseError;
 
 use super::MySql;
+use crate::backend::tls;
 use crate::error::{Error, Source, cause};
 
 /// `ER_NO_SUCH_THREAD`, and `ER_KILL_DENIED_ERROR`: it is another user's, so it is not ours.
@@ -28,6 +29,9 @@ impl MySql {
 
 /// What the error of that server means.
 pub(in crate::backend) fn meaning(label: &str, error: sqlx::Error) -> Error {
+    if let Some(error) = tls::refused(label, &error) {
+        return error;
+    }
     let number = number(&error);
     of_number(label, number, cause(error))
 }
@@ -56,8 +60,8 @@ pub(crate) fn of_number(label: &str, number: Option<u16>, source: Source) -> Err
         }
         Some(1049) => Error::config(format!("{backend} has no such database")),
         Some(3159) => Error::config(format!(
-            "{backend} takes encrypted connections only; turn on dlock's feature tls-rustls \
-                 or tls-native-tls"
+            "{backend} takes encrypted connections only; {}, and leave ssl-mode=disabled out of the url",
+            tls::FEATURES
         )),
         // Too many connections: of all, of this user, in this hour; too many errors of this
         // host; shutting down; offline; connection killed, or closed for its silence; errors of

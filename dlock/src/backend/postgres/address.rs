@@ -3,7 +3,8 @@
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, PgPool};
 
-use crate::error::{Error, Result};
+use crate::backend::url::unreadable;
+use crate::error::Result;
 
 /// See the [module](self).
 pub(in crate::backend) struct Address {
@@ -21,13 +22,8 @@ impl Address {
     /// Where that URL says. The connection's name in the server's views is the URL's, if there is no
     /// other.
     pub(in crate::backend) fn of_url(url: &str, application_name: Option<&str>) -> Result<Self> {
-        let parsed: PgConnectOptions = url.parse().map_err(|_| {
-            // The parser's own words may repeat the url, and so the password.
-            Error::config(
-                "the postgres:// url cannot be read; \
-                 it should look like postgres://user:password@host:5432/database",
-            )
-        })?;
+        // The parser's own words may repeat the url, and so the password.
+        let parsed: PgConnectOptions = url.parse().map_err(|_| unreadable("postgres", "5432"))?;
         Ok(Address::new(From::Url(Box::new(parsed)), application_name))
     }
 
@@ -45,8 +41,6 @@ impl Address {
         let connect = self.from.options();
         let host = connect.get_host();
         let database = connect.get_database().unwrap_or(connect.get_username());
-        // Of a url with a slash too few or too many, user and password end up here.
-        let database = if database.contains('@') { "…" } else { database };
         format!("postgres ({host}:{}/{database})", connect.get_port()).into()
     }
 

@@ -1,6 +1,7 @@
 //! What the server's error codes mean.
 
 use super::Postgres;
+use crate::backend::tls;
 use crate::error::{Error, Source, cause};
 
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
@@ -28,6 +29,9 @@ pub(in crate::backend) fn refused_parameter(error: &sqlx::Error) -> Option<&str>
 
 /// What went wrong on that server.
 pub(in crate::backend) fn error_of(label: &str, error: sqlx::Error) -> Error {
+    if let Some(error) = tls::refused(label, &error) {
+        return error;
+    }
     let code = code(&error).map(String::from);
     of_code(label, code.as_deref(), cause(error))
 }
@@ -35,6 +39,11 @@ pub(in crate::backend) fn error_of(label: &str, error: sqlx::Error) -> Error {
 /// The same, of any driver: with the server's code, if it is the server's error.
 pub(crate) fn of_code(label: &str, code: Option<&str>, source: Source) -> Error {
     let backend = label.into();
+    if let (Some("08P01"), Some(remedy)) | (Some("28000"), Some(remedy)) =
+        (code, tls::remedy(&source))
+    {
+        return Error::Permission { backend, grant: remedy.into(), source };
+    }
     match code {
         Some(code) => match (code.get(..2).unwrap_or_default(), code) {
             ("08", _) | (_, "53300" | "57P01" | "57P02" | "57P03" | "57P05" | "25P03") => {

@@ -30,19 +30,19 @@ impl Sqlite {
             match parameter.to_ascii_lowercase().split_once('=').unwrap_or((parameter, "")) {
                 ("synchronous", "full") => synchronous = SqliteSynchronous::Full,
                 ("synchronous", "normal") => synchronous = SqliteSynchronous::Normal,
-                ("synchronous", other) => {
-                    return Err(Error::config(format!(
-                        "synchronous={other} in the url of the SQLite file; it can be full, or normal \
-                     for speed (after a power loss a fencing token may repeat)"
-                    )));
+                ("synchronous", _) => {
+                    return Err(Error::config(
+                        "synchronous= in the url of the SQLite file can be full, or normal for speed \
+                         (after a power loss a fencing token may repeat)",
+                    ));
                 }
                 ("journal_mode", "wal") => journal = WAL,
                 ("journal_mode", "delete") => journal = "PRAGMA journal_mode = DELETE",
-                ("journal_mode", other) => {
-                    return Err(Error::config(format!(
-                        "journal_mode={other} in the url of the SQLite file; it can be wal, or \
-                         delete for a file system that cannot have it, such as one over a network"
-                    )));
+                ("journal_mode", _) => {
+                    return Err(Error::config(
+                        "journal_mode= in the url of the SQLite file can be wal, or delete for a file \
+                         system that cannot have it, such as one over a network",
+                    ));
                 }
                 ("mode", "memory") => return Err(in_memory()),
                 ("mode", "ro") | ("immutable", "1" | "true") => {
@@ -58,8 +58,13 @@ impl Sqlite {
             }
         }
         let url = format!("{file}?{}", passed_on.join("&"));
-        let options: SqliteConnectOptions = url.parse().map_err(|error| {
-            Error::config(format!("the url of the SQLite file is not understood: {error}"))
+        // The parser's own words repeat the url.
+        let options: SqliteConnectOptions = url.parse().map_err(|_| {
+            Error::config(
+                "the url of the SQLite file is not understood: it should look like \
+                 sqlite://path/to/locks.db, with a ? in the path written as %3F; of parameters there \
+                 are synchronous, journal_mode, mode (rw or rwc), cache and vfs",
+            )
         })?;
         if is_in_memory(options.get_filename()) {
             return Err(in_memory());

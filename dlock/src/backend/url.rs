@@ -1,0 +1,85 @@
+//! What a URL may look like, before anything of it is read, shown or connected to.
+//!
+//! A password with a `/`, `?`, `#` or `@` in it that is not percent-encoded moves the borders between
+//! user, host and database. What then looks like a host or a database is a part of the password, and
+//! would be shown as such. So a URL whose borders are not certain is refused, and nothing of it is quoted.
+
+use std::borrow::Cow;
+
+use crate::error::{Error, Result};
+
+/// How to write what has a meaning of its own.
+const ENCODE: &str = "in user and password write / ? # @ : % as %2F %3F %23 %40 %3A %25";
+
+/// Refuses a URL that does not say beyond doubt what is what.
+pub(super) fn check(url: &str) -> Result<()> {
+    let (scheme, rest) = url.split_once(':').unwrap_or(("", url));
+    match scheme.strip_prefix("lease+").unwrap_or(scheme) {
+        "postgres" | "postgresql" => check_server("postgres", "5432", rest),
+        "mysql" | "mariadb" => check_server(scheme.trim_start_matches("lease+"), "3306", rest),
+        "sqlite" => check_file(rest),
+        _ => Ok(()),
+    }
+}
+
+fn check_server(scheme: &str, port: &str, rest: &str) -> Result<()> {
+    let clean = rest.strip_prefix("//").is_some_and(|rest| {
+        let (_, behind) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        !behind.contains(['@', '#'])
+    });
+    if clean { Ok(()) } else { Err(unreadable(scheme, port)) }
+}
+
+/// What to say of the URL of a server that cannot be read.
+pub(super) fn unreadable(scheme: &str, port: &str) -> Error {
+    Error::config(format!(
+        "the {scheme}:// url cannot be read, and is not shown here for the password it may have; it \
+         should look like {scheme}://user:password@host:{port}/database, and {ENCODE}"
+    ))
+}
+
+/// A file has neither user nor password: where they seem to be, another database is meant.
+fn check_file(rest: &str) -> Result<()> {
+    let path = rest.trim_start_matches("//");
+    let user = path.split(['/', '?']).next().unwrap_or_default();
+    // `C:` is a drive.
+    let named = user.split_once(':').is_some_and(|(user, _)| user.len() > 1);
+    if named && path.contains('@') {
+        return Err(Error::config(format!(
+            "the sqlite:// url names a file, and has no user, password or host; write \
+             sqlite://path/to/locks.db, and {ENCODE} if they are in its path"
+        )));
+    }
+    Ok(())
+}
+
+/// The same URL in one form: `memory://x` is `memory:x`.
+pub(crate) fn normal(url: &str) -> Cow<'_, str> {
+    match url.strip_prefix("memory://") {
+        Some(name) => Cow::Owned(format!("memory:{name}")),
+        None => Cow::Borrowed(url),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clean_urls_are_taken() {
+        for url in [
+            "postgres://app:p%2Fw%40@host:5432/db?sslmode=require",
+            "postgres://app@host",
+            "postgres:///db?host=/run/postgresql",
+            "postgres://app:p@ss@host/db",
+            "lease+mysql://app:secret@a,b:3307,c/db",
+            "sqlite://locks.db?mode=rwc",
+            "sqlite:///var/lib/app@home/locks.db",
+            "sqlite::memory:",
+            "sqlite://C:/Users/a@b/locks.db",
+            "memory:x",
+        ] {
+            assert!(check(url).is_ok(), "{url}");
+        }
+    }
+}
