@@ -46,7 +46,8 @@ fn is_held(locker: &Locker, key: impl Into<Key>) -> bool {
     locker.lock(key).try_acquire_blocking().expect("memory does not fail").is_none()
 }
 
-/// Polls a future once, which must not be enough.
+/// Polls a future once. What it waits for must be held by others or never come: on a busy machine the
+/// engine may answer within the poll.
 async fn poll_once<F: Future + Unpin>(future: &mut F) {
     std::future::poll_fn(|cx| {
         assert!(std::pin::Pin::new(&mut *future).poll(cx).is_pending(), "it is over already");

@@ -4,6 +4,8 @@ mod connection;
 mod terms;
 mod words;
 
+use std::time::Duration;
+
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
@@ -81,6 +83,10 @@ pub(crate) fn parse(tokens: TokenStream, errors: &mut Errors) -> Args {
     };
     let result = read.parse2(tokens);
     errors.keep(result);
+    if let (OnBusy::Skip(_), None) = (&args.on_busy, &args.timeout) {
+        // Who skips what another one does already does not wait until that is done, to do it again.
+        args.timeout = Some(Timeout::After(Duration::ZERO));
+    }
     terms::check(&args.terms, errors);
     connection::check(&args, errors);
     args
