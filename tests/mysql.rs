@@ -44,6 +44,7 @@ dlock_tests::suite! {
         names: [
             are_apart_whatever_the_server_thinks,
             exclude_locks_taken_by_hand,
+            of_another_database_are_said_to_be,
             that_are_one_to_the_server_exclude_each_other,
         ]
         waits: [

@@ -48,8 +48,17 @@ impl LockerBuilder {
         }
     }
 
-    /// Keys of different namespaces never meet, so that two applications can share a database.
-    /// Default: none.
+    /// Keys of different namespaces never meet, so that two applications can share a database, and two
+    /// databases a server. Default: none.
+    ///
+    /// What shares keys without a namespace:
+    ///
+    /// * **MySQL and MariaDB: all databases of the server**, for it has one space of named locks. Where
+    ///   staging and production are databases of one server, each needs a namespace of its own, or the
+    ///   job of one makes that of the other skip.
+    /// * PostgreSQL: one database.
+    /// * Leases: one table.
+    /// * `memory:`: the spaces of this process that have the same name.
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = namespace.into();
         self
@@ -176,7 +185,7 @@ impl LockerBuilder {
         self.scheme.check_namespace(&self.namespace)?;
         self.retry_every.map_or(Ok(()), check_retry_every)?;
         let url = match &self.address {
-            Address::Url(url) => Some(Key::from(url.as_str()).id("")),
+            Address::Url(url) => Some(Key::from(&*backend::normal(url)).id("")),
             Address::Pool(_) => None,
         };
         let limit = self.options.connect_timeout;

@@ -143,9 +143,14 @@ impl Lock {
     }
 
     /// Who holds the lease: a process that comes back with the same name takes its own lease over at
-    /// once, instead of waiting for its end. So the name must be that of one process at a time: two
-    /// with one name exclude each other no more (the earlier one's lock is lost). 1 to 255 bytes.
-    /// Default: as [`LeaseOptions::owner`](crate::LeaseOptions::owner).
+    /// once, instead of waiting for its end. So the name must be that of one process at a time. 1 to 255
+    /// bytes. Default: as [`LeaseOptions::owner`](crate::LeaseOptions::owner).
+    ///
+    /// **Two live processes with one name do not exclude each other.** The later one takes the lease, and
+    /// the earlier one learns it at its next renewal: **for up to a third of the ttl both run.** Where
+    /// the earlier process may still be running (a rolling deployment, a restart that does not wait for
+    /// the old process to end), leave the name out and wait for the end of the ttl, or refuse late writes
+    /// with the fencing token.
     ///
     /// # Errors
     /// As [`ttl`](Lock::ttl).

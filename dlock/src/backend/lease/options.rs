@@ -58,7 +58,8 @@ impl LeaseOptions {
         self
     }
 
-    /// Who holds the leases, see [`Lock::owner`](crate::Lock::owner). Default: a random token for
+    /// Who holds the leases, see [`Lock::owner`](crate::Lock::owner): **two live processes with one name
+    /// do not exclude each other, and both may run for a third of the ttl.** Default: a random token for
     /// each grant, which no other process can have.
     #[must_use]
     pub fn owner(mut self, owner: impl Into<String>) -> Self {

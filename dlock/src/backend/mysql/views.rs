@@ -17,7 +17,7 @@ use crate::native::NativeKey;
 /// MySQL's own view, and the variable that says whose session it is.
 /// <https://dev.mysql.com/doc/refman/8.4/en/performance-schema-metadata-locks-table.html>
 pub(super) const LOCKS: &str = "SELECT t.PROCESSLIST_ID,t.PROCESSLIST_USER,t.PROCESSLIST_HOST,\
-    t.PROCESSLIST_TIME,v.VARIABLE_VALUE,m.OBJECT_NAME,m.LOCK_STATUS \
+    t.PROCESSLIST_TIME,v.VARIABLE_VALUE,m.OBJECT_NAME,m.LOCK_STATUS,t.PROCESSLIST_DB \
     FROM performance_schema.metadata_locks m \
     LEFT JOIN performance_schema.threads t ON t.THREAD_ID=m.OWNER_THREAD_ID \
     LEFT JOIN performance_schema.user_variables_by_thread v \
@@ -29,7 +29,7 @@ pub(super) const HOLDERS: &str = "SELECT THREAD_ID,TABLE_SCHEMA \
     FROM information_schema.METADATA_LOCK_INFO WHERE LOCK_TYPE='User lock'";
 /// All that may be seen: without the right PROCESS, those of the same user.
 const PROCESSES: &str =
-    "SELECT ID,USER,HOST,TIME,NULL,STATE,INFO FROM information_schema.PROCESSLIST";
+    "SELECT ID,USER,HOST,TIME,NULL,STATE,INFO,DB FROM information_schema.PROCESSLIST";
 
 /// A session as the server shows it.
 #[derive(Debug, Default)]
@@ -40,11 +40,13 @@ struct Shown {
     /// How long it has done what it does now.
     time: Option<Duration>,
     application: Option<String>,
+    /// Where it is, if not in our database.
+    elsewhere: Option<String>,
 }
 
 impl Shown {
-    /// Of the first columns of a row.
-    fn of(row: &MySqlRow) -> Self {
+    /// Of a row, as a locker of this database sees it.
+    fn of(row: &MySqlRow, database: &str) -> Self {
         let time = integer(row, 3).and_then(|seconds| u64::try_from(seconds).ok());
         Shown {
             id: integer(row, 0),
@@ -52,6 +54,7 @@ impl Shown {
             host: text(row, 2),
             time: time.map(Duration::from_secs),
             application: text(row, 4),
+            elsewhere: text(row, 7).filter(|other| !other.is_empty() && other != database),
         }
     }
 
@@ -65,7 +68,13 @@ impl Shown {
             None if self.user.is_some() => format!("{user}@{host}"),
             None => "somebody".into(),
         };
-        let who = format!("{whose}, connection {id}");
+        let elsewhere = self.elsewhere.as_ref().map_or(String::new(), |database| {
+            format!(
+                " in database {database:?}: named locks are those of the whole server, and a namespace \
+                 keeps databases apart"
+            )
+        });
+        let who = format!("{whose}, connection {id}{elsewhere}");
         Party { id: self.id, holder: Holder { who, since: None } }
     }
 
@@ -81,18 +90,20 @@ impl MySql {
         session: &mut Session,
         of: Option<&NativeKey>,
     ) -> Result<Vec<Seen>> {
+        let options = self.from.options();
+        let database = options.get_database().unwrap_or_default();
         if session.server.family == Family::MySql && session.server.has_views {
             // MySQL shows names in lower case.
             let filter = of.map(|key| format!(" AND m.OBJECT_NAME=LOWER({})", name(key)));
             let sql =
                 format!("{LOCKS}{} ORDER BY t.PROCESSLIST_TIME DESC", filter.unwrap_or_default());
             let rows = self.if_allowed(session, sql).await?;
-            let seen = rows.map(|rows| seen(&rows, of)).unwrap_or_default();
+            let seen = rows.map(|rows| seen(&rows, of, database)).unwrap_or_default();
             if seen.iter().any(|seen| !seen.holders.is_empty()) {
                 return Ok(seen);
             }
         }
-        self.look_at_processes(session, of).await
+        self.look_at_processes(session, of, database).await
     }
 
     /// What is left without a view of locks: the holder of a name that is known, and who waits with
@@ -101,12 +112,13 @@ impl MySql {
         &self,
         session: &mut Session,
         of: Option<&NativeKey>,
+        database: &str,
     ) -> Result<Vec<Seen>> {
         let rows = self.rows(&mut session.connection, PROCESSES.into()).await?;
         let mut sessions: HashMap<i64, Shown> = HashMap::new();
         let mut waiters: Vec<(NativeKey, i64)> = Vec::new();
         for row in &rows {
-            let mut shown = Shown::of(row);
+            let mut shown = Shown::of(row, database);
             let Some(id) = shown.id else { continue };
             if text(row, 5).as_deref() == Some("User lock")
                 && let Some((name, who)) = text(row, 6).as_deref().and_then(texts::read_wait)
@@ -168,7 +180,7 @@ impl MySql {
 }
 
 /// Of the rows of [`LOCKS`].
-fn seen(rows: &[MySqlRow], of: Option<&NativeKey>) -> Vec<Seen> {
+fn seen(rows: &[MySqlRow], of: Option<&NativeKey>, database: &str) -> Vec<Seen> {
     let mut all: BTreeMap<NativeKey, Seen> = BTreeMap::new();
     for row in rows {
         // The server may show the name in another way than it was given.
@@ -178,8 +190,8 @@ fn seen(rows: &[MySqlRow], of: Option<&NativeKey>) -> Vec<Seen> {
         let empty = || Seen { claim, holders: Vec::new(), waiters: Vec::new() };
         let seen = all.entry(key).or_insert_with(empty);
         match text(row, 6).as_deref() {
-            Some("GRANTED") => seen.holders.push(Shown::of(row).holder()),
-            Some("PENDING") => seen.waiters.push(Shown::of(row).waiter()),
+            Some("GRANTED") => seen.holders.push(Shown::of(row, database).holder()),
+            Some("PENDING") => seen.waiters.push(Shown::of(row, database).waiter()),
             _ => {}
         }
     }
