@@ -15,6 +15,8 @@ mod ddl;
 mod hostile;
 #[path = "postgres/ids.rs"]
 mod ids;
+#[path = "postgres/log.rs"]
+mod log;
 #[path = "sessions/lost.rs"]
 mod lost;
 #[path = "postgres/modes.rs"]
@@ -74,6 +76,10 @@ dlock_tests::suite! {
             key_is_had_and_no_statement_waits,
             permits_and_several_keys_are_too,
             pause_is_kept,
+        ]
+        log: [
+            ends_of_waits_are_no_errors,
+            without_blocks_waits_are_errors_there_only,
         ]
         ddl: [
             index_is_built_beside_those_who_wait,

@@ -16,6 +16,7 @@ mod session;
 mod settings;
 mod sql;
 mod status;
+mod wait;
 
 use std::time::Duration;
 
@@ -30,7 +31,6 @@ pub(super) use self::codes::{
 };
 use self::fence::Busy;
 use self::session::Session;
-use self::settings::milliseconds;
 pub(crate) use self::sql::place;
 use self::sql::{HELD, PING, UNLOCK_ALL};
 use super::lease::Table;
@@ -79,21 +79,6 @@ impl Postgres {
             explain: Box::new(status::explain),
         }
     }
-
-    /// After an error of a blocking `pg_advisory_lock` the lock may be held all the same, when the
-    /// grant and the timer (or the cancel) met.
-    async fn let_go(&self, session: &mut Session, claim: &Claim) -> Result<()> {
-        // A cancel that came too late for the wait may hit this statement.
-        let mut tries = 3;
-        loop {
-            let unlock = sql::batch(&[sql::unlock(claim)]);
-            match session.fetch_one(unlock).await {
-                Ok(row) => return self.same_session(session, &[row]),
-                Err(error) if tries > 0 && has_code(&error, QUERY_CANCELED) => tries -= 1,
-                Err(error) => return Err(self.error(error)),
-            }
-        }
-    }
 }
 
 impl SessionBackend for Postgres {
@@ -140,16 +125,7 @@ impl SessionBackend for Postgres {
     }
 
     async fn wait(&self, session: &mut Session, claim: &Claim, time: Duration) -> Result<Waited> {
-        let error = match session.fetch_one(sql::wait(claim, milliseconds(time))).await {
-            Ok(row) => return self.same_session(session, &[row]).map(|()| Waited::Granted),
-            Err(error) => error,
-        };
-        let waited = match code(&error).as_deref() {
-            Some(LOCK_NOT_AVAILABLE | QUERY_CANCELED) => Waited::Busy,
-            Some(DEADLOCK_DETECTED) => Waited::Deadlock,
-            _ => return Err(self.error(error)),
-        };
-        self.let_go(session, claim).await.map(|()| waited)
+        self.wait_for(session, claim, time).await
     }
 
     fn survives(&self, error: &Error) -> bool {

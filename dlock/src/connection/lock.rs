@@ -75,6 +75,11 @@ impl<'c, C: Connection> ConnectionLock<'c, C> {
 
     /// As [`Lock::timeout`](crate::Lock::timeout). Default: 30 s.
     ///
+    /// On PostgreSQL, a wait that runs out is an `ERROR` line in the server's log, unless the lock is
+    /// asked for by tries ([`retry_every`](ConnectionLock::retry_every)) or the server's
+    /// `log_min_error_statement` and `log_min_messages` leave such lines out. Waits of a
+    /// [`Locker`](crate::Locker) are not.
+    ///
     /// The server ends the wait. A server that does not answer at all is not noticed before the
     /// connection's own limits.
     pub fn timeout(mut self, wait: impl Into<Wait>) -> Self {

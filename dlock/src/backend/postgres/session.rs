@@ -11,6 +11,7 @@ use super::Postgres;
 use super::codes::AnotherSession;
 use super::fence::Fences;
 use super::sql::{OPEN, SET};
+use super::wait::Waits;
 use crate::error::{Error, Result};
 
 pub(in crate::backend) struct Session {
@@ -24,6 +25,7 @@ pub(in crate::backend) struct Session {
     pub(super) schema: Option<String>,
     /// Since the first token was wanted.
     pub(super) fences: Option<Fences>,
+    pub(super) waits: Waits,
 }
 
 impl Postgres {
@@ -54,6 +56,7 @@ impl Postgres {
             birth: 0,
             schema: server.schema,
             fences: None,
+            waits: Waits::default(),
         };
         let (names, values): (Vec<_>, Vec<_>) = settings.into_iter().unzip();
         let set = sqlx::query(SET).bind(names).bind(values).fetch_all(&mut session.listener).await;

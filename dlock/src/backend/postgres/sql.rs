@@ -52,6 +52,7 @@ macro_rules! halves {
         concat!("(", $k, " >> 32)::pg_catalog.int4, (", $k, " << 32 >> 32)::pg_catalog.int4")
     };
 }
+pub(super) use halves;
 /// A statement that does these, see [`part`]. What is most of all that is sent has statements of its
 /// own: to set up all of [`BATCH`] takes a server longer than to do it.
 pub(super) fn batch(parts: &[(i64, i16)]) -> Query<'static, sqlx::Postgres, PgArguments> {
@@ -92,34 +93,6 @@ const BATCH: &str = concat!(
     "), pg_catalog.pg_backend_pid() \
     FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.int8[]), pg_catalog.unnest($2::pg_catalog.int2[])) t(k, o)"
 );
-/// Waits. The timeout is in force for this one statement, and is evaluated before the lock is asked
-/// for.
-pub(super) fn wait(claim: &Claim, timeout: String) -> Query<'static, sqlx::Postgres, PgArguments> {
-    let (key, code) = lock(claim);
-    let sql = match code {
-        0 => {
-            "SELECT pg_catalog.set_config('lock_timeout', $1, true), \
-            pg_catalog.pg_advisory_lock($2), pg_catalog.pg_backend_pid()"
-        }
-        2 => {
-            "SELECT pg_catalog.set_config('lock_timeout', $1, true), \
-            pg_catalog.pg_advisory_lock_shared($2), pg_catalog.pg_backend_pid()"
-        }
-        4 => concat!(
-            "SELECT pg_catalog.set_config('lock_timeout', $1, true), pg_catalog.pg_advisory_lock(",
-            halves!("$2"),
-            "), pg_catalog.pg_backend_pid()"
-        ),
-        _ => concat!(
-            "SELECT pg_catalog.set_config('lock_timeout', $1, true), \
-            pg_catalog.pg_advisory_lock_shared(",
-            halves!("$2"),
-            "), pg_catalog.pg_backend_pid()"
-        ),
-    };
-    sqlx::query(sql).bind(timeout).bind(key)
-}
-
 /// A batch in which the third list has, for each part, the name of the counter that a token is to
 /// be drawn from, if it is done. The locks are taken first, all of them: their list is sorted. A row
 /// that is somebody's lease stays it.

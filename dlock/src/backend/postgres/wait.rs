@@ -1,0 +1,230 @@
+//! Waits: a statement that the server ends when the lock is granted, when the time is over, or when it
+//! is told to.
+//!
+//! An error that ends a statement is an `ERROR` line in the server's log, even if it is as ordinary as
+//! the end of a wait. One that a block of PL/pgSQL catches is not. To set up a block takes a server longer
+//! than the lock does, so it is left out while the lock goes from hand to hand: then waits are granted.
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
+use sqlx::{Acquire as _, AssertSqlSafe, Row as _};
+use tokio::time::Instant;
+
+use super::Postgres;
+use super::codes::{DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE, QUERY_CANCELED, code, has_code};
+use super::session::Session;
+use super::settings::milliseconds;
+use super::sql::{self, HELD, halves};
+use crate::backend::Waited;
+use crate::claim::Claim;
+use crate::error::{Error, Result};
+
+/// A wait that begins so soon after one that was granted is probably granted too.
+const HANDOVER: Duration = Duration::from_millis(100);
+/// What comes of a block where there is no PL/pgSQL (`undefined_object`), or the role may not use it.
+const NO_BLOCKS: [&str; 2] = ["42704", "42501"];
+const GRANTED: &str = "granted";
+
+/// How a session waits.
+#[derive(Debug, Default)]
+pub(super) struct Waits {
+    /// When the last one was granted.
+    granted: Option<Instant>,
+    /// The server has no blocks for us.
+    no_blocks: bool,
+}
+
+/// A block that waits, and catches the end of the wait. The grant and that end may have met: then the
+/// lock is held all the same, and given back. What varies is in settings, so that the server's
+/// statistics of statements see four statements and not one for each key.
+macro_rules! block {
+    ($shared:literal, $space:literal, $key:expr) => {
+        concat!(
+            "DO $dlock$BEGIN PERFORM \
+             pg_catalog.set_config('lock_timeout',pg_catalog.current_setting('dlock.time'),true),\
+             pg_catalog.pg_advisory_lock",
+            $shared,
+            "(",
+            $key,
+            ");EXCEPTION WHEN lock_not_available OR query_canceled OR deadlock_detected THEN \
+             IF EXISTS(SELECT FROM pg_catalog.pg_locks l WHERE l.locktype = 'advisory' AND l.granted \
+             AND l.pid = pg_catalog.pg_backend_pid() AND l.objsubid = ",
+            $space,
+            " AND (l.classid::pg_catalog.int8 << 32 | l.objid::pg_catalog.int8) = ",
+            id!(),
+            ") THEN PERFORM pg_catalog.pg_advisory_unlock",
+            $shared,
+            "(",
+            $key,
+            ");END IF;PERFORM pg_catalog.set_config('dlock.end',SQLSTATE,true);END$dlock$"
+        )
+    };
+}
+macro_rules! id {
+    () => {
+        "pg_catalog.current_setting('dlock.key')::pg_catalog.int8"
+    };
+}
+macro_rules! pair {
+    () => {
+        halves!("pg_catalog.current_setting('dlock.key')::pg_catalog.int8")
+    };
+}
+/// By the code of the lock, halved.
+const BLOCKS: [&str; 4] = [
+    block!("", "1", id!()),
+    block!("_shared", "1", id!()),
+    block!("", "2", pair!()),
+    block!("_shared", "2", pair!()),
+];
+
+/// Waits in a block; how it ended is the last row.
+fn block(claim: &Claim, timeout: &str) -> String {
+    let (key, code) = sql::lock(claim);
+    let block = BLOCKS[usize::from(code.unsigned_abs() / 2) % BLOCKS.len()];
+    format!(
+        "SELECT pg_catalog.set_config('dlock.key','{key}',true),\
+         pg_catalog.set_config('dlock.time','{timeout}',true),\
+         pg_catalog.set_config('dlock.end','{GRANTED}',true);{block};\
+         SELECT pg_catalog.current_setting('dlock.end'),pg_catalog.pg_backend_pid()"
+    )
+}
+
+/// Waits without a block. The timeout is in force for this one statement, and is evaluated before the lock is asked
+/// for.
+fn plain(claim: &Claim, timeout: String) -> Query<'static, sqlx::Postgres, PgArguments> {
+    let (key, code) = sql::lock(claim);
+    let sql = match code {
+        0 => {
+            "SELECT pg_catalog.set_config('lock_timeout', $1, true), \
+            pg_catalog.pg_advisory_lock($2), pg_catalog.pg_backend_pid()"
+        }
+        2 => {
+            "SELECT pg_catalog.set_config('lock_timeout', $1, true), \
+            pg_catalog.pg_advisory_lock_shared($2), pg_catalog.pg_backend_pid()"
+        }
+        4 => concat!(
+            "SELECT pg_catalog.set_config('lock_timeout', $1, true), pg_catalog.pg_advisory_lock(",
+            halves!("$2"),
+            "), pg_catalog.pg_backend_pid()"
+        ),
+        _ => concat!(
+            "SELECT pg_catalog.set_config('lock_timeout', $1, true), \
+            pg_catalog.pg_advisory_lock_shared(",
+            halves!("$2"),
+            "), pg_catalog.pg_backend_pid()"
+        ),
+    };
+    sqlx::query(sql).bind(timeout).bind(key)
+}
+
+impl Postgres {
+    /// Waits for a key so long, on a session that holds nothing.
+    pub(super) async fn wait_for(
+        &self,
+        session: &mut Session,
+        claim: &Claim,
+        time: Duration,
+    ) -> Result<Waited> {
+        let time = milliseconds(time);
+        let handover = session.waits.granted.is_some_and(|at| at.elapsed() < HANDOVER);
+        let waited = if handover || session.waits.no_blocks {
+            self.wait_plainly(session, claim, time).await?
+        } else {
+            self.wait_in_block(session, claim, time).await?
+        };
+        session.waits.granted = (waited == Waited::Granted).then(Instant::now);
+        Ok(waited)
+    }
+
+    async fn wait_in_block(
+        &self,
+        session: &mut Session,
+        claim: &Claim,
+        time: String,
+    ) -> Result<Waited> {
+        let rows = sqlx::raw_sql(AssertSqlSafe(block(claim, &time)));
+        let connection = session.listener.acquire().await.map_err(|error| self.error(error))?;
+        let rows = match rows.fetch_all(connection).await {
+            Ok(rows) => rows,
+            Err(error) if NO_BLOCKS.iter().any(|code| has_code(&error, code)) => {
+                session.waits.no_blocks = true;
+                return self.wait_plainly(session, claim, time).await;
+            }
+            // A cancel that came when the block had ended.
+            Err(error) => return self.ended(session, claim, error).await,
+        };
+        let row = rows.last().map(std::slice::from_ref).unwrap_or_default();
+        self.same_session(session, row)?;
+        let end = row.first().map_or(Ok(String::new()), |row| row.try_get(0));
+        let end = end.map_err(|error| self.error(error))?;
+        match &*end {
+            GRANTED => Ok(Waited::Granted),
+            end => waited(end).ok_or_else(|| Error::unavailable(&self.label, Strange(end.into()))),
+        }
+    }
+
+    async fn wait_plainly(
+        &self,
+        session: &mut Session,
+        claim: &Claim,
+        time: String,
+    ) -> Result<Waited> {
+        match session.fetch_one(plain(claim, time)).await {
+            Ok(row) => self.same_session(session, &[row]).map(|()| Waited::Granted),
+            Err(error) => self.ended(session, claim, error).await,
+        }
+    }
+
+    /// How a statement has ended that was not granted the lock, or was, and then stopped.
+    async fn ended(
+        &self,
+        session: &mut Session,
+        claim: &Claim,
+        error: sqlx::Error,
+    ) -> Result<Waited> {
+        let Some(waited) = code(&error).as_deref().and_then(waited) else {
+            return Err(self.error(error));
+        };
+        // A cancel that came too late for the wait may hit the next statement.
+        let mut tries = 3;
+        loop {
+            match self.unlock_if_held(session, claim).await {
+                Ok(rows) => return self.same_session(session, &rows).map(|()| waited),
+                Err(error) if tries > 0 && has_code(&error, QUERY_CANCELED) => tries -= 1,
+                Err(error) => return Err(self.error(error)),
+            }
+        }
+    }
+
+    /// An unlock of what is not held is a warning in the server's log: so it is looked up first.
+    async fn unlock_if_held(
+        &self,
+        session: &mut Session,
+        claim: &Claim,
+    ) -> sqlx::Result<Vec<PgRow>> {
+        let (key, code) = sql::lock(claim);
+        let held = sqlx::query(HELD).bind(vec![key]).bind(vec![code]);
+        let mut rows = vec![session.fetch_one(held).await?];
+        let held: Option<Vec<bool>> = rows.first().map(|row| row.try_get(0)).transpose()?;
+        if held.is_some_and(|held| held.contains(&true)) {
+            rows.push(session.fetch_one(sql::batch(&[sql::unlock(claim)])).await?);
+        }
+        Ok(rows)
+    }
+}
+
+/// What the server's code says of a wait.
+fn waited(code: &str) -> Option<Waited> {
+    match code {
+        LOCK_NOT_AVAILABLE | QUERY_CANCELED => Some(Waited::Busy),
+        DEADLOCK_DETECTED => Some(Waited::Deadlock),
+        _ => None,
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the server gave an answer that means nothing: {0:?}")]
+struct Strange(Box<str>);
