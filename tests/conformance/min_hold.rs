@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use dlock::LostReason;
 use dlock_tests::{Backend, Site};
 
-const HOLD: Duration = Duration::from_millis(600);
-const PATIENT: Duration = Duration::from_secs(10);
+const HOLD: Duration = Duration::from_secs(2);
+const PATIENT: Duration = Duration::from_secs(20);
 
 /// Neither another process nor another task of this one.
 pub(crate) async fn release_returns_and_others_wait(site: Site) {

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-/// A wait must never be too short. That it is too long can be the machine's fault, three times.
+/// A wait must never be too short. That it is too long can be the machine's fault, but not each time.
 async fn assert_lasts(least: u64, most: u64, wait: impl AsyncFn() -> Result<Guard>) {
     for attempt in 1.. {
         let start = Instant::now();
@@ -20,7 +20,7 @@ async fn assert_lasts(least: u64, most: u64, wait: impl AsyncFn() -> Result<Guar
         if took <= Duration::from_millis(most) {
             return;
         }
-        assert!(attempt < 3, "it took {took:?}, more than {most} ms");
+        assert!(attempt < 10, "it took {took:?}, more than {most} ms");
     }
 }
 
@@ -108,7 +108,7 @@ pub(crate) async fn waiter_gets_the_lock_soon_after_release(site: Site) {
         if took < Duration::from_millis(100) {
             return;
         }
-        assert!(attempt < 3, "the waiter had to wait for {took:?}");
+        assert!(attempt < 10, "the waiter had to wait for {took:?}");
     }
 }
 

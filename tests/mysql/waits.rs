@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use dlock_tests::{Site, Witness, eventually_async, in_time};
+use dlock_tests::{Site, Witness, eventually_async, in_time, once_within};
 use tokio::time::sleep;
 
-const SOON: Duration = Duration::from_secs(2);
+const SOON: Duration = Duration::from_secs(10);
 
 /// MySQL counts in whole seconds.
 pub(crate) async fn are_exact_below_a_second(site: Site) {
@@ -14,12 +14,15 @@ pub(crate) async fn are_exact_below_a_second(site: Site) {
     let held = theirs.lock("k").acquire().await.unwrap();
     for millis in [300, 40, 1, 1400, 500, 999, 1001] {
         let time = Duration::from_millis(millis);
-        let start = Instant::now();
-        let error = ours.lock("k").timeout(time).acquire().await.unwrap_err();
-        let took = start.elapsed();
-        assert!(error.is_timeout(), "{error}");
-        assert!(took >= time, "{took:?} instead of {time:?}");
-        assert!(took < time + Duration::from_millis(500), "{took:?} instead of {time:?}");
+        once_within(time + Duration::from_millis(450), async || {
+            let start = Instant::now();
+            let error = ours.lock("k").timeout(time).acquire().await.unwrap_err();
+            let took = start.elapsed();
+            assert!(error.is_timeout(), "{error}");
+            assert!(took >= time, "{took:?} instead of {time:?}");
+            took
+        })
+        .await;
     }
     held.release().await.unwrap();
 }

@@ -10,7 +10,7 @@ use tokio::time::{sleep, sleep_until};
 
 const HOLD: Duration = Duration::from_millis(20);
 /// Far more than a few holds, and far less than for ever.
-const SOON: Duration = Duration::from_secs(2);
+const SOON: Duration = Duration::from_secs(10);
 
 /// Tasks that take the key shared again and again; they end when they are dropped.
 fn read(readers: &mut JoinSet<()>, locker: &Locker, tasks: u32) {

@@ -166,8 +166,7 @@ pub(crate) async fn closed_locker_leaves_no_connection(site: Site) {
             drop((ours, guard));
         }
         let gone = async || witness.sessions(&site).await == 0;
-        let took = eventually_async("no connection is left", SOON, gone).await;
-        assert!(took < Duration::from_secs(2), "the connections went only after {took:?}");
+        eventually_async("no connection is left", SOON, gone).await;
         held.release().await.unwrap();
     }
 }

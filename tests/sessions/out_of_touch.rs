@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 const TTL: Duration = Duration::from_secs(2);
 /// When the next one must have the lock at the latest.
-const LIMIT: Duration = Duration::from_secs(4);
+const LIMIT: Duration = Duration::from_secs(12);
 
 pub(crate) async fn frozen_holder_loses_the_lock_and_knows_before_it_runs_on(site: Site) {
     let folder = Temp::new();
@@ -65,8 +65,8 @@ pub(crate) async fn holder_that_is_cut_off_knows_before_the_next_one_comes(site:
     let granted = clock::now();
     assert!(held.is_lost());
     assert!(silence.elapsed() <= LIMIT);
-    in_time("news of the loss", Duration::from_millis(500), lost).await.unwrap();
-    let soon = Duration::from_millis(500);
+    in_time("news of the loss", Duration::from_secs(3), lost).await.unwrap();
+    let soon = Duration::from_secs(3);
     let (error, ran) = in_time("the body's end", soon, protected).await.unwrap();
     assert!(error.is_lost(), "{error}");
     assert!(ran < granted, "the body ran {} ns after the next grant", ran - granted);

@@ -41,7 +41,7 @@ pub(crate) async fn key_is_had_and_no_statement_waits(site: Site) {
     let waiting = tokio::spawn(async move { lock.acquire().await });
     eventually_async("it waits", SOON, async || witness.waits(&site).await == 1).await;
     held.release().await.unwrap();
-    waiting.await.unwrap().unwrap();
+    drop(waiting.await.unwrap().unwrap());
 }
 
 /// So do those who wait for a permit, or for several keys.

@@ -5,16 +5,21 @@ use super::*;
 #[tokio::test]
 async fn two_lockers_of_one_file_exclude_each_other() {
     let folder = Folder::new();
-    let (one, two) =
-        (folder.locker(Duration::from_secs(5)).await, folder.locker(Duration::from_secs(5)).await);
+    let (one, two) = (
+        folder.locker(Duration::from_secs(30)).await,
+        folder.locker(Duration::from_secs(30)).await,
+    );
     let guard = one.lock("a").acquire().await.unwrap();
     assert!(two.lock("a").try_acquire().await.unwrap().is_none());
     assert!(two.lock("b").try_acquire().await.unwrap().is_some());
-    let asked = Instant::now();
-    let late = two.lock("a").timeout(300 * MS).acquire().await.unwrap_err();
-    let waited = asked.elapsed();
-    assert!(late.is_timeout(), "{late}");
-    assert!((300 * MS..450 * MS).contains(&waited), "{waited:?}");
+    once_within(450 * MS, async || {
+        let asked = Instant::now();
+        let late = two.lock("a").timeout(300 * MS).acquire().await.unwrap_err();
+        assert!(late.is_timeout(), "{late}");
+        assert!(asked.elapsed() >= 300 * MS, "{:?}", asked.elapsed());
+        asked.elapsed()
+    })
+    .await;
     guard.release().await.unwrap();
     assert!(two.lock("a").try_acquire().await.unwrap().is_some());
 
@@ -95,7 +100,7 @@ async fn a_held_lock_goes_round() {
 #[tokio::test]
 async fn who_waits_is_told_of_a_release() {
     let folder = Folder::new();
-    // At ever longer intervals: by then it asks every other second.
+    // At ever longer intervals: by then it asks every fifth second or so.
     let lease = LeaseOptions::new().ttl(Duration::from_secs(60)).poll(20 * MS, 3600 * 1000 * MS);
     let locker =
         async || Locker::builder(&folder.url()).lease(lease.clone()).connect().await.unwrap();
@@ -107,10 +112,10 @@ async fn who_waits_is_told_of_a_release() {
         let lock = two.lock(key);
         waiting.spawn(async move { lock.acquire().await.unwrap() });
     }
-    sleep(Duration::from_secs(5)).await;
+    sleep(Duration::from_secs(12)).await;
     assert!(waiting.try_join_next().is_none());
     let released = Instant::now();
     drop(held);
     waiting.join_all().await;
-    assert!(released.elapsed() < 600 * MS, "{:?}", released.elapsed());
+    assert!(released.elapsed() < 2000 * MS, "{:?}", released.elapsed());
 }

@@ -55,7 +55,7 @@ async fn outlived(parameters: &str) {
         let own = locker.lock("own").acquire().await.unwrap();
         assert_eq!(own.fence(), Some(round), "of a key that nobody was killed with");
         let waited = killed.elapsed();
-        assert!(waited < Duration::from_secs(1), "{waited:?} for a key that nobody has");
+        assert!(waited < Duration::from_secs(10), "{waited:?} for a key that nobody has");
         own.release().await.unwrap();
         let check = sqlx::query_scalar::<_, String>("PRAGMA integrity_check");
         assert_eq!(check.fetch_one(&mut raw).await.unwrap(), "ok");
@@ -85,7 +85,7 @@ async fn outlived(parameters: &str) {
         took.unwrap();
     }
     let waited = killed.elapsed();
-    assert!(waited < Duration::from_secs(4), "all their leases ran out together: {waited:?}");
+    assert!(waited < Duration::from_secs(15), "all their leases ran out together: {waited:?}");
 }
 
 #[tokio::test]

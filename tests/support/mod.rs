@@ -26,7 +26,7 @@ mod witness;
 
 pub use self::backend::Backend;
 pub use self::check::{check, is_long, limited, not_run, on_a_thread, tabulate};
-pub use self::eventually::{eventually, eventually_async, in_time};
+pub use self::eventually::{eventually, eventually_async, in_time, once_within};
 pub use self::process::{Signal, Taker};
 pub use self::proxy::Proxy;
 pub use self::server::Server;

@@ -90,7 +90,7 @@ pub(crate) async fn transaction_is_as_usable_after_as_before(site: Site) {
     let begun = Instant::now();
     let error = within(&mut conn).lock(&site.namespace).timeout(SHORT).acquire().await;
     let Error::Timeout { waited, holder, .. } = error.unwrap_err() else { panic!() };
-    assert!(waited >= SHORT && begun.elapsed() < SHORT + Duration::from_millis(250));
+    assert!(waited >= SHORT && begun.elapsed() < SHORT + SOON);
     assert!(holder.is_some_and(|holder| holder.who.contains(&site.name)));
     assert!(!within(&mut conn).lock(&site.namespace).try_acquire().await.unwrap());
     assert_eq!(rows(&mut conn).await, 1);
@@ -162,7 +162,7 @@ pub(crate) async fn several_are_all_or_none(site: Site) {
         let begun = Instant::now();
         let error = within(&mut conn).lock_all(&keys).timeout(SHORT * 5).acquire().await;
         assert!(error.unwrap_err().is_timeout());
-        assert!(begun.elapsed() >= SHORT * 5 && begun.elapsed() < SHORT * 10);
+        assert!(begun.elapsed() >= SHORT * 5 && begun.elapsed() < SHORT * 5 + SOON);
         assert_eq!(witness.locks(&site).await, 1);
         held.release().await.unwrap();
     }
@@ -182,7 +182,7 @@ pub(crate) async fn several_are_all_or_none(site: Site) {
     let (waited, ()) = tokio::join!(waiting.acquire(), release);
     assert!(waited.unwrap_err().is_timeout());
     let waited = begun.elapsed();
-    assert!(waited >= SHORT * 10 && waited < SHORT * 14, "{waited:?}");
+    assert!(waited >= SHORT * 10 && waited < SHORT * 10 + SOON, "{waited:?}");
     last.release().await.unwrap();
     run(&mut conn, "COMMIT").await;
 }
