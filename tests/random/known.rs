@@ -10,14 +10,10 @@ pub(crate) fn fault(violation: &Violation) -> Option<u32> {
     }
     let about = |fact| violation.about.contains(fact);
     match violation.kind {
-        // The token of a permit.
-        Kind::Fence if about("permits") => Some(81),
         // What a reentrant inner lock asks for.
         Kind::MinHold if about("inside") => Some(81),
         // The locker of a session lock ended before its time.
         Kind::MinHold if about("solo") => Some(5),
-        // Who has it, between modes of one locker.
-        Kind::Stage => Some(82),
         Kind::FalseBusy if about("withdrawn") => Some(76),
         Kind::FalseBusy | Kind::WaitedThoughFree if about("min_hold") => Some(76),
         Kind::FalseBusy if about("solo") => Some(75),

@@ -122,9 +122,13 @@ impl<E: Executor> Actor<E> {
         let modes = Mode::ALL.into_iter().filter(|mode| !mode.is_compatible_with(claim.mode));
         let mut here = modes.flat_map(|mode| {
             let held = Claim { key: claim.key.clone(), mode };
-            self.table.holders(&held).iter().filter_map(|id| self.callers.holds.get(id))
+            self.table.holders(&held).iter().filter_map(|id| match self.callers.holds.get(id) {
+                Some((hold, _)) => Some(Some(hold.since.elapsed())),
+                // Released, and kept for its `min_hold`.
+                None => self.callers.lingering.contains_key(id).then_some(None),
+            })
         });
-        let (hold, _) = here.next()?;
-        Some(Holder { who: this_process(), since: Some(hold.since.elapsed()) })
+        let since = here.next()?;
+        Some(Holder { who: this_process(), since })
     }
 }

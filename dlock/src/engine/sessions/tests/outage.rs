@@ -60,3 +60,17 @@ async fn other_mode_of_the_same_locker_is_this_process() {
         assert!(text.contains("held by this process"), "{text}");
     }
 }
+
+/// The same when its holder has gone, and its `min_hold` is not over.
+#[tokio::test]
+async fn other_mode_that_is_kept_is_this_process() {
+    let fake = Scripted::new("memory:kept-stage");
+    let ours = fake.locker(8).await.unwrap();
+    let kept = ours.lock("k").min_hold(Duration::from_secs(60)).acquire().await.unwrap();
+    kept.release().await.unwrap();
+    for wait in [Duration::ZERO, Duration::from_millis(60)] {
+        let error = ours.lock("k").shared().timeout(wait).acquire().await.unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("held by this process"), "{text}");
+    }
+}
