@@ -116,6 +116,7 @@ dlock_tests::suite! {
             spawned_thread_waits,
             guard_by_hand_is_waited_for,
             counts_where_it_may,
+            terms_of_the_inner_one_count,
             under_a_lost_lock_is_lost,
         ]
         blocking: [

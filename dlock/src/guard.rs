@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::blocking::block_for;
-use crate::engine::{Engine, Hold, Holds, Mail};
+use crate::engine::{Engine, Hold, Holds, Mail, OnLost};
 use crate::error::{Error, Result};
 use crate::extent::{self, Held};
 use crate::join::join_all;
@@ -61,11 +61,31 @@ pub struct Guard {
     hold: Arc<Hold>,
     /// `None`: nothing is to be released.
     engine: Option<Engine>,
+    /// The callback of this guard, where others share the grant.
+    inner: Option<InnerCallback>,
+}
+
+/// It is called no more when the guard has gone.
+struct InnerCallback {
+    hold: Arc<Hold>,
+    id: u64,
+}
+
+impl Drop for InnerCallback {
+    fn drop(&mut self) {
+        self.hold.tell_no_more(self.id);
+    }
 }
 
 impl Guard {
     pub(crate) fn new(hold: Arc<Hold>, engine: Option<Engine>) -> Self {
-        Guard { hold, engine }
+        Guard { hold, engine, inner: None }
+    }
+
+    /// Has this called if the lock is lost while this guard is there, one of several of its grant.
+    pub(crate) fn tell_too(&mut self, callback: OnLost) {
+        let id = self.hold.tell_too(callback);
+        self.inner = Some(InnerCallback { hold: Arc::clone(&self.hold), id });
     }
 
     /// A guard of nothing: locking is switched off.

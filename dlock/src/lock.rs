@@ -99,6 +99,10 @@ impl Lock {
     /// another guard of the same grant, and the lock is released when the last of them is gone.
     /// Without this, [`Error::Reentrant`](crate::Error::Reentrant) at once. A body under a shared lock cannot take it to write.
     ///
+    /// Its [`min_hold`](Lock::min_hold) makes that of the grant longer, its [`on_lost`](Lock::on_lost)
+    /// is called too; another [`ttl`](Lock::ttl), [`owner`](Lock::owner) or
+    /// [`auto_renew`](Lock::auto_renew) than the grant has is [`Error::Config`](crate::Error::Config).
+    ///
     /// "Under the lock" is the future that runs the body, not the task: what the body spawns, and
     /// its siblings in a `join!`, wait for it like everybody else.
     pub fn reentrant(mut self) -> Self {

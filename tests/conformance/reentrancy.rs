@@ -2,11 +2,13 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use dlock::{Error, Key};
-use dlock_tests::{Site, in_time, on_a_thread};
+use dlock_tests::{Backend, Site, eventually, in_time, on_a_thread};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -197,4 +199,54 @@ pub(crate) async fn under_a_lost_lock_is_lost(site: Site) {
         assert!(error.is_lost());
     });
     assert!(ended.await.unwrap_err().is_lost());
+}
+
+/// What the inner one asks for is had, or refused: never ignored.
+pub(crate) async fn terms_of_the_inner_one_count(site: Site) {
+    const HOLD: Duration = Duration::from_secs(2);
+    let (ours, theirs) = (site.locker().await, site.locker().await);
+    let again = || ours.lock("k").reentrant();
+    let asked = Instant::now();
+    let body = async |_: &_| again().min_hold(HOLD).run(async |_| ()).await;
+    ours.lock("k").run(body).await.unwrap().unwrap();
+    assert!(theirs.lock("k").try_acquire().await.unwrap().is_none());
+    drop(theirs.lock("k").timeout(10 * HOLD).acquire().await.unwrap());
+    assert!(asked.elapsed() >= HOLD, "only for {:?}", asked.elapsed());
+
+    if site.backend.is_some_and(Backend::is_lease) {
+        let minute = Duration::from_secs(60);
+        let outer = again().ttl(minute).owner("ada").timeout(10 * HOLD);
+        let body = async |_: &_| {
+            for other in [again().ttl(minute / 2), again().owner("eve"), again().auto_renew(false)]
+            {
+                let refused = other.acquire().await;
+                assert!(matches!(refused, Err(Error::Config { .. })), "{other:?}: {refused:?}");
+            }
+            // The same function once more.
+            outer.run(async |_| again().run(async |_| ()).await).await.unwrap().unwrap();
+        };
+        outer.run(body).await.unwrap();
+    }
+
+    // Each is told as long as it has the lock.
+    let told: [Arc<AtomicU32>; 3] = Default::default();
+    let counting = |n: usize| {
+        let told = Arc::clone(&told[n]);
+        again().timeout(10 * HOLD).on_lost(move |_| {
+            told.fetch_add(1, Ordering::SeqCst);
+        })
+    };
+    let body = async |_: &_| {
+        counting(1).run(async |_| ()).await.unwrap();
+        let inner = counting(2).acquire().await.unwrap();
+        ours.clone().close().await;
+        // The body is dropped here.
+        drop(inner.lost().await);
+        sleep(PATIENCE).await;
+    };
+    let lost = counting(0).run(body).await;
+    assert!(lost.is_err_and(|error| error.is_lost()));
+    let called = |n: usize| told[n].load(Ordering::SeqCst);
+    eventually("both are told", PATIENCE, || called(0) == 1 && called(2) == 1).await;
+    assert_eq!(called(1), 0, "it has gone before");
 }

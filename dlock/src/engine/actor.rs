@@ -136,6 +136,11 @@ impl<E: Executor> Actor<E> {
                 self.give_up_on(request);
             }
             Mail::Release { hold, .. } => self.release(hold),
+            Mail::Keep { hold } => {
+                if let Some((hold, (claim, _))) = self.callers.holds.get(&hold) {
+                    self.executor.keep(claim, hold.min_hold());
+                }
+            }
             Mail::Verify { hold, reply } => {
                 if let Some((_, (claim, grant))) = self.callers.holds.get(&hold) {
                     self.executor.verify(claim, *grant, reply);

@@ -38,6 +38,9 @@ pub(crate) trait Executor: Send + 'static {
     fn cancel(&mut self, claim: &Claim, ticket: Ticket);
     /// Give back what was granted by that ticket.
     fn unlock(&mut self, claim: Claim, grant: Ticket, ticket: Ticket);
+    /// Nobody else is to have the key before this time has passed since its grant, even if the process
+    /// ends.
+    fn keep(&mut self, _claim: &Claim, _min_hold: Duration) {}
     /// The holder has released the grant, which nobody else is to have for this long yet; when that
     /// is over, it is unlocked. Returns `true` if the executor has something to do about it first,
     /// and settles the hold then.

@@ -1,8 +1,8 @@
 //! One grant, as its guard and the engine both see it.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -17,6 +17,7 @@ use crate::key::Key;
 use crate::lost::{LostInfo, LostReason};
 use crate::mode::Mode;
 use crate::native::NativeKey;
+use crate::terms::Terms;
 
 /// One grant.
 pub struct Hold {
@@ -32,8 +33,10 @@ pub struct Hold {
     pub(crate) fence: Option<u64>,
     /// How many guards there are of it: more than one where a body under it has taken it again.
     guards: AtomicUsize,
-    /// Nobody else gets the lock before that.
-    min_hold: Duration,
+    /// Nobody else gets the lock before so many nanoseconds have passed since it was granted.
+    min_hold: AtomicU64,
+    /// On what terms it was taken first.
+    terms: Terms,
     /// Whoever was to have it never got it, so that does not count.
     waived: AtomicBool,
     word: Arc<Word>,
@@ -42,6 +45,8 @@ pub struct Hold {
     on_lost: OnceLock<OnLost>,
     /// The callback is called, or will be.
     told: AtomicBool,
+    /// Of those who have taken it again under itself, as long as they have it.
+    inner: Mutex<Vec<(u64, OnLost)>>,
     /// Set when the guard has gone: from then on its code does not run under the lock.
     let_go: AtomicBool,
     lost: OnceLock<LostInfo>,
@@ -60,7 +65,8 @@ impl Hold {
             mode: request.claim.mode,
             // Of several at once, none is the latest.
             fence: held.fence.filter(|_| request.family.is_none()),
-            min_hold: request.terms.min_hold,
+            min_hold: AtomicU64::new(nanos(request.terms.min_hold)),
+            terms: request.terms.clone(),
             word: Arc::clone(&held.word),
             lapse: held.lapse,
             on_lost: request.on_lost.clone().map(OnceLock::from).unwrap_or_default(),
@@ -80,12 +86,14 @@ impl Hold {
             since: Time::now(),
             fence: None,
             guards: AtomicUsize::new(1),
-            min_hold: Duration::ZERO,
+            min_hold: AtomicU64::new(0),
+            terms: Terms::default(),
             waived: AtomicBool::new(false),
             word: Arc::new(Word::endless()),
             lapse: LostReason::Unconfirmed,
             on_lost: OnceLock::new(),
             told: AtomicBool::new(false),
+            inner: Mutex::default(),
             let_go: AtomicBool::new(false),
             lost: OnceLock::new(),
             settled: OnceLock::new(),
@@ -148,6 +156,53 @@ impl Hold {
         {
             callback.call(info.clone());
         }
+        for (_, callback) in std::mem::take(&mut *self.inner()) {
+            callback.call(info.clone());
+        }
+    }
+
+    /// Has this called as well if it is lost, until [`tell_no_more`](Hold::tell_no_more).
+    pub(crate) fn tell_too(&self, callback: OnLost) -> u64 {
+        let mut inner = self.inner();
+        let id = inner.last().map_or(0, |(last, _)| last + 1);
+        inner.push((id, callback));
+        drop(inner);
+        if let Some(info) = self.lost.get() {
+            self.call_back(info);
+        }
+        id
+    }
+
+    /// One that was lost before is told of that.
+    pub(crate) fn tell_no_more(&self, id: u64) {
+        let mut inner = self.inner();
+        let place = inner.iter().position(|(other, _)| *other == id);
+        let gone = place.map(|place| inner.remove(place));
+        drop(inner);
+        if let (Some((_, callback)), Some(info)) = (gone, self.lost.get()) {
+            callback.call(info.clone());
+        }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Vec<(u64, OnLost)>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// On what terms it was taken first.
+    pub(crate) fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    /// How long after its grant nobody else has it yet.
+    pub(super) fn min_hold(&self) -> Duration {
+        Duration::from_nanos(self.min_hold.load(Ordering::Acquire))
+    }
+
+    /// Nobody else has it before this time has passed from now. Returns `true` if that is longer than
+    /// it was.
+    pub(crate) fn keep_for(&self, time: Duration) -> bool {
+        let until = nanos(self.since.elapsed().saturating_add(time));
+        !time.is_zero() && self.min_hold.fetch_max(until, Ordering::AcqRel) < until
     }
 
     /// From now on, this is called once if it is lost; if it is lost already, now.
@@ -170,10 +225,10 @@ impl Hold {
 
     /// How long nobody else may have it yet.
     pub(crate) fn min_hold_left(&self) -> Duration {
-        if self.min_hold.is_zero() || self.waived.load(Ordering::Acquire) {
+        if self.min_hold().is_zero() || self.waived.load(Ordering::Acquire) {
             return Duration::ZERO;
         }
-        self.min_hold.saturating_sub(self.since.elapsed())
+        self.min_hold().saturating_sub(self.since.elapsed())
     }
 
     /// Others may have it at once when it is released.
@@ -236,6 +291,11 @@ impl Hold {
             changed.await;
         }
     }
+}
+
+/// 584 years fit.
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl std::fmt::Debug for Hold {

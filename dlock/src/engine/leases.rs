@@ -202,6 +202,15 @@ impl<B: LeaseBackend> Executor for Leases<B> {
         self.give_back(&claim.key, ticket);
     }
 
+    fn keep(&mut self, claim: &Claim, min_hold: Duration) {
+        if let Some(grant) = self.held.get_mut(&claim.key).filter(|grant| grant.handing.is_none()) {
+            grant.agreed.min_hold = grant.agreed.min_hold.max(min_hold);
+            // Its row is to last as long.
+            grant.due = true;
+            self.schedule(&claim.key);
+        }
+    }
+
     fn linger(&mut self, claim: &Claim, rest: Duration, hold: &Arc<Hold>) -> bool {
         self.keep_from_all(&claim.key, rest, hold)
     }

@@ -27,6 +27,8 @@ pub(crate) enum Mail {
     Abandon(RequestId),
     /// A guard has gone. `awaited`: somebody waits for the server's word on it.
     Release { hold: HoldId, awaited: bool },
+    /// Nobody else is to have this before its `min_hold` is over, which has become longer.
+    Keep { hold: HoldId },
     /// Ask the server whether this is still held.
     Verify { hold: HoldId, reply: oneshot::Sender<bool> },
     /// Ask the server who holds and who waits.

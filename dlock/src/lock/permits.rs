@@ -161,7 +161,17 @@ impl Permits<'_> {
     /// Tries all slots, while nobody else does.
     async fn take_turn(&self, deadline: Deadline) -> Result<Guard> {
         match self.turn.request(deadline.within(TURN_WAIT_MAX)).await {
-            Ok(turn) => self.try_all(deadline, turn).await,
+            Ok(turn) => {
+                let mut taken = self.try_all(deadline).await;
+                // A slot that this process was just giving back is tried after the others, and its
+                // taker may have left one of those meanwhile: twice in a row is no coincidence. Who
+                // waits tries again anyway.
+                if !deadline.is_patient() && taken.as_ref().is_err_and(Error::is_timeout) {
+                    taken = self.try_all(deadline).await;
+                }
+                drop(turn);
+                taken
+            }
             // A server that has not answered within that time may still answer within the call's.
             Err(error) if may_change(&error) => self.try_each(deadline).await,
             Err(error) => Err(error),
@@ -169,7 +179,7 @@ impl Permits<'_> {
     }
 
     /// Tries all slots together.
-    async fn try_all(&self, deadline: Deadline, turn: Guard) -> Result<Guard> {
+    async fn try_all(&self, deadline: Deadline) -> Result<Guard> {
         let tries = self.slots.iter().map(|slot| slot.request(deadline.of_a_try()));
         let answers = join_all(Some(self.engine), tries).await;
         let (mut granted, mut surplus, mut refused) = (None, Vec::new(), Error::Closed);
@@ -185,7 +195,6 @@ impl Permits<'_> {
         let error = failed.unwrap_or(refused);
         // Released before others have the turn: they must find these free.
         discard(self.engine, surplus, &error).await;
-        drop(turn);
         granted.ok_or(error)
     }
 

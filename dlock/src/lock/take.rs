@@ -15,6 +15,7 @@ use crate::extent::{self, End, Extent, OnLoss};
 use crate::guard::Guard;
 use crate::mode::Mode;
 use crate::switch;
+use crate::terms::Terms;
 use crate::wait::Wait;
 
 /// A blocking call keeps its own time as well: the engine's may be on a runtime that is stuck.
@@ -170,15 +171,47 @@ impl Lock {
         if hold.is_lost() {
             return Err(hold.lost_info().map_or(Error::Closed, |info| info.clone().into()));
         }
-        // A reader does not become a writer, a token is drawn only with a grant, and
-        // neither is the holder of one permit among several alone.
-        let shared = hold.is_permit() && self.permits.is_none_or(|n| n == 1);
-        let covered = !shared && (hold.mode == self.mode || hold.mode == Mode::Exclusive);
+        // A reader does not become a writer, and the holder of one permit among several is not alone.
+        let alone = !hold.is_permit() || self.permits.is_some_and(|n| n > 1);
+        let covered = alone && (hold.mode == self.mode || hold.mode == Mode::Exclusive);
+        // A token is drawn only with a grant.
         let fenced = hold.fence.is_some() || !self.terms.fenced;
-        if self.terms.reentrant && covered && fenced && hold.share() {
-            return Ok(Guard::new(hold, Some(self.locker.engine().clone())));
+        if !self.terms.reentrant || !covered || !fenced {
+            return Err(Error::Reentrant { key: self.key.clone() });
         }
-        Err(Error::Reentrant { key: self.key.clone() })
+        self.check_inner(hold.terms())?;
+        if !hold.share() {
+            return Err(Error::Reentrant { key: self.key.clone() });
+        }
+        let engine = self.locker.engine();
+        if hold.keep_for(self.terms.min_hold) {
+            // An engine that has ended keeps nothing.
+            let _ = engine.post(Mail::Keep { hold: hold.id });
+        }
+        let mut guard = Guard::new(hold, Some(engine.clone()));
+        if let Some(callback) = &self.on_lost {
+            guard.tell_too(engine.on_lost(callback));
+        }
+        Ok(guard)
+    }
+
+    /// An error if this asks for what only the first of those who share a grant can have.
+    fn check_inner(&self, outer: &Terms) -> Result<()> {
+        let own = &self.terms;
+        let what = if own.ttl.is_some() && own.ttl != outer.ttl {
+            "ttl"
+        } else if own.owner.is_some() && own.owner != outer.owner {
+            "owner"
+        } else if !own.auto_renew && outer.auto_renew {
+            "auto_renew"
+        } else {
+            return Ok(());
+        };
+        Err(Error::config(format!(
+            "lock \"{}\" is taken again under itself with another {what} than it has; leave {what} out \
+             of the inner one, or give both the same",
+            self.key
+        )))
     }
 }
 
