@@ -10,6 +10,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+#[path = "api/closing.rs"]
+mod closing;
 #[path = "api/docs.rs"]
 mod docs;
 #[path = "api/input.rs"]

@@ -13,6 +13,8 @@ mod blocking;
 mod callbacks;
 #[path = "conformance/cancel.rs"]
 mod cancel;
+#[path = "conformance/ends.rs"]
+mod ends;
 #[path = "conformance/exclusion.rs"]
 mod exclusion;
 #[path = "conformance/fencing.rs"]
@@ -90,7 +92,9 @@ dlock_tests::suite! {
             client_can_wait_again_at_once,
             futures_dropped_early,
             try_after_a_dropped_acquire_is_granted,
+            never_leaves_a_min_hold,
         ]
+        ends: [of_a_locker_do_not_overtake_a_release]
         loss: [
             lost_stays_pending_on_a_normal_release,
             close_tells_the_guards,
@@ -167,7 +171,9 @@ dlock_tests::suite! {
         min_hold: [
             release_returns_and_others_wait,
             later_release_frees_at_once,
-            closed_locker_keeps_leases_only,
+            close_keeps_what_is_left_of_it,
+            last_handle_keeps_what_is_left_of_it,
+            keys_that_were_not_had_together_are_free,
         ]
     }
 }
@@ -185,7 +191,9 @@ mod several {
                 killed_holder_frees_the_lock,
                 killed_waiter_is_forgotten,
                 release_of_one_is_the_turn_of_another,
+                child_of_a_fork_harms_nobody,
             ]
+            ends: [leave_nothing_behind]
         }
     }
 }

@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use crate::backend::lease::LeaseOptions;
 use crate::backend::{self, Address, Options, Place};
 use crate::blocking::block_for;
-use crate::engine::{Engine, StatusFile};
+use crate::engine::{Engine, Opened, StatusFile};
 use crate::error::{Error, Result, Source};
 use crate::key::Key;
 use crate::locker::{Inner, Locker};
@@ -181,6 +181,13 @@ impl LockerBuilder {
     /// # Cancel safety
     /// As [`Locker::connect`].
     pub async fn connect(self) -> Result<Locker> {
+        let (locker, mut opened) = self.begin()?;
+        opened.wait().await?;
+        Ok(locker)
+    }
+
+    /// Starts to connect; the locker is of use when it has opened.
+    pub(crate) fn begin(self) -> Result<(Locker, Opened)> {
         self.options.check()?;
         self.scheme.check_namespace(&self.namespace)?;
         self.retry_every.map_or(Ok(()), check_retry_every)?;
@@ -198,11 +205,7 @@ impl LockerBuilder {
         let (runtime, scheme) = (self.runtime, self.scheme.clone());
         let place = Place { runtime, limit, file: file.transpose()?, scheme };
         let started = backend::start(self.address, self.options, place)?;
-        match started.opened.await {
-            Ok(opened) => opened?,
-            Err(_) => return Err(Error::Closed),
-        }
-        Ok(Locker::from_inner(Inner {
+        let locker = Locker::from_inner(Inner {
             engine: started.engine,
             about: started.about,
             scheme: self.scheme,
@@ -210,7 +213,8 @@ impl LockerBuilder {
             wait: self.wait,
             retry_every: self.retry_every,
             url,
-        }))
+        });
+        Ok((locker, started.opened))
     }
 
     /// [`LockerBuilder::connect`] without `await`.

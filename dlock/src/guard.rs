@@ -37,7 +37,7 @@ pub(crate) async fn discard(engine: &Engine, guards: Vec<Guard>, failed: &Error)
     }
     let answers = !matches!(failed, Error::Unavailable { .. });
     let time = if answers { DISCARD_TIME_MAX } else { DISCARD_TIME_MIN };
-    let all = join_all(Some(engine), guards.into_iter().map(Guard::abandoned));
+    let all = join_all(Some(engine), guards.into_iter().map(Guard::release));
     tokio::select! {
         biased;
         _ = all => {}
@@ -49,7 +49,9 @@ pub(crate) async fn discard(engine: &Engine, guards: Vec<Guard>, failed: &Error)
 /// The lock is held while this lives.
 ///
 /// Dropping it hands the release to the engine: no block, no panic, no await, on any thread, with
-/// or without a runtime; the lock is free milliseconds later. [`Guard::release`] also waits for the
+/// or without a runtime; the lock is free milliseconds later. (The one exception: where it is the
+/// last that was left of its locker, outside of a runtime, the drop waits for that, a second at
+/// most: see [`Locker`](crate::Locker#the-end-of-a-program).) [`Guard::release`] also waits for the
 /// server's word and tells whether the lock was held until then.
 ///
 /// A lock can be lost while it is held: the server restarts, the network is cut, the process is
@@ -123,12 +125,21 @@ impl Guard {
     /// task of this process.
     ///
     /// # Errors
-    /// [`Error::Lost`] when it had been lost before.
+    /// [`Error::Lost`] when it had been lost before, [`Error::Closed`] when the engine has ended
+    /// before the server has confirmed it, and in the child of a fork, where the lock is the
+    /// parent's.
     ///
     /// # Cancel safety
     /// A release that was begun goes on; one that was not is done by the drop.
     pub async fn release(mut self) -> Result<()> {
-        if self.begin_release(true) { self.hold.settled().await } else { self.not_lost() }
+        // It may be the last handle, and the engine is to be there until it has confirmed.
+        let engine = self.engine.take();
+        let released = match self.begin_release(engine.as_ref(), true) {
+            true => self.hold.settled().await,
+            false => self.not_lost(),
+        };
+        drop(engine);
+        released
     }
 
     /// [`Guard::release`] without `await`, from anywhere. Waits a minute at most.
@@ -137,11 +148,11 @@ impl Guard {
     /// [`Error::Lost`] when it had been lost before, [`Error::Config`] inside the very runtime that
     /// the locker was told to run on; the lock is released in the background then.
     pub fn release_blocking(mut self) -> Result<()> {
-        let checked = self.engine.as_ref().map_or(Ok(()), Engine::check_blocking);
-        if !self.begin_release(true) {
+        let engine = self.engine.take();
+        if !self.begin_release(engine.as_ref(), true) {
             return self.not_lost();
         }
-        checked?;
+        engine.as_ref().map_or(Ok(()), Engine::check_blocking)?;
         block_for(LONGEST_RELEASE, self.hold.settled()).unwrap_or(Err(Error::Closed))
     }
 
@@ -153,20 +164,28 @@ impl Guard {
     }
 
     /// `false`: nothing is released, for there are other guards of it.
-    fn begin_release(&mut self, awaited: bool) -> bool {
-        let engine = self.engine.take();
+    fn begin_release(&self, engine: Option<&Engine>, awaited: bool) -> bool {
         if !self.hold.let_go() {
             return false;
         }
-        match engine {
-            None => self.hold.settle(),
-            Some(engine) => {
-                if engine.post(Mail::Release { hold: self.hold.id, awaited }).is_err() {
-                    self.hold.lose(LostReason::Closed);
-                }
-            }
+        let Some(engine) = engine else {
+            self.hold.settle();
+            return true;
+        };
+        let posted = engine.post(Mail::Release { hold: self.hold.id, awaited });
+        // An engine that ends settles all that it has granted. In the child of a fork there is none,
+        // and the lock is the parent's.
+        if posted.is_err() && !engine.is_of_this_process() {
+            self.hold.settle_unconfirmed();
         }
         true
+    }
+
+    /// The caller has it now, with all the terms of a holder. One that goes before that is given back
+    /// at once.
+    pub(crate) fn claimed(self) -> Self {
+        self.hold.claim();
+        self
     }
 
     fn not_lost(&self) -> Result<()> {
@@ -199,6 +218,9 @@ impl Guard {
         {
             let (reply, answer) = oneshot::channel();
             if engine.post(Mail::Verify { hold: self.hold.id, reply }).is_err() {
+                if !engine.is_of_this_process() {
+                    return Err(Error::Closed);
+                }
                 self.hold.lose(LostReason::Closed);
             }
             // Whatever goes wrong on the way there is a loss, or comes with one.
@@ -231,27 +253,6 @@ impl Guard {
         self.engine = None;
     }
 
-    /// Releases in the background what its caller never had: nobody waits for the end of its
-    /// `min_hold`.
-    pub(crate) fn abandon(self) {
-        self.hold.waive_min_hold();
-    }
-
-    /// [`abandon`](Guard::abandon), awaited.
-    async fn abandoned(mut self) {
-        self.hold.waive_min_hold();
-        if self.begin_release(true) {
-            // That it was lost is no news to anybody.
-            let _ = self.hold.settled().await;
-        }
-    }
-
-    /// The engine itself does what is left to do.
-    pub(crate) fn forget(mut self) {
-        self.hold.let_go();
-        self.engine = None;
-    }
-
     /// Who is told when it goes.
     pub(crate) fn engine(&self) -> Option<&Engine> {
         self.engine.as_ref()
@@ -278,8 +279,8 @@ impl Held for Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if self.engine.is_some() {
-            self.begin_release(false);
+        if let Some(engine) = self.engine.take() {
+            self.begin_release(Some(&engine), false);
         }
     }
 }

@@ -65,7 +65,9 @@ pub use self::lost::{LostInfo, LostReason};
 pub use self::mode::Mode;
 pub use self::multi::{MultiGuard, MultiLock};
 pub use self::native::NativeKey;
-pub use self::registry::{init, init_blocking, init_from_env, init_from_env_blocking};
+pub use self::registry::{
+    init, init_blocking, init_from_env, init_from_env_blocking, shutdown, shutdown_blocking,
+};
 pub use self::scheme::KeyScheme;
 pub use self::status::{Explained, Finding, LockStatus, Report, Severity};
 pub use self::switch::set_enabled;

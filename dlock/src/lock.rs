@@ -188,9 +188,17 @@ impl Lock {
     }
 
     /// Nobody gets the lock before this time has passed since it was granted, however soon it is
-    /// released, another process of the same [`owner`](Lock::owner) neither: against a job that runs twice because the clocks of two hosts differ. A release
-    /// returns at once all the same. A lease keeps that even if the process ends, a session lock does
-    /// not.
+    /// released, another process of the same [`owner`](Lock::owner) neither: against a job that runs
+    /// twice because the clocks of two hosts differ. A release returns at once all the same. An
+    /// acquire that is cancelled keeps the lock from nobody.
+    ///
+    /// What is left of it when the program ends is in the row of a lease, on whatever database: that
+    /// keeps it. A session lock (and `memory:`) keeps it as long as the process lives:
+    /// [`Locker::close`](crate::Locker::close) waits until it is over, a minute at most; when the
+    /// last handle of a locker is just dropped, its engine goes on until then, and says at WARN that
+    /// it depends on the process. Programs that end right after the job, as cron starts them, take
+    /// leases, or close and wait. Where the session or the process is killed, a session lock is free
+    /// at once.
     pub fn min_hold(mut self, time: Duration) -> Self {
         self.terms.min_hold = time;
         self

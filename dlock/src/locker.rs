@@ -23,10 +23,38 @@ use crate::switch;
 use crate::terms::Terms;
 use crate::wait::Wait;
 
+/// How long closing takes at most, with a server that does not answer.
+const CLOSED_WITHIN: Duration = Duration::from_secs(10);
+
 /// Where locks come from: a database, the connections to it, and the engine that keeps them.
 ///
 /// Cheap to clone. The engine ends when the last clone and the last guard are gone, or with
 /// [`Locker::close`]. Lockers have connections of their own and never use the application's.
+///
+/// # The end of a program
+/// A guard that is dropped hands its release to the engine, which runs beside the program, and ends
+/// with it. A session lock is free then all the same, for the server sees the session end. A lease
+/// that was not given back is not: others wait until its ttl is over. So the end of a program is
+/// waited for, a second at most, in two places:
+///
+/// * where the last handle of a locker (clone, lock or guard) is dropped outside of an async
+///   runtime, until it has let go of everything;
+/// * at the end of the main thread, until all lockers have let go of what was dropped before; those
+///   in the [registry](crate::registry) are closed there. This takes place if a locker was connected
+///   on the main thread (as in `#[tokio::main]`), on Linux, macOS and the BSDs.
+///
+/// So nothing is left behind, and a [`status_file`](LockerBuilder::status_file) says `idle`, when
+/// `main` returns or panics, or the main thread calls [`std::process::exit`], and the guards were
+/// dropped before that, or belong to a locker in the registry; when a runtime ends with its tasks,
+/// or `select!` drops a [`run`](Lock::run); and after `release = background`.
+///
+/// Whatever else there is, await [`shutdown`](crate::shutdown) or [`close`](Locker::close) before
+/// it: [`std::process::exit`] on another thread; guards that other threads still have when `main`
+/// returns, or that were [leaked](crate::Guard::leak), of lockers that are not in the registry; a
+/// server that needs more than a second; an engine on a runtime of yours
+/// ([`LockerBuilder::runtime`]) that ends before the locker does: the engine goes with it, and its
+/// leases run out. After [`std::process::abort`] or a signal that kills, leases run out too: catch
+/// SIGTERM and SIGINT, and shut down.
 #[derive(Clone)]
 pub struct Locker(Arc<Inner>);
 
@@ -206,20 +234,50 @@ impl Locker {
         Ok(())
     }
 
-    /// Releases what is held, tells the guards that are still there that it is lost, and ends the
+    /// Tells the guards that are still there that they are lost, releases everything, and ends the
     /// connections. All clones are closed with it.
+    ///
+    /// It takes a few round trips; with a server that does not answer about six seconds. What
+    /// [`min_hold`](Lock::min_hold) keeps from others is kept: by leases in their rows, by session locks
+    /// for as long as this waits, which is a minute at most; what is longer says so at WARN.
     ///
     /// # Cancel safety
     /// Once polled, it goes on when the future is dropped.
     pub async fn close(self) {
-        self.0.engine.close().await;
+        self.begin_close(true);
+        self.closed().await;
     }
 
-    /// [`Locker::close`] without `await`.
+    /// [`Locker::close`] without `await`. Does not wait inside the very current-thread runtime that
+    /// the locker was told to run on, nor for an engine that does not answer in ten seconds (plus
+    /// what is left of a `min_hold`).
     pub fn close_blocking(self) {
         if self.0.engine.check_blocking().is_ok() {
-            block_for(Duration::from_secs(10), self.0.engine.close());
+            self.begin_close(true);
+            let mut closed = std::pin::pin!(self.closed());
+            let mut longest = CLOSED_WITHIN;
+            while block_for(longest, &mut closed).is_none() {
+                match self.0.engine.keeps_for() {
+                    Duration::ZERO => return,
+                    left => longest = left + CLOSED_WITHIN,
+                }
+            }
         }
+    }
+
+    /// Has it closed, without waiting for that. `patient`: somebody does.
+    pub(crate) fn begin_close(&self, patient: bool) {
+        self.0.engine.begin_close(patient);
+    }
+
+    /// Ends when it is closed, by whoever.
+    pub(crate) async fn closed(&self) {
+        self.0.engine.closed().await;
+    }
+
+    /// It is not closed, and not that of the process that this one was forked from.
+    pub(crate) fn is_open(&self) -> bool {
+        self.0.engine.is_open()
     }
 
     pub(crate) fn naming(&self) -> Naming {

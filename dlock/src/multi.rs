@@ -187,7 +187,7 @@ impl MultiLock {
                 return Err(refused);
             };
             // Released before the first one is waited for.
-            behind.into_iter().for_each(Guard::abandon);
+            drop(behind);
             held.push(first.take(deadline).await?);
         }
     }

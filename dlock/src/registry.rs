@@ -1,12 +1,17 @@
 //! The lockers of this process, by name.
 
 use std::collections::BTreeMap;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::pin::pin;
+use std::sync::{
+    Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError, Weak,
+};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use once_cell::sync::Lazy;
-use tokio::sync::Mutex;
+use tokio::sync::oneshot;
 
-use crate::blocking::block_on;
+use crate::blocking::{block_for, block_on};
+use crate::engine::Opened;
 use crate::error::{Error, Result};
 use crate::locker::Locker;
 
@@ -15,9 +20,21 @@ const DEFAULT: &str = "default";
 /// Where [`init_from_env`] looks.
 const URL: &str = "DLOCK_URL";
 
+/// How long [`shutdown`] takes at most.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(10);
+
 static LOCKERS: RwLock<BTreeMap<String, Locker>> = RwLock::new(BTreeMap::new());
-/// Held while `init` connects, so that two of them at once make one locker.
-static CONNECTING: Lazy<Mutex<()>> = Lazy::new(Mutex::default);
+/// The locker that [`init`] connects, so that two of them at once make one.
+static CONNECTING: Mutex<Weak<Connecting>> = Mutex::new(Weak::new());
+
+/// A locker that is to be the default when it has opened.
+///
+/// Its engine opens by itself, whoever of those who wait for it goes on: they may be on one thread,
+/// and one of them may block it. The first to go on installs it.
+struct Connecting {
+    locker: Locker,
+    opened: Opened,
+}
 
 /// Makes a locker known under a name.
 ///
@@ -64,7 +81,8 @@ pub fn names() -> Vec<String> {
 
 /// Connects to a database and installs the locker as "default", for `#[locked]` to use.
 ///
-/// Called again with the same URL, it gives the locker that is there.
+/// Called again with the same URL, it gives the locker that is there; one that was closed, or is of
+/// the process that this one was forked from, it replaces.
 ///
 /// # Errors
 /// As [`Locker::connect`]; [`Error::AlreadyInstalled`] when there is one for another URL.
@@ -72,17 +90,111 @@ pub fn names() -> Vec<String> {
 /// # Cancel safety
 /// Nothing is installed when the future is dropped.
 pub async fn init(url: &str) -> Result<Locker> {
-    let _one = CONNECTING.lock().await;
-    if let Ok(locker) = default() {
-        return if locker.is_for(url) {
-            Ok(locker)
-        } else {
-            Err(Error::AlreadyInstalled { name: DEFAULT.into() })
-        };
+    loop {
+        if let Some(locker) = default().ok().filter(Locker::is_open) {
+            return if locker.is_for(url) {
+                Ok(locker)
+            } else {
+                Err(Error::AlreadyInstalled { name: DEFAULT.into() })
+            };
+        }
+        let connecting = connecting(url)?;
+        let opened = connecting.opened.clone().wait().await;
+        forget(&connecting);
+        match opened {
+            Ok(()) if connecting.locker.is_open() => {
+                let mut lockers = write();
+                if !lockers.get(DEFAULT).is_some_and(Locker::is_open) {
+                    // Dropped outside of the lock: it may be the last of what was closed.
+                    let closed = lockers.insert(DEFAULT.to_owned(), connecting.locker.clone());
+                    drop(lockers);
+                    drop(closed);
+                }
+            }
+            Err(error) if connecting.locker.is_for(url) => return Err(error),
+            // It was closed meanwhile, or another's URL failed.
+            _ => {}
+        }
     }
-    let locker = Locker::connect(url).await?;
-    install(DEFAULT, locker.clone())?;
-    Ok(locker)
+}
+
+/// The locker that is being connected, or a new one for this URL.
+fn connecting(url: &str) -> Result<Arc<Connecting>> {
+    let mut current = CONNECTING.lock().unwrap_or_else(PoisonError::into_inner);
+    // In the child of a fork, that of the parent never opens.
+    if let Some(connecting) = current.upgrade().filter(|c| c.locker.is_open()) {
+        return Ok(connecting);
+    }
+    let (locker, opened) = Locker::builder(url).begin()?;
+    let connecting = Arc::new(Connecting { locker, opened });
+    *current = Arc::downgrade(&connecting);
+    Ok(connecting)
+}
+
+/// This one has opened, or failed: who comes next does not wait for it.
+fn forget(connecting: &Arc<Connecting>) {
+    let mut current = CONNECTING.lock().unwrap_or_else(PoisonError::into_inner);
+    if std::ptr::eq(current.as_ptr(), Arc::as_ptr(connecting)) {
+        *current = Weak::new();
+    }
+}
+
+/// Closes all lockers of the registry, at the end of a program: nothing is granted any more, what
+/// is held is released (its guards are told first that it is lost), connections are ended, and
+/// status files say `idle`. Takes 10 s at most.
+///
+/// The lockers stay in the registry, closed: locks of theirs are [`Error::Closed`] from now on.
+/// [`init`] connects anew.
+///
+/// The end of the main thread does the same, with less patience (a second), where it can be seen:
+/// [`Locker`](Locker#the-end-of-a-program) says where.
+///
+/// # Cancel safety
+/// Once polled, it goes on when the future is dropped.
+pub async fn shutdown() {
+    let lockers = close_all(true);
+    let (done, waited) = oneshot::channel::<()>();
+    // The caller's executor may have no timers, and the engines end by their own.
+    let wait = move || {
+        wait_for_all(&lockers);
+        drop(done);
+    };
+    if thread::Builder::new().name("dlock-shutdown".into()).spawn(wait).is_ok() {
+        let _ = waited.await;
+    }
+}
+
+/// [`shutdown`] without `await`. A locker that was told to run on the very current-thread runtime
+/// that this is called in is not waited for.
+pub fn shutdown_blocking() {
+    let mut lockers = close_all(true);
+    lockers.retain(|locker| locker.engine().check_blocking().is_ok());
+    wait_for_all(&lockers);
+}
+
+fn wait_for_all(lockers: &[Locker]) {
+    let until = Instant::now() + SHUTDOWN_MAX;
+    for locker in lockers {
+        let left = until.saturating_duration_since(Instant::now());
+        if block_for(left, pin!(locker.closed())).is_none() {
+            tracing::warn!(target: "dlock", backend = %locker.backend(), longest = ?SHUTDOWN_MAX,
+                "the locker has not ended yet, and is not waited for any longer");
+        }
+    }
+}
+
+/// Begins to close all that are of this process. `patient`: somebody waits for that.
+pub(crate) fn close_all(patient: bool) -> Vec<Locker> {
+    let lockers = match LOCKERS.try_read() {
+        Ok(lockers) => lockers,
+        Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+        // At the end of the main thread, nobody who holds it needs to go on.
+        Err(TryLockError::WouldBlock) if !patient => return Vec::new(),
+        Err(TryLockError::WouldBlock) => read(),
+    };
+    let lockers: Vec<_> = lockers.values().cloned().collect();
+    lockers.iter().for_each(|locker| locker.begin_close(patient));
+    lockers
 }
 
 /// [`init`] without `await`.

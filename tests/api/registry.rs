@@ -1,6 +1,10 @@
 //! The lockers of a process, by name.
 
+use std::future::Future;
+use std::pin::pin;
 use std::process::Command;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use dlock::{Error, Locker, registry};
 
@@ -84,7 +88,7 @@ fn init_twice_with_the_same_url_is_one_locker() {
         // At once, and again: one of them connects.
         let (one, two) = tokio::join!(dlock::init(url), dlock::init(url));
         let guard = one.unwrap().lock("k").acquire().await.unwrap();
-        let error = two.unwrap().lock("k").timeout(std::time::Duration::from_millis(1));
+        let error = two.unwrap().lock("k").timeout(Duration::from_millis(1));
         let error = error.acquire().await.unwrap_err().to_string();
         assert!(error.contains("held by this process"), "{error}");
         assert_eq!(registry::names(), ["default"]);
@@ -130,5 +134,113 @@ fn init_from_env() {
         assert!(set.starts_with("Locker"), "{set}");
         let nonsense = said(Some("nonsense:"));
         assert!(nonsense.contains("unknown scheme nonsense:"), "{nonsense}");
+    });
+}
+
+#[test]
+fn init_replaces_what_is_closed() {
+    alone(|| async {
+        clear();
+        let url = "memory:init-closed";
+        for other in [url, "memory:init-closed-other"] {
+            let locker = dlock::init(url).await.unwrap();
+            locker.lock("k").acquire().await.unwrap().release().await.unwrap();
+            locker.close().await;
+            let locker = dlock::init(other).await.unwrap();
+            locker.lock("k").acquire().await.unwrap().release().await.unwrap();
+            registry::default().unwrap().close().await;
+        }
+        // Installed under a name by hand, it stays what it is.
+        let closed = registry::default().unwrap();
+        assert!(matches!(closed.lock("k").acquire().await, Err(Error::Closed)));
+        clear();
+    });
+}
+
+/// The one that waits for the other blocks the thread that the other is on.
+#[test]
+fn init_blocking_beside_a_pending_init_of_the_same_thread() {
+    alone(|| async {
+        for n in 0..20 {
+            clear();
+            let url = format!("memory:init-pending-{n}");
+            let mut pending = pin!(dlock::init(&url));
+            let first = pending.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            let locker = dlock::init_blocking(&url).unwrap();
+            let guard = locker.lock("k").acquire_blocking().unwrap();
+            let same = match first {
+                Poll::Ready(locker) => locker,
+                Poll::Pending => pending.await,
+            };
+            let error = same.unwrap().lock("k").timeout(Duration::from_millis(1)).acquire().await;
+            let error = error.unwrap_err().to_string();
+            assert!(error.contains("held by this process"), "{error}");
+            guard.release().await.unwrap();
+            // Another url does not wait for ever either.
+            clear();
+            let mut pending = pin!(dlock::init(&url));
+            let _ = pending.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            let error = dlock::init_blocking("memory:another").unwrap_err();
+            assert!(matches!(error, Error::AlreadyInstalled { .. }), "{error}");
+        }
+        clear();
+    });
+}
+
+/// One that is given up does not keep others from it, and one that fails fails for its own url only.
+#[test]
+fn init_goes_on_after_others_have_gone_or_failed() {
+    alone(|| async {
+        clear();
+        {
+            let mut pending = pin!(dlock::init("memory:given-up"));
+            let asked = pending.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            // It may have been quick.
+            assert!(asked.is_ready() || registry::names().is_empty());
+        }
+        clear();
+        // Nobody listens there.
+        let down = "postgres://nobody@127.0.0.1:9/none";
+        let (one, two, three) =
+            tokio::join!(dlock::init(down), dlock::init(down), dlock::init("memory:up"));
+        for down in [one, two] {
+            let error = down.unwrap_err();
+            let known = matches!(error, Error::Unavailable { .. } | Error::AlreadyInstalled { .. });
+            assert!(known, "{error}");
+        }
+        three.unwrap().lock("k").acquire().await.unwrap().release().await.unwrap();
+        clear();
+    });
+}
+
+#[test]
+fn shutdown_closes_all_lockers_of_the_registry() {
+    alone(|| async {
+        clear();
+        let one = dlock::init("memory:shutdown").await.unwrap();
+        let two = Locker::connect("memory:shutdown-two").await.unwrap();
+        let apart = Locker::connect("memory:shutdown").await.unwrap();
+        registry::install("two", two.clone()).unwrap();
+        let guard = one.lock("k").acquire().await.unwrap();
+        let waiting = tokio::spawn({
+            let lock = one.lock("k");
+            async move { lock.acquire().await.map(drop) }
+        });
+        tokio::task::yield_now().await;
+        dlock::shutdown().await;
+        assert!(guard.is_lost());
+        assert!(matches!(waiting.await.unwrap(), Err(Error::Closed)));
+        for closed in [&one, &two] {
+            assert!(matches!(closed.lock("k").acquire().await, Err(Error::Closed)));
+        }
+        // What is not in the registry goes on.
+        apart.lock("k").try_acquire().await.unwrap().unwrap().release().await.unwrap();
+        dlock::init("memory:shutdown").await.unwrap();
+        dlock_tests::on_a_thread(dlock::shutdown_blocking);
+        assert!(matches!(
+            registry::default().unwrap().lock("k").acquire().await,
+            Err(Error::Closed)
+        ));
+        clear();
     });
 }

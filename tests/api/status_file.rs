@@ -37,7 +37,7 @@ async fn tells_what_is_held_and_waited_for() {
     let waiting = locker.lock("theirs");
     let waiting = tokio::spawn(async move { waiting.acquire().await });
     let all =
-        ["held", "held\tpa%09ge\tshared", "held\tuser:7\texclusive", "waiting\ttheirs\texclusive"];
+        ["held", "held\tpa\\tge\tshared", "held\tuser:7\texclusive", "waiting\ttheirs\texclusive"];
     says(&file, &all).await;
 
     guard.release().await.unwrap();

@@ -1,5 +1,8 @@
 //! An acquire that is dropped leaves nothing behind.
 
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use dlock::Locker;
@@ -127,4 +130,29 @@ pub(crate) async fn try_after_a_dropped_acquire_is_granted(site: Site) {
         let guard = lock.try_acquire().await.unwrap();
         guard.expect("nobody has it").release().await.unwrap();
     }
+}
+
+/// A grant that meets its caller's going has no holder, whose terms would keep the key.
+pub(crate) async fn never_leaves_a_min_hold(site: Site) {
+    let (ours, theirs) = (site.locker().await, site.locker().await);
+    let mut cancelled = 0;
+    for n in 0..120_u64 {
+        let lock = ours.lock(n).min_hold(Duration::from_secs(60));
+        let patience = Duration::from_micros(n * 37 % 2500);
+        let gone = if n % 2 == 0 {
+            timeout(patience, lock.acquire()).await.is_err()
+        } else {
+            // The answer comes, and is not looked at before its caller goes.
+            let mut asking = pin!(lock.acquire());
+            let asked = asking.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            sleep(patience).await;
+            asked.is_pending()
+        };
+        if gone {
+            cancelled += 1;
+            let next = theirs.lock(n).timeout(PATIENCE).acquire().await;
+            next.unwrap_or_else(|error| panic!("round {n}: {error}")).release().await.unwrap();
+        }
+    }
+    assert!(cancelled >= 40);
 }

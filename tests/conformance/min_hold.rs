@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use dlock::LostReason;
-use dlock_tests::{Backend, Site};
+use dlock::{Error, Locker, LostReason, locked};
+use dlock_tests::{Site, in_time, on_a_thread};
+use tokio::time::timeout;
 
 const HOLD: Duration = Duration::from_secs(2);
 const PATIENT: Duration = Duration::from_secs(20);
@@ -33,22 +34,51 @@ pub(crate) async fn later_release_frees_at_once(site: Site) {
     theirs.lock("k").try_acquire().await.unwrap().expect("it is free").release().await.unwrap();
 }
 
-/// A session lock goes with its session, a lease stays for its time.
-pub(crate) async fn closed_locker_keeps_leases_only(site: Site) {
-    let leases = site.backend.is_some_and(Backend::is_lease);
+/// A lease is kept by its row, a session lock by whoever closes. Who had it had let go of it.
+pub(crate) async fn close_keeps_what_is_left_of_it(site: Site) {
     let (ours, theirs) = (site.locker().await, site.locker().await);
     let asked = Instant::now();
-    let lock = ours.lock("k").min_hold(Duration::from_secs(2));
-    lock.acquire().await.unwrap().release().await.unwrap();
-    ours.close().await;
-    let guard = theirs.lock("k").timeout(PATIENT).acquire().await.unwrap();
-    assert_eq!(asked.elapsed() >= Duration::from_secs(2), leases, "after {:?}", asked.elapsed());
+    let guard = ours.lock("k").min_hold(HOLD).acquire().await.unwrap();
+    let lost = guard.lost();
     guard.release().await.unwrap();
-    // Who had it had let go of it.
-    let again = theirs.lock("k").min_hold(HOLD).acquire().await.unwrap();
-    let lost = again.lost();
-    drop(again);
-    theirs.close().await;
-    let lost = tokio::time::timeout(Duration::from_millis(100), lost).await;
-    assert!(!lost.is_ok_and(|lost| lost.reason != LostReason::Closed));
+    let held = ours.lock("held").min_hold(HOLD).acquire().await.unwrap();
+    let closing = tokio::spawn(ours.close());
+    // Whoever still had one knows at once that it is lost, and nobody else has it yet.
+    assert_eq!(in_time("the loss", PATIENT, held.lost()).await.reason, LostReason::Closed);
+    for key in ["k", "held"] {
+        let next = theirs.lock(key).timeout(PATIENT).acquire().await.unwrap();
+        assert!(asked.elapsed() >= HOLD, "{key} after {:?}", asked.elapsed());
+        next.release().await.unwrap();
+    }
+    in_time("the end of closing", PATIENT, closing).await.unwrap();
+    assert!(timeout(Duration::from_millis(100), lost).await.is_err());
+}
+
+/// As long as the process lives.
+pub(crate) async fn last_handle_keeps_what_is_left_of_it(site: Site) {
+    let (ours, theirs) = (site.locker().await, site.locker().await);
+    let asked = Instant::now();
+    let guard = ours.lock("k").min_hold(HOLD).acquire().await.unwrap();
+    drop(ours);
+    on_a_thread(move || drop(guard));
+    let next = theirs.lock("k").timeout(PATIENT).acquire().await.unwrap();
+    assert!(asked.elapsed() >= HOLD, "after {:?}", asked.elapsed());
+    next.release().await.unwrap();
+}
+
+#[locked(keys = ["a", "b"], locker = locker, timeout = 0, min_hold = 20)]
+async fn both(locker: &Locker) -> Result<(), Error> {
+    panic!("one of them is taken");
+}
+
+/// Nobody has held them.
+pub(crate) async fn keys_that_were_not_had_together_are_free(site: Site) {
+    let (ours, theirs) = (site.locker().await, site.locker().await);
+    for (taken, free) in [("a", "b"), ("b", "a")] {
+        let held = theirs.lock(taken).acquire().await.unwrap();
+        assert!(both(&ours).await.unwrap_err().is_timeout());
+        let next = theirs.lock(free).timeout(PATIENT).acquire().await.unwrap();
+        next.release().await.unwrap();
+        held.release().await.unwrap();
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use dlock_tests::{Site, Temp, history, in_time, taker};
+use dlock_tests::{Site, Temp, history, in_time, taker, unique};
 
 /// Four processes, two of them sync, add to one file.
 pub(crate) async fn four_processes_count_right(site: Site) {
@@ -92,4 +92,15 @@ pub(crate) async fn release_of_one_is_the_turn_of_another(site: Site) {
     assert!(second.line().await.starts_with("held"));
     second.tell("release");
     second.says("released").await;
+}
+
+/// Its copy of a guard is nothing, its copy of the registry is filled anew; the lock is the parent's.
+pub(crate) async fn child_of_a_fork_harms_nobody(site: Site) {
+    let theirs = site.namespace("").locker().await;
+    let key = unique("fork");
+    let mut taker = taker!(site, "fork", key);
+    taker.says("the child is fine").await;
+    assert!(theirs.lock(&key).try_acquire().await.unwrap().is_none());
+    taker.tell("go on");
+    taker.says("the parent is fine").await;
 }

@@ -10,7 +10,9 @@
     reason = "tests fail by panicking"
 )]
 
+mod ender;
 mod fighter;
+mod forker;
 
 use std::io::Write as _;
 use std::path::Path;
@@ -34,6 +36,13 @@ fn main() {
     let site = Site::from_args(site.clone());
     if let ["increment-blocking", key, file, times] = command[..] {
         return increment_blocking(&site.locker_blocking(), key, Path::new(file), times);
+    }
+    if let ["end", how, key, file] = command[..] {
+        assert!(ender::end(&site, how, key, Path::new(file)), "no such end: {how}");
+        return;
+    }
+    if let ["fork", key] = command[..] {
+        return forker::fork(&site.url, key);
     }
     if let ["init-from-env"] = command[..] {
         return match dlock::init_from_env_blocking() {

@@ -82,8 +82,8 @@ impl Scripted {
         };
         let open = Sessions::open(self.clone(), limits);
         let limit = (Duration::from_secs(10), "scripted");
-        let (engine, opened) = Engine::start(None, limit, None, open)?;
-        opened.await.unwrap_or(Err(Error::Closed))?;
+        let (engine, mut opened) = Engine::start(None, limit, None, open)?;
+        opened.wait().await?;
         let about = About {
             label: "scripted".into(),
             naming: Naming::Name,

@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
 
 use super::memory::Memory;
 use super::pool::Pool;
 use super::url::{check, normal};
 use super::{About, Options, SessionBackend};
-use crate::engine::{Engine, Executor, Limits, Sessions, StatusFile};
+use crate::engine::{Engine, Executor, Limits, Opened, Sessions, StatusFile};
 use crate::error::{Error, Result};
 use crate::native::Naming;
 use crate::scheme::KeyScheme;
@@ -24,7 +23,7 @@ pub(crate) enum Address {
 pub(crate) struct Started {
     pub(crate) engine: Engine,
     /// Whether the first connection was made.
-    pub(crate) opened: oneshot::Receiver<Result<()>>,
+    pub(crate) opened: Opened,
     pub(crate) about: About,
 }
 

@@ -2,12 +2,15 @@
 //! table decides is carried out.
 
 use std::future::pending;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
-
-use super::callers::{Alarm, Alarms, Callers, alarm, disarm};
+use super::callers::{Alarm, Alarms, Callers, Place, alarm, disarm};
+use super::end::EngineEnd;
 use super::executor::{Executor, Report};
+use super::handle::WeakEngine;
+use super::hold::Hold;
+use super::inbox::Inbox;
 use super::inquiry::Looking;
 use super::mail::{Mail, Request, on_our_clock};
 use super::recent::Recent;
@@ -36,13 +39,19 @@ pub(super) struct Actor<E> {
     /// Granted by the database, of what can be shared.
     turns: Recent,
     pub(super) looking: Looking,
+    /// The way back for guards.
+    pub(super) engine: WeakEngine,
+    /// Those who wait until all that was let go is confirmed.
+    pub(super) settling: Vec<mpsc::Sender<()>>,
     actions: Vec<Action<Claim>>,
 }
 
-/// Runs an engine until its mailbox is closed. `leisure`: it has a thread of its own.
-pub(crate) async fn run<E: Executor>(
+/// Runs an engine until it is closed, or nobody has a handle of it any more. `leisure`: it has a
+/// thread of its own.
+pub(super) async fn run<E: Executor>(
     executor: E,
-    mut inbox: mpsc::UnboundedReceiver<Mail>,
+    inbox: &mut Inbox,
+    (engine, end): (WeakEngine, &EngineEnd),
     leisure: bool,
     mut file: Option<StatusFile>,
 ) {
@@ -54,19 +63,21 @@ pub(crate) async fn run<E: Executor>(
         hot: Recent::new(HOT),
         turns: Recent::new(TURN),
         looking: Looking::default(),
+        engine,
+        settling: Vec::new(),
         actions: Vec::new(),
     };
     let mut timer = Timer::default();
     let mut mail = Vec::new();
     let mut reports = Vec::new();
-    let closed = 'open: loop {
+    let patient = 'open: loop {
         let next_alarm = actor.alarms.first().map(|(at, ..)| *at);
         let next_look = file.as_ref().and_then(StatusFile::next);
         let wake = next_alarm.into_iter().chain(next_look).min();
         tokio::select! {
             biased;
             () = actor.executor.recv(&mut reports) => {}
-            count = inbox.recv_many(&mut mail, 1024) => if count == 0 { break None },
+            more = inbox.recv(&mut mail) => if !more { break false },
             () = timer.until(wake) => {}
             () = written(&mut file) => {}
         }
@@ -74,9 +85,7 @@ pub(crate) async fn run<E: Executor>(
         if leisure && !mail.is_empty() && mail.iter().all(Mail::is_leisurely) {
             // Whoever released has probably something to ask: then it shares the statement.
             std::thread::yield_now();
-            while let Ok(more) = inbox.try_recv() {
-                mail.push(more);
-            }
+            inbox.more(&mut mail);
         }
         if mail.iter().any(|mail| matches!(mail, Mail::All(_))) {
             mail = mail.drain(..).flat_map(Mail::parts).collect();
@@ -90,11 +99,14 @@ pub(crate) async fn run<E: Executor>(
         for Report { event, reason } in reports.drain(..) {
             actor.step(event, reason);
         }
-        for mail in mail.drain(..) {
-            if let Some(done) = actor.receive(mail) {
-                break 'open Some(done);
+        let mut rest = mail.drain(..);
+        while let Some(mail) = rest.next() {
+            if let Some(patient) = actor.receive(mail) {
+                inbox.put_back(rest);
+                break 'open patient;
             }
         }
+        drop(rest);
         // What was granted just in time is handed out before its time is up.
         actor.confirm();
         actor.ring();
@@ -107,14 +119,15 @@ pub(crate) async fn run<E: Executor>(
             }
             file.update(&actor.callers);
         }
+        if file.as_ref().is_none_or(StatusFile::is_written) {
+            actor.tell_if_settled();
+        }
     };
-    inbox.close();
-    drop(actor.callers);
-    actor.executor.shutdown().await;
+    let settling = actor.close(inbox, end, patient).await;
     if let Some(file) = file {
         file.finish().await;
     }
-    closed.map(|done| done.send(()));
+    drop(settling);
 }
 
 /// Ends when the status file has been written; without one, never.
@@ -126,8 +139,9 @@ async fn written(file: &mut Option<StatusFile>) {
 }
 
 impl<E: Executor> Actor<E> {
-    /// Takes a message in; the last one is whom to tell when all is closed.
-    fn receive(&mut self, mail: Mail) -> Option<oneshot::Sender<()>> {
+    /// Takes a message in; after the last one the engine is to end, and somebody waits for that or
+    /// not.
+    fn receive(&mut self, mail: Mail) -> Option<bool> {
         match mail {
             Mail::Acquire(request) => self.acquire(request),
             Mail::Abandon(request) => {
@@ -155,9 +169,21 @@ impl<E: Executor> Actor<E> {
                 self.callers.sleepers.insert(id, reply);
                 self.alarms.insert((on_our_clock(at), id, Alarm::Wake));
             }
-            Mail::Close { done } => return Some(done),
+            Mail::Settle(done) => self.settling.push(done),
+            Mail::Close { patient } => return Some(patient),
         }
         None
+    }
+
+    /// Tells those who wait for that when nothing is on its way back to the database.
+    fn tell_if_settled(&mut self) {
+        if self.settling.is_empty() {
+            return;
+        }
+        let let_go = |(hold, _): &(Arc<Hold>, Place)| hold.has_been_let_go();
+        if !self.executor.owes() && !self.callers.holds.values().any(let_go) {
+            self.settling.clear();
+        }
     }
 
     fn acquire(&mut self, mut request: Request) {
@@ -179,7 +205,7 @@ impl<E: Executor> Actor<E> {
     }
 
     /// Takes a request out, with its alarm.
-    fn take(&mut self, id: RequestId) -> Option<Request> {
+    pub(super) fn take(&mut self, id: RequestId) -> Option<Request> {
         let request = self.callers.requests.remove(&id)?;
         disarm(&mut self.alarms, &request);
         Some(request)

@@ -21,7 +21,7 @@ impl<E: Executor> Actor<E> {
             return;
         };
         let rest = hold.min_hold_left();
-        if rest.is_zero() || hold.lost_info().is_some() {
+        if rest.is_zero() {
             return self.let_go(id, &place.clone());
         }
         if let Some((hold, place)) = self.callers.holds.remove(&id) {

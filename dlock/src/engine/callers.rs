@@ -33,6 +33,12 @@ pub(super) enum Alarm {
     Linger,
 }
 
+impl Alarm {
+    pub(super) fn is_linger(self) -> bool {
+        self == Alarm::Linger
+    }
+}
+
 pub(super) type AlarmAt = (Instant, RequestId, Alarm);
 
 pub(super) type Alarms = BTreeSet<AlarmAt>;
@@ -104,6 +110,6 @@ impl Drop for Callers {
         let doubts = self.doubts.drain(..).map(|doubt| doubt.request);
         waiting.chain(doubts).for_each(|request| request.fail(Error::Closed));
         lose_all(self.holds.values().map(|(hold, _)| hold));
-        self.holds.drain().for_each(|(_, (hold, _))| hold.settle());
+        self.holds.drain().for_each(|(_, (hold, _))| hold.settle_unconfirmed());
     }
 }

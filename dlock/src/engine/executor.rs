@@ -20,6 +20,9 @@ use crate::terms::Terms;
 
 /// Carries the table's decisions out on a database.
 pub(crate) trait Executor: Send + 'static {
+    /// What is not to be had by others for a while is kept by the database, even if this ends.
+    const KEEPS_MIN_HOLD: bool;
+
     /// Ask for the key, without waiting.
     fn try_lock(&mut self, claim: Claim, ticket: Ticket, terms: &Terms);
     /// Wait for the key, until then or for ever.
@@ -64,6 +67,11 @@ pub(crate) trait Executor: Send + 'static {
     /// Whether the database has answered something about this that was asked later than `since`.
     /// If that is not known, it is asked now.
     fn contact(&mut self, claim: &Claim, since: Time) -> Contact;
+    /// Something is on its way back to the database that would stay there for long if the process
+    /// ended now.
+    fn owes(&self) -> bool {
+        false
+    }
     /// Why the database cannot be asked.
     fn trouble(&self) -> Error;
     /// Waits for the next reports and does what is due by the clock. Cancel-safe.

@@ -12,7 +12,7 @@ use super::executor::Held;
 use super::mail::Request;
 use super::table::HoldId;
 use crate::clock::{Time, Word};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::key::Key;
 use crate::lost::{LostInfo, LostReason};
 use crate::mode::Mode;
@@ -33,12 +33,13 @@ pub struct Hold {
     pub(crate) fence: Option<u64>,
     /// How many guards there are of it: more than one where a body under it has taken it again.
     guards: AtomicUsize,
+    /// A caller has it. A grant that arrives nowhere, or that a call takes and does not keep, has no
+    /// holder, and no holder's terms: others may have it at once.
+    claimed: AtomicBool,
     /// Nobody else gets the lock before so many nanoseconds have passed since it was granted.
     min_hold: AtomicU64,
     /// On what terms it was taken first.
     terms: Terms,
-    /// Whoever was to have it never got it, so that does not count.
-    waived: AtomicBool,
     word: Arc<Word>,
     /// How it is lost when the word runs out.
     lapse: LostReason,
@@ -50,16 +51,16 @@ pub struct Hold {
     /// Set when the guard has gone: from then on its code does not run under the lock.
     let_go: AtomicBool,
     lost: OnceLock<LostInfo>,
-    /// Set when the lock is surely free again.
-    settled: OnceLock<()>,
+    /// Set when it is over; whether the database, or who has the lock next, has confirmed that.
+    settled: OnceLock<bool>,
     changed: Notify,
 }
 
 impl Hold {
-    pub(crate) fn new(id: HoldId, request: &Request, held: &Held) -> Self {
+    pub(crate) fn new(id: HoldId, engine: u64, request: &Request, held: &Held) -> Self {
         Hold {
             id,
-            engine: request.engine.id(),
+            engine,
             native: request.claim.key.clone(),
             family: request.family.clone(),
             mode: request.claim.mode,
@@ -86,9 +87,9 @@ impl Hold {
             since: Time::now(),
             fence: None,
             guards: AtomicUsize::new(1),
+            claimed: AtomicBool::new(false),
             min_hold: AtomicU64::new(0),
             terms: Terms::default(),
-            waived: AtomicBool::new(false),
             word: Arc::new(Word::endless()),
             lapse: LostReason::Unconfirmed,
             on_lost: OnceLock::new(),
@@ -223,20 +224,21 @@ impl Hold {
         self.family.is_some()
     }
 
-    /// How long nobody else may have it yet.
-    pub(crate) fn min_hold_left(&self) -> Duration {
-        if self.min_hold().is_zero() || self.waived.load(Ordering::Acquire) {
+    /// The caller has it now.
+    pub(crate) fn claim(&self) {
+        self.claimed.store(true, Ordering::Release);
+    }
+
+    /// How long nobody else may have it yet, whatever becomes of its holder.
+    pub(super) fn min_hold_left(&self) -> Duration {
+        if self.min_hold().is_zero() || !self.claimed.load(Ordering::Acquire) {
+            return Duration::ZERO;
+        }
+        // What the end of a session has freed cannot be kept.
+        if self.lost.get().is_some_and(|info| info.reason != LostReason::Closed) {
             return Duration::ZERO;
         }
         self.min_hold().saturating_sub(self.since.elapsed())
-    }
-
-    /// Others may have it at once when it is released.
-    pub(crate) fn waive_min_hold(&self) {
-        // Unless it is that of a lock around it.
-        if self.guards.load(Ordering::Acquire) == 1 {
-            self.waived.store(true, Ordering::Release);
-        }
     }
 
     /// One more guard, if there is one yet.
@@ -261,16 +263,26 @@ impl Hold {
 
     /// The lock is free again.
     pub(crate) fn settle(&self) {
-        let _ = self.settled.set(());
+        self.settle_as(true);
+    }
+
+    /// It was let go, and whether the lock is free again nobody will know.
+    pub(crate) fn settle_unconfirmed(&self) {
+        self.settle_as(false);
+    }
+
+    fn settle_as(&self, confirmed: bool) {
+        let _ = self.settled.set(confirmed);
         self.changed.notify_waiters();
     }
 
     /// Ends when the lock is free again, with the loss when there was one.
     pub(crate) async fn settled(&self) -> Result<()> {
-        self.until(|| self.settled.get()).await;
+        let confirmed = *self.until(|| self.settled.get()).await;
         match self.lost.get() {
             Some(info) => Err(info.clone().into()),
-            None => Ok(()),
+            None if confirmed => Ok(()),
+            None => Err(Error::Closed),
         }
     }
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
-use super::Engine;
 use super::actor::Actor;
 use super::callers::expiry;
 use super::executor::{Executor, Reply};
@@ -34,7 +33,7 @@ pub(super) type Looking = Map<NativeKey, Look>;
 #[derive(Default)]
 pub(super) struct Look {
     /// Callers whose time is up.
-    line: Vec<(Request, Duration)>,
+    pub(super) line: Vec<(Request, Duration)>,
     /// When, and who it was, if anybody.
     found: Option<(Instant, Option<Holder>)>,
 }
@@ -48,8 +47,8 @@ impl<E: Executor> Actor<E> {
         {
             return request.refuse(waited, Stage::Database, holder.clone());
         }
-        let (key, engine) = (request.claim.key.clone(), request.engine.clone());
-        self.look(key.clone(), engine);
+        let key = request.claim.key.clone();
+        self.look(key.clone());
         self.looking.entry(key).or_default().line.push((request, waited));
     }
 
@@ -57,14 +56,14 @@ impl<E: Executor> Actor<E> {
     pub(super) fn look_ahead(&mut self, id: RequestId) {
         let Some(request) = self.callers.requests.get(&id) else { return };
         self.alarms.extend(expiry(request));
-        let (key, engine) = (request.claim.key.clone(), request.engine.clone());
+        let key = request.claim.key.clone();
         if self.callers.holds.values().all(|(_, place)| place.0 != request.claim) {
-            self.look(key, engine);
+            self.look(key);
         }
     }
 
     /// Finds out who holds the key, unless that is under way.
-    fn look(&mut self, key: NativeKey, engine: Engine) {
+    fn look(&mut self, key: NativeKey) {
         self.looking.retain(|_, look| {
             !look.line.is_empty() || look.found.as_ref().is_none_or(|(at, _)| at.elapsed() < NEWS)
         });
@@ -74,6 +73,7 @@ impl<E: Executor> Actor<E> {
         self.looking.insert(key.clone(), Look::default());
         let (reply, answer) = oneshot::channel();
         self.executor.status(Some(key.clone()), reply);
+        let engine = self.engine.clone();
         tokio::spawn(async move {
             let seen = match timeout(LOOK, answer).await {
                 Ok(Ok(Ok(seen))) => seen,
@@ -81,8 +81,7 @@ impl<E: Executor> Actor<E> {
             };
             let holders = seen.into_iter().flat_map(|seen| seen.holders);
             let holder = first(holders.map(|party| party.holder).collect());
-            // An engine that has ended has answered everybody.
-            let _ = engine.post(Mail::Found { key, holder });
+            engine.post(Mail::Found { key, holder });
         });
     }
 

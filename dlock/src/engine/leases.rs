@@ -100,12 +100,26 @@ struct Release {
     settles: Option<Settling>,
 }
 
-/// Settles a hold when its row has been given back, or there is nothing left to give back.
-struct Settling(Arc<Hold>);
+/// Settles a hold when its row has been given back, or has run out.
+struct Settling {
+    hold: Arc<Hold>,
+    word: Arc<Word>,
+}
+
+impl Settling {
+    /// The database has confirmed it.
+    fn confirm(self) {
+        self.hold.settle();
+    }
+}
 
 impl Drop for Settling {
     fn drop(&mut self) {
-        self.0.settle();
+        if self.word.good_at(Time::now()) {
+            self.hold.settle_unconfirmed();
+        } else {
+            self.hold.settle();
+        }
     }
 }
 
@@ -171,6 +185,8 @@ impl<B: LeaseBackend> Leases<B> {
 }
 
 impl<B: LeaseBackend> Executor for Leases<B> {
+    const KEEPS_MIN_HOLD: bool = true;
+
     fn try_lock(&mut self, claim: Claim, ticket: Ticket, terms: &Terms) {
         self.asks.once(claim.key, ticket, self.agree(terms));
     }
@@ -283,6 +299,11 @@ impl<B: LeaseBackend> Executor for Leases<B> {
 
     fn flush(&mut self) {
         self.send();
+    }
+
+    fn owes(&self) -> bool {
+        let on_its_way = self.releases.len() + self.releasing.len();
+        on_its_way > 0 || self.asks.any_is_given_up()
     }
 
     fn trouble(&self) -> Error {

@@ -1,17 +1,17 @@
 //! What callers tell the engine.
 
+use std::sync::mpsc;
 use std::time::{Duration, Instant as StdInstant};
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::Engine;
 use super::callbacks::OnLost;
+use super::delivery::Delivery;
 use super::executor::Reply;
 use super::table::{HoldId, RequestId};
 use crate::claim::Claim;
 use crate::error::{Error, Result};
-use crate::guard::Guard;
 use crate::holder::{Holder, Stage};
 use crate::key::Key;
 use crate::native::NativeKey;
@@ -41,8 +41,10 @@ pub(crate) enum Mail {
     Wake { id: RequestId, at: StdInstant, reply: oneshot::Sender<()> },
     /// These, as if they had come at once.
     All(Vec<Mail>),
-    /// Let go of everything and end.
-    Close { done: oneshot::Sender<()> },
+    /// Let go of everything and end. `patient`: somebody waits until nothing is left.
+    Close { patient: bool },
+    /// Drop this when all is confirmed that was let go before.
+    Settle(mpsc::Sender<()>),
 }
 
 /// A caller who wants a lock.
@@ -60,10 +62,8 @@ pub(crate) struct Request {
     pub(crate) end: Option<Instant>,
     pub(crate) terms: Terms,
     pub(crate) on_lost: Option<OnLost>,
-    /// The way back for the guard.
-    pub(crate) engine: Engine,
-    /// A grant travels as a live guard: a receiver that has gone drops it, and so releases it.
-    pub(crate) reply: oneshot::Sender<Result<Guard>>,
+    /// A grant travels as something live: a receiver that has gone drops it, and so releases it.
+    pub(crate) reply: oneshot::Sender<Result<Delivery>>,
 }
 
 /// This moment of the callers' clock on that of the engine's runtime, or now if it is over.

@@ -45,6 +45,11 @@ impl StatusFile {
         (self.stale && self.writing.is_none()).then_some(self.not_before)
     }
 
+    /// Whether it says what there is to say.
+    pub(super) fn is_written(&self) -> bool {
+        !self.stale && self.writing.is_none()
+    }
+
     /// Writes it anew if it is time, on a thread that may block.
     pub(super) fn update(&mut self, callers: &Callers) {
         let now = Instant::now();

@@ -9,13 +9,13 @@ use tokio::time::Instant;
 use super::actor::Actor;
 use super::alarms::GRACE;
 use super::callers::disarm;
+use super::delivery::Delivery;
 use super::executor::{Executor, Held};
 use super::hold::Hold;
 use super::inquiry::this_process;
 use super::mail::Request;
 use super::table::{Event, Refusal, RequestId};
 use crate::claim::Claim;
-use crate::guard::Guard;
 use crate::holder::{Holder, Stage};
 use crate::lost::LostReason;
 use crate::mode::Mode;
@@ -38,7 +38,7 @@ impl<E: Executor> Actor<E> {
             let (mut gone, mut unwanted) = (Vec::new(), Vec::new());
             let executor = &mut self.executor;
             let holds = &mut self.callers.holds;
-            let alarms = &mut self.alarms;
+            let (alarms, engine) = (&mut self.alarms, &self.engine);
             self.callers.unsure.retain(|&id, (place, request)| {
                 match executor.held(&place.0, place.1) {
                     Some(Held { fresh: false, .. }) => {
@@ -49,15 +49,15 @@ impl<E: Executor> Actor<E> {
                         disarm(alarms, request);
                         let (reply, _) = oneshot::channel();
                         let reply = std::mem::replace(&mut request.reply, reply);
-                        let hold = Arc::new(Hold::new(id, request, &held));
+                        let hold = Arc::new(Hold::new(id, engine.id, request, &held));
                         holds.insert(id, (Arc::clone(&hold), place.clone()));
-                        let guard = Guard::new(hold, Some(request.engine.clone()));
+                        let grant = Delivery::new(hold, engine.clone());
                         tracing::debug!(target: "dlock", key = %request.key,
                             waited = ?request.asked.elapsed(), "acquired");
                         // Whoever has gone may want the lock again by the next message: their
                         // guard's release must not come after that.
-                        if let Err(Ok(guard)) = reply.send(Ok(guard)) {
-                            guard.forget();
+                        if let Err(Ok(grant)) = reply.send(Ok(grant)) {
+                            grant.forget();
                             unwanted.push(id);
                         }
                         false

@@ -32,7 +32,7 @@ impl Lock {
     /// # Cancel safety
     /// Dropping the future at any point leaves nothing held and nothing queued.
     pub async fn acquire(&self) -> Result<Guard> {
-        self.take(Deadline::after(self.wait)).await
+        self.take(Deadline::after(self.wait)).await.map(Guard::claimed)
     }
 
     /// Takes the lock if it is free: one try that never waits for whoever holds it. `None` when it
@@ -45,7 +45,7 @@ impl Lock {
     /// # Cancel safety
     /// As [`acquire`](Lock::acquire).
     pub async fn try_acquire(&self) -> Result<Option<Guard>> {
-        none_if_busy(self.take(Deadline::after(Wait::NoWait)).await)
+        none_if_busy(self.take(Deadline::after(Wait::NoWait)).await.map(Guard::claimed))
     }
 
     /// Takes the lock, runs the body under it, and lets go of it.
@@ -111,11 +111,11 @@ impl Lock {
     fn take_blocking(&self, wait: Wait) -> Result<Guard> {
         self.locker.check_blocking()?;
         let deadline = Deadline::after(wait);
-        block_until(deadline, self.take(deadline))
-            .unwrap_or_else(|| Err(self.locker.does_not_run()))
+        let taken = block_until(deadline, self.take(deadline));
+        taken.unwrap_or_else(|| Err(self.locker.does_not_run())).map(Guard::claimed)
     }
 
-    /// Takes the lock, or a permit.
+    /// Takes the lock, or a permit. The guard is nobody's yet, see [`Guard::claimed`].
     pub(crate) async fn take(&self, deadline: Deadline) -> Result<Guard> {
         match self.permits {
             None => self.request(deadline).await,
@@ -149,13 +149,12 @@ impl Lock {
             end: deadline.end().map(Into::into),
             terms: self.terms.clone(),
             on_lost: self.on_lost.as_ref().map(|function| engine.on_lost(function)),
-            engine: engine.clone(),
             reply,
         }))?;
         let mut asking = Asking { lock: self, id: Some(id) };
         let answer = answer.await;
         asking.id = None;
-        answer.unwrap_or(Err(Error::Closed))
+        answer.unwrap_or(Err(Error::Closed))?.accept(engine).ok_or(Error::Closed)
     }
 }
 
@@ -168,6 +167,10 @@ impl Lock {
 
     /// Another guard of what the caller runs under, if it may have one and still has the lock.
     pub(super) fn again(&self, hold: Arc<Hold>) -> Result<Guard> {
+        if !self.locker.engine().is_of_this_process() {
+            // The child of a fork runs on in the parent's body, but not under its lock.
+            return Err(Error::Closed);
+        }
         if hold.is_lost() {
             return Err(hold.lost_info().map_or(Error::Closed, |info| info.clone().into()));
         }

@@ -26,6 +26,7 @@ pub struct MultiGuard {
 
 impl MultiGuard {
     pub(super) fn new(guards: Vec<Guard>) -> Self {
+        let guards: Vec<_> = guards.into_iter().map(Guard::claimed).collect();
         let holds: Arc<[_]> = guards.iter().map(|guard| Arc::clone(guard.hold())).collect();
         MultiGuard { guards, holds: Holds::Many(holds) }
     }

@@ -10,7 +10,7 @@ use super::grant::Grant;
 use super::job::{Done, Job, Question, Sent};
 use super::line::Line;
 use super::portion::{Luck, Portions};
-use super::{BUSY, Leases, Release, What};
+use super::{BUSY, Leases, Release, Settling, What};
 use crate::backend::lease::{Failure, Lease, LeaseBackend, Taken, Verdicts};
 use crate::claim::Claim;
 use crate::clock::Time;
@@ -205,8 +205,10 @@ impl<B: LeaseBackend> Leases<B> {
     }
 
     fn released(&mut self, release: Release, clean: bool) {
-        drop(release.settles);
+        release.settles.into_iter().for_each(Settling::confirm);
         let What::Asked(ticket) = release.what else {
+            // Nobody waits for it but perhaps the end of the program.
+            self.news = true;
             return;
         };
         let key = release.lease.key;

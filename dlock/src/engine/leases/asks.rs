@@ -192,6 +192,11 @@ impl Asks {
         true
     }
 
+    /// Whether something that nobody wants any more may be granted yet.
+    pub(super) fn any_is_given_up(&self) -> bool {
+        self.asks.values().any(|ask| ask.cancelled)
+    }
+
     /// Whether word of a change is of use.
     pub(super) fn are_polled(&self) -> bool {
         self.asks.values().any(Ask::is_polled)

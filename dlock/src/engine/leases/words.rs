@@ -60,7 +60,7 @@ impl<B: LeaseBackend> Leases<B> {
         if let Some(grant) = self.held.remove(key) {
             let lease = Lease { lasts: rest, ..grant.lease };
             let (what, word, luck) = (What::Debt, grant.word, Luck::default());
-            let settles = Some(Settling(Arc::clone(hold)));
+            let settles = Some(Settling { hold: Arc::clone(hold), word: Arc::clone(&word) });
             self.releases.push(Release { lease, what, in_time: true, word, luck, settles });
         }
         true

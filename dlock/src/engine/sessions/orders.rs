@@ -27,6 +27,8 @@ const SOON: Duration = Duration::from_millis(10);
 const CLOSE: Duration = Duration::from_secs(3);
 
 impl Executor for Sessions {
+    const KEEPS_MIN_HOLD: bool = false;
+
     fn try_lock(&mut self, claim: Claim, ticket: Ticket, terms: &Terms) {
         self.gathered.push(Op { what: a_try(claim, terms.fenced), ticket });
     }

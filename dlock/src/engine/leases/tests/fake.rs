@@ -103,8 +103,8 @@ impl Fake {
     pub(super) async fn locker(&self, options: LeaseOptions) -> Locker {
         let open = Leases::open(self.clone(), options.clone(), Duration::from_secs(10));
         let limit = (Duration::from_secs(10), "fake");
-        let (engine, opened) = Engine::start(None, limit, None, open).unwrap();
-        opened.await.unwrap().unwrap();
+        let (engine, mut opened) = Engine::start(None, limit, None, open).unwrap();
+        opened.wait().await.unwrap();
         let about = crate::backend::About {
             label: "fake".into(),
             naming: Naming::Row,

@@ -1,0 +1,145 @@
+//! The end of an engine's work: whatever it holds is let go.
+//!
+//! First all guards know that they hold nothing any more, then the locks go. Nothing is called
+//! released that the database has not confirmed.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::actor::Actor;
+use super::callers::lose_all;
+use super::end::EngineEnd;
+use super::executor::{Executor, Report};
+use super::inbox::Inbox;
+use super::mail::Mail;
+use super::table::{Event, HoldId};
+use super::timer::Timer;
+use crate::error::Error;
+use crate::holder::Stage;
+use crate::lost::LostReason;
+
+/// How long the database may take to confirm that it has let go.
+const CONFIRMED_WITHIN: Duration = Duration::from_secs(3);
+
+/// How long whoever closes waits for the end of a `min_hold`. Clocks that differ by more are not what
+/// it is for, and a program that is told to end must end.
+const KEPT_MAX: Duration = Duration::from_secs(60);
+
+impl<E: Executor> Actor<E> {
+    /// Lets go of everything and disconnects. `patient`: somebody waits until nothing is left.
+    /// Gives back those who are to be told when all is over.
+    pub(super) async fn close(
+        mut self,
+        inbox: &mut Inbox,
+        end: &EngineEnd,
+        patient: bool,
+    ) -> Vec<mpsc::Sender<()>> {
+        lose_all(self.callers.holds.values().map(|(hold, _)| hold));
+        let mut settling = std::mem::take(&mut self.settling);
+        for mail in inbox.drain().await {
+            match mail {
+                Mail::Settle(done) => settling.push(done),
+                Mail::Status(reply) => drop(reply.send(Err(Error::Closed))),
+                Mail::Check(reply) => drop(reply.send(Err(Error::Closed))),
+                Mail::Acquire(request) => drop(request.reply.send(Err(Error::Closed))),
+                // What was let go goes below, with all the rest.
+                _ => {}
+            }
+        }
+        self.turn_away();
+        let holds: Vec<HoldId> = self.callers.holds.keys().copied().collect();
+        for hold in holds {
+            self.release(hold);
+        }
+        self.keep(end, patient);
+        self.confirm_releases(patient).await;
+        let Actor { callers, executor, .. } = self;
+        executor.shutdown().await;
+        // What is not confirmed by now is not called released.
+        drop(callers);
+        settling
+    }
+
+    /// Answers those who wait: nothing is granted any more.
+    fn turn_away(&mut self) {
+        let requests: Vec<_> = self.callers.requests.keys().copied().collect();
+        for id in requests {
+            if let Some(request) = self.take(id) {
+                let _ = request.reply.send(Err(Error::Closed));
+            }
+            self.step(Event::Abandon { request: id }, LostReason::Closed);
+        }
+        let unsure: Vec<_> = self.callers.unsure.drain().collect();
+        for (hold, (_, request)) in unsure {
+            let _ = request.reply.send(Err(Error::Closed));
+            self.step(Event::Release { hold, spent: true }, LostReason::Closed);
+        }
+        self.callers.doubts.drain(..).for_each(|doubt| doubt.request.fail(Error::Closed));
+        // Their time is up.
+        for look in self.looking.values_mut() {
+            for (request, waited) in look.line.drain(..) {
+                request.refuse(waited, Stage::Database, None);
+            }
+        }
+        self.callers.sleepers.clear();
+    }
+
+    /// Says what is kept for a while though its holder has gone, and for how long.
+    fn keep(&mut self, end: &EngineEnd, patient: bool) {
+        let Some(until) = self.kept_until() else { return };
+        let left = until.saturating_duration_since(Instant::now());
+        if patient {
+            end.keep_until((Instant::now() + left.min(KEPT_MAX)).into_std());
+        } else {
+            end.keep_until(until.into_std());
+        }
+        if !patient || left > KEPT_MAX {
+            tracing::warn!(target: "dlock", locks = self.callers.lingering.len(), ?left,
+                "the min_hold of a lock is not over, and a session lock keeps it no longer than its \
+                 process, nor longer than {KEPT_MAX:?} after Locker::close, which is to be awaited \
+                 at the end of the program; leases keep it by themselves");
+        }
+    }
+
+    /// Until when something is kept that the database does not keep by itself.
+    fn kept_until(&self) -> Option<Instant> {
+        if E::KEEPS_MIN_HOLD {
+            return None;
+        }
+        let lingering = |id: &HoldId| self.callers.lingering.contains_key(id);
+        let alarms = self.alarms.iter().filter(|(_, id, alarm)| alarm.is_linger() && lingering(id));
+        alarms.map(|(at, ..)| *at).max()
+    }
+
+    /// Ends when the database has confirmed all that was let go, or does not.
+    async fn confirm_releases(&mut self, patient: bool) {
+        let mut timer = Timer::default();
+        let mut reports = Vec::new();
+        let begun = Instant::now();
+        loop {
+            let kept = self.kept_until();
+            let kept = if patient { kept.map(|at| at.min(begun + KEPT_MAX)) } else { kept };
+            let is_kept = kept.is_some_and(|at| at > Instant::now());
+            if self.callers.holds.is_empty() && !self.executor.owes() && !is_kept {
+                return;
+            }
+            let longest = kept.unwrap_or(begun).max(begun) + CONFIRMED_WITHIN;
+            if Instant::now() >= longest {
+                return;
+            }
+            self.executor.flush();
+            let next = self.alarms.first().map_or(longest, |(at, ..)| longest.min(*at));
+            tokio::select! {
+                biased;
+                () = self.executor.recv(&mut reports) => {}
+                () = timer.until(Some(next)) => {}
+            }
+            for Report { event, reason } in reports.drain(..) {
+                self.step(event, reason);
+            }
+            self.ring();
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! A grant on its way to its caller.
+
+use std::sync::Arc;
+
+use super::handle::{Engine, WeakEngine};
+use super::hold::Hold;
+use super::mail::Mail;
+use crate::guard::Guard;
+
+/// A grant on its way to its caller. One that does not arrive is given back.
+pub(crate) struct Delivery {
+    /// `None`: it has arrived.
+    hold: Option<Arc<Hold>>,
+    engine: WeakEngine,
+}
+
+impl Delivery {
+    pub(super) fn new(hold: Arc<Hold>, engine: WeakEngine) -> Self {
+        Delivery { hold: Some(hold), engine }
+    }
+
+    /// It has arrived.
+    pub(crate) fn accept(mut self, engine: &Engine) -> Option<Guard> {
+        let hold = self.hold.take()?;
+        Some(Guard::new(hold, Some(engine.clone())))
+    }
+
+    /// It did not arrive, and the engine itself does what is left to do.
+    pub(super) fn forget(mut self) {
+        if let Some(hold) = self.hold.take() {
+            hold.let_go();
+        }
+    }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        if let Some(hold) = self.hold.take() {
+            hold.let_go();
+            // An engine that nobody has any more lets go of everything.
+            self.engine.post_gathered(Mail::Release { hold: hold.id, awaited: false });
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The ends of engines and of the program, and how long who waits for them.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak, mpsc as std_mpsc};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, mpsc};
+
+use super::mail::Mail;
+
+/// How long whoever drops the last handle of an engine waits for it to let go, outside of a
+/// runtime; and how long the end of the main thread waits for all engines together. A server that
+/// answers needs milliseconds.
+const FAREWELL_MAX: Duration = Duration::from_secs(1);
+
+/// All engines that have been started and not been forgotten.
+static ENGINES: Mutex<Vec<Weak<EngineEnd>>> = Mutex::new(Vec::new());
+
+/// Whether an engine has ended.
+pub(super) struct EngineEnd {
+    process: u32,
+    mailbox: mpsc::WeakUnboundedSender<Mail>,
+    state: Mutex<State>,
+    /// For threads,
+    changed: Condvar,
+    /// and for tasks.
+    notify: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    ended: bool,
+    /// It is closed, but keeps something until then that nobody else is to have yet.
+    keeps_until: Option<Instant>,
+}
+
+impl EngineEnd {
+    /// That of a new engine, which the end of the program will wait for.
+    pub(super) fn new(mailbox: &mpsc::UnboundedSender<Mail>) -> Arc<Self> {
+        let end = Arc::new(EngineEnd {
+            process: std::process::id(),
+            mailbox: mailbox.downgrade(),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            notify: Notify::new(),
+        });
+        let mut engines = lock(&ENGINES);
+        engines.retain(|engine| engine.strong_count() > 0);
+        engines.push(Arc::downgrade(&end));
+        end
+    }
+
+    /// It keeps something until then.
+    pub(super) fn keep_until(&self, at: Instant) {
+        lock(&self.state).keeps_until = Some(at);
+        self.changed.notify_all();
+    }
+
+    pub(super) fn keeps_for(&self) -> Duration {
+        let until = lock(&self.state).keeps_until;
+        until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()))
+    }
+
+    pub(super) async fn ended(&self) {
+        loop {
+            let mut notified = std::pin::pin!(self.notify.notified());
+            notified.as_mut().enable();
+            if lock(&self.state).ended {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    /// Blocks the thread until it has ended, but no longer than this, and not for what it keeps longer
+    /// than that anyway.
+    fn wait(&self, longest: Duration) {
+        let until = Instant::now() + longest;
+        let goes_on =
+            |state: &mut State| !state.ended && state.keeps_until.is_none_or(|at| at <= until);
+        let waited = self.changed.wait_timeout_while(lock(&self.state), longest, goes_on);
+        drop(waited);
+    }
+}
+
+/// Tells the end of an engine, however it comes: the engine has this as long as it runs.
+pub(super) struct Ends(pub(super) Arc<EngineEnd>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        lock(&self.0.state).ended = true;
+        self.0.changed.notify_all();
+        self.0.notify.notify_waiters();
+    }
+}
+
+/// Waits for the end of the engine when the last handle is dropped, where a thread may be blocked:
+/// a program that ends then leaves nothing behind.
+pub(super) struct Farewell(pub(super) Arc<EngineEnd>);
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        // In the child of a fork there is no engine.
+        if self.0.process == std::process::id() && Handle::try_current().is_err() {
+            self.0.wait(FAREWELL_MAX);
+        }
+    }
+}
+
+thread_local! {
+    static MAIN_THREAD: MainThread = const { MainThread };
+}
+
+struct MainThread;
+
+/// Has the end of the main thread wait until all engines have let go, if this is the main thread.
+pub(super) fn watch_main_thread() {
+    if is_main_thread() {
+        // A thread that is ending already waits no more.
+        let _ = MAIN_THREAD.try_with(|_| ());
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn is_main_thread() -> bool {
+    let thread = rustix::thread::gettid().as_raw_nonzero().get();
+    u32::try_from(thread) == Ok(std::process::id())
+}
+
+// At the end of a process on Windows, other threads are gone before the main thread's values.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn is_main_thread() -> bool {
+    cfg!(unix) && std::thread::current().name() == Some("main")
+}
+
+impl Drop for MainThread {
+    /// The program ends, and its other threads with it: what is in the registry is closed, and what
+    /// was let go everywhere is waited for.
+    fn drop(&mut self) {
+        let until = Instant::now() + FAREWELL_MAX;
+        let left = || until.saturating_duration_since(Instant::now());
+        // The lockers live until all is over, or each would be waited for by itself.
+        let lockers = crate::registry::close_all(false);
+        let engines: Vec<_> = lock(&ENGINES).iter().filter_map(Weak::upgrade).collect();
+        let (settled, all_settled) = std_mpsc::channel();
+        let mut closing = Vec::new();
+        for end in engines.into_iter().filter(|end| end.process == std::process::id()) {
+            let told = end
+                .mailbox
+                .upgrade()
+                .is_some_and(|mailbox| mailbox.send(Mail::Settle(settled.clone())).is_ok());
+            if !told {
+                closing.push(end);
+            }
+        }
+        drop(settled);
+        // Nobody says anything: they drop it.
+        let _: Result<(), _> = all_settled.recv_timeout(left());
+        closing.iter().for_each(|end| end.wait(left()));
+        std::mem::forget(lockers);
+    }
+}
+
+// What they guard is whole at every point where a panic could come from.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

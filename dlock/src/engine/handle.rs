@@ -1,0 +1,178 @@
+//! What callers hold of an engine: the way to its mailbox, and what is to be known of it without a
+//! question.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::callbacks::{CallbackThread, Function, OnLost};
+use super::cork;
+use super::end::{EngineEnd, Farewell};
+use super::mail::Mail;
+use super::table::RequestId;
+use super::threads::OnlyThread;
+use crate::error::{Error, Result};
+
+/// The way to an engine. Cheap to clone; the engine ends when the last one is gone.
+///
+/// The engine itself holds none, so it is always a user's thread that drops the last one: that is
+/// where its end can be waited for.
+#[derive(Clone)]
+pub(crate) struct Engine(Arc<Shared>);
+
+struct Shared {
+    /// Tells lockers apart.
+    id: u64,
+    /// Threads do not survive a fork: in the child, nobody would answer.
+    process: u32,
+    requests: AtomicU64,
+    callbacks: Arc<CallbackThread>,
+    only_thread: Option<OnlyThread>,
+    // Dropped in this order: that the mailbox closes is what the engine ends by.
+    mailbox: mpsc::UnboundedSender<Mail>,
+    end: Farewell,
+}
+
+impl Engine {
+    /// The way to the engine that reads this mailbox, and will tell its end so.
+    pub(super) fn new(
+        mailbox: mpsc::UnboundedSender<Mail>,
+        end: Arc<EngineEnd>,
+        only_thread: Option<OnlyThread>,
+    ) -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Engine(Arc::new(Shared {
+            id: LAST.fetch_add(1, Ordering::Relaxed) + 1,
+            process: std::process::id(),
+            requests: AtomicU64::new(0),
+            callbacks: Arc::new(CallbackThread::new()),
+            only_thread,
+            mailbox,
+            end: Farewell(end),
+        }))
+    }
+
+    /// Tells lockers apart.
+    pub(crate) fn id(&self) -> u64 {
+        self.0.id
+    }
+
+    pub(crate) fn next_request(&self) -> RequestId {
+        self.0.requests.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// The same, without keeping the engine alive.
+    pub(super) fn downgrade(&self) -> WeakEngine {
+        WeakEngine {
+            id: self.id(),
+            shared: Arc::downgrade(&self.0),
+            mailbox: self.0.mailbox.downgrade(),
+        }
+    }
+
+    /// Has this called when a lock of this engine is lost.
+    pub(crate) fn on_lost(&self, function: &Arc<Function>) -> OnLost {
+        OnLost::new(Arc::clone(function), Arc::clone(&self.0.callbacks))
+    }
+
+    /// Posts a message; an error when there is nobody to read it.
+    pub(crate) fn post(&self, mail: Mail) -> Result<()> {
+        if !self.is_of_this_process() {
+            return Err(Error::Closed);
+        }
+        match cork::gather(self.0.id, mail) {
+            Some(mail) => self.0.mailbox.send(mail).map_err(|_| Error::Closed),
+            None => Ok(()),
+        }
+    }
+
+    /// `false` in the child of a fork: its engine, and what that holds, are the parent's.
+    pub(crate) fn is_of_this_process(&self) -> bool {
+        self.0.process == std::process::id()
+    }
+
+    /// Whether it takes messages: it is neither closed nor that of another process.
+    pub(crate) fn is_open(&self) -> bool {
+        self.is_of_this_process() && !self.0.mailbox.is_closed()
+    }
+
+    /// An error where a blocking call would wait for itself: on the only thread that the engine can
+    /// run on.
+    pub(crate) fn check_blocking(&self) -> Result<()> {
+        self.0.only_thread.as_ref().map_or(Ok(()), OnlyThread::check)
+    }
+
+    /// The same before there is an engine.
+    pub(crate) fn check_not_inside(runtime: Option<&Handle>) -> Result<()> {
+        runtime.and_then(OnlyThread::of).map_or(Ok(()), |only| only.check())
+    }
+
+    /// Ends after this time, by the engine's timers: the caller may have none.
+    pub(crate) async fn sleep(&self, time: Duration) -> Result<()> {
+        let (reply, woken) = oneshot::channel();
+        let id = self.next_request();
+        self.post(Mail::Wake { id, at: Instant::now() + time, reply })?;
+        woken.await.map_err(|_| Error::Closed)
+    }
+
+    /// Has the engine end; [`closed`](Self::closed) waits for it.
+    pub(crate) fn begin_close(&self, patient: bool) {
+        // One that is closed already has begun.
+        let _ = self.post(Mail::Close { patient });
+    }
+
+    /// Ends when everything is released and disconnected.
+    pub(crate) async fn closed(&self) {
+        if self.is_of_this_process() {
+            self.0.end.0.ended().await;
+        }
+    }
+
+    /// How long it will go on at least, after it was closed, to keep what nobody else is to have yet.
+    pub(crate) fn keeps_for(&self) -> Duration {
+        self.0.end.0.keeps_for()
+    }
+}
+
+/// The way to an engine for the engine itself, and for what is under way to its callers.
+#[derive(Clone)]
+pub(super) struct WeakEngine {
+    pub(super) id: u64,
+    shared: Weak<Shared>,
+    mailbox: mpsc::WeakUnboundedSender<Mail>,
+}
+
+impl WeakEngine {
+    /// Posts a message, if anybody still has the engine.
+    pub(super) fn post(&self, mail: Mail) {
+        if let Some(mailbox) = self.mailbox.upgrade() {
+            // Who has ended does not want to know.
+            let _ = mailbox.send(mail);
+        }
+    }
+
+    /// [`Engine::post`], on a thread of a caller's.
+    pub(super) fn post_gathered(&self, mail: Mail) {
+        if let Some(shared) = self.shared.upgrade() {
+            let _ = Engine(shared).post(mail);
+        }
+    }
+}
+
+/// Whether an engine has opened, for all who wait for it.
+#[derive(Clone)]
+pub(crate) struct Opened(pub(super) watch::Receiver<Option<Result<()>>>);
+
+impl Opened {
+    /// Ends when the first connection was made, or could not be.
+    pub(crate) async fn wait(&mut self) -> Result<()> {
+        match self.0.wait_for(Option::is_some).await {
+            Ok(opened) => opened.clone().unwrap_or(Err(Error::Closed)),
+            // The runtime that it was to run on is gone.
+            Err(_) => Err(Error::Closed),
+        }
+    }
+}

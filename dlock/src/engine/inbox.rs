@@ -1,0 +1,71 @@
+//! The engine's end of its mailbox.
+
+use std::pin::pin;
+use std::task::{Context, Waker};
+use std::thread::yield_now;
+
+use tokio::sync::mpsc;
+use tokio::task::unconstrained;
+
+use super::mail::Mail;
+
+/// What callers have posted.
+pub(super) struct Inbox {
+    receiver: mpsc::UnboundedReceiver<Mail>,
+    /// Taken out, and not looked at yet.
+    rest: Vec<Mail>,
+}
+
+impl Inbox {
+    pub(super) fn new(receiver: mpsc::UnboundedReceiver<Mail>) -> Self {
+        Inbox { receiver, rest: Vec::new() }
+    }
+
+    /// These are left for [`drain`](Self::drain).
+    pub(super) fn put_back(&mut self, rest: impl Iterator<Item = Mail>) {
+        self.rest.extend(rest);
+    }
+
+    /// Appends what has come, or waits for it; `false`: nobody will post anything any more.
+    /// Cancel-safe.
+    pub(super) async fn recv(&mut self, mail: &mut Vec<Mail>) -> bool {
+        self.receiver.recv_many(mail, 1024).await > 0
+    }
+
+    /// Appends what is there.
+    pub(super) fn more(&mut self, mail: &mut Vec<Mail>) {
+        while let Ok(more) = self.receiver.try_recv() {
+            mail.push(more);
+        }
+    }
+
+    /// Ends when all handles are gone, which have posted nothing. Cancel-safe.
+    pub(super) async fn abandoned(&mut self) {
+        // What comes before the engine is open is from nobody who could know of it.
+        while self.receiver.recv().await.is_some() {}
+    }
+
+    /// Takes no more messages, and all that were posted before: also those that had been accepted
+    /// but were not in the queue yet.
+    pub(super) async fn drain(&mut self) -> Vec<Mail> {
+        self.receiver.close();
+        let mut mail = std::mem::take(&mut self.rest);
+        while let Some(one) = self.receiver.recv().await {
+            mail.extend(one.parts());
+        }
+        mail
+    }
+}
+
+/// The engine may end in any way, also with its runtime: a message that is left in the queue would
+/// keep whoever waits for its answer waiting for ever.
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut rest = pin!(unconstrained(self.drain()));
+        // A sender that was accepted is about to put its message into the queue.
+        while rest.as_mut().poll(&mut cx).is_pending() {
+            yield_now();
+        }
+    }
+}
