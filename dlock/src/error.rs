@@ -1,6 +1,7 @@
 //! What can go wrong, and what to do about it.
 
 use std::error::Error as StdError;
+use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -113,7 +114,7 @@ pub enum Error {
         message: Box<str>,
     },
     /// The database cannot be reached, or does not answer.
-    #[error("{backend} cannot be reached or does not answer; check the address and that it is up")]
+    #[error("{backend} {}", Unreached(source))]
     Unavailable {
         /// The database and its address.
         backend: Box<str>,
@@ -168,12 +169,44 @@ impl Error {
         Error::Unavailable { backend: backend.into(), source: Arc::new(source) }
     }
 
+    /// There is no connection left.
+    pub(crate) fn full(backend: Box<str>, remedy: &'static str, source: Source) -> Self {
+        Error::Unavailable { backend, source: Arc::new(Full { remedy, source }) }
+    }
+
+    /// Whether the server has no connection left.
+    pub(crate) fn is_full(&self) -> bool {
+        matches!(self, Error::Unavailable { source, .. } if source.is::<Full>())
+    }
+
     pub(crate) fn key(key: &Key, why: impl Into<Box<str>>) -> Self {
         Error::Key { key: key.clone(), why: why.into() }
     }
 
     pub(crate) fn config(message: impl Into<Box<str>>) -> Self {
         Error::Config { message: message.into() }
+    }
+}
+
+/// What was seen of a server that has no connection left for us.
+#[derive(Debug, thiserror::Error)]
+#[error("{source}")]
+struct Full {
+    remedy: &'static str,
+    source: Source,
+}
+
+/// Why a server cannot be used, and what to do.
+struct Unreached<'a>(&'a Source);
+
+impl Display for Unreached<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.0.downcast_ref::<Full>() {
+            Some(full) => write!(f, "has no connection left for this locker; {}", full.remedy),
+            None => f.write_str(
+                "cannot be reached or does not answer; check the address and that it is up",
+            ),
+        }
     }
 }
 

@@ -78,6 +78,11 @@ pub(crate) trait SessionBackend: Send + Sync + 'static {
         out: &mut Vec<Answer>,
     ) -> impl Future<Output = Result<()>> + Send;
 
+    /// Whether a write on it may wait for another server: then others' locks must not depend on it.
+    fn writes_wait(&self, _: &mut Self::Session) -> impl Future<Output = Result<bool>> + Send {
+        async { Ok(false) }
+    }
+
     /// Waits for a key on a session that holds nothing. Unless it was granted in that time, nothing
     /// is held afterwards.
     fn wait(
@@ -153,6 +158,11 @@ pub(crate) enum Do {
 }
 
 impl Do {
+    /// Whether it writes: then its answer may take as long as a disk, or a standby.
+    pub(crate) fn is_written(&self) -> bool {
+        matches!(self, Do::TryFenced(_) | Do::Fence(_))
+    }
+
     /// What is to be taken, if anything is.
     pub(crate) fn tried(&self) -> Option<&Claim> {
         match self {

@@ -57,7 +57,7 @@ impl<E: Executor> Actor<E> {
         let Some(request) = self.callers.requests.get(&id) else { return };
         self.alarms.extend(expiry(request));
         let key = request.claim.key.clone();
-        if self.callers.holds.values().all(|(_, place)| place.0 != request.claim) {
+        if !self.table.is_held(&request.claim) {
             self.look(key);
         }
     }

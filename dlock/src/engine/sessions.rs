@@ -3,19 +3,25 @@
 //! One session, the carrier, takes all first tries and holds what they are granted: whatever is
 //! asked while a batch is on its way goes out together with the next. A key that is refused there
 //! is waited for in the database on a session that holds nothing; when it is granted, that session
-//! holds this one key. A session that holds something never waits. When there is no session to wait
-//! on, when the caller wants no statement to wait, or when the server has ended one as a deadlock, the
-//! key is tried again and again on the carrier.
+//! holds this one key. A session that holds something never waits. As long as no session waits for
+//! a key, it is tried again and again on the carrier; where there are more such keys than sessions,
+//! those that wait take turns. So is one whose caller wants no statement to wait, or whose wait the
+//! server has ended as a deadlock.
 //!
-//! Keys that are wanted with a fencing token have a carrier of their own, the writer: a token is
-//! written, and a write can wait for the disk or for a standby. Others' signs of life must not.
+//! Keys that are wanted with a fencing token are tried on a session of their own, the writer: a
+//! token is written, and a write can wait for the disk or for a standby. Others' signs of life must
+//! not: where there is no session for the write, it waits.
+//!
+//! Which session is which is decided anew at each flush: see [`roles`].
 
 mod answers;
 mod fencing;
 mod link;
 mod monitor;
 mod orders;
-mod polling;
+mod polls;
+mod retry;
+mod roles;
 mod routing;
 mod session;
 #[cfg(test)]
@@ -31,7 +37,9 @@ use tokio::time::Instant;
 
 use self::fencing::Token;
 use self::link::{Link, Pace};
-use self::polling::Poll;
+use self::polls::Polls;
+use self::retry::Retry;
+use self::roles::{Demand, Roles, Room};
 use self::session::{Dialer, Question, SessionId, Tale, Tales, dialer};
 use super::executor::Report;
 use super::map::Map;
@@ -60,20 +68,24 @@ pub(crate) struct Sessions {
     limits: Limits,
     links: BTreeMap<SessionId, Link>,
     last: SessionId,
-    carrier: Option<SessionId>,
-    /// The carrier of what has fencing tokens.
-    writer: Option<SessionId>,
     /// Tries, and orders to other sessions, for the carriers' next batch.
     gathered: Vec<Op>,
     /// What was granted, by ticket.
     held: Map<Ticket, Grant>,
     /// For the carrier, when it has time.
     questions: Vec<Question>,
-    /// Keys that are asked for by tries.
-    polls: Map<Ticket, Poll>,
+    /// Keys that no session waits for yet.
+    polls: Polls,
     reports: Vec<Report>,
     trouble: Error,
-    retry: Option<(Instant, Duration)>,
+    retry: Retry,
+    /// Keys or writes lacked a session at the last flush.
+    scarce: bool,
+    /// Since when there is no session for what is to be written.
+    unwritten: Option<Instant>,
+    /// Until when the only session is not to write, for that might take longer than others' locks
+    /// last.
+    unshared: Option<Instant>,
     /// When the newest thing was sent that the server has answered.
     answered: Time,
     /// A sign of life is wanted, to know whether it still answers.
@@ -92,6 +104,8 @@ struct Grant {
     session: SessionId,
     since: Time,
     token: Token,
+    /// Whoever has it wants a token.
+    fenced: bool,
 }
 
 impl Sessions {
@@ -108,14 +122,15 @@ impl Sessions {
             limits,
             links: BTreeMap::new(),
             last: 0,
-            carrier: None,
-            writer: None,
             gathered: Vec::new(),
             held: Map::default(),
             questions: Vec::new(),
-            polls: Map::default(),
+            polls: Polls::default(),
             reports: Vec::new(),
-            retry: None,
+            retry: Retry::default(),
+            scarce: false,
+            unwritten: None,
+            unshared: None,
             answered: Time::now(),
             in_doubt: false,
             look: None,
@@ -125,11 +140,13 @@ impl Sessions {
             tales,
             heard: Vec::new(),
         };
-        this.carrier = Some(this.dial());
+        this.dial();
         match this.tales.recv().await {
             Some((_, Tale::Died(error))) => Err(error),
             Some((id, tale)) => {
                 this.hear(id, tale);
+                // Nobody may ask for anything for a long time.
+                this.look = this.next_look(Time::now());
                 Ok(this)
             }
             None => Err(Error::Closed),
@@ -138,11 +155,15 @@ impl Sessions {
 
     fn dial(&mut self) -> SessionId {
         self.last += 1;
+        // Those that have ended.
+        while self.tasks.try_join_next().is_some() {}
         let (jobs, queue) = mpsc::unbounded_channel();
         let validity = self.pace.validity();
         let session = (self.dialer)(self.last, Arc::clone(&validity), queue, self.tell.clone());
         let task = self.tasks.spawn(session);
-        self.links.insert(self.last, Link::new(jobs, task, validity, self.pace));
+        let link =
+            Link::new(jobs, task, validity, self.pace, self.retry.patience(self.limits.connect));
+        self.links.insert(self.last, link);
         self.last
     }
 
@@ -151,39 +172,44 @@ impl Sessions {
         usize::try_from(self.limits.sessions).unwrap_or(usize::MAX)
     }
 
-    fn may_dial(&self) -> bool {
-        self.retry.is_none_or(|(at, _)| at <= Instant::now()) && self.links.len() < self.most()
+    fn room(&self) -> Room {
+        match self.most().saturating_sub(self.links.len()) {
+            0 => Room::For(0),
+            _ if self.retry.is_later(Instant::now()) => Room::Later,
+            room => Room::For(room),
+        }
     }
 
-    /// A session that may wait: it holds nothing and is not about to.
-    fn free_waiter(&mut self) -> Option<SessionId> {
-        let free = self.others().find(|(_, link)| link.is_free());
-        let free = free.or_else(|| self.others().find(|(_, link)| link.is_coming()));
-        if let Some((id, _)) = free {
-            return Some(*id);
-        }
-        // Of what may be open, one is a carrier's.
-        let kept = usize::from(self.carrier.is_none() && self.writer.is_none());
-        if self.may_dial() && self.links.len() + kept < self.most() {
-            return Some(self.dial());
-        }
-        self.spare_writer()
+    /// Who does what, by what the sessions are doing now.
+    fn roles(&self, demand: Demand, now: Time) -> Roles {
+        let views = self.links.iter().map(|(id, link)| link.view(*id, now));
+        Roles::of(views, demand, self.room())
     }
 
-    /// All but the carriers.
-    fn others(&self) -> impl Iterator<Item = (&SessionId, &Link)> {
-        let carriers = [self.carrier, self.writer];
-        self.links.iter().filter(move |(id, _)| !carriers.contains(&Some(**id)))
+    /// A session that may wait, and is not the one that carries.
+    fn free_waiter(&self, roles: &Roles, now: Time) -> Option<SessionId> {
+        let taken = [roles.carrier, roles.writer];
+        let views = self.links.iter().map(|(id, link)| link.view(*id, now));
+        let mut free = views.filter(roles::may_wait).map(|view| view.id);
+        free.find(|id| !taken.contains(&Some(*id)))
     }
 
     fn next_wake(&self) -> Option<Instant> {
-        let polls = self.polls.values().filter_map(Poll::next);
-        let wanted = !self.gathered.is_empty() || !self.questions.is_empty();
-        let retry = self.retry.filter(|_| wanted).map(|(at, _)| at);
         let cancels = self.links.values().filter_map(|link| link.cancel_at);
-        polls.chain(retry).chain(cancels).chain(self.look).min()
+        cancels.chain(self.polls.next()).chain(self.look).min()
     }
 }
+
+/// A write that has no session.
+fn no_writer(label: &str) -> Error {
+    const REMEDY: &str = "a fenced lock is taken on a session that keeps no locks without a token: \
+        raise LockerBuilder::max_sessions, or release other locks first";
+    Error::full(label.into(), REMEDY, Arc::new(NoWriter))
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("all sessions keep other locks, or do not answer")]
+struct NoWriter;
 
 fn no_answer(label: &str) -> Error {
     Error::unavailable(label, NoAnswer)

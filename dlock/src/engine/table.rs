@@ -108,6 +108,11 @@ impl<K: Shareable> Table<K> {
         grant.map_or(&[], |grant| &grant.holders)
     }
 
+    /// Whether the key is held here.
+    pub fn is_held(&self, key: &K) -> bool {
+        self.keys.get(key).and_then(|entry| entry.grant.as_ref()).is_some()
+    }
+
     /// Those who wait for the key.
     pub fn waiting(&self, key: &K) -> impl Iterator<Item = RequestId> {
         self.keys.get(key).into_iter().flat_map(|entry| entry.queue.iter().map(|w| w.request))

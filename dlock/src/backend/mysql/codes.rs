@@ -16,6 +16,9 @@ pub(super) const WAIT_ENDED: [u16; 3] = [1317, 3024, 1969];
 /// `ER_SPECIFIC_ACCESS_DENIED_ERROR`, `ER_PROCACCESS_DENIED_ERROR`, and `ER_DBACCESS_DENIED_ERROR`.
 pub(in crate::backend) const NO_RIGHT: [u16; 5] = [1142, 1143, 1227, 1370, 1044];
 
+const FULL: &str = "raise the server's max_connections or the user's MAX_USER_CONNECTIONS, make the \
+    application's pools smaller, or lower LockerBuilder::max_sessions";
+
 impl MySql {
     pub(super) fn error(&self, error: sqlx::Error) -> Error {
         meaning(&self.label, error)
@@ -63,14 +66,12 @@ pub(crate) fn of_number(label: &str, number: Option<u16>, source: Source) -> Err
             "{backend} takes encrypted connections only; {}, and leave ssl-mode=disabled out of the url",
             tls::FEATURES
         )),
-        // Too many connections: of all, of this user, in this hour; too many errors of this
-        // host; shutting down; offline; connection killed, or closed for its silence; errors of
+        // Too many connections: of all, or of this user.
+        Some(1040 | 1203 | 1226) => Error::full(backend, FULL, source),
+        // Too many errors of this host; shutting down; offline; connection killed, or closed for its silence; errors of
         // the network; a node of a cluster that is not ready.
         Some(
-            1040
-            | 1203
-            | 1226
-            | 1129
+            1129
             | 1053
             | 3032
             | 3168

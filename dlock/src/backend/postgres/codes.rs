@@ -8,6 +8,9 @@ use crate::error::{Error, Source, cause};
 pub(in crate::backend) const LOCK_NOT_AVAILABLE: &str = "55P03";
 pub(in crate::backend) const QUERY_CANCELED: &str = "57014";
 pub(in crate::backend) const DEADLOCK_DETECTED: &str = "40P01";
+const TOO_MANY_CONNECTIONS: &str = "53300";
+const FULL: &str = "raise the server's max_connections or the CONNECTION LIMIT of the role or the \
+    database, make the application's pools smaller, or lower LockerBuilder::max_sessions";
 /// What pgbouncer says to a connection with a setting that it does not know.
 const PROTOCOL_VIOLATION: &str = "08P01";
 
@@ -46,7 +49,8 @@ pub(crate) fn of_code(label: &str, code: Option<&str>, source: Source) -> Error 
     }
     match code {
         Some(code) => match (code.get(..2).unwrap_or_default(), code) {
-            ("08", _) | (_, "53300" | "57P01" | "57P02" | "57P03" | "57P05" | "25P03") => {
+            (_, TOO_MANY_CONNECTIONS) => Error::full(backend, FULL, source),
+            ("08", _) | (_, "57P01" | "57P02" | "57P03" | "57P05" | "25P03") => {
                 Error::Unavailable { backend, source }
             }
             ("28", _) => {

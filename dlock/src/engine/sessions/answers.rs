@@ -5,9 +5,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::fencing::Token;
-use super::link::Sent;
+use super::link::{KeyWait, Sent};
+use super::monitor::UNWRITTEN;
+use super::orders::NOBODY;
+use super::polls::Refused;
 use super::session::{SessionId, Tale};
-use super::{Grant, Poll, Sessions, no_answer};
+use super::{Grant, Sessions, no_answer, no_writer};
 use crate::backend::{Answer, Do, Op, Waited};
 use crate::claim::Claim;
 use crate::clock::Time;
@@ -30,7 +33,7 @@ impl Sessions {
                 if self.trouble.is_retryable() {
                     self.trouble = no_answer(&self.label);
                 }
-                self.retry = None;
+                self.retry.succeeded();
                 return;
             }
             Tale::Died(_) => None,
@@ -51,37 +54,24 @@ impl Sessions {
                 self.note(error);
                 ops.iter().for_each(|op| self.failed(id, op, true));
             }
+            (Tale::Unwritten { sent }, Some(Sent::Batch(ops))) => {
+                self.confirmed(id, sent);
+                self.trouble = no_writer(&self.label);
+                self.unshared = Some(Instant::now() + UNWRITTEN);
+                ops.iter().for_each(|op| self.failed(id, op, true));
+            }
             (Tale::Told { sent }, Some(Sent::Question)) => self.confirmed(id, sent),
-            (Tale::Waited { end, sent }, Some(Sent::Wait { claim, ticket, until, fenced })) => {
-                let cancelled = link.cancelling || link.cancel_at.is_some();
+            (Tale::Waited { end, sent }, Some(Sent::Wait(wait))) => {
                 link.since = Time::now();
                 link.cancel_at = None;
                 self.confirmed(id, sent);
                 // It was asked long ago; the server has ended it now.
                 self.answered = self.answered.max(Time::now());
-                match end {
-                    Waited::Granted => {
-                        if let Some(link) = self.links.get_mut(&id) {
-                            link.claim(&claim);
-                        }
-                        self.grant(id, claim.clone(), ticket, None);
-                        self.reports.push(Event::Granted { key: claim, ticket }.into());
-                    }
-                    // Another statement that waits would end in the same way. Tries wait for nobody.
-                    Waited::Deadlock if !cancelled => {
-                        tracing::debug!(target: "dlock", key = %claim,
-                            "the server has ended the wait as a deadlock; going on by tries");
-                        let poll = Poll::new(claim, fenced, until, Instant::now());
-                        self.polls.insert(ticket, poll);
-                    }
-                    Waited::Busy | Waited::Deadlock => {
-                        self.reports.push(Event::Ended { key: claim, ticket }.into());
-                    }
-                }
+                self.waited(id, wait, end);
             }
             (Tale::Died(error), _) => {
                 self.note(error);
-                self.drop_session(id, LostReason::SessionEnded);
+                self.session_ended(id);
             }
             // A session that answers what it was not asked.
             _ => self.drop_session(id, LostReason::SessionEnded),
@@ -97,25 +87,51 @@ impl Sessions {
         }
     }
 
-    fn grant(&mut self, id: SessionId, claim: Claim, ticket: Ticket, fence: Option<u64>) {
+    /// A wait has ended.
+    fn waited(&mut self, id: SessionId, wait: KeyWait, end: Waited) {
+        let KeyWait { ticket, fenced, .. } = wait;
+        let now = Instant::now();
+        if end == Waited::Granted {
+            let key = wait.claim.clone();
+            if let Some(link) = self.links.get_mut(&id) {
+                link.claim(&wait.claim, fenced);
+            }
+            self.grant(id, wait.claim, fenced, ticket, None);
+            self.reports.push(Event::Granted { key, ticket }.into());
+        } else if end == Waited::Deadlock && (wait.leaves || wait.stopped.is_none()) {
+            // Another statement that waits would end in the same way. Tries wait for nobody.
+            tracing::debug!(target: "dlock", key = %wait.claim,
+                "the server has ended the wait as a deadlock; going on by tries");
+            self.polls.try_only(wait, now);
+        } else if wait.leaves && wait.until.is_none_or(|until| until > now) {
+            self.polls.come_back(wait, now);
+        } else {
+            self.reports.push(Event::Ended { key: wait.claim, ticket }.into());
+        }
+    }
+
+    fn grant(
+        &mut self,
+        id: SessionId,
+        claim: Claim,
+        fenced: bool,
+        ticket: Ticket,
+        fence: Option<u64>,
+    ) {
         if let Some(link) = self.links.get_mut(&id) {
             link.holds += 1;
             link.confirm_claim(&claim);
             let (since, token) = (Time::now(), Token::new(fence));
-            self.held.insert(ticket, Grant { claim, session: id, since, token });
+            self.held.insert(ticket, Grant { claim, session: id, since, token, fenced });
         }
     }
 
     /// The server, or one of our own sessions, has said no to a try.
-    pub(super) fn refused(&mut self, claim: Claim, ticket: Ticket) {
-        match self.polls.get_mut(&ticket) {
-            None => self.reports.push(Event::Refused { key: claim, ticket }.into()),
-            Some(poll) => {
-                if !poll.refused(Instant::now()) {
-                    self.polls.remove(&ticket);
-                    self.reports.push(Event::Ended { key: claim, ticket }.into());
-                }
-            }
+    pub(super) fn refused(&mut self, key: Claim, ticket: Ticket) {
+        match self.polls.refused(ticket, Instant::now()) {
+            Refused::Unknown => self.reports.push(Event::Refused { key, ticket }.into()),
+            Refused::Ended => self.reports.push(Event::Ended { key, ticket }.into()),
+            Refused::Again => {}
         }
     }
 
@@ -126,13 +142,13 @@ impl Sessions {
         let lives = self.links.contains_key(&id);
         match &op.what {
             Do::Try(claim) | Do::TryFenced(claim) if yes && lives => {
-                self.polls.remove(&ticket);
-                self.grant(id, claim.clone(), ticket, fence);
+                self.polls.forget(ticket);
+                self.grant(id, claim.clone(), op.what.is_written(), ticket, fence);
                 self.reports.push(Event::Granted { key: claim.clone(), ticket }.into());
             }
             Do::Try(_) | Do::TryFenced(_) if !lives => self.failed(id, op, false),
             Do::Try(claim) | Do::TryFenced(claim) => {
-                self.disclaim(id, claim);
+                self.disclaim(id, claim, op.what.is_written());
                 self.refused(claim.clone(), ticket);
             }
             Do::Fence(claim) => match fence {
@@ -144,8 +160,10 @@ impl Sessions {
                     link.holds = link.holds.saturating_sub(1);
                     link.since = Time::now();
                 }
-                let event = Event::Unlocked { key: claim.clone(), ticket, clean: yes };
-                self.reports.push(Report { event, reason: LostReason::NotHeld });
+                if ticket != NOBODY {
+                    let event = Event::Unlocked { key: claim.clone(), ticket, clean: yes };
+                    self.reports.push(Report { event, reason: LostReason::NotHeld });
+                }
             }
             // Not there, or not to be had: what it does, nobody knows.
             Do::Cancel(_) if !yes => self.failed(id, op, true),
@@ -155,7 +173,7 @@ impl Sessions {
                     link.cancelling = false;
                     // The cancel may have come to the server before the wait: if that goes on,
                     // another one follows.
-                    link.cancel_at = link.waiting_claim().map(|_| Instant::now() + AGAIN);
+                    link.cancel_at = link.waiting().map(|_| Instant::now() + AGAIN);
                 }
             }
             Do::End(_) => {}
@@ -168,12 +186,18 @@ impl Sessions {
         let ticket = op.ticket;
         match &op.what {
             Do::Try(claim) | Do::TryFenced(claim) => {
-                self.disclaim(id, claim);
-                if !tried && let Some(poll) = self.polls.get_mut(&ticket) {
-                    poll.lost();
-                    return;
+                self.disclaim(id, claim, op.what.is_written());
+                if !tried {
+                    match self.polls.refused(ticket, Instant::now()) {
+                        Refused::Again => return,
+                        Refused::Ended => {
+                            let key = claim.clone();
+                            return self.reports.push(Event::Ended { key, ticket }.into());
+                        }
+                        Refused::Unknown => {}
+                    }
                 }
-                self.polls.remove(&ticket);
+                self.polls.forget(ticket);
                 let fatal = !self.trouble.is_retryable();
                 self.reports.push(Event::Failed { key: claim.clone(), ticket, fatal }.into());
             }
@@ -191,7 +215,9 @@ impl Sessions {
                 if let Some(link) = self.links.get_mut(&id) {
                     link.holds = link.holds.saturating_sub(1);
                 }
-                self.reports.push(event.into());
+                if ticket != NOBODY {
+                    self.reports.push(event.into());
+                }
             }
             Do::Cancel(tag) => {
                 // Whether that session is or will be cancelled, nobody knows.
@@ -200,13 +226,15 @@ impl Sessions {
                     self.drop_session(id, LostReason::SessionEnded);
                 }
             }
+            // Else it would stay in the server's line for as long as its wait lasts.
+            Do::End(_) if !tried && !self.links.is_empty() => self.gathered.push(op.clone()),
             Do::End(_) => {}
         }
     }
 
-    fn disclaim(&mut self, id: SessionId, claim: &Claim) {
+    fn disclaim(&mut self, id: SessionId, claim: &Claim, fenced: bool) {
         if let Some(link) = self.links.get_mut(&id) {
-            link.disclaim(claim);
+            link.disclaim(claim, fenced);
         }
     }
 

@@ -66,12 +66,10 @@ impl Sessions {
     /// There is no token for what was granted by that ticket, and the session holds it no more: it
     /// is not to be had without.
     pub(super) fn not_drawn(&mut self, id: SessionId, claim: &Claim, ticket: Ticket) {
-        if self.held.remove(&ticket).is_none() {
-            return;
-        }
+        let Some(grant) = self.held.remove(&ticket) else { return };
         if let Some(link) = self.links.get_mut(&id) {
             link.holds = link.holds.saturating_sub(1);
-            link.disclaim(claim);
+            link.disclaim(claim, grant.fenced);
         }
         let event = Event::Lost { key: claim.clone(), grant: ticket };
         self.reports.push(Report { event, reason: LostReason::NotHeld });

@@ -4,110 +4,167 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::link::{Due, Sent};
-use super::routing::a_try;
+use super::link::{Due, KeyWait, Link, Sent};
+use super::retry::Failure;
+use super::roles::Demand;
+use super::routing::{a_try, is_fenced};
 use super::session::SessionId;
-use super::{Grant, Sessions, no_answer};
+use super::{Grant, Sessions, no_answer, no_writer};
 use crate::backend::{Do, Op};
 use crate::clock::Time;
 use crate::engine::executor::Report;
 use crate::engine::table::{Event, Ticket};
 use crate::lost::LostReason;
 
-/// How long to leave a server alone that could not be reached; doubled up to the second.
-const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// So long a write waits for a session before it is asked for anew.
+pub(super) const UNWRITTEN: Duration = Duration::from_millis(500);
 
 impl Sessions {
     /// Does what the clock asks of each session.
-    pub(super) fn watch_over(&mut self) {
-        let now = Time::now();
+    pub(super) fn watch_over(&mut self, now: Time) {
         let ids: Vec<SessionId> = self.links.keys().copied().collect();
+        let warm = self.warm(now);
         for id in ids {
-            let carrier = self.carrier == Some(id);
-            let warm = self.is_warm(id);
             let Some(link) = self.links.get_mut(&id) else {
                 continue;
             };
-            match link.due(warm, now) {
+            match link.due(warm == Some(id), now) {
                 Due::Ping => link.ping(),
                 Due::Close => {
                     link.close();
                     self.links.remove(&id);
-                    self.writer.take_if(|writer| *writer == id);
                 }
                 Due::Dead => self.drop_session(id, LostReason::Unconfirmed),
-                // What it holds stays with it; what is new goes to another one. Not so for writes: a
-                // standby that is away would stop one session after the other.
-                Due::Stuck(_) if carrier => self.carrier = None,
+                // What it holds stays with it; what is new goes to another one, by its role.
                 Due::Stuck(_) | Due::Later(_) => {}
             }
         }
     }
 
-    /// One carrier is there even if it has nothing to do.
-    fn is_warm(&self, id: SessionId) -> bool {
-        self.carrier.or(self.writer) == Some(id)
+    /// The one session that is there even if it has nothing to do.
+    fn warm(&self, now: Time) -> Option<SessionId> {
+        self.roles(Demand::default(), now).carrier
     }
 
-    /// When the clock next asks something of a session.
-    pub(super) fn next_look(&self) -> Option<Instant> {
-        let now = Time::now();
-        let due = self.links.iter().map(|(id, link)| match link.due(self.is_warm(*id), now) {
+    /// When the clock next asks something of a session, or for one.
+    pub(super) fn next_look(&self, now: Time) -> Option<Instant> {
+        let (warm, clock) = (self.warm(now), Instant::now());
+        let due = self.links.iter().map(|(id, link)| match link.due(warm == Some(*id), now) {
             Due::Stuck(left) | Due::Later(left) => left,
             Due::Ping | Due::Close | Due::Dead => Duration::ZERO,
         });
-        due.min().filter(|left| *left < Duration::MAX).map(|left| Instant::now() + left)
+        let due = due.min().filter(|left| *left < Duration::MAX).map(|left| clock + left);
+        let turn = if self.scarce { self.next_turn() } else { None };
+        let unwritten = self.unwritten.map(|since| since + UNWRITTEN);
+        due.into_iter().chain(self.next_retry(clock)).chain(turn).chain(unwritten).min()
+    }
+
+    /// When a session that is wanted can be opened; by then it is, so that never lies in the past.
+    fn next_retry(&self, clock: Instant) -> Option<Instant> {
+        let wanted =
+            !self.gathered.is_empty() || !self.questions.is_empty() || self.polls.len() > 0;
+        let has_room = self.links.len() < self.most();
+        self.retry.next().filter(|at| wanted && has_room && *at > clock)
+    }
+
+    /// When the next of those that wait must leave its session to another key.
+    fn next_turn(&self) -> Option<Instant> {
+        let waits = self.links.values().filter_map(Link::waiting);
+        waits.filter(|wait| wait.stopped.is_none()).map(|wait| wait.turn_ends).min()
+    }
+
+    /// Where keys are more than sessions, those that have had their turn leave them to others.
+    pub(super) fn take_turns(&mut self, demand: Demand, now: Time) {
+        let clock = Instant::now();
+        let leaving = self.links.values().filter_map(Link::waiting).filter(|wait| wait.leaves);
+        let wanted = demand.waits + usize::from(demand.fenced);
+        for _ in leaving.count()..wanted {
+            let waits = self.links.values_mut().filter(|link| {
+                let over = |wait: &KeyWait| wait.stopped.is_none() && wait.turn_ends <= clock;
+                !link.cancelling && link.cancel_at.is_none() && link.waiting().is_some_and(over)
+            });
+            let first = waits.min_by_key(|link| link.waiting().map(|wait| wait.turn_ends));
+            let Some(op) = first.and_then(|link| link.stop_wait(now, true)) else { return };
+            self.gathered.push(op);
+        }
     }
 
     /// Tries the keys again that no session waits for, and does what the clock says.
     pub(super) fn tick(&mut self) {
-        let now = Instant::now();
-        let due: Vec<Ticket> =
-            self.polls.iter().filter(|(_, poll)| poll.is_due(now)).map(|(t, _)| *t).collect();
-        for ticket in due {
-            if let Some(poll) = self.polls.get_mut(&ticket) {
-                poll.asked();
-                self.gathered.push(Op { what: a_try(poll.claim.clone(), poll.fenced), ticket });
+        for (claim, fenced, ticket) in self.polls.due(Instant::now()) {
+            self.gathered.push(Op { what: a_try(claim, fenced), ticket });
+        }
+        self.give_up_writes();
+        let now = Time::now();
+        self.late_cancels(now);
+        self.watch_over(now);
+    }
+
+    /// Who wants a token and finds no session for it is told, or asks again: others who want the
+    /// same key without one are behind it.
+    fn give_up_writes(&mut self) {
+        if self.unwritten.take_if(|since| since.elapsed() >= UNWRITTEN).is_none() {
+            return;
+        }
+        self.trouble = no_writer(&self.label);
+        for op in std::mem::take(&mut self.gathered) {
+            if is_fenced(&op) {
+                self.failed(0, &op, false);
+            } else {
+                self.gathered.push(op);
             }
         }
-        self.late_cancels();
-        self.watch_over();
     }
 
     /// Waits whose time is up on the server anyway are not cancelled at once, but if the server
     /// does not say so soon.
-    fn late_cancels(&mut self) {
-        let now = Instant::now();
-        let mut cancels = Vec::new();
+    fn late_cancels(&mut self, now: Time) {
+        let clock = Instant::now();
         for link in self.links.values_mut() {
-            if let (Some(at), Some(tag)) = (link.cancel_at, link.tag)
-                && at <= now
-            {
-                link.cancel_at = None;
-                if let Some(Sent::Wait { ticket, .. }) = link.sent.front() {
-                    link.cancelling = true;
-                    cancels.push((tag, *ticket));
-                }
+            if link.cancel_at.take_if(|at| *at <= clock).is_some() {
+                self.gathered.extend(link.stop_wait(now, false));
             }
         }
-        let cancels = cancels.into_iter().map(|(tag, ticket)| Op { what: Do::Cancel(tag), ticket });
-        self.gathered.extend(cancels);
     }
 
     /// Gives a session up: what it holds is lost, what it was asked has failed. Its connection is
     /// dropped, and since that may take the server a while to see, it is told from another one.
     pub(super) fn drop_session(&mut self, id: SessionId, reason: LostReason) {
-        let Some(link) = self.links.remove(&id) else {
-            return;
-        };
-        // Before the connection goes and others can have what it holds: all its guards at once.
-        link.word.end(reason);
-        link.task.abort();
         if reason == LostReason::Unconfirmed {
             self.trouble = no_answer(&self.label);
         }
-        self.carrier.take_if(|carrier| *carrier == id);
-        self.writer.take_if(|writer| *writer == id);
+        let (Some(link), clock) = (self.links.get(&id), Instant::now()) else { return };
+        match link.tag {
+            Some(tag) => self.gathered.push(Op { what: Do::End(tag), ticket: 0 }),
+            None => self.retry.failed(Failure::Late, clock),
+        }
+        self.bury(id, reason);
+    }
+
+    /// A session has ended by itself.
+    pub(super) fn session_ended(&mut self, id: SessionId) {
+        let Some(link) = self.links.get(&id) else { return };
+        match link.tag {
+            // A process id is not used for others before it is free, and it is only free when the
+            // server itself has ended the session.
+            Some(_) if self.trouble.is_retryable() => {}
+            Some(tag) => self.gathered.push(Op { what: Do::End(tag), ticket: 0 }),
+            None => {
+                let others = self.links.values().any(|link| link.tag.is_some());
+                let full = self.trouble.is_full() && others;
+                let failure = if full { Failure::Full } else { Failure::Refused };
+                self.retry.failed(failure, Instant::now());
+            }
+        }
+        self.bury(id, LostReason::SessionEnded);
+    }
+
+    /// Takes a session out, and tells what became of what it was asked and held.
+    fn bury(&mut self, id: SessionId, reason: LostReason) {
+        let Some(link) = self.links.remove(&id) else { return };
+        // Before the connection goes and others can have what it holds: all its guards at once.
+        link.word.end(reason);
+        link.task.abort();
         let was_empty = link.holds == 0;
         for sent in link.sent {
             match sent {
@@ -118,14 +175,17 @@ impl Sessions {
                     self.gathered.extend(ops.iter().cloned());
                 }
                 Sent::Batch(ops) => ops.iter().for_each(|op| self.failed(id, op, false)),
-                Sent::Wait { claim, ticket, .. } => {
+                Sent::Wait(KeyWait { claim: key, ticket, .. }) => {
                     let fatal = !self.trouble.is_retryable();
-                    self.reports.push(Event::Failed { key: claim, ticket, fatal }.into());
+                    self.reports.push(Event::Failed { key, ticket, fatal }.into());
                 }
                 Sent::Question => {}
             }
         }
         link.batch.iter().for_each(|op| self.failed(id, op, false));
+        for question in link.questions {
+            question.fail(&self.trouble);
+        }
         let lost: Vec<_> = self.held.iter().filter(|(_, grant)| grant.session == id).collect();
         let lost: Vec<Ticket> = lost.into_iter().map(|(ticket, _)| *ticket).collect();
         for grant in lost {
@@ -133,25 +193,28 @@ impl Sessions {
                 self.reports.push(Report { event: Event::Lost { key, grant }, reason });
             }
         }
-        if let Some(tag) = link.tag {
-            // A process id is not used for others before it is free, and it is only free when the
-            // server itself has ended the session.
-            if reason == LostReason::SessionEnded && self.trouble.is_retryable() {
-                return;
-            }
-            self.gathered.push(Op { what: Do::End(tag), ticket: 0 });
-        } else {
-            // It never came to be: leave the server alone for a while.
-            let (first, most) = RETRY;
-            let pause = self.retry.map_or(first, |(_, last)| most.min(last * 2));
-            self.retry = Some((Instant::now() + pause, pause));
+        if link.tag.is_none() {
             self.give_up_on_gathered();
         }
     }
 
+    /// Gives up a session for its place: what it waits for stays wanted.
+    pub(super) fn reclaim(&mut self, id: SessionId) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let wait = link.waiting().is_some().then(|| link.sent.pop_front()).flatten();
+        if let Some(Sent::Wait(wait)) = wait {
+            if wait.stopped.is_some() && !wait.leaves {
+                self.reports.push(Event::Ended { key: wait.claim, ticket: wait.ticket }.into());
+            } else {
+                self.polls.come_back(wait, Instant::now());
+            }
+        }
+        self.drop_session(id, LostReason::SessionEnded);
+    }
+
     /// There is no server: those who wanted only a try are told, the others will be asked for again.
     fn give_up_on_gathered(&mut self) {
-        if self.carrier.is_none() && self.writer.is_none() {
+        if self.links.is_empty() {
             for op in std::mem::take(&mut self.gathered) {
                 self.failed(0, &op, false);
             }

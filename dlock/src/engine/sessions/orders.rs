@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
-use super::link::{Link, Sent};
-use super::routing::a_try;
+use super::link::Link;
+use super::polls::Polls;
+use super::roles::Demand;
+use super::routing::{a_try, is_fenced};
 use super::session::{Own, Question};
-use super::{Poll, Sessions, no_answer};
+use super::{Sessions, no_answer};
 use crate::backend::{Do, Op, Seen};
 use crate::claim::Claim;
 use crate::clock::Time;
@@ -23,6 +25,8 @@ use crate::terms::Terms;
 
 /// A wait that the server itself ends so soon is not cancelled.
 const SOON: Duration = Duration::from_millis(10);
+/// The ticket of what the table has not asked for.
+pub(super) const NOBODY: Ticket = 0;
 /// How long closing may take.
 const CLOSE: Duration = Duration::from_secs(3);
 
@@ -34,21 +38,23 @@ impl Executor for Sessions {
     }
 
     fn wait(&mut self, claim: Claim, ticket: Ticket, until: Option<Instant>, terms: &Terms) {
-        let waiter = if terms.retry_every.is_none() { self.free_waiter() } else { None };
-        if let Some(link) = waiter.and_then(|id| self.links.get_mut(&id)) {
-            link.send_wait(claim, ticket, until, terms.fenced);
-        } else {
-            let now = Instant::now();
-            let poll = Poll::new(claim, terms.fenced, until, now).every(terms.retry_every, now);
-            self.polls.insert(ticket, poll);
-        }
+        let coming = self.links.len() < self.most() || self.can_wait(terms);
+        let now = Instant::now();
+        self.polls.add((claim, ticket), terms, until, coming, now);
     }
 
     fn hand_over(&mut self, claim: &Claim, grant: Ticket, terms: &Terms) {
-        if let Some(held) = self.held.get_mut(&grant)
-            && held.token.hand_over(terms.fenced)
-            && let Some(link) = self.links.get_mut(&held.session)
-        {
+        let Some(held) = self.held.get_mut(&grant) else { return };
+        let draw = held.token.hand_over(terms.fenced);
+        let Some(link) = self.links.get_mut(&held.session) else { return };
+        if held.fenced != terms.fenced {
+            held.fenced = terms.fenced;
+            link.change_lock(terms.fenced);
+        }
+        if draw && link.keeps_plain() {
+            // A write must not stop what others' locks depend on: it is taken again elsewhere.
+            self.give_back(claim, grant);
+        } else if draw {
             link.batch.push(Op { what: Do::Fence(claim.clone()), ticket: grant });
         }
     }
@@ -58,13 +64,16 @@ impl Executor for Sessions {
     }
 
     fn can_wait(&self, terms: &Terms) -> bool {
-        terms.retry_every.is_none() && self.others().any(|(_, link)| link.is_free())
+        let now = Time::now();
+        let roles = self.roles(Demand::default(), now);
+        terms.retry_every.is_none()
+            && self.polls.len() == 0
+            && self.free_waiter(&roles, now).is_some()
     }
 
     fn cancel(&mut self, claim: &Claim, ticket: Ticket) {
-        if let Some(poll) = self.polls.get_mut(&ticket) {
-            if poll.cancel() {
-                self.polls.remove(&ticket);
+        if let Some(gone) = self.polls.cancel(ticket) {
+            if gone {
                 self.reports.push(Event::Ended { key: claim.clone(), ticket }.into());
             }
             return;
@@ -72,31 +81,25 @@ impl Executor for Sessions {
         let Some(link) = self.links.values_mut().find(|link| link.waits_for(ticket)) else {
             return;
         };
-        let now = Instant::now();
-        match (link.tag, link.sent.front()) {
-            // Still connecting: it has not begun to wait. When it is there, it is free for others;
-            // else whoever has less time than connecting takes would never come to wait.
-            (None, _) => {
-                link.sent.clear();
-                self.reports.push(Event::Ended { key: claim.clone(), ticket }.into());
-            }
-            (Some(_), Some(Sent::Wait { until: Some(until), .. })) if *until <= now + SOON => {
-                link.cancel_at = Some(now + SOON);
-            }
-            (Some(tag), _) => {
-                link.cancelling = true;
-                self.gathered.push(Op { what: Do::Cancel(tag), ticket });
-            }
+        let Some(wait) = link.waiting_mut() else { return };
+        let clock = Instant::now();
+        if std::mem::take(&mut wait.leaves) {
+            // It is being stopped already.
+        } else if wait.until.is_some_and(|until| until <= clock + SOON) {
+            link.cancel_at = Some(clock + SOON);
+        } else {
+            self.gathered.extend(link.stop_wait(Time::now(), false));
         }
     }
 
     fn unlock(&mut self, claim: Claim, grant: Ticket, ticket: Ticket) {
         let grant = self.held.remove(&grant);
+        let fenced = grant.as_ref().is_some_and(|grant| grant.fenced);
         let link = grant.and_then(|grant| self.links.get_mut(&grant.session));
         let Some(link) = link else {
             return self.reports.push(Event::Failed { key: claim, ticket, fatal: false }.into());
         };
-        link.disclaim(&claim);
+        link.disclaim(&claim, fenced);
         link.batch.push(Op { what: Do::Unlock(claim), ticket });
     }
 
@@ -149,7 +152,8 @@ impl Executor for Sessions {
         if self.answered >= since || self.pace.is_lasting() {
             return Contact::Heard;
         }
-        if self.retry.is_some() {
+        let connected = self.links.values().any(|link| link.tag.is_some());
+        if !connected && self.retry.next().is_some() {
             return Contact::Failed;
         }
         self.in_doubt = true;
@@ -157,8 +161,31 @@ impl Executor for Sessions {
     }
 
     fn flush(&mut self) {
-        self.appoint();
-        self.deal_out();
+        let (now, clock) = (Time::now(), Instant::now());
+        let demand = self.demand();
+        let roles = self.roles(demand, now);
+        for _ in 0..roles.connect {
+            self.dial();
+        }
+        if let Some(waiting) = roles.reclaim {
+            self.reclaim(waiting);
+            self.dial();
+        }
+        // One session must be there to stop those that wait.
+        while demand.waits > 0
+            && roles.carrier.is_some()
+            && let Some(id) = self.free_waiter(&roles, now)
+            && let Some(wait) = self.polls.take_first(clock)
+            && let Some(link) = self.links.get_mut(&id)
+        {
+            link.send_wait(wait);
+        }
+        self.scarce = roles.scarce;
+        if self.scarce {
+            self.take_turns(demand, now);
+        }
+        self.deal_out(&roles, now);
+        self.unwritten = self.unwritten.or(Some(clock)).filter(|_| roles.unwritable);
         self.links.values_mut().for_each(Link::send_batch);
         if std::mem::take(&mut self.in_doubt)
             && let Some(link) = self.links.values_mut().find(|link| link.is_idle())
@@ -166,7 +193,7 @@ impl Executor for Sessions {
             // What is on its way on others is as good when it is answered.
             link.ping();
         }
-        self.look = self.next_look();
+        self.look = self.next_look(now);
     }
 
     fn trouble(&self) -> Error {
@@ -198,22 +225,66 @@ impl Executor for Sessions {
     }
 
     async fn shutdown(mut self) {
-        let busy = |link: &&Link| !link.is_idle() && !link.sent.is_empty();
-        let ends = self.links.values().filter(busy).filter_map(|link| link.tag);
-        let ends: Vec<Op> = ends.map(|tag| Op { what: Do::End(tag), ticket: 0 }).collect();
-        let carrier = self.carrier.or(self.writer);
-        for (id, mut link) in std::mem::take(&mut self.links) {
-            if Some(id) == carrier {
-                link.batch.extend(ends.iter().cloned());
-                link.send_batch();
-            }
+        let deadline = Instant::now() + CLOSE;
+        self.end_waits(deadline).await;
+        for (_, mut link) in std::mem::take(&mut self.links) {
+            link.send_batch();
             // One that is still connecting, or waits for what nobody wants, would not hear of it.
-            if link.tag.is_none() || matches!(link.sent.front(), Some(Sent::Wait { .. })) {
+            if link.tag.is_none() || link.waiting().is_some() {
                 link.task.abort();
             }
             link.close();
         }
         let all = async { while self.tasks.join_next().await.is_some() {} };
-        let _ = timeout(CLOSE, all).await;
+        let _ = timeout_at(deadline, all).await;
+    }
+}
+
+impl Sessions {
+    fn demand(&self) -> Demand {
+        Demand {
+            plain: self.in_doubt
+                || !self.questions.is_empty()
+                || self.gathered.iter().any(|op| !is_fenced(op)),
+            fenced: self.gathered.iter().any(is_fenced),
+            waits: self.polls.len(),
+            alone: self.most() == 1 && self.unshared.is_none_or(|until| until <= Instant::now()),
+        }
+    }
+
+    /// Gives back what was granted by that ticket, and has the table ask for it anew.
+    fn give_back(&mut self, claim: &Claim, grant: Ticket) {
+        let Some(held) = self.held.remove(&grant) else { return };
+        if let Some(link) = self.links.get_mut(&held.session) {
+            link.disclaim(claim, held.fenced);
+            link.batch.push(Op { what: Do::Unlock(claim.clone()), ticket: NOBODY });
+        }
+        self.reports.push(Event::Lost { key: claim.clone(), grant }.into());
+    }
+
+    /// Ends the sessions that would not hear of their end: a server may let one that waits stay in
+    /// line until its wait is over, whatever becomes of the connection.
+    async fn end_waits(&mut self, deadline: Instant) {
+        let deaf = self.links.values().filter(|link| !link.is_idle());
+        let ends = deaf.filter_map(|link| Some(Do::End(link.tag.filter(|_| link.is_deaf())?)));
+        let ends: Vec<Op> = ends.map(|what| Op { what, ticket: NOBODY }).collect();
+        if ends.is_empty() {
+            return;
+        }
+        self.polls = Polls::default();
+        self.gathered = ends;
+        let is_end = |op: &Op| matches!(op.what, Do::End(_));
+        let mut reports = Vec::new();
+        loop {
+            self.flush();
+            let sent = self.links.values().any(|link| link.is_asked(is_end));
+            if !sent && !self.gathered.iter().any(is_end) {
+                return;
+            }
+            if timeout_at(deadline, self.recv(&mut reports)).await.is_err() {
+                return;
+            }
+            reports.clear();
+        }
     }
 }

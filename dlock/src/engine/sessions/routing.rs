@@ -5,66 +5,34 @@
 
 use super::Sessions;
 use super::link::{Link, Stand};
+use super::roles::{self, Roles, Room};
 use super::session::SessionId;
 use crate::backend::{Do, Op};
 use crate::claim::Claim;
+use crate::clock::Time;
 
 /// A first question for a key.
 pub(super) fn a_try(claim: Claim, fenced: bool) -> Do {
     if fenced { Do::TryFenced(claim) } else { Do::Try(claim) }
 }
 
-fn is_written(op: &Op) -> bool {
+/// Whether it is a first question for a key that is wanted with a token.
+pub(super) fn is_fenced(op: &Op) -> bool {
     matches!(op.what, Do::TryFenced(_))
 }
 
 impl Sessions {
-    /// Finds the carriers for what has come together, or opens them.
-    pub(super) fn appoint(&mut self) {
-        let written = self.gathered.iter().any(is_written);
-        let plain =
-            !self.questions.is_empty() || self.in_doubt || !self.gathered.iter().all(is_written);
-        if written && self.writer.is_none() {
-            self.writer = self.new_writer(plain);
-        }
-        if plain && self.carrier.is_none() && self.may_dial() {
-            self.carrier = Some(self.dial());
-        }
-    }
-
-    /// A session that holds nothing: then nothing else depends on it. `plain`: the carrier is needed
-    /// as it is.
-    fn new_writer(&mut self, plain: bool) -> Option<SessionId> {
-        let is_empty = |link: &Link| link.is_free() || link.is_coming();
-        let carrier = self.carrier.filter(|_| !plain);
-        if carrier.and_then(|id| self.links.get(&id)).is_some_and(is_empty) {
-            return self.carrier.take();
-        }
-        let free = self.others().find(|(_, link)| link.is_free());
-        free.map(|(id, _)| *id).or_else(|| self.may_dial().then(|| self.dial()))
-    }
-
-    /// Has the writer wait, if it has nothing to do and there is no other session.
-    pub(super) fn spare_writer(&mut self) -> Option<SessionId> {
-        let idle = self.writer.and_then(|id| self.links.get(&id)).is_some_and(Link::is_free);
-        if idle && self.carrier.is_some() && !self.gathered.iter().any(is_written) {
-            return self.writer.take();
-        }
-        None
-    }
-
-    /// Gives the carriers that are idle what has come together; other sessions get what those must
-    /// not be asked. Where there is no room for both carriers, the one there is does all.
-    pub(super) fn deal_out(&mut self) {
-        let carrier = self.carrier.or(self.writer);
-        let writer = self.writer.or(self.carrier);
-        if let Some(link) = carrier.and_then(|id| self.links.get_mut(&id))
+    /// Gives the carrier and the writer what has come together, if they can be asked now; other
+    /// sessions get what those must not be asked.
+    pub(super) fn deal_out(&mut self, roles: &Roles, now: Time) {
+        if let Some(link) = roles.carrier.and_then(|id| self.links.get_mut(&id))
             && link.is_idle()
         {
             link.questions.append(&mut self.questions);
         }
         for op in std::mem::take(&mut self.gathered) {
-            let id = if is_written(&op) { writer } else { carrier };
+            let fenced = is_fenced(&op);
+            let id = if fenced { roles.writer } else { roles.carrier };
             let link = id.and_then(|id| self.links.get_mut(&id));
             let Some(link) = link.filter(|link| link.is_idle()) else {
                 self.gathered.push(op);
@@ -76,14 +44,14 @@ impl Sessions {
             };
             match link.stand(claim) {
                 Stand::Free => {
-                    link.claim(claim);
+                    link.try_claim(claim, fenced);
                     link.batch.push(op);
                 }
                 // In this very batch, in another mode: the answer to that comes first.
                 Stand::Unsure => self.gathered.push(op),
                 Stand::Excludes => self.refused(claim.clone(), op.ticket),
-                Stand::Has => self.ask_another(id, op),
-                Stand::Shares => self.ask_another(None, op),
+                Stand::Has => self.ask_another(id, op, roles, now),
+                Stand::Shares => self.ask_another(None, op, roles, now),
             }
         }
     }
@@ -91,26 +59,35 @@ impl Sessions {
     /// Asks a session that holds nothing, so that others who are in line are not passed. If there
     /// is none and nobody here is in line, the session that has the key already: that is better
     /// than to let those who share it wait for each other.
-    fn ask_another(&mut self, same: Option<SessionId>, op: Op) {
+    fn ask_another(&mut self, same: Option<SessionId>, op: Op, roles: &Roles, now: Time) {
         let Some(claim) = op.what.tried() else {
             return;
         };
-        let free = self.free_waiter();
+        let free = self.free_waiter(roles, now).or_else(|| self.connect_one(now));
         let id = free.or(same.filter(|_| !self.is_in_the_way_of_ours(claim)));
         match id.and_then(|id| self.links.get_mut(&id)) {
             Some(link) => {
-                link.claim(claim);
+                link.try_claim(claim, is_fenced(&op));
                 link.batch.push(op);
             }
             None => self.refused(claim.clone(), op.ticket),
         }
     }
 
+    /// A session that is on its way, and that nobody counts on, or a new one.
+    fn connect_one(&mut self, now: Time) -> Option<SessionId> {
+        let views = self.links.iter().map(|(id, link)| link.view(*id, now));
+        let coming = views.filter(roles::is_coming).map(|view| view.id).next();
+        coming.or_else(|| {
+            let has_room = matches!(self.room(), Room::For(room) if room > 0);
+            has_room.then(|| self.dial())
+        })
+    }
+
     /// Somebody here waits for the key in a mode that does not go with this one.
     fn is_in_the_way_of_ours(&self, claim: &Claim) -> bool {
-        let waits = self.links.values().filter_map(Link::waiting_claim);
-        let polls = self.polls.values().map(|poll| &poll.claim);
-        let mut others = waits.chain(polls).filter(|other| other.key == claim.key);
+        let waits = self.links.values().filter_map(Link::waiting).map(|wait| &wait.claim);
+        let mut others = waits.chain(self.polls.claims()).filter(|other| other.key == claim.key);
         others.any(|other| !other.mode.is_compatible_with(claim.mode))
     }
 }

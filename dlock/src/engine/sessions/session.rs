@@ -27,7 +27,8 @@ const REST: Duration = Duration::from_millis(10);
 pub(super) enum Job {
     /// Tries, unlocks and the like; a sign of life when there is none.
     /// `again`: some of it is about what the session holds already, and goes on holding.
-    Batch { ops: Arc<Vec<Op>>, again: bool },
+    /// `careful`: it is a write, and others' locks depend on the session.
+    Batch { ops: Arc<Vec<Op>>, again: bool, careful: bool },
     /// Answer this to whom it may concern.
     Ask(Question),
     /// Wait for this key so long.
@@ -74,6 +75,10 @@ pub(super) enum Tale {
     /// The batch failed as a whole; the session lives, and nothing that was tried is held.
     Failed {
         error: Error,
+        sent: Time,
+    },
+    /// Nothing of the batch was done: it might have to wait for another server.
+    Unwritten {
         sent: Time,
     },
     /// A question was answered.
@@ -164,7 +169,12 @@ async fn run<B: SessionBackend>(
         // After a sign of life nothing else is to be expected.
         rests = matches!(&job, Some(Job::Batch { ops, .. }) if !ops.is_empty());
         let done = match job {
-            Some(Job::Batch { ops, again }) => batch(backend, &mut session, &ops, again).await,
+            Some(Job::Batch { ops, again, careful: false }) => {
+                batch(backend, &mut session, &ops, again).await
+            }
+            Some(Job::Batch { ops, again, careful: true }) => {
+                careful_batch(backend, &mut session, &ops, again).await
+            }
             Some(Job::Ask(question)) => ask(backend, &mut session, question).await,
             Some(Job::Wait { claim, time }) => wait(backend, &mut session, &claim, time).await,
             Some(Job::Close) | None => {
@@ -182,6 +192,20 @@ async fn run<B: SessionBackend>(
             }
         }
     }
+}
+
+/// A batch of writes on a session that others' locks depend on: only if they wait for nobody.
+async fn careful_batch<B: SessionBackend>(
+    backend: &B,
+    session: &mut B::Session,
+    ops: &[Op],
+    again: bool,
+) -> Result<Tale> {
+    let sent = Time::now();
+    if backend.writes_wait(session).await? {
+        return Ok(Tale::Unwritten { sent });
+    }
+    batch(backend, session, ops, again).await
 }
 
 async fn batch<B: SessionBackend>(

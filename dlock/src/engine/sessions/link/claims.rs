@@ -32,14 +32,29 @@ pub(in crate::engine::sessions) enum Stand {
 }
 
 impl Link {
+    /// Notes that it is asked for this by a try.
+    pub(in crate::engine::sessions) fn try_claim(&mut self, claim: &Claim, fenced: bool) {
+        self.claim(claim, fenced);
+        self.tried = true;
+        self.had = self.load();
+    }
+
     /// Notes that it is asked for this.
-    pub(in crate::engine::sessions) fn claim(&mut self, claim: &Claim) {
+    pub(in crate::engine::sessions) fn claim(&mut self, claim: &Claim, fenced: bool) {
+        self.tried &= self.locks != (0, 0);
+        *self.count(fenced) += 1;
+        self.had = self.load();
         if !self.pace.readers {
             // Exclusive locks cannot be had twice by the table's own rules.
             return;
         }
         let taken = Taken { mode: claim.mode, sure: false, times: 0 };
         self.keys.entry(claim.key.clone()).or_insert(taken).times += 1;
+    }
+
+    fn count(&mut self, fenced: bool) -> &mut usize {
+        let (plain, tokens) = &mut self.locks;
+        if fenced { tokens } else { plain }
     }
 
     /// Notes that it has this.
@@ -50,7 +65,9 @@ impl Link {
     }
 
     /// Notes that it has not got this, or will have given it back before it does anything else.
-    pub(in crate::engine::sessions) fn disclaim(&mut self, claim: &Claim) {
+    pub(in crate::engine::sessions) fn disclaim(&mut self, claim: &Claim, fenced: bool) {
+        let count = self.count(fenced);
+        *count = count.saturating_sub(1);
         if let Some(taken) = self.keys.get_mut(&claim.key) {
             taken.times -= 1;
             if taken.times == 0 {

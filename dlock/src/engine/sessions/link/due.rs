@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{KEPT, Link, SILENCE, Sent};
+use super::{KEPT, KeyWait, Link, SILENCE, Sent};
 use crate::backend::SessionBackend;
 use crate::claim::Claim;
 use crate::clock::{Time, Word};
@@ -16,6 +16,9 @@ use crate::engine::table::Shareable as _;
 pub(in crate::engine::sessions) struct Pace {
     /// So long the server lets a silent session keep its locks, if that has an end.
     pub(super) ttl: Option<Duration>,
+    /// How long the server may take to answer what it need not wait for: less than what is held
+    /// lasts, so that there is time for another session to carry.
+    pub(super) silence: Duration,
     /// It is asked for a sign of life after so much silence.
     heartbeat: Option<Duration>,
     /// One waiting statement lasts so long at most: of readers, or where there are none,
@@ -37,7 +40,9 @@ impl Pace {
         let ttl = backend.session_ttl();
         let readers = backend.modes().len() > 1;
         let long_slice = if readers { slice.saturating_mul(WRITERS) } else { slice };
-        Pace { ttl, heartbeat: ttl.map(|_| backend.heartbeat()), slice, long_slice, readers }
+        let silence = ttl.map_or(SILENCE, |ttl| SILENCE.min(ttl / 2));
+        let heartbeat = ttl.map(|_| backend.heartbeat());
+        Pace { ttl, silence, heartbeat, slice, long_slice, readers }
     }
 
     /// That of a new session: it has yet to answer.
@@ -81,8 +86,10 @@ impl Link {
         let wanted = carrier || self.holds > 0;
         let mut next = Duration::MAX;
         if self.tag.is_none() {
-            // Connecting has a limit of its own.
-            return Due::Later(next);
+            return match self.patience.checked_sub(now.since(self.since)) {
+                None | Some(Duration::ZERO) => Due::Dead,
+                Some(left) => Due::Later(left),
+            };
         }
         if self.holds > 0 && self.pace.ttl.is_some() {
             match self.word.left(now) {
@@ -91,15 +98,22 @@ impl Link {
             }
         }
         match self.sent.front() {
-            Some(Sent::Wait { claim, until, .. }) => {
+            Some(Sent::Wait(KeyWait { claim, until, stopped, .. })) => {
                 // The server ends it at the end of a slice, or of the caller's time.
                 let whole = self.pace.slice(claim);
                 let slice = whole.saturating_sub(now.since(self.asked));
                 let left = until.map_or(slice, |until| slice.min(until - Instant::now()));
-                next = next.min(left + SILENCE);
-                let over = until.is_some_and(|until| until + SILENCE <= Instant::now());
-                if over || now.since(self.asked) >= whole + SILENCE {
+                let silence = self.pace.silence;
+                next = next.min(left + silence);
+                let over = until.is_some_and(|until| until + silence <= Instant::now());
+                if over || now.since(self.asked) >= whole + silence {
                     return Due::Dead;
+                }
+                if let Some(stopped) = stopped {
+                    match silence.checked_sub(now.since(*stopped)) {
+                        None | Some(Duration::ZERO) => return Due::Dead,
+                        Some(left) => next = next.min(left),
+                    }
                 }
             }
             Some(Sent::Batch(_) | Sent::Question) => return self.silent(now, next),
@@ -128,9 +142,9 @@ impl Link {
 
     /// The same while an answer is due, or a cancel is on its way.
     fn silent(&self, now: Time, next: Duration) -> Due {
-        match SILENCE.checked_sub(now.since(self.asked)) {
-            None if self.holds == 0 => Due::Dead,
-            None => Due::Stuck(next),
+        match self.pace.silence.checked_sub(now.since(self.asked)) {
+            None | Some(Duration::ZERO) if self.holds == 0 => Due::Dead,
+            None | Some(Duration::ZERO) => Due::Stuck(next),
             Some(left) => Due::Later(next.min(left)),
         }
     }

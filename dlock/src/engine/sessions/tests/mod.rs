@@ -3,6 +3,7 @@
 
 mod outage;
 mod panics;
+mod turns;
 
 use std::time::Duration;
 
