@@ -53,6 +53,8 @@ pub(super) struct MySql {
     label: Box<str>,
     session_ttl: Duration,
     application_name: Option<String>,
+    /// There may be one session only.
+    alone: bool,
     /// Where fencing tokens are drawn.
     table: Table,
     /// Left over from the preflight, for the first session: with TLS a connection is dear.
@@ -90,6 +92,7 @@ impl MySql {
             from,
             session_ttl: options.session_ttl,
             application_name: options.application_name.clone(),
+            alone: options.max_sessions == 1,
             table: options.lease.table_of(false)?,
             spare: Mutex::new(None),
         })
@@ -160,11 +163,21 @@ impl SessionBackend for MySql {
     /// Behind a proxy that shares the server's sessions among its clients, two idle connections are
     /// one session, or now this one and now that.
     async fn preflight(&self) -> Result<()> {
-        let (one, other) = tokio::try_join!(self.connect(), self.connect())?;
-        let mut two = [one, other];
+        let (one, other) = if self.alone {
+            let one = self.connect().await?;
+            match self.connect().await {
+                // The user may have one connection only: then it must do.
+                Err(error) if error.is_full() => (one, None),
+                other => (one, Some(other?)),
+            }
+        } else {
+            let (one, other) = tokio::try_join!(self.connect(), self.connect())?;
+            (one, Some(other))
+        };
+        let mut all: Vec<_> = Some(one).into_iter().chain(other).collect();
         let mut ids = [None, None];
         for _ in 0..2 {
-            for (connection, id) in two.iter_mut().zip(&mut ids) {
+            for (connection, id) in all.iter_mut().zip(&mut ids) {
                 let rows = self.rows(connection, texts::PING.into()).await?;
                 let now = rows.first().and_then(|row| integer(row, 1));
                 if now.is_none() || now != *id.get_or_insert(now) {
@@ -175,9 +188,11 @@ impl SessionBackend for MySql {
         if ids[0] == ids[1] {
             return Err(self.proxied());
         }
-        let [first, second] = two;
-        *self.spare.lock().unwrap_or_else(PoisonError::into_inner) = Some(first);
-        let _ = timeout(GOODBYE, second.close()).await;
+        let mut all = all.into_iter();
+        *self.spare.lock().unwrap_or_else(PoisonError::into_inner) = all.next();
+        if let Some(second) = all.next() {
+            let _ = timeout(GOODBYE, second.close()).await;
+        }
         Ok(())
     }
 
@@ -221,6 +236,12 @@ impl SessionBackend for MySql {
             self.locks(session, part, out).await?;
         }
         Ok(())
+    }
+
+    async fn writes_wait(&self, session: &mut Session) -> Result<bool> {
+        let rows = self.rows(&mut session.connection, server::WRITES_WAIT.into()).await?;
+        let off = |value: &str| matches!(value, "OFF" | "0" | "");
+        Ok(rows.iter().any(|row| text(row, 1).is_none_or(|value| !off(&value))))
     }
 
     async fn wait(&self, session: &mut Session, claim: &Claim, time: Duration) -> Result<Waited> {

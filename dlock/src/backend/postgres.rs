@@ -32,7 +32,7 @@ pub(super) use self::codes::{
 use self::fence::Busy;
 use self::session::Session;
 pub(crate) use self::sql::place;
-use self::sql::{HELD, PING, UNLOCK_ALL};
+use self::sql::{HELD, PING, UNLOCK_ALL, WRITES_WAIT};
 use super::lease::Table;
 use super::{About, Answer, Do, Op, Options, Seen, SessionBackend, Tag, Waited};
 use crate::claim::Claim;
@@ -45,6 +45,8 @@ pub(super) struct Postgres {
     address: Address,
     label: Box<str>,
     session_ttl: Duration,
+    /// There may be one session only.
+    alone: bool,
     /// Where fencing tokens are drawn.
     table: Table,
 }
@@ -64,6 +66,7 @@ impl Postgres {
             label: address.label(),
             address,
             session_ttl: options.session_ttl,
+            alone: options.max_sessions == 1,
             table: options.lease.table_of(false)?,
         })
     }
@@ -97,7 +100,8 @@ impl SessionBackend for Postgres {
     }
 
     async fn preflight(&self) -> Result<()> {
-        self.refuse_pooler().await
+        // The only session makes sure itself.
+        if self.alone { Ok(()) } else { self.refuse_pooler().await }
     }
 
     async fn open(&self) -> Result<Session> {
@@ -122,6 +126,12 @@ impl SessionBackend for Postgres {
         let parts: Vec<(i64, i16)> = ops.iter().map(|op| sql::part(&op.what)).collect();
         let batch = sql::batch(&parts);
         self.read(&self.answer(session, batch).await?, out)
+    }
+
+    async fn writes_wait(&self, session: &mut Session) -> Result<bool> {
+        let row = self.answer(session, sqlx::query(WRITES_WAIT)).await?;
+        let mut waits: Vec<bool> = Vec::new();
+        self.read(&row, &mut waits).map(|()| waits != [false])
     }
 
     async fn wait(&self, session: &mut Session, claim: &Claim, time: Duration) -> Result<Waited> {

@@ -14,6 +14,10 @@ pub(super) const LOOK: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('ve
     'version_comment','read_only','super_read_only','innodb_read_only','max_execution_time',\
     'max_statement_time','wsrep_on','wsrep_provider','performance_schema','max_connections')";
 pub(super) const CLUSTER: &str = "SHOW GLOBAL STATUS LIKE 'wsrep_cluster_status'";
+/// What has a commit wait for other servers, which may be away: semi-synchronous replication, by its
+/// newer and its older name, and a group.
+pub(super) const WRITES_WAIT: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN \
+    ('rpl_semi_sync_source_enabled','rpl_semi_sync_master_enabled','group_replication_group_name')";
 
 /// The server lets go so much later than the holder's word ends: a body that waits is dropped by a
 /// timer, and others must not have the lock before.

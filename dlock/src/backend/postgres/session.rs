@@ -1,11 +1,14 @@
 //! How a session comes to be, and how it is asked.
 
+use std::future::pending;
 use std::slice;
+use std::time::Duration;
 
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgListener, PgPoolOptions, PgRow};
 use sqlx::query::Query;
-use sqlx::{Acquire as _, Column as _, PgPool, Row as _, Type as _};
+use sqlx::{Acquire as _, Column as _, ConnectOptions as _, PgPool, Row as _, Type as _};
 use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
 
 use super::Postgres;
 use super::codes::AnotherSession;
@@ -13,6 +16,13 @@ use super::fence::Fences;
 use super::sql::{OPEN, SET};
 use super::wait::Waits;
 use crate::error::{Error, Result};
+
+/// A setting that no server has: it keeps what the client has said as it started.
+/// <https://www.postgresql.org/docs/current/runtime-config-custom.html>
+const SIGN: &str = "dlock.session";
+const KNOWS: &str = "SELECT pg_catalog.current_setting($1, true)";
+/// Connecting is not looked into before it has taken so long.
+const PROMPT: Duration = Duration::from_millis(500);
 
 pub(in crate::backend) struct Session {
     pub(super) listener: PgListener,
@@ -31,6 +41,25 @@ pub(in crate::backend) struct Session {
 impl Postgres {
     pub(super) async fn open_session(&self) -> Result<Session> {
         let options = self.address.connect_options();
+        if !self.alone {
+            return self.open_as(options, None).await;
+        }
+        // One connection may be all that there is. What it says as it starts reaches only the server
+        // process that is made for it, so if that knows it, there is no pooler between.
+        let sign = fastrand::u64(..).to_string();
+        let signed = options.clone().options([(SIGN, &sign)]);
+        match self.open_as(signed, Some(&sign)).await {
+            // There is, or it may be: it takes two to tell of what kind.
+            Err(Error::Unsupported { .. }) => {
+                self.refuse_pooler().await?;
+                self.open_as(options, None).await
+            }
+            opened => opened,
+        }
+    }
+
+    /// `sign`: what the session is to know of itself.
+    async fn open_as(&self, options: PgConnectOptions, sign: Option<&str>) -> Result<Session> {
         self.dial(&options).await?;
         let pool = PgPoolOptions::new()
             .max_connections(1)
@@ -39,15 +68,22 @@ impl Postgres {
             .test_before_acquire(false)
             // A session that we have given up must not be kept.
             .after_release(|_, _| Box::pin(async { Ok(false) }))
-            .connect_lazy_with(options);
-        let connected = PgListener::connect_with(&pool).await;
-        let mut listener = connected.map_err(|error| self.error(error))?;
+            .connect_lazy_with(options.clone());
+        let listener = self.listen(&pool, &options).await;
+        let mut listener = listener.map_err(|error| self.error(error))?;
         listener.eager_reconnect(false);
         listener.ignore_pool_close_event(true);
         let row = sqlx::raw_sql(OPEN).fetch_one(&mut listener).await;
         let server = self.read_server(&row.map_err(|error| self.error(error))?)?;
         // After a fail-over it may be another one than at the first connect.
         self.vet(&server)?;
+        if let Some(sign) = sign {
+            let row = sqlx::query(KNOWS).bind(SIGN).fetch_one(&mut listener).await;
+            let known = row.and_then(|row| row.try_get::<Option<String>, _>(0));
+            if known.map_err(|error| self.error(error))?.as_deref() != Some(sign) {
+                return Err(self.pooler("a session does not know how it was started"));
+            }
+        }
         let settings = self.settings(server.version);
         let mut session = Session {
             listener,
@@ -70,6 +106,33 @@ impl Postgres {
         };
         session.birth = birth.unwrap_or(0);
         Ok(session)
+    }
+
+    /// sqlx's pool tries again and again by itself when the server has no connection left, or is
+    /// about to start; we want to know. So when it takes long, one more connection finds out why.
+    async fn listen(&self, pool: &PgPool, options: &PgConnectOptions) -> sqlx::Result<PgListener> {
+        let mut listening = std::pin::pin!(PgListener::connect_with(pool));
+        if let Ok(listener) = timeout(PROMPT, &mut listening).await {
+            return listener;
+        }
+        let probe = async {
+            match options.connect().await {
+                Ok(connection) => {
+                    drop(connection);
+                    pending().await
+                }
+                Err(error) => {
+                    // It may be the first one that has taken the last place.
+                    sleep(PROMPT).await;
+                    error
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            listener = listening => listener,
+            error = probe => Err(error),
+        }
     }
 
     /// sqlx's pool goes on dialling a port where nobody listens; we want to say so at once.

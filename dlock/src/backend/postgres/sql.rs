@@ -20,6 +20,10 @@ pub(super) const SET: &str = "SELECT pg_catalog.set_config(n, v, false), \
     (SELECT (EXTRACT(EPOCH FROM a.backend_start) OPERATOR(pg_catalog.*) 1000000)::pg_catalog.int8 \
     FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) a), pg_catalog.pg_backend_pid() \
     FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])) t(n, v)";
+/// Whether a commit waits for standbys, which may be away.
+/// <https://www.postgresql.org/docs/current/runtime-config-replication.html#GUC-SYNCHRONOUS-STANDBY-NAMES>
+pub(super) const WRITES_WAIT: &str = "SELECT pg_catalog.current_setting('synchronous_standby_names') OPERATOR(pg_catalog.<>) '', \
+     pg_catalog.pg_backend_pid()";
 pub(super) const PING: &str = "SELECT true, pg_catalog.pg_backend_pid()";
 /// See [`part`]. A pair comes as one number: its halves.
 macro_rules! does {
