@@ -17,6 +17,8 @@ mod crash;
 mod gate;
 #[path = "fence/order.rs"]
 mod order;
+#[path = "fence/settings.rs"]
+mod settings;
 #[path = "fence/standby.rs"]
 mod standby;
 #[path = "fence/table.rs"]
@@ -45,7 +47,9 @@ dlock_tests::suite! {
             that_cannot_be_written_is_told_with_the_grant,
             that_has_no_place_is_told,
             row_of_a_lease_stays_that_of_its_owner,
+            that_is_emptied_gives_no_token_again,
         ]
+        settings: [of_the_server_change_nothing]
         trouble: [
             table_that_was_dropped_keeps_no_lock,
             table_dropped_at_a_hand_off_keeps_no_lock,

@@ -55,7 +55,11 @@ dlock_tests::suite! {
             next_holder_has_its_own,
             each_holder_has_a_fence_of_its_own,
         ]
-        tables: [of_another_name_is_made, made_by_hand_is_used]
+        tables: [
+            of_another_name_is_made,
+            made_by_hand_is_used,
+            that_is_emptied_gives_no_fence_again,
+        ]
         fight: [histories]
         turns: [others_have_theirs, thousand_leases_are_renewed_together]
     }

@@ -42,6 +42,8 @@ dlock_tests::suite! {
             of_the_server_change_nothing,
             log_of_statements,
             that_weaken_leases_are_found,
+            primary_that_becomes_read_only_is_given_up,
+            limits_of_the_server_are_kept,
         ]
         table: [
             row_locked_by_hand_delays_only_itself,
@@ -57,6 +59,7 @@ dlock_tests::suite! {
             without_a_database_is_refused,
             of_a_pool,
             of_several_hosts,
+            of_which_three_are_silent,
         ]
         django: [
             table_is_never_made,

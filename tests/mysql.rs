@@ -64,6 +64,7 @@ dlock_tests::suite! {
             wrong_password_and_unknown_database,
             user_without_a_right,
             replica,
+            primary_that_becomes_read_only_is_given_up,
         ]
         views: [
             show_holders_and_waiters,

@@ -19,7 +19,7 @@
 //! * `<=`, not `<`: a holder writes more than once under one grant.
 //! * `fence = $2` is as important as the condition: it is what shuts the older ones out. A holder
 //!   that only reads, and must not be overtaken afterwards by an older one, writes it too.
-//! * Tokens begin at 1, so 0 is a row that nobody has written under the lock yet.
+//! * Tokens are at least 1, so 0 is a row that nobody has written under the lock yet.
 //! * All rows that belong together need the column, or one row for all of them that is written first
 //!   in the same transaction.
 //!
@@ -46,6 +46,14 @@
 //! # assert!(fence::accepted(stale, &later).unwrap_err().is_lost());
 //! # Ok(()) }
 //! ```
+//!
+//! # How tokens grow
+//! Each grant of a key adds one to the token in the key's row of the lease table. A key that has no row
+//! yet begins at the microseconds since 2020 on the database's clock (in `memory:`, at 1). So rows may
+//! be deleted, one by one or all together: a new row begins above all tokens of the old one, for no
+//! key is granted a million times a second. Tokens stay below 2^53, which JavaScript can count, until
+//! the year 2305. They can go back in one case: when the server's clock is set back, and a row is
+//! deleted before the clock has caught up with it.
 //!
 //! # In a service
 //! What keeps its state in memory remembers the newest token that it has seen: [`Gate`].

@@ -53,7 +53,7 @@ async fn nonsense_of_a_lock_is_refused() {
         assert!(matches!(error, Error::Config { .. }), "{error}");
         assert!(error.to_string().contains(say), "{error}");
     }
-    assert_eq!(lock().acquire().await.unwrap().fence(), Some(1), "nothing was taken");
+    assert!(lock().try_acquire().await.unwrap().is_some(), "nothing was taken");
 }
 
 pub(crate) async fn sessions_have_no_such_terms(site: Site) {

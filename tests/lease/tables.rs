@@ -49,3 +49,30 @@ pub(crate) async fn made_by_hand_is_used(site: Site) {
     let other = dlock::lease::ddl("oracle").unwrap_err();
     assert!(matches!(other, dlock::Error::Config { .. }), "{other}");
 }
+
+/// Whoever cleans up does not make the fences begin again: what is protected would refuse all until
+/// they have caught up, or let an old holder through.
+pub(crate) async fn that_is_emptied_gives_no_fence_again(site: Site) {
+    let (one, two) = (site.locker().await, site.locker().await);
+    let mut rows = Rows::of(&site).await;
+    let empty = if site.url.starts_with("sqlite") { "DELETE FROM" } else { "TRUNCATE TABLE" };
+    let mut last = 0;
+    for round in 0..6 {
+        let locker = if round % 2 == 0 { &one } else { &two };
+        let mut fences = Vec::new();
+        // Alone, and with another one.
+        for _ in 0..3 {
+            let guard = locker.lock("k").acquire().await.unwrap();
+            fences.push(guard.fence().unwrap());
+            guard.release().await.unwrap();
+        }
+        locker.lock_all(["k", "l"]).acquire().await.unwrap().release().await.unwrap();
+        fences.push(rows.row(locker, "k").await.fence as u64);
+        assert!(fences[0] > last && fences.is_sorted_by(|a, b| a < b), "{fences:?} after {last}");
+        // What JavaScript can count.
+        assert!(fences[3] < 1 << 53, "{fences:?}");
+        last = fences[3];
+        let empty = if round % 3 == 0 { empty } else { "DELETE FROM" };
+        rows.run(&format!("{empty} dlock_leases")).await;
+    }
+}

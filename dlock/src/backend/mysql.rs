@@ -14,6 +14,7 @@ mod codes;
 mod fence;
 mod report;
 mod server;
+mod settings;
 mod texts;
 mod views;
 
@@ -31,7 +32,8 @@ pub(crate) use self::asking::text;
 pub(crate) use self::codes::of_number;
 pub(super) use self::codes::{NO_RIGHT, meaning, number};
 use self::server::Server;
-pub(super) use self::texts::literal;
+pub(super) use self::settings::fit;
+pub(super) use self::texts::{FIRST_FENCE, literal};
 pub(crate) use self::texts::name;
 use super::lease::Table;
 use super::{About, Answer, Op, Options, Seen, SessionBackend, Tag, Waited};
@@ -43,8 +45,6 @@ use crate::status::Finding;
 
 /// The end of a session is not pushed: so long it goes unnoticed at most, and a round trip.
 const HEARTBEAT: Duration = Duration::from_millis(1500);
-/// Statements of more than this many locks take more than their share of time to put together.
-const MOST: usize = 1000;
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -72,6 +72,8 @@ pub(super) struct Session {
     id: i64,
     /// When the server was started: the numbers of its sessions are used again after that.
     birth: i64,
+    /// What each answer must show.
+    proof: String,
     server: Server,
     /// It knows that there is a table to draw tokens from.
     fences: bool,
@@ -178,7 +180,7 @@ impl SessionBackend for MySql {
         let mut ids = [None, None];
         for _ in 0..2 {
             for (connection, id) in all.iter_mut().zip(&mut ids) {
-                let rows = self.rows(connection, texts::PING.into()).await?;
+                let rows = self.rows(connection, texts::LOOK_AT_ID.into()).await?;
                 let now = rows.first().and_then(|row| integer(row, 1));
                 if now.is_none() || now != *id.get_or_insert(now) {
                     return Err(self.proxied());
@@ -214,7 +216,8 @@ impl SessionBackend for MySql {
         let rows = self.rows(&mut connection, server.confirm()).await?;
         let [id, birth] = [0, 3].map(|column| rows.first().and_then(|row| integer(row, column)));
         let (id, birth) = (id.unwrap_or(-1), birth.unwrap_or(-1));
-        let mut session = Session { connection, id, birth, server, fences: false };
+        let proof = String::new();
+        let mut session = Session { connection, id, birth, proof, server, fences: false };
         self.confirm(&mut session, rows.first())?;
         Ok(session)
     }
@@ -225,14 +228,14 @@ impl SessionBackend for MySql {
 
     async fn batch(&self, session: &mut Session, ops: &[Op], out: &mut Vec<Answer>) -> Result<()> {
         if ops.is_empty() {
-            let answer = self.ask(session, texts::PING.into()).await;
+            let answer = self.ask(session, texts::ping(session.server.proof())).await;
             return answer.map(drop).map_err(|failed| self.failed(failed));
         }
         for op in ops.iter().filter(|op| op.what.is_order()) {
             out.push(self.kill(session, texts::order(op)).await?.into());
         }
         let locks: Vec<&Op> = ops.iter().filter(|op| !op.what.is_order()).collect();
-        for part in locks.chunks(MOST) {
+        for part in locks.chunks(session.server.most) {
             self.locks(session, part, out).await?;
         }
         Ok(())
@@ -246,7 +249,12 @@ impl SessionBackend for MySql {
 
     async fn wait(&self, session: &mut Session, claim: &Claim, time: Duration) -> Result<Waited> {
         let limits = session.server.family.limits(time);
-        let sql = texts::wait(&name(&claim.key), &limits, self.application_name.as_deref());
+        let sql = texts::wait(
+            session.server.proof(),
+            &name(&claim.key),
+            &limits,
+            self.application_name.as_deref(),
+        );
         match self.ask(session, sql).await {
             Ok(Some(answer)) if answer == "1" => Ok(Waited::Granted),
             Ok(Some(answer)) if answer == "0" => Ok(Waited::Busy),
@@ -266,8 +274,8 @@ impl SessionBackend for MySql {
 
     async fn held(&self, session: &mut Session, claims: &[Claim]) -> Result<Vec<bool>> {
         let mut held = Vec::with_capacity(claims.len());
-        for part in claims.chunks(MOST) {
-            let flags = self.flags(session, texts::held(part), part.len()).await?;
+        for part in claims.chunks(session.server.most) {
+            let flags = self.flags(session, texts::held(session.server.proof(), part), part.len()).await?;
             held.extend(flags.into_iter().map(|flag| flag == Flag::Yes));
         }
         Ok(held)

@@ -31,7 +31,9 @@ pub(super) use self::codes::{
 };
 use self::fence::Busy;
 use self::session::Session;
+pub(super) use self::settings::BEGIN;
 pub(crate) use self::sql::place;
+pub(super) use self::sql::FIRST_FENCE;
 use self::sql::{HELD, PING, UNLOCK_ALL, WRITES_WAIT};
 use super::lease::Table;
 use super::{About, Answer, Do, Op, Options, Seen, SessionBackend, Tag, Waited};

@@ -15,6 +15,7 @@ mod shape;
 mod texts;
 mod view;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sqlx::mysql::{MySqlConnection, MySqlRow};
@@ -23,6 +24,7 @@ use tokio::time::timeout;
 
 use self::address::Hosts;
 use self::answers::{Answers, lone};
+use self::server::Server;
 use self::texts::Texts;
 use super::{Failure, Lease, LeaseBackend, TTL, Verdicts};
 use crate::backend::mysql::{as_it_is, meaning};
@@ -33,6 +35,8 @@ use crate::status::Finding;
 
 /// A cluster stands still for six seconds when it loses a node.
 const TTL_OF_CLUSTERS: Duration = Duration::from_secs(30);
+/// A group needs 21 s until another member takes writes when it loses its primary.
+const TTL_OF_GROUPS: Duration = Duration::from_secs(45);
 /// What would take more than that of one packet goes out as several.
 const MOST: usize = 1000;
 /// How long a goodbye may take.
@@ -43,6 +47,10 @@ pub(crate) struct MySql {
     hosts: Hosts,
     label: Box<str>,
     texts: Box<dyn Texts>,
+    /// The same where statements are logged as they are.
+    logged_texts: Box<dyn Texts>,
+    /// How many bytes of statements the server takes at once, by the last connection.
+    packet: AtomicUsize,
     application_name: Option<String>,
     /// What the locker says.
     ttl: Option<Duration>,
@@ -51,8 +59,14 @@ pub(crate) struct MySql {
 /// A connection to a server that can have leases.
 pub(crate) struct Member {
     connection: MySqlConnection,
-    /// It is a node of a cluster.
-    clustered: bool,
+    server: Server,
+}
+
+impl MySql {
+    /// The statements for that server.
+    fn texts(&self, member: &Member) -> &dyn Texts {
+        if member.server.logs_statements { &*self.logged_texts } else { &*self.texts }
+    }
 }
 
 impl MySql {
@@ -61,9 +75,10 @@ impl MySql {
         let mut connection = connection.map_err(|error| self.failure(error))?;
         let look = self.rows(&mut connection, server::LOOK.into()).await?;
         let server = self.recognize(&look)?;
+        self.packet.store(server.packet, Ordering::Relaxed);
         self.rows(&mut connection, server.settings(self.application_name.as_deref())).await?;
         self.table(&mut connection).await?;
-        Ok(Member { connection, clustered: server.clustered })
+        Ok(Member { connection, server })
     }
 
     /// The rows of these statements, all together.
@@ -114,7 +129,18 @@ impl LeaseBackend for MySql {
     }
 
     fn ttl(&self, member: &Member) -> Duration {
-        if member.clustered { TTL_OF_CLUSTERS } else { TTL }
+        match member.server {
+            Server { clustered: true, .. } => TTL_OF_CLUSTERS,
+            Server { grouped: true, .. } => TTL_OF_GROUPS,
+            _ => TTL,
+        }
+    }
+
+    /// A name and an owner are at most 255 bytes each, which stand there in hex, and several times.
+    fn most(&self) -> usize {
+        const EACH: usize = 3_000;
+        const REST: usize = 2_000;
+        self.packet.load(Ordering::Relaxed).saturating_sub(REST).div_euclid(EACH).max(1)
     }
 
     async fn open(&self) -> Result<Member, Failure> {
@@ -129,13 +155,13 @@ impl LeaseBackend for MySql {
         takes: &[Lease],
     ) -> Result<Verdicts, Failure> {
         if let ([], [lease]) = (releases, takes)
-            && let Some(sql) = self.texts.take_one(lease)
+            && let Some(sql) = self.texts(member).take_one(lease)
         {
             // No transaction: it takes half the time, and most are of this kind.
             let taken = vec![lone(self.write_one(member, sql).await?)];
             return Ok(Verdicts { taken, ..Verdicts::default() });
         }
-        let sql = self.texts.apply(releases, takes);
+        let sql = self.texts(member).apply(releases, takes);
         let answers = Answers::of(&self.write(member, sql).await?);
         Ok(Verdicts {
             released: releases.iter().map(|lease| answers.released(lease)).collect(),
@@ -149,7 +175,8 @@ impl LeaseBackend for MySql {
     async fn renew(&self, member: &mut Member, leases: &[Lease]) -> Result<Vec<bool>, Failure> {
         let mut renewed = Vec::with_capacity(leases.len());
         for part in leases.chunks(MOST) {
-            let answers = Answers::of(&self.write(member, self.texts.renew(part)).await?);
+            let sql = self.texts(member).renew(part);
+            let answers = Answers::of(&self.write(member, sql).await?);
             renewed.extend(part.iter().map(|lease| answers.held(lease)));
         }
         Ok(renewed)
@@ -157,7 +184,7 @@ impl LeaseBackend for MySql {
 
     async fn check(&self, member: &mut Member, lease: &Lease) -> Result<bool, Failure> {
         let mut sql = self.texts.check(lease);
-        if member.clustered {
+        if member.server.clustered {
             // What the other nodes have written first must be here before it is read.
             sql = format!("SET SESSION wsrep_sync_wait=1;{sql};SET SESSION wsrep_sync_wait=0");
         }

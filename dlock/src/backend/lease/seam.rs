@@ -42,6 +42,11 @@ pub(crate) trait LeaseBackend: Send + Sync + 'static {
         true
     }
 
+    /// How many leases a statement can be about, once there was a connection.
+    fn most(&self) -> usize {
+        usize::MAX
+    }
+
     /// Connects, makes the table where it may, and checks it.
     fn open(&self) -> impl Future<Output = Result<Self::Connection, Failure>> + Send;
 
@@ -54,7 +59,8 @@ pub(crate) trait LeaseBackend: Send + Sync + 'static {
     /// Gives back, then takes: all of it together, or nothing.
     ///
     /// A lease is taken only if its row is absent, has run out, or has this very owner, by one
-    /// compare-and-set that adds one to the fence. It is given back only if the row has its name,
+    /// compare-and-set that adds one to the fence; that of an absent row begins at the microseconds
+    /// of the database's clock since 2020, so that it goes on growing when rows are deleted. It is given back only if the row has its name,
     /// its owner and (where that is known) its fence; the row stays, until its
     /// [`lasts`](Lease::lasts) is over, under no owner. Both lists are sorted by name, so that
     /// databases with row locks meet no deadlock; a name may be in both.

@@ -3,7 +3,7 @@
 use sqlx::mysql::{MySqlConnection, MySqlRow};
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::codes::{AnotherSession, NO_SUCH_SESSION, Strange, WAIT_ENDED, number};
+use super::codes::{AnotherSession, NO_SUCH_SESSION, NoPrimary, Strange, WAIT_ENDED, number};
 use super::texts::{self, name};
 use super::{MySql, Session};
 use crate::backend::{Answer, Do, Op};
@@ -21,7 +21,19 @@ impl MySql {
         rows.map_err(|error| self.error(error))
     }
 
-    /// The answer of a statement of one row, whose second column is the session's id.
+    /// Makes sure that an answer comes from the session that was opened, on a server that is still
+    /// what it was then.
+    fn vouch(&self, session: &Session, proof: Option<&str>) -> Result<()> {
+        match proof {
+            Some(proof) if proof == session.proof => Ok(()),
+            Some(proof) if proof.split('/').next() == Some(&session.id.to_string()) => {
+                Err(Error::unavailable(&self.label, NoPrimary))
+            }
+            _ => Err(Error::unavailable(&self.label, AnotherSession)),
+        }
+    }
+
+    /// The answer of a statement of one row, whose second column is the session's proof.
     pub(super) async fn ask(
         &self,
         session: &mut Session,
@@ -32,9 +44,7 @@ impl MySql {
         let [row] = &rows[..] else {
             return Err(Failed::Other(self.strange("not one row")));
         };
-        if integer(row, 1) != Some(session.id) {
-            return Err(Failed::Other(Error::unavailable(&self.label, AnotherSession)));
-        }
+        self.vouch(session, text(row, 1).as_deref()).map_err(Failed::Other)?;
         Ok(text(row, 0))
     }
 
@@ -56,10 +66,8 @@ impl MySql {
         count: usize,
     ) -> Result<Vec<Flag>> {
         let answer = text(row, 0).unwrap_or_default();
-        let (flags, id) = answer.split_once('/').unwrap_or_default();
-        if id.parse() != Ok(session.id) {
-            return Err(Error::unavailable(&self.label, AnotherSession));
-        }
+        let (flags, proof) = answer.split_once('/').unwrap_or_default();
+        self.vouch(session, Some(proof))?;
         let flags: Option<Vec<Flag>> = flags.chars().map(Flag::of).collect();
         flags.filter(|flags| flags.len() == count).ok_or_else(|| self.strange(&answer))
     }
@@ -74,7 +82,7 @@ impl MySql {
         if ops.iter().any(|op| matches!(op.what, Do::TryFenced(_) | Do::Fence(_))) {
             return self.fenced_locks(session, ops, out).await;
         }
-        let sql = texts::batch(ops, session.server.family.ignores_case());
+        let sql = texts::batch(session.server.proof(), ops, session.server.family.ignores_case());
         let flags = self.flags(session, sql, ops.len()).await?;
         for (op, flag) in ops.iter().zip(flags) {
             out.push(self.done(op, flag)?);
@@ -96,7 +104,7 @@ impl MySql {
         // A cancel that came too late for the wait may hit this statement.
         let mut tries = 3;
         loop {
-            match self.ask(session, texts::unlock(&name(&claim.key))).await {
+            match self.ask(session, texts::unlock(session.server.proof(), &name(&claim.key))).await {
                 Ok(_) => return Ok(()),
                 Err(failed) if tries > 0 && failed.is_ended_wait() => tries -= 1,
                 Err(failed) => return Err(self.failed(failed)),

@@ -102,6 +102,13 @@ pub(in crate::backend) fn number(error: &sqlx::Error) -> Option<u16> {
 pub(super) struct AnotherSession;
 
 #[derive(Debug, thiserror::Error)]
+#[error(
+    "the server has become read-only, or another member of its group: has it handed over to another \
+     server?"
+)]
+pub(super) struct NoPrimary;
+
+#[derive(Debug, thiserror::Error)]
 #[error("the server said NULL when it was asked for a lock")]
 struct Neither;
 

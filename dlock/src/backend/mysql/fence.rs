@@ -35,7 +35,9 @@ impl MySql {
             self.prepare(session, &table).await?;
             session.fences = true;
         }
-        let sql = AssertSqlSafe(texts::fenced(&table, ops, session.server.family.ignores_case()));
+        let ignores_case = session.server.family.ignores_case();
+        let sql = texts::fenced(session.server.proof(), &table, ops, ignores_case);
+        let sql = AssertSqlSafe(sql);
         let rows = match sqlx::raw_sql(sql).fetch_all(&mut session.connection).await {
             Ok(rows) => rows,
             Err(error) => {

@@ -106,21 +106,6 @@ impl MySql {
         session: &mut Session,
         found: &mut Vec<Finding>,
     ) -> Result<()> {
-        let group = "SHOW GLOBAL VARIABLES WHERE Variable_name IN \
-                     ('group_replication_group_name','group_replication_single_primary_mode')";
-        let rows = self.if_allowed(session, group.into()).await?.unwrap_or_default();
-        let value = |name: &str| {
-            let row = rows.iter().find(|row| text(row, 0).as_deref() == Some(name));
-            row.and_then(|row| text(row, 1))
-        };
-        let group = value("group_replication_group_name").is_some_and(|name| !name.is_empty());
-        let single = value("group_replication_single_primary_mode");
-        if group && single.as_deref() == Some("OFF") {
-            found.push(problem(
-                "this is a group with several primaries: each grants the same lock".into(),
-                "let all programs connect to the same member, or use lease+mysql://",
-            ));
-        }
         // Of one that is read-only the connection has been refused.
         let replica = self.if_allowed(session, "SHOW REPLICA STATUS".into()).await?;
         if replica.is_some_and(|rows| !rows.is_empty()) {

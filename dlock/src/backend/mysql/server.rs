@@ -1,4 +1,4 @@
-//! What a server is, which ones are refused, and what a session is set to.
+//! What a server is, and which ones are refused.
 
 use std::time::Duration;
 
@@ -12,16 +12,17 @@ use crate::error::{Error, Result};
 /// set.
 pub(super) const LOOK: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('version',\
     'version_comment','read_only','super_read_only','innodb_read_only','max_execution_time',\
-    'max_statement_time','wsrep_on','wsrep_provider','performance_schema','max_connections')";
+    'max_statement_time','wsrep_on','wsrep_provider','performance_schema','max_connections',\
+    'log_bin','binlog_format','max_allowed_packet',\
+    'group_replication_group_name','group_replication_single_primary_mode')";
 pub(super) const CLUSTER: &str = "SHOW GLOBAL STATUS LIKE 'wsrep_cluster_status'";
 /// What has a commit wait for other servers, which may be away: semi-synchronous replication, by its
 /// newer and its older name, and a group.
 pub(super) const WRITES_WAIT: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN \
     ('rpl_semi_sync_source_enabled','rpl_semi_sync_master_enabled','group_replication_group_name')";
 
-/// The server lets go so much later than the holder's word ends: a body that waits is dropped by a
-/// timer, and others must not have the lock before.
-const SLACK: Duration = Duration::from_millis(100);
+/// Statements of more than this many locks take more than their share of time to put together.
+const MOST: usize = 1000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Family {
@@ -36,6 +37,12 @@ pub(super) struct Server {
     /// Its views of locks are filled.
     pub(super) has_views: bool,
     pub(super) max_connections: Option<i64>,
+    /// How many locks a statement can be about.
+    pub(super) most: usize,
+    /// Its log of changes has statements in it, and not rows.
+    pub(super) logs_statements: bool,
+    /// It can be a member of a group (MySQL Group Replication).
+    pub(super) grouped: bool,
     /// It could be a node of a Galera cluster: that takes one more question.
     pub(super) may_be_clustered: bool,
     /// For how long it lets a silent session keep its locks, in seconds.
@@ -77,6 +84,15 @@ impl Family {
     }
 }
 
+/// How many locks fit into a statement, given how many bytes the server takes at once. A name is at
+/// most 64 characters, which stand there in hex, and several times.
+fn most(packet: Option<usize>) -> usize {
+    const EACH: usize = 2_000;
+    const REST: usize = 1_000;
+    let fit = packet.map_or(MOST, |packet| packet.saturating_sub(REST).div_euclid(EACH));
+    fit.clamp(1, MOST)
+}
+
 /// Rounded up.
 pub(super) fn whole_seconds(time: Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
@@ -85,8 +101,21 @@ pub(super) fn whole_seconds(time: Duration) -> u64 {
 impl Server {
     /// What it has made of the settings, and who it is.
     pub(super) fn confirm(&self) -> String {
-        let limit = self.family.statement_limit();
-        format!("SELECT CONNECTION_ID(),@@SESSION.wait_timeout,@@SESSION.{limit},{BIRTH}")
+        let (limit, proof) = (self.family.statement_limit(), self.proof());
+        format!("SELECT CONNECTION_ID(),@@SESSION.wait_timeout,@@SESSION.{limit},{BIRTH},{proof}")
+    }
+
+    /// An expression whose value stays as it is as long as the session is the same one, and the
+    /// server one whose locks exclude others: a primary that hands over to another server becomes
+    /// read-only, and its sessions stay.
+    pub(super) fn proof(&self) -> &'static str {
+        match self.grouped {
+            false => "CONCAT(CONNECTION_ID(),'/',@@GLOBAL.read_only)",
+            true => {
+                "CONCAT(CONNECTION_ID(),'/',@@GLOBAL.read_only,\
+                 @@GLOBAL.group_replication_single_primary_mode)"
+            }
+        }
     }
 }
 
@@ -123,6 +152,15 @@ impl MySql {
                 "connect to the primary",
             ));
         }
+        if value("group_replication_group_name").is_some_and(|name| !name.is_empty())
+            && value("group_replication_single_primary_mode") == Some("OFF")
+        {
+            return Err(self.refuse(
+                "locks that exclude the other members' (it is one of a group with several primaries: \
+                 each grants the same lock)",
+                "use its lease table: lease+mysql://…, or a group with a single primary",
+            ));
+        }
         let family = match (value("max_statement_time"), value("max_execution_time")) {
             (Some(_), _) => Family::MariaDb,
             (None, Some(_)) => Family::MySql,
@@ -138,6 +176,9 @@ impl MySql {
             family,
             has_views: is_on("performance_schema"),
             max_connections: value("max_connections").and_then(|n| n.parse().ok()),
+            most: most(value("max_allowed_packet").and_then(|n| n.parse().ok())),
+            grouped: value("group_replication_group_name").is_some_and(|name| !name.is_empty()),
+            logs_statements: is_on("log_bin") && value("binlog_format") == Some("STATEMENT"),
             may_be_clustered: provider,
             patience: 0,
             statement_limit: 0.0,
@@ -165,19 +206,6 @@ impl MySql {
         Error::Unsupported { backend, what: what.into(), instead: instead.into() }
     }
 
-    /// The settings of a session, against those of the user and the server: when it is given up for
-    /// its silence, and that no statement of it is ended for its length. The variable shows, in
-    /// MySQL's `performance_schema.user_variables_by_thread`, whose session it is.
-    pub(super) fn settings(&self, server: &Server) -> String {
-        let silence = whole_seconds(self.session_ttl + SLACK);
-        let unlimited = server.family.statement_limit();
-        format!(
-            "SET SESSION wait_timeout={silence},interactive_timeout={silence},{unlimited}=0,\
-             autocommit=1,@dlock={}",
-            self.own_name()
-        )
-    }
-
     /// Makes sure that the session is what it is to be.
     pub(super) fn confirm(&self, session: &mut Session, row: Option<&MySqlRow>) -> Result<()> {
         let patience = row.and_then(|row| integer(row, 1));
@@ -187,6 +215,11 @@ impl MySql {
         else {
             return Err(self.strange("no id, or no time limits"));
         };
+        let proof = row.and_then(|row| super::text(row, 4));
+        let Some(proof) = proof.filter(|proof| proof.starts_with(&format!("{}/", session.id))) else {
+            return Err(self.strange("no proof of the session"));
+        };
+        session.proof = proof;
         session.server.patience = patience;
         session.server.statement_limit = limit;
         if u64::try_from(patience).unwrap_or(0) < whole_seconds(self.session_ttl) {
@@ -227,6 +260,11 @@ mod tests {
         for name in ["read_only", "super_read_only", "innodb_read_only"] {
             assert!(refusal(&[(name, "ON")]).contains("connect to the primary"));
         }
+        let group = [
+            ("group_replication_group_name", "0f3c"),
+            ("group_replication_single_primary_mode", "OFF"),
+        ];
+        assert!(refusal(&group).contains("several primaries"), "{}", refusal(&group));
         // MariaDB 12's.
         assert!(refusal(&[("read_only", "NO_LOCK")]).contains("connect to the primary"));
         assert!(server(&[("version", "5.6.51")]).is_err());

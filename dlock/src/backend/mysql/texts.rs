@@ -8,7 +8,12 @@ use crate::key::Key;
 use crate::native::{NativeKey, hex};
 
 /// A proxy may answer `SELECT CONNECTION_ID()` alone, with an id of its own.
-pub(super) const PING: &str = "SELECT 1,CONNECTION_ID()";
+pub(super) const LOOK_AT_ID: &str = "SELECT 1,CONNECTION_ID()";
+
+/// A sign of life.
+pub(super) fn ping(proof: &str) -> String {
+    format!("SELECT 1,{proof}")
+}
 pub(super) const UNLOCK_ALL: &str = "SELECT RELEASE_ALL_LOCKS()";
 
 /// In answers of a character each, and so in the statements for them.
@@ -37,9 +42,13 @@ pub(in crate::backend) fn literal(text: &str) -> String {
 }
 
 /// One column: an answer of a character for each of these expressions, in their order (arguments of
-/// `CONCAT` are evaluated from left to right), a slash, and the session's id. Each further column
-/// would cost server and client more than a lock does.
-fn flags<T>(each: impl IntoIterator<Item = T>, expression: impl Fn(&mut String, T)) -> String {
+/// `CONCAT` are evaluated from left to right), a slash, and the proof that session and server are
+/// what they were. Each further column would cost server and client more than a lock does.
+fn flags<T>(
+    proof: &str,
+    each: impl IntoIterator<Item = T>,
+    expression: impl Fn(&mut String, T),
+) -> String {
     let mut sql = String::with_capacity(256);
     sql.push_str("SELECT CONCAT(");
     for one in each {
@@ -48,14 +57,15 @@ fn flags<T>(each: impl IntoIterator<Item = T>, expression: impl Fn(&mut String, 
         // Writing to a String cannot fail.
         let _ = write!(sql, ",'{NULL}'),");
     }
-    sql.push_str("'/',CONNECTION_ID())");
+    // Writing to a String cannot fail.
+    let _ = write!(sql, "'/',{proof})");
     sql
 }
 
 /// Tries and unlocks. A session that has a lock would get it once more, and names that we tell
 /// apart may be one to a server that ignores case: such a one is asked first.
-pub(super) fn batch(ops: &[&Op], ignores_case: bool) -> String {
-    flags(ops, |sql, op| {
+pub(super) fn batch(proof: &str, ops: &[&Op], ignores_case: bool) -> String {
+    flags(proof, ops, |sql, op| {
         // Writing to a String cannot fail.
         let _ = match &op.what {
             Do::Try(claim) | Do::TryFenced(claim) if ignores_case => {
@@ -80,7 +90,7 @@ fn is_ours(claim: &Claim) -> String {
 /// The same, and then a token for each that is to have one, if it is ours. A row that is somebody's
 /// lease stays it. Rows are written in the order of their names, so that two who write the same ones
 /// do not meet in a deadlock, and read before others can write them.
-pub(super) fn fenced(table: &str, ops: &[&Op], ignores_case: bool) -> String {
+pub(super) fn fenced(proof: &str, table: &str, ops: &[&Op], ignores_case: bool) -> String {
     let mut rows: Vec<(String, &Claim)> = ops
         .iter()
         .filter_map(|op| match &op.what {
@@ -91,14 +101,14 @@ pub(super) fn fenced(table: &str, ops: &[&Op], ignores_case: bool) -> String {
         })
         .collect();
     rows.sort();
-    let mut sql = batch(ops, ignores_case);
+    let mut sql = batch(proof, ops, ignores_case);
     sql.push_str(";START TRANSACTION");
     for (name, claim) in &rows {
         // Writing to a String cannot fail.
         let _ = write!(
             sql,
             ";INSERT INTO {table} (name,owner,fence,acquired_at,expires_at) \
-             SELECT {name},'',1,UTC_TIMESTAMP(6),'2000-01-01' FROM DUAL WHERE {} \
+             SELECT {name},'',{FIRST_FENCE},UTC_TIMESTAMP(6),'2000-01-01' FROM DUAL WHERE {} \
              ON DUPLICATE KEY UPDATE fence=fence+1",
             is_ours(claim)
         );
@@ -109,6 +119,11 @@ pub(super) fn fenced(table: &str, ops: &[&Op], ignores_case: bool) -> String {
     sql
 }
 
+/// The token of a row that is new: microseconds of the server's clock since 2020. A row that has been
+/// deleted had fewer grants than microseconds.
+pub(in crate::backend) const FIRST_FENCE: &str =
+    "TIMESTAMPDIFF(MICROSECOND,'2020-01-01',UTC_TIMESTAMP(6))";
+
 /// Bytes that no character set has a part in.
 fn binary(text: &str) -> String {
     let mut literal = String::from("x'");
@@ -117,12 +132,12 @@ fn binary(text: &str) -> String {
     literal
 }
 
-pub(super) fn held(claims: &[Claim]) -> String {
-    flags(claims, |sql, claim| sql.push_str(&is_ours(claim)))
+pub(super) fn held(proof: &str, claims: &[Claim]) -> String {
+    flags(proof, claims, |sql, claim| sql.push_str(&is_ours(claim)))
 }
 
-pub(super) fn unlock(name: &str) -> String {
-    format!("SELECT RELEASE_LOCK({name}),CONNECTION_ID()")
+pub(super) fn unlock(proof: &str, name: &str) -> String {
+    format!("SELECT RELEASE_LOCK({name}),{proof}")
 }
 
 /// How a waiting statement begins, but for a hint, by which it is recognized in the list of
@@ -130,11 +145,16 @@ pub(super) fn unlock(name: &str) -> String {
 const WAITS: [&str; 2] = ["SELECT ", "GET_LOCK("];
 
 /// The comment shows, in the list of processes, who waits.
-pub(super) fn wait(name: &str, (hint, seconds): &(String, String), who: Option<&str>) -> String {
+pub(super) fn wait(
+    proof: &str,
+    name: &str,
+    (hint, seconds): &(String, String),
+    who: Option<&str>,
+) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.:".contains(c) { c } else { '_' };
     let who: String = who.unwrap_or("dlock").chars().map(plain).collect();
     let [select, get_lock] = WAITS;
-    format!("{select}{hint}{get_lock}{name},{seconds}),CONNECTION_ID() /* {who} */")
+    format!("{select}{hint}{get_lock}{name},{seconds}),{proof} /* {who} */")
 }
 
 /// What a statement waits for, and who that says of itself.
@@ -178,7 +198,7 @@ pub(super) fn order(op: &Op) -> String {
     match op.what {
         Do::Cancel(tag) => format!("KILL QUERY {}", its_own(tag)),
         Do::End(tag) => format!("KILL CONNECTION {}", its_own(tag)),
-        Do::Try(_) | Do::TryFenced(_) | Do::Fence(_) | Do::Unlock(_) => PING.into(),
+        Do::Try(_) | Do::TryFenced(_) | Do::Fence(_) | Do::Unlock(_) => LOOK_AT_ID.into(),
     }
 }
 
@@ -208,7 +228,7 @@ mod tests {
             assert_eq!(literal(text), format!("_utf8mb4 x'{hex}'"));
         }
         let limits = ("/*+ MAX_EXECUTION_TIME(9) */ ".to_owned(), "1".to_owned());
-        let wait = wait("'k'", &limits, Some("*/ DROP é"));
+        let wait = wait("CONNECTION_ID()", "'k'", &limits, Some("*/ DROP é"));
         assert_eq!(
             wait,
             "SELECT /*+ MAX_EXECUTION_TIME(9) */ GET_LOCK('k',1),CONNECTION_ID() /* ___DROP__ */"
@@ -220,7 +240,7 @@ mod tests {
         for key in ["user:42", "it's é", ""] {
             for hint in ["", "/*+ MAX_EXECUTION_TIME(9) */ "] {
                 let limits = (hint.to_owned(), "30".to_owned());
-                let sql = wait(&literal(key), &limits, Some("app"));
+                let sql = wait("CONNECTION_ID()", &literal(key), &limits, Some("app"));
                 assert_eq!(read_wait(&sql), Some((key.to_owned(), Some("app".to_owned()))));
             }
         }

@@ -97,6 +97,11 @@ const BATCH: &str = concat!(
     "), pg_catalog.pg_backend_pid() \
     FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.int8[]), pg_catalog.unnest($2::pg_catalog.int2[])) t(k, o)"
 );
+/// The token of a row that is new: microseconds of the server's clock since 2020. A row that has been
+/// deleted had fewer grants than microseconds.
+pub(in crate::backend) const FIRST_FENCE: &str =
+    "((EXTRACT(EPOCH FROM pg_catalog.clock_timestamp()) - 1577836800) * 1000000)::pg_catalog.int8";
+
 /// A batch in which the third list has, for each part, the name of the counter that a token is to
 /// be drawn from, if it is done. The locks are taken first, all of them: their list is sorted. A row
 /// that is somebody's lease stays it.
@@ -107,7 +112,7 @@ pub(super) fn fenced(table: &str) -> String {
          pg_catalog.unnest($2::pg_catalog.int2[]), pg_catalog.unnest($3::pg_catalog.text[])) \
          WITH ORDINALITY t(k, o, n, i)), \
          f AS (INSERT INTO {table} AS l (name, owner, fence, acquired_at, expires_at) \
-         SELECT o.n, '', 1, pg_catalog.clock_timestamp(), '-infinity' FROM o \
+         SELECT o.n, '', {FIRST_FENCE}, pg_catalog.clock_timestamp(), '-infinity' FROM o \
          WHERE o.n IS NOT NULL AND o.yes ORDER BY o.n \
          ON CONFLICT (name) DO UPDATE SET fence = l.fence + 1 RETURNING l.name, l.fence) \
          SELECT o.yes, f.fence, pg_catalog.pg_backend_pid() FROM o LEFT JOIN f ON f.name = o.n \

@@ -123,6 +123,7 @@ impl<B: LeaseBackend> Leases<B> {
         let time = Time::now();
         let held = self.held.values().filter(|grant| grant.word.good_at(time));
         let mut wanted: Vec<_> = held.filter(|grant| grant.wants_renewal(now)).collect();
+        self.renewals.limit(self.backend.most());
         let chosen = self.renewals.choose(now, &mut wanted, |grant| grant.luck);
         let mut leases: Vec<_> = chosen.into_iter().map(Grant::renewal).collect();
         for lease in &leases {
@@ -157,6 +158,7 @@ impl<B: LeaseBackend> Leases<B> {
         wanted.extend(
             self.handings().map(|handing| Wanted::Handing(handing.lease.key.clone(), handing.luck)),
         );
+        self.applies.limit(self.backend.most());
         let chosen = self.applies.choose(now, &mut wanted, Wanted::luck);
         let left = wanted.into_iter().filter_map(Wanted::into_release);
         self.releases.extend(left);

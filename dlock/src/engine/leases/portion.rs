@@ -32,6 +32,8 @@ impl Luck {
 /// See the [module](self).
 pub(super) struct Portions {
     most: usize,
+    /// What the database takes in any case.
+    limit: usize,
     turn: u64,
     /// Others have gone since one has gone alone.
     others_went: bool,
@@ -43,7 +45,12 @@ pub(super) struct Portions {
 impl Portions {
     pub(super) fn new() -> Self {
         let (sent, began) = (0, Instant::now());
-        Portions { most: usize::MAX, turn: 0, others_went: false, sent, began }
+        Portions { most: usize::MAX, limit: usize::MAX, turn: 0, others_went: false, sent, began }
+    }
+
+    /// No more than this goes out at once.
+    pub(super) fn limit(&mut self, most: usize) {
+        self.limit = most;
     }
 
     /// Takes out what of this goes out now: those first that were busy the longest time ago.
@@ -53,6 +60,7 @@ impl Portions {
         wanted: &mut Vec<T>,
         luck: impl Fn(&T) -> Luck,
     ) -> Vec<T> {
+        let most = self.most.min(self.limit);
         let due = |one: &T| luck(one).alone.is_none_or(|at| at <= now);
         let lone = |one: &T| luck(one).alone.is_some();
         let others = wanted.iter().filter(|one| !lone(one)).count();
@@ -65,10 +73,10 @@ impl Portions {
         };
         let chosen = match chosen {
             Some(index) => vec![wanted.swap_remove(index)],
-            None if others == wanted.len() && others <= self.most => std::mem::take(wanted),
+            None if others == wanted.len() && others <= most => std::mem::take(wanted),
             None => {
                 wanted.sort_by_key(|one| (lone(one), luck(one).turn));
-                let rest = wanted.split_off(others.min(self.most));
+                let rest = wanted.split_off(others.min(most));
                 std::mem::replace(wanted, rest)
             }
         };

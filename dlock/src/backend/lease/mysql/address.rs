@@ -1,5 +1,7 @@
 //! Which servers, and what they are called.
 
+use std::sync::atomic::AtomicUsize;
+
 use sqlx::MySqlPool;
 use sqlx::mysql::MySqlConnectOptions;
 
@@ -51,12 +53,18 @@ impl MySql {
                 table.name
             )));
         }
-        let texts: Box<dyn Texts> =
-            if table.django { Box::new(Django::new(table)) } else { Box::new(Own::new(table)) };
+        let texts = |guarded| -> Box<dyn Texts> {
+            match table.django {
+                true => Box::new(Django::new(table)),
+                false => Box::new(Own::new(table, guarded)),
+            }
+        };
         Ok(MySql {
             hosts,
             label,
-            texts,
+            texts: texts(true),
+            logged_texts: texts(false),
+            packet: AtomicUsize::new(usize::MAX),
             application_name: options.application_name.clone(),
             ttl: options.lease.time_to_live(),
         })

@@ -2,6 +2,7 @@
 
 use std::io::{Error as IoError, ErrorKind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::MySql;
 use crate::backend::lease::Failure;
@@ -26,6 +27,15 @@ impl MySql {
             Some(1180 | 1317 | 3024 | 1969 | 1290 | 1836 | 1792 | 1021 | 1114 | 1146) => {
                 Failure::Failed(Error::Unavailable { backend, source: cause(error) })
             }
+            // What our own statements say where they must not write.
+            Some(1048) => self.out_of_service(
+                "the server has become read-only: has it handed over to another server?",
+            ),
+            Some(1153) => Failure::Failed(Error::config(format!(
+                "{backend} takes no statement about a single lease: its max_allowed_packet is {}; \
+                 raise it, or use shorter keys",
+                self.packet.load(Ordering::Relaxed)
+            ))),
             Some(number) if NO_RIGHT.contains(&number) => {
                 let grant = self.grant().into();
                 Failure::Failed(Error::Permission { backend, grant, source: cause(error) })

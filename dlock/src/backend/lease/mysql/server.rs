@@ -4,14 +4,15 @@ use sqlx::mysql::MySqlRow;
 
 use super::MySql;
 use crate::backend::lease::Failure;
-use crate::backend::mysql::{literal, text};
+use crate::backend::mysql::{fit, literal, text};
 use crate::error::{Error, Result};
 
 /// Everything that tells what it is, in a form that no server refuses. The session's values are
 /// the server's, but where somebody sees to it that they are not.
 pub(super) const LOOK: &str = "SHOW SESSION VARIABLES WHERE Variable_name IN ('read_only',\
     'super_read_only','innodb_read_only','wsrep_on','wsrep_provider','max_execution_time',\
-    'max_statement_time','log_bin','binlog_format');\
+    'max_statement_time','log_bin','binlog_format','max_allowed_packet',\
+    'group_replication_group_name');\
     SHOW GLOBAL STATUS LIKE 'wsrep_cluster_status'";
 
 /// What a connection has seen of its server.
@@ -19,11 +20,15 @@ pub(super) const LOOK: &str = "SHOW SESSION VARIABLES WHERE Variable_name IN ('r
 pub(super) struct Server {
     /// It is a node of a Galera or Percona XtraDB cluster.
     pub(super) clustered: bool,
+    /// It is a member of a group (MySQL Group Replication).
+    pub(super) grouped: bool,
+    /// How many bytes of statements it takes at once.
+    pub(super) packet: usize,
     /// The variable by which it ends statements that take long.
     limit: Option<&'static str>,
     /// Its log of changes has statements in it, and so takes none that reads what others have just
     /// committed.
-    logs_statements: bool,
+    pub(super) logs_statements: bool,
 }
 
 impl MySql {
@@ -62,6 +67,8 @@ impl MySql {
         let limits = ["max_statement_time", "max_execution_time"];
         Ok(Server {
             clustered,
+            grouped: !value("group_replication_group_name").is_empty(),
+            packet: value("max_allowed_packet").parse().unwrap_or(usize::MAX),
             limit: limits.into_iter().find(|name| !value(name).is_empty()),
             logs_statements: is_on("log_bin") && value("binlog_format") == "STATEMENT",
         })
@@ -69,31 +76,18 @@ impl MySql {
 }
 
 impl Server {
-    /// Of the session, against those of the user and the server.
+    /// Of the session.
     pub(super) fn settings(&self, who: Option<&str>) -> String {
         // A row that somebody has locked holds others up for a second at most. A locker that has
-        // nothing to do keeps its connection. What has no limit of rows or time needs none.
-        let mut sql = format!(
-            "SET NAMES utf8mb4;\
-             SET SESSION sql_mode='STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION',autocommit=1,\
-             innodb_lock_wait_timeout=1,lock_wait_timeout=1,wait_timeout=31536000,\
-             completion_type='NO_CHAIN',sql_safe_updates=0,sql_select_limit=18446744073709551615,\
-             @dlock={}",
-            literal(who.unwrap_or("dlock"))
-        );
-        if let Some(limit) = self.limit {
-            sql.push_str(&format!(",{limit}=0"));
-        }
-        if self.clustered {
-            // A conflict is ours to repeat.
-            sql.push_str(",wsrep_sync_wait=0,wsrep_retry_autocommit=0");
-        }
-        sql.push_str(";SET SESSION TRANSACTION READ WRITE");
-        if !self.logs_statements {
-            // Only rows are locked then, and no gaps between them: nobody meets a deadlock.
-            sql.push_str(";SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED");
-        }
-        sql
+        // nothing to do keeps its connection.
+        let settings = [
+            "innodb_lock_wait_timeout=1,lock_wait_timeout=1,wait_timeout=31536000".to_owned(),
+            format!("@dlock={}", literal(who.unwrap_or("dlock"))),
+        ];
+        // A conflict is ours to repeat.
+        let cluster = self.clustered.then(|| "wsrep_sync_wait=0,wsrep_retry_autocommit=0".into());
+        let settings: Vec<String> = settings.into_iter().chain(cluster).collect();
+        fit(&settings, self.limit, self.logs_statements)
     }
 }
 

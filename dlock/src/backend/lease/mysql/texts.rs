@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::answers::{AFTER, BEFORE, HELD};
 use crate::backend::lease::{Lease, Table, ddl};
-use crate::backend::mysql::literal;
+use crate::backend::mysql::{FIRST_FENCE, literal};
 
 pub(super) const NOW: &str = "UTC_TIMESTAMP(6)";
 /// Whether a row can be taken, where it is asked for already.
@@ -52,19 +52,31 @@ pub(super) trait Texts: Send + Sync + 'static {
 pub(super) struct Own {
     table: Table,
     name: String,
+    /// Nothing is written where the server has become read-only, which is no hindrance to all users:
+    /// another server is the primary then.
+    guarded: bool,
 }
 
+/// Not so on any server that is a primary.
+pub(super) const READ_ONLY: &str = "CONCAT(@@GLOBAL.read_only) NOT IN ('0','OFF')";
+
 impl Own {
-    pub(super) fn new(table: &Table) -> Self {
-        Own { table: table.clone(), name: table.quoted('`') }
+    /// `guarded`: not where statements are logged as they are, for replicas are read-only.
+    pub(super) fn new(table: &Table, guarded: bool) -> Self {
+        Own { table: table.clone(), name: table.quoted('`'), guarded }
+    }
+
+    /// What is to be written, or else NULL, which no column can be.
+    fn guarded(&self, value: String) -> String {
+        if self.guarded { format!("IF({READ_ONLY},NULL,{value})") } else { value }
     }
 
     /// Rows of these names. To be sure that nobody changes them meanwhile, and that they are not
     /// those of an old snapshot: `FOR UPDATE`.
-    fn select(&self, when: &str, names: &str, lock: &str) -> String {
+    fn select(&self, when: &str, names: &str, rest: &str) -> String {
         format!(
             "SELECT {when},name,owner,fence,TIMESTAMPDIFF(MICROSECOND,{NOW},expires_at) \
-             FROM {} WHERE name IN ({names}) ORDER BY name{lock}",
+             FROM {} WHERE name IN ({names}){rest}",
             self.name
         )
     }
@@ -83,6 +95,7 @@ impl Own {
     }
 
     fn release(&self, leases: &[Lease]) -> String {
+        let end = |lasts| self.guarded(end(lasts));
         self.update(leases, |lasts| format!("owner='',expires_at={}", end(lasts)), "")
     }
 
@@ -96,6 +109,7 @@ impl Own {
         for (index, lease) in leases.iter().enumerate() {
             let comma = if index == 0 { "" } else { "," };
             let (name, owner) = (literal(&lease.name()), literal(lease.owner.as_str()));
+            let name = self.guarded(name);
             // Writing to a String cannot fail.
             let _ = write!(sql, "{comma}({name},{owner},{first},{NOW},{})", end(lease.lasts));
         }
@@ -146,7 +160,8 @@ impl Texts for Own {
         let left = format!("GREATEST(0,TIMESTAMPDIFF(MICROSECOND,{NOW},expires_at))");
         let held = format!("fence+0*LAST_INSERT_ID({HELD}|{left})");
         let next = format!("IF({FREE},LAST_INSERT_ID(fence+1),{held})");
-        Some(self.take(std::slice::from_ref(lease), "LAST_INSERT_ID(1)", &next))
+        let first = format!("LAST_INSERT_ID({FIRST_FENCE})");
+        Some(self.take(std::slice::from_ref(lease), &first, &next))
     }
 
     fn apply(&self, releases: &[Lease], takes: &[Lease]) -> String {
@@ -159,11 +174,11 @@ impl Texts for Own {
         if !releases.is_empty() {
             // All rows in one order, so that two who swap do not wait for each other.
             let all = format!("{},{}", names(releases), names(takes));
-            let before = self.select(BEFORE, &all, " FOR UPDATE");
+            let before = self.select(BEFORE, &all, " ORDER BY name FOR UPDATE");
             let _ = write!(sql, "{before};{};", self.release(releases));
         }
-        let take = self.take(takes, "1", &format!("fence+{FREE}"));
-        let after = self.select(AFTER, &names(takes), " FOR UPDATE");
+        let take = self.take(takes, FIRST_FENCE, &format!("fence+{FREE}"));
+        let after = self.select(AFTER, &names(takes), " ORDER BY name FOR UPDATE");
         let _ = write!(sql, "{take};{after};COMMIT");
         sql
     }
@@ -171,12 +186,13 @@ impl Texts for Own {
     fn renew(&self, leases: &[Lease]) -> String {
         // What has run out is not brought back: somebody may have looked already.
         let alive = format!(" AND expires_at>{NOW}");
+        let end = |lasts| self.guarded(end(lasts));
         let renew = self.update(leases, |lasts| format!("expires_at={}", end(lasts)), &alive);
         format!("{renew};{}", self.select(AFTER, &names(leases), ""))
     }
 
     fn check(&self, lease: &Lease) -> String {
-        self.select(AFTER, &literal(&lease.name()), "")
+        self.select(AFTER, &literal(&lease.name()), &format!(" AND NOT ({READ_ONLY})"))
     }
 
     fn status(&self, name: Option<&str>) -> String {

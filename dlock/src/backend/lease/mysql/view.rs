@@ -55,7 +55,7 @@ impl MySql {
         let mut find = |severity, what: String, remedy: &str| {
             findings.push(Finding { severity, what, remedy: remedy.into() });
         };
-        if member.clustered && self.ttl.is_some_and(|ttl| ttl < SHORT) {
+        if member.server.clustered && self.ttl.is_some_and(|ttl| ttl < SHORT) {
             let what = "a cluster stands still for six seconds when it loses a node, and leases \
                         of less than 15 s may be lost then";
             find(Severity::Problem, what.into(), "choose a ttl of 15 s or more");
@@ -65,7 +65,7 @@ impl MySql {
         if let Some(flush) = flush.first().and_then(|row| text(row, 0)).filter(|flush| flush != "1")
         {
             // What a node of a cluster forgets, the others know.
-            let severity = if member.clustered { Severity::Note } else { Severity::Problem };
+            let severity = if member.server.clustered { Severity::Note } else { Severity::Problem };
             let what = format!(
                 "innodb_flush_log_at_trx_commit is {flush}: after a crash a lease may be granted \
                  twice, and a fencing token may repeat"

@@ -7,16 +7,9 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::backend::lease::{Lease, Table, name};
+pub(super) use crate::backend::postgres::BEGIN;
+use crate::backend::postgres::FIRST_FENCE;
 use crate::native::NativeKey;
-
-/// What follows is fit for each role, database and pooler. `search_path` comes first: whoever can
-/// make functions or operators in a schema of the application's must not make our locks. A row
-/// that somebody has locked is waited for only briefly: others are in the same statement.
-pub(super) const BEGIN: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE; \
-    SET LOCAL search_path = pg_catalog, pg_temp; \
-    SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 100; \
-    SELECT WHERE CASE WHEN current_setting('synchronous_commit') IN ('off', 'local') \
-    THEN set_config('synchronous_commit', 'on', true) IS NULL ELSE false END;\n";
 
 /// See the [module](self).
 pub(super) struct Texts {
@@ -49,7 +42,7 @@ const OURS: Columns = Columns {
     fence: "t.fence",
     since: "t.acquired_at",
     insert: "name, owner, fence, acquired_at",
-    values: "w.n, w.o, 1, clock_timestamp()",
+    values: "w.n, w.o, {first}, clock_timestamp()",
     take: "owner = f.o, fence = t.fence + 1, acquired_at = clock_timestamp()",
     release: "owner = '', expires_at = CASE w.s WHEN 0 THEN '-infinity' ELSE {end} END",
     for_ever: "infinity",
@@ -121,6 +114,7 @@ impl Texts {
     fn take(&self, leases: &[Lease], text: &mut String) {
         let (table, columns) = (&self.table, self.columns);
         let Columns { owner, is_held, is_free, fence, insert, values: first, take, .. } = columns;
+        let first = first.replace("{first}", FIRST_FENCE);
         let (end, again) = (self.end("w"), self.end("f"));
         text.push_str("WITH w(i, n, o, f, s) AS (");
         values(leases, text);
@@ -168,7 +162,8 @@ impl Texts {
         // Writing to a String cannot fail.
         let _ = write!(
             text,
-            ") SELECT 1 FROM {table} t JOIN w ON t.name = w.n WHERE {is_ours} AND {is_held}"
+            ") SELECT 1 FROM {table} t JOIN w ON t.name = w.n WHERE {is_ours} AND {is_held} \
+             AND NOT pg_is_in_recovery()"
         );
         text
     }

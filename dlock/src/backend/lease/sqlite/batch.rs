@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use sqlx::AssertSqlSafe;
 
@@ -57,6 +57,7 @@ impl Sqlite {
             .bind(lease.name())
             .bind(lease.owner.as_str())
             .bind(millis(lease.lasts))
+            .bind(first_fence())
             .fetch_all(&mut file.connection)
             .await
             .map_err(|error| self.failure(error))?;
@@ -82,6 +83,7 @@ impl Sqlite {
         let written = sqlx::query_as::<_, (String, Option<String>, Option<i64>)>(sql)
             .bind(json(releases))
             .bind(json(takes))
+            .bind(first_fence())
             .fetch_all(&mut file.connection)
             .await;
         let rows = match written.map_err(|error| self.failure(error)) {
@@ -184,6 +186,14 @@ fn text(text: &str, json: &mut String) {
         }
     }
     json.push('"');
+}
+
+/// The fence of a row that is new: microseconds since 2020. SQLite's own clock counts milliseconds,
+/// in which a row can be taken, deleted and taken again.
+fn first_fence() -> i64 {
+    const SINCE: Duration = Duration::from_secs(1_577_836_800);
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    i64::try_from(now.saturating_sub(SINCE).as_micros()).unwrap_or(i64::MAX / 2).max(1)
 }
 
 /// Zero where it is not known.

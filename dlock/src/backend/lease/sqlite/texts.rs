@@ -17,7 +17,7 @@ pub(super) struct Texts {
     pub(super) probe: String,
     /// Name, owner, fence or 0, for how long others cannot have it.
     pub(super) release_one: Arc<str>,
-    /// Name, owner, for how long.
+    /// Name, owner, for how long, the fence of a new row.
     pub(super) take_one: Arc<str>,
     pub(super) release: Arc<str>,
     pub(super) take: Arc<str>,
@@ -54,12 +54,12 @@ impl Texts {
              WHERE t.expires_at <= excluded.acquired_at OR t.owner = excluded.owner";
         let take = format!(
             "{insert}
-             SELECT value ->> 0, value ->> 1, 1, {NOW}, {NOW} + (value ->> 3)
+             SELECT value ->> 0, value ->> 1, ?3, {NOW}, {NOW} + (value ->> 3)
              FROM json_each(?2) WHERE true
              {or_update} RETURNING name, owner, fence"
         );
         let take_one =
-            format!("{insert} VALUES (?1, ?2, 1, {NOW}, {NOW} + ?3) {or_update} RETURNING fence");
+            format!("{insert} VALUES (?1, ?2, ?4, {NOW}, {NOW} + ?3) {or_update} RETURNING fence");
         // What has run out is not brought back: somebody may have looked already.
         let renew = format!(
             "UPDATE {name} SET expires_at = {NOW} + (l.value ->> 3) FROM json_each(?1) AS l
