@@ -46,6 +46,7 @@ dlock_tests::suite! {
             without_renewal_it_expires,
             protected_body_is_dropped_when_it_expires,
             next_holder_comes_after_the_loss,
+            clock_that_was_set_forward_is_noticed,
         ]
         owners: [
             named_one_gets_its_own_lease_back,

@@ -66,6 +66,7 @@ dlock_tests::suite! {
             of_a_weak_kind_is_told,
             standby_is_refused,
             pool_is_left_to_the_application,
+            schema_of_any_name,
         ]
     }
 }

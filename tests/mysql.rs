@@ -65,6 +65,9 @@ dlock_tests::suite! {
             user_without_a_right,
             replica,
             primary_that_becomes_read_only_is_given_up,
+            replica_that_takes_writes,
+            lazy_server_is_told_to_every_user,
+            names_of_others_end_no_line,
         ]
         views: [
             show_holders_and_waiters,
@@ -105,7 +108,8 @@ dlock_tests::suite! {
             server_that_does_not_answer_is_unavailable_in_time,
         ]
         reborn: [
-            order_to_a_session_hits_nobody_who_has_its_number,
+            session_of_the_same_user_is_left_alone,
+            session_of_another_user_is_left_alone,
         ]
         restart: [
             while_waiting_never_grants_falsely,

@@ -190,6 +190,13 @@ impl LockerBuilder {
     pub(crate) fn begin(self) -> Result<(Locker, Opened)> {
         self.options.check()?;
         self.scheme.check_namespace(&self.namespace)?;
+        if self.namespace == crate::native::BESIDE {
+            return Err(Error::config(format!(
+                "the namespace {:?} is dlock's own, for what belongs to locks with permits; choose \
+                 another one",
+                self.namespace
+            )));
+        }
         self.retry_every.map_or(Ok(()), check_retry_every)?;
         let url = match &self.address {
             Address::Url(url) => Some(Key::from(&*backend::normal(url)).id("")),

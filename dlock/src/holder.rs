@@ -32,6 +32,26 @@ pub struct Holder {
     pub since: Option<Duration>,
 }
 
+/// Text of somebody else, such as what a program calls itself, for messages of one line: nothing in it
+/// ends the line, moves the cursor or turns the text around, and it is no longer than a line is.
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+pub(crate) fn foreign(text: &str) -> String {
+    const LONGEST: usize = 200;
+    let mut shown = String::new();
+    for c in text.chars() {
+        if shown.len() >= LONGEST {
+            shown.push('…');
+            break;
+        }
+        match c {
+            '"' | '\'' => shown.push(c),
+            // What is not to be printed comes out as its number.
+            c => shown.extend(c.escape_debug()),
+        }
+    }
+    shown
+}
+
 /// A duration for people.
 pub(crate) struct Seconds(pub(crate) Duration);
 
@@ -123,5 +143,13 @@ mod tests {
         assert!(
             text("billing").ends_with("call dlock::registry::install(\"billing\", locker) first")
         );
+    }
+
+    #[test]
+    #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+    fn foreign_text_stays_on_its_line() {
+        assert_eq!(foreign("billing-7, Ada's \"job\" é"), "billing-7, Ada's \"job\" é");
+        assert_eq!(foreign("a\nb\u{1b}[31m\u{202e}\\"), "a\\nb\\u{1b}[31m\\u{202e}\\\\");
+        assert!(foreign(&"\n".repeat(10_000)).chars().count() < 220);
     }
 }

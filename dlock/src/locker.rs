@@ -117,6 +117,12 @@ impl Locker {
     ///
     /// The pool is one of sqlx 0.9 (`dlock::sqlx`): that of another version is another type, and the
     /// compiler says that [`Pool`] is not `From` it.
+    ///
+    /// What the pool does to its own connections is not done to the locker's: `after_connect` does not
+    /// run for them, and sqlx does not let anybody see whether there is one. What it sets (a role, a
+    /// `search_path`) belongs into the connect options, which both follow: on PostgreSQL
+    /// `PgConnectOptions::options([("search_path", "billing")])`. Or name the table with its schema,
+    /// [`LeaseOptions::table`](crate::LeaseOptions::table).
     #[cfg_attr(
         not(any(feature = "mysql", feature = "postgres", feature = "sqlite")),
         expect(unreachable_code, reason = "there is no database to have a pool of")

@@ -81,6 +81,9 @@ impl Display for NativeKey {
     }
 }
 
+/// The namespace of what belongs to a lock, where all locks are numbers. No application's.
+pub(crate) const BESIDE: &str = "dlock beside";
+
 /// What the locks of a database are called by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Naming {
@@ -113,7 +116,7 @@ impl Naming {
             #[cfg(feature = "postgres")]
             Naming::Id => {
                 let text = format!("{of}%{what}");
-                return NativeKey::Id(i64::from_le_bytes(hash("dlock beside", text.as_bytes())));
+                return NativeKey::Id(i64::from_le_bytes(hash(BESIDE, text.as_bytes())));
             }
             Naming::Name => ('%', usize::MAX),
             #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]

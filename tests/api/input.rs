@@ -214,3 +214,13 @@ async fn used(what: &str, locker: &Locker, lock: &dlock::Lock) {
     let again = locker.lock("again").acquire().await;
     assert!(again.is_ok(), "{what}: {again:?}");
 }
+
+/// With PostgreSQL's numbers, an application of that name would meet others' permits.
+#[test]
+fn namespace_that_is_dlocks_own() {
+    alone(|| async {
+        let own = Locker::builder("memory:").namespace("dlock beside").connect().await.unwrap_err();
+        assert!(matches!(own, Error::Config { .. }), "{own}");
+        assert!(own.to_string().contains("dlock beside"), "{own}");
+    });
+}

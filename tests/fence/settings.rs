@@ -20,7 +20,7 @@ pub(crate) async fn of_the_server_change_nothing(site: Site) {
             "completion_type=CHAIN",
             "transaction_isolation=SERIALIZABLE",
             "sql_mode=ANSI,NO_BACKSLASH_ESCAPES",
-            "init_connect=SET SESSION sql_safe_updates=1,sql_select_limit=1,max_join_size=1",
+            "init_connect=SET SESSION sql_safe_updates=1,sql_select_limit=1,max_join_size=1000",
         ],
     ];
     let all = if site.backend.is_some_and(Backend::is_postgres) {

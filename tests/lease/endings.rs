@@ -114,3 +114,29 @@ pub(crate) async fn server_that_stands_still_costs_nothing(site: Site) {
     guard.verify().await.unwrap();
     guard.release().await.unwrap();
 }
+
+/// As if the database's clock had been set forward: whoever holds hears of it at the next renewal, of
+/// all that is held.
+pub(crate) async fn clock_that_was_set_forward_is_noticed(site: Site) {
+    let site = site.ttl(Duration::from_secs(6));
+    let locker = site.locker().await;
+    let mut guards = Vec::new();
+    for key in ["a", "b", "c"] {
+        guards.push(locker.lock(key).acquire().await.unwrap());
+        // Each has a time of its own to be renewed.
+        sleep(Duration::from_millis(700)).await;
+    }
+    let mut rows = Rows::of(&site).await;
+    let start = std::time::Instant::now();
+    rows.run("UPDATE dlock_leases SET expires_at = acquired_at").await;
+    let mut lost = Vec::new();
+    for guard in &guards {
+        let info = in_time("the loss", Duration::from_secs(5), guard.lost()).await;
+        assert_eq!(info.reason, LostReason::NotHeld);
+        lost.push(start.elapsed());
+    }
+    // The first one to be renewed tells for all, and long before they are due to end.
+    assert!(lost.iter().all(|time| *time < Duration::from_secs(4)), "{lost:?}");
+    let spread = *lost.iter().max().unwrap() - *lost.iter().min().unwrap();
+    assert!(spread < Duration::from_millis(500), "{lost:?}");
+}

@@ -1,5 +1,7 @@
 //! Where leases are kept.
 
+use std::time::Duration;
+
 use dlock::{Error, LeaseOptions, Locker};
 use dlock_tests::{Site, in_time};
 use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};

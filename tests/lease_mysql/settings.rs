@@ -103,7 +103,10 @@ pub(crate) async fn limits_of_the_server_are_kept(site: Site) {
     let Some(server) = server(&site, &["max_join_size=100", "max_allowed_packet=1024"]) else {
         return;
     };
-    let locker = Locker::connect(&format!("lease+{}", server.url())).await.unwrap();
+    // Hundreds of statements, on a busy machine.
+    let lease = LeaseOptions::new().ttl(Duration::from_secs(60));
+    let url = format!("lease+{}", server.url());
+    let locker = Locker::builder(&url).lease(lease).connect().await.unwrap();
     let mut taking = tokio::task::JoinSet::new();
     for key in 0..300 {
         let lock = locker.lock(key).timeout(Duration::from_secs(60));

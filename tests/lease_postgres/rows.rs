@@ -122,7 +122,8 @@ pub(crate) async fn are_shown_and_explained(site: Site) {
     let guard = locker.lock("k'").owner("me").acquire().await.unwrap();
     let status = locker.status().await.unwrap();
     let status = status.iter().find(|status| status.native == explained.native).unwrap();
-    assert_eq!(status.holders[0].who, "owner me, fence 1");
+    let fence = guard.fence().unwrap();
+    assert_eq!(status.holders[0].who, format!("owner me, fence {fence}"));
     assert!(status.holders[0].since.unwrap() < Duration::from_secs(5));
     let rows = holders().await;
     assert_eq!(rows.len(), 1);

@@ -1,8 +1,9 @@
 //! What is wrong with a set-up, and what is not.
 
 use dlock::{Error, Locker, Severity};
-use dlock_tests::{Backend, Server, Site};
-use sqlx::postgres::PgPoolOptions;
+use dlock_tests::{Backend, Server, Site, unique};
+use sqlx::Connection as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 
 use crate::corner::{Corner, plain};
 
@@ -80,4 +81,29 @@ pub(crate) async fn pool_is_left_to_the_application(site: Site) {
     assert!(rival.lock("k").try_acquire().await.unwrap().is_none());
     guard.release().await.unwrap();
     corner.drop().await;
+}
+
+/// A schema may be called anything.
+pub(crate) async fn schema_of_any_name(site: Site) {
+    let schema = format!("{} we\"ird 'x", unique("s"));
+    let quoted = schema.replace('"', "\"\"");
+    let mut raw = PgConnection::connect(plain(&site.url)).await.unwrap();
+    let run = |sql: String| sqlx::raw_sql(sqlx::AssertSqlSafe(sql));
+    run(format!("CREATE SCHEMA \"{quoted}\"")).execute(&mut raw).await.unwrap();
+    let options: PgConnectOptions = plain(&site.url).parse().unwrap();
+    let options = options.options([("search_path", format!("\"{quoted}\""))]);
+    let pool = PgPoolOptions::new().connect_lazy_with(options);
+    for leases in [true, false] {
+        let builder = Locker::from_pool(&pool).namespace(&site.namespace);
+        let builder = if leases { builder.leases() } else { builder };
+        let locker = builder.connect().await.unwrap();
+        let guard = locker.lock("k").fenced().acquire().await.unwrap();
+        assert!(guard.fence().is_some());
+        guard.verify().await.unwrap();
+        locker.check().await.unwrap();
+        guard.release().await.unwrap();
+    }
+    let count = format!("SELECT 1 FROM \"{quoted}\".dlock_leases");
+    assert_eq!(run(count).fetch_all(&mut raw).await.unwrap().len(), 2);
+    run(format!("DROP SCHEMA \"{quoted}\" CASCADE")).execute(&mut raw).await.unwrap();
 }

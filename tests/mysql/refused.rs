@@ -4,7 +4,7 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use dlock::{Error, Locker};
-use dlock_tests::{Server, Site, Witness, eventually_async, in_time, not_run};
+use dlock_tests::{Backend, Server, Site, Witness, eventually_async, in_time, not_run};
 
 const SECRET: &str = "s3cr3t";
 
@@ -91,7 +91,10 @@ pub(crate) async fn primary_that_becomes_read_only_is_given_up(site: Site) {
         if asked {
             // A try of another key is not granted, whoever asks first.
             let error = locker.lock("other").try_acquire().await.unwrap_err();
-            assert!(matches!(error, Error::Unavailable { .. } | Error::Unsupported { .. }), "{error}");
+            assert!(
+                matches!(error, Error::Unavailable { .. } | Error::Unsupported { .. }),
+                "{error}"
+            );
         }
         in_time("the loss", Duration::from_secs(10), guard.lost()).await;
         assert!(guard.verify().await.is_err());
@@ -116,4 +119,70 @@ fn galera_node() {
     let error = runtime.block_on(Locker::connect(&url)).unwrap_err();
     assert!(matches!(error, Error::Unsupported { .. }), "{error:?}");
     assert!(error.to_string().contains("lease+mysql://"), "{error}");
+}
+
+/// It takes writes, and follows another server: what is locked here, is not locked there.
+pub(crate) async fn replica_that_takes_writes(site: Site) {
+    let Some(server) = Server::like(&site, &["server_id=7"]) else { return };
+    let mut witness = Witness::at(server.url()).await;
+    let ours = Site::at(server.url()).locker().await;
+    let follow = match site.backend.is_some_and(Backend::is_mariadb) {
+        true => {
+            "CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=1, MASTER_USER='x'; START SLAVE"
+        }
+        false => {
+            "CHANGE REPLICATION SOURCE TO SOURCE_HOST='127.0.0.1', SOURCE_PORT=1, SOURCE_USER='x'; \
+             START REPLICA"
+        }
+    };
+    witness.run(follow).await;
+    for url in [server.url().to_owned(), format!("lease+{}", server.url())] {
+        let error = Locker::connect(&url).await.unwrap_err();
+        let text =
+            format!("{error} {}", error.source().map_or_else(String::new, |e| e.to_string()));
+        assert!(text.contains("replicates another server"), "{text}");
+        assert!(text.contains("connect to the primary"), "{text}");
+    }
+    assert!(ours.check().await.unwrap().to_string().contains("replicates another one"));
+    // Who may not see it hears that.
+    let app = server.url().replace("root@", "app:secret@").replace("/test", "/app");
+    for url in [app.clone(), format!("lease+{app}")] {
+        if let Ok(locker) = Locker::connect(&url).await {
+            let report = locker.check().await.unwrap().to_string();
+            assert!(report.contains("this user may not see"), "{url}: {report}");
+            assert!(report.contains("REPLICATION CLIENT"), "{url}: {report}");
+        }
+    }
+    let stop = match site.backend.is_some_and(Backend::is_mariadb) {
+        true => "STOP SLAVE; RESET SLAVE ALL",
+        false => "STOP REPLICA; RESET REPLICA ALL",
+    };
+    witness.run(stop).await;
+    Locker::connect(server.url()).await.unwrap();
+}
+
+/// How soon a commit is on disk is the server's to say, and everybody's to hear.
+pub(crate) async fn lazy_server_is_told_to_every_user(site: Site) {
+    let Some(server) = Server::like(&site, &["innodb_flush_log_at_trx_commit=0"]) else { return };
+    let app = server.url().replace("root@", "app:secret@").replace("/test", "/app");
+    for url in [app.clone(), format!("lease+{app}")] {
+        let report = Locker::connect(&url).await.unwrap().check().await.unwrap().to_string();
+        assert!(report.contains("innodb_flush_log_at_trx_commit is 0"), "{url}: {report}");
+    }
+}
+
+/// What other programs call themselves stays on its line.
+pub(crate) async fn names_of_others_end_no_line(site: Site) {
+    let locker = site.locker().await;
+    let odd = site.named("odd").builder().application_name("evil\n\u{1b}[31mname").connect();
+    let odd = odd.await.unwrap();
+    let held = odd.lock("k").acquire().await.unwrap();
+    let error = locker.lock("k").timeout(Duration::from_millis(100)).acquire().await.unwrap_err();
+    assert!(!error.to_string().contains(['\n', '\u{1b}']), "{error}");
+    for lock in locker.status().await.unwrap() {
+        for holder in &lock.holders {
+            assert!(!holder.who.contains(['\n', '\u{1b}']), "{holder:?}");
+        }
+    }
+    held.release().await.unwrap();
 }

@@ -12,12 +12,14 @@ mod address;
 mod asking;
 mod codes;
 mod fence;
+mod replication;
 mod report;
 mod server;
 mod settings;
 mod texts;
 mod views;
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,10 +33,11 @@ pub(super) use self::asking::integer;
 pub(crate) use self::asking::text;
 pub(crate) use self::codes::of_number;
 pub(super) use self::codes::{NO_RIGHT, meaning, number};
-use self::server::Server;
+pub(super) use self::replication::{REMEDY, replicates};
+use self::server::{Family, Server};
 pub(super) use self::settings::fit;
-pub(super) use self::texts::{FIRST_FENCE, literal};
 pub(crate) use self::texts::name;
+pub(super) use self::texts::{FIRST_FENCE, literal};
 use super::lease::Table;
 use super::{About, Answer, Op, Options, Seen, SessionBackend, Tag, Waited};
 use crate::claim::Claim;
@@ -57,6 +60,8 @@ pub(super) struct MySql {
     alone: bool,
     /// Where fencing tokens are drawn.
     table: Table,
+    /// It has been said that tokens may repeat here.
+    warned: AtomicBool,
     /// Left over from the preflight, for the first session: with TLS a connection is dear.
     spare: Mutex<Option<MySqlConnection>>,
 }
@@ -96,6 +101,7 @@ impl MySql {
             application_name: options.application_name.clone(),
             alone: options.max_sessions == 1,
             table: options.lease.table_of(false)?,
+            warned: AtomicBool::new(false),
             spare: Mutex::new(None),
         })
     }
@@ -212,6 +218,9 @@ impl SessionBackend for MySql {
             let rows = self.rows(&mut connection, server::CLUSTER.into()).await?;
             self.check_cluster(rows.first().and_then(|row| text(row, 1)).as_deref())?;
         }
+        let mariadb = server.family == Family::MariaDb;
+        let replicates = replicates(&mut connection, mariadb).await;
+        self.check_replica(replicates.map_err(|error| self.error(error))?)?;
         self.rows(&mut connection, self.settings(&server)).await?;
         let rows = self.rows(&mut connection, server.confirm()).await?;
         let [id, birth] = [0, 3].map(|column| rows.first().and_then(|row| integer(row, column)));
@@ -275,7 +284,8 @@ impl SessionBackend for MySql {
     async fn held(&self, session: &mut Session, claims: &[Claim]) -> Result<Vec<bool>> {
         let mut held = Vec::with_capacity(claims.len());
         for part in claims.chunks(session.server.most) {
-            let flags = self.flags(session, texts::held(session.server.proof(), part), part.len()).await?;
+            let flags =
+                self.flags(session, texts::held(session.server.proof(), part), part.len()).await?;
             held.extend(flags.into_iter().map(|flag| flag == Flag::Yes));
         }
         Ok(held)

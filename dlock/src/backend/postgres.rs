@@ -18,6 +18,7 @@ mod sql;
 mod status;
 mod wait;
 
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use sqlx::PgPool;
@@ -32,8 +33,8 @@ pub(super) use self::codes::{
 use self::fence::Busy;
 use self::session::Session;
 pub(super) use self::settings::BEGIN;
-pub(crate) use self::sql::place;
 pub(super) use self::sql::FIRST_FENCE;
+pub(crate) use self::sql::place;
 use self::sql::{HELD, PING, UNLOCK_ALL, WRITES_WAIT};
 use super::lease::Table;
 use super::{About, Answer, Do, Op, Options, Seen, SessionBackend, Tag, Waited};
@@ -51,6 +52,8 @@ pub(super) struct Postgres {
     alone: bool,
     /// Where fencing tokens are drawn.
     table: Table,
+    /// It has been said that tokens may repeat here.
+    warned: AtomicBool,
 }
 
 impl Postgres {
@@ -70,6 +73,7 @@ impl Postgres {
             session_ttl: options.session_ttl,
             alone: options.max_sessions == 1,
             table: options.lease.table_of(false)?,
+            warned: AtomicBool::new(false),
         })
     }
 

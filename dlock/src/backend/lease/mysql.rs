@@ -15,7 +15,7 @@ mod shape;
 mod texts;
 mod view;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sqlx::mysql::{MySqlConnection, MySqlRow};
@@ -27,7 +27,7 @@ use self::answers::{Answers, lone};
 use self::server::Server;
 use self::texts::Texts;
 use super::{Failure, Lease, LeaseBackend, TTL, Verdicts};
-use crate::backend::mysql::{as_it_is, meaning};
+use crate::backend::mysql::{as_it_is, meaning, replicates};
 use crate::backend::{Seen, hosts};
 use crate::error::Result;
 use crate::native::NativeKey;
@@ -49,6 +49,8 @@ pub(crate) struct MySql {
     texts: Box<dyn Texts>,
     /// The same where statements are logged as they are.
     logged_texts: Box<dyn Texts>,
+    /// It has been said that what is committed may be lost here.
+    warned: AtomicBool,
     /// How many bytes of statements the server takes at once, by the last connection.
     packet: AtomicUsize,
     application_name: Option<String>,
@@ -76,9 +78,33 @@ impl MySql {
         let look = self.rows(&mut connection, server::LOOK.into()).await?;
         let server = self.recognize(&look)?;
         self.packet.store(server.packet, Ordering::Relaxed);
+        if !server.clustered {
+            let replicates = replicates(&mut connection, server.is_mariadb()).await;
+            if replicates.map_err(|error| self.failure(error))? == Some(true) {
+                return Err(self.out_of_service(
+                    "it replicates another server: connect to the primary; if this is the primary, \
+                     end what is left of its replication: RESET REPLICA ALL",
+                ));
+            }
+        }
+        self.warn(&server);
         self.rows(&mut connection, server.settings(self.application_name.as_deref())).await?;
         self.table(&mut connection).await?;
         Ok(Member { connection, server })
+    }
+
+    /// Says once, and loudly, that leases are not safe there. What a node of a cluster forgets, the
+    /// others know.
+    fn warn(&self, server: &Server) {
+        if server.is_lazy() && !server.clustered && !self.warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                target: "dlock",
+                backend = &*self.label,
+                "innodb_flush_log_at_trx_commit is {}: after a crash of the server a lease may be \
+                 granted twice, and a fencing token may repeat; set it to 1",
+                server.flush
+            );
+        }
     }
 
     /// The rows of these statements, all together.
@@ -174,8 +200,14 @@ impl LeaseBackend for MySql {
 
     async fn renew(&self, member: &mut Member, leases: &[Lease]) -> Result<Vec<bool>, Failure> {
         let mut renewed = Vec::with_capacity(leases.len());
-        for part in leases.chunks(MOST) {
+        let mut left: Vec<&[Lease]> = leases.chunks(MOST).rev().collect();
+        while let Some(part) = left.pop() {
             let sql = self.texts(member).renew(part);
+            if sql.len() >= member.server.packet && part.len() > 1 {
+                let (first, second) = part.split_at(part.len() / 2);
+                left.extend([second, first]);
+                continue;
+            }
             let answers = Answers::of(&self.write(member, sql).await?);
             renewed.extend(part.iter().map(|lease| answers.held(lease)));
         }

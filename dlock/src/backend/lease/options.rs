@@ -40,7 +40,11 @@ impl LeaseOptions {
 
     /// For how long a lease is taken: it is renewed after each third of this time while it is held,
     /// and ends by itself so long after the last renewal. That is how long others wait for a holder
-    /// that was killed, and how long a holder that cannot reach the database may go on working. At
+    /// that was killed, and how long a holder that cannot reach the database may go on working. It is
+    /// counted by the database's clock: when that is set forward by more than two thirds of this time
+    /// (in a cluster: when nodes' clocks differ by so much), others can have the lease while its holder
+    /// works on until its next renewal, a third of this time at most. Only a fencing token helps
+    /// there; let clocks be slewed, and not stepped. At
     /// least 100 ms, far above the pauses of your disk and your scheduler. [`Duration::MAX`]: until
     /// it is released, even if the process ends before. Default: 10 s, and 30 s on a Galera cluster,
     /// which stands still for 6 s when it loses a node.

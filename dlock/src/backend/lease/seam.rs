@@ -42,7 +42,7 @@ pub(crate) trait LeaseBackend: Send + Sync + 'static {
         true
     }
 
-    /// How many leases a statement can be about, once there was a connection.
+    /// How many leases can be given back or taken at once, when there was a connection.
     fn most(&self) -> usize {
         usize::MAX
     }

@@ -32,9 +32,14 @@ impl Table {
 
     /// The schema, if there is one, and the name, between these quotes.
     pub(crate) fn quoted(&self, quote: char) -> String {
+        // One that is the database's own may have any name.
+        let quoted = |name: &str| {
+            let name = name.replace(quote, &[quote, quote].iter().collect::<String>());
+            format!("{quote}{name}{quote}")
+        };
         match &self.schema {
-            Some(schema) => format!("{quote}{schema}{quote}.{quote}{}{quote}", self.name),
-            None => format!("{quote}{}{quote}", self.name),
+            Some(schema) => format!("{}.{}", quoted(schema), quoted(&self.name)),
+            None => quoted(&self.name),
         }
     }
 }
@@ -58,6 +63,8 @@ mod tests {
         let table = |named| Table::named(named, false).unwrap().quoted('"');
         assert_eq!(table(None), "\"dlock_leases\"");
         assert_eq!(table(Some("ops.leases_2")), "\"ops\".\"leases_2\"");
+        let odd = Table { schema: Some("we\"ird".into()), name: "t".into(), django: false };
+        assert_eq!(odd.quoted('"'), "\"we\"\"ird\".\"t\"");
         for bad in ["", "a b", "a.b.c", ".a", "a.", "2a", "a\"b", "a;b", &"a".repeat(64)] {
             assert!(Table::named(Some(bad), false).is_err(), "{bad}");
         }

@@ -104,7 +104,8 @@ impl MySql {
         // A cancel that came too late for the wait may hit this statement.
         let mut tries = 3;
         loop {
-            match self.ask(session, texts::unlock(session.server.proof(), &name(&claim.key))).await {
+            match self.ask(session, texts::unlock(session.server.proof(), &name(&claim.key))).await
+            {
                 Ok(_) => return Ok(()),
                 Err(failed) if tries > 0 && failed.is_ended_wait() => tries -= 1,
                 Err(failed) => return Err(self.failed(failed)),

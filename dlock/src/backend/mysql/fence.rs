@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use sqlx::AssertSqlSafe;
 
@@ -73,6 +74,16 @@ impl MySql {
     /// Finds the table, or makes it.
     async fn prepare(&self, session: &mut Session, table: &str) -> Result<()> {
         self.rows(&mut session.connection, PATIENCE.into()).await?;
+        if let Some(flush) = session.server.flush.as_deref().filter(|flush| *flush != "1")
+            && !self.warned.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(
+                target: "dlock",
+                backend = &*self.label,
+                "innodb_flush_log_at_trx_commit is {flush}: after a crash of the server a fencing \
+                 token may be given out once more; set it to 1"
+            );
+        }
         let look = AssertSqlSafe(format!("SELECT name,fence FROM {table} LIMIT 0"));
         let look = sqlx::raw_sql(look).execute(&mut session.connection).await;
         match look.map_err(|error| (number(&error), error)) {

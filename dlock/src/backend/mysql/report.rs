@@ -2,7 +2,7 @@
 
 use super::server::{Family, whole_seconds};
 use super::views::{HOLDERS, LOCKS};
-use super::{MySql, Session, integer, text};
+use super::{MySql, REMEDY, Session, integer, replicates, text};
 use crate::error::Result;
 use crate::status::{Finding, Severity};
 
@@ -106,14 +106,20 @@ impl MySql {
         session: &mut Session,
         found: &mut Vec<Finding>,
     ) -> Result<()> {
-        // Of one that is read-only the connection has been refused.
-        let replica = self.if_allowed(session, "SHOW REPLICA STATUS".into()).await?;
-        if replica.is_some_and(|rows| !rows.is_empty()) {
-            found.push(problem(
+        let mariadb = session.server.family == Family::MariaDb;
+        let seen = replicates(&mut session.connection, mariadb).await;
+        match seen.map_err(|error| self.error(error))? {
+            Some(false) => {}
+            // Since this session was opened: a new one is refused.
+            Some(true) => found.push(problem(
                 "this server replicates another one: its locks do not exclude those who lock there"
                     .into(),
                 "let all programs connect to the same server",
-            ));
+            )),
+            None => found.push(note(
+                "whether this server is a replica of another one, this user may not see".into(),
+                REMEDY,
+            )),
         }
         Ok(())
     }

@@ -8,12 +8,13 @@ use super::texts::BIRTH;
 use super::{MySql, Session, integer};
 use crate::error::{Error, Result};
 
-/// Everything that tells what it is, in a form that no server refuses; asked before anything is
-/// set.
-pub(super) const LOOK: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('version',\
+/// Everything that tells what it is, in a form that no server refuses (and, for the two
+/// settings, answers in full); asked before anything else is set.
+pub(super) const LOOK: &str = "SET SESSION sql_big_selects=1,sql_select_limit=18446744073709551615;\
+    SHOW GLOBAL VARIABLES WHERE Variable_name IN ('version',\
     'version_comment','read_only','super_read_only','innodb_read_only','max_execution_time',\
     'max_statement_time','wsrep_on','wsrep_provider','performance_schema','max_connections',\
-    'log_bin','binlog_format','max_allowed_packet',\
+    'log_bin','binlog_format','max_allowed_packet','innodb_flush_log_at_trx_commit',\
     'group_replication_group_name','group_replication_single_primary_mode')";
 pub(super) const CLUSTER: &str = "SHOW GLOBAL STATUS LIKE 'wsrep_cluster_status'";
 /// What has a commit wait for other servers, which may be away: semi-synchronous replication, by its
@@ -41,6 +42,8 @@ pub(super) struct Server {
     pub(super) most: usize,
     /// Its log of changes has statements in it, and not rows.
     pub(super) logs_statements: bool,
+    /// When it writes its commits to the disk; 1: each at once.
+    pub(super) flush: Option<String>,
     /// It can be a member of a group (MySQL Group Replication).
     pub(super) grouped: bool,
     /// It could be a node of a Galera cluster: that takes one more question.
@@ -178,6 +181,7 @@ impl MySql {
             max_connections: value("max_connections").and_then(|n| n.parse().ok()),
             most: most(value("max_allowed_packet").and_then(|n| n.parse().ok())),
             grouped: value("group_replication_group_name").is_some_and(|name| !name.is_empty()),
+            flush: value("innodb_flush_log_at_trx_commit").map(Into::into),
             logs_statements: is_on("log_bin") && value("binlog_format") == Some("STATEMENT"),
             may_be_clustered: provider,
             patience: 0,
@@ -190,6 +194,18 @@ impl MySql {
         match status {
             None | Some("" | "Disconnected") => Ok(()),
             Some(_) => Err(self.clustered()),
+        }
+    }
+
+    /// One that takes writes is a replica all the same.
+    pub(super) fn check_replica(&self, replicates: Option<bool>) -> Result<()> {
+        match replicates {
+            None | Some(false) => Ok(()),
+            Some(true) => Err(self.refuse(
+                "locks that exclude the primary's (it replicates another server)",
+                "connect to the primary; if this is the primary, end what is left of its replication: \
+                 RESET REPLICA ALL",
+            )),
         }
     }
 
@@ -216,7 +232,8 @@ impl MySql {
             return Err(self.strange("no id, or no time limits"));
         };
         let proof = row.and_then(|row| super::text(row, 4));
-        let Some(proof) = proof.filter(|proof| proof.starts_with(&format!("{}/", session.id))) else {
+        let Some(proof) = proof.filter(|proof| proof.starts_with(&format!("{}/", session.id)))
+        else {
             return Err(self.strange("no proof of the session"));
         };
         session.proof = proof;

@@ -11,7 +11,7 @@ use super::{MySql, Session, integer, text};
 use crate::backend::{Party, Seen, SessionBackend as _};
 use crate::claim::Claim;
 use crate::error::Result;
-use crate::holder::Holder;
+use crate::holder::{Holder, foreign};
 use crate::native::NativeKey;
 
 /// MySQL's own view, and the variable that says whose session it is.
@@ -50,10 +50,10 @@ impl Shown {
         let time = integer(row, 3).and_then(|seconds| u64::try_from(seconds).ok());
         Shown {
             id: integer(row, 0),
-            user: text(row, 1),
-            host: text(row, 2),
+            user: text(row, 1).as_deref().map(foreign),
+            host: text(row, 2).as_deref().map(foreign),
             time: time.map(Duration::from_secs),
-            application: text(row, 4),
+            application: text(row, 4).as_deref().map(foreign),
             elsewhere: text(row, 7).filter(|other| !other.is_empty() && other != database),
         }
     }
@@ -123,7 +123,7 @@ impl MySql {
             if text(row, 5).as_deref() == Some("User lock")
                 && let Some((name, who)) = text(row, 6).as_deref().and_then(texts::read_wait)
             {
-                shown.application = who;
+                shown.application = who.as_deref().map(foreign);
                 waiters.push((NativeKey::Name(name), id));
             }
             sessions.insert(id, shown);

@@ -4,6 +4,7 @@
 mod tests;
 
 use std::net::IpAddr;
+use std::sync::atomic::Ordering;
 
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
@@ -64,6 +65,14 @@ impl Postgres {
         for row in &self.answers(session, sqlx::query(CHECK).bind(names)).await? {
             let facts = Facts::read(row).map_err(|error| self.error(error))?;
             found.extend(facts.findings(&set));
+        }
+        // Nobody else need care.
+        if self.warned.load(Ordering::Relaxed) {
+            found.push(note(
+                "fsync is off: after a crash of the server's machine fencing tokens may be given out \
+                 once more",
+                "turn it on, on the server",
+            ));
         }
         Ok(found)
     }

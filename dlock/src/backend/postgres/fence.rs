@@ -3,6 +3,7 @@
 //! Not a sequence: what those gave before a crash, they may give again after it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use sqlx::{AssertSqlSafe, Row as _};
 
@@ -25,7 +26,8 @@ const MADE_TWICE: [&str; 3] = ["23505", "42P07", "42710"];
 /// Whether the table is there; and a token that was given out is to outlast a crash.
 const PREPARE: &str = "SELECT pg_catalog.to_regclass($1) IS NOT NULL, \
     pg_catalog.set_config('synchronous_commit', \
-    CASE WHEN c IN ('off', 'local') THEN 'on' ELSE c END, false), pg_catalog.pg_backend_pid() \
+    CASE WHEN c IN ('off', 'local') THEN 'on' ELSE c END, false), \
+    pg_catalog.current_setting('fsync'), pg_catalog.pg_backend_pid() \
     FROM pg_catalog.current_setting('synchronous_commit') c";
 
 /// What a session needs to draw tokens.
@@ -80,7 +82,7 @@ impl Postgres {
     async fn prepare(&self, session: &mut Session) -> Result<Fences> {
         let mut table = self.table.clone();
         if table.schema.is_none() {
-            table.schema = session.schema.as_deref().map(|name| name.replace('"', "\"\"").into());
+            table.schema = session.schema.as_deref().map(Into::into);
         }
         if table.schema.is_none() {
             return Err(Error::config(
@@ -114,6 +116,16 @@ impl Postgres {
         let rows = sqlx::query(PREPARE).bind(table).fetch_all(&mut session.listener).await;
         let rows = rows.map_err(|error| self.fence_error(error, table))?;
         self.same_session(session, &rows)?;
+        if rows.first().and_then(|row| row.try_get::<String, _>(2).ok()).as_deref() == Some("off")
+            && !self.warned.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(
+                target: "dlock",
+                backend = &*self.label,
+                "fsync is off: after a crash of the server's machine a fencing token may be given out \
+                 once more; turn it on"
+            );
+        }
         let there = rows.first().map(|row| row.try_get(0));
         there.unwrap_or(Ok(false)).map_err(|error| self.error(error))
     }

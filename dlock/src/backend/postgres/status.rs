@@ -11,7 +11,7 @@ use super::sql::{key, place};
 use crate::backend::{Party, Seen};
 use crate::claim::Claim;
 use crate::error::Result;
-use crate::holder::Holder;
+use crate::holder::{Holder, foreign};
 use crate::mode::Mode;
 use crate::native::NativeKey;
 
@@ -68,9 +68,9 @@ fn read(row: &PgRow) -> sqlx::Result<(Claim, bool, Party)> {
         [row.try_get(5)?, row.try_get(6)?, row.try_get(7)?];
     let who: Vec<String> = [
         Some(pid.map_or("a prepared transaction".to_owned(), |pid| format!("pid {pid}"))),
-        application.map(|name| format!("application {name:?}")),
-        user.map(|name| format!("user {}", name.escape_debug())),
-        address,
+        application.map(|name| format!("application \"{}\"", foreign(&name))),
+        user.map(|name| format!("user {}", foreign(&name))),
+        address.as_deref().map(foreign),
     ]
     .into_iter()
     .flatten()

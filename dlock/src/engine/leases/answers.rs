@@ -238,6 +238,11 @@ impl<B: LeaseBackend> Leases<B> {
             return;
         }
         if !renewed {
+            if grant.word.good_at(Time::now()) {
+                // Somebody has taken it, or the database's clock was set forward: then others may
+                // have the other rows too, and their holders are not to wait for their turn.
+                self.renew_all();
+            }
             self.lose(lease, LostReason::NotHeld);
         } else if grant.word.good_at(Time::now()) {
             grant.word.extend(sent.at.after(lease.lasts));

@@ -112,6 +112,15 @@ impl<B: LeaseBackend> Leases<B> {
         self.renew_at = self.renew_at.into_iter().chain(grant.renew_at).min();
     }
 
+    /// Has all that is held renewed now.
+    pub(super) fn renew_all(&mut self) {
+        let now = Instant::now();
+        for grant in self.held.values_mut().filter(|grant| grant.renew_at.is_some()) {
+            grant.renew_at = Some(now);
+            self.renew_at = Some(now);
+        }
+    }
+
     fn next_job(&mut self, now: Instant) -> Option<Job> {
         self.next_renewals(now).or_else(|| self.next_question()).or_else(|| self.next_apply(now))
     }
@@ -123,7 +132,6 @@ impl<B: LeaseBackend> Leases<B> {
         let time = Time::now();
         let held = self.held.values().filter(|grant| grant.word.good_at(time));
         let mut wanted: Vec<_> = held.filter(|grant| grant.wants_renewal(now)).collect();
-        self.renewals.limit(self.backend.most());
         let chosen = self.renewals.choose(now, &mut wanted, |grant| grant.luck);
         let mut leases: Vec<_> = chosen.into_iter().map(Grant::renewal).collect();
         for lease in &leases {

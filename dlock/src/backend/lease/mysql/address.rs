@@ -1,6 +1,6 @@
 //! Which servers, and what they are called.
 
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use sqlx::MySqlPool;
 use sqlx::mysql::MySqlConnectOptions;
@@ -64,6 +64,7 @@ impl MySql {
             label,
             texts: texts(true),
             logged_texts: texts(false),
+            warned: AtomicBool::new(false),
             packet: AtomicUsize::new(usize::MAX),
             application_name: options.application_name.clone(),
             ttl: options.lease.time_to_live(),

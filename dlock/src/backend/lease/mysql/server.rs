@@ -7,11 +7,14 @@ use crate::backend::lease::Failure;
 use crate::backend::mysql::{fit, literal, text};
 use crate::error::{Error, Result};
 
-/// Everything that tells what it is, in a form that no server refuses. The session's values are
+/// Everything that tells what it is, in a form that no server refuses (and, for the two
+/// settings, answers in full). The session's values are
 /// the server's, but where somebody sees to it that they are not.
-pub(super) const LOOK: &str = "SHOW SESSION VARIABLES WHERE Variable_name IN ('read_only',\
+pub(super) const LOOK: &str = "SET SESSION sql_big_selects=1,sql_select_limit=18446744073709551615;\
+    SHOW SESSION VARIABLES WHERE Variable_name IN ('read_only',\
     'super_read_only','innodb_read_only','wsrep_on','wsrep_provider','max_execution_time',\
     'max_statement_time','log_bin','binlog_format','max_allowed_packet',\
+    'innodb_flush_log_at_trx_commit',\
     'group_replication_group_name');\
     SHOW GLOBAL STATUS LIKE 'wsrep_cluster_status'";
 
@@ -22,6 +25,8 @@ pub(super) struct Server {
     pub(super) clustered: bool,
     /// It is a member of a group (MySQL Group Replication).
     pub(super) grouped: bool,
+    /// When it writes its commits to the disk; 1: each at once.
+    pub(super) flush: Box<str>,
     /// How many bytes of statements it takes at once.
     pub(super) packet: usize,
     /// The variable by which it ends statements that take long.
@@ -68,6 +73,7 @@ impl MySql {
         Ok(Server {
             clustered,
             grouped: !value("group_replication_group_name").is_empty(),
+            flush: value("innodb_flush_log_at_trx_commit").into(),
             packet: value("max_allowed_packet").parse().unwrap_or(usize::MAX),
             limit: limits.into_iter().find(|name| !value(name).is_empty()),
             logs_statements: is_on("log_bin") && value("binlog_format") == "STATEMENT",
@@ -76,6 +82,15 @@ impl MySql {
 }
 
 impl Server {
+    pub(super) fn is_mariadb(&self) -> bool {
+        self.limit == Some("max_statement_time")
+    }
+
+    /// What it has committed, it may have forgotten after a crash.
+    pub(super) fn is_lazy(&self) -> bool {
+        !matches!(&*self.flush, "1" | "")
+    }
+
     /// Of the session.
     pub(super) fn settings(&self, who: Option<&str>) -> String {
         // A row that somebody has locked holds others up for a second at most. A locker that has

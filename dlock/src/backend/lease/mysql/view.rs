@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::{Member, MySql};
 use crate::backend::lease::{Failure, name};
-use crate::backend::mysql::{integer, text};
+use crate::backend::mysql::{REMEDY, integer, replicates, text};
 use crate::backend::{Party, Seen};
 use crate::claim::Claim;
-use crate::holder::Holder;
+use crate::holder::{Holder, foreign};
 use crate::native::NativeKey;
 use crate::status::{Finding, Severity};
 
@@ -34,8 +34,8 @@ impl MySql {
             let age = integer(row, 3).and_then(|age| u64::try_from(age).ok());
             let who = match (&*owner, text(row, 2)) {
                 ("", _) => "released, and kept for its min_hold".to_owned(),
-                (owner, Some(fence)) => format!("owner {owner}, fence {fence}"),
-                (owner, None) => format!("owner {owner}"),
+                (owner, Some(fence)) => format!("owner {}, fence {fence}", foreign(owner)),
+                (owner, None) => format!("owner {}", foreign(owner)),
             };
             // As it was asked for: the table may write it in another way.
             let key = of.cloned().unwrap_or(NativeKey::Name(name));
@@ -59,6 +59,13 @@ impl MySql {
             let what = "a cluster stands still for six seconds when it loses a node, and leases \
                         of less than 15 s may be lost then";
             find(Severity::Problem, what.into(), "choose a ttl of 15 s or more");
+        }
+        if !member.server.clustered {
+            let seen = replicates(&mut member.connection, member.server.is_mariadb()).await;
+            if seen.map_err(|error| self.failure(error))?.is_none() {
+                let what = "whether this server is a replica of another one, this user may not see";
+                find(Severity::Note, what.into(), REMEDY);
+            }
         }
         let sql = "SELECT @@GLOBAL.innodb_flush_log_at_trx_commit";
         let flush = self.rows(&mut member.connection, sql.into()).await?;

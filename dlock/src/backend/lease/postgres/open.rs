@@ -16,7 +16,8 @@ use crate::native::NativeKey;
 
 /// Asked before anything is set, so it has no operators.
 const OPEN: &str = "SELECT pg_catalog.pg_is_in_recovery(), \
-    pg_catalog.current_schema()::pg_catalog.text, current_user::pg_catalog.text";
+    pg_catalog.current_schema()::pg_catalog.text, current_user::pg_catalog.text, \
+    pg_catalog.current_setting('fsync')";
 /// So often others can be in the way of making the table.
 const ATTEMPTS: u32 = 5;
 
@@ -39,6 +40,15 @@ impl Postgres {
         let standby = row.try_get(0).map_err(|error| self.failure(error))?;
         if standby {
             return Err(Failure::Failed(self.standby(host)));
+        }
+        let fsync: String = row.try_get(3).map_err(|error| self.failure(error))?;
+        if fsync == "off" && self.opened.get().is_none() {
+            tracing::warn!(
+                target: "dlock",
+                backend = &*self.label,
+                "fsync is off: after a crash of the server's machine a lease may be granted twice, \
+                 and a fencing token may repeat; turn it on"
+            );
         }
         let opened = match self.opened.get() {
             Some(opened) => opened.clone(),

@@ -220,7 +220,7 @@ fn micros(time: Duration) -> Option<i64> {
 }
 
 /// A literal that means the same whatever `standard_conforming_strings` says.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 

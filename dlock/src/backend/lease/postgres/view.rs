@@ -5,12 +5,12 @@ use std::time::{Duration, SystemTime};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
-use super::texts::{BEGIN, Texts};
+use super::texts::{BEGIN, Texts, quoted};
 use super::{Connection, Postgres};
 use crate::backend::lease::{Failure, Table, name};
 use crate::backend::{Party, Seen};
 use crate::claim::Claim;
-use crate::holder::Holder;
+use crate::holder::{Holder, foreign};
 use crate::native::NativeKey;
 use crate::status::{Finding, Severity};
 
@@ -61,7 +61,7 @@ impl Postgres {
         &self,
         connection: &mut Connection,
     ) -> Result<Vec<Finding>, Failure> {
-        let text = format!("{BEGIN}{FACTS}'{}'::regclass", connection.texts().table);
+        let text = format!("{BEGIN}{FACTS}{}::regclass", quoted(&connection.texts().table));
         let rows = self.ask(connection, text).await?;
         let facts = rows.first().map(Facts::read).transpose();
         let facts = facts.map_err(|error| self.failure(error))?;
@@ -154,8 +154,8 @@ fn read(row: &PgRow) -> sqlx::Result<Seen> {
     let fence: Option<i64> = row.try_get(2)?;
     let who = match (owner.unwrap_or_default(), fence) {
         (owner, _) if owner.is_empty() => "released, and kept for its min_hold".to_owned(),
-        (owner, Some(fence)) => format!("owner {owner}, fence {fence}"),
-        (owner, None) => format!("owner {owner}"),
+        (owner, Some(fence)) => format!("owner {}, fence {fence}", foreign(&owner)),
+        (owner, None) => format!("owner {}", foreign(&owner)),
     };
     let holder = Holder { who, since: seconds(row.try_get(3)?) };
     Ok(Seen {

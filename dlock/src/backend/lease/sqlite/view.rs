@@ -9,7 +9,7 @@ use super::{File, Sqlite};
 use crate::backend::lease::{Failure, name};
 use crate::backend::{Party, Seen};
 use crate::claim::Claim;
-use crate::holder::Holder;
+use crate::holder::{Holder, foreign};
 use crate::native::NativeKey;
 use crate::status::{Finding, Severity};
 
@@ -42,7 +42,7 @@ impl Sqlite {
             let since = u64::try_from(age).ok().map(Duration::from_millis);
             let who = match &*owner {
                 "" => "released, and kept for its min_hold".to_owned(),
-                owner => format!("owner {owner}, fence {fence}"),
+                owner => format!("owner {}, fence {fence}", foreign(owner)),
             };
             let holder = Holder { who, since };
             Seen {
