@@ -68,6 +68,9 @@ async fn worker(host: &str, late: &str, start: &str, log: &Path) -> Result<ExitC
         let ran = nightly(host, tick, log).await?;
         println!("  tick {tick:>2}: {host} {}", if ran { "runs it" } else { "finds it taken" });
     }
+    // Leases are kept for their time whatever becomes of this process. A session lock ends with its
+    // session: so the last tick's is not given up before others have looked for it.
+    tokio::time::sleep(HOLD).await;
     locker.close().await;
     Ok(ExitCode::SUCCESS)
 }
