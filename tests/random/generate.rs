@@ -178,11 +178,14 @@ fn take(rng: &mut Rng, style: &Style, process: &Process, locker: usize) -> Take 
     if percent(rng, style.min_hold) && !take.together {
         take.min_hold = [100, 300, 700, 4000][rng.usize(0..4)];
     }
-    if style.hour && percent(rng, 50) && !take.together && !take.how.is_run() {
-        if let Some(cancel) = &mut take.cancel {
-            take.min_hold = HOUR;
-            *cancel = rng.u64(0..3000);
-        }
+    if style.hour
+        && percent(rng, 50)
+        && !take.together
+        && !take.how.is_run()
+        && let Some(cancel) = &mut take.cancel
+    {
+        take.min_hold = HOUR;
+        *cancel = rng.u64(0..3000);
     }
     take.on_lost = !take.together && percent(rng, style.on_lost);
     if percent(rng, style.leases) && !take.together {

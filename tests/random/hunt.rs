@@ -91,7 +91,7 @@ pub(crate) fn hunt(backend: Backend) {
                 let plan = generate::plan(seed, Can::of(backend));
                 rounds.spawn(async move { (seed, round::perform(backend, &plan).await, plan) });
             }
-            let Some(ended) = rounds.join_next().await else { return None };
+            let ended = rounds.join_next().await?;
             let (seed, round, plan) = ended.unwrap();
             let round = round.unwrap();
             sum.add(&plan, &round);

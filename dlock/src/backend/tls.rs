@@ -43,6 +43,7 @@ pub(super) fn remedy(said: &Source) -> Option<String> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
     use super::*;
 

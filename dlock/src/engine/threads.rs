@@ -93,6 +93,7 @@ fn is_polled() -> bool {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
     use tokio::runtime::Builder;
 
