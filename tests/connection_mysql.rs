@@ -30,6 +30,8 @@ mod peer;
 mod peers;
 #[path = "connection/race.rs"]
 mod race;
+#[path = "connection/random.rs"]
+mod random;
 #[path = "connection/mysql/refused.rs"]
 mod refused;
 #[path = "connection/run.rs"]
@@ -70,6 +72,8 @@ dlock_tests::suite! {
             transaction_may_end_in_the_body,
             works_in_sqlx_transactions,
             error_of_an_abandoned_statement_is_nobodys,
+            success_with_a_transaction_open_is_refused,
+            error_of_an_abandoned_statement_is_not_that_of_an_acquire,
         ]
         together: [
             all_are_held_and_released,
@@ -80,7 +84,10 @@ dlock_tests::suite! {
         ]
         given_up: [
             connection_of_a_pool_is_closed,
-            bare_connection_keeps_it,
+            bare_connection_gives_it_back,
+            bare_connection_of_a_pool_is_put_right,
+            forgotten_lock_is_of_its_session_only,
+            every_cancelled_count_is_given_back,
             nested_lock_that_is_dropped_leaves_the_outer_one,
             transaction_of_a_pool_leaves_none_in_it,
             cancelled_wait_is_settled_by_the_next_use,
@@ -109,10 +116,16 @@ dlock_tests::suite! {
             are_errors_that_leave_nothing,
         ]
         autocommit: [
-            off_leaves_the_end_to_the_caller,
+            off_makes_transactions_of_bodies,
+            savepoints_of_the_caller_stay,
+            character_sets_change_no_answer,
+            holder_that_cannot_be_asked_for_is_left_out,
         ]
         storm: [
             leaves_nothing_behind,
+        ]
+        random: [
+            programs_leave_what_they_hold,
         ]
         types: [
             futures_can_be_spawned,

@@ -23,6 +23,8 @@ mod given_up;
 mod hostile;
 #[path = "connection/postgres/interop.rs"]
 mod interop;
+#[path = "connection/postgres/limits.rs"]
+mod limits;
 #[path = "connection/locked.rs"]
 mod locked;
 #[path = "connection/loss.rs"]
@@ -38,6 +40,8 @@ mod peers;
 mod pooler;
 #[path = "connection/race.rs"]
 mod race;
+#[path = "connection/random.rs"]
+mod random;
 #[path = "connection/postgres/rows.rs"]
 mod rows;
 #[path = "connection/run.rs"]
@@ -82,6 +86,8 @@ dlock_tests::suite! {
             transaction_may_end_in_the_body,
             works_in_sqlx_transactions,
             error_of_an_abandoned_statement_is_nobodys,
+            success_with_a_transaction_open_is_refused,
+            error_of_an_abandoned_statement_is_not_that_of_an_acquire,
         ]
         together: [
             all_are_held_and_released,
@@ -92,7 +98,10 @@ dlock_tests::suite! {
         ]
         given_up: [
             connection_of_a_pool_is_closed,
-            bare_connection_keeps_it,
+            bare_connection_gives_it_back,
+            bare_connection_of_a_pool_is_put_right,
+            forgotten_lock_is_of_its_session_only,
+            every_cancelled_count_is_given_back,
             nested_lock_that_is_dropped_leaves_the_outer_one,
             transaction_of_a_pool_leaves_none_in_it,
             cancelled_wait_is_settled_by_the_next_use,
@@ -122,6 +131,9 @@ dlock_tests::suite! {
         ]
         storm: [
             leaves_nothing_behind,
+        ]
+        random: [
+            programs_leave_what_they_hold,
         ]
         types: [
             futures_can_be_spawned,
@@ -181,6 +193,14 @@ dlock_tests::suite! {
         pooler: [
             transactions_lock_through_it,
             settings_stay_with_their_client,
+        ]
+        limits: [
+            client_that_is_gone_leaves_the_queue,
+            many_locks_of_others_break_no_transaction,
+            limit_of_transactions_ends_no_wait,
+            holder_that_may_not_be_seen_is_left_out,
+            broken_transaction_of_the_body_keeps_nothing,
+            pooler_is_refused_where_it_shows,
         ]
         cost: [
             of_an_acquire_is_told,

@@ -15,6 +15,8 @@ mod db;
 mod drops;
 #[path = "connection_tokio/pool.rs"]
 mod pool;
+#[path = "connection_tokio/random.rs"]
+mod random;
 #[path = "connection_tokio/transaction.rs"]
 mod transaction;
 
@@ -47,9 +49,15 @@ dlock_tests::suite! {
             cancelled_acquire_is_given_back,
             cancelled_nested_acquire_leaves_the_outer_lock,
             cancelled_acquire_in_a_transaction_is_given_back,
+            cancelled_acquire_in_a_transaction_leaves_the_outer_lock,
+            cancelled_release_takes_its_own_count_only,
+            cancelled_release_in_a_failed_transaction_lets_go,
             cancelled_within_is_given_back,
             cancelled_run_is_rolled_back_and_released,
             lock_dropped_in_a_failed_transaction_stays,
+        ]
+        random: [
+            programs_leave_what_they_hold,
         ]
         pool: [
             deadpool_client_locks,

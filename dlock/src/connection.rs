@@ -1,8 +1,9 @@
 //! Locks on the caller's own connection, and inside the caller's transaction.
 //!
 //! ```text
-//! on, within   what a caller writes          lock.rs (+ take, give, run), within.rs
+//! on, within   what a caller writes          lock.rs (+ take, give, settle, run), within.rs
 //! Plan         which keys, how long, how     plan.rs
+//! Ledger       what each session has, owes   ledger.rs
 //! Dialect      what a database is told       dialect.rs: postgres.rs, mysql.rs
 //! Driver       how a driver says it          driver.rs: sqlx.rs, tokio_postgres.rs
 //! ```
@@ -22,6 +23,8 @@ mod plan;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod run;
+mod session;
+mod settle;
 mod sqlx;
 mod take;
 #[cfg(feature = "tokio-postgres")]

@@ -63,16 +63,102 @@ pub(crate) async fn connection_of_a_pool_is_closed(site: Site) {
     drop(pool.acquire().await.unwrap());
 }
 
-/// A bare connection is the caller's: a lock that is dropped stays until it ends.
-pub(crate) async fn bare_connection_keeps_it(site: Site) {
+/// Nobody waits for the answer, but the release is on its way.
+pub(crate) async fn bare_connection_gives_it_back(site: Site) {
     let (mut conn, mut other) = (connect(&site).await, connect(&site).await);
     let mut held = lock(&site, &mut conn);
     held.acquire().await.unwrap();
     drop(held);
-    run(&mut conn, "SELECT 1").await;
-    assert!(!is_free(&site, &mut other).await);
-    conn.close().await.unwrap();
     until_free(&site, &mut other).await;
+    run(&mut conn, "SELECT 1").await;
+    let mut held = lock(&site, &mut conn);
+    held.acquire().await.unwrap();
+    assert!(held.release().await.unwrap());
+    conn.close().await.unwrap();
+}
+
+#[allow(deprecated, reason = "what it warns of is what is tested")]
+#[dlock::locked(key = "<key>", on = conn)]
+async fn job(conn: &mut Conn, key: &str, statement: &str) -> Result<(), sqlx::Error> {
+    conn.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned()))).await.map(drop)
+}
+
+/// A job that is cancelled in the middle of a statement, on a connection of a pool that it knows
+/// nothing of: the next job on that connection gets the lock, and afterwards everybody does.
+pub(crate) async fn bare_connection_of_a_pool_is_put_right(site: Site) {
+    let (pool, mut other) = (pool(&site, 1).await, connect(&site).await);
+    let slow = match site.backend.unwrap().is_postgres() {
+        true => "SELECT pg_sleep(0.2)",
+        false => "SELECT SLEEP(0.2)",
+    };
+    let key = &*site.namespace;
+    for _ in 0..3 {
+        let mut conn = pool.acquire().await.unwrap();
+        assert!(timeout(MOMENT, job(&mut conn, key, slow)).await.is_err());
+        drop(conn);
+        let mut conn = pool.acquire().await.unwrap();
+        job(&mut conn, key, "SELECT 1").await.unwrap();
+        drop(conn);
+        assert!(is_free(&site, &mut other).await);
+    }
+    // Also when it is cancelled while it waits, and the next job wants something else.
+    let mut held = lock(&site, &mut other);
+    held.acquire().await.unwrap();
+    let mut conn = pool.acquire().await.unwrap();
+    let wait = Duration::from_secs(2);
+    {
+        let mut waiting = on(&mut *conn).lock(key).timeout(wait);
+        assert!(timeout(MOMENT, waiting.acquire()).await.is_err());
+    }
+    held.release().await.unwrap();
+    drop(conn);
+    let mut conn = pool.acquire().await.unwrap();
+    let another = format!("{key}-another");
+    job(&mut conn, &another, "SELECT 1").await.unwrap();
+    assert!(is_free(&site, &mut other).await);
+}
+
+/// It is held until its session ends, and no other connection is taken for that one.
+pub(crate) async fn forgotten_lock_is_of_its_session_only(site: Site) {
+    let mut other = connect(&site).await;
+    let mut conn = connect(&site).await;
+    let mut held = lock(&site, &mut conn);
+    held.acquire().await.unwrap();
+    std::mem::forget(held);
+    assert!(!is_free(&site, &mut other).await);
+    // In the same place.
+    let old = std::mem::replace(&mut conn, connect(&site).await);
+    old.close().await.unwrap();
+    until_free(&site, &mut other).await;
+    for _ in 0..3 {
+        let mut held = lock(&site, &mut conn);
+        held.acquire().await.unwrap();
+        assert!(!is_free(&site, &mut other).await);
+        assert!(held.release().await.unwrap());
+        assert!(is_free(&site, &mut other).await);
+        let mut waiting = lock(&site, &mut conn);
+        let _ = timeout(Duration::from_micros(1), waiting.acquire()).await;
+        drop(waiting);
+        until_free(&site, &mut other).await;
+    }
+}
+
+/// Each cancelled `acquire` may have counted: all of them are given back, and no other.
+pub(crate) async fn every_cancelled_count_is_given_back(site: Site) {
+    let (mut conn, mut other) = (connect(&site).await, connect(&site).await);
+    for micros in (0..600).step_by(25) {
+        let mut outer = lock(&site, &mut conn);
+        outer.acquire().await.unwrap();
+        for _ in 0..3 {
+            let keys = [site.namespace.clone(), format!("{}-b", site.namespace)];
+            let mut inner = on(outer.conn()).lock_all(keys).reentrant();
+            let _ = timeout(Duration::from_micros(micros), inner.acquire()).await;
+            let _ = timeout(Duration::from_micros(micros), inner.release()).await;
+        }
+        assert!(!is_free(&site, &mut other).await, "{micros}");
+        assert!(outer.release().await.unwrap(), "{micros}");
+        assert!(is_free(&site, &mut other).await, "{micros}");
+    }
 }
 
 /// What is dropped in the middle gives back no lock but its own, wherever the middle is.

@@ -1,5 +1,7 @@
 //! `#[locked(on = conn)]`: a lock on a connection of the caller's, around the body.
 
+#![allow(deprecated, reason = "on MySQL bare connections are warned of, and none here is a pool's")]
+
 use std::future::pending;
 use std::time::Duration;
 

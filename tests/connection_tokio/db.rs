@@ -30,7 +30,12 @@ pub(crate) async fn connect(site: &Site) -> Client {
 
 /// A pool of one.
 pub(crate) fn deadpool(site: &Site) -> Pool {
-    Pool::builder(Manager::new(config(site), NoTls)).max_size(1).build().unwrap()
+    deadpool_of(site, 1)
+}
+
+/// A pool of so many.
+pub(crate) fn deadpool_of(site: &Site, size: usize) -> Pool {
+    Pool::builder(Manager::new(config(site), NoTls)).max_size(size).build().unwrap()
 }
 
 /// A pool of one, of the other kind.

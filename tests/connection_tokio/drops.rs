@@ -104,6 +104,59 @@ pub(crate) async fn cancelled_nested_acquire_leaves_the_outer_lock(site: Site) {
     }
 }
 
+/// The session of a transaction is that of its client.
+pub(crate) async fn cancelled_acquire_in_a_transaction_leaves_the_outer_lock(site: Site) {
+    let mut client = connect(&site).await;
+    for reentrant in [false, true] {
+        let mut outer = lock(&mut client, &site);
+        outer.acquire().await.unwrap();
+        let mut tx = outer.conn().transaction().await.unwrap();
+        let inner = on(&mut tx).lock(&site.namespace);
+        let mut inner = if reentrant { inner.reentrant() } else { inner };
+        poll(inner.acquire());
+        drop(inner);
+        tx.commit().await.unwrap();
+        assert!(holds_some(outer.conn()).await);
+        assert!(outer.release().await.unwrap());
+        assert!(!holds_some(&client).await, "reentrant: {reentrant}");
+    }
+}
+
+/// What is sent twice would take the outer lock's count.
+pub(crate) async fn cancelled_release_takes_its_own_count_only(site: Site) {
+    let mut client = connect(&site).await;
+    for _ in 0..20 {
+        let mut outer = lock(&mut client, &site);
+        outer.acquire().await.unwrap();
+        let mut inner = lock(outer.conn(), &site).reentrant();
+        inner.acquire().await.unwrap();
+        poll(inner.release());
+        assert!(holds_some(outer.conn()).await);
+        assert!(outer.release().await.unwrap());
+        assert!(!holds_some(&client).await);
+    }
+}
+
+/// Nothing was open when it was taken: what has failed since is rolled back for the release.
+pub(crate) async fn cancelled_release_in_a_failed_transaction_lets_go(site: Site) {
+    let mut client = connect(&site).await;
+    let mut held = lock(&mut client, &site);
+    held.acquire().await.unwrap();
+    held.conn().batch_execute("BEGIN").await.unwrap();
+    held.conn().batch_execute("SELECT no_such_column").await.unwrap_err();
+    poll(held.release());
+    assert!(!holds_some(&client).await);
+
+    let body = async |client: &mut Client| -> db::Result {
+        client.batch_execute("BEGIN").await?;
+        client.batch_execute("SELECT no_such_column").await.unwrap_err();
+        pending().await
+    };
+    let cut = tokio::time::timeout(A_MOMENT, lock(&mut client, &site).run(body)).await;
+    assert!(cut.is_err());
+    assert!(!holds_some(&client).await);
+}
+
 pub(crate) async fn cancelled_acquire_in_a_transaction_is_given_back(site: Site) {
     let (mut client, mut other) = (connect(&site).await, connect(&site).await);
     for granted in [true, false] {

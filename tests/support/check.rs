@@ -14,6 +14,8 @@ use crate::site::Site;
 
 /// No test takes so long, whatever else the machine has to do.
 const LIMIT: Duration = Duration::from_secs(60);
+/// But those of many random rounds, which have their own measure.
+const PATIENT: Duration = Duration::from_secs(12 * 60);
 /// Unless it is to take long.
 const LONG: Duration = Duration::from_secs(20 * 60);
 
@@ -26,7 +28,12 @@ pub fn check<F: Future<Output = ()>>(
 ) {
     let suite = format!("{suite} on {backend}");
     // By its threads' name, `not_run` knows which test it is in.
-    limited_as(name, if is_long() { LONG } else { LIMIT }, move || match Site::on(backend) {
+    let limit = match name.contains("::random::") {
+        _ if is_long() => LONG,
+        true => PATIENT,
+        false => LIMIT,
+    };
+    limited_as(name, limit, move || match Site::on(backend) {
         Ok(site) => {
             let mut runtime = Builder::new_multi_thread();
             let runtime = runtime.worker_threads(2).thread_name(name).enable_all().build();

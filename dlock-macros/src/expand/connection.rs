@@ -47,7 +47,7 @@ impl Expansion<'_> {
         let at = ours().located_at(connection.name.span());
         let private = types::located_at(self.private.clone(), at);
         let lent = quote_spanned!(at=> #private::conn(&mut __dlock_held));
-        let on = self.take(connection, "on");
+        let (on, warn) = (self.take(connection, "on"), self.warn(connection));
         let not_entered = self.not_entered();
         let (mutability, name) = (&self.mutability, self.parameter(connection));
         let (body, is_err) = (self.body(), self.is_err());
@@ -55,6 +55,7 @@ impl Expansion<'_> {
             #private::off(__dlock_held, __dlock_output, #is_err).await
         ));
         quote_spanned!(ours()=>
+            #warn
             let mut __dlock_held = match #on {
                 ::core::result::Result::Ok(__dlock_held) => __dlock_held,
                 ::core::result::Result::Err(__dlock_error) => return #not_entered,
@@ -84,6 +85,26 @@ impl Expansion<'_> {
             .is_mut_reference(&connection.name.to_string())
             .then(|| quote_spanned!(at=> *));
         quote_spanned!(at=> #private::#what(&mut #star #name, __dlock_lock).await)
+    }
+
+    /// Where a lock that is dropped in the middle of a statement can't be given back, the compiler
+    /// says so: a method of these types is deprecated, that of all others is not.
+    fn warn(&self, connection: &Connection) -> TokenStream {
+        let at = ours().located_at(connection.name.span());
+        let private = types::located_at(self.private.clone(), at);
+        let mut name = self.parameter(connection);
+        if let Some(name) = &mut name {
+            name.set_span(name.span().located_at(at));
+        }
+        let star = self
+            .function
+            .is_mut_reference(&connection.name.to_string())
+            .then(|| quote_spanned!(at=> *));
+        quote_spanned!(at=> {
+            #[allow(unused_imports)]
+            use #private::AnyConnection as _;
+            #private::GivesBack::of(&#star #name).after_a_drop();
+        })
     }
 
     /// The user's own token.

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod faulty;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
+mod handshake;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
 mod hosts;
 pub(crate) mod lease;
 mod memory;

@@ -8,13 +8,15 @@ use super::mysql;
 use super::plan::Wanted;
 #[cfg(feature = "postgres")]
 use super::postgres;
+use super::session::Session;
+use crate::claim::Claim;
 use crate::error::{Error, Result};
 use crate::mode::Mode;
 use crate::native::Naming;
 use crate::wait::Wait;
 
 /// A database with locks of its own that belong to a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Dialect {
     #[cfg(feature = "postgres")]
     Postgres,
@@ -22,17 +24,49 @@ pub enum Dialect {
     MySql,
 }
 
+/// What is asked for, and what is known of the session that is asked.
+pub(super) struct Take<'a> {
+    pub(super) wanted: &'a Wanted,
+    pub(super) wait: Wait,
+    /// The session may have it already.
+    pub(super) again: bool,
+    /// A session that has it already, which this may be.
+    pub(super) mine: Option<&'a Session>,
+    /// A transaction is open.
+    pub(super) inside: bool,
+}
+
+/// Where a statement of ours runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum At {
+    /// Nobody knows of a transaction.
+    Outside,
+    Inside,
+    /// In one that has failed since our savepoint.
+    Failed,
+}
+
+impl At {
+    pub(super) fn of(inside: bool) -> Self {
+        if inside { At::Inside } else { At::Outside }
+    }
+}
+
 /// Whether a lock was granted.
 #[derive(Debug, PartialEq)]
 pub(super) enum Answer {
     /// To this session of the server.
     Yes {
-        session: i64,
+        session: Session,
         inside: bool,
     },
     /// This session has it already.
-    Mine,
-    Busy,
+    Mine {
+        session: Session,
+    },
+    Busy {
+        session: Session,
+    },
     /// There is a transaction, which a wait that ends in time would break: ask in another way.
     #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "of PostgreSQL only"))]
     Inside,
@@ -55,6 +89,12 @@ pub(super) enum Meaning {
     NoTransaction,
     /// The transaction has failed and takes nothing but its end.
     Aborted,
+    /// The transaction has no such savepoint.
+    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "of PostgreSQL only"))]
+    NoSavepoint,
+    /// There is a transaction.
+    #[cfg_attr(not(feature = "mysql"), expect(dead_code, reason = "of MySQL only"))]
+    Open,
     /// The session is over.
     Ended,
     Other,
@@ -98,16 +138,9 @@ impl Dialect {
         }
     }
 
-    /// Takes a lock for the session. Unless it may be taken `again`, one that the session has is not
-    /// taken once more.
-    pub(super) fn take(self, wanted: &Wanted, wait: Wait, again: bool) -> String {
-        of!(self.take(wanted, wait, again))
-    }
-
-    /// The same where a transaction is open, which goes on when the wait ends in time. `None`: as
-    /// everywhere.
-    pub(super) fn take_inside(self, wanted: &Wanted, wait: Wait) -> Option<String> {
-        of!(self.take_inside(wanted, wait))
+    /// Takes a lock for the session. Inside a transaction, that goes on whatever comes of it.
+    pub(super) fn take(self, take: &Take<'_>) -> String {
+        of!(self.take(take))
     }
 
     /// Takes locks for the transaction. `None`: the database has no such locks.
@@ -115,10 +148,15 @@ impl Dialect {
         of!(self.take_within(wanted, wait))
     }
 
-    /// After a wait that came to nothing: makes sure that it has left nothing, and asks who is in
-    /// the way. Without a lock, only the transaction is put right.
-    pub(super) fn settle(self, wanted: Option<&Wanted>, inside: bool) -> String {
-        of!(self.settle(wanted, inside))
+    /// Lets go of each as often as it says, as long as the session has it, and puts right the
+    /// transaction; says which session that was. That one session, if it is this, lets go of nothing.
+    pub(super) fn settle(
+        self,
+        claims: &[(&Claim, usize)],
+        but: Option<&Session>,
+        at: At,
+    ) -> String {
+        of!(self.settle(claims, but, at))
     }
 
     /// After locks for a transaction that were not had: the transaction is as it was before.
@@ -126,19 +164,30 @@ impl Dialect {
         of!(self.settle_within(wanted))
     }
 
-    /// Lets go of it if the session has it; no answer.
-    pub(super) fn give_if_held(self, one: &Wanted) -> String {
-        of!(self.give_if_held(one))
+    /// Lets go of it if the session has it, and is not that one.
+    pub(super) fn give_if_held(self, claim: &Claim, but: Option<&Session>) -> String {
+        of!(self.give_if_held(claim, but))
     }
 
-    /// Lets go of all of these.
-    pub(super) fn give(self, held: &[Wanted]) -> String {
-        of!(self.give(held))
+    /// Who has it. To know that must cost little, and no transaction.
+    pub(super) fn holder(self, claim: &Claim, inside: bool) -> String {
+        of!(self.holder(claim, inside))
+    }
+
+    /// What puts right the transaction after an error of such a statement.
+    pub(super) fn undo(self, inside: bool) -> Option<&'static str> {
+        of!(self.undo(inside))
+    }
+
+    /// Lets go of all of these, if it is this session; unless a transaction may be `open`, only if
+    /// none is.
+    pub(super) fn give(self, held: &[Wanted], session: &Session, open: bool) -> String {
+        of!(self.give(held, session, open))
     }
 
     /// Whether a transaction is open; the answer may be an error.
-    pub(super) fn look(self) -> &'static str {
-        of!(self.LOOK)
+    pub(super) fn look(self) -> String {
+        of!(self.look())
     }
 
     /// Whether the answer to [`look`](Dialect::look) says so.
@@ -149,6 +198,11 @@ impl Dialect {
     /// Whether the answer to [`take`](Dialect::take) says as much.
     pub(super) fn tells_inside(self) -> bool {
         of!(self.TELLS_INSIDE)
+    }
+
+    /// Whether a transaction takes nothing after an error but its end.
+    pub(super) fn refuses_after_errors(self) -> bool {
+        of!(self.REFUSES_AFTER_ERRORS)
     }
 
     pub(super) fn answer(self, rows: &[Row]) -> Answer {

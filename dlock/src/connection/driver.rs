@@ -2,9 +2,10 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 use super::dialect::Dialect;
+use super::ledger::Place;
 use crate::error::Source;
 
 /// A row's columns.
@@ -15,34 +16,39 @@ pub trait Driver: Send {
     /// What the database understands.
     const DIALECT: Dialect;
 
+    /// Reads what is left of statements whose futures were dropped, so that their errors are nobody
+    /// else's, and so that the next text is on its way when its future is first polled.
+    fn ready(&mut self) -> impl Future<Output = Result<(), Refused>> + Send;
+
     /// Sends this text, which may be several statements, as one message, and reads the rows of all
-    /// of them. Nothing is prepared.
+    /// of them. Nothing is prepared. Only when it is [`ready`](Driver::ready).
     fn ask(&mut self, text: String) -> impl Future<Output = Result<Vec<Row>, Refused>> + Send;
 
-    /// Has this text sent if it can be without waiting; nobody reads the answer.
-    fn send(&mut self, text: String);
+    /// Has this text sent if it can be without waiting, and returns whether it is on its way, behind
+    /// whatever was sent before. Nobody reads the answer.
+    fn send(&mut self, text: String) -> bool;
 
-    /// Nobody knows what this connection holds or waits for, or nobody will let go of it: it must
-    /// not come into other hands like this. The text, if there is any, lets go.
-    fn abandon(&mut self, text: String) {
-        if !text.is_empty() {
-            self.send(text);
-        }
+    /// Makes sure, if it can be done, that the connection does not come into other hands: nobody
+    /// knows what it holds or waits for. Returns whether its session will end.
+    fn discard(&mut self) -> bool {
+        false
     }
 
-    /// Where the connection is in memory: the same for all who wrap it.
-    fn place(&self) -> usize {
-        std::ptr::from_ref(self).cast::<()>().addr()
-    }
+    /// Where the connection is in memory: the same for all that wrap it, transactions too.
+    fn place(&self) -> Place;
+
+    /// Whether a transaction is open for certain.
+    fn is_inside(&self) -> bool;
 }
 
 /// Has a query sent, and nobody wait for its answer: drivers send when they are first polled, and
 /// read what was not waited for before the answer to the next query.
-pub(super) fn start(query: impl Future) {
-    let _ = pin!(query).poll(&mut Context::from_waker(Waker::noop()));
+pub(super) fn start<T>(query: impl Future<Output = T>) -> Poll<T> {
+    pin!(query).poll(&mut Context::from_waker(Waker::noop()))
 }
 
 /// Why there are no rows.
+#[derive(Debug)]
 pub struct Refused {
     /// The server's, if the server has answered: an SQLSTATE, or the number of a MySQL error.
     pub code: Option<String>,
@@ -52,19 +58,27 @@ pub struct Refused {
 impl<C: Driver + ?Sized> Driver for &mut C {
     const DIALECT: Dialect = C::DIALECT;
 
+    fn ready(&mut self) -> impl Future<Output = Result<(), Refused>> + Send {
+        (**self).ready()
+    }
+
     fn ask(&mut self, text: String) -> impl Future<Output = Result<Vec<Row>, Refused>> + Send {
         (**self).ask(text)
     }
 
-    fn send(&mut self, text: String) {
-        (**self).send(text);
+    fn send(&mut self, text: String) -> bool {
+        (**self).send(text)
     }
 
-    fn abandon(&mut self, text: String) {
-        (**self).abandon(text);
+    fn discard(&mut self) -> bool {
+        (**self).discard()
     }
 
-    fn place(&self) -> usize {
+    fn place(&self) -> Place {
         (**self).place()
+    }
+
+    fn is_inside(&self) -> bool {
+        (**self).is_inside()
     }
 }

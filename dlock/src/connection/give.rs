@@ -3,153 +3,303 @@
 use super::Connection;
 use super::dialect::{Meaning, called};
 use super::driver::{Refused, Row};
-use super::ledger;
-use super::lock::{ConnectionLock, Grant};
+use super::ledger::ledger;
+use super::lock::{ConnectionLock, Ending, Grant};
 use super::plan::Wanted;
+use super::session::Session;
+use super::take::strange;
 use crate::error::{Error, Result};
 use crate::key::Key;
 use crate::lost::LostReason;
+
+/// Whether a transaction may be open that was begun under the lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Open {
+    MayBe,
+    IsRefused,
+}
+
+/// What became of a release.
+#[derive(Debug)]
+pub(super) enum Given {
+    /// The session's word for each, last one first, and which session that is.
+    Answered { each: String, session: Session, held: Vec<Wanted> },
+    /// There is a transaction: nothing was done.
+    IsOpen,
+    /// The answer means nothing.
+    Strange(String),
+}
 
 impl<C: Connection> ConnectionLock<'_, C> {
     /// Lets go of the lock, and waits for the server's word: whether there was anything to let go
     /// of. One round trip.
     ///
+    /// Release after you commit: what is committed later, others do not see who run under the lock
+    /// by then.
+    ///
     /// # Errors
     /// [`Error::Lost`] when the connection has ended, and when the server says that it does not hold
     /// the lock: it is another session than the one it was granted to, or somebody has let go by
     /// hand. [`Error::Config`] in a transaction that has failed and was open before the lock was
-    /// taken: the lock stays until the connection ends then, and one of sqlx's pool is closed. Roll
-    /// back first, by way of [`conn`](ConnectionLock::conn). A failed one that was opened since is
-    /// rolled back here, for nothing else can be done with it.
+    /// taken: the lock stays until the connection ends then, or until the next use of dlock on it, and
+    /// one of sqlx's pool is closed. Roll back first, by way of [`conn`](ConnectionLock::conn). A failed
+    /// one that was opened since is rolled back here, for nothing else can be done with it.
     ///
     /// # Cancel safety
-    /// As when it is dropped, see [`ConnectionLock`].
+    /// As when it is dropped, see [`ConnectionLock`]. On PostgreSQL a transaction that was opened since
+    /// the lock was taken is rolled back then, for it may have failed.
     pub async fn release(mut self) -> Result<bool> {
-        self.let_go("").await
+        self.let_go("", Open::MayBe).await
     }
 
     /// The text before it is for the transaction.
-    pub(super) async fn let_go(&mut self, before: &str) -> Result<bool> {
+    pub(super) async fn let_go(&mut self, before: &str, open: Open) -> Result<bool> {
         self.settle_doubt().await?;
-        let Some(grant) = self.grant else { return Ok(false) };
+        let Some(grant) = self.grant.clone() else { return Ok(false) };
         if self.held.is_empty() {
             // Locking was switched off.
             self.grant = None;
             return Ok(true);
         }
-        let mut answer = self.give(before).await;
-        if answer.as_ref().is_err_and(|refused| C::DIALECT.meaning(refused) == Meaning::Aborted) {
-            let end = match (grant.inside, &self.savepoint) {
+        self.ending = Some(Ending::Release);
+        let mut failed = false;
+        let mut answer = self.give(before, 0, open == Open::MayBe).await;
+        if self.is(&answer, Meaning::Aborted) {
+            failed = true;
+            let (inside, name) = (grant.inside, self.savepoint.clone());
+            let end = match (inside, name) {
                 (false, _) => "ROLLBACK;".to_owned(),
                 (true, Some(name)) => {
                     format!("ROLLBACK TO SAVEPOINT {name};RELEASE SAVEPOINT {name};")
                 }
                 (true, None) => return Err(self.stuck()),
             };
-            answer = self.give(&end).await;
+            answer = self.give(&end, 0, true).await;
+            if self.is(&answer, Meaning::NoSavepoint) {
+                // The body has ended the caller's transaction; this one is its own.
+                answer = self.give("ROLLBACK;", 0, true).await;
+            }
+        } else if matches!(answer, Ok(Given::IsOpen)) {
+            failed = true;
+            answer = self.give("ROLLBACK;", 0, true).await;
         }
-        let rows = match answer {
-            Ok(rows) => rows,
-            Err(refused) => match C::DIALECT.meaning(&refused) {
-                // Since when, nobody knows: what was done under the lock may have been done without.
-                Meaning::Ended => {
-                    let error = C::DIALECT.error(refused);
-                    tracing::debug!(target: "dlock", %error, "not released: the connection is gone");
-                    return Err(self.lost(grant));
+        let released = self.judge(&grant, answer).await?;
+        match failed && open == Open::IsRefused {
+            true => Err(self.left_open()),
+            false => Ok(released),
+        }
+    }
+
+    fn is(&self, answer: &Result<Given, Refused>, meaning: Meaning) -> bool {
+        answer.as_ref().is_err_and(|refused| C::DIALECT.meaning(refused) == meaning)
+    }
+
+    async fn judge(&mut self, grant: &Grant, answer: Result<Given, Refused>) -> Result<bool> {
+        let refused = match answer {
+            Ok(Given::Answered { each, session, held }) => {
+                self.grant = None;
+                return verdict(grant, &each, &session, &held);
+            }
+            Ok(other) => {
+                self.conn.discard();
+                let said = match other {
+                    Given::Strange(said) => said,
+                    _ => "a transaction that has no end".to_owned(),
+                };
+                return Err(strange::<C>(said));
+            }
+            Err(refused) => refused,
+        };
+        match C::DIALECT.meaning(&refused) {
+            // Since when, nobody knows: what was done under the lock may have been done without.
+            Meaning::Ended => {
+                let error = C::DIALECT.error(refused);
+                tracing::debug!(target: "dlock", %error, "not released: the connection is gone");
+                Err(self.lost(grant))
+            }
+            Meaning::Aborted => Err(self.stuck()),
+            // It was stopped on its way, before or after it had let go.
+            _ => {
+                self.pay(&grant.session, grant.inside).await?;
+                let unpaid = self.sent.drain(..).any(|one| {
+                    let ledger = ledger();
+                    ledger.owed_behind(C::DIALECT, &grant.session, &one.claim, 0) > 0
+                });
+                if unpaid {
+                    self.conn.discard();
+                    return Err(C::DIALECT.error(refused));
                 }
-                Meaning::Aborted => return Err(self.stuck()),
-                _ => return Err(C::DIALECT.error(refused)),
-            },
-        };
-        self.grant = None;
-        let held = self.forget_held();
-        let (yes, session) = match called(&rows, "dlock") {
-            Some([Some(yes), Some(session)]) => (&**yes, session.parse().ok()),
-            _ => ("", None),
-        };
-        // The answers come last first.
-        let not_held = held.iter().rev().zip(yes.chars().chain(std::iter::repeat('f')));
-        let not_held = not_held.filter(|(_, yes)| *yes != 't' || session != Some(grant.session));
-        match not_held.last() {
-            None => Ok(true),
-            Some((one, _)) => Err(Error::Lost {
-                key: one.key.clone(),
-                reason: match session {
-                    Some(session) if session != grant.session => LostReason::SessionEnded,
-                    _ => LostReason::NotHeld,
-                },
-                held_for: grant.since.elapsed(),
-            }),
+                self.grant = None;
+                Ok(true)
+            }
         }
     }
 
     /// Gives back what was got of an `acquire` that did not get all.
     pub(super) async fn give_back(&mut self) -> Result<()> {
-        if self.held.len() > self.kept {
-            let text = C::DIALECT.give(self.held.get(self.kept..).unwrap_or_default());
-            self.conn.ask(text).await.map_err(|refused| C::DIALECT.error(refused))?;
-            let place = self.conn.place();
-            self.held.drain(self.kept..).for_each(|one| ledger::leave(place, &one.claim));
+        if self.held.len() <= self.kept {
+            return Ok(());
         }
-        Ok(())
-    }
-
-    async fn give(&mut self, before: &str) -> Result<Vec<Row>, Refused> {
-        let text = format!("{before}{}", self.text_to_give());
-        self.giving = true;
-        let answer = self.ask_twice(text).await;
-        self.giving = false;
-        answer
-    }
-
-    /// The first error may be that of a statement whose future the caller has dropped: the driver
-    /// gives it to whoever asks next.
-    pub(super) async fn ask_twice(&mut self, text: String) -> Result<Vec<Row>, Refused> {
-        let answer = self.conn.ask(text.clone()).await;
-        match answer.as_ref().map_err(|refused| C::DIALECT.meaning(refused)) {
-            Err(Meaning::Other | Meaning::Busy | Meaning::Deadlock) => self.conn.ask(text).await,
-            _ => answer,
-        }
-    }
-
-    /// Also what may be held once more than anybody knows.
-    pub(super) fn text_to_give(&self) -> String {
-        let mut text = C::DIALECT.give(&self.held);
-        for one in &self.held {
-            let same = self.held.iter().filter(|other| other.claim == one.claim).count();
-            if ledger::is_suspect(self.conn.place(), &one.claim, same) {
-                text.push(';');
-                text.push_str(&C::DIALECT.give_if_held(one));
+        match self.give("", self.kept, true).await {
+            Ok(Given::Answered { .. } | Given::IsOpen) => {
+                if self.held.is_empty() {
+                    self.grant = None;
+                }
+                Ok(())
             }
+            Ok(Given::Strange(said)) => Err(strange::<C>(said)),
+            Err(refused) => Err(C::DIALECT.error(refused)),
         }
-        text
     }
 
-    pub(super) fn forget_held(&mut self) -> Vec<Wanted> {
-        let place = self.conn.place();
-        self.held.iter().for_each(|one| ledger::leave(place, &one.claim));
-        self.kept = 0;
-        std::mem::take(&mut self.held)
+    /// Gives back those from this one on, and what the session owes of their keys if these are the
+    /// last. From the moment when that is sent they are owed, and nobody's.
+    pub(super) async fn give(
+        &mut self,
+        before: &str,
+        from: usize,
+        open: bool,
+    ) -> Result<Given, Refused> {
+        let Some(grant) = self.grant.clone() else {
+            return Ok(Given::Strange("nothing is held".to_owned()));
+        };
+        self.conn.ready().await?;
+        let session = &grant.session;
+        let (text, owed) = {
+            let mut ledger = ledger();
+            let held = self.held.get(from..).unwrap_or_default();
+            let mut text = format!("{before}{}", C::DIALECT.give(held, session, open));
+            let mut claims: Vec<_> = held.iter().map(|one| one.claim.clone()).collect();
+            held.iter().for_each(|one| ledger.giving(C::DIALECT, session, &one.claim));
+            claims.sort_unstable();
+            claims.dedup();
+            let mut owed = Vec::new();
+            for claim in claims {
+                let given = held.iter().filter(|one| one.claim == claim).count();
+                let all = ledger.owed_behind(C::DIALECT, session, &claim, 0);
+                for _ in given..all {
+                    text.push(';');
+                    text.push_str(&C::DIALECT.give_if_held(&claim, None));
+                }
+                owed.push((claim, all.max(given)));
+            }
+            (text, owed)
+        };
+        self.sent = self.held.split_off(from.min(self.held.len()));
+        self.kept = self.kept.min(from);
+        let answer = self.conn.ask(text).await;
+        let answer = match answer {
+            Ok(rows) => read(&rows),
+            Err(refused) => match C::DIALECT.meaning(&refused) {
+                Meaning::Open => Ok(Given::IsOpen),
+                Meaning::Aborted | Meaning::NoSavepoint => {
+                    self.not_sent(session);
+                    return Err(refused);
+                }
+                _ => return Err(refused),
+            },
+        };
+        match answer {
+            Ok(Given::IsOpen) => {
+                self.not_sent(session);
+                Ok(Given::IsOpen)
+            }
+            Ok(Given::Answered { each, session: by, .. }) => {
+                let held = std::mem::take(&mut self.sent);
+                if by == *session {
+                    let mut ledger = ledger();
+                    for (claim, count) in owed {
+                        ledger.paid(C::DIALECT, session, &claim, count);
+                    }
+                }
+                Ok(Given::Answered { each, session: by, held })
+            }
+            other => other,
+        }
+    }
+
+    /// The server has done nothing of it: it is all held as before.
+    fn not_sent(&mut self, session: &Session) {
+        let mut ledger = ledger();
+        for one in &self.sent {
+            ledger.not_given(C::DIALECT, session, &one.claim);
+        }
+        self.held.append(&mut self.sent);
     }
 
     /// The connection has ended, and its locks with it.
-    fn lost(&mut self, grant: Grant) -> Error {
+    fn lost(&mut self, grant: &Grant) -> Error {
+        self.ended();
+        self.conn.discard();
+        let mut gone = std::mem::take(&mut self.held);
+        gone.append(&mut self.sent);
         self.grant = None;
-        self.conn.abandon(String::new());
-        let key = self.held.first().map_or_else(|| Key::from(""), |one| one.key.clone());
-        self.forget_held();
+        let key = gone.first().map_or_else(|| Key::from(""), |one| one.key.clone());
         Error::Lost { key, reason: LostReason::SessionEnded, held_for: grant.since.elapsed() }
     }
 
     /// The connection is given up with the lock; nothing is sent, for it would be refused as well.
     fn stuck(&mut self) -> Error {
-        self.grant = None;
-        self.conn.abandon(String::new());
-        let keys: Vec<String> = self.forget_held().iter().map(|one| one.key.to_string()).collect();
+        self.conn.discard();
+        let mut held = std::mem::take(&mut self.held);
+        if let Some(grant) = self.grant.take() {
+            let mut ledger = ledger();
+            for one in &held {
+                ledger.giving(C::DIALECT, &grant.session, &one.claim);
+            }
+        }
+        held.append(&mut self.sent);
         Error::config(format!(
-            "lock \"{}\" cannot be released in a transaction that has failed; roll it back (or back \
-             to a savepoint) before the release",
-            keys.join("\", \"")
+            "lock {} cannot be released in a transaction that has failed; roll it back (or back to a \
+             savepoint) before the release",
+            names(&held)
         ))
+    }
+
+    /// Others would get the lock before the transaction is committed.
+    fn left_open(&self) -> Error {
+        let keys: Vec<String> = self.plan.keys.iter().map(|key| format!("\"{key}\"")).collect();
+        let error = Error::config(format!(
+            "the body under lock {} returned Ok with a transaction open, which would be committed \
+             after the release of the lock; it has been rolled back: commit it in the body",
+            keys.join(", ")
+        ));
+        tracing::error!(target: "dlock", %error, "rolled back");
+        error
+    }
+}
+
+fn names(held: &[Wanted]) -> String {
+    let keys: Vec<String> = held.iter().map(|one| format!("\"{}\"", one.key)).collect();
+    keys.join(", ")
+}
+
+fn read(rows: &[Row]) -> Result<Given, Refused> {
+    let answered = called(rows, "dlock");
+    let Some([Some(each), session @ ..]) = answered else {
+        return Ok(Given::Strange(format!("{answered:?}")));
+    };
+    Ok(match (&**each, Session::read(session)) {
+        ("open", _) => Given::IsOpen,
+        (_, Some(session)) => Given::Answered { each: each.clone(), session, held: Vec::new() },
+        (_, None) => Given::Strange(format!("{answered:?}")),
+    })
+}
+
+/// Whether all were held until now.
+fn verdict(grant: &Grant, each: &str, session: &Session, held: &[Wanted]) -> Result<bool> {
+    // The answers come last first.
+    let answers = each.chars().chain(std::iter::repeat('f'));
+    let not_held = held.iter().rev().zip(answers).filter(|(_, yes)| *yes != 't');
+    match not_held.last() {
+        None => Ok(true),
+        Some((one, _)) => Err(Error::Lost {
+            key: one.key.clone(),
+            reason: match *session == grant.session {
+                false => LostReason::SessionEnded,
+                true => LostReason::NotHeld,
+            },
+            held_for: grant.since.elapsed(),
+        }),
     }
 }

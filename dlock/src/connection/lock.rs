@@ -3,23 +3,38 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use super::ledger::ledger;
 use super::plan::Wanted;
+use super::session::Session;
 use super::{Connection, Plan};
+use crate::claim::Claim;
 use crate::mode::Mode;
 use crate::wait::Wait;
 
 /// A lock on a connection of the caller's. Made by [`on`](crate::on) and
 /// [`lock`](crate::On::lock); nothing is held before [`acquire`](ConnectionLock::acquire).
 ///
-/// Dropped while it is held, or while an `acquire` was under way: a connection of sqlx's pool is
-/// closed instead of going back (over TLS, with a statement under way, that takes sqlx up to five
-/// seconds, and its place in the pool as long); on a `Transaction` of sqlx, which may be a pool's, and
-/// on what is tokio-postgres's, the release is sent, and nobody waits for its answer; on a bare
-/// connection of sqlx the lock stays until that ends. What is sent has no effect in a transaction that
-/// has failed, and cannot be sent on a `Transaction` of sqlx while a statement is under way whose
-/// future was dropped: then the lock stays until the connection ends, which for that of a pool may be
-/// long after the transaction. So lock on the `PoolConnection` and begin the transaction on
-/// [`conn`](ConnectionLock::conn), rather than lock on a `Transaction` of the pool.
+/// If it is dropped while it is held, or while an `acquire` was under way, it lets go like this:
+///
+/// * A `PoolConnection` of sqlx is closed instead of going back to its pool. Over TLS, with a
+///   statement under way, that takes sqlx up to five seconds, and its place in the pool as long.
+/// * On a bare `PgConnection` of sqlx, and on what is tokio-postgres's, the release is sent behind
+///   whatever was sent before, and nobody waits for its answer.
+/// * On a bare `MySqlConnection` and on a `Transaction` of sqlx the release is sent too, unless a
+///   statement is under way whose future was dropped: sqlx lets nothing wait behind that. Then the
+///   lock stays until the next use of dlock on that session of the server, which gives it back, or
+///   until the session ends, which for that of a pool may be long after. `#[locked(on = …)]` warns of
+///   such parameters.
+/// * A transaction that has failed takes no release. The lock stays as long as it does there.
+///
+/// So lock on the `PoolConnection`, and begin the transaction on [`conn`](ConnectionLock::conn),
+/// rather than lock on a `Transaction` of the pool.
+///
+/// A lock that is forgotten ([`std::mem::forget`]) is held until its session ends.
+///
+/// What the application takes on the same session by hand, with the same id, is its own: it is
+/// counted by the server, and neither seen nor given back here. Only a session that a cancelled
+/// `acquire` has left in doubt may lose one of its counts, so take no such id by hand.
 #[must_use = "nothing is locked before `acquire`"]
 pub struct ConnectionLock<'c, C: Connection> {
     pub(super) conn: &'c mut C,
@@ -30,12 +45,14 @@ pub struct ConnectionLock<'c, C: Connection> {
     pub(super) held: Vec<Wanted>,
     /// How many of them are of an `acquire` that got all it wanted.
     pub(super) kept: usize,
-    /// Their release is under way.
-    pub(super) giving: bool,
+    /// Their release was sent, and nobody has read the answer. The session owes them.
+    pub(super) sent: Vec<Wanted>,
     /// What an `acquire` that has not come to its end may have left.
     pub(super) doubt: Option<Doubt>,
     /// Since when, on which session of the server, and whether a transaction was open.
     pub(super) grant: Option<Grant>,
+    /// What ends, with a transaction that was begun under the lock.
+    pub(super) ending: Option<Ending>,
     /// Where the body of `run` has begun, inside a transaction.
     pub(super) savepoint: Option<String>,
 }
@@ -43,33 +60,39 @@ pub struct ConnectionLock<'c, C: Connection> {
 #[derive(Debug, Clone)]
 pub(super) struct Doubt {
     pub(super) one: Wanted,
-    /// It waits under a savepoint.
+    /// It was asked for under a savepoint.
     pub(super) inside: bool,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Grant {
     pub(super) since: Instant,
-    pub(super) session: i64,
+    pub(super) session: Session,
     pub(super) inside: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// The body of `run`.
+    Body,
+    /// The lock itself: its release is under way.
+    Release,
 }
 
 impl<'c, C: Connection> ConnectionLock<'c, C> {
     pub(crate) fn new(conn: &'c mut C, plan: Plan) -> Self {
-        let (held, doubt, grant) = (Vec::new(), None, None);
-        let (reentrant, rollback_on_error, savepoint) = (false, true, None);
-        let (kept, giving) = (0, false);
         ConnectionLock {
             conn,
             plan,
-            reentrant,
-            rollback_on_error,
-            held,
-            kept,
-            giving,
-            doubt,
-            grant,
-            savepoint,
+            reentrant: false,
+            rollback_on_error: true,
+            held: Vec::new(),
+            kept: 0,
+            sent: Vec::new(),
+            doubt: None,
+            grant: None,
+            ending: None,
+            savepoint: None,
         }
     }
 
@@ -127,25 +150,106 @@ impl<'c, C: Connection> ConnectionLock<'c, C> {
     /// Whether the lock was granted and not released. Nobody is asked: that the connection has been
     /// lost since, [`release`](ConnectionLock::release) tells.
     pub fn is_held(&self) -> bool {
-        self.grant.is_some()
+        let nothing_asked = self.held.is_empty() && self.sent.is_empty();
+        self.grant.is_some() && (self.kept > 0 || nothing_asked)
     }
+}
+
+impl<C: Connection> ConnectionLock<'_, C> {
+    /// What lets go of everything, for nobody to wait for; all of it is owed from now on.
+    fn farewell(&mut self) -> Farewell {
+        let mut ledger = ledger();
+        let session = self.grant.as_ref().map(|grant| grant.session.clone());
+        let held = std::mem::take(&mut self.held);
+        let mut texts: Vec<String> = Vec::new();
+        let mut claims: Vec<&Claim> = self.sent.iter().map(|one| &one.claim).collect();
+        if let (Some(session), false) = (&session, held.is_empty()) {
+            held.iter().for_each(|one| ledger.giving(C::DIALECT, session, &one.claim));
+            texts.push(C::DIALECT.give(&held, session, true));
+        }
+        let mut nobodys = None;
+        match (&self.doubt, &session) {
+            (Some(doubt), Some(session)) => {
+                ledger.owe(C::DIALECT, session, &doubt.one.claim);
+                claims.push(&doubt.one.claim);
+            }
+            (Some(doubt), None) => {
+                let claim = &doubt.one.claim;
+                // Probably the session of an outer lock, which then has one more to give back. But
+                // that may have been forgotten, and this be another session: the server knows.
+                let outer = ledger.session_at(self.conn.place()).cloned();
+                let outer = outer.filter(|it| ledger.held(C::DIALECT, it, claim) > 0);
+                texts.push(C::DIALECT.give_if_held(claim, outer.as_ref()));
+                if let Some(outer) = outer {
+                    ledger.owe(C::DIALECT, &outer, claim);
+                }
+                nobodys = Some(claim.clone());
+            }
+            (None, _) => {}
+        }
+        if let Some(session) = &session {
+            claims.sort_unstable();
+            claims.dedup();
+            for claim in claims {
+                // Others who hold it give back what is owed behind them.
+                let owed = ledger.owed_behind(C::DIALECT, session, claim, 0);
+                let given = held.iter().filter(|one| one.claim == *claim).count();
+                let rest = owed.saturating_sub(given);
+                texts.extend((0..rest).map(|_| C::DIALECT.give_if_held(claim, None)));
+            }
+        }
+        Farewell { text: texts.join(";"), session, held, nobodys }
+    }
+
+    /// What the transaction needs before that, if it was begun under the lock: in one that has failed
+    /// nothing can be released, and that of a body that is dropped ends with it.
+    fn end_of_transaction(&self) -> &'static str {
+        let since = self.grant.as_ref().is_some_and(|grant| !grant.inside);
+        match self.ending {
+            Some(Ending::Body) if since && self.rollback_on_error => "ROLLBACK;",
+            Some(Ending::Release) if since && C::DIALECT.refuses_after_errors() => "ROLLBACK;",
+            _ => "",
+        }
+    }
+}
+
+/// The last that is said of a lock.
+struct Farewell {
+    text: String,
+    /// Whose debts these are.
+    session: Option<Session>,
+    held: Vec<Wanted>,
+    /// Owed by a session that has not told its name.
+    nobodys: Option<Claim>,
 }
 
 impl<C: Connection> Drop for ConnectionLock<'_, C> {
     fn drop(&mut self) {
-        let doubt = self.doubt.take();
-        if self.held.is_empty() && doubt.is_none() {
+        if self.held.is_empty() && self.sent.is_empty() && self.doubt.is_none() {
             return;
         }
-        let mut texts: Vec<String> = Vec::new();
-        if let Some(doubt) = &doubt {
-            texts.extend(self.left_behind(&doubt.one).map(|one| C::DIALECT.give_if_held(one)));
+        let end = self.end_of_transaction();
+        let inside = self.conn.is_inside() || self.grant.as_ref().is_some_and(|it| it.inside);
+        let Farewell { text, session, held, nobodys } = self.farewell();
+        if self.conn.discard() {
+            if let Some(claim) = nobodys {
+                ledger().owe_somewhere(C::DIALECT, &claim, Some(self.conn.place()));
+            }
+            return;
         }
-        if !self.held.is_empty() && !self.giving {
-            texts.push(self.text_to_give());
+        if text.is_empty() {
+            return;
         }
-        self.forget_held();
-        self.conn.abandon(texts.join(";"));
+        let sent = self.conn.send(format!("{end}{text}"));
+        let mut ledger = ledger();
+        if !sent && let Some(claim) = nobodys {
+            ledger.owe_somewhere(C::DIALECT, &claim, None);
+        }
+        // Nothing can come between, unless it is a transaction that has failed.
+        let sure = sent && !(inside && C::DIALECT.refuses_after_errors());
+        if let (true, Some(session)) = (sure, session) {
+            held.iter().for_each(|one| ledger.paid(C::DIALECT, &session, &one.claim, 1));
+        }
     }
 }
 

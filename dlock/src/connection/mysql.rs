@@ -6,10 +6,16 @@
 //! One text for both, for nobody has said which of them it is: what stands in `/*M! */` only MariaDB
 //! reads (<https://mariadb.com/kb/en/comment-syntax/>), what stands in `/*+ */` is MySQL's.
 
-use super::dialect::{Answer, Meaning, called, milliseconds};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use once_cell::sync::Lazy;
+
+use super::dialect::{Answer, At, Meaning, Take, called, milliseconds};
 use super::driver::{Refused, Row};
 use super::plan::Wanted;
+use super::session::Session;
 use crate::backend::{mysql_error, mysql_name};
+use crate::claim::Claim;
 use crate::error::Error;
 use crate::mode::Mode;
 use crate::native::Naming;
@@ -20,33 +26,65 @@ pub(super) const LABEL: &str = "mysql";
 pub(super) const MODES: &[Mode] = &[Mode::Exclusive];
 pub(super) const OTHER_MODES: &str = "its locks are exclusive; write to the rows you lock, or read \
     them with SELECT … FOR SHARE";
-/// Where no transaction is open, a savepoint ends with its own statement, and this is error 1305.
-pub(super) const LOOK: &str = "SAVEPOINT dlock;RELEASE SAVEPOINT dlock";
 pub(super) const TELLS_INSIDE: bool = false;
+pub(super) const REFUSES_AFTER_ERRORS: bool = false;
 
 /// Refuses servers whose locks exclude nobody elsewhere, before any is taken.
 const VET: &str = "/*M! WHEN @@wsrep_on AND @@wsrep_provider NOT IN ('','none') THEN 'cluster'*/ \
     WHEN CAST(@@global.read_only AS CHAR) NOT IN ('0','OFF','NO') THEN 'replica' \
     WHEN VERSION() RLIKE 'TiDB|Vitess' THEN 'another'";
+/// The session, as an answer has it: bytes, so that `character_set_results` leaves them alone.
+const SESSION: &str = "CAST(CONVERT(CONNECTION_ID() USING ascii) AS BINARY),\
+    CAST(CONVERT(@dlock_session USING ascii) AS BINARY)";
 
-pub(super) fn take(wanted: &Wanted, wait: Wait, again: bool) -> String {
-    let name = mysql_name(&wanted.claim.key);
+/// A session that has no birth mark gets one. It keeps it as long as its locks, whatever becomes of
+/// transactions: only what frees all locks takes away such variables.
+fn mark() -> String {
+    static PROCESS: Lazy<u128> = Lazy::new(|| fastrand::u128(..));
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let next = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("@dlock_session=COALESCE(@dlock_session,'{:x}-{next:x}')", *PROCESS)
+}
+
+/// The same, and an error where a transaction is open: on MySQL there is no other way to know, since
+/// what the next transaction is to be like cannot be said inside of one. It is what it would be
+/// anyhow. <https://dev.mysql.com/doc/refman/8.4/en/set-transaction.html>
+fn mark_outside() -> String {
+    format!("SET /*!50720 @@transaction_read_only=@@session.transaction_read_only,*/ {}", mark())
+}
+
+/// A word of an answer.
+fn word(expression: &str) -> String {
+    format!("CAST(CONVERT({expression} USING ascii) AS BINARY)")
+}
+
+pub(super) fn look() -> String {
+    let open = word("IF(FALSE/*M! OR @@in_transaction*/,'t','f')");
+    format!("{};SELECT _binary'dlock',{open}", mark_outside())
+}
+
+pub(super) fn take(take: &Take<'_>) -> String {
+    let name = mysql_name(&take.wanted.claim.key);
     let mine = format!("WHEN IS_USED_LOCK({name})=CONNECTION_ID() THEN");
-    let take = |time: &str| format!("IFNULL(GET_LOCK({name},{time}),'null')");
-    let (before, hint, time) = limits(wait);
+    let get = |time: &str| format!("IFNULL(GET_LOCK({name},{time}),'null')");
+    let (before, hint, time) = limits(take.wait);
     // What has a limit of time never counts a lock up: after its end nobody could tell whether it
     // has. So that comes first, in a statement without.
-    let (first, mine) = match (again, wait) {
+    let (first, mine) = match (take.again, take.wait) {
         (false, _) => (String::new(), format!("{mine} 'mine'")),
         (true, Wait::NoWait) => (String::new(), String::new()),
         (true, _) => (
-            format!("SELECT 'first',CASE {VET} {mine} {} ELSE 'not yet' END,0;", take("0")),
+            format!(
+                "SELECT _binary'first',{},{SESSION};",
+                word(&format!("CASE {VET} {mine} {} ELSE 'not yet' END", get("0")))
+            ),
             format!("{mine} '1'"),
         ),
     };
     format!(
-        "{first}{before}SELECT {hint}'dlock',CASE {VET} {mine} ELSE {} END,CONNECTION_ID()",
-        take(&time)
+        "SET {};{first}{before}SELECT {hint}_binary'dlock',{},{SESSION}",
+        mark(),
+        word(&format!("CASE {VET} {mine} ELSE {} END", get(&time)))
     )
 }
 
@@ -70,73 +108,103 @@ fn limits(wait: Wait) -> (&'static str, String, String) {
     }
 }
 
-/// A wait that ends is no matter of the transaction here.
-pub(super) fn take_inside(_: &Wanted, _: Wait) -> Option<String> {
-    None
-}
-
 pub(super) fn take_within(_: &[Wanted], _: Wait) -> Option<String> {
     None
 }
 
-pub(super) fn settle(wanted: Option<&Wanted>, _: bool) -> String {
-    let Some(wanted) = wanted else { return "SELECT 1".into() };
+/// A wait that ends, or an error, is no matter of the transaction here.
+pub(super) fn settle(claims: &[(&Claim, usize)], but: Option<&Session>, _: At) -> String {
+    let mut text = format!("SET {};", mark());
+    for (claim, count) in claims {
+        for _ in 0..*count {
+            text.push_str(&give_if_held(claim, but));
+            text.push(';');
+        }
+    }
+    text.push_str(&format!("SELECT _binary'settled',{SESSION}"));
+    text
+}
+
+pub(super) fn give_if_held(claim: &Claim, but: Option<&Session>) -> String {
+    let name = mysql_name(&claim.key);
+    let but = but.map(|session| format!("NOT {} AND ", is_session(session)));
     format!(
-        "{};SELECT 'holder',CONCAT(USER,'@',HOST,', connection ',ID) \
-         FROM information_schema.PROCESSLIST WHERE ID=IS_USED_LOCK({})",
-        give_if_held(wanted),
-        mysql_name(&wanted.claim.key)
+        "SELECT _binary'given',{}",
+        word(&format!(
+            "IF({}IS_USED_LOCK({name})=CONNECTION_ID(),IF(RELEASE_LOCK({name})=1,'t','f'),NULL)",
+            but.unwrap_or_default()
+        ))
     )
 }
 
-pub(super) fn give_if_held(wanted: &Wanted) -> String {
-    let name = mysql_name(&wanted.claim.key);
-    format!("SELECT IF(IS_USED_LOCK({name})=CONNECTION_ID(),RELEASE_LOCK({name}),0)")
+pub(super) fn holder(claim: &Claim, _: bool) -> String {
+    format!(
+        "/*M! SET STATEMENT max_statement_time=1 FOR */SELECT /*+ MAX_EXECUTION_TIME(1000) */ \
+         _binary'holder',CAST(CONVERT(CONCAT(USER,'@',HOST,', connection ',ID) USING utf8mb4) AS BINARY) \
+         FROM information_schema.PROCESSLIST WHERE ID=IS_USED_LOCK({})",
+        mysql_name(&claim.key)
+    )
+}
+
+pub(super) fn undo(_: bool) -> Option<&'static str> {
+    None
 }
 
 pub(super) fn settle_within(_: &[Wanted]) -> String {
     String::new()
 }
 
-pub(super) fn give(held: &[Wanted]) -> String {
+pub(super) fn give(held: &[Wanted], session: &Session, open: bool) -> String {
     let each: Vec<String> = held
         .iter()
         .rev()
         .map(|one| format!("IF(RELEASE_LOCK({})=1,'t','f')", mysql_name(&one.claim.key)))
         .collect();
-    format!("SELECT 'dlock',CONCAT({}),CONNECTION_ID()", each.join(","))
+    let (before, open) = match open {
+        true => (format!("SET {}", mark()), ""),
+        false => (mark_outside(), "/*M! WHEN @@in_transaction THEN 'open'*/ "),
+    };
+    let given = format!(
+        "CASE WHEN NOT {} THEN '' {open}ELSE CONCAT({}) END",
+        is_session(session),
+        each.join(",")
+    );
+    format!("{before};SELECT _binary'dlock',{},{SESSION}", word(&given))
+}
+
+fn is_session(session: &Session) -> String {
+    format!("(CONNECTION_ID()={} AND @dlock_session<=>'{}')", session.id, session.born)
 }
 
 pub(super) fn answer(rows: &[Row]) -> Answer {
     const LEASE: &str = "use its lease table: a Locker of lease+mysql://…";
     let first = called(rows, "first")
-        .filter(|first| !matches!(first, [Some(word), _] if word == "not yet" || word == "1"));
-    match first.or_else(|| called(rows, "dlock")) {
-        Some([Some(word), Some(id)]) => match (&**word, id.parse()) {
-            ("1", Ok(session)) => Answer::Yes { session, inside: false },
-            ("0", _) => Answer::Busy,
-            ("mine", _) => Answer::Mine,
-            ("cluster", _) => Answer::Useless {
-                what: "locks that exclude the other nodes' (it is a node of a Galera cluster: each \
-                       node grants the same lock)",
-                instead: LEASE,
-            },
-            ("replica", _) => Answer::Useless {
-                what: "locks that exclude the primary's (it is a replica: it is read-only)",
-                instead: "connect to the primary",
-            },
-            ("another", _) => Answer::Useless {
-                what: "locks like MySQL's (it is TiDB or Vitess)",
-                instead: LEASE,
-            },
-            (word, _) => Answer::Strange(word.to_owned()),
+        .filter(|first| !matches!(first, [Some(word), ..] if word == "not yet" || word == "1"));
+    let Some([Some(word), rest @ ..]) = first.or_else(|| called(rows, "dlock")) else {
+        return Answer::Strange(format!("{:?}", called(rows, "dlock")));
+    };
+    match (&**word, Session::read(rest)) {
+        ("1", Some(session)) => Answer::Yes { session, inside: false },
+        ("0", Some(session)) => Answer::Busy { session },
+        ("mine", Some(session)) => Answer::Mine { session },
+        ("cluster", _) => Answer::Useless {
+            what: "locks that exclude the other nodes' (it is a node of a Galera cluster: each \
+                   node grants the same lock)",
+            instead: LEASE,
         },
-        other => Answer::Strange(format!("{other:?}")),
+        ("replica", _) => Answer::Useless {
+            what: "locks that exclude the primary's (it is a replica: it is read-only)",
+            instead: "connect to the primary",
+        },
+        ("another", _) => {
+            Answer::Useless { what: "locks like MySQL's (it is TiDB or Vitess)", instead: LEASE }
+        }
+        (word, _) => Answer::Strange(word.to_owned()),
     }
 }
 
-pub(super) fn is_inside(_: &[Row]) -> bool {
-    true
+pub(super) fn is_inside(rows: &[Row]) -> bool {
+    matches!(called(rows, "dlock"), Some([Some(inside)]) if inside == "t")
 }
 
 /// <https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html>,
@@ -145,7 +213,7 @@ pub(super) fn meaning(code: &str) -> Meaning {
     match code {
         "3024" | "1969" => Meaning::Busy,
         "3058" | "1213" => Meaning::Deadlock,
-        "1305" => Meaning::NoTransaction,
+        "1568" => Meaning::Open,
         "1053" | "1927" | "4031" => Meaning::Ended,
         _ => Meaning::Other,
     }

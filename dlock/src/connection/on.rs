@@ -11,7 +11,8 @@ use crate::scheme::KeyScheme;
 /// [`KeyScheme`]. On PostgreSQL, MySQL and MariaDB; not through a pooler that takes a connection
 /// away between statements or transactions (use [`within`](crate::within) there, or a lease), and not on a
 /// replica or a node of a Galera cluster, whose locks exclude nobody elsewhere: those are refused
-/// as far as they can be told.
+/// as far as they can be told. A pooler shows when it gives one session to two connections of this
+/// process, or another session for the release.
 ///
 /// Needs sqlx 0.9 or tokio-postgres 0.7, see [`Connection`].
 ///

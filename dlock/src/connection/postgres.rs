@@ -7,9 +7,10 @@
 //! transaction, whose `SET LOCAL` ends with it. Every function, type and operator is named with its
 //! schema: the search path is the caller's.
 
-use super::dialect::{Answer, Meaning, called, milliseconds};
+use super::dialect::{Answer, At, Meaning, Take, called, milliseconds};
 use super::driver::{Refused, Row};
 use super::plan::Wanted;
+use super::session::Session;
 use crate::backend::postgres_error;
 use crate::claim::Claim;
 use crate::error::Error;
@@ -22,59 +23,86 @@ pub(super) const LABEL: &str = "postgres";
 pub(super) const MODES: &[Mode] = &[Mode::Exclusive, Mode::Shared];
 pub(super) const OTHER_MODES: &str = "it has exclusive and shared ones";
 /// Of a transaction that has failed the answer is 25P02.
-pub(super) const LOOK: &str =
-    "SELECT 'dlock',pg_catalog.now() OPERATOR(pg_catalog.<>) pg_catalog.statement_timestamp()";
+/// Of a transaction that has failed the answer is 25P02.
+pub(super) fn look() -> String {
+    format!("SELECT 'dlock',{INSIDE}")
+}
 pub(super) const TELLS_INSIDE: bool = true;
+pub(super) const REFUSES_AFTER_ERRORS: bool = true;
 
 /// Refuses servers whose locks exclude nobody, before any is taken.
 const VET: &str = "WHEN pg_catalog.pg_is_in_recovery() THEN 'standby' \
     WHEN pg_catalog.version() OPERATOR(pg_catalog.~) 'Cockroach' THEN 'cockroach'";
 const INSIDE: &str = "pg_catalog.now() OPERATOR(pg_catalog.<>) pg_catalog.statement_timestamp()";
+/// No two sessions have the same. When the session itself began, only a look at all of them tells,
+/// which takes a millisecond where there may be many.
+const BORN: &str = "pg_catalog.concat_ws('/',\
+    EXTRACT(EPOCH FROM pg_catalog.pg_postmaster_start_time()),\
+    pg_catalog.inet_client_addr(),pg_catalog.inet_client_port())";
+/// What a wait of ours has its own limits for. The first statement of a message, for what it sets
+/// is true from the second one on.
+const UNLIMITED: &str = "pg_catalog.set_config('statement_timeout','0',true)";
+/// Ends a session that takes longer for a transaction, on PostgreSQL 17 and newer.
+/// <https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-TRANSACTION-TIMEOUT>
+const ENDLESS: &str = "CASE WHEN pg_catalog.current_setting('transaction_timeout',true) IS NOT NULL \
+    THEN pg_catalog.set_config('transaction_timeout','0',true) END";
+/// A client that is gone is noticed, so that it does not stay in the queue with all that it holds.
+/// <https://www.postgresql.org/docs/current/runtime-config-connection.html>
+const WATCHED: &str = "CASE WHEN pg_catalog.version() OPERATOR(pg_catalog.~) 'linux' AND \
+    pg_catalog.current_setting('client_connection_check_interval',true) OPERATOR(pg_catalog.=) '0' \
+    THEN pg_catalog.set_config('client_connection_check_interval','500ms',true) END";
+const BACK: &str = "ROLLBACK TO SAVEPOINT dlock;RELEASE SAVEPOINT dlock";
 
-pub(super) fn take(wanted: &Wanted, wait: Wait, again: bool) -> String {
-    let claim = &wanted.claim;
+pub(super) fn take(take: &Take<'_>) -> String {
+    let claim = &take.wanted.claim;
     let mut text = String::new();
-    if wait != Wait::NoWait {
-        text.push_str("SELECT pg_catalog.set_config('statement_timeout','0',true) WHERE NOT ");
-        text.push_str(INSIDE);
-        text.push(';');
-    }
-    text.push_str("SELECT 'dlock',CASE ");
-    text.push_str(VET);
-    if !again {
-        text.push_str(&format!(" WHEN {} THEN 'mine'", is_ours(&claim.key, None)));
-    }
-    text.push_str(&format!(" WHEN {} THEN 'yes'", call("pg_try_advisory_lock", claim)));
-    match wait {
-        Wait::NoWait => text.push_str(" ELSE 'busy' END"),
-        wait => {
-            // A client that is gone is noticed: else it would stay in the line.
-            // https://www.postgresql.org/docs/current/runtime-config-connection.html
-            text.push_str(&format!(
-                " WHEN {INSIDE} THEN 'inside' WHEN CASE WHEN \
-                 pg_catalog.version() OPERATOR(pg_catalog.~) 'linux' \
-                 AND pg_catalog.current_setting('client_connection_check_interval',true) IS NOT NULL \
-                 THEN {} IS NULL ELSE false END THEN '' WHEN {} IS NULL THEN '' WHEN \
-                 {}::pg_catalog.text IS NULL THEN '' ELSE 'yes' END",
-                set("client_connection_check_interval", "'1s'"),
-                set("lock_timeout", &format!("'{}'", milliseconds(wait).unwrap_or(0))),
-                call("pg_advisory_lock", claim)
-            ));
+    match (take.inside, take.wait) {
+        // What is set here, and an error, end with the savepoint; locks of the session do not.
+        (true, Wait::NoWait) => text.push_str(&format!("SAVEPOINT dlock;SELECT {UNLIMITED};")),
+        (true, _) => text.push_str(&format!("SAVEPOINT dlock;SELECT {UNLIMITED},{WATCHED};")),
+        (false, Wait::NoWait) => {}
+        (false, _) => {
+            text.push_str(&format!("SELECT {UNLIMITED},{ENDLESS},{WATCHED} WHERE NOT {INSIDE};"))
         }
     }
-    text.push_str(&format!(",pg_catalog.pg_backend_pid(),{INSIDE}"));
+    text.push_str(&format!("SELECT 'dlock',CASE {VET}"));
+    if let Some(session) = take.mine {
+        text.push_str(&format!(" WHEN {} THEN 'mine'", is_session(session)));
+    }
+    text.push_str(&format!(" WHEN {} THEN 'yes'", call("pg_try_advisory_lock", claim)));
+    if take.wait == Wait::NoWait {
+        text.push_str(" ELSE 'busy' END");
+    } else {
+        if !take.inside {
+            text.push_str(&format!(" WHEN {INSIDE} THEN 'inside'"));
+        }
+        text.push_str(&format!(
+            " WHEN {} IS NULL THEN '' WHEN {}::pg_catalog.text IS NULL THEN '' ELSE 'yes' END",
+            set(
+                "lock_timeout",
+                &format!("'{}'", milliseconds(take.wait).unwrap_or(0).max(least(take.wait)))
+            ),
+            call("pg_advisory_lock", claim)
+        ));
+    }
+    text.push_str(&format!(",pg_catalog.pg_backend_pid(),{BORN},{INSIDE}"));
+    if take.inside {
+        text.push(';');
+        text.push_str(BACK);
+    }
     text
 }
 
-pub(super) fn take_inside(wanted: &Wanted, wait: Wait) -> Option<String> {
-    Some(waiting("pg_advisory_lock", std::slice::from_ref(wanted), wait))
+/// No time at all would have no end.
+fn least(wait: Wait) -> u64 {
+    u64::from(milliseconds(wait).is_some())
 }
 
 pub(super) fn take_within(wanted: &[Wanted], wait: Wait) -> Option<String> {
     Some(match (wanted, wait) {
         ([one], Wait::NoWait) => format!(
             "SAVEPOINT dlock;SELECT 'dlock',CASE {VET} WHEN {} THEN 'yes' ELSE 'busy' END,\
-             pg_catalog.pg_backend_pid(),true;RELEASE SAVEPOINT dlock",
+             pg_catalog.pg_backend_pid(),{BORN},true;RELEASE SAVEPOINT dlock",
             call("pg_try_advisory_xact_lock", &one.claim)
         ),
         // Of several, those before the one that is refused are given back by the savepoint.
@@ -85,19 +113,19 @@ pub(super) fn take_within(wanted: &[Wanted], wait: Wait) -> Option<String> {
 /// Under a savepoint, so that an error costs the transaction nothing; the caller's time limits are
 /// put away and back. All keys together have the time that one would have.
 fn waiting(function: &str, wanted: &[Wanted], wait: Wait) -> String {
-    let setting = |name: &str| format!("pg_catalog.current_setting('{name}')");
+    let setting = |name: &str| format!("pg_catalog.current_setting('{name}',true)");
     let was = |n: u8| format!("pg_catalog.split_part({},'/',{n})", setting("dlock.was"));
     let mut text = format!(
-        "SAVEPOINT dlock;SELECT {},{};SELECT 'dlock',CASE {VET}",
+        "SAVEPOINT dlock;SELECT {},{UNLIMITED},{WATCHED};SELECT 'dlock',CASE {VET}",
         set(
             "dlock.was",
             &format!(
-                "pg_catalog.concat({},'/',{})",
+                "pg_catalog.concat({},'/',{},'/',{})",
                 setting("lock_timeout"),
-                setting("statement_timeout")
+                setting("statement_timeout"),
+                setting("client_connection_check_interval")
             )
         ),
-        set("statement_timeout", "'0'"),
     );
     for (index, one) in wanted.iter().enumerate() {
         let limit = match (milliseconds(wait), index) {
@@ -116,59 +144,108 @@ fn waiting(function: &str, wanted: &[Wanted], wait: Wait) -> String {
         ));
     }
     text.push_str(&format!(
-        " ELSE 'yes' END,pg_catalog.pg_backend_pid(),true;SELECT {},{};RELEASE SAVEPOINT dlock",
+        " ELSE 'yes' END,pg_catalog.pg_backend_pid(),{BORN},true;SELECT {},{},\
+         CASE WHEN {} OPERATOR(pg_catalog.<>) '' THEN {} END;RELEASE SAVEPOINT dlock",
         set("lock_timeout", &was(1)),
         set("statement_timeout", &was(2)),
+        was(3),
+        set("client_connection_check_interval", &was(3)),
     ));
     text
 }
 
-/// The grant and the end of the wait may have met: then the lock is ours all the same.
-pub(super) fn settle(wanted: Option<&Wanted>, inside: bool) -> String {
-    let before = if inside { "ROLLBACK TO SAVEPOINT dlock;RELEASE SAVEPOINT dlock;" } else { "" };
-    let Some(wanted) = wanted else { return format!("{before}SELECT") };
-    format!("{before}{};{}", give_if_held(wanted), holder(&wanted.claim.key))
+/// Of the grant and the end of a wait that have met, the lock is ours all the same.
+pub(super) fn settle(claims: &[(&Claim, usize)], but: Option<&Session>, at: At) -> String {
+    let mut text = String::new();
+    match at {
+        At::Outside => {}
+        At::Inside => text.push_str("SAVEPOINT dlock;"),
+        At::Failed => text.push_str("ROLLBACK TO SAVEPOINT dlock;"),
+    }
+    text.push_str(&format!("SELECT {UNLIMITED}"));
+    if at == At::Outside {
+        // Of a transaction that nobody has told of, the limits are left alone.
+        text.push_str(&format!(" WHERE NOT {INSIDE}"));
+    }
+    text.push(';');
+    for (claim, count) in claims {
+        for _ in 0..*count {
+            text.push_str(&give_if_held(claim, but));
+            text.push(';');
+        }
+    }
+    text.push_str(&format!("SELECT 'settled',pg_catalog.pg_backend_pid(),{BORN}"));
+    if at != At::Outside {
+        text.push(';');
+        text.push_str(BACK);
+    }
+    text
 }
 
-pub(super) fn give_if_held(Wanted { claim, .. }: &Wanted) -> String {
-    let ours = is_ours(&claim.key, Some(claim.mode));
-    format!("SELECT CASE WHEN {ours} THEN {} END", call("pg_advisory_unlock", claim))
+pub(super) fn give_if_held(claim: &Claim, but: Option<&Session>) -> String {
+    let but = but.map(|session| format!("NOT {} AND ", is_session(session)));
+    format!(
+        "SELECT 'given',CASE WHEN {}{} THEN {} END",
+        but.unwrap_or_default(),
+        is_ours(claim),
+        call("pg_advisory_unlock", claim)
+    )
 }
 
-pub(super) fn settle_within(wanted: &[Wanted]) -> String {
-    // Which of several was refused, nobody says.
-    let who = match wanted {
-        [one] => holder(&one.claim.key),
-        _ => String::new(),
-    };
-    format!("ROLLBACK TO SAVEPOINT dlock;RELEASE SAVEPOINT dlock;{who}")
+pub(super) fn settle_within(_: &[Wanted]) -> String {
+    BACK.to_owned()
 }
 
-pub(super) fn give(held: &[Wanted]) -> String {
+/// Who is in the way, or has been just now.
+pub(super) fn holder(claim: &Claim, inside: bool) -> String {
+    // A limit that is running is not changed but ended, and one that is set then begins anew.
+    let bounded = format!(
+        "SELECT {UNLIMITED};SELECT {};{}",
+        set("statement_timeout", "'1s'"),
+        who(&claim.key)
+    );
+    match inside {
+        true => format!("SAVEPOINT dlock;{bounded};{BACK}"),
+        false => bounded,
+    }
+}
+
+pub(super) fn undo(inside: bool) -> Option<&'static str> {
+    inside.then_some(BACK)
+}
+
+pub(super) fn give(held: &[Wanted], session: &Session, open: bool) -> String {
     let each: Vec<String> =
         held.iter().rev().map(|one| call("pg_advisory_unlock", &one.claim)).collect();
-    format!("SELECT 'dlock',pg_catalog.concat({}),pg_catalog.pg_backend_pid()", each.join(","))
+    let open = if open { "" } else { " WHEN INSIDE THEN 'open'" }.replace("INSIDE", INSIDE);
+    format!(
+        "SELECT 'dlock',CASE WHEN NOT {} THEN ''{open} ELSE pg_catalog.concat({}) END,\
+         pg_catalog.pg_backend_pid(),{BORN}",
+        is_session(session),
+        each.join(",")
+    )
 }
 
 pub(super) fn answer(rows: &[Row]) -> Answer {
     const ELSEWHERE: &str = "keep the locks in another database, or use the lease+postgres:// url";
-    match called(rows, "dlock") {
-        Some([Some(word), Some(pid), Some(inside)]) => match (&**word, pid.parse()) {
-            ("yes", Ok(session)) => Answer::Yes { session, inside: inside == "t" },
-            ("mine", _) => Answer::Mine,
-            ("busy", _) => Answer::Busy,
-            ("inside", _) => Answer::Inside,
-            ("standby", _) => Answer::Useless {
-                what: "locks that exclude the primary's (it is a standby)",
-                instead: "connect to the primary",
-            },
-            ("cockroach", _) => Answer::Useless {
-                what: "working advisory locks (CockroachDB grants each to everybody)",
-                instead: ELSEWHERE,
-            },
-            (word, _) => Answer::Strange(word.to_owned()),
+    let Some([Some(word), rest @ ..]) = called(rows, "dlock") else {
+        return Answer::Strange(format!("{:?}", called(rows, "dlock")));
+    };
+    let inside = matches!(rest, [_, _, Some(inside)] if inside == "t");
+    match (&**word, Session::read(rest)) {
+        ("yes", Some(session)) => Answer::Yes { session, inside },
+        ("mine", Some(session)) => Answer::Mine { session },
+        ("busy", Some(session)) => Answer::Busy { session },
+        ("inside", Some(_)) => Answer::Inside,
+        ("standby", _) => Answer::Useless {
+            what: "locks that exclude the primary's (it is a standby)",
+            instead: "connect to the primary",
         },
-        other => Answer::Strange(format!("{other:?}")),
+        ("cockroach", _) => Answer::Useless {
+            what: "working advisory locks (CockroachDB grants each to everybody)",
+            instead: ELSEWHERE,
+        },
+        (word, _) => Answer::Strange(word.to_owned()),
     }
 }
 
@@ -183,6 +260,7 @@ pub(super) fn meaning(code: &str) -> Meaning {
         "40P01" => Meaning::Deadlock,
         "25P01" => Meaning::NoTransaction,
         "25P02" => Meaning::Aborted,
+        "3B001" => Meaning::NoSavepoint,
         "57P01" | "57P02" | "57P05" | "25P03" | "25P04" => Meaning::Ended,
         _ => Meaning::Other,
     }
@@ -224,22 +302,29 @@ fn is_of(key: &NativeKey) -> String {
     )
 }
 
-/// Whether this session has it, in this mode or in any.
-fn is_ours(key: &NativeKey, mode: Option<Mode>) -> String {
-    let mode = match mode {
-        None => "",
-        Some(Mode::Exclusive) => " AND l.mode OPERATOR(pg_catalog.=) 'ExclusiveLock'",
-        Some(_) => " AND l.mode OPERATOR(pg_catalog.=) 'ShareLock'",
+/// Whether this session has it in this mode. All locks of the server are looked at for that.
+fn is_ours(claim: &Claim) -> String {
+    let mode = match claim.mode {
+        Mode::Exclusive => "ExclusiveLock",
+        _ => "ShareLock",
     };
     format!(
         "EXISTS(SELECT FROM pg_catalog.pg_locks l WHERE {} \
-         AND l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid(){mode})",
-        is_of(key)
+         AND l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() \
+         AND l.mode OPERATOR(pg_catalog.=) '{mode}')",
+        is_of(&claim.key)
     )
 }
 
-/// Who is in the way.
-fn holder(key: &NativeKey) -> String {
+fn is_session(session: &Session) -> String {
+    format!(
+        "(pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.=) '{}' \
+         AND {BORN} OPERATOR(pg_catalog.=) '{}')",
+        session.id, session.born
+    )
+}
+
+fn who(key: &NativeKey) -> String {
     format!(
         "SELECT 'holder',pg_catalog.concat_ws(', ',pg_catalog.concat('pid ',l.pid),\
          CASE WHEN a.application_name OPERATOR(pg_catalog.<>) '' \

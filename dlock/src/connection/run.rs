@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Connection;
 use super::dialect::Meaning;
-use super::lock::ConnectionLock;
+use super::give::Open;
+use super::lock::{ConnectionLock, Ending};
 use crate::error::{Error, Result};
 
 impl<C: Connection> ConnectionLock<'_, C> {
@@ -17,6 +18,16 @@ impl<C: Connection> ConnectionLock<'_, C> {
     /// released. To know that costs a round trip: before the lock on MySQL and MariaDB, on
     /// PostgreSQL inside a transaction only.
     ///
+    /// An `Ok` of the body with a transaction open that was not open before is refused: it would be
+    /// committed after the lock is released, when others run under it. The transaction is rolled
+    /// back, the lock released, and the result is [`Error::Config`]. So commit in the body. Where
+    /// `autocommit` is off on MySQL or MariaDB, that is every body that reads or writes a table. Not
+    /// noticed on these two with `rollback_on_error(false)`.
+    ///
+    /// A transaction that was open before, the caller commits after the release: there others may get
+    /// the lock before they can see what the body has written. Use [`within`](crate::within), or
+    /// begin the transaction in the body.
+    ///
     /// ```no_run
     /// # #[cfg(feature = "postgres")]
     /// # async fn pay(mut conn: sqlx::PgConnection) -> Result<(), sqlx::Error> {
@@ -27,7 +38,7 @@ impl<C: Connection> ConnectionLock<'_, C> {
     /// ```
     ///
     /// # Errors
-    /// The body's, and those of [`acquire`](ConnectionLock::acquire) and, if the body has none, of
+    /// The body's, [`Error::Config`] for a transaction that it leaves open, and those of [`acquire`](ConnectionLock::acquire) and, if the body has none, of
     /// [`release`](ConnectionLock::release).
     ///
     /// # Cancel safety
@@ -55,17 +66,19 @@ impl<C: Connection> ConnectionLock<'_, C> {
             // One for each, since the body may lock again and inner ones stay.
             static NEXT: AtomicU64 = AtomicU64::new(0);
             let name = format!("dlock_run_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+            self.ready().await?;
             let set = self.conn.ask(format!("SAVEPOINT {name}")).await;
             set.map_err(|refused| C::DIALECT.error(refused))?;
             self.savepoint = Some(name);
         }
+        self.ending = Some(Ending::Body);
         Ok(())
     }
 
     /// After the body. An error of this never hides the body's: what could not be released is given
     /// up with the connection.
     pub(crate) async fn leave(mut self, failed: bool) -> Result<()> {
-        let inside = self.grant.is_some_and(|grant| grant.inside);
+        let inside = self.grant.as_ref().is_some_and(|grant| grant.inside);
         let left_open = failed && self.rollback_on_error && !inside && !self.held.is_empty();
         let before = match left_open && self.is_inside().await? {
             true => "ROLLBACK;",
@@ -73,7 +86,12 @@ impl<C: Connection> ConnectionLock<'_, C> {
             // is an error.
             false => "",
         };
-        let left = self.let_go(before).await;
+        let known = C::DIALECT.tells_inside() || self.rollback_on_error;
+        let open = match failed || inside || !known {
+            true => Open::MayBe,
+            false => Open::IsRefused,
+        };
+        let left = self.let_go(before, open).await;
         if let (Err(error), true) = (&left, failed) {
             tracing::warn!(target: "dlock", %error, "not released after a body that failed");
         }
@@ -82,11 +100,11 @@ impl<C: Connection> ConnectionLock<'_, C> {
 
     /// Whether a transaction is open.
     async fn is_inside(&mut self) -> Result<bool> {
-        match self.ask_twice(C::DIALECT.look().into()).await {
+        self.ready().await?;
+        match self.conn.ask(C::DIALECT.look()).await {
             Ok(rows) => Ok(C::DIALECT.is_inside(&rows)),
             Err(refused) => match C::DIALECT.meaning(&refused) {
-                Meaning::Aborted => Ok(true),
-                Meaning::NoTransaction => Ok(false),
+                Meaning::Aborted | Meaning::Open => Ok(true),
                 _ => Err(C::DIALECT.error(refused)),
             },
         }

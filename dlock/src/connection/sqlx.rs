@@ -1,15 +1,25 @@
 //! sqlx: a bare connection, one of a pool, one inside a transaction.
 
+use std::task::Poll;
+
 use sqlx::pool::PoolConnection;
-use sqlx::{AssertSqlSafe, Database, Row as _, Transaction};
+use sqlx::{AssertSqlSafe, Connection, Database, Row as _, Transaction};
 
 use super::dialect::Dialect;
 use super::driver::{Driver, Refused, Row, start};
+use super::ledger::Place;
 use crate::error::cause;
+
+/// Errors of abandoned statements are read one at a time; so many never wait.
+const ABANDONED_MAX: usize = 256;
 
 #[cfg(feature = "postgres")]
 impl Driver for sqlx::PgConnection {
     const DIALECT: Dialect = Dialect::Postgres;
+
+    async fn ready(&mut self) -> Result<(), Refused> {
+        ready(self).await
+    }
 
     async fn ask(&mut self, text: String) -> Result<Vec<Row>, Refused> {
         match sqlx::raw_sql(AssertSqlSafe(text)).fetch_all(self).await {
@@ -23,17 +33,37 @@ impl Driver for sqlx::PgConnection {
         }
     }
 
-    fn send(&mut self, text: String) {
-        start(sqlx::raw_sql(AssertSqlSafe(text)).execute(self));
+    fn send(&mut self, text: String) -> bool {
+        if is_ready(self) {
+            let _ = start(sqlx::raw_sql(AssertSqlSafe(text)).execute(self));
+            return true;
+        }
+        // Behind a running statement sqlx has nothing wait but what begins a transaction, and takes
+        // any text for that where none is open: it is written before anything is read. Dropped
+        // before the answer, it leaves nothing but that text.
+        if self.is_inside() {
+            return false;
+        }
+        let _ = start(self.begin_with(AssertSqlSafe(text)));
+        true
     }
 
-    /// It is the caller's: the lock stays until it ends.
-    fn abandon(&mut self, _: String) {}
+    fn place(&self) -> Place {
+        std::ptr::from_ref(self).addr()
+    }
+
+    fn is_inside(&self) -> bool {
+        self.is_in_transaction()
+    }
 }
 
 #[cfg(feature = "mysql")]
 impl Driver for sqlx::MySqlConnection {
     const DIALECT: Dialect = Dialect::MySql;
+
+    async fn ready(&mut self) -> Result<(), Refused> {
+        ready(self).await
+    }
 
     async fn ask(&mut self, text: String) -> Result<Vec<Row>, Refused> {
         use crate::backend::mysql_text;
@@ -46,50 +76,100 @@ impl Driver for sqlx::MySqlConnection {
         }
     }
 
-    fn send(&mut self, text: String) {
-        start(sqlx::raw_sql(AssertSqlSafe(text)).execute(self));
+    /// Behind a running statement nothing can wait here.
+    fn send(&mut self, text: String) -> bool {
+        let ready = is_ready(self);
+        if ready {
+            let _ = start(sqlx::raw_sql(AssertSqlSafe(text)).execute(self));
+        }
+        ready
     }
 
-    /// It is the caller's: the lock stays until it ends.
-    fn abandon(&mut self, _: String) {}
+    fn place(&self) -> Place {
+        std::ptr::from_ref(self).addr()
+    }
+
+    fn is_inside(&self) -> bool {
+        self.is_in_transaction()
+    }
 }
 
 impl<DB: Database<Connection: Driver>> Driver for PoolConnection<DB> {
     const DIALECT: Dialect = DB::Connection::DIALECT;
 
+    async fn ready(&mut self) -> Result<(), Refused> {
+        (**self).ready().await
+    }
+
     async fn ask(&mut self, text: String) -> Result<Vec<Row>, Refused> {
         (**self).ask(text).await
     }
 
-    fn send(&mut self, text: String) {
-        (**self).send(text);
+    fn send(&mut self, text: String) -> bool {
+        (**self).send(text)
     }
 
-    fn abandon(&mut self, _: String) {
+    fn discard(&mut self) -> bool {
         self.close_on_drop();
+        true
     }
 
-    fn place(&self) -> usize {
+    fn place(&self) -> Place {
         (**self).place()
+    }
+
+    fn is_inside(&self) -> bool {
+        (**self).is_inside()
     }
 }
 
-/// What is abandoned here lets go, unlike a bare connection: this may be that of a pool, where it goes
-/// after the transaction.
 impl<DB: Database<Connection: Driver>> Driver for Transaction<'_, DB> {
     const DIALECT: Dialect = DB::Connection::DIALECT;
+
+    async fn ready(&mut self) -> Result<(), Refused> {
+        (**self).ready().await
+    }
 
     async fn ask(&mut self, text: String) -> Result<Vec<Row>, Refused> {
         (**self).ask(text).await
     }
 
-    fn send(&mut self, text: String) {
-        (**self).send(text);
+    fn send(&mut self, text: String) -> bool {
+        (**self).send(text)
     }
 
-    fn place(&self) -> usize {
+    fn place(&self) -> Place {
         (**self).place()
     }
+
+    fn is_inside(&self) -> bool {
+        (**self).is_inside()
+    }
+}
+
+async fn ready(conn: &mut impl Connection) -> Result<(), Refused> {
+    for _ in 0..ABANDONED_MAX {
+        match conn.flush().await {
+            Ok(()) => return Ok(()),
+            Err(sqlx::Error::Database(error)) => {
+                tracing::debug!(target: "dlock", %error, "of an abandoned statement");
+            }
+            Err(error) => return Err(refused(error)),
+        }
+    }
+    Err(refused(sqlx::Error::Protocol("there is no end of errors".into())))
+}
+
+/// Whether nothing is under way.
+fn is_ready(conn: &mut impl Connection) -> bool {
+    for _ in 0..ABANDONED_MAX {
+        match start(conn.flush()) {
+            Poll::Ready(Ok(())) => return true,
+            Poll::Ready(Err(sqlx::Error::Database(_))) => {}
+            Poll::Ready(Err(_)) | Poll::Pending => return false,
+        }
+    }
+    false
 }
 
 fn refused(error: sqlx::Error) -> Refused {

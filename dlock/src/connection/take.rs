@@ -3,12 +3,14 @@
 use std::time::Instant;
 
 use super::Connection;
-use super::dialect::{Answer, Meaning, called};
-use super::driver::{Driver, Refused, Row};
-use super::ledger::{self, Held};
+use super::dialect::{Answer, At, Meaning, Take, called};
+use super::driver::{Driver, Refused};
+use super::ledger::{Held, ledger};
 use super::lock::{ConnectionLock, Doubt, Grant};
 use super::pause::sleep;
 use super::plan::{Waiting, Wanted};
+use super::session::Session;
+use crate::claim::Claim;
 use crate::error::{Error, Result};
 use crate::holder::{Holder, Stage};
 use crate::switch;
@@ -16,21 +18,24 @@ use crate::wait::Wait;
 
 impl<C: Connection> ConnectionLock<'_, C> {
     /// Takes the lock, waiting for it as long as [`timeout`](ConnectionLock::timeout) says. One round
-    /// trip, a second one for a wait inside a transaction, and one more when the wait is over.
+    /// trip; a second one for a wait in a transaction that the driver does not know of, and two more
+    /// when the wait is over. What an earlier lock has left behind on the session costs one more.
     ///
-    /// The connection's settings are the same after as before, and so is a transaction that is
-    /// open: on PostgreSQL the wait runs under a savepoint there.
+    /// The connection's settings are the same after as before. A transaction of sqlx or
+    /// tokio-postgres that is open goes on whatever comes of it: on PostgreSQL all of this runs under a
+    /// savepoint there. One that was begun by a `BEGIN` of your own has that for the wait only.
     ///
     /// # Errors
     /// [`Error::Timeout`] when the wait is over, [`Error::Reentrant`] when the connection has the
     /// lock already, [`Error::Deadlock`] when the server sees one, [`Error::Unsupported`] in a mode
-    /// that the database lacks and where locks exclude nobody, [`Error::Config`] in a transaction
-    /// that has failed. A wait that an administrator stops is an [`Error::Backend`] or an
-    /// [`Error::Unavailable`].
+    /// that the database lacks, where locks exclude nobody, and where a pooler has two connections of
+    /// this process on one session; [`Error::Config`] in a transaction that has failed. A wait that an
+    /// administrator stops is an [`Error::Backend`] or an [`Error::Unavailable`].
     ///
     /// After any of these nothing is held that was not held before, and an open transaction goes on,
     /// after a deadlock too: neither MySQL's 3058 nor MariaDB's 1213 of a lock rolls it back.
     /// PostgreSQL also sees deadlocks between locks and rows; on MySQL and MariaDB those are timeouts.
+    /// If the server's answer means nothing, the lock is in doubt as after a cancel.
     ///
     /// # Cancel safety
     /// The server goes on waiting until the timeout; what it grants then is given back by the next
@@ -59,87 +64,110 @@ impl<C: Connection> ConnectionLock<'_, C> {
         let waiting = Waiting::begin(wait);
         let wanted = self.plan.wanted(C::DIALECT)?;
         if !switch::enabled() {
-            self.grant.get_or_insert(Grant { since: waiting.since, session: 0, inside: false });
+            let session = Session { id: 0, born: "".into() };
+            self.grant.get_or_insert(Grant { since: waiting.since, session, inside: false });
             return Ok(());
         }
         self.settle_doubt().await?;
-        let mut first = self.grant.filter(|_| !self.held.is_empty());
-        for one in wanted {
-            match self.take_one(&one, waiting).await {
-                Ok(grant) => {
-                    tracing::debug!(target: "dlock", key = %one.key, on = C::DIALECT.label(),
-                        waited = ?waiting.since.elapsed(), "acquired");
-                    ledger::enter(self.conn.place(), &one.claim);
-                    self.held.push(one);
-                    first.get_or_insert(grant);
-                }
-                Err(error) => {
-                    self.give_back().await?;
-                    return Err(error);
-                }
-            }
+        self.pay_first().await?;
+        if self.held.is_empty() {
+            self.grant = None;
         }
-        self.grant = first;
+        for one in wanted {
+            if let Err(error) = self.take_one(&one, waiting).await {
+                // What could not be given back is owed.
+                if let Err(error) = self.give_back().await {
+                    tracing::debug!(target: "dlock", %error, "not given back yet");
+                }
+                if self.held.is_empty() {
+                    self.grant = None;
+                }
+                return Err(error);
+            }
+            tracing::debug!(target: "dlock", key = %one.key, on = C::DIALECT.label(),
+                waited = ?waiting.since.elapsed(), "acquired");
+        }
         self.kept = self.held.len();
         Ok(())
     }
 
     /// Waits for one of them as long as it takes, or may take.
-    async fn take_one(&mut self, one: &Wanted, waiting: Waiting) -> Result<Grant> {
-        let mut inside = false;
+    async fn take_one(&mut self, one: &Wanted, waiting: Waiting) -> Result<()> {
+        let mut inside = self.conn.is_inside();
+        // What is held already is not waited for: no limit of time can end that.
+        let mut at_once = self.reentrant && self.has_it(&one.claim);
         loop {
             let pause = self.plan.retry_every;
-            let left = if pause.is_some() { Wait::NoWait } else { waiting.left() };
-            let text = match inside {
-                true => C::DIALECT.take_inside(one, left),
-                false => None,
-            };
-            let text = text.unwrap_or_else(|| C::DIALECT.take(one, left, self.reentrant));
+            let at_once = std::mem::take(&mut at_once) || pause.is_some();
+            let left = if at_once { Wait::NoWait } else { waiting.left() };
+            let text = self.text_to_take(one, left, inside);
+            self.ready().await?;
             self.doubt = Some(Doubt { one: one.clone(), inside });
-            let holder = match self.conn.ask(text).await {
+            match self.conn.ask(text).await {
                 Ok(rows) => match C::DIALECT.answer(&rows) {
                     Answer::Yes { session, inside } => {
                         self.doubt = None;
-                        return Ok(Grant { since: Instant::now(), session, inside });
+                        return self.granted(one, session, inside).await;
                     }
                     Answer::Inside => {
                         inside = true;
                         continue;
                     }
-                    Answer::Busy if waiting.wait == Wait::NoWait => None,
-                    Answer::Busy if pause.is_some() && waiting.left() != Wait::NoWait => None,
-                    Answer::Busy if left == Wait::NoWait => {
-                        let left = self.left_behind(one);
-                        self.settle(left, false).await?
+                    Answer::Mine { session } => {
+                        self.doubt = None;
+                        if self.pay(&session, inside).await? {
+                            continue;
+                        }
+                        return Err(self.mine(one, &session));
+                    }
+                    Answer::Busy { session } if left == Wait::NoWait => {
+                        self.doubt = None;
+                        self.pay(&session, inside).await?;
+                        if waiting.wait == Wait::NoWait {
+                            return Err(timeout(one, waiting, None));
+                        }
                     }
                     // Somebody has ended the statement: nothing was granted.
-                    Answer::Busy => self.settle(Some(one), false).await?,
-                    other => {
+                    Answer::Busy { .. } => self.settle(At::of(inside)).await?,
+                    Answer::Useless { what, instead } => {
                         self.doubt = None;
-                        return Err(refusal::<C>(one, other));
+                        return Err(C::DIALECT.unsupported(what, instead));
+                    }
+                    Answer::Strange(said) => return Err(strange::<C>(said)),
+                },
+                Err(refused) => match C::DIALECT.meaning(&refused) {
+                    Meaning::Busy => {
+                        self.settle(if inside { At::Failed } else { At::Outside }).await?;
+                    }
+                    // Nothing was begun.
+                    Meaning::Aborted => {
+                        self.doubt = None;
+                        return Err(aborted());
+                    }
+                    // The transaction that the driver knows of has been ended by hand.
+                    Meaning::NoTransaction if inside => {
+                        inside = false;
+                        continue;
+                    }
+                    Meaning::Ended => {
+                        self.ended();
+                        return Err(C::DIALECT.error(refused));
+                    }
+                    meaning => {
+                        let at = if inside { At::Failed } else { At::Outside };
+                        // The first error tells more than one of the clean-up.
+                        if let Err(error) = self.settle(at).await {
+                            tracing::debug!(target: "dlock", %error, "not settled yet");
+                        }
+                        return Err(failure::<C>(one, meaning, refused));
                     }
                 },
-                Err(refused) => {
-                    match C::DIALECT.meaning(&refused) {
-                        Meaning::Busy => self.settle(Some(one), inside).await?,
-                        // Nothing was begun.
-                        Meaning::Aborted => {
-                            self.doubt = None;
-                            return Err(aborted());
-                        }
-                        // With it, its locks have gone.
-                        Meaning::Ended => return Err(C::DIALECT.error(refused)),
-                        meaning => {
-                            let left = self.left_behind(one);
-                            self.settle(left, inside).await?;
-                            return Err(failure::<C>(one, meaning, refused));
-                        }
-                    }
-                }
-            };
-            self.doubt = None;
+            }
             match (waiting.left(), pause) {
-                (Wait::NoWait, _) => return Err(timeout(one, waiting, holder)),
+                (Wait::NoWait, _) => {
+                    let holder = who::<C>(self.conn, &one.claim, inside).await;
+                    return Err(timeout(one, waiting, holder));
+                }
                 (Wait::For(left), Some(pause)) => sleep(pause.min(left)).await?,
                 (Wait::Forever, Some(pause)) => sleep(pause).await?,
                 (_, None) => {}
@@ -147,68 +175,93 @@ impl<C: Connection> ConnectionLock<'_, C> {
         }
     }
 
-    /// After a wait that came to nothing: gives back what it may have left; who is in the way.
-    async fn settle(&mut self, left: Option<&Wanted>, inside: bool) -> Result<Option<Holder>> {
-        let rows = self.conn.ask(C::DIALECT.settle(left, inside)).await;
-        let rows = rows.map_err(|refused| C::DIALECT.error(refused))?;
-        self.doubt = None;
-        Ok(holder(&rows))
+    /// Whether the session that was last seen here has it.
+    fn has_it(&self, claim: &Claim) -> bool {
+        let ledger = ledger();
+        let session = ledger.session_at(self.conn.place());
+        session.is_some_and(|session| ledger.held(C::DIALECT, session, claim) > 0)
     }
 
-    /// What is to be given back, if the session has it, of an attempt whose answer nobody has read.
-    pub(super) fn left_behind<'a>(&self, one: &'a Wanted) -> Option<&'a Wanted> {
-        let place = self.conn.place();
-        match (ledger::look(place, &one.claim), self.reentrant) {
-            (Held::Not, _) | (Held::Otherwise, true) => Some(one),
-            // It was refused.
-            (Held::Otherwise | Held::Already, false) => None,
-            // Whoever has it gives the count back that there may be too much.
-            (Held::Already, true) => {
-                ledger::suspect(place, &one.claim);
-                None
+    fn text_to_take(&self, wanted: &Wanted, wait: Wait, inside: bool) -> String {
+        let ledger = ledger();
+        let again = self.reentrant;
+        let has_it = |session: &&Session| {
+            !again && ledger.look(C::DIALECT, session, &wanted.claim) != Held::Not
+        };
+        let mine = ledger.session_at(self.conn.place()).filter(has_it);
+        C::DIALECT.take(&Take { wanted, wait, again, mine, inside })
+    }
+
+    /// The session has it once more: whether that is as it should be.
+    async fn granted(&mut self, one: &Wanted, session: Session, inside: bool) -> Result<()> {
+        let inside = inside || self.conn.is_inside();
+        let (place, claim) = (self.conn.place(), &one.claim);
+        let wrong = {
+            let ledger = ledger();
+            let before = ledger.look(C::DIALECT, &session, claim);
+            let another = self.grant.as_ref().is_some_and(|grant| grant.session != session);
+            match before {
+                _ if another => Some(pooled::<C>()),
+                Held::Not => None,
+                _ if ledger.is_elsewhere(C::DIALECT, &session, place) => Some(pooled::<C>()),
+                _ if self.reentrant => None,
+                _ => Some(Error::Reentrant { key: one.key.clone() }),
             }
-        }
-    }
-
-    /// An earlier `acquire` was dropped: what it has left is given back.
-    pub(super) async fn settle_doubt(&mut self) -> Result<()> {
-        self.settle_last().await?;
-        self.give_back().await
-    }
-
-    /// The one that it was about.
-    async fn settle_last(&mut self) -> Result<()> {
-        /// Its own error, that of the transaction which it broke, and the end of that.
-        const ANSWERS: usize = 3;
-        let Some(Doubt { one, inside }) = self.doubt.clone() else { return Ok(()) };
-        let one = self.left_behind(&one);
-        let mut broken = false;
-        for _ in 0..ANSWERS {
-            let Err(refused) = self.conn.ask(C::DIALECT.settle(one, broken)).await else {
-                self.doubt = None;
-                return Ok(());
-            };
-            match C::DIALECT.meaning(&refused) {
-                Meaning::Ended => return Err(C::DIALECT.error(refused)),
-                Meaning::Aborted if inside => broken = true,
-                Meaning::Aborted => break,
-                // The driver may give it to whoever asks next.
-                _ => {}
+        };
+        ledger().granted(C::DIALECT, &session, place, claim);
+        if let Some(error) = wrong {
+            // Once more than it was held before, and no more than that.
+            let grant = Grant { since: Instant::now(), session, inside };
+            let kept = self.grant.replace(grant);
+            let others = std::mem::replace(&mut self.held, vec![one.clone()]);
+            let given = self.give("", 0, true).await;
+            self.grant = kept;
+            self.held = others;
+            if let Err(refused) = given {
+                tracing::debug!(target: "dlock", error = %refused.source, "not given back yet");
             }
+            return Err(error);
         }
-        Err(aborted())
+        self.held.push(one.clone());
+        let since = Instant::now();
+        self.grant.get_or_insert(Grant { since, session: session.clone(), inside });
+        self.pay(&session, inside).await?;
+        Ok(())
+    }
+
+    /// Why a session that has it does not get it.
+    fn mine(&self, one: &Wanted, session: &Session) -> Error {
+        let ledger = ledger();
+        let held = ledger.look(C::DIALECT, session, &one.claim) != Held::Not;
+        match held && ledger.is_elsewhere(C::DIALECT, session, self.conn.place()) {
+            true => pooled::<C>(),
+            false => Error::Reentrant { key: one.key.clone() },
+        }
     }
 }
 
-/// Of the answers that are no grant and no wait.
+/// Another connection of this process is on the very same session.
+fn pooled<C: Driver>() -> Error {
+    C::DIALECT.unsupported(
+        "locks of a session through a pooler that takes it away between statements (this session of \
+         the server holds a lock of another connection of this process, or one that was forgotten)",
+        "use dlock::within, a lease, or a connection past the pooler",
+    )
+}
+
+pub(super) fn strange<C: Driver>(said: String) -> Error {
+    Error::Unavailable {
+        backend: C::DIALECT.label().into(),
+        source: std::sync::Arc::new(Strange(said)),
+    }
+}
+
+/// Of the answers that are no grant and no wait of a transaction.
 pub(super) fn refusal<C: Driver>(one: &Wanted, answer: Answer) -> Error {
     match answer {
-        Answer::Mine => Error::Reentrant { key: one.key.clone() },
+        Answer::Mine { .. } => Error::Reentrant { key: one.key.clone() },
         Answer::Useless { what, instead } => C::DIALECT.unsupported(what, instead),
-        other => Error::Unavailable {
-            backend: C::DIALECT.label().into(),
-            source: std::sync::Arc::new(Strange(format!("{other:?}"))),
-        },
+        other => strange::<C>(format!("{other:?}")),
     }
 }
 
@@ -237,10 +290,22 @@ pub(super) fn timeout(one: &Wanted, waiting: Waiting, holder: Option<Holder>) ->
     }
 }
 
-pub(super) fn holder(rows: &[Row]) -> Option<Holder> {
-    match called(rows, "holder") {
-        Some([Some(who)]) => Some(Holder { who: who.clone(), since: None }),
-        _ => None,
+/// Who is in the way, if that can be had: whatever comes of the question, the wait is over and the
+/// transaction as it was.
+pub(super) async fn who<C: Driver>(conn: &mut C, claim: &Claim, inside: bool) -> Option<Holder> {
+    conn.ready().await.ok()?;
+    match conn.ask(C::DIALECT.holder(claim, inside)).await {
+        Ok(rows) => match called(&rows, "holder") {
+            Some([Some(who)]) => Some(Holder { who: who.clone(), since: None }),
+            _ => None,
+        },
+        Err(refused) => {
+            tracing::debug!(target: "dlock", error = %refused.source, "nobody says who holds it");
+            if let Some(undo) = C::DIALECT.undo(inside) {
+                let _ = conn.ask(undo.to_owned()).await;
+            }
+            None
+        }
     }
 }
 

@@ -6,9 +6,15 @@ use tokio_postgres::{Client, Error, SimpleQueryMessage, Transaction};
 
 use super::dialect::Dialect;
 use super::driver::{Driver, Refused, Row, start};
+use super::ledger::Place;
 
 impl Driver for Client {
     const DIALECT: Dialect = Dialect::Postgres;
+
+    /// Each answer goes to its own query here, read or not.
+    async fn ready(&mut self) -> Result<(), Refused> {
+        Ok(())
+    }
 
     async fn ask(&mut self, text: String) -> Result<Vec<Row>, Refused> {
         rows(self.simple_query(&text).await)
@@ -16,23 +22,51 @@ impl Driver for Client {
 
     // It goes out behind what was sent before:
     // https://docs.rs/tokio-postgres/latest/tokio_postgres/#behavior
-    fn send(&mut self, text: String) {
-        start(self.simple_query(&text));
+    fn send(&mut self, text: String) -> bool {
+        send(self, &text)
+    }
+
+    fn place(&self) -> Place {
+        std::ptr::from_ref(self).addr()
+    }
+
+    /// The client does not know.
+    fn is_inside(&self) -> bool {
+        false
     }
 }
 
 impl Driver for Transaction<'_> {
     const DIALECT: Dialect = Dialect::Postgres;
 
+    async fn ready(&mut self) -> Result<(), Refused> {
+        Ok(())
+    }
+
     async fn ask(&mut self, text: String) -> Result<Vec<Row>, Refused> {
         rows(self.simple_query(&text).await)
     }
 
     /// If the transaction has failed, the server refuses this as well, and nothing can be sent behind
-    /// the transaction's end: then the lock stays until the connection ends.
-    fn send(&mut self, text: String) {
-        start(self.simple_query(&text));
+    /// the transaction's end.
+    fn send(&mut self, text: String) -> bool {
+        send(self.client(), &text)
     }
+
+    /// The session is that of the client.
+    fn place(&self) -> Place {
+        std::ptr::from_ref(self.client()).addr()
+    }
+
+    fn is_inside(&self) -> bool {
+        true
+    }
+}
+
+fn send(client: &Client, text: &str) -> bool {
+    // Its only error at once is that the connection has ended.
+    let _ = start(client.simple_query(text));
+    true
 }
 
 fn rows(answer: Result<Vec<SimpleQueryMessage>, Error>) -> Result<Vec<Row>, Refused> {

@@ -5,7 +5,7 @@ use std::fmt;
 use super::dialect::{Answer, Meaning};
 use super::driver::{Refused, Row};
 use super::plan::Waiting;
-use super::take::{aborted, failure, holder, refusal, timeout};
+use super::take::{aborted, failure, refusal, timeout, who};
 use super::{Connection, Plan};
 use crate::error::{Error, Result};
 use crate::key::Key;
@@ -115,7 +115,7 @@ impl<'c, C: Connection> TransactionLock<'c, C> {
     }
 
     /// Takes the lock until the end of the transaction, waiting for it as long as
-    /// [`timeout`](TransactionLock::timeout) says. One round trip, a second one when the wait is over.
+    /// [`timeout`](TransactionLock::timeout) says. One round trip, two more when the wait is over.
     ///
     /// Whatever comes of it, the transaction is as usable as before, and its settings are the same:
     /// the wait runs under a savepoint.
@@ -127,8 +127,9 @@ impl<'c, C: Connection> TransactionLock<'c, C> {
     ///
     /// # Cancel safety
     /// The server goes on waiting until the timeout, and the connection is not to be used before
-    /// that; one of sqlx's pool is closed instead of going back. The lock, if it is granted, ends
-    /// with the transaction.
+    /// that. A `PoolConnection` of sqlx is closed instead of going back to its pool; a
+    /// `Transaction`, also one that was begun on a pool, is not, and its connection goes back when the
+    /// wait is over. The lock, if it is granted, ends with the transaction.
     pub async fn acquire(mut self) -> Result<()> {
         self.take(self.plan.wait).await
     }
@@ -160,14 +161,14 @@ impl<'c, C: Connection> TransactionLock<'c, C> {
             return Ok(());
         }
         loop {
-            let who = match self.ask(text).await {
+            match self.ask(text).await {
                 Ok(rows) => match C::DIALECT.answer(&rows) {
                     Answer::Yes { .. } => {
                         tracing::debug!(target: "dlock", key = %first.key,
                             on = C::DIALECT.label(), waited = ?waiting.since.elapsed(), "acquired");
                         return Ok(());
                     }
-                    Answer::Busy => None,
+                    Answer::Busy { .. } => return Err(timeout(first, waiting, None)),
                     other => return Err(refusal::<C>(first, other)),
                 },
                 Err(refused) => match C::DIALECT.meaning(&refused) {
@@ -175,23 +176,34 @@ impl<'c, C: Connection> TransactionLock<'c, C> {
                     Meaning::NoTransaction => return Err(no_transaction()),
                     Meaning::Aborted => return Err(aborted()),
                     meaning => {
-                        let rows = self.ask(C::DIALECT.settle_within(&wanted)).await;
-                        let rows = rows.map_err(|refused| C::DIALECT.error(refused))?;
+                        // The first error tells more than one of the clean-up.
+                        let settled = self.ask(C::DIALECT.settle_within(&wanted)).await;
                         if meaning != Meaning::Busy {
                             return Err(failure::<C>(first, meaning, refused));
                         }
-                        holder(&rows)
+                        settled.map_err(|refused| C::DIALECT.error(refused))?;
                     }
                 },
-            };
+            }
             if waiting.left() == Wait::NoWait {
-                return Err(timeout(first, waiting, who));
+                // Which of several was refused, nobody says.
+                let holder = match &wanted[..] {
+                    [one] => {
+                        self.asking = true;
+                        let holder = who::<C>(self.conn, &one.claim, true).await;
+                        self.asking = false;
+                        holder
+                    }
+                    _ => None,
+                };
+                return Err(timeout(first, waiting, holder));
             }
             text = C::DIALECT.take_within(&wanted, waiting.left()).unwrap_or_default();
         }
     }
 
     async fn ask(&mut self, text: String) -> Result<Vec<Row>, Refused> {
+        self.conn.ready().await?;
         self.asking = true;
         let answer = self.conn.ask(text).await;
         self.asking = false;
@@ -209,7 +221,7 @@ fn no_transaction() -> Error {
 impl<C: Connection> Drop for TransactionLock<'_, C> {
     fn drop(&mut self) {
         if self.asking {
-            self.conn.abandon(String::new());
+            self.conn.discard();
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `tx` and `on`: locks on a connection that is a parameter.
 
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use super::call::{IntoKey, Timeout};
@@ -78,4 +79,41 @@ pub async fn off<C: Connection, R>(
         Err(error) if !failed => Err(error),
         _ => Ok(output),
     }
+}
+
+/// Whether a connection gives back a lock that is dropped in the middle of a statement, as when the
+/// function is cancelled. Where it does not, the method is an inherent one that is deprecated: so the
+/// compiler warns of it. Where it does, it is that of a trait.
+pub struct GivesBack<C: ?Sized>(PhantomData<fn(&C)>);
+
+impl<C: ?Sized> GivesBack<C> {
+    pub fn of(_: &C) -> Self {
+        GivesBack(PhantomData)
+    }
+}
+
+pub trait AnyConnection {
+    fn after_a_drop(&self) {}
+}
+
+impl<C: ?Sized> AnyConnection for GivesBack<C> {}
+
+#[cfg(feature = "mysql")]
+impl GivesBack<sqlx::MySqlConnection> {
+    #[deprecated(
+        note = "if this function is dropped in the middle of a statement, a connection of a pool goes \
+                back with the lock: take the `PoolConnection` itself as the parameter; allow this \
+                warning (`deprecated`) for connections that are no pool's"
+    )]
+    pub fn after_a_drop(&self) {}
+}
+
+impl<DB: sqlx::Database> GivesBack<sqlx::Transaction<'_, DB>> {
+    #[deprecated(
+        note = "if this function is dropped in the middle of a statement, the transaction's connection \
+                goes back to its pool with the lock: take the `PoolConnection` and begin the \
+                transaction in the body; allow this warning (`deprecated`) for connections that are no \
+                pool's"
+    )]
+    pub fn after_a_drop(&self) {}
 }

@@ -22,7 +22,9 @@ pub use self::carry::{
     Room, carry, carry_background, carry_blocking, carry_blocking_background, room,
 };
 #[cfg(any(feature = "mysql", feature = "postgres"))]
-pub use self::connection::{OnConnection, Own, conn, off, on, own, within};
+pub use self::connection::{
+    AnyConnection, GivesBack, OnConnection, Own, conn, off, on, own, within,
+};
 pub use self::output::{Carries, OtherOutput, Output, Skip, SkipOther, failed, never, on_error};
 pub use self::path::{path_of, path_of_method};
 pub use self::template::{Part, key, part};

@@ -32,6 +32,9 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("pg_backend_pid", ""),
     ("pg_is_in_recovery", ""),
     ("current_database", ""),
+    ("pg_postmaster_start_time", ""),
+    ("inet_client_addr", ""),
+    ("inet_client_port", ""),
 ];
 const OPERATORS: &[(&str, &str, &str)] = &[
     ("~", "text", "text"),

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::db::{connect, number, run};
 
-async fn client(url: &str) -> PgConnection {
+pub(crate) async fn client(url: &str) -> PgConnection {
     let options = url.parse::<PgConnectOptions>().unwrap().extra_float_digits(None);
     options.statement_cache_capacity(0).connect().await.unwrap()
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sqlx::mysql::MySqlDatabaseError;
 
 use super::MySql;
-use crate::backend::tls;
+use crate::backend::{handshake, tls};
 use crate::error::{Error, Source, cause};
 
 /// `ER_NO_SUCH_THREAD`, and `ER_KILL_DENIED_ERROR`: it is another user's, so it is not ours.
@@ -32,7 +32,8 @@ impl MySql {
 
 /// What the error of that server means.
 pub(in crate::backend) fn meaning(label: &str, error: sqlx::Error) -> Error {
-    if let Some(error) = tls::refused(label, &error) {
+    let refused = tls::refused(label, &error);
+    if let Some(error) = refused.or_else(|| handshake::error(label, &error)) {
         return error;
     }
     let number = number(&error);

@@ -1,7 +1,7 @@
 //! What the server's error codes mean.
 
 use super::Postgres;
-use crate::backend::tls;
+use crate::backend::{handshake, tls};
 use crate::error::{Error, Source, cause};
 
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
@@ -32,7 +32,8 @@ pub(in crate::backend) fn refused_parameter(error: &sqlx::Error) -> Option<&str>
 
 /// What went wrong on that server.
 pub(in crate::backend) fn error_of(label: &str, error: sqlx::Error) -> Error {
-    if let Some(error) = tls::refused(label, &error) {
+    let refused = tls::refused(label, &error);
+    if let Some(error) = refused.or_else(|| handshake::error(label, &error)) {
         return error;
     }
     let code = code(&error).map(String::from);
@@ -50,7 +51,7 @@ pub(crate) fn of_code(label: &str, code: Option<&str>, source: Source) -> Error 
     match code {
         Some(code) => match (code.get(..2).unwrap_or_default(), code) {
             (_, TOO_MANY_CONNECTIONS) => Error::full(backend, FULL, source),
-            ("08", _) | (_, "57P01" | "57P02" | "57P03" | "57P05" | "25P03") => {
+            ("08", _) | (_, "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "25P04") => {
                 Error::Unavailable { backend, source }
             }
             ("28", _) => {
