@@ -124,7 +124,8 @@ impl World {
     async fn is_alive(&mut self) -> Result<(), String> {
         let key = self.fresh();
         self.is_granted(key, false).await?;
-        // A write takes no session that others' locks depend on.
+        // A write takes no session that others' locks depend on, or makes sure that it may: for that,
+        // each of them must answer.
         if self.sessions > 1 {
             let key = self.fresh();
             self.is_granted(key, true).await?;

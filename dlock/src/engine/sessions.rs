@@ -83,7 +83,7 @@ pub(crate) struct Sessions {
     scarce: bool,
     /// Since when there is no session for what is to be written.
     unwritten: Option<Instant>,
-    /// Until when the only session is not to write, for that might take longer than others' locks
+    /// Until when a session that keeps other locks is not to write, for that might take longer than others' locks
     /// last.
     unshared: Option<Instant>,
     /// When the newest thing was sent that the server has answered.

@@ -248,7 +248,7 @@ impl Sessions {
                 || self.gathered.iter().any(|op| !is_fenced(op)),
             fenced: self.gathered.iter().any(is_fenced),
             waits: self.polls.len(),
-            alone: self.most() == 1 && self.unshared.is_none_or(|until| until <= Instant::now()),
+            careful: self.unshared.is_none_or(|until| until <= Instant::now()),
         }
     }
 

@@ -55,8 +55,8 @@ pub(super) struct Demand {
     pub(super) fenced: bool,
     /// Keys for which no session waits yet.
     pub(super) waits: usize,
-    /// There is never more than one session, and it may write if it finds that nothing stops that.
-    pub(super) alone: bool,
+    /// Where no other session can be had, the carrier may write, if it finds that nothing stops that.
+    pub(super) careful: bool,
 }
 
 /// Room for more sessions.
@@ -122,9 +122,14 @@ impl Roles {
             return roles;
         }
         if demand.fenced {
-            roles.writer = writer(views.clone(), carrier, demand);
+            roles.writer = writer(views.clone(), carrier, demand.plain);
             // One that writes and does not answer is no reason to lose the next to the same standby.
             let stuck = |view: SessionView| view.activity == Activity::Silent { writes: true };
+            if roles.writer.is_none() {
+                let all_keep = views.clone().all(|view| keeps_plain(&view));
+                let may = demand.careful && !demand.plain && room == Room::For(0);
+                roles.writer = carrier.filter(|_| may && all_keep);
+            }
             if roles.writer.is_none() {
                 let stuck = views.clone().any(stuck);
                 roles.unwritable = stuck || !openings.take();
@@ -175,6 +180,12 @@ fn carrier_rank(view: &SessionView) -> Option<Rank> {
     }
 }
 
+/// Whether it can be asked, and locks without a token depend on it.
+fn keeps_plain(view: &SessionView) -> bool {
+    matches!(view.activity, Activity::Idle | Activity::Busy)
+        && matches!(view.load, Load::Waited | Load::Tried)
+}
+
 /// Whether it is on its way, and has nothing to do when it is there.
 pub(super) fn is_coming(view: &SessionView) -> bool {
     view.activity == Activity::Connecting && view.load == Load::Nothing
@@ -189,7 +200,7 @@ pub(super) fn may_wait(view: &SessionView) -> bool {
 fn writer(
     views: impl Iterator<Item = SessionView> + Clone,
     carrier: Option<SessionId>,
-    Demand { plain, alone, .. }: Demand,
+    plain: bool,
 ) -> Option<SessionId> {
     use Activity::{Busy, Idle, Writing};
     let writes = |view: &SessionView| match (view.activity, view.load) {
@@ -201,8 +212,7 @@ fn writer(
     // The carrier itself last: if it writes, there must be another one for whatever comes.
     let free = views.clone().filter(is_free).map(|view| (Some(view.id) == carrier, view.id));
     let writes = views.filter(writes).map(|view| view.id).min();
-    let writer = writes.or_else(|| free.min().map(|(_, id)| id));
-    writer.or(carrier.filter(|_| alone && !plain))
+    writes.or_else(|| free.min().map(|(_, id)| id))
 }
 
 #[cfg(test)]
@@ -217,7 +227,7 @@ mod tests {
         Roles::of(views.iter().copied(), demand, Room::For(room))
     }
 
-    const PLAIN: Demand = Demand { plain: true, fenced: false, waits: 0, alone: false };
+    const PLAIN: Demand = Demand { plain: true, fenced: false, waits: 0, careful: false };
     const FENCED: Demand = Demand { fenced: true, plain: false, ..PLAIN };
     const SILENT: Activity = Activity::Silent { writes: false };
 
@@ -266,8 +276,8 @@ mod tests {
         let only = roles(&[plain], FENCED, 0);
         assert_eq!((only.carrier, only.writer), (Some(1), None));
         assert!(only.scarce && only.unwritable);
-        // The only one there ever is makes sure first that the write waits for nobody.
-        assert_eq!(roles(&[plain], Demand { alone: true, ..FENCED }, 0).writer, Some(1));
+        // Where there is no other, it makes sure first that the write waits for nobody.
+        assert_eq!(roles(&[plain], Demand { careful: true, ..FENCED }, 0).writer, Some(1));
         let room = roles(&[plain], FENCED, 1);
         assert_eq!((room.writer, room.connect), (None, 1));
         let free = roles(&[plain, view(2, Activity::Idle, Load::Nothing)], FENCED, 0);
