@@ -112,6 +112,7 @@ dlock_tests::suite! {
             keys_taken_together_are_one_round_trip,
             hundred_waiting_tasks_cost_one_connection_and_no_statement,
             thousand_keys_are_held_on_one_connection,
+            thousand_that_time_out_at_once_are_all_told_so,
             max_keys_is_respected,
             max_sessions_is_respected,
             closed_locker_leaves_no_connection,
@@ -138,6 +139,7 @@ dlock_tests::suite! {
             frozen_holder_loses_the_lock_and_knows_before_it_runs_on,
             holder_that_is_cut_off_knows_before_the_next_one_comes,
             server_that_does_not_answer_is_unavailable_in_time,
+            questions_to_a_silent_server_end_in_time,
         ]
         restart: [
             while_waiting_never_grants_falsely,

@@ -122,12 +122,13 @@ impl Guard {
     }
 
     /// Releases the lock and waits until the server has let go, or until it has passed to another
-    /// task of this process.
+    /// task of this process. On a server that does not answer that is at the latest when the lock's
+    /// time is up: after `session_ttl`, or the `ttl` of a lease.
     ///
     /// # Errors
-    /// [`Error::Lost`] when it had been lost before, [`Error::Closed`] when the engine has ended
-    /// before the server has confirmed it, and in the child of a fork, where the lock is the
-    /// parent's.
+    /// [`Error::Lost`] when it had been lost before, or when the server has not confirmed it in that
+    /// time; [`Error::Closed`] when the engine has ended before that, and in the child of a fork,
+    /// where the lock is the parent's.
     ///
     /// # Cancel safety
     /// A release that was begun goes on; one that was not is done by the drop.
@@ -205,10 +206,12 @@ impl Guard {
         self.hold.is_lost()
     }
 
-    /// Asks the server whether the lock is held.
+    /// Asks the server whether the lock is held, and waits at most 5 s for the answer.
     ///
     /// # Errors
-    /// [`Error::Lost`] when it is not.
+    /// [`Error::Lost`] when it is not; [`Error::Unavailable`] when the server does not answer in
+    /// that time: then the lock is held as far as anybody knows, and [`Guard::is_lost`] says when
+    /// that ends.
     ///
     /// # Cancel safety
     /// Changes nothing.
@@ -223,13 +226,16 @@ impl Guard {
                 }
                 self.hold.lose(LostReason::Closed);
             }
-            // Whatever goes wrong on the way there is a loss, or comes with one.
-            let held = tokio::select! {
-                held = answer => held.unwrap_or(false),
-                _ = self.hold.lost() => false,
+            let answer = tokio::select! {
+                answer = answer => answer.ok(),
+                _ = self.hold.lost() => None,
             };
-            if !held {
-                self.hold.lose(LostReason::NotHeld);
+            match answer {
+                Some(Ok(true)) => {}
+                Some(Ok(false)) => self.hold.lose(LostReason::NotHeld),
+                Some(Err(error)) => return self.not_lost().and(Err(error)),
+                // It is lost: with its engine, or with its session.
+                None => self.hold.lose(LostReason::Closed),
             }
         }
         self.not_lost()

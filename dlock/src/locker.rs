@@ -147,9 +147,14 @@ impl Locker {
     /// Who holds and who waits, of all locks of the database that the server shows: also those of
     /// other programs. Of this locker's own callers, each who waits is shown.
     ///
+    /// Questions like this one, and the search for who holds what an acquire has waited for in vain,
+    /// are asked on a session of their own, which is open for some seconds and counts as one of
+    /// [`max_sessions`](crate::LockerBuilder::max_sessions). Where all of those are in use, this is
+    /// asked on the session that holds the locks, and a search is left out.
+    ///
     /// # Errors
-    /// [`Error::Unavailable`] when the server does not answer, [`Error::Permission`] when it does
-    /// not let us see.
+    /// [`Error::Unavailable`] when the server does not answer within 5 s, [`Error::Permission`] when
+    /// it does not let us see.
     ///
     /// # Cancel safety
     /// Changes nothing.
@@ -164,7 +169,7 @@ impl Locker {
     /// standby, a cluster) is already an error of [`connect`](Locker::connect).
     ///
     /// # Errors
-    /// As [`status`](Locker::status).
+    /// As [`status`](Locker::status), within 10 s.
     ///
     /// # Cancel safety
     /// Changes nothing.

@@ -35,6 +35,31 @@ pub(crate) async fn frozen_holder_loses_the_lock_and_knows_before_it_runs_on(sit
     guard.release().await.unwrap();
 }
 
+/// Nobody knows whether the lock is held: that is not "it is not held", and it is said in time.
+pub(crate) async fn questions_to_a_silent_server_end_in_time(site: Site) {
+    let proxy = Proxy::to(&site.url).await;
+    let locker = site.through(proxy.url()).locker().await;
+    let guard = locker.lock("k").acquire().await.unwrap();
+    proxy.go_silent();
+    let (verified, status, check) = tokio::join!(
+        in_time("an answer", Duration::from_secs(8), guard.verify()),
+        in_time("an answer", Duration::from_secs(8), locker.status()),
+        in_time("an answer", Duration::from_secs(13), locker.check()),
+    );
+    for error in [verified.unwrap_err(), status.unwrap_err(), check.unwrap_err()] {
+        assert!(matches!(error, Error::Unavailable { .. }), "{error}");
+    }
+    assert!(!guard.is_lost(), "its time is not up yet");
+    proxy.come_back();
+    in_time("the server", Duration::from_secs(20), async {
+        while let Err(error) = guard.verify().await {
+            assert!(matches!(error, Error::Unavailable { .. }), "{error}");
+        }
+    })
+    .await;
+    guard.release().await.unwrap();
+}
+
 /// The proxy swallows everything, both ways, and neither side sees its connection end.
 pub(crate) async fn holder_that_is_cut_off_knows_before_the_next_one_comes(site: Site) {
     let proxy = Proxy::to(&site.url).await;

@@ -47,6 +47,7 @@ type Script = Box<dyn FnMut(&Call) -> Fate + Send>;
 
 struct Inside {
     script: Script,
+    calls: Vec<Call>,
 }
 
 /// See the [module](self).
@@ -59,7 +60,7 @@ pub(crate) struct Scripted {
 impl Scripted {
     /// A space of that URL, of which [`Memory`] has one too.
     pub(crate) fn new(url: &'static str) -> Self {
-        let inside = Inside { script: Box::new(|_| Fate::Done) };
+        let inside = Inside { script: Box::new(|_| Fate::Done), calls: Vec::new() };
         Scripted { url, inside: Arc::new(Mutex::new(inside)) }
     }
 
@@ -70,6 +71,11 @@ impl Scripted {
     /// From now on calls fare like this.
     pub(crate) fn script(&self, script: impl FnMut(&Call) -> Fate + Send + 'static) {
         self.inside().script = Box::new(script);
+    }
+
+    /// All calls since the last look.
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        std::mem::take(&mut self.inside().calls)
     }
 
     /// A locker of it, with so many sessions at most.
@@ -106,7 +112,9 @@ impl Scripted {
     async fn fate(&self, call: Call) -> Result<()> {
         let fate = {
             let mut inside = self.inside();
-            (inside.script)(&call)
+            let fate = (inside.script)(&call);
+            inside.calls.push(call);
+            fate
         };
         let source = |text: &str| Arc::from(Box::from(text));
         match fate {

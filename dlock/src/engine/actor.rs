@@ -11,7 +11,7 @@ use super::executor::{Executor, Report};
 use super::handle::WeakEngine;
 use super::hold::Hold;
 use super::inbox::Inbox;
-use super::inquiry::Looking;
+use super::lookup::Lookups;
 use super::mail::{Mail, Request, on_our_clock};
 use super::recent::Recent;
 use super::status_file::StatusFile;
@@ -38,7 +38,7 @@ pub(super) struct Actor<E> {
     hot: Recent,
     /// Granted by the database, of what can be shared.
     turns: Recent,
-    pub(super) looking: Looking,
+    pub(super) lookups: Lookups,
     /// The way back for guards.
     pub(super) engine: WeakEngine,
     /// Those who wait until all that was let go is confirmed.
@@ -62,7 +62,7 @@ pub(super) async fn run<E: Executor>(
         alarms: Alarms::new(),
         hot: Recent::new(HOT),
         turns: Recent::new(TURN),
-        looking: Looking::default(),
+        lookups: Lookups::default(),
         engine,
         settling: Vec::new(),
         actions: Vec::new(),
@@ -73,7 +73,8 @@ pub(super) async fn run<E: Executor>(
     let patient = 'open: loop {
         let next_alarm = actor.alarms.first().map(|(at, ..)| *at);
         let next_look = file.as_ref().and_then(StatusFile::next);
-        let wake = next_alarm.into_iter().chain(next_look).min();
+        let search = actor.lookups.next();
+        let wake = next_alarm.into_iter().chain(next_look).chain(search).min();
         tokio::select! {
             biased;
             () = actor.executor.recv(&mut reports) => {}
@@ -94,7 +95,7 @@ pub(super) async fn run<E: Executor>(
         if reports.iter().any(|report| matches!(report.event, Event::Ended { .. })) {
             // The server keeps time better than the runtime's timers: without this, a wait that it
             // has ended in time would be begun again.
-            actor.ring();
+            actor.ring(false);
         }
         for Report { event, reason } in reports.drain(..) {
             actor.step(event, reason);
@@ -109,9 +110,10 @@ pub(super) async fn run<E: Executor>(
         drop(rest);
         // What was granted just in time is handed out before its time is up.
         actor.confirm();
-        actor.ring();
+        actor.ring(true);
         actor.confirm();
         actor.settle_doubts();
+        actor.search_later();
         actor.executor.flush();
         if let Some(file) = &mut file {
             if !quiet {
@@ -156,13 +158,11 @@ impl<E: Executor> Actor<E> {
                 }
             }
             Mail::Verify { hold, reply } => {
-                if let Some((_, (claim, grant))) = self.callers.holds.get(&hold) {
-                    self.executor.verify(claim, *grant, reply);
-                }
+                self.verify(hold, reply);
             }
             Mail::Status(reply) => self.status(reply),
             Mail::Check(reply) => self.check(reply),
-            Mail::Found { key, holder } => self.found(&key, holder),
+            Mail::Found(holders) => self.found(holders),
             // It has been taken apart.
             Mail::All(_) => {}
             Mail::Wake { id, at, reply } => {

@@ -12,7 +12,7 @@ use crate::claim::Claim;
 use crate::lost::LostReason;
 
 /// How long the database may take to say what became of a wait that ran out.
-pub(super) const GRACE: Duration = Duration::from_millis(250);
+pub(super) const GRACE: Duration = Duration::from_millis(500);
 
 impl<E: Executor> Actor<E> {
     /// A guard has gone: its lock goes too, now or when its time has come.
@@ -50,16 +50,22 @@ impl<E: Executor> Actor<E> {
         latest.or_else(|| Some(Instant::now()))
     }
 
-    /// Does what is due by the clock.
-    pub(super) fn ring(&mut self) {
+    /// Does what is due by the clock. Nobody is told that there is no answer before what has come
+    /// is `heard`: it may be the answer.
+    pub(super) fn ring(&mut self, heard: bool) {
         if self.alarms.is_empty() {
             return;
         }
         let now = Instant::now();
+        let mut later = Vec::new();
         while let Some(&(at, id, alarm)) = self.alarms.first()
             && at <= now
         {
             self.alarms.pop_first();
+            if alarm == Alarm::Overdue && !heard {
+                later.push((at, id, alarm));
+                continue;
+            }
             match (alarm, self.callers.requests.contains_key(&id)) {
                 (Alarm::Look, true) => self.look_ahead(id),
                 // Granted, and not yet confirmed.
@@ -81,6 +87,7 @@ impl<E: Executor> Actor<E> {
                 (Alarm::Overdue, false) => {
                     self.give_up_on(id);
                     self.give_up_doubts_of(id);
+                    self.give_up_search_for(id);
                 }
                 (Alarm::Wake, _) => {
                     if let Some(reply) = self.callers.sleepers.remove(&id) {
@@ -94,5 +101,6 @@ impl<E: Executor> Actor<E> {
                 }
             }
         }
+        self.alarms.extend(later);
     }
 }

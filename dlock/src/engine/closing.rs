@@ -78,10 +78,8 @@ impl<E: Executor> Actor<E> {
         }
         self.callers.doubts.drain(..).for_each(|doubt| doubt.request.fail(Error::Closed));
         // Their time is up.
-        for look in self.looking.values_mut() {
-            for (request, waited) in look.line.drain(..) {
-                request.refuse(waited, Stage::Database, None);
-            }
+        for (request, waited) in self.lookups.drain() {
+            request.refuse(waited, Stage::Database, None);
         }
         self.callers.sleepers.clear();
     }
@@ -139,7 +137,7 @@ impl<E: Executor> Actor<E> {
             for Report { event, reason } in reports.drain(..) {
                 self.step(event, reason);
             }
-            self.ring();
+            self.ring(true);
         }
     }
 }

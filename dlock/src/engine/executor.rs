@@ -57,11 +57,16 @@ pub(crate) trait Executor: Send + 'static {
     /// Have the database confirm the grant.
     fn refresh(&mut self, claim: &Claim, grant: Ticket);
     /// Ask the database whether the grant is there.
-    fn verify(&mut self, claim: &Claim, grant: Ticket, reply: oneshot::Sender<bool>);
-    /// Ask the database who holds and who waits: of this key, or of all.
-    fn status(&mut self, of: Option<NativeKey>, reply: Reply<Vec<Seen>>);
+    fn verify(&mut self, claim: &Claim, grant: Ticket, reply: Reply<bool>);
+    /// Ask the database who holds and who waits, of all keys.
+    fn status(&mut self, reply: Reply<Vec<Seen>>);
+    /// Ask the database who holds these, and perhaps others, if that is in nobody's way: else there
+    /// is no answer.
+    fn look_up(&mut self, keys: Vec<NativeKey>, reply: Reply<Vec<Seen>>);
     /// Ask the database what is wrong with the set-up.
     fn check(&mut self, reply: Reply<Vec<Finding>>);
+    /// The database and its address.
+    fn label(&self) -> Box<str>;
     /// Send what has come together.
     fn flush(&mut self);
     /// Whether the database has answered something about this that was asked later than `since`.

@@ -4,94 +4,42 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::actor::Actor;
-use super::callers::expiry;
 use super::executor::{Executor, Reply};
-use super::mail::{Mail, Request};
 use super::map::Map;
-use super::table::RequestId;
+use super::table::HoldId;
 use crate::backend::Seen;
 use crate::claim::Claim;
-use crate::holder::{Holder, Stage};
+use crate::error::{Error, Result};
+use crate::holder::Holder;
 use crate::key::Key;
 use crate::mode::Mode;
 use crate::native::NativeKey;
 use crate::status::rows::Row;
 use crate::status::{Finding, Report};
 
-/// So long a caller whose time is up waits at most to learn who was in the way.
-const LOOK: Duration = Duration::from_millis(50);
-
-/// So long it is worth telling who was in the way.
-const NEWS: Duration = Duration::from_millis(100);
-
-/// The keys whose holder is looked for, or was found a moment ago.
-pub(super) type Looking = Map<NativeKey, Look>;
-
-#[derive(Default)]
-pub(super) struct Look {
-    /// Callers whose time is up.
-    pub(super) line: Vec<(Request, Duration)>,
-    /// When, and who it was, if anybody.
-    found: Option<(Instant, Option<Holder>)>,
-}
+/// How long the server may take to answer what a person asks.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
+/// How long the examination of a set-up may take: many questions one after the other.
+const CHECK_TIME_MAX: Duration = Duration::from_secs(10);
 
 impl<E: Executor> Actor<E> {
-    /// Answers a caller whose time is up when it is known who holds the key. One question serves
-    /// all whose time is up meanwhile.
-    pub(super) fn look_for_holder(&mut self, request: Request, waited: Duration) {
-        if let Some(Look { found: Some((at, holder)), .. }) = self.looking.get(&request.claim.key)
-            && at.elapsed() < NEWS
-        {
-            return request.refuse(waited, Stage::Database, holder.clone());
-        }
-        let key = request.claim.key.clone();
-        self.look(key.clone());
-        self.looking.entry(key).or_default().line.push((request, waited));
-    }
-
-    /// A caller's time will soon be up.
-    pub(super) fn look_ahead(&mut self, id: RequestId) {
-        let Some(request) = self.callers.requests.get(&id) else { return };
-        self.alarms.extend(expiry(request));
-        let key = request.claim.key.clone();
-        if !self.table.is_held(&request.claim) {
-            self.look(key);
-        }
-    }
-
-    /// Finds out who holds the key, unless that is under way.
-    fn look(&mut self, key: NativeKey) {
-        self.looking.retain(|_, look| {
-            !look.line.is_empty() || look.found.as_ref().is_none_or(|(at, _)| at.elapsed() < NEWS)
-        });
-        if self.looking.contains_key(&key) {
+    /// Asks whether this is held. Without an answer in time it is not known.
+    pub(super) fn verify(&mut self, id: HoldId, reply: Reply<bool>) {
+        let Some((_, (claim, grant))) = self.callers.holds.get(&id) else {
+            // Whoever asks has been told of the loss, or will be by the dropped reply.
             return;
-        }
-        self.looking.insert(key.clone(), Look::default());
-        let (reply, answer) = oneshot::channel();
-        self.executor.status(Some(key.clone()), reply);
-        let engine = self.engine.clone();
+        };
+        let (ask, answer) = oneshot::channel();
+        self.executor.verify(claim, *grant, ask);
+        let label = self.executor.label();
         tokio::spawn(async move {
-            let seen = match timeout(LOOK, answer).await {
-                Ok(Ok(Ok(seen))) => seen,
-                _ => Vec::new(),
-            };
-            let holders = seen.into_iter().flat_map(|seen| seen.holders);
-            let holder = first(holders.map(|party| party.holder).collect());
-            engine.post(Mail::Found { key, holder });
+            let held = in_time(&label, ANSWER_TIME_MAX, answer).await;
+            let held = held.unwrap_or_else(|| Err(Error::unavailable(&label, SessionEnded)));
+            let _ = reply.send(held);
         });
-    }
-
-    /// Answers those who waited for this.
-    pub(super) fn found(&mut self, key: &NativeKey, holder: Option<Holder>) {
-        let Some(look) = self.looking.get_mut(key) else { return };
-        for (request, waited) in look.line.drain(..) {
-            request.refuse(waited, Stage::Database, holder.clone());
-        }
-        look.found = Some((Instant::now(), holder));
     }
 
     /// Asks who holds and who waits, of all keys.
@@ -111,10 +59,11 @@ impl<E: Executor> Actor<E> {
             known.insert(claim.key.clone(), hold.key.clone());
         }
         let (ask, answer) = oneshot::channel();
-        self.executor.status(None, ask);
+        self.executor.status(ask);
+        let label = self.executor.label();
         tokio::spawn(async move {
             // Without an answer the asker is told by the dropped reply.
-            let Ok(seen) = answer.await else { return };
+            let Some(seen) = in_time(&label, ANSWER_TIME_MAX, answer).await else { return };
             let _ = reply.send(seen.map(|seen| {
                 let mut row = |seen: Seen| {
                     let native = seen.claim.key;
@@ -145,8 +94,9 @@ impl<E: Executor> Actor<E> {
     pub(super) fn check(&mut self, reply: Reply<Report>) {
         let (ask, answer) = oneshot::channel();
         self.executor.check(ask);
+        let label = self.executor.label();
         tokio::spawn(async move {
-            if let Ok(found) = answer.await {
+            if let Some(found) = in_time(&label, CHECK_TIME_MAX, answer).await {
                 let _ = reply.send(found.map(|mut findings: Vec<Finding>| {
                     findings.sort_by_key(|finding| finding.severity);
                     Report { findings }
@@ -161,12 +111,22 @@ pub(super) fn this_process() -> String {
     format!("process {}", std::process::id())
 }
 
-/// The first one, who stands for all.
-fn first(holders: Vec<Holder>) -> Option<Holder> {
-    let others = holders.len().saturating_sub(1);
-    let mut first = holders.into_iter().next()?;
-    if others > 0 {
-        first.who = format!("{} and {others} more", first.who);
+/// The answer, or an error when there is none in that time; nothing when there will be none.
+async fn in_time<T>(
+    label: &str,
+    time: Duration,
+    answer: oneshot::Receiver<Result<T>>,
+) -> Option<Result<T>> {
+    match timeout(time, answer).await {
+        Ok(answer) => answer.ok(),
+        Err(_) => Some(Err(Error::unavailable(label, NoAnswer(time)))),
     }
-    Some(first)
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("the connection ended over the question")]
+struct SessionEnded;
+
+#[derive(Debug, thiserror::Error)]
+#[error("no answer in {0:?}")]
+struct NoAnswer(Duration);

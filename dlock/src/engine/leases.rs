@@ -260,15 +260,24 @@ impl<B: LeaseBackend> Executor for Leases<B> {
         }
     }
 
-    fn verify(&mut self, claim: &Claim, _: Ticket, reply: oneshot::Sender<bool>) {
+    fn verify(&mut self, claim: &Claim, _: Ticket, reply: Reply<bool>) {
         match self.held.get(&claim.key) {
             Some(grant) => self.ask_to_check(grant.lease.clone(), reply),
-            None => drop(reply.send(false)),
+            None => drop(reply.send(Ok(false))),
         }
     }
 
-    fn status(&mut self, of: Option<NativeKey>, reply: Reply<Vec<Seen>>) {
-        self.questions.push_back(Question::Status(of, reply));
+    fn status(&mut self, reply: Reply<Vec<Seen>>) {
+        self.questions.push_back(Question::Status(None, reply));
+    }
+
+    /// There is one connection: one short question goes between two jobs, and only where it works.
+    fn look_up(&mut self, keys: Vec<NativeKey>, reply: Reply<Vec<Seen>>) {
+        if self.trouble.is_none() {
+            // Of several, all that there are: it is one question.
+            let of = <[NativeKey; 1]>::try_from(keys).ok().map(|[key]| key);
+            self.questions.push_back(Question::Status(of, reply));
+        }
     }
 
     fn check(&mut self, reply: Reply<Vec<Finding>>) {
@@ -295,6 +304,10 @@ impl<B: LeaseBackend> Executor for Leases<B> {
             self.questions.push_back(Question::Status(Some(claim.key.clone()), reply));
         }
         Contact::Unknown
+    }
+
+    fn label(&self) -> Box<str> {
+        self.backend.label()
     }
 
     fn flush(&mut self) {

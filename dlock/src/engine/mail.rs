@@ -30,13 +30,13 @@ pub(crate) enum Mail {
     /// Nobody else is to have this before its `min_hold` is over, which has become longer.
     Keep { hold: HoldId },
     /// Ask the server whether this is still held.
-    Verify { hold: HoldId, reply: oneshot::Sender<bool> },
+    Verify { hold: HoldId, reply: Reply<bool> },
     /// Ask the server who holds and who waits.
     Status(Reply<Vec<Row>>),
     /// Ask the server what is wrong with the set-up.
     Check(Reply<Report>),
-    /// It was found out who holds this key, if anybody.
-    Found { key: NativeKey, holder: Option<Holder> },
+    /// It was found out who holds these keys, if anybody; `None`: there is no answer.
+    Found(Option<Vec<(NativeKey, Option<Holder>)>>),
     /// Answer then.
     Wake { id: RequestId, at: StdInstant, reply: oneshot::Sender<()> },
     /// These, as if they had come at once.

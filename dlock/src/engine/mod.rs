@@ -17,6 +17,7 @@ mod inbox;
 mod inquiry;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 mod leases;
+mod lookup;
 mod mail;
 mod map;
 mod recent;

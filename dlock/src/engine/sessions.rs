@@ -15,6 +15,7 @@
 //! Which session is which is decided anew at each flush: see [`roles`].
 
 mod answers;
+mod desk;
 mod fencing;
 mod link;
 mod monitor;
@@ -35,6 +36,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use self::desk::{Desk, clerk};
 use self::fencing::Token;
 use self::link::{Link, Pace};
 use self::polls::Polls;
@@ -65,6 +67,7 @@ pub(crate) struct Sessions {
     label: Box<str>,
     pace: Pace,
     dialer: Dialer,
+    desk: Desk,
     limits: Limits,
     links: BTreeMap<SessionId, Link>,
     last: SessionId,
@@ -114,11 +117,13 @@ impl Sessions {
         backend.preflight().await?;
         let (tell, tales) = mpsc::unbounded_channel();
         let label: Box<str> = backend.label().into();
+        let backend = Arc::new(backend);
         let mut this = Sessions {
             trouble: no_answer(&label),
             label,
-            pace: Pace::of(&backend, limits.slice),
-            dialer: dialer(backend, limits.connect),
+            pace: Pace::of(&*backend, limits.slice),
+            dialer: dialer(&backend, limits.connect),
+            desk: Desk::new(clerk(&backend, limits.connect)),
             limits,
             links: BTreeMap::new(),
             last: 0,
@@ -172,8 +177,13 @@ impl Sessions {
         usize::try_from(self.limits.sessions).unwrap_or(usize::MAX)
     }
 
+    /// Connections that there are.
+    fn open_now(&self) -> usize {
+        self.links.len() + self.desk.len()
+    }
+
     fn room(&self) -> Room {
-        match self.most().saturating_sub(self.links.len()) {
+        match self.most().saturating_sub(self.open_now()) {
             0 => Room::For(0),
             _ if self.retry.is_later(Instant::now()) => Room::Later,
             room => Room::For(room),

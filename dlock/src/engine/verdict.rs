@@ -118,7 +118,7 @@ impl<E: Executor> Actor<E> {
     }
 
     /// Who of this locker's callers is in the way of this, in whatever mode.
-    fn holder_here(&self, claim: &Claim) -> Option<Holder> {
+    pub(super) fn holder_here(&self, claim: &Claim) -> Option<Holder> {
         let modes = Mode::ALL.into_iter().filter(|mode| !mode.is_compatible_with(claim.mode));
         let mut here = modes.flat_map(|mode| {
             let held = Claim { key: claim.key.clone(), mode };

@@ -4,7 +4,6 @@ use std::io::{Error as IoError, ErrorKind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::backend::Seen;
@@ -34,7 +33,7 @@ pub(super) enum Job {
 /// What somebody else than the engine wants to know.
 pub(super) enum Question {
     /// Whether this one is held.
-    Held(Lease, oneshot::Sender<bool>),
+    Held(Lease, Reply<bool>),
     /// Who holds and who waits: of this key, or of all.
     Status(Option<NativeKey>, Reply<Vec<Seen>>),
     /// What is wrong with the set-up.
@@ -45,7 +44,7 @@ impl Question {
     /// Answers it with an error.
     pub(super) fn fail(self, error: Error) {
         match self {
-            Question::Held(_, reply) => drop(reply.send(false)),
+            Question::Held(_, reply) => drop(reply.send(Err(error))),
             Question::Status(_, reply) => drop(reply.send(Err(error))),
             Question::Check(reply) => drop(reply.send(Err(error))),
         }
@@ -152,7 +151,7 @@ async fn answer<B: LeaseBackend>(
         Some(Question::Held(lease, _)) => {
             let held = backend.check(connection, lease).await?;
             if let Some(Question::Held(lease, reply)) = question.take() {
-                let _ = reply.send(held);
+                let _ = reply.send(Ok(held));
                 *lost = (!held).then_some(lease);
             }
         }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::grant::Grant;
@@ -13,6 +12,7 @@ use super::{Leases, Release, Settling, What};
 use crate::backend::lease::{Lease, LeaseBackend, Owner};
 use crate::claim::Claim;
 use crate::clock::{Time, Word};
+use crate::engine::executor::Reply;
 use crate::engine::hold::Hold;
 use crate::engine::table::Event;
 use crate::lost::LostReason;
@@ -90,12 +90,12 @@ impl<B: LeaseBackend> Leases<B> {
     }
 
     /// Answers at once if there is nothing to check.
-    pub(super) fn ask_to_check(&mut self, lease: Lease, reply: oneshot::Sender<bool>) {
+    pub(super) fn ask_to_check(&mut self, lease: Lease, reply: Reply<bool>) {
         let held = self.has(&lease);
         if held && !reply.is_closed() {
             self.questions.push_back(Question::Held(lease, reply));
         } else {
-            let _ = reply.send(held);
+            let _ = reply.send(Ok(held));
         }
     }
 

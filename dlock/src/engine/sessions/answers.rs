@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::desk::DESK;
 use super::fencing::Token;
 use super::link::{KeyWait, Sent};
 use super::monitor::UNWRITTEN;
@@ -24,6 +25,14 @@ const AGAIN: Duration = Duration::from_millis(20);
 
 impl Sessions {
     pub(super) fn hear(&mut self, id: SessionId, tale: Tale) {
+        match tale {
+            Tale::Unasked(question) => return self.inquire_here(question),
+            Tale::Told { sent } if id == DESK => {
+                self.answered = self.answered.max(sent);
+                return;
+            }
+            _ => {}
+        }
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::link::Link;
@@ -124,28 +123,27 @@ impl Executor for Sessions {
         }
     }
 
-    fn verify(&mut self, claim: &Claim, grant: Ticket, reply: oneshot::Sender<bool>) {
+    fn verify(&mut self, claim: &Claim, grant: Ticket, reply: Reply<bool>) {
         let grant = self.held.get(&grant);
         if let Some(link) = grant.and_then(|grant| self.links.get_mut(&grant.session)) {
             link.questions.push(Question::Held(claim.clone(), reply));
         }
     }
 
-    fn status(&mut self, of: Option<NativeKey>, reply: Reply<Vec<Seen>>) {
-        let of_all = of.is_none();
-        let grants = self.held.values().filter(|g| of_all || of.as_ref() == Some(&g.claim.key));
-        let own = grants.filter_map(|grant| {
-            let tag = self.links.get(&grant.session)?.tag?;
-            Some(Own { tag, held: Some((grant.claim.key.clone(), grant.since)) })
-        });
-        let waiting = self.links.values().filter(|link| link.holds == 0);
-        let waiting = waiting.filter_map(|link| Some(Own { tag: link.tag?, held: None }));
-        let own = own.chain(waiting).collect();
-        self.questions.push(Question::Status { of, own, reply });
+    fn status(&mut self, reply: Reply<Vec<Seen>>) {
+        let own = self.own(|_| true);
+        self.inquire(Question::Status { of: None, own, spare: false, reply });
+    }
+
+    fn look_up(&mut self, keys: Vec<NativeKey>, reply: Reply<Vec<Seen>>) {
+        let own = self.own(|key| keys.contains(key));
+        // Of several, all that there are: it is one question.
+        let of = <[NativeKey; 1]>::try_from(keys).ok().map(|[key]| key);
+        self.inquire(Question::Status { of, own, spare: true, reply });
     }
 
     fn check(&mut self, reply: Reply<Vec<Finding>>) {
-        self.questions.push(Question::Check(reply));
+        self.inquire(Question::Check(reply));
     }
 
     fn contact(&mut self, _: &Claim, since: Time) -> Contact {
@@ -158,6 +156,10 @@ impl Executor for Sessions {
         }
         self.in_doubt = true;
         Contact::Unknown
+    }
+
+    fn label(&self) -> Box<str> {
+        self.label.clone()
     }
 
     fn flush(&mut self) {
@@ -182,6 +184,8 @@ impl Executor for Sessions {
         }
         self.scarce = roles.scarce;
         if self.scarce {
+            // A key has more use for its place.
+            self.desk.close();
             self.take_turns(demand, now);
         }
         self.deal_out(&roles, now);
@@ -225,6 +229,7 @@ impl Executor for Sessions {
     }
 
     async fn shutdown(mut self) {
+        self.desk.close();
         let deadline = Instant::now() + CLOSE;
         self.end_waits(deadline).await;
         for (_, mut link) in std::mem::take(&mut self.links) {
@@ -286,5 +291,19 @@ impl Sessions {
             }
             reports.clear();
         }
+    }
+}
+
+impl Sessions {
+    /// Which sessions of the server's are ours: those that hold one of these keys, and those that
+    /// hold nothing.
+    fn own(&self, wanted: impl Fn(&NativeKey) -> bool) -> Vec<Own> {
+        let grants = self.held.values().filter(|grant| wanted(&grant.claim.key));
+        let own = grants.filter_map(|grant| {
+            let tag = self.links.get(&grant.session)?.tag?;
+            Some(Own { tag, held: Some((grant.claim.key.clone(), grant.since)) })
+        });
+        let waiting = self.links.values().filter(|link| link.holds == 0);
+        own.chain(waiting.filter_map(|link| Some(Own { tag: link.tag?, held: None }))).collect()
     }
 }

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use crate::backend::{Answer, Do, Op, PING, Seen, SessionBackend, Tag, Waited};
@@ -40,18 +40,27 @@ pub(super) enum Job {
 /// What somebody else than the engine wants to know.
 pub(super) enum Question {
     /// Whether this is held.
-    Held(Claim, oneshot::Sender<bool>),
-    /// Who holds and who waits: of this key, or of all.
-    Status { of: Option<NativeKey>, own: Vec<Own>, reply: Reply<Vec<Seen>> },
+    Held(Claim, Reply<bool>),
+    /// Who holds and who waits: of this key, or of all. `spare`: only if it is in nobody's way.
+    Status { of: Option<NativeKey>, own: Vec<Own>, spare: bool, reply: Reply<Vec<Seen>> },
     /// What is wrong with the set-up.
     Check(Reply<Vec<Finding>>),
 }
 
 impl Question {
+    /// Whether anybody waits for the answer.
+    pub(super) fn is_wanted(&self) -> bool {
+        match self {
+            Question::Held(_, reply) => !reply.is_closed(),
+            Question::Status { reply, .. } => !reply.is_closed(),
+            Question::Check(reply) => !reply.is_closed(),
+        }
+    }
+
     /// Answers it with an error.
     pub(super) fn fail(self, error: &Error) {
         match self {
-            Question::Held(_, reply) => drop(reply.send(false)),
+            Question::Held(_, reply) => drop(reply.send(Err(error.clone()))),
             Question::Status { reply, .. } => drop(reply.send(Err(error.clone()))),
             Question::Check(reply) => drop(reply.send(Err(error.clone()))),
         }
@@ -81,6 +90,8 @@ pub(super) enum Tale {
     Unwritten {
         sent: Time,
     },
+    /// A question that the desk had no session for.
+    Unasked(Question),
     /// A question was answered.
     Told {
         sent: Time,
@@ -105,8 +116,8 @@ pub(super) type Dialer = Box<
 type Jobs = mpsc::UnboundedReceiver<Job>;
 
 /// See [`run`]. `limit`: how long connecting may take, with all that a server is asked at that.
-pub(super) fn dialer<B: SessionBackend>(backend: B, limit: Duration) -> Dialer {
-    let backend = Arc::new(backend);
+pub(super) fn dialer<B: SessionBackend>(backend: &Arc<B>, limit: Duration) -> Dialer {
+    let backend = Arc::clone(backend);
     Box::new(move |id, word, jobs, tales| {
         let backend = Arc::clone(&backend);
         Box::pin(async move {
@@ -250,7 +261,8 @@ async fn batch<B: SessionBackend>(
     Ok(Tale::Failed { error, sent })
 }
 
-async fn ask<B: SessionBackend>(
+/// Answers a question. An error ends the session.
+pub(super) async fn ask<B: SessionBackend>(
     backend: &B,
     session: &mut B::Session,
     question: Question,
@@ -260,10 +272,10 @@ async fn ask<B: SessionBackend>(
     let failed = match question {
         Question::Held(claim, reply) => {
             let held = backend.held(session, &[claim]).await?;
-            let _ = reply.send(held.first() == Some(&true));
+            let _ = reply.send(Ok(held.first() == Some(&true)));
             None
         }
-        Question::Status { of, own, reply } => {
+        Question::Status { of, own, reply, .. } => {
             let mut seen = backend.status(session, of.as_ref()).await;
             seen.iter_mut().flatten().for_each(|seen| recognize(seen, &own));
             let failed = seen.as_ref().err().cloned();

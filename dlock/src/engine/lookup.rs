@@ -1,0 +1,174 @@
+//! Who is in the way of callers whose time runs out.
+//!
+//! A search never decides what a caller is told, nor when: it ends without a word when the server
+//! does not answer. There is one at a time, for all keys that are wanted by then, and not more than
+//! so many a second.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout};
+
+use super::actor::Actor;
+use super::callers::{Alarm, expiry};
+use super::executor::Executor;
+use super::mail::{Mail, Request};
+use super::map::Map;
+use super::table::RequestId;
+use crate::backend::Seen;
+use crate::holder::{Holder, Stage};
+use crate::native::NativeKey;
+
+/// So long a caller whose time is up waits at most to learn who was in the way.
+const WAIT_MAX: Duration = Duration::from_millis(50);
+/// So long what was found is worth telling.
+const FOUND_AGE_MAX: Duration = Duration::from_millis(100);
+/// A search that takes longer is given up.
+const SEARCH_TIME_MAX: Duration = Duration::from_secs(1);
+/// Between the beginnings of two searches.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// What is searched for, and what was found.
+#[derive(Default)]
+pub(super) struct Lookups {
+    wanted: BTreeSet<NativeKey>,
+    /// What the search that is under way is about.
+    under_way: Option<BTreeSet<NativeKey>>,
+    begun: Option<Instant>,
+    /// Callers whose time is up, and how long they have waited.
+    callers: Map<RequestId, (Request, Duration)>,
+    found: Map<NativeKey, (Instant, Option<Holder>)>,
+}
+
+impl Lookups {
+    fn is_known(&self, key: &NativeKey) -> bool {
+        self.found.get(key).is_some_and(|(at, _)| at.elapsed() < FOUND_AGE_MAX)
+    }
+
+    fn want(&mut self, key: &NativeKey) {
+        let comes = self.under_way.as_ref().is_some_and(|keys| keys.contains(key));
+        if !comes && !self.is_known(key) {
+            self.wanted.insert(key.clone());
+        }
+    }
+
+    /// All callers who have had no answer yet.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = (Request, Duration)> {
+        self.callers.drain().map(|(_, caller)| caller)
+    }
+
+    /// What to search for now.
+    fn begin(&mut self) -> Option<Vec<NativeKey>> {
+        let now = Instant::now();
+        let early = self.begun.is_some_and(|begun| now < begun + PAUSE);
+        if self.wanted.is_empty() || self.under_way.is_some() || early {
+            return None;
+        }
+        self.found.retain(|_, (at, _)| at.elapsed() < FOUND_AGE_MAX);
+        self.begun = Some(now);
+        let keys = std::mem::take(&mut self.wanted);
+        let search = keys.iter().cloned().collect();
+        self.under_way = Some(keys);
+        Some(search)
+    }
+
+    /// When a search that is wanted can begin.
+    pub(super) fn next(&self) -> Option<Instant> {
+        let waits = !self.wanted.is_empty() && self.under_way.is_none();
+        self.begun.filter(|_| waits).map(|begun| begun + PAUSE)
+    }
+}
+
+impl<E: Executor> Actor<E> {
+    /// Answers a caller whose time is up, soon, if possible with who holds the key.
+    pub(super) fn look_for_holder(&mut self, request: Request, waited: Duration) {
+        let key = &request.claim.key;
+        if self.lookups.is_known(key) {
+            let holder = self.lookups.found.get(key).and_then(|(_, holder)| holder.clone());
+            return request.refuse(waited, Stage::Database, holder);
+        }
+        self.lookups.want(key);
+        self.alarms.insert((Instant::now() + WAIT_MAX, request.id, Alarm::Overdue));
+        self.lookups.callers.insert(request.id, (request, waited));
+        self.search();
+    }
+
+    /// A caller's time will soon be up.
+    pub(super) fn look_ahead(&mut self, id: RequestId) {
+        let Some(request) = self.callers.requests.get(&id) else { return };
+        self.alarms.extend(expiry(request));
+        if self.holder_here(&request.claim).is_none() {
+            self.lookups.want(&request.claim.key);
+            self.search();
+        }
+    }
+
+    /// Begins a search that had to wait for its turn.
+    pub(super) fn search_later(&mut self) {
+        if self.lookups.next().is_some_and(|at| at <= Instant::now()) {
+            self.search();
+        }
+    }
+
+    fn search(&mut self) {
+        let Some(keys) = self.lookups.begin() else { return };
+        let (reply, answer) = oneshot::channel();
+        self.executor.look_up(keys, reply);
+        let engine = self.engine.clone();
+        tokio::spawn(async move {
+            let seen = match timeout(SEARCH_TIME_MAX, answer).await {
+                Ok(Ok(Ok(seen))) => Some(seen),
+                _ => None,
+            };
+            let holders = seen.map(|seen| {
+                let holders = |seen: Seen| {
+                    let holders = seen.holders.into_iter().map(|party| party.holder).collect();
+                    (seen.claim.key, first(holders))
+                };
+                seen.into_iter().map(holders).collect()
+            });
+            engine.post(Mail::Found(holders));
+        });
+    }
+
+    /// Answers those who waited for this. `None`: there is no answer.
+    pub(super) fn found(&mut self, holders: Option<Vec<(NativeKey, Option<Holder>)>>) {
+        let keys = self.lookups.under_way.take().unwrap_or_default();
+        let now = Instant::now();
+        if let Some(holders) = holders {
+            let mut holders: Map<NativeKey, Option<Holder>> = holders.into_iter().collect();
+            for key in &keys {
+                let holder = holders.remove(key).flatten();
+                self.lookups.found.insert(key.clone(), (now, holder));
+            }
+        }
+        let callers = std::mem::take(&mut self.lookups.callers);
+        for (id, (request, waited)) in callers {
+            if keys.contains(&request.claim.key) {
+                let found = self.lookups.found.get(&request.claim.key);
+                let holder = found.and_then(|(_, holder)| holder.clone());
+                request.refuse(waited, Stage::Database, holder);
+            } else {
+                self.lookups.callers.insert(id, (request, waited));
+            }
+        }
+    }
+
+    /// It takes too long to find out.
+    pub(super) fn give_up_search_for(&mut self, id: RequestId) {
+        if let Some((request, waited)) = self.lookups.callers.remove(&id) {
+            request.refuse(waited, Stage::Database, None);
+        }
+    }
+}
+
+/// The first one, who stands for all.
+fn first(holders: Vec<Holder>) -> Option<Holder> {
+    let others = holders.len().saturating_sub(1);
+    let mut first = holders.into_iter().next()?;
+    if others > 0 {
+        first.who = format!("{} and {others} more", first.who);
+    }
+    Some(first)
+}
