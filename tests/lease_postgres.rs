@@ -46,6 +46,7 @@ dlock_tests::suite! {
         ]
         table: [
             is_made_by_many_at_once,
+            in_latin1_has_room_for_every_key,
             is_made_by_hand_from_the_ddl,
             is_in_the_schema_that_is_current_at_connect,
             is_made_again_when_it_was_dropped,

@@ -1,5 +1,7 @@
 //! The table: who makes it, and what it must be like.
 
+use std::time::Duration;
+
 use dlock::{Error, KeyScheme, LeaseOptions, Locker, LostReason};
 use dlock_tests::Site;
 use tokio::task::JoinSet;
@@ -110,5 +112,38 @@ pub(crate) async fn of_django_is_never_made(site: Site) {
     let refused = connect.await.unwrap_err();
     assert!(matches!(refused, Error::Config { .. }), "{refused:?}");
     assert!(refused.to_string().contains("migrations"), "{refused}");
+    corner.drop().await;
+}
+
+/// What the database has no character for fails alone, and keys never are such.
+pub(crate) async fn in_latin1_has_room_for_every_key(site: Site) {
+    let mut corner = Corner::new(&site).await;
+    let name = format!("latin-{}", corner.schema);
+    corner
+        .run(&format!(
+            "CREATE DATABASE \"{name}\" ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' \
+             TEMPLATE template0"
+        ))
+        .await;
+    let (server, _) = site.url.rsplit_once('/').unwrap();
+    let url = format!("{server}/{name}");
+    let locker = site.through(&url).locker().await;
+    for _ in 0..3 {
+        let mut crowd = JoinSet::new();
+        for n in 0..50 {
+            let lock = locker.lock(format!("🔒 {n}")).timeout(Duration::from_secs(20));
+            crowd.spawn(async move { lock.acquire().await.unwrap().release().await.unwrap() });
+        }
+        let owned = locker.lock("k").owner("🔒").acquire().await.unwrap_err();
+        assert!(matches!(owned, Error::Backend { .. }), "{owned}");
+        crowd.join_all().await;
+    }
+    // It is known by the key that it was taken by.
+    let held = locker.lock("é🔒").acquire().await.unwrap();
+    let status = locker.status().await.unwrap();
+    assert!(status.iter().any(|status| status.key == *held.key()), "{status:?}");
+    held.release().await.unwrap();
+    locker.close().await;
+    corner.run(&format!("DROP DATABASE \"{name}\" WITH (FORCE)")).await;
     corner.drop().await;
 }

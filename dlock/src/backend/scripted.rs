@@ -21,6 +21,8 @@ use crate::wait::Wait;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
     Done,
+    /// The server says no, and the session lives.
+    Fails,
     /// The connection ends.
     Ends,
     /// The driver panics.
@@ -119,6 +121,10 @@ impl Scripted {
         let source = |text: &str| Arc::from(Box::from(text));
         match fate {
             Fate::Done => Ok(()),
+            Fate::Fails => {
+                let source = source("no such character");
+                Err(Error::Backend { backend: "scripted".into(), source })
+            }
             Fate::Ends => {
                 let source = source("connection reset");
                 Err(Error::Unavailable { backend: "scripted".into(), source })

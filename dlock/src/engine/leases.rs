@@ -66,6 +66,8 @@ pub(crate) struct Leases<B: LeaseBackend> {
     questions: VecDeque<Question>,
     applies: Portions,
     renewals: Portions,
+    /// How many have been refused alone since something was answered.
+    failed_alone: u32,
     /// The last job was a question.
     asked: bool,
     renewing: bool,
@@ -159,6 +161,7 @@ impl<B: LeaseBackend> Leases<B> {
             questions: VecDeque::new(),
             applies: Portions::new(),
             renewals: Portions::new(),
+            failed_alone: 0,
             asked: false,
             renewing: false,
             handing: false,

@@ -20,6 +20,7 @@ mod fencing;
 mod link;
 mod monitor;
 mod orders;
+mod parts;
 mod polls;
 mod retry;
 mod roles;

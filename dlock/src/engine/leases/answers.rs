@@ -15,17 +15,22 @@ use crate::backend::lease::{Failure, Lease, LeaseBackend, Taken, Verdicts};
 use crate::claim::Claim;
 use crate::clock::Time;
 use crate::engine::table::Event;
+use crate::error::Error;
 use crate::lost::LostReason;
 
 /// The pauses between attempts to reach a database that cannot be reached.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// When so many have failed alone, one after the other, all fail.
+const FAILURES_IN_A_ROW_MAX: u32 = 4;
 
 /// Why there is no answer.
 #[derive(Clone, Copy)]
 pub(super) enum Why {
     /// Something was busy, and nothing has been done. What was asked fares so.
     Busy(Luck),
+    /// Something in it is refused, and it is not known what: it is asked again in parts.
+    Split(Luck),
     /// `fatal`: it makes no sense to ask again. `sent`: the database may have looked at it.
     Failed { fatal: bool, sent: bool },
 }
@@ -48,26 +53,57 @@ impl<B: LeaseBackend> Leases<B> {
                 self.trouble = Some(error);
                 let now = Instant::now();
                 self.not_before = now + about(BUSY);
-                let luck = match self.portions(&done.job) {
-                    Some(portions) => portions.busy(now),
-                    None => Luck::default(),
-                };
+                let rows = self.backend.has_busy_rows();
+                let luck = self.portions(&done.job).filter(|_| rows).map(|p| p.busy(now));
+                let luck = luck.unwrap_or_default();
                 self.unanswered(done.job, Why::Busy(luck));
             }
+            Err(Failure::Failed(error)) if self.is_to_be_split(&error, &done.job, done.sent) => {
+                self.trouble = Some(error);
+                let now = Instant::now();
+                self.not_before = now;
+                let luck = self.portions(&done.job).map(|portions| portions.busy(now));
+                self.unanswered(done.job, Why::Split(luck.unwrap_or_default()));
+            }
             Err(Failure::Failed(error)) => {
-                self.not_before = Instant::now() + about(self.pause);
-                self.pause = (self.pause * 2).min(LONGEST_PAUSE);
                 let fatal = !error.is_retryable();
+                self.not_before = Instant::now();
+                // Of what was refused alone, others need not pay the price.
+                if !fatal || done.sent.is_none() || self.failed_alone >= FAILURES_IN_A_ROW_MAX {
+                    self.not_before += about(self.pause);
+                    self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+                }
                 self.trouble = Some(error);
                 self.unanswered(done.job, Why::Failed { fatal, sent: done.sent.is_some() });
             }
         }
     }
 
-    /// What looks after how much goes out with such a job, where rows can be busy.
+    /// Whether the database has an answer to one part of this that it does not have to the others.
+    fn is_to_be_split(&mut self, error: &Error, job: &Job, sent: Option<Sent>) -> bool {
+        if error.is_retryable() || sent.is_none() {
+            return false;
+        }
+        let (takes, all) = match job {
+            Job::Apply { releases, takes, .. } => (takes.len(), releases.len() + takes.len()),
+            Job::Renew { leases, .. } => (0, leases.len()),
+            Job::Ask { .. } => return false,
+        };
+        if all == 1 {
+            self.failed_alone += 1;
+            if self.failed_alone == FAILURES_IN_A_ROW_MAX {
+                // The rest is to fail as a whole.
+                (self.applies, self.renewals) = (Portions::new(), Portions::new());
+            }
+        }
+        // When many fail alone, one after the other, it is not about them. A take that is alone
+        // has failed; what is to be given back or renewed is asked for again until it has run out.
+        self.failed_alone < FAILURES_IN_A_ROW_MAX && (all > 1 || takes == 0)
+    }
+
+    /// What looks after how much goes out with such a job.
     fn portions(&mut self, job: &Job) -> Option<&mut Portions> {
         match job {
-            _ if !self.backend.has_busy_rows() => None,
             Job::Apply { .. } => Some(&mut self.applies),
             Job::Renew { .. } => Some(&mut self.renewals),
             Job::Ask { .. } => None,
@@ -77,6 +113,7 @@ impl<B: LeaseBackend> Leases<B> {
     fn answered(&mut self, job: Job, sent: Sent) {
         if let Some(portions) = self.portions(&job) {
             portions.answered();
+            self.failed_alone = 0;
         }
         match job {
             Job::Apply { takes, verdicts: Verdicts { released, taken }, .. } => {
@@ -115,7 +152,7 @@ impl<B: LeaseBackend> Leases<B> {
                 let asked = self.releasing.drain(..);
                 let asked = asked.filter(|release| release.what != What::HandOver);
                 self.releases.extend(asked.map(|release| match why {
-                    Why::Busy(luck) => Release { luck, ..release },
+                    Why::Busy(luck) | Why::Split(luck) => Release { luck, ..release },
                     Why::Failed { .. } => release,
                 }));
                 // Their words were not looked after meanwhile.
@@ -189,16 +226,16 @@ impl<B: LeaseBackend> Leases<B> {
     }
 
     fn untaken(&mut self, lease: Lease, why: Why) {
-        if matches!(why, Why::Failed { sent: true, .. }) {
+        let ask = self.asks.remove(&lease);
+        let goes_on = matches!(why, Why::Split(_)) && ask.as_ref().is_some_and(|a| !a.cancelled);
+        if matches!(why, Why::Failed { sent: true, .. } | Why::Split(_)) && !goes_on {
             self.owe(lease.clone());
         }
-        let Some(ask) = self.asks.remove(&lease) else {
-            return;
-        };
+        let Some(ask) = ask else { return };
         let (key, ticket) = (Claim::exclusive(lease.key), ask.ticket);
         let event = match why {
             _ if ask.cancelled => Event::Ended { key, ticket },
-            Why::Busy(luck) => return self.asks.put_back(ask, luck),
+            Why::Busy(luck) | Why::Split(luck) => return self.asks.put_back(ask, luck),
             Why::Failed { fatal, .. } => Event::Failed { key, ticket, fatal },
         };
         self.report(event, LostReason::NotHeld);
@@ -222,7 +259,7 @@ impl<B: LeaseBackend> Leases<B> {
             return;
         };
         let mut at = Instant::now();
-        if let Why::Busy(luck) = why {
+        if let Why::Busy(luck) | Why::Split(luck) = why {
             grant.luck = luck;
             at = luck.at().unwrap_or(at);
         }

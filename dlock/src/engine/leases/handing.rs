@@ -88,6 +88,7 @@ impl<B: LeaseBackend> Leases<B> {
         match why {
             Why::Failed { sent: true, .. } => {}
             Why::Failed { sent: false, .. } => handing.sent -= 1,
+            Why::Split(luck) => handing.luck = luck,
             Why::Busy(luck) => (handing.sent, handing.luck) = (handing.sent - 1, luck),
         }
         handing.in_flight = false;

@@ -58,10 +58,17 @@ impl Sessions {
                     self.answered(id, op, answer);
                 }
             }
-            (Tale::Failed { error, sent }, Some(Sent::Batch(ops))) => {
+            (Tale::Parts { answers, sent }, Some(Sent::Batch(ops))) => {
                 self.confirmed(id, sent);
-                self.note(error);
-                ops.iter().for_each(|op| self.failed(id, op, true));
+                for (op, answer) in ops.iter().zip(answers) {
+                    match answer {
+                        Ok(answer) => self.answered(id, op, answer),
+                        Err(error) => {
+                            self.note(error);
+                            self.failed(id, op, true);
+                        }
+                    }
+                }
             }
             (Tale::Unwritten { sent }, Some(Sent::Batch(ops))) => {
                 self.confirmed(id, sent);

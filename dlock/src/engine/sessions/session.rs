@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
-use crate::backend::{Answer, Do, Op, PING, Seen, SessionBackend, Tag, Waited};
+use super::parts::batch;
+use crate::backend::{Answer, Op, PING, Seen, SessionBackend, Tag, Waited};
 use crate::claim::Claim;
 use crate::clock::{Time, Word};
 use crate::engine::executor::Reply;
@@ -81,9 +82,9 @@ pub(super) enum Tale {
         answers: Vec<Answer>,
         sent: Time,
     },
-    /// The batch failed as a whole; the session lives, and nothing that was tried is held.
-    Failed {
-        error: Error,
+    /// The batch failed, and was done in parts; nothing is held by those that failed.
+    Parts {
+        answers: Vec<Result<Answer>>,
         sent: Time,
     },
     /// Nothing of the batch was done: it might have to wait for another server.
@@ -217,48 +218,6 @@ async fn careful_batch<B: SessionBackend>(
         return Ok(Tale::Unwritten { sent });
     }
     batch(backend, session, ops, again).await
-}
-
-async fn batch<B: SessionBackend>(
-    backend: &B,
-    session: &mut B::Session,
-    ops: &[Op],
-    again: bool,
-) -> Result<Tale> {
-    let sent = Time::now();
-    let mut answers = Vec::with_capacity(ops.len());
-    let Err(error) = backend.batch(session, ops, &mut answers).await else {
-        return Ok(Tale::Answered { answers, sent });
-    };
-    // Of what is held twice, a server does not say how often: an unlock might free what others
-    // share.
-    if !backend.survives(&error) || ops.is_empty() || again {
-        return Err(error);
-    }
-    // Thousands of guards may hang on this session. Part of the batch may have been done before
-    // the error: what is held of it is read back and let go. What was held before and has no token
-    // now goes with it, for its caller is to have both or neither.
-    let (claims, tickets): (Vec<_>, Vec<_>) = ops
-        .iter()
-        .filter_map(|op| match &op.what {
-            Do::Try(claim) | Do::TryFenced(claim) | Do::Fence(claim) | Do::Unlock(claim) => {
-                Some((claim.clone(), op.ticket))
-            }
-            Do::Cancel(_) | Do::End(_) => None,
-        })
-        .unzip();
-    let held = backend.held(session, &claims).await?;
-    let unlocks: Vec<Op> = claims
-        .into_iter()
-        .zip(tickets)
-        .zip(held)
-        .filter(|(_, held)| *held)
-        .map(|((claim, ticket), _)| Op { what: Do::Unlock(claim), ticket })
-        .collect();
-    if !unlocks.is_empty() {
-        backend.batch(session, &unlocks, &mut Vec::new()).await?;
-    }
-    Ok(Tale::Failed { error, sent })
 }
 
 /// Answers a question. An error ends the session.

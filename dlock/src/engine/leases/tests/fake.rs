@@ -25,6 +25,8 @@ use crate::wait::Wait;
 pub(super) enum Fate {
     Done,
     Busy,
+    /// The database says no.
+    Refused,
     /// The driver panics.
     Panics,
     /// The connection ends: before it was done, or (`true`) after.
@@ -142,6 +144,10 @@ impl Fake {
         };
         match fate {
             Fate::Busy => Err(Failure::Busy(error("busy"))),
+            Fate::Refused => {
+                let source = Arc::from(Box::from("no such character"));
+                Err(Failure::Failed(Error::Backend { backend: "fake".into(), source }))
+            }
             Fate::Panics => panic!("an answer that nobody expects"),
             Fate::Ends(false) => Err(Failure::Failed(error("gone"))),
             Fate::Silent(false) => pending().await,

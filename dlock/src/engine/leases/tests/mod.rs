@@ -9,6 +9,7 @@
 mod fake;
 mod handing;
 mod panics;
+mod parts;
 mod polls;
 mod random;
 mod renewals;

@@ -4,6 +4,7 @@
 mod lookups;
 mod outage;
 mod panics;
+mod parts;
 mod turns;
 
 use std::time::Duration;
