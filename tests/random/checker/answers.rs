@@ -151,7 +151,7 @@ fn on_lost(history: &History, call: &Call, bounds: Bounds, found: &mut Vec<Viola
         Some(format!("ran {times} times"))
     } else if times == 1 && call.granted.is_none() && call.answered().is_some() {
         Some("ran for a lock that was never held".to_owned())
-    } else if times == 1 && call.freed.is_some() {
+    } else if times == 1 && call.freed.is_some() && !was_lost_on_the_way(call) {
         Some("ran for a lock that was released".to_owned())
     } else if times == 0 && call.take.on_lost && call.parent().is_none() {
         let told = call.told.filter(|told| {
@@ -169,6 +169,12 @@ fn on_lost(history: &History, call: &Call, bounds: Bounds, found: &mut Vec<Viola
         let text = format!("on_lost of {} {wrong}", name(call));
         found.push(Violation::new(Kind::OnLost, &[call], text));
     }
+}
+
+/// Lost after its body had ended, and before the lock was given back: that is no matter of the body.
+fn was_lost_on_the_way(call: &Call) -> bool {
+    let ended = call.lets.map_or(u64::MAX, |(at, _)| at);
+    call.take.how.is_run() && call.callbacks.iter().all(|at| *at >= ended)
 }
 
 fn reentrancy(history: &History, call: &Call, found: &mut Vec<Violation>) {

@@ -116,14 +116,19 @@ fn nobody(call: &Call, others: &[Other<'_>], span: Span) -> String {
 fn stage(call: &Call, at: u64, others: &[Other<'_>], found: &mut Vec<Violation>) {
     let Some((_, Outcome::Timeout(stage))) = &call.ended else { return };
     let there = |(_, (from, until)): &&Other<'_>| *from <= at && *until >= call.began;
+    // As a lock goes or its `min_hold` ends, neither answer is wrong: so who held it, and surely.
+    let held = |other: &Call| other.sure.is_some_and(|(from, to)| from <= at && to >= call.began);
+    let mut held = others.iter().filter(|(other, _)| held(other));
+    let held_here = held.clone().any(|(other, _)| other.locker == call.locker);
+    let held_elsewhere = held.any(|(other, _)| other.locker != call.locker);
     let here = others.iter().filter(there).any(|(other, _)| other.locker == call.locker);
     let elsewhere = others.iter().filter(there).any(|(other, _)| other.locker != call.locker);
     let wrong = match stage.as_str() {
-        "Process" => !here,
-        "Database" => !elsewhere,
+        "Process" => !here && held_elsewhere,
+        "Database" => !elsewhere && held_here,
         _ => false,
     };
-    if wrong && (here || elsewhere) {
+    if wrong {
         let text = format!("{} was told that {stage} has the lock", name(call));
         found.push(Violation::new(Kind::Stage, &[call], text));
     }

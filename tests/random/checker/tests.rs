@@ -246,7 +246,9 @@ fn on_lost() {
     bad(&but(lost, "2.5 0 0.0 callback", ""), Kind::OnLost);
     bad(&format!("{lost}\n 4 0 0.0 callback"), Kind::OnLost);
     bad("0 0 0.0 asks keys=1\n 1 0 0.0 cancelled\n 2 0 0.0 callback", Kind::OnLost);
-    bad(&format!("{REFUSED}\n 11 0 0.0 callback"), Kind::OnLost);
+    let late = format!("{REFUSED}\n 9.5 0 0.0 callback");
+    bad(&late, Kind::OnLost);
+    good(&late.replacen("keys=1", "keys=1 how=run", 1));
 }
 
 #[test]
