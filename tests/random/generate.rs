@@ -104,7 +104,8 @@ impl Style {
             run: sometimes(50, 50),
             odd_ends: sometimes(50, 50),
             leak: sometimes(15, 1) > 0,
-            closes: sometimes(15, 1) > 0,
+            // To close waits for what is kept, for a minute at most.
+            closes: !hour && sometimes(15, 1) > 0,
             long: sometimes(30, 20),
             classes: Vec::new(),
             can,
@@ -142,8 +143,9 @@ fn process(rng: &mut Rng, style: &Style) -> Process {
         end: [End::Close, End::Close, End::Return, End::Exit][rng.usize(0..4)],
         cut,
     };
-    if !style.can.processes && process.end == End::Exit {
-        // It is needed for the judgement.
+    // What is in memory is judged by the process itself; and to close waits for what is kept.
+    let needed = !style.can.processes && process.end == End::Exit;
+    if needed || style.hour && process.end == End::Close {
         process.end = End::Return;
     }
     for _ in 0..tasks {
@@ -287,8 +289,8 @@ fn ending(rng: &mut Rng, style: &Style, process: &Process, take: &mut Take) {
     if percent(rng, style.solo) && !take.how.is_blocking() {
         take.solo = Some(match rng.u32(0..10) {
             0..5 => Solo::Dropped,
-            5..9 => Solo::Kept,
-            _ => Solo::Closed,
+            9 if !style.hour => Solo::Closed,
+            _ => Solo::Kept,
         });
         if take.solo == Some(Solo::Dropped) && !take.how.is_run() {
             take.end = if rng.bool() { Finish::Release } else { Finish::ReleaseBlocking };

@@ -84,16 +84,16 @@ fn excludes(other: &Call, call: &Call) -> bool {
     !(other.take.shared && call.take.shared) || waits
 }
 
-/// How many families of calls can have held something at one time of the span.
+/// How many grants there can have been at one time of the span.
 fn most_at_once<'a>(others: impl Iterator<Item = Other<'a>>, span: Span) -> usize {
     let others: Vec<Other<'_>> = others.collect();
     let starts = others.iter().map(|(_, (from, _))| (*from).max(span.0));
     let at_once = |at: u64| {
         let there = others.iter().filter(|(_, (from, until))| *from <= at && *until >= at);
-        let mut families: Vec<_> = there.map(|(call, _)| call.top()).collect();
-        families.sort_unstable();
-        families.dedup();
-        families.len()
+        let mut grants: Vec<_> = there.map(|(call, _)| call.grant()).collect();
+        grants.sort_unstable();
+        grants.dedup();
+        grants.len()
     };
     starts.map(at_once).max().unwrap_or(0)
 }

@@ -32,6 +32,11 @@ impl Call {
         (self.process, self.id.split('/').next().unwrap_or(&self.id))
     }
 
+    /// The call whose grant this one has, if it gets one: a reentrant one shares that of the outer.
+    pub(crate) fn grant(&self) -> (usize, &str) {
+        if self.under && self.take.reentrant { self.top() } else { (self.process, &self.id) }
+    }
+
     /// The call that this one is inside of.
     pub(crate) fn parent(&self) -> Option<&str> {
         self.id.rsplit_once('/').map(|(parent, _)| parent)
