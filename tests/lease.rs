@@ -47,6 +47,7 @@ dlock_tests::suite! {
             protected_body_is_dropped_when_it_expires,
             next_holder_comes_after_the_loss,
             clock_that_was_set_forward_is_noticed,
+            try_that_was_dropped_with_its_locker_keeps_nothing,
         ]
         owners: [
             named_one_gets_its_own_lease_back,

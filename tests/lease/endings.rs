@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use dlock::{Error, LostReason};
 use dlock_tests::{Proxy, Site, clock, in_time, taker};
+use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use crate::rows::Rows;
@@ -33,6 +34,28 @@ pub(crate) async fn protected_body_is_dropped_when_it_expires(site: Site) {
     match ended.unwrap_err() {
         Error::Lost { reason, .. } => assert_eq!(reason, LostReason::Expired),
         error => panic!("{error}"),
+    }
+}
+
+/// The database grants it when nobody wants it any more, and its locker is gone too: that is no
+/// grant to be kept for its `min_hold`.
+pub(crate) async fn try_that_was_dropped_with_its_locker_keeps_nothing(site: Site) {
+    let theirs = site.locker().await;
+    for n in 0..10 {
+        let ours = site.locker().await;
+        let lock = ours.lock("k").min_hold(Duration::from_secs(3600));
+        let mut trying = Box::pin(lock.try_acquire());
+        tokio::select! {
+            biased;
+            answer = &mut trying => panic!("{answer:?}"),
+            () = yield_now() => {}
+        }
+        // Its answer may come meanwhile, and goes nowhere.
+        sleep(n * MS / 2).await;
+        drop(trying);
+        drop((lock, ours));
+        let guard = in_time("the key", SOON, theirs.lock("k").timeout(SOON).acquire()).await;
+        guard.unwrap().release().await.unwrap();
     }
 }
 

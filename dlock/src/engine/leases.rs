@@ -354,7 +354,9 @@ impl<B: LeaseBackend> Executor for Leases<B> {
                 self.finish(done);
             }
             let mut releases = Vec::new();
-            for (lease, perhaps) in self.held.values().map(|grant| grant.releases(true)) {
+            // What was granted just now, when nobody wanted it any more, is kept from nobody.
+            let held = self.held.values().map(|grant| grant.releases(grant.used));
+            for (lease, perhaps) in held {
                 releases.push(lease);
                 releases.extend(perhaps);
             }
