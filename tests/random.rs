@@ -22,14 +22,20 @@ mod checker;
 mod generate;
 #[path = "random/hunt.rs"]
 mod hunt;
+#[path = "random/judge.rs"]
+mod judge;
 #[path = "random/known.rs"]
 mod known;
 #[path = "random/pulse.rs"]
 mod pulse;
+#[path = "random/report.rs"]
+mod report;
 #[path = "random/round.rs"]
 mod round;
 #[path = "random/shrink.rs"]
 mod shrink;
+#[path = "random/style.rs"]
+mod style;
 
 use std::time::Duration;
 

@@ -1,73 +1,18 @@
 //! Makes plans out of seeds. Each plan uses some of the options only, and those often: so that a few
 //! that need each other to go wrong meet within seconds.
 
-use std::time::Duration;
-
-use dlock_tests::Backend;
 use dlock_tests::random::{
     Again, End, Finish, How, Inside, LockerPlan, Patience, Plan, Process, Solo, Step, Take,
     Trouble, TroubleKind,
 };
 use fastrand::Rng;
 
+use crate::style::{Can, Class, Style, percent};
+
 /// The time to live of sessions and leases, in milliseconds.
 pub(crate) const TTL: u64 = 2000;
 /// Nobody waits for the end of such a `min_hold`: the grant must not have been given.
 const HOUR: u64 = 3_600_000;
-
-/// What a database has.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Can {
-    pub(crate) leases: bool,
-    pub(crate) shared: bool,
-    /// Several processes can share it.
-    pub(crate) processes: bool,
-    /// There are sessions that the server can end.
-    pub(crate) sessions: bool,
-}
-
-impl Can {
-    pub(crate) fn of(backend: Backend) -> Self {
-        Can {
-            leases: backend.is_lease(),
-            shared: backend == Backend::Memory || backend.is_postgres(),
-            processes: backend != Backend::Memory,
-            sessions: backend.is_server(),
-        }
-    }
-}
-
-/// What is used of a key in all of a plan.
-#[derive(Debug, Clone, Copy)]
-enum Class {
-    Plain,
-    Permits(u32),
-    Shared,
-    Fenced,
-}
-
-/// How often what is done in a plan, in percent.
-struct Style {
-    cancel: u32,
-    min_hold: u32,
-    hour: bool,
-    nested: u32,
-    on_lost: u32,
-    leases: u32,
-    retry: u32,
-    together: u32,
-    blocking: u32,
-    solo: u32,
-    probe: u32,
-    tries: u32,
-    run: u32,
-    odd_ends: u32,
-    leak: bool,
-    closes: bool,
-    long: u32,
-    classes: Vec<Class>,
-    can: Can,
-}
 
 /// The plan of a seed.
 pub(crate) fn plan(seed: u64, can: Can) -> Plan {
@@ -77,52 +22,6 @@ pub(crate) fn plan(seed: u64, can: Can) -> Plan {
     let processes: Vec<Process> = (0..processes).map(|_| process(rng, &style)).collect();
     let troubles = if can.processes { troubles(rng, processes.len(), can) } else { Vec::new() };
     Plan { ttl: TTL, processes, troubles }
-}
-
-fn percent(rng: &mut Rng, n: u32) -> bool {
-    rng.u32(0..100) < n
-}
-
-impl Style {
-    fn of(rng: &mut Rng, can: Can) -> Self {
-        let hour = percent(rng, 15);
-        let keys = if hour { rng.usize(4..=8) } else { rng.usize(1..=3) };
-        let mut sometimes = |chance: u32, most: u32| if percent(rng, chance) { most } else { 0 };
-        let mut style = Style {
-            cancel: if hour { 70 } else { sometimes(50, 40) },
-            min_hold: sometimes(40, 50),
-            hour,
-            nested: sometimes(35, 40),
-            on_lost: sometimes(40, 60),
-            leases: if can.leases { sometimes(40, 30) } else { 0 },
-            retry: sometimes(25, 40),
-            together: sometimes(35, 40),
-            blocking: sometimes(40, 40),
-            solo: sometimes(35, 40),
-            probe: sometimes(50, 60),
-            tries: 20 + sometimes(50, 40),
-            run: sometimes(50, 50),
-            odd_ends: sometimes(50, 50),
-            leak: sometimes(15, 1) > 0,
-            // To close waits for what is kept, for a minute at most.
-            closes: !hour && sometimes(15, 1) > 0,
-            long: sometimes(30, 20),
-            classes: Vec::new(),
-            can,
-        };
-        let only_permits = percent(rng, 20);
-        for _ in 0..keys {
-            let class = match rng.u32(0..10) {
-                _ if only_permits => Class::Permits(rng.u32(2..=6)),
-                0..3 => Class::Permits(rng.u32(1..=5)),
-                3..5 if can.shared => Class::Shared,
-                5 if !hour => Class::Fenced,
-                _ => Class::Plain,
-            };
-            style.classes.push(class);
-        }
-        style
-    }
 }
 
 fn process(rng: &mut Rng, style: &Style) -> Process {
@@ -363,40 +262,10 @@ fn troubles(rng: &mut Rng, processes: usize, can: Can) -> Vec<Trouble> {
     troubles
 }
 
-/// The plan that takes each key of another one that is free, to its last permit, and waits so long.
-pub(crate) fn judge(plan: &Plan, is_free: impl Fn(&u8) -> bool, wait: Duration) -> Plan {
-    let wait = u64::try_from(wait.as_millis()).unwrap();
-    let mut permits = [0_u32; 256];
-    let mut used = [false; 256];
-    for step in plan.processes.iter().flat_map(|process| process.tasks.iter().flatten()) {
-        let Step::Take(take) = step else { continue };
-        for key in &take.keys {
-            used[usize::from(*key)] = true;
-            let most = &mut permits[usize::from(*key)];
-            *most = take.permits.max(*most);
-        }
-    }
-    let mut tasks = Vec::new();
-    for key in (0..=255).filter(|key| used[usize::from(*key)] && is_free(key)) {
-        let permits = permits[usize::from(key)];
-        for _ in 0..permits.max(1) {
-            tasks.push(vec![Step::Take(Take {
-                keys: vec![key],
-                permits,
-                wait: Patience::For(wait),
-                // They must have all at once.
-                hold: if permits > 1 { wait + 300 } else { 0 },
-                ..Take::default()
-            })]);
-        }
-    }
-    let lockers = vec![LockerPlan::default()];
-    let process = Process { lockers, tasks, ..Process::default() };
-    Plan { ttl: plan.ttl, processes: vec![process], troubles: Vec::new() }
-}
-
 #[cfg(test)]
 mod tests {
+    use dlock_tests::Backend;
+
     use super::*;
 
     #[test]

@@ -4,11 +4,15 @@
 
 use crate::checker::Violation;
 
+/// A fault's number, and whether something shows it.
+type Known = (u32, fn(&Violation) -> bool);
+
+const KNOWN: &[Known] = &[];
+
 /// The number of the fault that this is, if it is a known one.
 pub(crate) fn fault(violation: &Violation) -> Option<u32> {
-    let known: &[(u32, fn(&Violation) -> bool)] = &[];
     if std::env::var_os("DLOCK_TEST_ALL_FAULTS").is_some() {
         return None;
     }
-    known.iter().find(|(_, is_it)| is_it(violation)).map(|(fault, _)| *fault)
+    KNOWN.iter().find(|(_, is_it)| is_it(violation)).map(|(fault, _)| *fault)
 }

@@ -8,7 +8,7 @@ use dlock_tests::{Backend, Signal, Site, Taker, Temp, Witness, clock};
 use tokio::time::sleep;
 
 use crate::checker::{self, Kind, Setting, Violation};
-use crate::generate;
+use crate::judge;
 use crate::pulse::Pulse;
 
 /// All processes begin together, so long after the last one was told.
@@ -207,8 +207,8 @@ impl Stage {
         let last = free.values().filter(|by| **by < latest).max().copied().unwrap_or(0);
         sleep(Duration::from_nanos(last.saturating_sub(clock::now()))).await;
         let wait = JUDGE + self.pulse.slack();
-        let judge = generate::judge(plan, soon, wait);
-        std::fs::write(self.folder.file("judge"), judge.to_text()).unwrap();
+        let plan = judge::plan(plan, soon, wait);
+        std::fs::write(self.folder.file("judge"), plan.to_text()).unwrap();
     }
 
     /// Another process takes all that was used, when all others have ended.

@@ -149,7 +149,8 @@ mod tests {
     use dlock_tests::random::TroubleKind;
 
     use super::*;
-    use crate::generate::{self, Can};
+    use crate::generate;
+    use crate::style::Can;
 
     fn takes(plan: &Plan) -> impl Iterator<Item = &Take> {
         let steps = plan.processes.iter().flat_map(|process| process.tasks.iter().flatten());

@@ -18,6 +18,8 @@ mod blocking;
 mod env;
 #[path = "worker/held.rs"]
 mod held;
+#[path = "worker/moment.rs"]
+mod moment;
 #[path = "worker/target.rs"]
 mod target;
 #[path = "worker/tasks.rs"]

@@ -116,8 +116,8 @@ fn nobody(call: &Call, others: &[Other<'_>], span: Span) -> String {
 fn stage(call: &Call, at: u64, others: &[Other<'_>], found: &mut Vec<Violation>) {
     let Some((_, Outcome::Timeout(stage))) = &call.ended else { return };
     let there = |(_, (from, until)): &&Other<'_>| *from <= at && *until >= call.began;
-    // As a lock goes or its `min_hold` ends, neither answer is wrong: so who held it, and surely.
-    let held = |other: &Call| other.sure.is_some_and(|(from, to)| from <= at && to >= call.began);
+    // As a lock goes or comes, neither answer is wrong: so who surely held it for the whole wait.
+    let held = |other: &Call| other.sure.is_some_and(|(from, to)| from <= call.began && to >= at);
     let mut held = others.iter().filter(|(other, _)| held(other));
     let held_here = held.clone().any(|(other, _)| other.locker == call.locker);
     let held_elsewhere = held.any(|(other, _)| other.locker != call.locker);

@@ -1,26 +1,22 @@
 //! The tasks of a process, and the calls they make without blocking.
 
-use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use dlock::Error;
 use dlock_tests::random::{Again, Finish, How, Inside, Outcome, Patience, Solo, Step, Take, What};
-use tokio::task::{JoinSet, spawn_blocking, yield_now};
-use tokio::time::{sleep, sleep_until};
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::sleep;
 
 use super::blocking;
 use super::env::{Env, On, outcome};
 use super::held::Call;
+use super::moment::{caught, cut, pause};
 use super::target::{Any, Look, Target};
 
 /// How often a holder looks whether it still has its lock.
 const PAUSE: Duration = Duration::from_millis(5);
-/// Timers are no finer than this; what is to be shorter is waited for awake.
-const FINE: Duration = Duration::from_millis(3);
 
 /// Guards that outlive the body they were taken in, and the calls they came of.
 pub(crate) type Kept = Vec<(String, Any)>;
@@ -261,48 +257,4 @@ fn lost_if(call: &Call<'_>, answer: Result<(), Error>) {
     if answer.is_err() {
         call.told();
     }
-}
-
-async fn pause(time: Duration) {
-    if time > FINE {
-        return sleep(time).await;
-    }
-    let end = Instant::now() + time;
-    while Instant::now() < end {
-        yield_now().await;
-    }
-}
-
-/// Drops the future after so many microseconds, looked at before it is: so one that is ready by then
-/// is dropped with its output.
-async fn cut<F: Future>(after: Option<u64>, future: F) -> Option<F::Output> {
-    let Some(after) = after.map(Duration::from_micros) else { return Some(future.await) };
-    let end = Instant::now() + after;
-    let moment = async {
-        if after > FINE {
-            sleep_until(end.into()).await;
-        }
-        while Instant::now() < end {
-            yield_now().await;
-        }
-    };
-    let mut future = Box::pin(future);
-    tokio::select! {
-        biased;
-        () = moment => None,
-        output = &mut future => Some(output),
-    }
-}
-
-/// `None` when it panics.
-async fn caught<F: Future>(future: F) -> Option<F::Output> {
-    let mut future = Box::pin(future);
-    let polled = poll_fn(|cx| {
-        let poll = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
-        match poll {
-            Ok(poll) => poll.map(Some),
-            Err(_) => Poll::Ready(None),
-        }
-    });
-    polled.await
 }
