@@ -6,11 +6,11 @@ use std::time::Duration;
 use dlock_tests::{Site, Temp, in_time, taker};
 
 const PROCESSES: usize = 4;
-const TASKS: usize = 64;
+const TASKS: usize = 32;
 const TIMES: usize = 8;
 const KEYS: usize = 3;
 
-/// Four processes of 64 tasks each: no token comes twice, and who has a later one came later.
+/// Four processes of 32 tasks each: no token comes twice, and who has a later one came later.
 pub(crate) async fn of_tokens_is_that_of_grants(site: Site) {
     let folder = Temp::new();
     let file = |n: usize| folder.file(&n.to_string());

@@ -37,9 +37,9 @@ async fn what_cannot_be_a_lock_is_refused() {
         ("sqlite://", "memory:"),
         ("sqlite://x?mode=memory", "memory:"),
         (&format!("{url}?mode=ro"), "mode=ro"),
-        (&format!("{url}?synchronous=off"), "synchronous=off"),
-        (&format!("{url}?journal_mode=off"), "journal_mode=off"),
-        (&format!("{url}?colour=red"), "colour"),
+        (&format!("{url}?synchronous=off"), "synchronous="),
+        (&format!("{url}?journal_mode=off"), "journal_mode="),
+        (&format!("{url}?colour=red"), "parameters"),
     ] {
         let error = Locker::connect(url).await.unwrap_err();
         assert!(matches!(error, Error::Config { .. }), "{url}: {error}");
