@@ -51,7 +51,8 @@ impl<E: Executor> Actor<E> {
             known.insert(key.clone(), request.key.clone());
             if request.patient {
                 let (_, line) = waiting.entry(key.clone()).or_insert((*mode, Vec::new()));
-                let (who, since) = (this_process(), Some(request.asked.elapsed()));
+                let who = format!("this process, pid {}", std::process::id());
+                let since = Some(request.asked.elapsed());
                 line.push(Holder { who, since });
             }
         }
