@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::answers::{AFTER, BEFORE, HELD};
+use super::answers::{AFTER, BEFORE};
 use crate::backend::lease::{Lease, Table, ddl};
 use crate::backend::mysql::{FIRST_FENCE, literal};
 
@@ -52,23 +52,47 @@ pub(super) trait Texts: Send + Sync + 'static {
 pub(super) struct Own {
     table: Table,
     name: String,
-    /// Nothing is written where the server has become read-only, which is no hindrance to all users:
-    /// another server is the primary then.
-    guarded: bool,
+    /// What stands before and after a value that is to be written: it is NULL, which no column can
+    /// be, where the server has become read-only. That is no hindrance to all users, and another
+    /// server is the primary then.
+    guard: [&'static str; 2],
+    /// How a take begins, and how it ends, of one and of several.
+    head: String,
+    tail_of_one: String,
+    tail_of_several: String,
 }
 
 /// Not so on any server that is a primary.
 pub(super) const READ_ONLY: &str = "CONCAT(@@GLOBAL.read_only) NOT IN ('0','OFF')";
+const GUARD: [&str; 2] = ["IF(CONCAT(@@GLOBAL.read_only) NOT IN ('0','OFF'),NULL,", ")"];
+/// Of a lone take: the answer is the new fence, and of a row that is held by others how long it is.
+const NEXT_OF_ONE: &str = "IF((expires_at<=UTC_TIMESTAMP(6) OR owner=VALUES(owner)),\
+    LAST_INSERT_ID(fence+1),fence+0*LAST_INSERT_ID(9223372036854775808|\
+    GREATEST(0,TIMESTAMPDIFF(MICROSECOND,UTC_TIMESTAMP(6),expires_at))))";
 
 impl Own {
     /// `guarded`: not where statements are logged as they are, for replicas are read-only.
     pub(super) fn new(table: &Table, guarded: bool) -> Self {
-        Own { table: table.clone(), name: table.quoted('`'), guarded }
-    }
-
-    /// What is to be written, or else NULL, which no column can be.
-    fn guarded(&self, value: String) -> String {
-        if self.guarded { format!("IF({READ_ONLY},NULL,{value})") } else { value }
+        let name = table.quoted('`');
+        // Compare and set. Assignments are made from left to right, so what tells whether the row was
+        // free is overwritten last.
+        let tail = |next: &str| {
+            let set = |column| format!("{column}=IF({FREE},VALUES({column}),{column})");
+            format!(
+                " ON DUPLICATE KEY UPDATE fence={next},{},{},{}",
+                set("owner"),
+                set("acquired_at"),
+                set("expires_at")
+            )
+        };
+        Own {
+            table: table.clone(),
+            guard: if guarded { GUARD } else { ["", ""] },
+            head: format!("INSERT INTO {name} (name,owner,fence,acquired_at,expires_at) VALUES "),
+            tail_of_one: tail(NEXT_OF_ONE),
+            tail_of_several: tail(&format!("fence+{FREE}")),
+            name,
+        }
     }
 
     /// Rows of these names. To be sure that nobody changes them meanwhile, and that they are not
@@ -95,32 +119,26 @@ impl Own {
     }
 
     fn release(&self, leases: &[Lease]) -> String {
-        let end = |lasts| self.guarded(end(lasts));
-        self.update(leases, |lasts| format!("owner='',expires_at={}", end(lasts)), "")
+        let [before, after] = self.guard;
+        let set = |lasts| format!("owner='',expires_at={before}{}{after}", end(lasts));
+        self.update(leases, set, "")
     }
 
-    /// Compare and set. Assignments are made from left to right, so what tells whether the row was
-    /// free is overwritten last.
-    fn take(&self, leases: &[Lease], first: &str, next: &str) -> String {
-        let free = FREE;
-        let set = |column| format!("{column}=IF({free},VALUES({column}),{column})");
-        let mut sql =
-            format!("INSERT INTO {} (name,owner,fence,acquired_at,expires_at) VALUES ", self.name);
+    /// The first fence of a row stands between these.
+    fn take(&self, leases: &[Lease], [before, after]: [&str; 2], tail: &str, sql: &mut String) {
+        let [guard, guarded] = self.guard;
+        sql.push_str(&self.head);
         for (index, lease) in leases.iter().enumerate() {
             let comma = if index == 0 { "" } else { "," };
             let (name, owner) = (literal(&lease.name()), literal(lease.owner.as_str()));
-            let name = self.guarded(name);
             // Writing to a String cannot fail.
-            let _ = write!(sql, "{comma}({name},{owner},{first},{NOW},{})", end(lease.lasts));
+            let _ = write!(
+                sql,
+                "{comma}({guard}{name}{guarded},{owner},{before}{FIRST_FENCE}{after},{NOW},{})",
+                end(lease.lasts)
+            );
         }
-        let _ = write!(
-            sql,
-            " ON DUPLICATE KEY UPDATE fence={next},{},{},{}",
-            set("owner"),
-            set("acquired_at"),
-            set("expires_at")
-        );
-        sql
+        sql.push_str(tail);
     }
 }
 
@@ -157,11 +175,10 @@ impl Texts for Own {
     }
 
     fn take_one(&self, lease: &Lease) -> Option<String> {
-        let left = format!("GREATEST(0,TIMESTAMPDIFF(MICROSECOND,{NOW},expires_at))");
-        let held = format!("fence+0*LAST_INSERT_ID({HELD}|{left})");
-        let next = format!("IF({FREE},LAST_INSERT_ID(fence+1),{held})");
-        let first = format!("LAST_INSERT_ID({FIRST_FENCE})");
-        Some(self.take(std::slice::from_ref(lease), &first, &next))
+        let mut sql = String::with_capacity(1024);
+        let around = ["LAST_INSERT_ID(", ")"];
+        self.take(std::slice::from_ref(lease), around, &self.tail_of_one, &mut sql);
+        Some(sql)
     }
 
     fn apply(&self, releases: &[Lease], takes: &[Lease]) -> String {
@@ -170,24 +187,26 @@ impl Texts for Own {
             let before = self.select(BEFORE, &names(releases), "");
             return format!("{before};{}", self.release(releases));
         }
-        let mut sql = String::from("START TRANSACTION;");
+        let mut sql = String::with_capacity(1024);
+        sql.push_str("START TRANSACTION;");
         if !releases.is_empty() {
             // All rows in one order, so that two who swap do not wait for each other.
             let all = format!("{},{}", names(releases), names(takes));
             let before = self.select(BEFORE, &all, " ORDER BY name FOR UPDATE");
             let _ = write!(sql, "{before};{};", self.release(releases));
         }
-        let take = self.take(takes, FIRST_FENCE, &format!("fence+{FREE}"));
         let after = self.select(AFTER, &names(takes), " ORDER BY name FOR UPDATE");
-        let _ = write!(sql, "{take};{after};COMMIT");
+        self.take(takes, ["", ""], &self.tail_of_several, &mut sql);
+        let _ = write!(sql, ";{after};COMMIT");
         sql
     }
 
     fn renew(&self, leases: &[Lease]) -> String {
         // What has run out is not brought back: somebody may have looked already.
         let alive = format!(" AND expires_at>{NOW}");
-        let end = |lasts| self.guarded(end(lasts));
-        let renew = self.update(leases, |lasts| format!("expires_at={}", end(lasts)), &alive);
+        let [before, after] = self.guard;
+        let set = |lasts| format!("expires_at={before}{}{after}", end(lasts));
+        let renew = self.update(leases, set, &alive);
         format!("{renew};{}", self.select(AFTER, &names(leases), ""))
     }
 
@@ -247,5 +266,19 @@ fn ours(leases: &[&Lease]) -> String {
         (_, true) => with_fences,
         (true, false) => without_fences,
         (false, false) => format!("({with_fences} OR {without_fences})"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::answers::HELD;
+    use super::*;
+
+    /// What is written once more in a constant.
+    #[test]
+    fn constants_agree() {
+        assert_eq!(GUARD[0], format!("IF({READ_ONLY},NULL,"));
+        assert!(NEXT_OF_ONE.contains(&format!("LAST_INSERT_ID({HELD}|")));
+        assert!(NEXT_OF_ONE.starts_with(&format!("IF({FREE},")) && NEXT_OF_ONE.contains(NOW));
     }
 }

@@ -16,6 +16,8 @@ pub(super) struct Texts {
     /// The table, in quotes.
     pub(super) table: String,
     columns: &'static Columns,
+    /// What a new row has.
+    values: String,
 }
 
 /// What is different between our table and that of django-database-locks. `t` is the row, `w` what
@@ -68,14 +70,16 @@ impl Texts {
     /// The table's name must be complete.
     pub(super) fn new(table: &Table) -> Self {
         let columns = if table.django { &DJANGO } else { &OURS };
-        Texts { table: table.quoted('"'), columns }
+        let values = columns.values.replace("{first}", FIRST_FENCE);
+        Texts { table: table.quoted('"'), columns, values }
     }
 
     /// Gives back: a row with the place in the list for each that was ours. Then takes: for each a
     /// row with its place, whether it was granted, its fence, and else for how many seconds it is
     /// held.
     pub(super) fn apply(&self, releases: &[Lease], takes: &[Lease]) -> String {
-        let mut text = BEGIN.to_owned();
+        let mut text = String::with_capacity(4096);
+        text.push_str(BEGIN);
         if !releases.is_empty() {
             self.release(releases, &mut text);
             text.push_str(";\n");
@@ -113,8 +117,8 @@ impl Texts {
     /// Compare and set: the row is looked at, its latest version, and written under one lock.
     fn take(&self, leases: &[Lease], text: &mut String) {
         let (table, columns) = (&self.table, self.columns);
-        let Columns { owner, is_held, is_free, fence, insert, values: first, take, .. } = columns;
-        let first = first.replace("{first}", FIRST_FENCE);
+        let Columns { owner, is_held, is_free, fence, insert, take, .. } = columns;
+        let first = &self.values;
         let (end, again) = (self.end("w"), self.end("f"));
         text.push_str("WITH w(i, n, o, f, s) AS (");
         values(leases, text);
