@@ -13,6 +13,7 @@
 mod dialect;
 mod driver;
 mod give;
+mod given;
 mod ledger;
 mod lock;
 #[cfg(feature = "mysql")]
@@ -22,6 +23,7 @@ mod pause;
 mod plan;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod refused;
 mod run;
 mod session;
 mod settle;

@@ -29,10 +29,13 @@ pub(super) struct Take<'a> {
     pub(super) wanted: &'a Wanted,
     pub(super) wait: Wait,
     /// The session may have it already.
+    #[cfg_attr(not(feature = "mysql"), expect(dead_code, reason = "of MySQL only"))]
     pub(super) again: bool,
     /// A session that has it already, which this may be.
+    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "of PostgreSQL only"))]
     pub(super) mine: Option<&'a Session>,
     /// A transaction is open.
+    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "of PostgreSQL only"))]
     pub(super) inside: bool,
 }
 
@@ -86,11 +89,11 @@ pub(super) enum Meaning {
     Busy,
     Deadlock,
     /// There is no transaction to lock in.
+    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "of PostgreSQL only"))]
     NoTransaction,
     /// The transaction has failed and takes nothing but its end.
     Aborted,
     /// The transaction has no such savepoint.
-    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "of PostgreSQL only"))]
     NoSavepoint,
     /// There is a transaction.
     #[cfg_attr(not(feature = "mysql"), expect(dead_code, reason = "of MySQL only"))]

@@ -1,34 +1,16 @@
 //! How a connection gives its locks back.
 
 use super::Connection;
-use super::dialect::{Meaning, called};
-use super::driver::{Refused, Row};
+use super::dialect::Meaning;
+use super::driver::Refused;
+use super::given::{Given, Open, names, read, verdict};
 use super::ledger::ledger;
 use super::lock::{ConnectionLock, Ending, Grant};
-use super::plan::Wanted;
+use super::refused::strange;
 use super::session::Session;
-use super::take::strange;
 use crate::error::{Error, Result};
 use crate::key::Key;
 use crate::lost::LostReason;
-
-/// Whether a transaction may be open that was begun under the lock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Open {
-    MayBe,
-    IsRefused,
-}
-
-/// What became of a release.
-#[derive(Debug)]
-pub(super) enum Given {
-    /// The session's word for each, last one first, and which session that is.
-    Answered { each: String, session: Session, held: Vec<Wanted> },
-    /// There is a transaction: nothing was done.
-    IsOpen,
-    /// The answer means nothing.
-    Strange(String),
-}
 
 impl<C: Connection> ConnectionLock<'_, C> {
     /// Lets go of the lock, and waits for the server's word: whether there was anything to let go
@@ -266,40 +248,5 @@ impl<C: Connection> ConnectionLock<'_, C> {
         ));
         tracing::error!(target: "dlock", %error, "rolled back");
         error
-    }
-}
-
-fn names(held: &[Wanted]) -> String {
-    let keys: Vec<String> = held.iter().map(|one| format!("\"{}\"", one.key)).collect();
-    keys.join(", ")
-}
-
-fn read(rows: &[Row]) -> Result<Given, Refused> {
-    let answered = called(rows, "dlock");
-    let Some([Some(each), session @ ..]) = answered else {
-        return Ok(Given::Strange(format!("{answered:?}")));
-    };
-    Ok(match (&**each, Session::read(session)) {
-        ("open", _) => Given::IsOpen,
-        (_, Some(session)) => Given::Answered { each: each.clone(), session, held: Vec::new() },
-        (_, None) => Given::Strange(format!("{answered:?}")),
-    })
-}
-
-/// Whether all were held until now.
-fn verdict(grant: &Grant, each: &str, session: &Session, held: &[Wanted]) -> Result<bool> {
-    // The answers come last first.
-    let answers = each.chars().chain(std::iter::repeat('f'));
-    let not_held = held.iter().rev().zip(answers).filter(|(_, yes)| *yes != 't');
-    match not_held.last() {
-        None => Ok(true),
-        Some((one, _)) => Err(Error::Lost {
-            key: one.key.clone(),
-            reason: match *session == grant.session {
-                false => LostReason::SessionEnded,
-                true => LostReason::NotHeld,
-            },
-            held_for: grant.since.elapsed(),
-        }),
     }
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Connection;
 use super::dialect::Meaning;
-use super::give::Open;
+use super::given::Open;
 use super::lock::{ConnectionLock, Ending};
 use crate::error::{Error, Result};
 

@@ -5,8 +5,8 @@ use super::dialect::{At, Meaning};
 use super::driver::{Refused, Row};
 use super::ledger::{Held, ledger};
 use super::lock::{ConnectionLock, Doubt};
+use super::refused::{aborted, strange};
 use super::session::Session;
-use super::take::{aborted, strange};
 use crate::claim::Claim;
 use crate::error::Result;
 

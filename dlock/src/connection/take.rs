@@ -4,15 +4,16 @@ use std::time::Instant;
 
 use super::Connection;
 use super::dialect::{Answer, At, Meaning, Take, called};
-use super::driver::{Driver, Refused};
+use super::driver::Driver;
 use super::ledger::{Held, ledger};
 use super::lock::{ConnectionLock, Doubt, Grant};
 use super::pause::sleep;
 use super::plan::{Waiting, Wanted};
+use super::refused::{aborted, failure, pooled, strange, timeout};
 use super::session::Session;
 use crate::claim::Claim;
 use crate::error::{Error, Result};
-use crate::holder::{Holder, Stage};
+use crate::holder::Holder;
 use crate::switch;
 use crate::wait::Wait;
 
@@ -240,56 +241,6 @@ impl<C: Connection> ConnectionLock<'_, C> {
     }
 }
 
-/// Another connection of this process is on the very same session.
-fn pooled<C: Driver>() -> Error {
-    C::DIALECT.unsupported(
-        "locks of a session through a pooler that takes it away between statements (this session of \
-         the server holds a lock of another connection of this process, or one that was forgotten)",
-        "use dlock::within, a lease, or a connection past the pooler",
-    )
-}
-
-pub(super) fn strange<C: Driver>(said: String) -> Error {
-    Error::Unavailable {
-        backend: C::DIALECT.label().into(),
-        source: std::sync::Arc::new(Strange(said)),
-    }
-}
-
-/// Of the answers that are no grant and no wait of a transaction.
-pub(super) fn refusal<C: Driver>(one: &Wanted, answer: Answer) -> Error {
-    match answer {
-        Answer::Mine { .. } => Error::Reentrant { key: one.key.clone() },
-        Answer::Useless { what, instead } => C::DIALECT.unsupported(what, instead),
-        other => strange::<C>(format!("{other:?}")),
-    }
-}
-
-pub(super) fn failure<C: Driver>(one: &Wanted, meaning: Meaning, refused: Refused) -> Error {
-    match meaning {
-        Meaning::Deadlock => Error::Deadlock { key: one.key.clone() },
-        _ => C::DIALECT.error(refused),
-    }
-}
-
-pub(super) fn aborted() -> Error {
-    Error::config(
-        "the transaction has failed before and takes no statement but its end; roll it back, or \
-         back to a savepoint, and lock again",
-    )
-}
-
-pub(super) fn timeout(one: &Wanted, waiting: Waiting, holder: Option<Holder>) -> Error {
-    let waited = waiting.since.elapsed();
-    tracing::debug!(target: "dlock", key = %one.key, ?waited, "timed out");
-    Error::Timeout {
-        key: one.key.clone(),
-        waited,
-        stage: Stage::Database,
-        holder: holder.map(Box::new),
-    }
-}
-
 /// Who is in the way, if that can be had: whatever comes of the question, the wait is over and the
 /// transaction as it was.
 pub(super) async fn who<C: Driver>(conn: &mut C, claim: &Claim, inside: bool) -> Option<Holder> {
@@ -308,7 +259,3 @@ pub(super) async fn who<C: Driver>(conn: &mut C, claim: &Claim, inside: bool) ->
         }
     }
 }
-
-#[derive(Debug, thiserror::Error)]
-#[error("the server gave an answer that means nothing: {0}")]
-struct Strange(String);

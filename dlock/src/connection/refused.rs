@@ -1,0 +1,61 @@
+//! Why a lock was not had.
+
+use super::dialect::{Answer, Meaning};
+use super::driver::{Driver, Refused};
+use super::plan::{Waiting, Wanted};
+use crate::error::Error;
+use crate::holder::{Holder, Stage};
+
+/// Another connection of this process is on the very same session.
+pub(super) fn pooled<C: Driver>() -> Error {
+    C::DIALECT.unsupported(
+        "locks of a session through a pooler that takes it away between statements (this session of \
+         the server holds a lock of another connection of this process, or one that was forgotten)",
+        "use dlock::within, a lease, or a connection past the pooler",
+    )
+}
+
+pub(super) fn strange<C: Driver>(said: String) -> Error {
+    Error::Unavailable {
+        backend: C::DIALECT.label().into(),
+        source: std::sync::Arc::new(Strange(said)),
+    }
+}
+
+/// Of the answers that are no grant and no wait of a transaction.
+pub(super) fn refusal<C: Driver>(one: &Wanted, answer: Answer) -> Error {
+    match answer {
+        Answer::Mine { .. } => Error::Reentrant { key: one.key.clone() },
+        Answer::Useless { what, instead } => C::DIALECT.unsupported(what, instead),
+        other => strange::<C>(format!("{other:?}")),
+    }
+}
+
+pub(super) fn failure<C: Driver>(one: &Wanted, meaning: Meaning, refused: Refused) -> Error {
+    match meaning {
+        Meaning::Deadlock => Error::Deadlock { key: one.key.clone() },
+        _ => C::DIALECT.error(refused),
+    }
+}
+
+pub(super) fn aborted() -> Error {
+    Error::config(
+        "the transaction has failed before and takes no statement but its end; roll it back, or \
+         back to a savepoint, and lock again",
+    )
+}
+
+pub(super) fn timeout(one: &Wanted, waiting: Waiting, holder: Option<Holder>) -> Error {
+    let waited = waiting.since.elapsed();
+    tracing::debug!(target: "dlock", key = %one.key, ?waited, "timed out");
+    Error::Timeout {
+        key: one.key.clone(),
+        waited,
+        stage: Stage::Database,
+        holder: holder.map(Box::new),
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the server gave an answer that means nothing: {0}")]
+struct Strange(String);
