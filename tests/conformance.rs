@@ -219,6 +219,7 @@ mod sharing {
             readers: [
                 and_writers_are_never_at_it_together,
                 writer_has_its_turn_among_readers,
+                one_behind_a_writer_of_its_process_is_told_so,
                 reader_has_its_turn_among_others,
                 fifty_readers_hold_at_once,
                 release_of_one_reader_leaves_the_others,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
-use dlock::{Error, Guard, Lock, Mode};
+use dlock::{Error, Guard, Lock, Mode, Wait};
 use dlock_tests::{Site, in_time};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
@@ -203,4 +203,19 @@ pub(crate) async fn cancelled_at_random_moments(site: Site) {
         let guard = other.lock(key).timeout(PATIENCE).acquire().await.unwrap();
         guard.release().await.unwrap();
     }
+}
+
+/// The writer waits for a reader of this process, and the next reader for the writer.
+pub(crate) async fn one_behind_a_writer_of_its_process_is_told_so(site: Site) {
+    let locker = site.locker().await;
+    let held = locker.lock("k").shared().acquire().await.unwrap();
+    let writer = locker.lock("k").timeout(Wait::Forever);
+    let writer = tokio::spawn(async move { writer.acquire().await.map(drop) });
+    // Those of the first few milliseconds may pass it.
+    sleep(Duration::from_millis(300)).await;
+    let reader = locker.lock("k").shared().timeout(Duration::from_millis(100));
+    let text = reader.acquire().await.unwrap_err().to_string();
+    assert!(text.contains("held by this process"), "{text}");
+    held.release().await.unwrap();
+    writer.await.unwrap().unwrap();
 }

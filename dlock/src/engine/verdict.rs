@@ -14,7 +14,7 @@ use super::executor::{Executor, Held};
 use super::hold::Hold;
 use super::inquiry::this_process;
 use super::mail::Request;
-use super::table::{Event, Refusal, RequestId};
+use super::table::{Event, HoldId, Refusal, RequestId, Shareable as _};
 use crate::claim::Claim;
 use crate::holder::{Holder, Stage};
 use crate::lost::LostReason;
@@ -119,16 +119,24 @@ impl<E: Executor> Actor<E> {
 
     /// Who of this locker's callers is in the way of this, in whatever mode.
     pub(super) fn holder_here(&self, claim: &Claim) -> Option<Holder> {
-        let modes = Mode::ALL.into_iter().filter(|mode| !mode.is_compatible_with(claim.mode));
-        let mut here = modes.flat_map(|mode| {
-            let held = Claim { key: claim.key.clone(), mode };
-            self.table.holders(&held).iter().filter_map(|id| match self.callers.holds.get(id) {
-                Some((hold, _)) => Some(Some(hold.since.elapsed())),
-                // Released, and kept for its `min_hold`.
-                None => self.callers.lingering.contains_key(id).then_some(None),
-            })
-        });
-        let since = here.next()?;
+        let against =
+            |mode: Mode| Mode::ALL.into_iter().filter(move |other| !other.is_compatible_with(mode));
+        let of = |mode: Mode| Claim { key: claim.key.clone(), mode };
+        let held_since = |id: &HoldId| match self.callers.holds.get(id) {
+            Some((hold, _)) => Some(Some(hold.since.elapsed())),
+            // Released, and kept for its `min_hold`.
+            None => self.callers.lingering.contains_key(id).then_some(None),
+        };
+        let held_against = |mode: Mode| {
+            against(mode)
+                .find_map(|other| self.table.holders(&of(other)).iter().find_map(held_since))
+        };
+        // Those who share do not pass one who was first, whom another of ours keeps waiting.
+        let was_first = |mode: &Mode| self.table.waiting(&of(*mode)).next().is_some();
+        let since = held_against(claim.mode).or_else(|| {
+            let mut first = against(claim.mode).filter(was_first);
+            first.find_map(held_against).filter(|_| claim.is_shareable())
+        })?;
         Some(Holder { who: this_process(), since })
     }
 }
