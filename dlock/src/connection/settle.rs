@@ -166,3 +166,6 @@ pub(super) fn given(rows: &[Row]) -> impl Iterator<Item = bool> + '_ {
         _ => None,
     })
 }
+
+#[cfg(all(test, feature = "postgres"))]
+mod tests;
