@@ -174,7 +174,13 @@ fn settings_of(name: &str, log: &str) -> Vec<(String, String)> {
     let array = |from: &str| -> Vec<String> {
         let (_, rest) = detail.split_once(&format!("{from} = '{{")).unwrap();
         let (list, _) = rest.split_once("}'").unwrap();
-        list.split(',').map(|value| value.trim_matches('"').to_owned()).collect()
+        // A value with a comma in it is quoted.
+        let mut quoted = false;
+        let ends = |c: char| {
+            quoted ^= c == '"';
+            c == ',' && !quoted
+        };
+        list.split(ends).map(|value| value.trim_matches('"').to_owned()).collect()
     };
     array("$1").into_iter().zip(array("$2")).collect()
 }
