@@ -2,7 +2,9 @@
 //!
 //! All that is wanted goes out together. But when somebody else has locked a row by hand, nothing
 //! of what goes out with it is done: so what was busy is asked for again in smaller portions, down
-//! to one, and what is busy all alone goes alone from then on, and not too often.
+//! to one, and what is busy all alone goes alone from then on, and not too often. What was busy
+//! never goes out with what was not: however often that is renewed meanwhile, those among which the
+//! busy one must be only become fewer.
 
 use std::time::Duration;
 
@@ -27,25 +29,47 @@ impl Luck {
     pub(super) fn at(self) -> Option<Instant> {
         self.alone
     }
+
+    /// It was busy together with others: any of them can be the reason.
+    fn is_suspect(self) -> bool {
+        self.turn > 0 && self.alone.is_none()
+    }
+}
+
+/// What goes out together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Fresh,
+    Suspects,
+    Lone,
 }
 
 /// See the [module](self).
 pub(super) struct Portions {
+    /// Of suspects, so many at once.
     most: usize,
     /// What the database takes in any case.
     limit: usize,
     turn: u64,
     /// Others have gone since one has gone alone.
     others_went: bool,
-    /// How many went out last, and when.
+    /// What went out last, how many, and when.
+    kind: Kind,
     sent: usize,
     began: Instant,
 }
 
 impl Portions {
     pub(super) fn new() -> Self {
-        let (sent, began) = (0, Instant::now());
-        Portions { most: usize::MAX, limit: usize::MAX, turn: 0, others_went: false, sent, began }
+        Portions {
+            most: usize::MAX,
+            limit: usize::MAX,
+            turn: 0,
+            others_went: false,
+            kind: Kind::Fresh,
+            sent: 0,
+            began: Instant::now(),
+        }
     }
 
     /// No more than this goes out at once.
@@ -60,34 +84,51 @@ impl Portions {
         wanted: &mut Vec<T>,
         luck: impl Fn(&T) -> Luck,
     ) -> Vec<T> {
-        let most = self.most.min(self.limit);
-        let due = |one: &T| luck(one).alone.is_none_or(|at| at <= now);
-        let lone = |one: &T| luck(one).alone.is_some();
-        let others = wanted.iter().filter(|one| !lone(one)).count();
-        let chosen = if self.others_went || others == 0 {
+        let (mut suspects, mut others) = (0, 0);
+        for one in wanted.iter().map(&luck).filter(|luck| luck.alone.is_none()) {
+            others += 1;
+            suspects += usize::from(one.is_suspect());
+        }
+        self.began = now;
+        if self.others_went || others == 0 {
             self.others_went = false;
-            let alone = wanted.iter().enumerate().filter(|(_, one)| lone(one) && due(one));
-            alone.min_by_key(|(_, one)| luck(one).turn).map(|(index, _)| index)
-        } else {
-            None
-        };
-        let chosen = match chosen {
-            Some(index) => vec![wanted.swap_remove(index)],
-            None if others == wanted.len() && others <= most => std::mem::take(wanted),
-            None => {
-                wanted.sort_by_key(|one| (lone(one), luck(one).turn));
-                let rest = wanted.split_off(others.min(most));
-                std::mem::replace(wanted, rest)
+            let is_due = |one: &T| luck(one).alone.is_some_and(|at| at <= now);
+            let due = wanted.iter().enumerate().filter(|(_, one)| is_due(one));
+            let first = due.min_by_key(|(_, one)| luck(one).turn).map(|(index, _)| index);
+            if let Some(index) = first {
+                (self.kind, self.sent) = (Kind::Lone, 1);
+                return vec![wanted.swap_remove(index)];
             }
+        }
+        let fresh = others - suspects;
+        // In turns.
+        let most = if suspects == 0 || (fresh > 0 && self.kind == Kind::Suspects) {
+            self.kind = Kind::Fresh;
+            fresh.min(self.limit)
+        } else {
+            self.kind = Kind::Suspects;
+            suspects.min(self.most).min(self.limit)
         };
-        self.others_went |= chosen.first().is_some_and(|one| !lone(one));
-        (self.sent, self.began) = (chosen.len(), now);
-        chosen
+        self.others_went |= most > 0;
+        self.sent = most;
+        if most == wanted.len() {
+            return std::mem::take(wanted);
+        }
+        let kind = self.kind;
+        wanted.sort_by_key(|one| {
+            let luck = luck(one);
+            let is_other = luck.is_suspect() != (kind == Kind::Suspects);
+            (luck.alone.is_some(), is_other, luck.turn)
+        });
+        let rest = wanted.split_off(most);
+        std::mem::replace(wanted, rest)
     }
 
     /// There was an answer.
     pub(super) fn answered(&mut self) {
-        self.most = self.most.saturating_mul(2);
+        if self.kind == Kind::Suspects {
+            self.most = self.most.saturating_mul(2);
+        }
     }
 
     /// One of those that were chosen was busy. What becomes of their luck.
@@ -107,6 +148,36 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    /// All others are wanted anew while it is looked for, after every few jobs.
+    #[tokio::test]
+    async fn one_that_is_busy_is_found_among_those_that_come_again() {
+        for every in 1..9 {
+            let mut portions = Portions::new();
+            let mut luck = vec![Luck::default(); 150];
+            let mut wanted: BTreeSet<usize> = (0..luck.len()).collect();
+            for job in 0.. {
+                if luck[7].alone.is_some() {
+                    break;
+                }
+                assert!(job < 80, "every {every}: not found");
+                if job % every == 0 {
+                    wanted.extend(0..luck.len());
+                }
+                let now = Instant::now();
+                let sent =
+                    portions.choose(now, &mut wanted.iter().copied().collect(), |n| luck[*n]);
+                if sent.contains(&7) {
+                    let fared = portions.busy(now);
+                    sent.iter().for_each(|n| luck[*n] = fared);
+                } else {
+                    portions.answered();
+                    wanted.retain(|n| !sent.contains(n));
+                    sent.iter().for_each(|n| luck[*n] = Luck::default());
+                }
+            }
+        }
+    }
 
     /// However many there are, all but the busy one get through, and soon.
     #[tokio::test]
