@@ -102,6 +102,7 @@ dlock_tests::suite! {
             terminated_session_of_a_waiter_does_not_end_the_wait,
             release_after_termination_does_not_free_the_next_holder,
             all_guards_of_a_terminated_session_know_at_once,
+            terminated_sessions_end_no_question,
         ]
         out_of_touch: [
             frozen_holder_loses_the_lock_and_knows_before_it_runs_on,

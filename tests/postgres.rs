@@ -131,6 +131,7 @@ dlock_tests::suite! {
         lost: [
             terminated_session_is_noticed_at_once,
             terminated_session_ends_the_body,
+            terminated_sessions_end_no_question,
             terminated_session_of_a_waiter_does_not_end_the_wait,
             release_after_termination_does_not_free_the_next_holder,
             all_guards_of_a_terminated_session_know_at_once,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -25,6 +25,11 @@ use crate::wait::Wait;
 
 /// How long closing takes at most, with a server that does not answer.
 const CLOSED_WITHIN: Duration = Duration::from_secs(10);
+/// How long a question that its session does not survive is asked again on others: they may have
+/// ended with it, which the engine knows within milliseconds.
+const ASK_AGAIN_TIME_MAX: Duration = Duration::from_secs(1);
+/// The pause before the first time; each further one is twice as long.
+const ASK_AGAIN_PAUSE_MIN: Duration = Duration::from_millis(5);
 
 /// Where locks come from: a database, the connections to it, and the engine that keeps them.
 ///
@@ -153,8 +158,8 @@ impl Locker {
     /// asked on the session that holds the locks, and a search is left out.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when the server does not answer within 5 s, [`Error::Permission`] when
-    /// it does not let us see.
+    /// [`Error::Unavailable`] when the server does not answer within 6 s (1 s if it cannot be reached
+    /// at all), [`Error::Permission`] when it does not let us see.
     ///
     /// # Cancel safety
     /// Changes nothing.
@@ -169,7 +174,7 @@ impl Locker {
     /// standby, a cluster) is already an error of [`connect`](Locker::connect).
     ///
     /// # Errors
-    /// As [`status`](Locker::status), within 10 s.
+    /// As [`status`](Locker::status), within 11 s.
     ///
     /// # Cancel safety
     /// Changes nothing.
@@ -189,13 +194,25 @@ impl Locker {
         }
     }
 
-    async fn ask<T>(&self, mail: impl FnOnce(Reply<T>) -> Mail) -> Result<T> {
-        let (reply, answer) = oneshot::channel();
-        self.0.engine.post(mail(reply))?;
-        answer.await.unwrap_or_else(|_| {
-            let source: Source = Arc::from(Box::from("the connection was lost over the question"));
-            Err(Error::Unavailable { backend: self.backend().into(), source })
-        })
+    /// Has the engine ask the server. A session that ends over the question says nothing of the
+    /// server: while others may have ended with it, it is asked again.
+    async fn ask<T>(&self, mail: impl Fn(Reply<T>) -> Mail) -> Result<T> {
+        let began = Instant::now();
+        let mut pause = ASK_AGAIN_PAUSE_MIN;
+        loop {
+            let (reply, answer) = oneshot::channel();
+            self.0.engine.post(mail(reply))?;
+            let answer = answer.await.unwrap_or_else(|_| {
+                let source = Arc::from(Box::from("the connection was lost over the question"));
+                Err(Error::Unavailable { backend: self.backend().into(), source })
+            });
+            let again = answer.as_ref().is_err_and(Error::is_retryable);
+            if !again || began.elapsed() + pause > ASK_AGAIN_TIME_MAX {
+                return answer;
+            }
+            self.0.engine.sleep(pause).await?;
+            pause *= 2;
+        }
     }
 
     fn native(&self, key: &Key) -> Result<NativeKey> {

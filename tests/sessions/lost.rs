@@ -33,6 +33,19 @@ pub(crate) async fn terminated_session_is_noticed_at_once(site: Site) {
     lock.acquire().await.unwrap().release().await.unwrap();
 }
 
+/// The session for questions is open from the one before, and has ended with all others.
+pub(crate) async fn terminated_sessions_end_no_question(site: Site) {
+    let locker = site.locker().await;
+    let mut witness = Witness::at(&site.url).await;
+    for _ in 0..10 {
+        locker.status().await.unwrap();
+        assert!(witness.terminate(&site).await > 0);
+        locker.status().await.unwrap();
+        assert!(witness.terminate(&site).await > 0);
+        locker.check().await.unwrap();
+    }
+}
+
 pub(crate) async fn terminated_session_ends_the_body(site: Site) {
     struct Dropped(Arc<AtomicBool>);
     impl Drop for Dropped {
