@@ -40,10 +40,11 @@ async fn a_busy_file_is_waited_for() {
     };
     let (_, (_guard, taken), tried, released, gave_up) =
         tokio::join!(commit, take, attempt, release, give_up);
-    assert!((busy..busy + Duration::from_secs(1)).contains(&tried), "{tried:?}");
-    assert!((busy..busy + Duration::from_secs(1)).contains(&taken), "{taken:?}");
-    assert!((busy..busy + Duration::from_secs(1)).contains(&released), "{released:?}");
-    assert!((500 * MS..1000 * MS).contains(&gave_up), "{gave_up:?}");
+    let soon_after = busy..busy + Duration::from_secs(5);
+    assert!(soon_after.contains(&tried), "{tried:?}");
+    assert!(soon_after.contains(&taken), "{taken:?}");
+    assert!(soon_after.contains(&released), "{released:?}");
+    assert!((500 * MS..busy).contains(&gave_up), "{gave_up:?}");
 }
 
 #[tokio::test]
