@@ -57,7 +57,7 @@ async fn writer(name: &str, file: &Path) -> Result<()> {
     let leases = url.starts_with("lease+") || url.starts_with("sqlite");
     let builder = Locker::builder(&url);
     let builder = match leases {
-        true => builder.lease(LeaseOptions::new().ttl(TTL)),
+        true => builder.lease_options(LeaseOptions::new().ttl(TTL)),
         false => builder.session_ttl(TTL),
     };
     let locker = builder.connect().await?;

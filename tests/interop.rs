@@ -165,7 +165,7 @@ mod shared {
         let longest = "k".repeat(64);
         assert_eq!(locker.explain(&longest).native, NativeKey::Name(longest));
         let long = locker.lock("k".repeat(65));
-        assert!(matches!(long.try_acquire().await, Err(Error::Key { .. })));
+        assert!(matches!(long.try_acquire().await, Err(Error::InvalidKey { .. })));
     }
 
     pub(crate) async fn libraries_without_this_database_are_refused(site: Site) {

@@ -63,7 +63,7 @@ impl Folder {
     async fn locker_with(&self, parameters: &str, ttl: Duration) -> Locker {
         let lease = LeaseOptions::new().ttl(ttl);
         let url = self.url() + parameters;
-        Locker::builder(&url).lease(lease).connect().await.unwrap()
+        Locker::builder(&url).lease_options(lease).connect().await.unwrap()
     }
 
     /// A look at the file from outside.

@@ -112,7 +112,8 @@ impl LockerBuilder {
         self
     }
 
-    /// How many keys this locker may hold and want at once; one more is [`Error::Config`], at once.
+    /// How many keys this locker may hold and want at once; one more is [`Error::Unavailable`],
+    /// at once: it may be tried again when others are released.
     /// Default: 5,000. PostgreSQL keeps the locks of all its clients in one table, with room for
     /// `max_locks_per_transaction` (64) times `max_connections` (100) and a little more: when it is
     /// full, nobody can even connect
@@ -139,15 +140,15 @@ impl LockerBuilder {
     }
 
     /// Keeps locks as leases in a table, as `lease+` before a URL does: for pools.
-    pub fn leases(mut self) -> Self {
+    pub fn use_leases(mut self) -> Self {
         self.options.leases = true;
         self
     }
 
     /// Settings of leases, and of the table where session locks draw their fencing tokens. On a
     /// database with session locks it does not choose leases: a URL with `lease+` or
-    /// [`leases`](LockerBuilder::leases) does.
-    pub fn lease(mut self, lease: LeaseOptions) -> Self {
+    /// [`use_leases`](LockerBuilder::use_leases) does.
+    pub fn lease_options(mut self, lease: LeaseOptions) -> Self {
         self.options.lease = lease;
         self
     }
@@ -205,8 +206,10 @@ impl LockerBuilder {
         let limit = self.options.connect_timeout;
         let file = self.status_file.map(|path| {
             StatusFile::create(path.clone()).map_err(|error| {
-                let path = path.display();
-                Error::config(format!("the status file {path} cannot be written: {error}"))
+                Error::config(format!(
+                    "the status file {path:?} cannot be written: {error}; its folder must be there, \
+                     and this process be able to write it"
+                ))
             })
         });
         let (runtime, scheme) = (self.runtime, self.scheme.clone());
@@ -235,7 +238,7 @@ impl LockerBuilder {
         let limit = self.options.connect_timeout.saturating_add(CONNECT_GRACE);
         let stuck = || {
             let source: Source = Arc::from(Box::from("the runtime of the locker does not run"));
-            Error::Unavailable { backend: "the database".into(), source }
+            Error::away("the database", source)
         };
         block_for(limit, self.connect()).unwrap_or_else(|| Err(stuck()))
     }

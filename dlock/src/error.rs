@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::holder::{By, Holder, Install, Names, Seconds, Stage, Within};
 use crate::key::Key;
 use crate::lost::LostReason;
+use crate::text::Text;
 
 /// The error of everything in this crate.
 ///
@@ -31,7 +32,8 @@ pub enum Error {
     },
     /// The lock was held and is held no more: another process may have it.
     #[error("lock \"{key}\" was lost after {}: {reason}; \
-             what ran under it may have overlapped with another holder", Seconds(*.held_for))]
+             what ran under it may have overlapped with another holder: look at that before you try \
+             again", Seconds(*.held_for))]
     Lost {
         /// What had been locked.
         key: Key,
@@ -60,7 +62,7 @@ pub enum Error {
     },
     /// The database has no lock that this key could be, or its key scheme names none.
     #[error("lock \"{key}\" cannot be named on this database: {why}")]
-    Key {
+    InvalidKey {
         /// What was to be locked.
         key: Key,
         /// Why not, and what to do.
@@ -98,12 +100,19 @@ pub enum Error {
         instead: Box<str>,
     },
     /// The database's user lacks a right.
-    #[error("{backend} refuses for lack of a right: {grant}")]
+    ///
+    /// Where what is missing is the table of leases, `{:#}` shows the statements that make it, each
+    /// on lines of its own.
+    #[error(fmt = permission)]
     Permission {
+        /// What was to be locked, if it was about a lock.
+        key: Option<Box<Key>>,
         /// The database and its address.
         backend: Box<str>,
         /// What to grant.
-        grant: Box<str>,
+        remedy: Text,
+        /// The statements that somebody who may has to run, where it takes more than a `GRANT`.
+        ddl: Option<Text>,
         /// What the database said.
         source: Source,
     },
@@ -114,16 +123,24 @@ pub enum Error {
         message: Box<str>,
     },
     /// The database cannot be reached, or does not answer.
-    #[error("{backend} {}", Unreached(source))]
+    #[error("{}{backend} {}", About(key), Unreached(source))]
     Unavailable {
+        /// What was to be locked, if it was about a lock.
+        key: Option<Box<Key>>,
         /// The database and its address.
         backend: Box<str>,
         /// What was seen of it.
         source: Source,
     },
     /// The database answered with an error.
-    #[error("{backend} answered with an error")]
+    #[error(
+        "{}{backend} answered with an error; mend what it says (it is this error's source), for \
+             to try again alone does not help",
+        About(key)
+    )]
     Backend {
+        /// What was to be locked, if it was about a lock.
+        key: Option<Box<Key>>,
         /// The database and its address.
         backend: Box<str>,
         /// What it said.
@@ -166,12 +183,52 @@ impl Error {
         backend: &str,
         source: impl StdError + Send + Sync + 'static,
     ) -> Self {
-        Error::Unavailable { backend: backend.into(), source: Arc::new(source) }
+        Error::away(backend, Arc::new(source))
+    }
+
+    /// The same for a cause that is shared already.
+    pub(crate) fn away(backend: &str, source: Source) -> Self {
+        Error::Unavailable { key: None, backend: backend.into(), source }
+    }
+
+    /// The server said something that no attempt of ours mends.
+    pub(crate) fn backend(backend: &str, source: Source) -> Self {
+        Error::Backend { key: None, backend: backend.into(), source }
+    }
+
+    pub(crate) fn permission(backend: &str, remedy: impl Into<Text>, source: Source) -> Self {
+        let (key, backend, remedy) = (None, backend.into(), remedy.into());
+        Error::Permission { key, backend, remedy, ddl: None, source }
     }
 
     /// There is no connection left.
-    pub(crate) fn full(backend: Box<str>, remedy: &'static str, source: Source) -> Self {
-        Error::Unavailable { backend, source: Arc::new(Full { remedy, source }) }
+    pub(crate) fn full(backend: &str, remedy: &'static str, source: Source) -> Self {
+        Error::unavailable(backend, Full { remedy, source })
+    }
+
+    /// One key more than this locker may have. `setting`: that of the server which goes with it.
+    pub(crate) fn too_many_keys(backend: &str, most: usize, setting: Option<&'static str>) -> Self {
+        Error::unavailable(backend, TooManyKeys { most, setting })
+    }
+
+    /// The same error about this key, unless it names one already.
+    pub(crate) fn about(mut self, locked: &Key) -> Self {
+        if let Error::Unavailable { key, .. }
+        | Error::Backend { key, .. }
+        | Error::Permission { key, .. } = &mut self
+        {
+            key.get_or_insert_with(|| Box::new(locked.clone()));
+        }
+        self
+    }
+
+    /// The same with the statements that mend it.
+    #[cfg(any(feature = "mysql", feature = "postgres"))]
+    pub(crate) fn with_ddl(mut self, statements: String) -> Self {
+        if let Error::Permission { ddl, .. } = &mut self {
+            *ddl = Some(statements.into());
+        }
+        self
     }
 
     /// Whether the server has no connection left.
@@ -179,8 +236,8 @@ impl Error {
         matches!(self, Error::Unavailable { source, .. } if source.is::<Full>())
     }
 
-    pub(crate) fn key(key: &Key, why: impl Into<Box<str>>) -> Self {
-        Error::Key { key: key.clone(), why: why.into() }
+    pub(crate) fn invalid_key(key: &Key, why: impl Into<Box<str>>) -> Self {
+        Error::InvalidKey { key: key.clone(), why: why.into() }
     }
 
     pub(crate) fn config(message: impl Into<Box<str>>) -> Self {
@@ -196,17 +253,71 @@ struct Full {
     source: Source,
 }
 
+/// Why a locker takes no more keys.
+#[derive(Debug, thiserror::Error)]
+#[error("max_keys is {most}")]
+struct TooManyKeys {
+    most: usize,
+    setting: Option<&'static str>,
+}
+
 /// Why a server cannot be used, and what to do.
 struct Unreached<'a>(&'a Source);
 
 impl Display for Unreached<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self.0.downcast_ref::<Full>() {
-            Some(full) => write!(f, "has no connection left for this locker; {}", full.remedy),
-            None => f.write_str(
-                "cannot be reached or does not answer; check the address and that it is up",
-            ),
+        if let Some(Full { remedy, .. }) = self.0.downcast_ref() {
+            return write!(
+                f,
+                "has no connection left for this locker; {remedy}; or try again later"
+            );
         }
+        let Some(TooManyKeys { most, setting }) = self.0.downcast_ref() else {
+            return f.write_str(
+                "cannot be reached or does not answer; check the address and that it is up, and try \
+                 again later",
+            );
+        };
+        write!(
+            f,
+            "is not asked for one lock more: this locker holds or wants {most} keys, as many as \
+             LockerBuilder::max_keys says; release some and try again, lock fewer and larger things, \
+             or raise it"
+        )?;
+        match setting {
+            Some(setting) => write!(
+                f,
+                " together with the server's {setting}, for more could fill the server's table of \
+                 locks"
+            ),
+            None => f.write_str(" (the server has no setting for it but its memory)"),
+        }
+    }
+}
+
+/// What was to be locked, at the head of a message.
+struct About<'a>(&'a Option<Box<Key>>);
+
+impl Display for About<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.0.as_ref().map_or(Ok(()), |key| write!(f, "\"{key}\": "))
+    }
+}
+
+/// The text of [`Error::Permission`]: one line, and with `{:#}` the statements behind it.
+fn permission(
+    key: &Option<Box<Key>>,
+    backend: &impl Display,
+    remedy: &Text,
+    ddl: &Option<Text>,
+    _: &Source,
+    f: &mut Formatter<'_>,
+) -> fmt::Result {
+    write!(f, "{}{backend} refuses for lack of a right: {remedy}", About(key))?;
+    match ddl {
+        None => f.write_str("; then try again"),
+        Some(ddl) if f.alternate() => write!(f, "; then try again:\n{ddl}"),
+        Some(_) => f.write_str(" (they are this error's field ddl, shown by {:#}); then try again"),
     }
 }
 
@@ -220,7 +331,7 @@ impl From<Error> for std::io::Error {
             Error::Reentrant { .. } | Error::Deadlock { .. } => ErrorKind::Deadlock,
             Error::Unsupported { .. } => ErrorKind::Unsupported,
             Error::Permission { .. } => ErrorKind::PermissionDenied,
-            Error::Config { .. } | Error::Key { .. } => ErrorKind::InvalidInput,
+            Error::Config { .. } | Error::InvalidKey { .. } => ErrorKind::InvalidInput,
             Error::Unavailable { .. } => ErrorKind::NotConnected,
             _ => ErrorKind::Other,
         };
@@ -253,5 +364,34 @@ mod tests {
     #[test]
     fn is_small_enough_to_be_returned_everywhere() {
         assert!(size_of::<Error>() <= 64, "{}", size_of::<Error>());
+    }
+
+    /// What a cause says stays with the cause: it may be of many lines.
+    fn cause() -> Source {
+        Arc::from(Box::from("said\nin lines"))
+    }
+
+    #[test]
+    fn what_a_server_did_is_one_line_about_the_key_and_the_next_step() {
+        let key = Key::from("user:7");
+        let refused = || Error::permission("postgres (h/db)", "GRANT USAGE", cause());
+        for (error, next) in [
+            (Error::away("postgres (h/db)", cause()), "try again later"),
+            (Error::full("postgres (h/db)", "raise max_connections", cause()), "try again later"),
+            (Error::too_many_keys("postgres (h/db)", 3, Some("max_locks")), "release some"),
+            (Error::backend("postgres (h/db)", cause()), "does not help"),
+            (refused(), "GRANT USAGE; then try again"),
+            (refused().with_ddl("CREATE\nTABLE".to_owned()), "{:#}); then try again"),
+        ] {
+            let error = error.about(&key).about(&Key::from("another"));
+            let text = error.to_string();
+            assert!(text.starts_with("\"user:7\": postgres (h/db) "), "{text}");
+            assert!(text.contains(next), "{text}");
+            assert!(!text.contains('\n'), "{text}");
+        }
+        assert!(Error::too_many_keys("", 3, None).is_retryable());
+        let all = format!("{:#}", refused().with_ddl("CREATE\nTABLE".to_owned()));
+        assert!(all.ends_with("then try again:\nCREATE\nTABLE"), "{all}");
+        assert!(!Error::away("memory", cause()).to_string().contains('"'));
     }
 }

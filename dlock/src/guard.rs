@@ -233,7 +233,7 @@ impl Guard {
             match answer {
                 Some(Ok(true)) => {}
                 Some(Ok(false)) => self.hold.lose(LostReason::NotHeld),
-                Some(Err(error)) => return self.not_lost().and(Err(error)),
+                Some(Err(error)) => return self.not_lost().and(Err(error.about(self.key()))),
                 // It is lost: with its engine, or with its session.
                 None => self.hold.lose(LostReason::Closed),
             }

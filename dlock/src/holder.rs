@@ -29,7 +29,7 @@ pub struct Holder {
     /// What is known of it.
     pub who: String,
     /// For how long it has held the lock, where that is known.
-    pub since: Option<Duration>,
+    pub held_for: Option<Duration>,
 }
 
 /// Text of somebody else, such as what a program calls itself, for messages of one line: nothing in it
@@ -73,8 +73,8 @@ impl Display for By<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(holder) = self.0 else { return Ok(()) };
         write!(f, " ({}", holder.who)?;
-        if let Some(since) = holder.since {
-            write!(f, ", for {}", Seconds(since))?;
+        if let Some(time) = holder.held_for {
+            write!(f, ", for {}", Seconds(time))?;
         }
         f.write_str(")")
     }

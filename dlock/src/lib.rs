@@ -35,6 +35,7 @@ mod short;
 mod status;
 mod switch;
 mod terms;
+mod text;
 mod wait;
 
 #[cfg(feature = "macros")]
@@ -71,6 +72,7 @@ pub use self::registry::{
 pub use self::scheme::KeyScheme;
 pub use self::status::{Explained, Finding, LockStatus, Report, Severity};
 pub use self::switch::set_enabled;
+pub use self::text::Text;
 pub use self::wait::Wait;
 
 /// Runs the examples of the pages in `docs`.

@@ -204,7 +204,7 @@ impl Locker {
             self.0.engine.post(mail(reply))?;
             let answer = answer.await.unwrap_or_else(|_| {
                 let source = Arc::from(Box::from("the connection was lost over the question"));
-                Err(Error::Unavailable { backend: self.backend().into(), source })
+                Err(Error::away(self.backend(), source))
             });
             let again = answer.as_ref().is_err_and(Error::is_retryable);
             if !again || began.elapsed() + pause > ASK_AGAIN_TIME_MAX {
@@ -320,7 +320,7 @@ impl Locker {
     /// What to say when the engine has not even kept the time.
     pub(crate) fn does_not_run(&self) -> Error {
         let source: Source = Arc::from(Box::from("the locker's engine does not run"));
-        Error::Unavailable { backend: self.backend().into(), source }
+        Error::away(self.backend(), source)
     }
 
     pub(crate) fn engine(&self) -> &Engine {

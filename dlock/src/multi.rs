@@ -221,8 +221,10 @@ impl MultiLock {
     fn take_blocking(&self, wait: Wait) -> Result<MultiGuard> {
         self.locker.check_blocking()?;
         let deadline = Deadline::after(wait);
-        block_until(deadline, self.take(deadline))
-            .unwrap_or_else(|| Err(self.locker.does_not_run()))
+        block_until(deadline, self.take(deadline)).unwrap_or_else(|| {
+            let stuck = self.locker.does_not_run();
+            Err(self.keys().next().map_or(stuck.clone(), |key| stuck.about(key)))
+        })
     }
 }
 

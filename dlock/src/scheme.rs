@@ -110,7 +110,7 @@ impl KeyScheme {
             (KeyScheme::Custom(_), None) => Ok(naming.native(key, "")),
             _ => self.foreign(naming, key),
         };
-        native.map_err(|why| Error::key(key, why))
+        native.map_err(|why| Error::invalid_key(key, why))
     }
 
     fn foreign(&self, naming: Naming, key: &Key) -> Result<NativeKey, Why> {

@@ -46,8 +46,8 @@ fn settings_that_cannot_be() {
             Locker::builder("memory:").max_sessions(0),
             Locker::builder("memory:").session_ttl(Duration::ZERO),
             Locker::builder("memory:").session_ttl(Duration::from_millis(999)),
-            Locker::builder("memory:").lease(LeaseOptions::new().ttl(Duration::ZERO)),
-            Locker::builder("memory:").lease(LeaseOptions::new().table("a b")),
+            Locker::builder("memory:").lease_options(LeaseOptions::new().ttl(Duration::ZERO)),
+            Locker::builder("memory:").lease_options(LeaseOptions::new().table("a b")),
             Locker::builder("postgres://a,b/db"),
             Locker::builder("mysql://a,b/db"),
         ];
@@ -113,10 +113,13 @@ fn options_that_do_nothing_are_refused() {
         for (builder, instead) in [
             (Locker::builder(&sqlite).session_ttl(TIME), "LeaseOptions::ttl"),
             (Locker::builder(&sqlite).max_keys(7), "max_keys"),
-            (Locker::builder("memory:nothing").lease(lease().ttl(TIME)), "lease+"),
-            (Locker::builder("memory:nothing").lease(lease().owner("ada")), "owner"),
-            (Locker::builder("memory:nothing").lease(lease().renew_before(TIME / 4)), "lease+"),
-            (Locker::builder("memory:nothing").lease(lease().poll(TIME, TIME)), "lease+"),
+            (Locker::builder("memory:nothing").lease_options(lease().ttl(TIME)), "lease+"),
+            (Locker::builder("memory:nothing").lease_options(lease().owner("ada")), "owner"),
+            (
+                Locker::builder("memory:nothing").lease_options(lease().renew_before(TIME / 4)),
+                "lease+",
+            ),
+            (Locker::builder("memory:nothing").lease_options(lease().poll(TIME, TIME)), "lease+"),
         ] {
             let error = builder.connect().await.unwrap_err();
             assert!(matches!(error, Error::Config { .. }), "{error}");
@@ -124,7 +127,7 @@ fn options_that_do_nothing_are_refused() {
         }
         // The table is that of fencing tokens too.
         let table = lease().table("tokens");
-        Locker::builder("memory:nothing").lease(table).connect().await.unwrap();
+        Locker::builder("memory:nothing").lease_options(table).connect().await.unwrap();
     });
 }
 
@@ -156,16 +159,21 @@ fn durations_of_any_size() {
                     "slice",
                     Locker::builder("memory:times").slice(time.max(Duration::from_millis(9))),
                 ),
-                ("ttl", Locker::builder(&sqlite).lease(lease().ttl(time))),
-                ("renew_before", Locker::builder(&sqlite).lease(lease().renew_before(time))),
+                ("ttl", Locker::builder(&sqlite).lease_options(lease().ttl(time))),
+                (
+                    "renew_before",
+                    Locker::builder(&sqlite).lease_options(lease().renew_before(time)),
+                ),
                 (
                     "renew_before for ever",
-                    Locker::builder(&sqlite).lease(lease().renew_before(time).ttl(Duration::MAX)),
+                    Locker::builder(&sqlite)
+                        .lease_options(lease().renew_before(time).ttl(Duration::MAX)),
                 ),
-                ("poll", Locker::builder(&sqlite).lease(lease().poll(time, time))),
+                ("poll", Locker::builder(&sqlite).lease_options(lease().poll(time, time))),
                 (
                     "poll to",
-                    Locker::builder(&sqlite).lease(lease().poll(Duration::from_millis(1), time)),
+                    Locker::builder(&sqlite)
+                        .lease_options(lease().poll(Duration::from_millis(1), time)),
                 ),
             ] {
                 let what = format!("{what} of {time:?}");

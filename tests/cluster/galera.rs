@@ -192,7 +192,7 @@ async fn defaults(cluster: &Cluster) {
     let report = locker.check().await.unwrap();
     assert!(report.is_ok(), "{report}");
     let short = LeaseOptions::new().ttl(10 * SECOND);
-    let short = Locker::builder(&cluster.url(0)).lease(short).connect().await.unwrap();
+    let short = Locker::builder(&cluster.url(0)).lease_options(short).connect().await.unwrap();
     let report = short.check().await.unwrap().to_string();
     assert!(report.contains("15 s"), "{report}");
 }

@@ -39,7 +39,7 @@ fn run(test: impl AsyncFnOnce() + Send + 'static) {
 
 async fn locker(site: &Site) -> Locker {
     let builder = Locker::builder(&site.url).namespace(&site.namespace);
-    builder.lease(LeaseOptions::new().ttl(TTL)).connect().await.unwrap()
+    builder.lease_options(LeaseOptions::new().ttl(TTL)).connect().await.unwrap()
 }
 
 /// Tokens in the order of their grants, as those see it who hold the key.

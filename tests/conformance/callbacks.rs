@@ -38,7 +38,7 @@ pub(crate) async fn slow_ones_do_not_delay_the_news(site: Site) {
 
 /// The callback waits for a lock of the same locker, which the engine that lost the first one gives.
 pub(crate) async fn may_take_locks_of_the_same_locker(site: Site) {
-    let ours = site.builder().lease(LeaseOptions::new().ttl(TTL)).connect().await.unwrap();
+    let ours = site.builder().lease_options(LeaseOptions::new().ttl(TTL)).connect().await.unwrap();
     let (said, hear) = channel();
     let again = ours.lock("other");
     let lock = ours.lock("k").on_lost(move |_| said.send(again.acquire_blocking()).unwrap());

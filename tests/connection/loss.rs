@@ -1,7 +1,7 @@
 //! Locks that are lost before their release.
 
 use dlock::{Error, LostReason, on};
-use dlock_tests::{Site, Witness, eventually_async};
+use dlock_tests::{Site, Witness, eventually_async, is_about};
 
 use crate::db::{Conn, SOON, connect, is_free, lock, pool, run};
 use crate::run::Failure;
@@ -26,6 +26,7 @@ pub(crate) async fn ended_session_is_lost(site: Site) {
     assert_eq!(reason(&held.release().await.unwrap_err()), LostReason::SessionEnded);
     let error = lock(&site, &mut conn).acquire().await.unwrap_err();
     assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+    is_about(&error, &site.namespace);
 }
 
 /// The body may have gone on without the lock, so `run` is no success; but its own error stays.

@@ -21,7 +21,7 @@ impl Counter {
 
     /// A client that draws its tokens there.
     pub(crate) async fn locker(&self, site: &Site) -> Locker {
-        site.builder().lease(self.options()).connect().await.unwrap()
+        site.builder().lease_options(self.options()).connect().await.unwrap()
     }
 
     pub(crate) fn ddl(&self) -> String {

@@ -18,7 +18,7 @@ async fn peer(python: &str, site: &Site, key: &str, terms: &str) -> Peer {
 
 async fn locker(site: &Site) -> Locker {
     let builder = Locker::builder(&site.url).key_scheme(KeyScheme::DjangoDatabaseLocks);
-    builder.lease(LeaseOptions::new().ttl(2 * SECOND)).connect().await.unwrap()
+    builder.lease_options(LeaseOptions::new().ttl(2 * SECOND)).connect().await.unwrap()
 }
 
 pub(crate) async fn excludes_dlock_and_is_excluded(site: Site) {

@@ -28,7 +28,7 @@ async fn nonsense_is_refused_before_anything_is_asked() {
         (options().poll(2 * MS, MS), "poll"),
     ] {
         let told = format!("{nonsense:?}");
-        let error = Locker::builder(URL).lease(nonsense).connect().await.unwrap_err();
+        let error = Locker::builder(URL).lease_options(nonsense).connect().await.unwrap_err();
         assert!(matches!(error, Error::Config { .. }), "{told}: {error}");
         assert!(error.to_string().contains(say), "{told}: {error}");
     }
@@ -39,7 +39,7 @@ async fn nonsense_of_a_lock_is_refused() {
     let folder = dlock_tests::Temp::new();
     let url = format!("sqlite://{}", folder.file("locks.db").display());
     let options = LeaseOptions::new().ttl(Duration::from_secs(9)).renew_before(2000 * MS);
-    let locker = Locker::builder(&url).lease(options).connect().await.unwrap();
+    let locker = Locker::builder(&url).lease_options(options).connect().await.unwrap();
     let lock = || locker.lock("k");
     for (nonsense, say) in [
         (lock().ttl(Duration::ZERO), "ttl"),

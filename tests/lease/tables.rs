@@ -16,12 +16,12 @@ fn kind(site: &Site) -> &'static str {
 
 async fn is_used(site: &Site, table: &str, rows: &mut Rows) {
     let options = LeaseOptions::new().table(table);
-    let locker = site.builder().lease(options.clone()).connect().await.unwrap();
+    let locker = site.builder().lease_options(options.clone()).connect().await.unwrap();
     let elsewhere = site.locker().await;
     let guard = locker.lock("k").acquire().await.unwrap();
     assert!(rows.row_in(table, &locker, "k").await.is_held());
     assert!(elsewhere.lock("k").try_acquire().await.unwrap().is_some(), "another table");
-    let again = site.builder().lease(options).connect().await.unwrap();
+    let again = site.builder().lease_options(options).connect().await.unwrap();
     assert!(again.lock("k").try_acquire().await.unwrap().is_none());
     assert!(again.explain("k").sql.contains(table), "{}", again.explain("k").sql);
     guard.release().await.unwrap();

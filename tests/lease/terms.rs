@@ -63,7 +63,7 @@ pub(crate) async fn ttl_for_ever_outlasts_its_process(site: Site) {
 /// Between two renewals of a default locker, this one has several.
 pub(crate) async fn renew_before_says_when(site: Site) {
     let lease = LeaseOptions::new().ttl(MINUTE).renew_before(MINUTE - 500 * MS);
-    let locker = site.builder().lease(lease).connect().await.unwrap();
+    let locker = site.builder().lease_options(lease).connect().await.unwrap();
     let mut rows = Rows::of(&site).await;
     let _guard = locker.lock("k").acquire().await.unwrap();
     let began = Instant::now();

@@ -20,7 +20,7 @@ pub(crate) async fn without_a_database_is_refused(site: Site) {
         let database = database.replace('-', "_");
         Raw::to(&site.url).await.run(&format!("CREATE DATABASE {database}")).await;
         let table = LeaseOptions::new().table(format!("{database}.t"));
-        let locker = Locker::builder(&url).lease(table).connect().await.unwrap();
+        let locker = Locker::builder(&url).lease_options(table).connect().await.unwrap();
         locker.lock("k").acquire().await.unwrap().release().await.unwrap();
         locker.close().await;
         Raw::to(&site.url).await.run(&format!("DROP DATABASE {database}")).await;
@@ -32,7 +32,7 @@ pub(crate) async fn of_a_pool(site: Site) {
     let options: MySqlConnectOptions = url.parse().unwrap();
     let pool = MySqlPoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
     let used = pool.acquire().await.unwrap();
-    let builder = Locker::from_pool(&pool).leases().namespace(&site.namespace);
+    let builder = Locker::from_pool(&pool).use_leases().namespace(&site.namespace);
     let locker = builder.connect().await.unwrap();
     let guard = locker.lock("k").acquire().await.unwrap();
     assert!(site.locker().await.lock("k").try_acquire().await.unwrap().is_none());

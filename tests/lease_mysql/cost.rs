@@ -31,7 +31,7 @@ pub(crate) async fn thousand_leases_are_renewed_in_one_round_trip(site: Site) {
     let pause = Duration::from_secs(1);
     let proxy = Proxy::to(&site.url).await;
     let lease = LeaseOptions::new().ttl(3 * pause);
-    let locker = Locker::builder(proxy.url()).lease(lease).connect().await.unwrap();
+    let locker = Locker::builder(proxy.url()).lease_options(lease).connect().await.unwrap();
     let mut taking = JoinSet::new();
     for key in 0..1000 {
         let lock = locker.lock(key);

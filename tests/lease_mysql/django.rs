@@ -16,7 +16,7 @@ async fn connect(site: &Site, owner: Option<&str>) -> dlock::Result<Locker> {
     let lease = LeaseOptions::new().ttl(Duration::from_secs(3));
     let lease = owner.into_iter().fold(lease, LeaseOptions::owner);
     let builder = Locker::builder(&site.url).key_scheme(KeyScheme::DjangoDatabaseLocks);
-    builder.lease(lease).connect().await
+    builder.lease_options(lease).connect().await
 }
 
 async fn table(site: &Site) -> Raw {

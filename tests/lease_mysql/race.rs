@@ -95,7 +95,7 @@ pub(crate) async fn of_two_who_swap_grants_both(site: Site) {
 pub(crate) async fn named_owners_have_fences_of_their_own(site: Site) {
     let locker = async || {
         let lease = LeaseOptions::new().owner("worker-1");
-        Locker::builder(&site.url).lease(lease).connect().await.unwrap()
+        Locker::builder(&site.url).lease_options(lease).connect().await.unwrap()
     };
     let (one, two) = (locker().await, locker().await);
     let before = one.lock("k").acquire().await.unwrap();

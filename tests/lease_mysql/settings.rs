@@ -12,7 +12,7 @@ const MS: Duration = Duration::from_millis(1);
 /// Locks exclude, are renewed and end in time on this server.
 async fn works(url: &str) {
     let lease = || LeaseOptions::new().ttl(600 * MS);
-    let locker = async || Locker::builder(url).lease(lease()).connect().await.unwrap();
+    let locker = async || Locker::builder(url).lease_options(lease()).connect().await.unwrap();
     let (one, two) = (locker().await, locker().await);
     let guard = one.lock("it's é \\").acquire().await.unwrap();
     let late = two.lock("it's é \\").timeout(1500 * MS).acquire().await.unwrap_err();
@@ -32,7 +32,7 @@ async fn works(url: &str) {
     assert_eq!(guard.fence(), brief.fence().map(|fence| fence + 1));
     let status = one.status().await.unwrap();
     assert_eq!(status.len(), 1, "{status:?}");
-    assert!(status[0].holders[0].since.unwrap() < Duration::from_secs(60), "{status:?}");
+    assert!(status[0].holders[0].held_for.unwrap() < Duration::from_secs(60), "{status:?}");
     one.close().await;
     two.close().await;
 }
@@ -76,7 +76,7 @@ pub(crate) async fn primary_that_becomes_read_only_is_given_up(site: Site) {
     let Some(server) = server(&site, &[]) else { return };
     let lease = LeaseOptions::new().ttl(3000 * MS);
     let url = format!("lease+{}", server.url());
-    let locker = Locker::builder(&url).lease(lease).connect().await.unwrap();
+    let locker = Locker::builder(&url).lease_options(lease).connect().await.unwrap();
     let mut raw = Raw::to(&url).await;
     let guard = locker.lock("held").acquire().await.unwrap();
     raw.run("SET GLOBAL read_only=ON").await;
@@ -106,7 +106,7 @@ pub(crate) async fn limits_of_the_server_are_kept(site: Site) {
     // Hundreds of statements, on a busy machine.
     let lease = LeaseOptions::new().ttl(Duration::from_secs(60));
     let url = format!("lease+{}", server.url());
-    let locker = Locker::builder(&url).lease(lease).connect().await.unwrap();
+    let locker = Locker::builder(&url).lease_options(lease).connect().await.unwrap();
     let mut taking = tokio::task::JoinSet::new();
     for key in 0..300 {
         let lock = locker.lock(key).timeout(Duration::from_secs(60));

@@ -47,7 +47,7 @@ pub(crate) async fn made_by_hand(site: Site) {
     let mut raw = Raw::to(&site.url).await;
     raw.run(&lease.ddl(&site.url).unwrap()).await;
     let database = raw.row("SELECT DATABASE()").await.remove(0).unwrap();
-    let locker = Locker::builder(&site.url).lease(lease).connect().await.unwrap();
+    let locker = Locker::builder(&site.url).lease_options(lease).connect().await.unwrap();
     let guard = locker.lock("k").acquire().await.unwrap();
     let sql = locker.explain("k").sql;
     let row = raw.row(&sql).await;
@@ -58,7 +58,8 @@ pub(crate) async fn made_by_hand(site: Site) {
     raw.run("CREATE DATABASE IF NOT EXISTS dlock_elsewhere").await;
     raw.run("CREATE OR REPLACE VIEW dlock_elsewhere.v AS SELECT 1").await;
     let elsewhere = LeaseOptions::new().table(format!("dlock_elsewhere.t{}", std::process::id()));
-    let theirs = Locker::builder(&site.url).lease(elsewhere.clone()).connect().await.unwrap();
+    let theirs =
+        Locker::builder(&site.url).lease_options(elsewhere.clone()).connect().await.unwrap();
     let other = theirs.lock("k").try_acquire().await.unwrap().expect("another table");
     assert_eq!(raw.row(&theirs.explain("k").sql).await.len(), 4);
     other.release().await.unwrap();

@@ -32,7 +32,7 @@ impl Corner {
     }
 
     pub(crate) fn builder(&self) -> LockerBuilder {
-        self.site.builder().lease(self.options())
+        self.site.builder().lease_options(self.options())
     }
 
     pub(crate) async fn locker(&self) -> Locker {

@@ -20,7 +20,7 @@ pub(crate) async fn acquire_and_release_are_a_round_trip_each(site: Site) {
     let corner = Corner::new(&site).await;
     let (proxy, through) = proxied(&corner).await;
     let options = corner.options().ttl(Duration::from_secs(60));
-    let locker = through.builder().lease(options).connect().await.unwrap();
+    let locker = through.builder().lease_options(options).connect().await.unwrap();
     let mut asked = proxy.round_trips();
     let mut cost = || {
         let before = std::mem::replace(&mut asked, proxy.round_trips());
@@ -57,7 +57,7 @@ pub(crate) async fn thousand_leases_are_renewed_by_one_statement(site: Site) {
     let corner = Corner::new(&site).await;
     let (proxy, through) = proxied(&corner).await;
     let options = LeaseOptions::new().table(corner.table()).ttl(12 * SECOND);
-    let locker = through.builder().lease(options).connect().await.unwrap();
+    let locker = through.builder().lease_options(options).connect().await.unwrap();
     let mut guards = Vec::new();
     for key in 0..LEASES {
         guards.push(locker.lock(format!("key {key}")).acquire().await.unwrap());

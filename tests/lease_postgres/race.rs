@@ -13,7 +13,7 @@ const TAKERS: usize = 20;
 async fn takers(site: &Site, options: &LeaseOptions) -> Vec<Locker> {
     let mut takers = JoinSet::new();
     for _ in 0..TAKERS {
-        let builder = site.builder().lease(options.clone());
+        let builder = site.builder().lease_options(options.clone());
         takers.spawn(async move { builder.connect().await.unwrap() });
     }
     takers.join_all().await

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dlock::Error;
-use dlock_tests::Site;
+use dlock_tests::{Site, is_about};
 use tokio::time::sleep;
 
 use crate::corner::Corner;
@@ -13,8 +13,8 @@ const SECOND: Duration = Duration::from_secs(1);
 
 async fn works(corner: &Corner, site: &Site) {
     let options = corner.options().ttl(SECOND);
-    let ours = site.builder().lease(options.clone()).connect().await.unwrap();
-    let theirs = corner.site.builder().lease(options).connect().await.unwrap();
+    let ours = site.builder().lease_options(options.clone()).connect().await.unwrap();
+    let theirs = corner.site.builder().lease_options(options).connect().await.unwrap();
     let guard = ours.lock("k").acquire().await.unwrap();
     assert!(theirs.lock("k").try_acquire().await.unwrap().is_none());
     // Renewed meanwhile.
@@ -117,7 +117,7 @@ pub(crate) async fn idle_connection_that_was_ended_is_replaced(site: Site) {
     let mut corner = Corner::new(&site).await;
     let role = corner.role(&["idle_session_timeout = '200ms'"]).await;
     corner.run(RIGHTS).await;
-    let locker = role.builder().lease(corner.options()).connect().await.unwrap();
+    let locker = role.builder().lease_options(corner.options()).connect().await.unwrap();
     let mut last = None;
     for _ in 0..3 {
         sleep(SECOND / 2).await;
@@ -135,24 +135,28 @@ pub(crate) async fn rights_that_are_missing_are_named(site: Site) {
     let mut corner = Corner::new(&site).await;
     let role = corner.role(&[]).await;
     let options = corner.options();
-    let connect = async || role.builder().lease(options.clone()).connect().await;
-    let Err(Error::Permission { grant, .. }) = connect().await else { panic!("no right at all") };
-    assert!(grant.contains("GRANT USAGE ON SCHEMA"), "{grant}");
+    let connect = async || role.builder().lease_options(options.clone()).connect().await;
+    let Err(Error::Permission { remedy, .. }) = connect().await else { panic!("no right at all") };
+    assert!(remedy.contains("GRANT USAGE ON SCHEMA"), "{remedy}");
 
     corner.run("GRANT USAGE ON SCHEMA {schema} TO {schema}_role").await;
-    let Err(Error::Permission { grant, .. }) = connect().await else { panic!("no right to make") };
+    let error = connect().await.unwrap_err();
+    assert_eq!(error.to_string().lines().count(), 1, "{error}");
+    assert!(error.to_string().contains(&corner.schema), "{error}");
+    let Error::Permission { ddl: Some(ddl), .. } = &error else { panic!("{error:?}") };
     // What it says, done by the owner, is enough.
-    let (_, run) = grant.split_once("run\n").expect("the statements");
-    assert!(run.contains("CREATE TABLE"), "{run}");
-    corner.run(run).await;
+    let all = format!("{error:#}");
+    assert!(ddl.contains("CREATE TABLE") && all.ends_with(&**ddl), "{all}");
+    corner.run(ddl).await;
     let locker = connect().await.unwrap();
     let guard = locker.lock("k").acquire().await.unwrap();
 
     // Rights that go while it is held.
     corner.run("REVOKE UPDATE ON {table} FROM {schema}_role").await;
     let refused = locker.lock("other").try_acquire().await.unwrap_err();
-    let Error::Permission { grant, .. } = &refused else { panic!("{refused}") };
-    assert!(grant.contains("GRANT SELECT, INSERT, UPDATE ON"), "{grant}");
+    let Error::Permission { remedy, .. } = &refused else { panic!("{refused}") };
+    assert!(remedy.contains("GRANT SELECT, INSERT, UPDATE ON"), "{remedy}");
+    is_about(&refused, "other");
     corner.run("GRANT UPDATE ON {table} TO {schema}_role").await;
     guard.verify().await.unwrap();
     guard.release().await.unwrap();

@@ -49,9 +49,9 @@ pub(crate) async fn odd_names_and_owners_are_as_they_are(site: Site) {
         NativeKey::Name(key.as_str().unwrap_or_default().to_owned())
     }));
     let locker = corner.site.builder().namespace("").key_scheme(as_it_is.clone());
-    let locker = locker.lease(corner.options()).connect().await.unwrap();
+    let locker = locker.lease_options(corner.options()).connect().await.unwrap();
     let rival = corner.site.builder().namespace("").key_scheme(as_it_is);
-    let rival = rival.lease(corner.options()).connect().await.unwrap();
+    let rival = rival.lease_options(corner.options()).connect().await.unwrap();
     let mut guards = Vec::new();
     for name in names {
         let lock = locker.lock(name).owner(format!("o{name}"));
@@ -68,7 +68,7 @@ pub(crate) async fn odd_names_and_owners_are_as_they_are(site: Site) {
 
 pub(crate) async fn are_never_deleted_and_never_without_owner(site: Site) {
     let mut corner = Corner::new(&site).await;
-    let locker = corner.site.builder().namespace("").lease(corner.options()).connect();
+    let locker = corner.site.builder().namespace("").lease_options(corner.options()).connect();
     let locker = locker.await.unwrap();
     let row = "SELECT owner || ' ' || fence || ' ' || (expires_at > now()) || ' ' || \
         (acquired_at <= now()) FROM {table}";
@@ -91,7 +91,7 @@ pub(crate) async fn are_never_deleted_and_never_without_owner(site: Site) {
         sleep(20 * MS).await;
     }
     assert_eq!(corner.text(ends).await, "infinity");
-    let rival = corner.site.builder().namespace("").lease(corner.options()).connect();
+    let rival = corner.site.builder().namespace("").lease_options(corner.options()).connect();
     let rival = rival.await.unwrap();
     assert!(rival.lock("k").try_acquire().await.unwrap().is_none());
     endless.release().await.unwrap();
@@ -124,7 +124,7 @@ pub(crate) async fn are_shown_and_explained(site: Site) {
     let status = status.iter().find(|status| status.native == explained.native).unwrap();
     let fence = guard.fence().unwrap();
     assert_eq!(status.holders[0].who, format!("owner me, fence {fence}"));
-    assert!(status.holders[0].since.unwrap() < Duration::from_secs(5));
+    assert!(status.holders[0].held_for.unwrap() < Duration::from_secs(5));
     let rows = holders().await;
     assert_eq!(rows.len(), 1);
     assert_eq!(rows[0].get::<String, _>("owner"), "me");

@@ -20,7 +20,7 @@ pub(crate) async fn of_a_weak_kind_is_told(site: Site) {
     let mut corner = Corner::new(&site).await;
     let role = corner.role(&["synchronous_commit = off"]).await;
     corner.run("GRANT USAGE, CREATE ON SCHEMA {schema} TO PUBLIC").await;
-    let locker = role.builder().lease(corner.options()).connect().await.unwrap();
+    let locker = role.builder().lease_options(corner.options()).connect().await.unwrap();
     let report = locker.check().await.unwrap();
     assert!(report.to_string().contains("synchronous_commit is off"), "{report}");
     assert!(report.is_ok(), "{report}");
@@ -74,7 +74,7 @@ pub(crate) async fn pool_is_left_to_the_application(site: Site) {
     let corner = Corner::new(&site).await;
     let pool = PgPoolOptions::new().max_connections(1).connect(plain(&site.url)).await.unwrap();
     let _used = pool.acquire().await.unwrap();
-    let builder = Locker::from_pool(&pool).leases().lease(corner.options());
+    let builder = Locker::from_pool(&pool).use_leases().lease_options(corner.options());
     let locker = builder.namespace(&site.namespace).connect().await.unwrap();
     let guard = locker.lock("k").acquire().await.unwrap();
     let rival = corner.locker().await;
@@ -95,7 +95,7 @@ pub(crate) async fn schema_of_any_name(site: Site) {
     let pool = PgPoolOptions::new().connect_lazy_with(options);
     for leases in [true, false] {
         let builder = Locker::from_pool(&pool).namespace(&site.namespace);
-        let builder = if leases { builder.leases() } else { builder };
+        let builder = if leases { builder.use_leases() } else { builder };
         let locker = builder.connect().await.unwrap();
         let guard = locker.lock("k").fenced().acquire().await.unwrap();
         assert!(guard.fence().is_some());

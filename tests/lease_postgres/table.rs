@@ -68,7 +68,7 @@ pub(crate) async fn is_in_the_schema_that_is_current_at_connect(site: Site) {
     assert!(matches!(refused, Error::Config { .. }), "{refused}");
     assert!(refused.to_string().contains("LeaseOptions::table"), "{refused}");
     let table = LeaseOptions::new().table("nowhere.leases");
-    let refused = site.builder().lease(table).connect().await.unwrap_err();
+    let refused = site.builder().lease_options(table).connect().await.unwrap_err();
     assert!(!refused.is_retryable(), "{refused:?}");
     corner.drop().await;
 }
@@ -108,7 +108,7 @@ pub(crate) async fn of_django_is_never_made(site: Site) {
     let corner = Corner::new(&site).await;
     let options = LeaseOptions::new().table(format!("{}.database_locks_lock", corner.schema));
     let scheme = KeyScheme::DjangoDatabaseLocks;
-    let connect = Locker::builder(&site.url).key_scheme(scheme).lease(options).connect();
+    let connect = Locker::builder(&site.url).key_scheme(scheme).lease_options(options).connect();
     let refused = connect.await.unwrap_err();
     assert!(matches!(refused, Error::Config { .. }), "{refused:?}");
     assert!(refused.to_string().contains("migrations"), "{refused}");

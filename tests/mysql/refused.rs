@@ -50,8 +50,8 @@ pub(crate) async fn user_without_a_right(site: Site) {
     witness.run(&format!("CREATE USER {user}@localhost IDENTIFIED BY '{SECRET}'")).await;
     let url = format!("mysql://{user}:{SECRET}@{}", address(&site));
     let error = Locker::connect(&url).await.unwrap_err();
-    let Error::Permission { grant, .. } = &error else { panic!("{error:?}") };
-    assert!(grant.contains("GRANT"), "{grant}");
+    let Error::Permission { remedy, .. } = &error else { panic!("{error:?}") };
+    assert!(remedy.contains("GRANT"), "{remedy}");
     assert!(!all_of(&error).contains(SECRET), "{}", all_of(&error));
     // Locks are no database's: without one, nothing has to be granted.
     let server = url.rsplit_once('/').unwrap().0;

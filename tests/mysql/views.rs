@@ -28,11 +28,11 @@ pub(crate) async fn show_holders_and_waiters(site: Site) {
     let [waits] = &status.waiters[..] else { panic!("{status:?}") };
     assert!(holder.who.contains("root@"), "{}", holder.who);
     assert!(waits.who.contains("root@") && waits.who.contains(&waiting_site.name), "{}", waits.who);
-    assert!(waits.since.is_some_and(|since| since < SOON));
+    assert!(waits.held_for.is_some_and(|time| time < SOON));
     // The process that holds it knows since when.
     let status = status_of(&holding, "k").await.unwrap();
     assert!(status.holders[0].who.starts_with("this process"), "{status:?}");
-    assert!(status.holders[0].since.is_some());
+    assert!(status.holders[0].held_for.is_some());
     held.release().await.unwrap();
     waiter.await.unwrap().unwrap().release().await.unwrap();
     assert!(status_of(&ours, "k").await.is_none());

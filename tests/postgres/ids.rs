@@ -74,7 +74,10 @@ pub(crate) async fn without_an_id_there_is_no_lock(site: Site) {
     let locker = builder.connect().await.unwrap();
     let lock = locker.lock("k");
     let check = |error: Error| {
-        assert!(matches!(&error, Error::Key { key, .. } if *key == Key::from("k")), "{error:?}");
+        assert!(
+            matches!(&error, Error::InvalidKey { key, .. } if *key == Key::from("k")),
+            "{error:?}"
+        );
         assert!(error.to_string().contains("lock \"k\"") && !error.is_retryable(), "{error}");
         assert_eq!(std::io::Error::from(error).kind(), std::io::ErrorKind::InvalidInput);
     };

@@ -46,18 +46,18 @@ pub(crate) async fn names_holders_and_waiters_in_line(site: Site) {
         let pid = witness.number(pid, &site.named("theirs")).await;
         let name = &site.named("theirs").name;
         let who = format!("pid {pid}, application {name:?}, user dlock, 127.0.0.1");
-        assert_eq!((&holder.who, holder.since), (&who, None));
+        assert_eq!((&holder.who, holder.held_for), (&who, None));
         let [first, second] = &seen.waiters[..] else { panic!("{seen:?}") };
         assert!(first.who.contains(&site.named("first").name), "{seen:?}");
         assert!(second.who.starts_with("this process, pid "), "{seen:?}");
-        let since = [first.since.unwrap(), second.since.unwrap()];
+        let since = [first.held_for.unwrap(), second.held_for.unwrap()];
         assert!(since[0] >= since[1] + Duration::from_millis(100), "{seen:?}");
         assert!(since[0] < SOON, "{seen:?}");
         // The holder's own locker knows since when, and what the key was called.
         let seen = status_of(&theirs, &key).await.unwrap();
         assert_eq!(seen.key, key);
         assert!(seen.holders[0].who.starts_with("this process, pid "), "{seen:?}");
-        assert!(seen.holders[0].since.unwrap() >= since[0], "{seen:?}");
+        assert!(seen.holders[0].held_for.unwrap() >= since[0], "{seen:?}");
         held.release().await.unwrap();
         for waiting in waiting {
             waiting.await.unwrap().release().await.unwrap();

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use dlock::Error;
-use dlock_tests::{Proxy, Signal, Site, Temp, clock, history, in_time, taker};
+use dlock_tests::{Proxy, Signal, Site, Temp, clock, history, in_time, is_about, taker};
 use tokio::time::sleep;
 
 const TTL: Duration = Duration::from_secs(2);
@@ -46,7 +46,9 @@ pub(crate) async fn questions_to_a_silent_server_end_in_time(site: Site) {
         in_time("an answer", Duration::from_secs(8), locker.status()),
         in_time("an answer", Duration::from_secs(13), locker.check()),
     );
-    for error in [verified.unwrap_err(), status.unwrap_err(), check.unwrap_err()] {
+    let verified = verified.unwrap_err();
+    is_about(&verified, "k");
+    for error in [verified, status.unwrap_err(), check.unwrap_err()] {
         assert!(matches!(error, Error::Unavailable { .. }), "{error}");
     }
     assert!(!guard.is_lost(), "its time is not up yet");
@@ -119,6 +121,7 @@ pub(crate) async fn server_that_does_not_answer_is_unavailable_in_time(site: Sit
         assert!(start.elapsed() >= wait, "given up after {:?}", start.elapsed());
         assert!(matches!(error, Error::Unavailable { .. }), "{error}");
         assert!(error.to_string().contains(&address), "{error}");
+        is_about(&error, "k");
     }
     proxy.come_back();
     let limit = Duration::from_secs(10);

@@ -9,7 +9,7 @@ async fn a_pools_leases_are_beside_its_file() {
         SqliteConnectOptions::new().filename(folder.file("app.db")).create_if_missing(true);
     let pool = SqlitePoolOptions::new().connect_with(options).await.unwrap();
     let lease = LeaseOptions::new().ttl(300 * MS);
-    let locker = Locker::from_pool(&pool).lease(lease).connect().await.unwrap();
+    let locker = Locker::from_pool(&pool).lease_options(lease).connect().await.unwrap();
     assert!(folder.file("app.db-dlock").exists());
     let before = locker.lock("before").acquire().await.unwrap();
     let mut application = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
@@ -49,7 +49,8 @@ async fn what_cannot_be_a_lock_is_refused() {
     assert!(matches!(error, Error::Unavailable { .. }), "{error}");
     let error = Locker::connect("sqlite:///no/such/folder/locks.db").await.unwrap_err();
     assert!(matches!(error, Error::Unavailable { .. }), "{error}");
-    let short = Locker::builder(&url).lease(LeaseOptions::new().ttl(99 * MS)).connect().await;
+    let short =
+        Locker::builder(&url).lease_options(LeaseOptions::new().ttl(99 * MS)).connect().await;
     assert!(matches!(short.unwrap_err(), Error::Config { .. }));
 
     std::fs::write(folder.file("text"), "not a database, but longer than its header".repeat(50))

@@ -106,8 +106,9 @@ async fn who_waits_is_told_of_a_release() {
     let folder = Folder::new();
     // At ever longer intervals: by then it asks every fifth second or so.
     let lease = LeaseOptions::new().ttl(Duration::from_secs(60)).poll(20 * MS, 3600 * 1000 * MS);
-    let locker =
-        async || Locker::builder(&folder.url()).lease(lease.clone()).connect().await.unwrap();
+    let locker = async || {
+        Locker::builder(&folder.url()).lease_options(lease.clone()).connect().await.unwrap()
+    };
     let (one, two) = (locker().await, locker().await);
     let mut held = Vec::new();
     let mut waiting = tokio::task::JoinSet::new();

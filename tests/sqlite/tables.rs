@@ -36,7 +36,7 @@ async fn a_table_may_be_made_by_hand_and_have_another_name() {
     let folder = Folder::new();
     let lease = LeaseOptions::new().table("other");
     let mut raw = made(&folder, &lease.ddl("sqlite").unwrap()).await;
-    let locker = Locker::builder(&folder.url()).lease(lease).connect().await.unwrap();
+    let locker = Locker::builder(&folder.url()).lease_options(lease).connect().await.unwrap();
     let guard = locker.lock("it's").acquire().await.unwrap();
     let sql = sqlx::AssertSqlSafe(locker.explain("it's").sql.clone());
     let found = sqlx::query(sql).fetch_all(&mut raw).await.unwrap();

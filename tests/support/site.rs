@@ -116,7 +116,7 @@ impl Site {
         let builder =
             Locker::builder(&self.url).namespace(&self.namespace).application_name(&self.name);
         match self.ttl {
-            Some(ttl) if self.has_leases() => builder.lease(LeaseOptions::new().ttl(ttl)),
+            Some(ttl) if self.has_leases() => builder.lease_options(LeaseOptions::new().ttl(ttl)),
             Some(ttl) => builder.session_ttl(ttl),
             None => builder,
         }

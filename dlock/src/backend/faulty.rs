@@ -53,7 +53,7 @@ impl SessionBackend for Faulty {
         }
         if fails {
             let source = Arc::from(Box::from("no room for locks, or for rows"));
-            return Err(Error::Backend { backend: "memory".into(), source });
+            return Err(Error::backend("memory", source));
         }
         Ok(())
     }

@@ -66,7 +66,11 @@ where
             failed = Some(failure);
         }
     }
-    Err(failed.unwrap_or_else(|| Failure::Failed(Error::config("the url has no host"))))
+    Err(failed.unwrap_or_else(|| {
+        Failure::Failed(Error::config(
+            "the url has no host; name one, as in postgres://user@host/db",
+        ))
+    }))
 }
 
 /// The first of these that ends, and that is none of them then.

@@ -59,6 +59,11 @@ pub(crate) trait SessionBackend: Send + Sync + 'static {
     /// The locks it has.
     fn modes(&self) -> &'static [Mode];
 
+    /// The setting of the server that limits how many locks there may be, if it has one.
+    fn locks_setting(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Makes sure, once and before the first session, that sessions can be had here: that there is
     /// no transaction pooler between.
     fn preflight(&self) -> impl Future<Output = Result<()>> + Send {

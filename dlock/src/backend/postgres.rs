@@ -101,6 +101,10 @@ impl SessionBackend for Postgres {
         Some(self.session_ttl)
     }
 
+    fn locks_setting(&self) -> Option<&'static str> {
+        Some("max_locks_per_transaction")
+    }
+
     fn modes(&self) -> &'static [Mode] {
         &[Mode::Exclusive, Mode::Shared]
     }

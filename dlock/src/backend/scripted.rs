@@ -123,11 +123,11 @@ impl Scripted {
             Fate::Done => Ok(()),
             Fate::Fails => {
                 let source = source("no such character");
-                Err(Error::Backend { backend: "scripted".into(), source })
+                Err(Error::backend("scripted", source))
             }
             Fate::Ends => {
                 let source = source("connection reset");
-                Err(Error::Unavailable { backend: "scripted".into(), source })
+                Err(Error::away("scripted", source))
             }
             Fate::Silent => pending().await,
             Fate::Panics => panic!("an answer that nobody expects"),

@@ -36,6 +36,10 @@ impl<C: Connection> ConnectionLock<'_, C> {
 
     /// The text before it is for the transaction.
     pub(super) async fn let_go(&mut self, before: &str, open: Open) -> Result<bool> {
+        self.let_all_go(before, open).await.map_err(|error| self.plan.name(error))
+    }
+
+    async fn let_all_go(&mut self, before: &str, open: Open) -> Result<bool> {
         self.settle_doubt().await?;
         let Some(grant) = self.grant.clone() else { return Ok(false) };
         if self.held.is_empty() {

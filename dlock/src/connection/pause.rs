@@ -18,7 +18,7 @@ pub(super) async fn sleep(time: Duration) -> Result<()> {
         let _ = wake.send(());
     });
     sleeper.map_err(|error| {
-        Error::config(format!("a thread for the pause between two tries cannot be had: {error}"))
+        Error::config(format!("a thread for the pause between two tries cannot be had: {error}; look at the limit of threads"))
     })?;
     woken.await.map_err(|_| Error::Closed)
 }

@@ -55,6 +55,14 @@ impl Plan {
         }
         Ok(wanted)
     }
+
+    /// This error, about what is to be locked: the first key, if it names none.
+    pub(super) fn name(&self, error: Error) -> Error {
+        match self.keys.first() {
+            Some(key) => error.about(key),
+            None => error,
+        }
+    }
 }
 
 /// A wait that has begun.

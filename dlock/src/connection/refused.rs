@@ -16,10 +16,7 @@ pub(super) fn pooled<C: Driver>() -> Error {
 }
 
 pub(super) fn strange<C: Driver>(said: String) -> Error {
-    Error::Unavailable {
-        backend: C::DIALECT.label().into(),
-        source: std::sync::Arc::new(Strange(said)),
-    }
+    Error::unavailable(C::DIALECT.label(), Strange(said))
 }
 
 /// Of the answers that are no grant and no wait of a transaction.

@@ -58,7 +58,7 @@ impl<C: Connection> ConnectionLock<'_, C> {
 
     pub(crate) async fn enter(&mut self) -> Result<()> {
         let known = C::DIALECT.tells_inside() || !self.rollback_on_error;
-        let inside = !known && self.is_inside().await?;
+        let inside = !known && self.is_inside().await.map_err(|error| self.plan.name(error))?;
         self.acquire().await?;
         let Some(grant) = &mut self.grant else { return Ok(()) };
         grant.inside |= inside;
@@ -68,7 +68,7 @@ impl<C: Connection> ConnectionLock<'_, C> {
             let name = format!("dlock_run_{}", NEXT.fetch_add(1, Ordering::Relaxed));
             self.ready().await?;
             let set = self.conn.ask(format!("SAVEPOINT {name}")).await;
-            set.map_err(|refused| C::DIALECT.error(refused))?;
+            set.map_err(|refused| self.plan.name(C::DIALECT.error(refused)))?;
             self.savepoint = Some(name);
         }
         self.ending = Some(Ending::Body);

@@ -62,6 +62,10 @@ impl<C: Connection> ConnectionLock<'_, C> {
     }
 
     async fn take(&mut self, wait: Wait) -> Result<()> {
+        self.take_all(wait).await.map_err(|error| self.plan.name(error))
+    }
+
+    async fn take_all(&mut self, wait: Wait) -> Result<()> {
         let waiting = Waiting::begin(wait);
         let wanted = self.plan.wanted(C::DIALECT)?;
         if !switch::enabled() {
@@ -83,7 +87,7 @@ impl<C: Connection> ConnectionLock<'_, C> {
                 if self.held.is_empty() {
                     self.grant = None;
                 }
-                return Err(error);
+                return Err(error.about(&one.key));
             }
             tracing::debug!(target: "dlock", key = %one.key, on = C::DIALECT.label(),
                 waited = ?waiting.since.elapsed(), "acquired");
@@ -247,7 +251,7 @@ pub(super) async fn who<C: Driver>(conn: &mut C, claim: &Claim, inside: bool) ->
     conn.ready().await.ok()?;
     match conn.ask(C::DIALECT.holder(claim, inside)).await {
         Ok(rows) => match called(&rows, "holder") {
-            Some([Some(who)]) => Some(Holder { who: who.clone(), since: None }),
+            Some([Some(who)]) => Some(Holder { who: who.clone(), held_for: None }),
             _ => None,
         },
         Err(refused) => {

@@ -148,6 +148,10 @@ impl<'c, C: Connection> TransactionLock<'c, C> {
     }
 
     async fn take(&mut self, wait: Wait) -> Result<()> {
+        self.take_all(wait).await.map_err(|error| self.plan.name(error))
+    }
+
+    async fn take_all(&mut self, wait: Wait) -> Result<()> {
         let waiting = Waiting::begin(wait);
         let wanted = self.plan.wanted(C::DIALECT)?;
         let Some(first) = wanted.first() else { return Ok(()) };

@@ -190,7 +190,7 @@ impl<E: Executor> Actor<E> {
         request.arrive();
         let most = self.executor.most_keys();
         if self.table.is_beyond(most, &request.claim) {
-            return request.one_too_many(most);
+            return request.fail(self.executor.too_many_keys());
         }
         self.alarms.extend(alarm(&request));
         self.want(request);

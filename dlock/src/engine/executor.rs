@@ -34,6 +34,10 @@ pub(crate) trait Executor: Send + 'static {
     fn most_keys(&self) -> usize {
         usize::MAX
     }
+    /// Why there are not to be more.
+    fn too_many_keys(&self) -> Error {
+        Error::too_many_keys(&self.label(), self.most_keys(), None)
+    }
     /// Whether a wait on these terms would begin at once; if not, a try is the better question even
     /// for a key that was fought over a moment ago.
     fn can_wait(&self, terms: &Terms) -> bool;

@@ -52,8 +52,8 @@ impl<E: Executor> Actor<E> {
             if request.patient {
                 let (_, line) = waiting.entry(key.clone()).or_insert((*mode, Vec::new()));
                 let who = format!("this process, pid {}", std::process::id());
-                let since = Some(request.asked.elapsed());
-                line.push(Holder { who, since });
+                let held_for = Some(request.asked.elapsed());
+                line.push(Holder { who, held_for });
             }
         }
         for (hold, (claim, _)) in self.callers.holds.values() {

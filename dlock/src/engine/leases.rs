@@ -325,7 +325,7 @@ impl<B: LeaseBackend> Executor for Leases<B> {
     fn trouble(&self) -> Error {
         self.trouble.clone().unwrap_or_else(|| {
             let source = IoError::new(ErrorKind::TimedOut, "it has not answered yet");
-            Error::Unavailable { backend: self.backend.label(), source: Arc::new(source) }
+            Error::unavailable(&self.backend.label(), source)
         })
     }
 

@@ -94,18 +94,6 @@ impl Request {
         // Whoever asked may have gone.
         let _ = self.reply.send(Err(error));
     }
-
-    /// Answers that this locker has as many keys as it may have.
-    pub(super) fn one_too_many(self, most: usize) {
-        let error = Error::config(format!(
-            "lock \"{}\" would be one too many: this locker holds or wants {most} keys, as many as \
-             LockerBuilder::max_keys says, for more could fill the server's table of locks; release \
-             some, lock fewer and larger things, or raise it together with the server's \
-             max_locks_per_transaction",
-            self.key
-        ));
-        let _ = self.reply.send(Err(error));
-    }
 }
 
 impl Mail {

@@ -109,7 +109,9 @@ impl Engine {
 /// The thread owns its runtime and is never joined: dropping a runtime inside another one panics.
 fn on_a_thread(main: impl Future<Output = ()> + Send + 'static) -> Result<()> {
     let failed = |what: &str, error: std::io::Error| {
-        Error::config(format!("the locker's own {what} could not be started: {error}"))
+        Error::config(format!(
+            "the locker's own {what} could not be started: {error}; look at the limits of threads, files and memory"
+        ))
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

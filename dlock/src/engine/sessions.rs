@@ -70,6 +70,8 @@ pub(crate) struct Sessions {
     dialer: Dialer,
     desk: Desk,
     limits: Limits,
+    /// What limits the locks of the server.
+    locks_setting: Option<&'static str>,
     links: BTreeMap<SessionId, Link>,
     last: SessionId,
     /// Tries, and orders to other sessions, for the carriers' next batch.
@@ -126,6 +128,7 @@ impl Sessions {
             dialer: dialer(&backend, limits.connect),
             desk: Desk::new(clerk(&backend, limits.connect)),
             limits,
+            locks_setting: backend.locks_setting(),
             links: BTreeMap::new(),
             last: 0,
             gathered: Vec::new(),
@@ -215,7 +218,7 @@ impl Sessions {
 fn no_writer(label: &str) -> Error {
     const REMEDY: &str = "a fenced lock is taken on a session that keeps no locks without a token: \
         raise LockerBuilder::max_sessions, or release other locks first";
-    Error::full(label.into(), REMEDY, Arc::new(NoWriter))
+    Error::full(label, REMEDY, Arc::new(NoWriter))
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -111,7 +111,7 @@ impl<E: Executor> Actor<E> {
             Refusal::TimedOutElsewhere => self.look_for_holder(request, waited),
             Refusal::BusyElsewhere => request.refuse(waited, stage, None),
             _ => {
-                let holder = Holder { who: this_process(), since: None };
+                let holder = Holder { who: this_process(), held_for: None };
                 request.refuse(waited, stage, Some(holder));
             }
         }
@@ -133,10 +133,10 @@ impl<E: Executor> Actor<E> {
         };
         // Those who share do not pass one who was first, whom another of ours keeps waiting.
         let was_first = |mode: &Mode| self.table.waiting(&of(*mode)).next().is_some();
-        let since = held_against(claim.mode).or_else(|| {
+        let held_for = held_against(claim.mode).or_else(|| {
             let mut first = against(claim.mode).filter(was_first);
             first.find_map(held_against).filter(|_| claim.is_shareable())
         })?;
-        Some(Holder { who: this_process(), since })
+        Some(Holder { who: this_process(), held_for })
     }
 }

@@ -26,7 +26,7 @@ impl Lock {
     ///
     /// # Errors
     /// [`Error::Timeout`] when the wait is over, [`Error::Reentrant`] under this very lock,
-    /// [`Error::Unavailable`] when the server does not answer in that time, [`Error::Key`] when the
+    /// [`Error::Unavailable`] when the server does not answer in that time, [`Error::InvalidKey`] when the
     /// locker's [`KeyScheme`](crate::KeyScheme) has no lock for this key.
     ///
     /// # Cancel safety
@@ -112,16 +112,18 @@ impl Lock {
         self.locker.check_blocking()?;
         let deadline = Deadline::after(wait);
         let taken = block_until(deadline, self.take(deadline));
-        taken.unwrap_or_else(|| Err(self.locker.does_not_run())).map(Guard::claimed)
+        let stuck = || Err(self.locker.does_not_run().about(&self.key));
+        taken.unwrap_or_else(stuck).map(Guard::claimed)
     }
 
     /// Takes the lock, or a permit. The guard is nobody's yet, see [`Guard::claimed`].
     pub(crate) async fn take(&self, deadline: Deadline) -> Result<Guard> {
-        match self.permits {
+        let taken = match self.permits {
             None => self.request(deadline).await,
             // Few want a semaphore, and the future of a plain lock is to stay small.
             Some(n) => Box::pin(self.take_one_of(n, deadline)).await,
-        }
+        };
+        taken.map_err(|error| error.about(&self.key))
     }
 
     /// Takes the lock.

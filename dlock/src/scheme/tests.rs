@@ -16,7 +16,7 @@ fn custom(make: impl Fn(&Key) -> NativeKey + Send + Sync + 'static) -> KeyScheme
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 fn why(native: Result<NativeKey>) -> String {
     let error = native.unwrap_err();
-    assert!(matches!(error, Error::Key { .. }), "{error:?}");
+    assert!(matches!(error, Error::InvalidKey { .. }), "{error:?}");
     error.to_string()
 }
 

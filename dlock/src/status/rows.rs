@@ -96,7 +96,7 @@ pub(crate) fn statuses(rows: Vec<Row>, names: Names<'_>) -> Vec<LockStatus> {
         status.waiters.extend(row.waiters);
     }
     for status in &mut all {
-        status.waiters.sort_by_key(|waiter| Reverse(waiter.since));
+        status.waiters.sort_by_key(|waiter| Reverse(waiter.held_for));
     }
     all
 }

@@ -23,6 +23,7 @@ use self::texts::Texts;
 use super::{Failure, Lease, LeaseBackend, Taken, Verdicts};
 use crate::backend::Seen;
 use crate::error::{Error, Result};
+use crate::holder::foreign;
 use crate::native::NativeKey;
 use crate::status::Finding;
 
@@ -115,9 +116,11 @@ impl LeaseBackend for Sqlite {
             }
             Err(Failure::Failed(Error::Backend { source, .. })) => {
                 Err(Failure::Failed(Error::config(format!(
-                    "the table {} in {} is not one of dlock's: {source}; it must be as \
+                    "the table {} in {} is not one of dlock's: {}; it must be as \
                      dlock::lease::ddl(\"sqlite\") says, and is made when missing",
-                    self.texts.name, self.label
+                    self.texts.name,
+                    self.label,
+                    foreign(&source.to_string())
                 ))))
             }
             Err(failure) => Err(failure),

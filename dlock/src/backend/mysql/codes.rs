@@ -26,7 +26,7 @@ impl MySql {
 
     /// A lock that the server says neither yes nor no to.
     pub(super) fn null(&self) -> Error {
-        Error::Backend { backend: self.label.clone(), source: Arc::new(Neither) }
+        Error::backend(&self.label, Arc::new(Neither))
     }
 }
 
@@ -44,31 +44,30 @@ pub(in crate::backend) fn meaning(label: &str, error: sqlx::Error) -> Error {
 /// <https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html>,
 /// <https://mariadb.com/kb/en/mariadb-error-code-reference/>
 pub(crate) fn of_number(label: &str, number: Option<u16>, source: Source) -> Error {
-    let backend: Box<str> = label.into();
+    let permission = |remedy: &str, source| Error::permission(label, remedy, source);
     match number {
         // No such user or another password; no password where one is wanted; this host not; an
         // account that is locked, or whose password has expired.
         Some(1045 | 1698 | 1130 | 1820 | 1862 | 3118 | 4151) => {
-            let grant = "check the user, its host and the password".into();
-            Error::Permission { backend, grant, source }
+            permission("check the user, its host and the password", source)
         }
         Some(1044) => {
-            let grant = "any right on the database of the url will do, like \
-                             GRANT SELECT ON database.* TO user"
-                .into();
-            Error::Permission { backend, grant, source }
+            const ANY: &str = "any right on the database of the url will do, like GRANT SELECT ON \
+                database.* TO user";
+            permission(ANY, source)
         }
         Some(number) if NO_RIGHT.contains(&number) => {
-            let grant = "see the source for what to grant".into();
-            Error::Permission { backend, grant, source }
+            permission("grant the right that this error's source names", source)
         }
-        Some(1049) => Error::config(format!("{backend} has no such database")),
+        Some(1049) => Error::config(format!(
+            "{label} has no such database; make it, or name another one in the url"
+        )),
         Some(3159) => Error::config(format!(
-            "{backend} takes encrypted connections only; {}, and leave ssl-mode=disabled out of the url",
+            "{label} takes encrypted connections only; {}, and leave ssl-mode=disabled out of the url",
             tls::FEATURES
         )),
         // Too many connections: of all, or of this user.
-        Some(1040 | 1203 | 1226) => Error::full(backend, FULL, source),
+        Some(1040 | 1203 | 1226) => Error::full(label, FULL, source),
         // Too many errors of this host; shutting down; offline; connection killed, or closed for its silence; errors of
         // the network; a node of a cluster that is not ready.
         Some(
@@ -86,8 +85,8 @@ pub(crate) fn of_number(label: &str, number: Option<u16>, source: Source) -> Err
             | 2006
             | 2013,
         )
-        | None => Error::Unavailable { backend, source },
-        Some(_) => Error::Backend { backend, source },
+        | None => Error::away(label, source),
+        Some(_) => Error::backend(label, source),
     }
 }
 

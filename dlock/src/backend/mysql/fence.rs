@@ -1,7 +1,6 @@
 //! Fencing tokens: a counter for each key, in its row of the lease table.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use sqlx::AssertSqlSafe;
@@ -114,26 +113,23 @@ impl MySql {
 
     fn no_table(&self, error: sqlx::Error, table: &str) -> Error {
         let ddl = ddl::mysql(&self.table);
-        let ddl = ddl.split_whitespace().collect::<Vec<_>>().join(" ");
-        let grant = format!(
-            "fencing tokens need a table, and this user may neither see nor make it; \
-             run: {ddl} GRANT SELECT, INSERT, UPDATE ON {table} TO the user"
+        let remedy = format!(
+            "fencing tokens need the table {table}, and this user may neither see nor make it; run the \
+             statements that make it, and GRANT SELECT, INSERT, UPDATE ON it TO the user"
         );
-        let backend = self.label.clone();
-        Error::Permission { backend, grant: grant.into(), source: cause(error) }
+        Error::permission(&self.label, remedy, cause(error)).with_ddl(ddl)
     }
 
     fn fence_error(&self, error: sqlx::Error, table: &str) -> Error {
-        let backend = self.label.clone();
         match number(&error) {
             Some(number) if BUSY.contains(&number) => {
-                Error::Unavailable { backend, source: Arc::new(Busy(cause(error))) }
+                Error::unavailable(&self.label, Busy(cause(error)))
             }
             Some(number) if NO_RIGHT.contains(&number) => {
-                let grant = format!(
+                let remedy = format!(
                     "fencing tokens are written; GRANT SELECT, INSERT, UPDATE ON {table} TO the user"
                 );
-                Error::Permission { backend, grant: grant.into(), source: cause(error) }
+                Error::permission(&self.label, remedy, cause(error))
             }
             _ => self.error(error),
         }

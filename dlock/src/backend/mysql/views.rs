@@ -75,12 +75,12 @@ impl Shown {
             )
         });
         let who = format!("{whose}, connection {id}{elsewhere}");
-        Party { id: self.id, holder: Holder { who, since: None } }
+        Party { id: self.id, holder: Holder { who, held_for: None } }
     }
 
     fn waiter(&self) -> Party {
         let Party { id, holder } = self.holder();
-        Party { id, holder: Holder { since: self.time, ..holder } }
+        Party { id, holder: Holder { held_for: self.time, ..holder } }
     }
 }
 
@@ -157,7 +157,7 @@ impl MySql {
             let waiting = waiters.iter().filter(|(waited, _)| *waited == key);
             let mut waiters: Vec<Party> =
                 waiting.filter_map(|(_, id)| sessions.get(id)).map(Shown::waiter).collect();
-            waiters.sort_by_key(|party| std::cmp::Reverse(party.holder.since));
+            waiters.sort_by_key(|party| std::cmp::Reverse(party.holder.held_for));
             let claim = Claim::exclusive(key);
             Seen { claim, holders: holder.into_iter().collect(), waiters }
         });

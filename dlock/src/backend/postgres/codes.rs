@@ -42,30 +42,26 @@ pub(in crate::backend) fn error_of(label: &str, error: sqlx::Error) -> Error {
 
 /// The same, of any driver: with the server's code, if it is the server's error.
 pub(crate) fn of_code(label: &str, code: Option<&str>, source: Source) -> Error {
-    let backend = label.into();
+    let permission = |remedy: &str, source| Error::permission(label, remedy, source);
     if let (Some("08P01"), Some(remedy)) | (Some("28000"), Some(remedy)) =
         (code, tls::remedy(&source))
     {
-        return Error::Permission { backend, grant: remedy.into(), source };
+        return permission(&remedy, source);
     }
     match code {
         Some(code) => match (code.get(..2).unwrap_or_default(), code) {
-            (_, TOO_MANY_CONNECTIONS) => Error::full(backend, FULL, source),
+            (_, TOO_MANY_CONNECTIONS) => Error::full(label, FULL, source),
             ("08", _) | (_, "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "25P04") => {
-                Error::Unavailable { backend, source }
+                Error::away(label, source)
             }
-            ("28", _) => {
-                let grant = "check the user and the password, and pg_hba.conf".into();
-                Error::Permission { backend, grant, source }
-            }
-            (_, "42501") => {
-                let grant = "see the source for what to grant".into();
-                Error::Permission { backend, grant, source }
-            }
-            (_, "3D000") => Error::config(format!("{backend} has no such database")),
-            _ => Error::Backend { backend, source },
+            ("28", _) => permission("check the user and the password, and pg_hba.conf", source),
+            (_, "42501") => permission("grant the right that this error's source names", source),
+            (_, "3D000") => Error::config(format!(
+                "{label} has no such database; make it, or name another one in the url"
+            )),
+            _ => Error::backend(label, source),
         },
-        None => Error::Unavailable { backend, source },
+        None => Error::away(label, source),
     }
 }
 

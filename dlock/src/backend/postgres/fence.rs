@@ -98,13 +98,13 @@ impl Postgres {
                 Ok(_) => {}
                 Err(error) if MADE_TWICE.iter().any(|code| has_code(&error, code)) => {}
                 Err(error) if has_code(&error, INSUFFICIENT_PRIVILEGE) => {
-                    let ddl = ddl.split_whitespace().collect::<Vec<_>>().join(" ");
-                    let grant = format!(
-                        "fencing tokens need a table that is not there, and this role may not make \
-                         it; run: {ddl} GRANT SELECT, INSERT, UPDATE ON {quoted} TO the role"
+                    let remedy = format!(
+                        "fencing tokens need the table {quoted}, which is not there, and this role may \
+                         not make it; run the statements that make it, and GRANT SELECT, INSERT, \
+                         UPDATE ON it TO the role"
                     );
-                    let (backend, grant) = (self.label.clone(), grant.into());
-                    return Err(Error::Permission { backend, grant, source: cause(error) });
+                    let refused = Error::permission(&self.label, remedy, cause(error));
+                    return Err(refused.with_ddl(ddl));
                 }
                 Err(error) => return Err(self.fence_error(error, &quoted)),
             }
@@ -134,21 +134,20 @@ impl Postgres {
         let token = token.and_then(|token| u64::try_from(token).ok());
         token.ok_or_else(|| {
             let source: Source = Arc::from(Box::from("the row of a fencing token has none"));
-            Error::Backend { backend: self.label.clone(), source }
+            Error::backend(&self.label, source)
         })
     }
 
     fn fence_error(&self, error: sqlx::Error, table: &str) -> Error {
-        let backend = self.label.clone();
         if BUSY.iter().any(|code| has_code(&error, code)) {
             return Error::unavailable(&self.label, Busy(cause(error)));
         }
         if has_code(&error, INSUFFICIENT_PRIVILEGE) {
-            let grant = format!(
+            let remedy = format!(
                 "fencing tokens are written; GRANT SELECT, INSERT, UPDATE ON {table} TO the role \
                  (and USAGE on its schema)"
             );
-            return Error::Permission { backend, grant: grant.into(), source: cause(error) };
+            return Error::permission(&self.label, remedy, cause(error));
         }
         self.error(error)
     }

@@ -75,9 +75,9 @@ fn read(row: &PgRow) -> sqlx::Result<(Claim, bool, Party)> {
     .into_iter()
     .flatten()
     .collect();
-    let since: Option<f64> = row.try_get(8)?;
-    let since = since.and_then(|since| Duration::try_from_secs_f64(since).ok());
-    let holder = Holder { who: who.join(", "), since };
+    let held_for: Option<f64> = row.try_get(8)?;
+    let held_for = held_for.and_then(|time| Duration::try_from_secs_f64(time).ok());
+    let holder = Holder { who: who.join(", "), held_for };
     Ok((claim, row.try_get(3)?, Party { id: pid.map(i64::from), holder }))
 }
 

@@ -178,5 +178,5 @@ fn panic<B: LeaseBackend>(backend: &B, panicked: Panicked) -> Failure {
 
 fn silence<B: LeaseBackend>(backend: &B, time: Duration) -> Failure {
     let source = IoError::new(ErrorKind::TimedOut, format!("no answer in {time:?}"));
-    Failure::Failed(Error::Unavailable { backend: backend.label(), source: Arc::new(source) })
+    Failure::Failed(Error::unavailable(&backend.label(), source))
 }

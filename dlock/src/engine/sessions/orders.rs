@@ -62,6 +62,10 @@ impl Executor for Sessions {
         usize::try_from(self.limits.keys).unwrap_or(usize::MAX)
     }
 
+    fn too_many_keys(&self) -> Error {
+        Error::too_many_keys(&self.label, self.most_keys(), self.locks_setting)
+    }
+
     fn can_wait(&self, terms: &Terms) -> bool {
         let now = Time::now();
         let roles = self.roles(Demand::default(), now);

@@ -263,7 +263,8 @@ fn recognize(seen: &mut Seen, own: &[Own]) {
         if own.iter().any(|own| same(&own)) {
             let held = own.iter().filter(same).filter_map(|own| own.held.as_ref());
             let since = held.filter(|(key, _)| *key == seen.claim.key).map(|(_, since)| since);
-            party.holder.since = since.map(|since| since.elapsed()).max().or(party.holder.since);
+            party.holder.held_for =
+                since.map(|since| since.elapsed()).max().or(party.holder.held_for);
             party.holder.who.insert_str(0, "this process, ");
         }
     }

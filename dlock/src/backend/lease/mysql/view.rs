@@ -39,7 +39,7 @@ impl MySql {
             };
             // As it was asked for: the table may write it in another way.
             let key = of.cloned().unwrap_or(NativeKey::Name(name));
-            let holder = Holder { who, since: age.map(Duration::from_micros) };
+            let holder = Holder { who, held_for: age.map(Duration::from_micros) };
             Some(Seen {
                 claim: Claim::exclusive(key),
                 holders: vec![Party { id: None, holder }],

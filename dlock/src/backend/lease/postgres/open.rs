@@ -12,6 +12,7 @@ use super::{Connection, Postgres};
 use crate::backend::lease::{Failure, Lease, Owner, Table, ddl};
 use crate::backend::postgres::{Address, code};
 use crate::error::{Error, cause};
+use crate::holder::foreign;
 use crate::native::NativeKey;
 
 /// Asked before anything is set, so it has no operators.
@@ -115,7 +116,7 @@ impl Postgres {
                     self.make_the_table(connection).await?;
                 }
                 Some(INSUFFICIENT_PRIVILEGE) => {
-                    return Err(self.refused(error, connection.opened.grant.clone()));
+                    return Err(self.refused(error, &connection.opened.grant));
                 }
                 _ => return Err(self.unfit(error, &connection.opened.table)),
             }
@@ -138,26 +139,30 @@ impl Postgres {
         match code(&error).as_deref() {
             Some(code) if MADE_MEANWHILE.contains(&code) => Ok(()),
             Some(INSUFFICIENT_PRIVILEGE) => {
-                Err(self
-                    .refused(error, format!("the table of leases is not there; run\n{ddl}{grant}")))
+                let remedy = format!(
+                    "there is no table {} for leases, and this role may not make it; run the \
+                     statements that make it",
+                    table.quoted('"')
+                );
+                let refused = Error::permission(&self.label, remedy, cause(error));
+                Err(Failure::Failed(refused.with_ddl(format!("{ddl}{grant}"))))
             }
             _ => Err(self.unfit(error, table)),
         }
     }
 
-    fn refused(&self, error: sqlx::Error, grant: String) -> Failure {
-        let (backend, grant, source) = (self.label.clone(), grant.into(), cause(error));
-        Failure::Failed(Error::Permission { backend, grant, source })
+    fn refused(&self, error: sqlx::Error, grant: &str) -> Failure {
+        Failure::Failed(Error::permission(&self.label, grant, cause(error)))
     }
 
     fn unfit(&self, error: sqlx::Error, table: &Table) -> Failure {
         match error.as_database_error() {
             Some(said) if is_about_syntax(said) => Failure::Failed(Error::config(format!(
-                "the table {} on {} is not one of {}: {}",
+                "the table {} on {} is not one of {}: {}; name another one with LeaseOptions::table",
                 table.quoted('"'),
                 self.label,
                 if table.django { "django-database-locks'" } else { "dlock's" },
-                said.message()
+                foreign(said.message())
             ))),
             _ => self.failure(error),
         }

@@ -157,7 +157,7 @@ fn read(row: &PgRow) -> sqlx::Result<Seen> {
         (owner, Some(fence)) => format!("owner {}, fence {fence}", foreign(&owner)),
         (owner, None) => format!("owner {}", foreign(&owner)),
     };
-    let holder = Holder { who, since: seconds(row.try_get(3)?) };
+    let holder = Holder { who, held_for: seconds(row.try_get(3)?) };
     Ok(Seen {
         claim: Claim::exclusive(NativeKey::Name(key)),
         holders: vec![Party { id: None, holder }],

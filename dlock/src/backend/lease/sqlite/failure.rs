@@ -22,7 +22,7 @@ impl Sqlite {
             }
             _ => None,
         };
-        let backend = self.label.clone();
+        let backend = &*self.label;
         // The low byte is the kind of trouble, the rest its details.
         match code.map(|code| (code, code & 0xff)) {
             // BUSY, LOCKED, PROTOCOL: somebody else reads, writes or recovers.
@@ -35,22 +35,21 @@ impl Sqlite {
             // IOERR, FULL: the disk's trouble, and it may pass.
             Some((_, 10 | 13) | (DBMOVED, _)) => Failure::Failed(self.unavailable(error)),
             // PERM, READONLY, AUTH.
-            Some((_, 3 | 8 | 23)) => Failure::Failed(Error::Permission {
+            Some((_, 3 | 8 | 23)) => Failure::Failed(Error::permission(
                 backend,
-                grant: "this process must be able to write the file and to make files beside it"
-                    .into(),
-                source: Arc::new(error),
-            }),
+                "this process must be able to write the file and to make files beside it",
+                Arc::new(error),
+            )),
             // NOTADB.
             Some((_, 26)) => Failure::Failed(Error::config(format!(
                 "{backend} is not an SQLite database; name another file, or one that is not there yet"
             ))),
-            _ => Failure::Failed(Error::Backend { backend, source: Arc::new(error) }),
+            _ => Failure::Failed(Error::backend(backend, Arc::new(error))),
         }
     }
 
     fn unavailable(&self, error: impl StdError + Send + Sync + 'static) -> Error {
-        Error::Unavailable { backend: self.label.clone(), source: Arc::new(error) }
+        Error::unavailable(&self.label, error)
     }
 
     /// Makes sure that the name still leads to the file that is open. SQLite would go on with one

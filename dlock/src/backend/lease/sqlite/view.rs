@@ -39,12 +39,12 @@ impl Sqlite {
                 .await
                 .map_err(|error| self.failure(error))?;
         let seen = rows.into_iter().map(|(name, owner, fence, age)| {
-            let since = u64::try_from(age).ok().map(Duration::from_millis);
+            let held_for = u64::try_from(age).ok().map(Duration::from_millis);
             let who = match &*owner {
                 "" => "released, and kept for its min_hold".to_owned(),
                 owner => format!("owner {}, fence {fence}", foreign(owner)),
             };
-            let holder = Holder { who, since };
+            let holder = Holder { who, held_for };
             Seen {
                 claim: Claim::exclusive(NativeKey::Name(name)),
                 holders: vec![Party { id: None, holder }],

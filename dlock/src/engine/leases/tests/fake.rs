@@ -146,7 +146,7 @@ impl Fake {
             Fate::Busy => Err(Failure::Busy(error("busy"))),
             Fate::Refused => {
                 let source = Arc::from(Box::from("no such character"));
-                Err(Failure::Failed(Error::Backend { backend: "fake".into(), source }))
+                Err(Failure::Failed(Error::backend("fake", source)))
             }
             Fate::Panics => panic!("an answer that nobody expects"),
             Fate::Ends(false) => Err(Failure::Failed(error("gone"))),
@@ -167,7 +167,7 @@ async fn answer<T>((fate, heard): (Fate, bool), answer: T) -> Result<T, Failure>
 
 fn error(why: &'static str) -> Error {
     let source = IoError::new(ErrorKind::ConnectionReset, why);
-    Error::Unavailable { backend: "fake".into(), source: Arc::new(source) }
+    Error::unavailable("fake", source)
 }
 
 fn names(leases: &[Lease]) -> Vec<String> {
