@@ -10,6 +10,8 @@
 
 #[path = "liveness/few.rs"]
 mod few;
+#[path = "liveness/nonsense.rs"]
+mod nonsense;
 #[path = "liveness/random.rs"]
 mod random;
 #[path = "liveness/round.rs"]
@@ -29,10 +31,42 @@ dlock_tests::suite! {
             more_keys_than_sessions_are_granted_in_turn,
             first_call_after_a_long_rest_is_answered,
         ]
+        nonsense: [
+            rows_without_end_cost_a_session_and_no_memory,
+            rows_without_end_are_the_end_of_what_the_session_held,
+        ]
         random: [with_one_session, with_two_sessions, with_eight_sessions]
         stalls: [
             each_with_a_lock_that_stays_use_up_no_session,
             answered_late_leave_the_only_session_usable,
         ]
+    }
+}
+
+mod drivers {
+    //! What makes a driver panic.
+    dlock_tests::suite! {
+        "liveness" on [postgres Postgres, postgres18 Postgres18] {
+            nonsense: [rows_without_columns_are_the_end_of_the_session]
+        }
+    }
+}
+
+mod leases {
+    //! Where locks are leases.
+    dlock_tests::suite! {
+        "liveness" on [
+            lease_postgres LeasePostgres, lease_mysql LeaseMySql, lease_mariadb LeaseMariaDb,
+        ] {
+            nonsense: [rows_without_end_cost_a_session_and_no_memory]
+        }
+    }
+}
+
+mod leases_of_drivers {
+    dlock_tests::suite! {
+        "liveness" on [lease_postgres LeasePostgres] {
+            nonsense: [rows_without_columns_are_asked_for_again]
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! A way to the server that can go dead, and that counts who says something.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -9,6 +9,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use crate::forger::{Forger, Forgery, Said};
 use crate::wire::Wire;
 
 /// A TCP proxy on a port of its own. Ends with the runtime, or on drop.
@@ -26,6 +27,15 @@ struct Counts {
     connections: AtomicU64,
     round_trips: AtomicU64,
     statements: AtomicU64,
+    /// For connections up to this number.
+    forgery: Mutex<Option<(u64, Forgery)>>,
+}
+
+impl Counts {
+    fn forgery(&self, number: u64) -> Option<Forgery> {
+        let forgery = *self.forgery.lock().unwrap();
+        forgery.filter(|(last, _)| number <= *last).map(|(_, forgery)| forgery)
+    }
 }
 
 impl Proxy {
@@ -61,6 +71,12 @@ impl Proxy {
     /// Everything passes again, late as it is: TCP forgets nothing.
     pub fn come_back(&self) {
         self.silent.send_replace(0);
+    }
+
+    /// From now on answers come to those connections that there are like this. No answer may be on
+    /// its way.
+    pub fn forge(&self, forgery: Forgery) {
+        *self.counts.forgery.lock().unwrap() = Some((self.connections(), forgery));
     }
 
     /// Lets each new connection wait so long, as one over a distance and with TLS does.
@@ -115,6 +131,8 @@ async fn connect(
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let servers_turn = Arc::new(AtomicBool::new(false));
+    let postgres = wire.is_postgres();
+    let back_counts = Arc::clone(&counts);
     let forth = {
         let servers_turn = Arc::clone(&servers_turn);
         move |said: &[u8]| {
@@ -122,9 +140,15 @@ async fn connect(
             if !servers_turn.swap(true, Ordering::SeqCst) {
                 counts.round_trips.fetch_add(1, Ordering::SeqCst);
             }
+            Said::Once(said.to_owned())
         }
     };
-    let back = move |_: &[u8]| servers_turn.store(false, Ordering::SeqCst);
+    let mut forger = None;
+    let back = move |said: &[u8]| {
+        servers_turn.store(false, Ordering::SeqCst);
+        let Some(forgery) = back_counts.forgery(number) else { return Said::Once(said.to_owned()) };
+        forger.get_or_insert_with(|| Forger::new(forgery, postgres)).forge(said)
+    };
     tokio::join!(
         pass(number, (from_client, to_server), silent.clone(), forth),
         pass(number, (from_server, to_client), silent, back),
@@ -135,7 +159,7 @@ async fn pass(
     number: u64,
     (mut from, mut to): (OwnedReadHalf, OwnedWriteHalf),
     mut silent: watch::Receiver<u64>,
-    mut spoke: impl FnMut(&[u8]),
+    mut spoke: impl FnMut(&[u8]) -> Said,
 ) {
     let mut buffer = vec![0; 64 * 1024];
     loop {
@@ -147,8 +171,21 @@ async fn pass(
         if silent.wait_for(|silent| number > *silent).await.is_err() || length == 0 {
             return;
         }
-        spoke(&buffer[..length]);
-        if to.write_all(&buffer[..length]).await.is_err() {
+        let sent = match spoke(&buffer[..length]) {
+            Said::Once(said) => to.write_all(&said).await,
+            Said::Endless(said, row) => {
+                let mut sent = to.write_all(&said).await;
+                let many = row.repeat(16 * 1024 / row.len() + 1);
+                while sent.is_ok() {
+                    sent = tokio::select! {
+                        sent = to.write_all(&many) => sent,
+                        () = dropped(&mut silent) => return,
+                    };
+                }
+                sent
+            }
+        };
+        if sent.is_err() {
             return;
         }
     }

@@ -27,6 +27,10 @@ impl Wire {
         Wire { protocol, rest: Vec::new() }
     }
 
+    pub(crate) fn is_postgres(&self) -> bool {
+        matches!(self.protocol, Protocol::Postgres { .. })
+    }
+
     /// How many statements end in these bytes, which come after those that were given before.
     pub(crate) fn statements(&mut self, bytes: &[u8]) -> u64 {
         self.rest.extend_from_slice(bytes);

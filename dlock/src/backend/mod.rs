@@ -13,6 +13,8 @@ mod mysql;
 mod pool;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub(crate) mod rows;
 #[cfg(test)]
 pub(crate) mod scripted;
 mod start;

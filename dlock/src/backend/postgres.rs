@@ -11,6 +11,7 @@ mod address;
 mod check;
 mod codes;
 mod fence;
+mod listener;
 mod preflight;
 mod session;
 mod settings;
@@ -182,12 +183,12 @@ impl SessionBackend for Postgres {
         }
     }
 
-    async fn close(&self, session: Session) {
-        let Session { mut listener, pool, .. } = session;
+    async fn close(&self, mut session: Session) {
         // The goodbye is not answered: the server would let go some time after it.
-        let _ = sqlx::query(UNLOCK_ALL).execute(&mut listener).await;
-        // Its drop gives the connection back to its pool, which closes it.
-        drop(listener);
+        let _ = session.execute(sqlx::query(UNLOCK_ALL)).await;
+        let Session { listener, pool, .. } = session;
+        // That gives the connection back to its pool, which closes it.
+        listener.close();
         pool.close().await;
     }
 }

@@ -8,6 +8,7 @@ use sqlx::{AssertSqlSafe, Connection, Database, Row as _, Transaction};
 use super::dialect::Dialect;
 use super::driver::{Driver, Refused, Row, start};
 use super::ledger::Place;
+use crate::backend::rows;
 use crate::error::cause;
 
 /// Errors of abandoned statements are read one at a time; so many never wait.
@@ -22,7 +23,7 @@ impl Driver for sqlx::PgConnection {
     }
 
     async fn ask(&mut self, text: String) -> Result<Vec<Row>, Refused> {
-        match sqlx::raw_sql(AssertSqlSafe(text)).fetch_all(self).await {
+        match rows::all(self, sqlx::raw_sql(AssertSqlSafe(text))).await {
             Ok(rows) => rows
                 .iter()
                 // Without a statement that is prepared, every value comes as text.
@@ -67,7 +68,7 @@ impl Driver for sqlx::MySqlConnection {
 
     async fn ask(&mut self, text: String) -> Result<Vec<Row>, Refused> {
         use crate::backend::mysql_text;
-        match sqlx::raw_sql(AssertSqlSafe(text)).fetch_all(self).await {
+        match rows::all(self, sqlx::raw_sql(AssertSqlSafe(text))).await {
             Ok(rows) => Ok(rows
                 .iter()
                 .map(|row| (0..row.len()).map(|column| mysql_text(row, column)).collect())

@@ -1,12 +1,16 @@
 //! tokio-postgres, and so deadpool-postgres and bb8-postgres, whose clients it is.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 
+use futures_core::Stream as _;
 use tokio_postgres::{Client, Error, SimpleQueryMessage, Transaction};
 
 use super::dialect::Dialect;
 use super::driver::{Driver, Refused, Row, start};
 use super::ledger::Place;
+use crate::backend::rows::Bounds;
 
 impl Driver for Client {
     const DIALECT: Dialect = Dialect::Postgres;
@@ -17,7 +21,7 @@ impl Driver for Client {
     }
 
     async fn ask(&mut self, text: String) -> Result<Vec<Row>, Refused> {
-        rows(self.simple_query(&text).await)
+        ask(self, &text).await
     }
 
     // It goes out behind what was sent before:
@@ -44,7 +48,7 @@ impl Driver for Transaction<'_> {
     }
 
     async fn ask(&mut self, text: String) -> Result<Vec<Row>, Refused> {
-        rows(self.simple_query(&text).await)
+        ask(self.client(), &text).await
     }
 
     /// If the transaction has failed, the server refuses this as well, and nothing can be sent behind
@@ -69,18 +73,29 @@ fn send(client: &Client, text: &str) -> bool {
     true
 }
 
-fn rows(answer: Result<Vec<SimpleQueryMessage>, Error>) -> Result<Vec<Row>, Refused> {
-    let messages = answer.map_err(|error| Refused {
-        code: error.code().map(|code| code.code().to_owned()),
-        source: Arc::new(error),
-    })?;
-    let row = |message| match message {
-        SimpleQueryMessage::Row(row) => {
-            // `get` would panic at what is no UTF-8, as names on a server with SQL_ASCII can be.
-            let text = |column| row.try_get(column).ok().flatten().map(str::to_owned);
-            Some((0..row.len()).map(text).collect())
+async fn ask(client: &Client, text: &str) -> Result<Vec<Row>, Refused> {
+    let mut messages = pin!(client.simple_query_raw(text).await.map_err(refused)?);
+    let mut answer = Bounds::default();
+    let mut rows = Vec::new();
+    while let Some(message) = poll_fn(|cx| messages.as_mut().poll_next(cx)).await {
+        let message = message.map_err(refused)?;
+        let row: Row = match &message {
+            SimpleQueryMessage::Row(row) => {
+                // `get` would panic at what is no UTF-8, as names on a server with SQL_ASCII can be.
+                let text = |column| row.try_get(column).ok().flatten().map(str::to_owned);
+                (0..row.len()).map(text).collect()
+            }
+            _ => Row::new(),
+        };
+        let sizes = row.iter().map(|text| text.as_ref().map_or(0, String::len));
+        answer.add(sizes).map_err(|error| Refused { code: None, source: Arc::new(error) })?;
+        if matches!(message, SimpleQueryMessage::Row(_)) {
+            rows.push(row);
         }
-        _ => None,
-    };
-    Ok(messages.into_iter().filter_map(row).collect())
+    }
+    Ok(rows)
+}
+
+fn refused(error: Error) -> Refused {
+    Refused { code: error.code().map(|code| code.code().to_owned()), source: Arc::new(error) }
 }

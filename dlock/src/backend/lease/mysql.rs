@@ -28,7 +28,7 @@ use self::server::Server;
 use self::texts::Texts;
 use super::{Failure, Lease, LeaseBackend, TTL, Verdicts};
 use crate::backend::mysql::{as_it_is, meaning, replicates};
-use crate::backend::{Seen, hosts};
+use crate::backend::{Seen, hosts, rows};
 use crate::error::Result;
 use crate::native::NativeKey;
 use crate::status::Finding;
@@ -113,7 +113,7 @@ impl MySql {
         connection: &mut MySqlConnection,
         sql: String,
     ) -> Result<Vec<MySqlRow>, Failure> {
-        let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await;
+        let rows = rows::all(connection, sqlx::raw_sql(AssertSqlSafe(sql))).await;
         rows.map_err(|error| self.failure(error))
     }
 
@@ -127,7 +127,7 @@ impl MySql {
 
     /// The answer of a statement that is no row.
     async fn write_one(&self, member: &mut Member, sql: String) -> Result<u64, Failure> {
-        let written = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut member.connection).await;
+        let written = rows::none(&mut member.connection, sqlx::raw_sql(AssertSqlSafe(sql))).await;
         match written.map_err(|error| self.failure(error)) {
             Ok(done) => Ok(done.last_insert_id()),
             Err(failure) => Err(self.undo(member, failure).await),
@@ -140,7 +140,7 @@ impl MySql {
         if let Failure::Failed(_) = failure {
             return failure;
         }
-        match sqlx::raw_sql("ROLLBACK").execute(&mut member.connection).await {
+        match rows::none(&mut member.connection, sqlx::raw_sql("ROLLBACK")).await {
             Ok(_) => failure,
             Err(error) => Failure::Failed(meaning(&self.label, error)),
         }

@@ -22,7 +22,7 @@ use self::open::Opened;
 use self::texts::Texts;
 use super::{Failure, Lease, LeaseBackend, Table, Taken, Verdicts};
 use crate::backend::postgres::{Address, has_code};
-use crate::backend::{Options, Seen, hosts};
+use crate::backend::{Options, Seen, hosts, rows};
 use crate::error::Result;
 use crate::native::NativeKey;
 use crate::status::Finding;
@@ -147,7 +147,7 @@ impl LeaseBackend for Postgres {
 }
 
 async fn raw(connection: &mut Connection, text: &str) -> sqlx::Result<Vec<PgRow>> {
-    sqlx::raw_sql(AssertSqlSafe(text)).fetch_all(&mut connection.connection).await
+    rows::all(&mut connection.connection, sqlx::raw_sql(AssertSqlSafe(text))).await
 }
 
 impl Connection {

@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 use super::codes::{AnotherSession, NO_SUCH_SESSION, NoPrimary, Strange, WAIT_ENDED, number};
 use super::texts::{self, name};
 use super::{MySql, Session};
-use crate::backend::{Answer, Do, Op};
+use crate::backend::{Answer, Do, Op, rows};
 use crate::claim::Claim;
 use crate::error::{Error, Result};
 
@@ -17,7 +17,7 @@ impl MySql {
         connection: &mut MySqlConnection,
         sql: String,
     ) -> Result<Vec<MySqlRow>> {
-        let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await;
+        let rows = rows::all(connection, sqlx::raw_sql(AssertSqlSafe(sql))).await;
         rows.map_err(|error| self.error(error))
     }
 
@@ -39,7 +39,7 @@ impl MySql {
         session: &mut Session,
         sql: String,
     ) -> Result<Option<String>, Failed> {
-        let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut session.connection).await;
+        let rows = rows::all(&mut session.connection, sqlx::raw_sql(AssertSqlSafe(sql))).await;
         let rows = rows.map_err(Failed::Sql)?;
         let [row] = &rows[..] else {
             return Err(Failed::Other(self.strange("not one row")));
@@ -55,7 +55,7 @@ impl MySql {
         sql: String,
         count: usize,
     ) -> Result<Vec<Flag>> {
-        let row = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(&mut session.connection).await;
+        let row = rows::one(&mut session.connection, sqlx::raw_sql(AssertSqlSafe(sql))).await;
         self.read_flags(session, &row.map_err(|error| self.error(error))?, count)
     }
 
@@ -92,7 +92,7 @@ impl MySql {
 
     /// Whether there was such a session to stop or to end.
     pub(super) async fn kill(&self, session: &mut Session, sql: String) -> Result<bool> {
-        match sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut session.connection).await {
+        match rows::none(&mut session.connection, sqlx::raw_sql(AssertSqlSafe(sql))).await {
             Ok(_) => Ok(true),
             Err(error) if number(&error).is_some_and(|n| NO_SUCH_SESSION.contains(&n)) => Ok(false),
             Err(error) => Err(self.error(error)),

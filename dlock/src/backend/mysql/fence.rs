@@ -9,7 +9,7 @@ use super::asking::{Flag, text};
 use super::codes::{NO_RIGHT, number};
 use super::{MySql, Session, texts};
 use crate::backend::lease::{ddl, name};
-use crate::backend::{Answer, Do, Op};
+use crate::backend::{Answer, Do, Op, rows};
 use crate::error::{Error, Result, Source, cause};
 
 /// `ER_NO_SUCH_TABLE`.
@@ -38,7 +38,7 @@ impl MySql {
         let ignores_case = session.server.family.ignores_case();
         let sql = texts::fenced(session.server.proof(), &table, ops, ignores_case);
         let sql = AssertSqlSafe(sql);
-        let rows = match sqlx::raw_sql(sql).fetch_all(&mut session.connection).await {
+        let rows = match rows::all(&mut session.connection, sqlx::raw_sql(sql)).await {
             Ok(rows) => rows,
             Err(error) => {
                 // Whoever has dropped the table may want a new one.
@@ -84,7 +84,7 @@ impl MySql {
             );
         }
         let look = AssertSqlSafe(format!("SELECT name,fence FROM {table} LIMIT 0"));
-        let look = sqlx::raw_sql(look).execute(&mut session.connection).await;
+        let look = rows::none(&mut session.connection, sqlx::raw_sql(look)).await;
         match look.map_err(|error| (number(&error), error)) {
             Ok(_) => return Ok(()),
             Err((Some(NO_TABLE), _)) => {}
@@ -101,7 +101,7 @@ impl MySql {
             Err((_, error)) => return Err(self.fence_error(error, table)),
         }
         let ddl = ddl::mysql(&self.table);
-        let made = sqlx::raw_sql(AssertSqlSafe(ddl)).execute(&mut session.connection).await;
+        let made = rows::none(&mut session.connection, sqlx::raw_sql(AssertSqlSafe(ddl))).await;
         match made.map_err(|error| (number(&error), error)) {
             Ok(_) => Ok(()),
             Err((Some(number), error)) if NO_RIGHT.contains(&number) => {

@@ -5,6 +5,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 
 use super::codes::{NO_RIGHT, number};
 use super::integer;
+use crate::backend::rows;
 
 /// `ER_PARSE_ERROR`: the server is too old for these words.
 const NO_SUCH_WORDS: u16 = 1064;
@@ -23,11 +24,11 @@ pub(in crate::backend) async fn replicates(
     mariadb: bool,
 ) -> sqlx::Result<Option<bool>> {
     let all = if mariadb { "SHOW ALL REPLICAS STATUS" } else { "SHOW REPLICA STATUS" };
-    match sqlx::raw_sql(AssertSqlSafe(all)).fetch_all(&mut *connection).await {
+    match rows::all(&mut *connection, sqlx::raw_sql(AssertSqlSafe(all))).await {
         Ok(rows) => Ok(Some(!rows.iter().all(is_of_a_group))),
         Err(error) => match number(&error) {
             Some(number) if number == NO_SUCH_WORDS || NO_RIGHT.contains(&number) => {
-                let rows = sqlx::raw_sql(RUNNING).fetch_all(connection).await?;
+                let rows = rows::all(connection, sqlx::raw_sql(RUNNING)).await?;
                 let running = rows.first().and_then(|row| integer(row, 1)).unwrap_or(0);
                 Ok((running > 0).then_some(true))
             }

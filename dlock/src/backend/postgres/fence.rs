@@ -54,7 +54,7 @@ impl Postgres {
         let names: Vec<_> = ops.iter().map(|op| counter(&op.what)).collect();
         let batch = sqlx::query(AssertSqlSafe(fences.batch.clone()));
         let batch = batch.bind(keys).bind(codes).bind(names);
-        let rows = match batch.fetch_all(&mut session.listener).await {
+        let rows = match session.fetch_all(batch).await {
             Ok(rows) => rows,
             Err(error) => {
                 // Whoever has dropped the table may want a new one.
@@ -94,7 +94,7 @@ impl Postgres {
         if !self.is_there(session, &quoted).await? {
             let ddl = ddl::postgres(&table);
             let made = sqlx::raw_sql(AssertSqlSafe(ddl.clone()));
-            match made.execute(&mut session.listener).await {
+            match session.execute(made).await {
                 Ok(_) => {}
                 Err(error) if MADE_TWICE.iter().any(|code| has_code(&error, code)) => {}
                 Err(error) if has_code(&error, INSUFFICIENT_PRIVILEGE) => {
@@ -113,7 +113,7 @@ impl Postgres {
     }
 
     async fn is_there(&self, session: &mut Session, table: &str) -> Result<bool> {
-        let rows = sqlx::query(PREPARE).bind(table).fetch_all(&mut session.listener).await;
+        let rows = session.fetch_all(sqlx::query(PREPARE).bind(table)).await;
         let rows = rows.map_err(|error| self.fence_error(error, table))?;
         self.same_session(session, &rows)?;
         if rows.first().and_then(|row| row.try_get::<String, _>(2).ok()).as_deref() == Some("off")

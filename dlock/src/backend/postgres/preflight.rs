@@ -6,6 +6,7 @@ use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 
 use super::Postgres;
 use super::sql::OPEN;
+use crate::backend::rows;
 use crate::error::{Error, Result};
 
 /// `idle_session_timeout` came with 14: without it, a frozen holder would keep its locks.
@@ -59,7 +60,7 @@ impl Postgres {
     }
 
     async fn server(&self, connection: &mut PgConnection) -> Result<Server> {
-        let rows = sqlx::raw_sql(OPEN).fetch_one(connection).await;
+        let rows = rows::one(connection, sqlx::raw_sql(OPEN)).await;
         self.read_server(&rows.map_err(|error| self.error(error))?)
     }
 

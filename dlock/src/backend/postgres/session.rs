@@ -6,15 +6,17 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgListener, PgPoolOptions, PgRow};
 use sqlx::query::Query;
-use sqlx::{Acquire as _, Column as _, ConnectOptions as _, PgPool, Row as _, Type as _};
+use sqlx::{Column as _, ConnectOptions as _, Execute, PgPool, Row as _, Type as _};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use super::Postgres;
 use super::codes::AnotherSession;
 use super::fence::Fences;
+use super::listener::Listener;
 use super::sql::{OPEN, SET};
 use super::wait::Waits;
+use crate::backend::rows;
 use crate::error::{Error, Result};
 
 /// A setting that no server has: it keeps what the client has said as it started.
@@ -25,7 +27,7 @@ const KNOWS: &str = "SELECT pg_catalog.current_setting($1, true)";
 const PROMPT: Duration = Duration::from_millis(500);
 
 pub(in crate::backend) struct Session {
-    pub(super) listener: PgListener,
+    pub(super) listener: Listener,
     /// Of one connection, for the listener's sake.
     pub(super) pool: PgPool,
     pub(super) pid: i32,
@@ -70,15 +72,13 @@ impl Postgres {
             .after_release(|_, _| Box::pin(async { Ok(false) }))
             .connect_lazy_with(options.clone());
         let listener = self.listen(&pool, &options).await;
-        let mut listener = listener.map_err(|error| self.error(error))?;
-        listener.eager_reconnect(false);
-        listener.ignore_pool_close_event(true);
-        let row = sqlx::raw_sql(OPEN).fetch_one(&mut listener).await;
+        let mut listener = Listener::new(listener.map_err(|error| self.error(error))?);
+        let row = ask_one(&mut listener, sqlx::raw_sql(OPEN)).await;
         let server = self.read_server(&row.map_err(|error| self.error(error))?)?;
         // After a fail-over it may be another one than at the first connect.
         self.vet(&server)?;
         if let Some(sign) = sign {
-            let row = sqlx::query(KNOWS).bind(SIGN).fetch_one(&mut listener).await;
+            let row = ask_one(&mut listener, sqlx::query(KNOWS).bind(SIGN)).await;
             let known = row.and_then(|row| row.try_get::<Option<String>, _>(0));
             if known.map_err(|error| self.error(error))?.as_deref() != Some(sign) {
                 return Err(self.pooler("a session does not know how it was started"));
@@ -95,7 +95,7 @@ impl Postgres {
             waits: Waits::default(),
         };
         let (names, values): (Vec<_>, Vec<_>) = settings.into_iter().unzip();
-        let set = sqlx::query(SET).bind(names).bind(values).fetch_all(&mut session.listener).await;
+        let set = session.fetch_all(sqlx::query(SET).bind(names).bind(values)).await;
         let set = set.map_err(|error| self.error(error))?;
         // One that the preflight has not seen, however often it has looked.
         self.same_session(&session, &set)
@@ -151,7 +151,7 @@ impl Postgres {
         session: &mut Session,
         question: Query<'_, sqlx::Postgres, PgArguments>,
     ) -> Result<Vec<PgRow>> {
-        let rows = question.fetch_all(&mut session.listener).await;
+        let rows = session.fetch_all(question).await;
         let rows = rows.map_err(|error| self.error(error))?;
         self.same_session(session, &rows).map(|()| rows)
     }
@@ -206,6 +206,29 @@ impl Session {
         &mut self,
         question: Query<'_, sqlx::Postgres, PgArguments>,
     ) -> sqlx::Result<PgRow> {
-        question.fetch_one(self.listener.acquire().await?).await
+        ask_one(&mut self.listener, question).await
     }
+
+    /// All rows of an answer.
+    pub(super) async fn fetch_all<'q>(
+        &mut self,
+        question: impl Execute<'q, sqlx::Postgres> + 'q,
+    ) -> sqlx::Result<Vec<PgRow>> {
+        rows::all(self.listener.connection().await?, question).await
+    }
+
+    /// Runs what has no answer.
+    pub(super) async fn execute<'q>(
+        &mut self,
+        statement: impl Execute<'q, sqlx::Postgres> + 'q,
+    ) -> sqlx::Result<()> {
+        rows::none(self.listener.connection().await?, statement).await.map(drop)
+    }
+}
+
+async fn ask_one<'q>(
+    listener: &mut Listener,
+    question: impl Execute<'q, sqlx::Postgres> + 'q,
+) -> sqlx::Result<PgRow> {
+    rows::one(listener.connection().await?, question).await
 }

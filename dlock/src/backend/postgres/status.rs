@@ -38,7 +38,7 @@ impl Postgres {
     ) -> Result<Vec<Seen>> {
         let (number, space) = of.map(place).unzip();
         let asked = sqlx::query(STATUS).bind(number).bind(space);
-        let rows = asked.fetch_all(&mut session.listener).await;
+        let rows = session.fetch_all(asked).await;
         let rows = rows.map_err(|error| self.error(error))?;
         if !rows.is_empty() {
             self.same_session(session, &rows)?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
-use sqlx::{Acquire as _, AssertSqlSafe, Row as _};
+use sqlx::{AssertSqlSafe, Row as _};
 use tokio::time::Instant;
 
 use super::Postgres;
@@ -146,8 +146,7 @@ impl Postgres {
         time: String,
     ) -> Result<Waited> {
         let rows = sqlx::raw_sql(AssertSqlSafe(block(claim, &time)));
-        let connection = session.listener.acquire().await.map_err(|error| self.error(error))?;
-        let rows = match rows.fetch_all(connection).await {
+        let rows = match session.fetch_all(rows).await {
             Ok(rows) => rows,
             Err(error) if NO_BLOCKS.iter().any(|code| has_code(&error, code)) => {
                 session.waits.no_blocks = true;

@@ -104,7 +104,11 @@ async fn run<B: SessionBackend>(
             if !question.is_wanted() {
                 continue;
             }
-            match ask(&*backend, &mut session, question).await {
+            // Whoever asked has been told before, that there is no answer.
+            let Ok(asked) = timeout(limit, ask(&*backend, &mut session, question)).await else {
+                return;
+            };
+            match asked {
                 Ok(told) => drop(tell.send((DESK, told))),
                 Err(_) => return,
             }

@@ -11,6 +11,7 @@ use super::texts::Texts;
 use super::{Connection, Postgres};
 use crate::backend::lease::{Failure, Lease, Owner, Table, ddl};
 use crate::backend::postgres::{Address, code};
+use crate::backend::rows;
 use crate::error::{Error, cause};
 use crate::holder::foreign;
 use crate::native::NativeKey;
@@ -36,7 +37,7 @@ impl Postgres {
     pub(super) async fn open_at(&self, host: &Address) -> Result<Connection, Failure> {
         let connected = host.connect_options().connect().await;
         let mut connection = connected.map_err(|error| self.failure(error))?;
-        let row = sqlx::raw_sql(OPEN).fetch_one(&mut connection).await;
+        let row = rows::one(&mut connection, sqlx::raw_sql(OPEN)).await;
         let row = row.map_err(|error| self.failure(error))?;
         let standby = row.try_get(0).map_err(|error| self.failure(error))?;
         if standby {
@@ -170,7 +171,7 @@ impl Postgres {
 }
 
 async fn run(connection: &mut PgConnection, text: &str) -> sqlx::Result<()> {
-    sqlx::raw_sql(AssertSqlSafe(text)).execute(connection).await.map(drop)
+    rows::none(connection, sqlx::raw_sql(AssertSqlSafe(text))).await.map(drop)
 }
 
 /// As it is to be written, whatever is in it.
