@@ -58,6 +58,7 @@ dlock_tests::suite! {
         address: [
             without_a_database_is_refused,
             of_a_pool,
+            of_a_pool_with_after_connect,
             of_several_hosts,
             of_which_three_are_silent,
         ]

@@ -67,6 +67,8 @@ dlock_tests::suite! {
             of_a_weak_kind_is_told,
             standby_is_refused,
             pool_is_left_to_the_application,
+            after_connect_of_the_pool_is_run,
+            after_connect_that_fails_is_told,
             schema_of_any_name,
         ]
     }

@@ -123,11 +123,11 @@ impl Locker {
     /// The pool is one of sqlx 0.9 (`dlock::sqlx`): that of another version is another type, and the
     /// compiler says that [`Pool`] is not `From` it.
     ///
-    /// What the pool does to its own connections is not done to the locker's: `after_connect` does not
-    /// run for them, and sqlx does not let anybody see whether there is one. What it sets (a role, a
-    /// `search_path`) belongs into the connect options, which both follow: on PostgreSQL
-    /// `PgConnectOptions::options([("search_path", "billing")])`. Or name the table with its schema,
-    /// [`LeaseOptions::table`](crate::LeaseOptions::table).
+    /// The pool's `after_connect` runs for the locker's connections too, before dlock says anything on
+    /// them: a role or a `search_path` that it sets is that of the locks and of their table. One that
+    /// fails is [`Error::Unavailable`], after 5 s; sqlx logs why. Not so on SQLite, where the locks are
+    /// in a file of their own. Its other callbacks are not called: the locker's connections neither come
+    /// from a pool nor go back to one.
     #[cfg_attr(
         not(any(feature = "mysql", feature = "postgres", feature = "sqlite")),
         expect(unreachable_code, reason = "there is no database to have a pool of")

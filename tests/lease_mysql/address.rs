@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use dlock::{Error, LeaseOptions, Locker};
-use dlock_tests::{Site, in_time};
+use dlock_tests::{Site, in_time, unique};
+use sqlx::AssertSqlSafe;
 use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
 
 use crate::{Raw, server};
@@ -41,6 +42,32 @@ pub(crate) async fn of_a_pool(site: Site) {
     pool.close().await;
     guard.verify().await.unwrap();
     guard.release().await.unwrap();
+}
+
+/// What the pool does to its connections is done to the locker's: where the table is, say.
+pub(crate) async fn of_a_pool_with_after_connect(site: Site) {
+    let url = site.url.strip_prefix("lease+").unwrap();
+    let options: MySqlConnectOptions = url.parse().unwrap();
+    let database = unique("dlock_other").replace('-', "_");
+    let mut raw = Raw::to(&site.url).await;
+    raw.run(&format!("CREATE DATABASE {database}")).await;
+    let to = format!("USE {database}");
+    let pool = MySqlPoolOptions::new().max_connections(1).after_connect(move |conn, _| {
+        let to = sqlx::raw_sql(AssertSqlSafe(to.clone()));
+        Box::pin(async move { to.execute(conn).await.map(drop) })
+    });
+    let pool = pool.connect_with(options).await.unwrap();
+    for leases in [true, false] {
+        let builder = Locker::from_pool(&pool).namespace(&site.namespace);
+        let builder = if leases { builder.use_leases() } else { builder };
+        let locker = builder.connect().await.unwrap();
+        let guard = locker.lock(leases.to_string()).fenced().acquire().await.unwrap();
+        guard.release().await.unwrap();
+        locker.close().await;
+    }
+    let rows = raw.row(&format!("SELECT COUNT(*) FROM {database}.dlock_leases")).await;
+    assert_eq!(rows[0].as_deref(), Some("2"));
+    raw.run(&format!("DROP DATABASE {database}")).await;
 }
 
 /// One that is away and one that is read-only are passed over; when the one that is left goes, so

@@ -1,5 +1,8 @@
 //! What is wrong with a set-up, and what is not.
 
+use std::error::Error as _;
+use std::time::{Duration, Instant};
+
 use dlock::{Error, Locker, Severity};
 use dlock_tests::{Backend, Server, Site, unique};
 use sqlx::Connection as _;
@@ -81,6 +84,49 @@ pub(crate) async fn pool_is_left_to_the_application(site: Site) {
     assert!(rival.lock("k").try_acquire().await.unwrap().is_none());
     guard.release().await.unwrap();
     corner.drop().await;
+}
+
+/// What the pool does to its connections is done to the locker's: where the table is, say.
+pub(crate) async fn after_connect_of_the_pool_is_run(site: Site) {
+    let mut corner = Corner::new(&site).await;
+    let role = format!("{}_other", corner.schema);
+    corner.run(&format!("CREATE ROLE {role}; GRANT ALL ON SCHEMA {{schema}} TO {role}")).await;
+    let set = format!("SET search_path TO {}; SET ROLE {role}", corner.schema);
+    let pool = PgPoolOptions::new().max_connections(1).after_connect(move |conn, _| {
+        let set = sqlx::raw_sql(sqlx::AssertSqlSafe(set.clone()));
+        Box::pin(async move { set.execute(conn).await.map(drop) })
+    });
+    let pool = pool.connect(plain(&site.url)).await.unwrap();
+    for leases in [true, false] {
+        let builder = Locker::from_pool(&pool).namespace(&site.namespace);
+        let builder = if leases { builder.use_leases() } else { builder };
+        let locker = builder.connect().await.unwrap();
+        let guard = locker.lock(leases.to_string()).fenced().acquire().await.unwrap();
+        guard.release().await.unwrap();
+        locker.close().await;
+    }
+    assert_eq!(corner.text("SELECT count(*)::text FROM {table}").await, "2");
+    let owner = "SELECT relowner::regrole::text FROM pg_class WHERE oid = '{table}'::regclass";
+    assert_eq!(corner.text(owner).await, role);
+    corner.run(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
+    corner.drop().await;
+}
+
+/// One that fails is no reason to hang, nor for dlock to do without.
+pub(crate) async fn after_connect_that_fails_is_told(site: Site) {
+    let options: PgConnectOptions = plain(&site.url).parse().unwrap();
+    let pool = PgPoolOptions::new().after_connect(|conn, _| {
+        Box::pin(async { sqlx::raw_sql("SELECT 1/0").execute(conn).await.map(drop) })
+    });
+    let pool = pool.connect_lazy_with(options);
+    for builder in [Locker::from_pool(&pool).use_leases(), Locker::from_pool(&pool)] {
+        let start = Instant::now();
+        let error = builder.connect().await.unwrap_err();
+        assert!(start.elapsed() < Duration::from_secs(9), "{:?}", start.elapsed());
+        assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+        let cause = error.source().unwrap().to_string();
+        assert!(cause.contains("after_connect"), "{cause}");
+    }
 }
 
 /// A schema may be called anything.

@@ -39,7 +39,7 @@ pub(super) use self::settings::fit;
 pub(crate) use self::texts::name;
 pub(super) use self::texts::{FIRST_FENCE, literal};
 use super::lease::Table;
-use super::{About, Answer, Op, Options, Seen, SessionBackend, Tag, Waited};
+use super::{About, Answer, Op, Options, Seen, SessionBackend, Tag, Waited, pool};
 use crate::claim::Claim;
 use crate::error::{Error, Result};
 use crate::mode::Mode;
@@ -121,7 +121,11 @@ impl MySql {
     async fn connect(&self) -> Result<MySqlConnection> {
         // Nothing is set before the server is known to be one whose locks are of use.
         let options = as_it_is(self.from.options());
-        options.connect().await.map_err(|error| self.error(error))
+        let connected = match &self.from {
+            From::Url(_) => options.connect().await,
+            From::Pool(pool) => pool::connect(pool, options).await,
+        };
+        connected.map_err(|error| self.error(error))
     }
 
     fn proxied(&self) -> Error {

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sqlx::mysql::{MySqlConnection, MySqlRow};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
+use sqlx::{AssertSqlSafe, Connection as _};
 use tokio::time::timeout;
 
 use self::address::Hosts;
@@ -73,7 +73,7 @@ impl MySql {
 
 impl MySql {
     async fn open_one(&self, host: &sqlx::mysql::MySqlConnectOptions) -> Result<Member, Failure> {
-        let connection = as_it_is(host.clone()).connect().await;
+        let connection = self.hosts.connect(as_it_is(host.clone())).await;
         let mut connection = connection.map_err(|error| self.failure(error))?;
         let look = self.rows(&mut connection, server::LOOK.into()).await?;
         let server = self.recognize(&look)?;

@@ -1,8 +1,9 @@
 //! Where the server is, and how to connect to it.
 
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::{ConnectOptions as _, PgPool};
 
+use crate::backend::pool::{self, LikePool as _};
 use crate::backend::url::unreadable;
 use crate::error::Result;
 
@@ -42,6 +43,23 @@ impl Address {
         let host = connect.get_host();
         let database = connect.get_database().unwrap_or(connect.get_username());
         format!("postgres ({host}:{}/{database})", connect.get_port()).into()
+    }
+
+    /// Of a pool whose connections are made like those of the pool that this is of, if it is.
+    pub(super) fn pool_options(&self) -> PgPoolOptions {
+        match &self.from {
+            From::Url(_) => PgPoolOptions::new(),
+            From::Pool(pool) => PgPoolOptions::like(pool),
+        }
+    }
+
+    /// Connects; with what the pool does to its connections, if this is of one.
+    pub(in crate::backend) async fn connect(&self) -> sqlx::Result<PgConnection> {
+        let options = self.connect_options();
+        match &self.from {
+            From::Url(_) => options.connect().await,
+            From::Pool(pool) => pool::connect(pool, options).await,
+        }
     }
 
     pub(in crate::backend) fn connect_options(&self) -> PgConnectOptions {

@@ -1,14 +1,11 @@
 //! How a session comes to be, and how it is asked.
 
-use std::future::pending;
 use std::slice;
-use std::time::Duration;
 
-use sqlx::postgres::{PgArguments, PgConnectOptions, PgListener, PgPoolOptions, PgRow};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgListener, PgRow};
 use sqlx::query::Query;
-use sqlx::{Column as _, ConnectOptions as _, Execute, PgPool, Row as _, Type as _};
+use sqlx::{Column as _, Execute, PgPool, Row as _, Type as _};
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
 
 use super::Postgres;
 use super::codes::AnotherSession;
@@ -16,6 +13,7 @@ use super::fence::Fences;
 use super::listener::Listener;
 use super::sql::{OPEN, SET};
 use super::wait::Waits;
+use crate::backend::pool::{LikePool as _, or_why};
 use crate::backend::rows;
 use crate::error::{Error, Result};
 
@@ -23,8 +21,6 @@ use crate::error::{Error, Result};
 /// <https://www.postgresql.org/docs/current/runtime-config-custom.html>
 const SIGN: &str = "dlock.session";
 const KNOWS: &str = "SELECT pg_catalog.current_setting($1, true)";
-/// Connecting is not looked into before it has taken so long.
-const PROMPT: Duration = Duration::from_millis(500);
 
 pub(in crate::backend) struct Session {
     pub(super) listener: Listener,
@@ -63,15 +59,8 @@ impl Postgres {
     /// `sign`: what the session is to know of itself.
     async fn open_as(&self, options: PgConnectOptions, sign: Option<&str>) -> Result<Session> {
         self.dial(&options).await?;
-        let pool = PgPoolOptions::new()
-            .max_connections(1)
-            .max_lifetime(None)
-            .idle_timeout(None)
-            .test_before_acquire(false)
-            // A session that we have given up must not be kept.
-            .after_release(|_, _| Box::pin(async { Ok(false) }))
-            .connect_lazy_with(options.clone());
-        let listener = self.listen(&pool, &options).await;
+        let pool = self.address.pool_options().for_one().connect_lazy_with(options.clone());
+        let listener = or_why(PgListener::connect_with(&pool), &options).await;
         let mut listener = Listener::new(listener.map_err(|error| self.error(error))?);
         let row = ask_one(&mut listener, sqlx::raw_sql(OPEN)).await;
         let server = self.read_server(&row.map_err(|error| self.error(error))?)?;
@@ -106,33 +95,6 @@ impl Postgres {
         };
         session.birth = birth.unwrap_or(0);
         Ok(session)
-    }
-
-    /// sqlx's pool tries again and again by itself when the server has no connection left, or is
-    /// about to start; we want to know. So when it takes long, one more connection finds out why.
-    async fn listen(&self, pool: &PgPool, options: &PgConnectOptions) -> sqlx::Result<PgListener> {
-        let mut listening = std::pin::pin!(PgListener::connect_with(pool));
-        if let Ok(listener) = timeout(PROMPT, &mut listening).await {
-            return listener;
-        }
-        let probe = async {
-            match options.connect().await {
-                Ok(connection) => {
-                    drop(connection);
-                    pending().await
-                }
-                Err(error) => {
-                    // It may be the first one that has taken the last place.
-                    sleep(PROMPT).await;
-                    error
-                }
-            }
-        };
-        tokio::select! {
-            biased;
-            listener = listening => listener,
-            error = probe => Err(error),
-        }
     }
 
     /// sqlx's pool goes on dialling a port where nobody listens; we want to say so at once.

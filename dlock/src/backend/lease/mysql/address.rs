@@ -2,15 +2,15 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 
-use sqlx::MySqlPool;
-use sqlx::mysql::MySqlConnectOptions;
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
+use sqlx::{ConnectOptions as _, MySqlPool};
 
 use super::MySql;
 use super::django::Django;
 use super::texts::{Own, Texts};
 use crate::backend::lease::Table;
 use crate::backend::mysql::{kind, label, parse};
-use crate::backend::{Options, hosts};
+use crate::backend::{Options, hosts, pool};
 use crate::error::{Error, Result};
 
 /// Where the servers are.
@@ -26,6 +26,14 @@ impl Hosts {
         match self {
             Hosts::Urls(all) => all.clone(),
             Hosts::Pool(pool) => vec![(*pool.connect_options()).clone()],
+        }
+    }
+
+    /// Connects to one of them; with what the pool does to its connections, if this is of one.
+    pub(super) async fn connect(&self, host: MySqlConnectOptions) -> sqlx::Result<MySqlConnection> {
+        match self {
+            Hosts::Urls(_) => host.connect().await,
+            Hosts::Pool(pool) => pool::connect(pool, host).await,
         }
     }
 }

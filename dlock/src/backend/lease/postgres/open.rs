@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _};
+use sqlx::{AssertSqlSafe, Row as _};
 
 use super::failure::{INSUFFICIENT_PRIVILEGE, MADE_MEANWHILE, UNDEFINED_TABLE, is_about_syntax};
 use super::texts::Texts;
@@ -35,8 +35,7 @@ pub(crate) struct Opened {
 impl Postgres {
     /// Connects to this host, if it is a primary, makes the table where it may, and checks it.
     pub(super) async fn open_at(&self, host: &Address) -> Result<Connection, Failure> {
-        let connected = host.connect_options().connect().await;
-        let mut connection = connected.map_err(|error| self.failure(error))?;
+        let mut connection = host.connect().await.map_err(|error| self.failure(error))?;
         let row = rows::one(&mut connection, sqlx::raw_sql(OPEN)).await;
         let row = row.map_err(|error| self.failure(error))?;
         let standby = row.try_get(0).map_err(|error| self.failure(error))?;
