@@ -101,6 +101,12 @@ pub(crate) trait SessionBackend: Send + Sync + 'static {
         time: Duration,
     ) -> impl Future<Output = Result<Waited>> + Send;
 
+    /// Returns `true` if an order from another session ends a wait ([`Do::Cancel`]). Where it does
+    /// not, a wait that is not wanted any more ends with its connection.
+    fn stops_waits(&self) -> bool {
+        true
+    }
+
     /// Whether the session can go on after this error.
     fn survives(&self, error: &Error) -> bool;
 

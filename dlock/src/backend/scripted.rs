@@ -56,6 +56,7 @@ struct Inside {
 #[derive(Clone)]
 pub(crate) struct Scripted {
     url: &'static str,
+    stops_waits: bool,
     inside: Arc<Mutex<Inside>>,
 }
 
@@ -63,7 +64,12 @@ impl Scripted {
     /// A space of that URL, of which [`Memory`] has one too.
     pub(crate) fn new(url: &'static str) -> Self {
         let inside = Inside { script: Box::new(|_| Fate::Done), calls: Vec::new() };
-        Scripted { url, inside: Arc::new(Mutex::new(inside)) }
+        Scripted { url, stops_waits: true, inside: Arc::new(Mutex::new(inside)) }
+    }
+
+    /// The same, where a wait ends with its connection only.
+    pub(crate) fn closing(url: &'static str) -> Self {
+        Scripted { stops_waits: false, ..Scripted::new(url) }
     }
 
     fn inside(&self) -> MutexGuard<'_, Inside> {
@@ -176,6 +182,10 @@ impl SessionBackend for Scripted {
     async fn wait(&self, session: &mut Session, claim: &Claim, time: Duration) -> Result<Waited> {
         self.fate(Call::Wait(claim.key.to_string())).await?;
         self.memory().wait(session, claim, time).await
+    }
+
+    fn stops_waits(&self) -> bool {
+        self.stops_waits
     }
 
     fn survives(&self, error: &Error) -> bool {

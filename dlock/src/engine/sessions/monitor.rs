@@ -79,13 +79,29 @@ impl Sessions {
         let leaving = self.links.values().filter_map(Link::waiting).filter(|wait| wait.leaves);
         let wanted = demand.waits + usize::from(demand.fenced);
         for _ in leaving.count()..wanted {
-            let waits = self.links.values_mut().filter(|link| {
+            let waits = self.links.iter().filter(|(_, link)| {
                 let over = |wait: &KeyWait| wait.stopped.is_none() && wait.turn_ends <= clock;
                 !link.cancelling && link.cancel_at.is_none() && link.waiting().is_some_and(over)
             });
-            let first = waits.min_by_key(|link| link.waiting().map(|wait| wait.turn_ends));
-            let Some(op) = first.and_then(|link| link.stop_wait(now, true)) else { return };
-            self.gathered.push(op);
+            let first = waits.min_by_key(|(_, link)| link.waiting().map(|wait| wait.turn_ends));
+            let Some(id) = first.map(|(id, _)| *id) else { return };
+            self.stop_wait(id, true, now);
+        }
+    }
+
+    /// Has a session stop its wait. `leaves`: so that another key has its place.
+    pub(super) fn stop_wait(&mut self, id: SessionId, leaves: bool, now: Time) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let order = link.stop_wait(now, leaves);
+        if self.pace.stops_waits() {
+            return self.gathered.extend(order);
+        }
+        // The wait ends with its connection, and so does a grant that it meets.
+        self.end_wait(id);
+        self.bury(id, LostReason::SessionEnded);
+        if leaves {
+            // For the key that its place is left to.
+            self.dial();
         }
     }
 
@@ -120,10 +136,11 @@ impl Sessions {
     /// does not say so soon.
     fn late_cancels(&mut self, now: Time) {
         let clock = Instant::now();
-        for link in self.links.values_mut() {
-            if link.cancel_at.take_if(|at| *at <= clock).is_some() {
-                self.gathered.extend(link.stop_wait(now, false));
-            }
+        let late = self.links.iter_mut().filter_map(|(id, link)| {
+            link.cancel_at.take_if(|at| *at <= clock).map(|_| *id)
+        });
+        for id in late.collect::<Vec<_>>() {
+            self.stop_wait(id, false, now);
         }
     }
 
@@ -200,6 +217,13 @@ impl Sessions {
 
     /// Gives up a session for its place: what it waits for stays wanted.
     pub(super) fn reclaim(&mut self, id: SessionId) {
+        self.end_wait(id);
+        self.drop_session(id, LostReason::SessionEnded);
+    }
+
+    /// Takes the wait from a session that is about to go: the key is waited for elsewhere, if it is
+    /// still wanted.
+    fn end_wait(&mut self, id: SessionId) {
         let Some(link) = self.links.get_mut(&id) else { return };
         let wait = link.waiting().is_some().then(|| link.sent.pop_front()).flatten();
         if let Some(Sent::Wait(wait)) = wait {
@@ -209,7 +233,6 @@ impl Sessions {
                 self.polls.come_back(wait, Instant::now());
             }
         }
-        self.drop_session(id, LostReason::SessionEnded);
     }
 
     /// There is no server: those who wanted only a try are told, the others will be asked for again.

@@ -81,9 +81,8 @@ impl Executor for Sessions {
             }
             return;
         }
-        let Some(link) = self.links.values_mut().find(|link| link.waits_for(ticket)) else {
-            return;
-        };
+        let link = self.links.iter_mut().find(|(_, link)| link.waits_for(ticket));
+        let Some((id, link)) = link.map(|(id, link)| (*id, link)) else { return };
         let Some(wait) = link.waiting_mut() else { return };
         let clock = Instant::now();
         if std::mem::take(&mut wait.leaves) {
@@ -91,7 +90,7 @@ impl Executor for Sessions {
         } else if wait.until.is_some_and(|until| until <= clock + SOON) {
             link.cancel_at = Some(clock + SOON);
         } else {
-            self.gathered.extend(link.stop_wait(Time::now(), false));
+            self.stop_wait(id, false, Time::now());
         }
     }
 
@@ -274,7 +273,10 @@ impl Sessions {
     /// Ends the sessions that would not hear of their end: a server may let one that waits stay in
     /// line until its wait is over, whatever becomes of the connection.
     async fn end_waits(&mut self, deadline: Instant) {
+        let closes = !self.pace.stops_waits();
         let deaf = self.links.values().filter(|link| !link.is_idle());
+        // Where a wait ends with its connection, that is all there is to do.
+        let deaf = deaf.filter(|link| !(closes && link.waiting().is_some()));
         let ends = deaf.filter_map(|link| Some(Do::End(link.tag.filter(|_| link.is_deaf())?)));
         let ends: Vec<Op> = ends.map(|what| Op { what, ticket: NOBODY }).collect();
         if ends.is_empty() {

@@ -27,6 +27,8 @@ pub(in crate::engine::sessions) struct Pace {
     long_slice: Duration,
     /// There are readers, or other locks than exclusive ones.
     pub(super) readers: bool,
+    /// A wait ends by an order, and not only with its connection.
+    stops_waits: bool,
 }
 
 /// With each new slice a writer is at the end of the line, behind readers that came during the last
@@ -42,7 +44,8 @@ impl Pace {
         let long_slice = if readers { slice.saturating_mul(WRITERS) } else { slice };
         let silence = ttl.map_or(SILENCE, |ttl| SILENCE.min(ttl / 2));
         let heartbeat = ttl.map(|_| backend.heartbeat());
-        Pace { ttl, silence, heartbeat, slice, long_slice, readers }
+        let stops_waits = backend.stops_waits();
+        Pace { ttl, silence, heartbeat, slice, long_slice, readers, stops_waits }
     }
 
     /// That of a new session: it has yet to answer.
@@ -53,6 +56,11 @@ impl Pace {
     /// Sessions cannot be lost, nor their server.
     pub(in crate::engine::sessions) fn is_lasting(self) -> bool {
         self.ttl.is_none()
+    }
+
+    /// Returns `true` if an order ends a wait, and not only the end of its connection.
+    pub(in crate::engine::sessions) fn stops_waits(self) -> bool {
+        self.stops_waits
     }
 
     fn slice(self, claim: &Claim) -> Duration {

@@ -1,6 +1,7 @@
 //! What becomes of locks when a session's driver fails, panics or says nothing.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
+mod closings;
 mod lookups;
 mod outage;
 mod panics;
