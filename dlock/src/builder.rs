@@ -48,6 +48,21 @@ impl LockerBuilder {
         }
     }
 
+    /// A locker of a database of SQL Server, by an ADO.NET connection string:
+    /// `Server=tcp:host,port;Database=app;User ID=app;Password=…;Encrypt=true`.
+    ///
+    /// ```no_run
+    /// # async fn connect() -> dlock::Result<()> {
+    /// let ado = std::env::var("APP_DATABASE").unwrap_or_default();
+    /// let locker = dlock::LockerBuilder::ado(ado).session_ttl(std::time::Duration::from_secs(15));
+    /// let locker = locker.connect().await?;
+    /// # Ok(()) }
+    /// ```
+    #[cfg(feature = "mssql")]
+    pub fn ado(string: impl Into<String>) -> Self {
+        LockerBuilder::new(Address::Ado(string.into()))
+    }
+
     /// Keys of different namespaces never meet, so that two applications can share a database, and two
     /// databases a server. Default: none.
     ///
@@ -202,6 +217,8 @@ impl LockerBuilder {
         let url = match &self.address {
             Address::Url(url) => Some(Key::from(&*backend::normal(url)).id("")),
             Address::Pool(_) => None,
+            #[cfg(feature = "mssql")]
+            Address::Ado(text) => Some(Key::from(text).id("")),
         };
         let limit = self.options.connect_timeout;
         let file = self.status_file.map(|path| {

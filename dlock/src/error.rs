@@ -223,7 +223,7 @@ impl Error {
     }
 
     /// The same with the statements that mend it.
-    #[cfg(any(feature = "mysql", feature = "postgres"))]
+    #[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres"))]
     pub(crate) fn with_ddl(mut self, statements: String) -> Self {
         if let Error::Permission { ddl, .. } = &mut self {
             *ddl = Some(statements.into());

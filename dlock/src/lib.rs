@@ -46,6 +46,10 @@ pub use dlock_macros::locked;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 #[doc(no_inline)]
 pub use sqlx;
+/// The very tiberius that dlock talks to SQL Server with.
+#[cfg(feature = "mssql")]
+#[doc(no_inline)]
+pub use tiberius;
 /// The very tokio-postgres whose clients dlock takes: another version's are other types.
 #[cfg(feature = "tokio-postgres")]
 #[doc(no_inline)]

@@ -93,8 +93,12 @@ pub(crate) enum Naming {
     /// Names of any length that are equal when their bytes are.
     Name,
     /// The same, in the rows of a table: at most 255 bytes, none of them zero.
-    #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+    #[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres", feature = "sqlite"))]
     Row,
+    /// Names of SQL Server's application locks: 1 to 255 bytes, and so no more UTF-16 units, that are
+    /// equal when their bytes are. The server would cut longer ones.
+    #[cfg(feature = "mssql")]
+    AppLock,
     /// Names as MySQL and MariaDB both have them, see `Key::short_name`.
     ///
     /// A key scheme may give names here that the server takes for one though their bytes differ:
@@ -119,8 +123,15 @@ impl Naming {
                 return NativeKey::Id(i64::from_le_bytes(hash(BESIDE, text.as_bytes())));
             }
             Naming::Name => ('%', usize::MAX),
-            #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+            #[cfg(any(
+                feature = "mssql",
+                feature = "mysql",
+                feature = "postgres",
+                feature = "sqlite"
+            ))]
             Naming::Row => ('%', 255),
+            #[cfg(feature = "mssql")]
+            Naming::AppLock => ('%', 255),
             #[cfg(feature = "mysql")]
             Naming::ShortName => ('~', crate::short::LONGEST),
         };
@@ -142,12 +153,35 @@ impl Naming {
                 _ => NativeKey::Id(key.id(namespace)),
             },
             Naming::Name => NativeKey::Name(key.name(namespace)),
-            #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+            #[cfg(any(
+                feature = "mssql",
+                feature = "mysql",
+                feature = "postgres",
+                feature = "sqlite"
+            ))]
             Naming::Row => NativeKey::Name(key.name(namespace)),
+            #[cfg(feature = "mssql")]
+            Naming::AppLock => NativeKey::Name(app_lock(key, namespace)),
             #[cfg(feature = "mysql")]
             Naming::ShortName => NativeKey::Name(key.short_name(namespace)),
         }
     }
+}
+
+/// The name of an application lock: not empty, and without a space at its end, of which not every
+/// comparison of SQL Server's takes notice.
+#[cfg(feature = "mssql")]
+fn app_lock(key: &Key, namespace: &str) -> String {
+    let mut name = key.name(namespace);
+    if matches!(key.0, Repr::Bytes(_)) {
+        if name.is_empty() {
+            name.push_str("%z");
+        } else if name.ends_with(' ') {
+            name.pop();
+            name.push_str("%20");
+        }
+    }
+    name
 }
 
 /// BLAKE2b with 8 bytes of output, keyed with the namespace; without one it is the plain hash.

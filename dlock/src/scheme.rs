@@ -60,14 +60,15 @@ pub enum KeyScheme {
     #[default]
     Dlock,
     /// That of [sqlalchemy-dlock](https://github.com/tanbro/sqlalchemy-dlock) 0.9, on PostgreSQL,
-    /// MySQL and MariaDB.
+    /// MySQL, MariaDB and SQL Server.
     ///
     /// On PostgreSQL the id is that of a `str` or `bytes` key, on a little-endian machine (it takes
     /// the machine's own order). On MySQL and MariaDB the name is the key's text as it is, at most
-    /// 64 characters: keys that differ only in case are then one lock on MySQL.
+    /// 64 characters: keys that differ only in case are then one lock on MySQL. On SQL Server it is
+    /// that too, at most 255 bytes.
     ///
     /// An `int` key of that library is an id: say [`Key::native`], for 7 is the text `7` here. On
-    /// MySQL and MariaDB, where it is its decimal digits, both mean the same.
+    /// MySQL, MariaDB and SQL Server, where it is its decimal digits, both mean the same.
     SqlalchemyDlock,
     /// That of [PALs](https://github.com/level12/pals) 0.4, on PostgreSQL: the id of `<app>.<key>`,
     /// its SHA-1's first 8 bytes on a little-endian machine (it takes the machine's own order).
@@ -132,7 +133,25 @@ impl KeyScheme {
                     Err("sqlalchemy-dlock has no pairs; use text or Key::native".into())
                 }
             },
-            #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+            #[cfg(feature = "mssql")]
+            (Naming::AppLock, repr) if matches!(self, KeyScheme::SqlalchemyDlock) => match repr {
+                Repr::Bytes(bytes) => match std::str::from_utf8(bytes) {
+                    Ok(text) => fits_an_app_lock(text.to_owned()),
+                    Err(_) => Err("its bytes are not UTF-8, which names of sqlalchemy-dlock are; \
+                                   use text"
+                        .into()),
+                },
+                Repr::Native(id) => Ok(NativeKey::Name(id.to_string())),
+                Repr::Pair(..) | Repr::Name(_) => {
+                    Err("sqlalchemy-dlock has no pairs; use text or Key::native".into())
+                }
+            },
+            #[cfg(any(
+                feature = "mssql",
+                feature = "mysql",
+                feature = "postgres",
+                feature = "sqlite"
+            ))]
             (Naming::Row, Repr::Bytes(bytes)) => match std::str::from_utf8(bytes) {
                 Ok(text) => fits_a_row(text.to_owned()),
                 Err(_) => {
@@ -161,7 +180,7 @@ impl KeyScheme {
     }
 
     /// Whether its locks are rows of the table of django-database-locks.
-    #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+    #[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres", feature = "sqlite"))]
     pub(crate) fn is_django(&self) -> bool {
         matches!(self, KeyScheme::DjangoDatabaseLocks)
     }
@@ -181,7 +200,12 @@ impl KeyScheme {
     pub(crate) fn check(&self, naming: Naming, database: &str) -> Result<()> {
         let only = match (self, naming) {
             (KeyScheme::Dlock | KeyScheme::Custom(_), _) => return Ok(()),
-            #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+            #[cfg(any(
+                feature = "mssql",
+                feature = "mysql",
+                feature = "postgres",
+                feature = "sqlite"
+            ))]
             (KeyScheme::DjangoDatabaseLocks, Naming::Row) => return Ok(()),
             (KeyScheme::DjangoDatabaseLocks, _) => {
                 return Err(Error::Unsupported {
@@ -194,7 +218,11 @@ impl KeyScheme {
             (_, Naming::Id) => return Ok(()),
             #[cfg(feature = "mysql")]
             (KeyScheme::SqlalchemyDlock, Naming::ShortName) => return Ok(()),
-            (KeyScheme::SqlalchemyDlock, _) => "locks of PostgreSQL, MySQL or MariaDB itself",
+            #[cfg(feature = "mssql")]
+            (KeyScheme::SqlalchemyDlock, Naming::AppLock) => return Ok(()),
+            (KeyScheme::SqlalchemyDlock, _) => {
+                "locks of PostgreSQL, MySQL, MariaDB or SQL Server itself"
+            }
             (KeyScheme::Pals { .. } | KeyScheme::PostgresqlLock, _) => "locks of PostgreSQL itself",
         };
         Err(Error::Unsupported {
@@ -219,7 +247,14 @@ impl Naming {
                 .into()),
             #[cfg(feature = "mysql")]
             (Naming::ShortName, NativeKey::Name(name)) => fits(name),
-            #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+            #[cfg(feature = "mssql")]
+            (Naming::AppLock, NativeKey::Name(name)) => fits_an_app_lock(name),
+            #[cfg(any(
+                feature = "mssql",
+                feature = "mysql",
+                feature = "postgres",
+                feature = "sqlite"
+            ))]
             (Naming::Row, NativeKey::Name(name)) => fits_a_row(name),
             (_, NativeKey::Name(name)) => Ok(NativeKey::Name(name)),
             (_, NativeKey::Id(id)) => Ok(self.native(&Key::native(id), "")),
@@ -229,7 +264,7 @@ impl Naming {
 }
 
 /// A name, if the tables of all databases can have it.
-#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+#[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres", feature = "sqlite"))]
 fn fits_a_row(name: String) -> Result<NativeKey, Why> {
     const LONGEST: usize = 255;
     if name.len() > LONGEST || name.contains('\0') {
@@ -241,6 +276,21 @@ fn fits_a_row(name: String) -> Result<NativeKey, Why> {
         .into());
     }
     Ok(NativeKey::Name(name))
+}
+
+/// A name, if an application lock of SQL Server can have it, and of Babelfish, which counts bytes.
+#[cfg(feature = "mssql")]
+fn fits_an_app_lock(name: String) -> Result<NativeKey, Why> {
+    const LONGEST: usize = 255;
+    match name.len() {
+        0 => Err("the key scheme made an empty name; give it a character or more".into()),
+        1..=LONGEST => Ok(NativeKey::Name(name)),
+        n => Err(format!(
+            "the key scheme made a name of {n} bytes and {LONGEST} is the most; use a shorter key, or \
+             KeyScheme::Dlock, which hashes long ones"
+        )
+        .into()),
+    }
 }
 
 /// A name, if MySQL and MariaDB can have it.

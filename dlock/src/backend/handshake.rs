@@ -1,10 +1,12 @@
 //! Certificates that are not trusted, or not there: what no waiting mends.
 
+#[cfg(any(feature = "mysql", feature = "postgres"))]
 use std::io::ErrorKind;
 
 use crate::error::Error;
 
 /// The error, if it is one of TLS: a certificate that is not trusted, or a file that is not there.
+#[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(in crate::backend) fn error(label: &str, error: &sqlx::Error) -> Option<Error> {
     let said = match error {
         sqlx::Error::Tls(error) => error.to_string(),
@@ -17,11 +19,13 @@ pub(in crate::backend) fn error(label: &str, error: &sqlx::Error) -> Option<Erro
         }
         _ => return None,
     };
+    Some(self::said(label, &said))
+}
+
+/// What to do about an encryption that failed for this reason.
+pub(in crate::backend) fn said(label: &str, said: &str) -> Error {
     let said: String = said.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    Some(Error::config(format!(
-        "{label}: the connection cannot be encrypted: {said}; {}",
-        advice(&said)
-    )))
+    Error::config(format!("{label}: the connection cannot be encrypted: {said}; {}", advice(&said)))
 }
 
 fn advice(said: &str) -> &'static str {
@@ -30,7 +34,7 @@ fn advice(said: &str) -> &'static str {
         (
             &["UnknownIssuer", "issuer", "self-signed", "self signed"],
             "the url is to name the CA that has signed the server's certificate: sslrootcert=… on \
-             PostgreSQL, ssl-ca=… on MySQL and MariaDB",
+             PostgreSQL, ssl-ca=… on MySQL and MariaDB, ca=… on SQL Server",
         ),
         (
             &["NotValidForName", "not valid for", "Hostname", "hostname"],
@@ -43,7 +47,7 @@ fn advice(said: &str) -> &'static str {
     found.map_or("check the certificates on both sides", |(_, advice)| advice)
 }
 
-#[cfg(test)]
+#[cfg(all(test, any(feature = "mysql", feature = "postgres")))]
 #[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
     use std::io;

@@ -2,12 +2,14 @@
 
 #[cfg(test)]
 mod faulty;
-#[cfg(any(feature = "mysql", feature = "postgres"))]
+#[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres"))]
 mod handshake;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 mod hosts;
 pub(crate) mod lease;
 mod memory;
+#[cfg(feature = "mssql")]
+mod mssql;
 #[cfg(feature = "mysql")]
 mod mysql;
 mod pool;
@@ -322,7 +324,7 @@ impl Options {
     }
 
     /// Refuses what does nothing where locks are leases.
-    #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+    #[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres", feature = "sqlite"))]
     pub(crate) fn check_for_leases(&self) -> Result<()> {
         let useless = if self.session_ttl != SESSION_TTL {
             "session_ttl is about locks of a connection; leases have LeaseOptions::ttl: set that instead"

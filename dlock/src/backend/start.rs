@@ -5,6 +5,8 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use super::memory::Memory;
+#[cfg(feature = "mssql")]
+use super::mssql::Target;
 use super::pool::Pool;
 use super::url::{check, normal};
 use super::{About, Options, SessionBackend};
@@ -16,6 +18,9 @@ use crate::scheme::KeyScheme;
 /// Where the database is.
 pub(crate) enum Address {
     Url(String),
+    /// An ADO.NET connection string, of SQL Server.
+    #[cfg(feature = "mssql")]
+    Ado(String),
     Pool(Pool),
 }
 
@@ -58,7 +63,7 @@ impl Place {
     }
 
     /// Leases, and a statement that finds the holder of one.
-    #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+    #[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres", feature = "sqlite"))]
     fn leases<B: crate::backend::lease::LeaseBackend>(
         self,
         backend: B,
@@ -81,16 +86,16 @@ impl Place {
         )
     }
 
-    /// The Python package itself locks nothing on SQLite.
-    #[cfg(feature = "sqlite")]
-    fn refuse_django(&self) -> Result<()> {
+    /// The Python package itself locks nothing on SQLite, and dlock has no table of it on SQL Server.
+    #[cfg(any(feature = "mssql", feature = "sqlite"))]
+    fn refuse_django(&self, backend: &str) -> Result<()> {
         if !self.scheme.is_django() {
             return Ok(());
         }
         Err(Error::Unsupported {
-            backend: "sqlite".into(),
+            backend: backend.into(),
             what: format!("locks of the key scheme {:?}", self.scheme).into(),
-            instead: "django-database-locks itself does not lock there: use PostgreSQL, MySQL or \
+            instead: "its table is not kept there: use PostgreSQL, MySQL or \
                       MariaDB, or leave the key scheme away"
                 .into(),
         })
@@ -111,6 +116,11 @@ impl Place {
 /// Starts the engine for a database.
 pub(crate) fn start(address: Address, options: Options, place: Place) -> Result<Started> {
     match address {
+        #[cfg(feature = "mssql")]
+        Address::Ado(text) => {
+            let target = Target::of_ado(&text, options.application_name.as_deref())?;
+            mssql(target, options, place)
+        }
         Address::Url(url) if options.leases && !url.starts_with("lease+") => {
             by_url(&format!("lease+{url}"), options, place)
         }
@@ -141,7 +151,7 @@ pub(crate) fn start(address: Address, options: Options, place: Place) -> Result<
         }
         #[cfg(feature = "sqlite")]
         Address::Pool(Pool::Sqlite(pool)) => {
-            place.refuse_django()?;
+            place.refuse_django("sqlite")?;
             let table = options.lease.table_of(false)?;
             let backend = super::lease::sqlite::Sqlite::from_pool(&pool, &table)?;
             let explain = backend.explain();
@@ -200,10 +210,21 @@ fn by_url(url: &str, options: Options, place: Place) -> Result<Started> {
             let explain = backend.explain();
             place.leases(backend, options, explain)
         }
+        #[cfg(feature = "mssql")]
+        "mssql" | "sqlserver" => {
+            let target = Target::of_url(url, options.application_name.as_deref())?;
+            mssql(target, options, place)
+        }
+        #[cfg(feature = "mssql")]
+        "lease+mssql" | "lease+sqlserver" => {
+            let url = url.strip_prefix("lease+").unwrap_or(url);
+            let target = Target::of_url(url, options.application_name.as_deref())?;
+            mssql(target, Options { leases: true, ..options }, place)
+        }
         #[cfg(feature = "sqlite")]
         "sqlite" | "lease+sqlite" => {
             let url = url.strip_prefix("lease+").unwrap_or(url);
-            place.refuse_django()?;
+            place.refuse_django("sqlite")?;
             let table = options.lease.table_of(false)?;
             let backend = super::lease::sqlite::Sqlite::from_url(url, &table)?;
             let explain = backend.explain();
@@ -215,13 +236,28 @@ fn by_url(url: &str, options: Options, place: Place) -> Result<Started> {
     }
 }
 
+/// Session locks of SQL Server, or leases there.
+#[cfg(feature = "mssql")]
+fn mssql(target: Target, options: Options, place: Place) -> Result<Started> {
+    if !options.leases {
+        let backend = super::mssql::Mssql::new(target, &options)?;
+        return place.sessions(backend.about(), backend, &options);
+    }
+    place.refuse_django("mssql")?;
+    let table = options.lease.table_of(false)?;
+    let explain = super::mssql::MssqlLeases::explain(&table);
+    let backend = super::mssql::MssqlLeases::new(target, &table);
+    place.leases(backend, options, explain)
+}
+
 /// What to say about a scheme that is not compiled in, or not there at all.
 fn not_there(scheme: &str) -> Error {
     const ALL: &str = "postgres://, mysql://, mariadb:// (for leases with lease+ before it), \
-                       sqlite://, memory:";
+                       mssql://, sqlite://, memory:";
     let known = scheme.strip_prefix("lease+").unwrap_or(scheme);
     let feature = match known {
         "postgres" | "postgresql" => Some("postgres"),
+        "mssql" | "sqlserver" => Some("mssql"),
         "mysql" | "mariadb" => Some("mysql"),
         "sqlite" => Some("sqlite"),
         _ => None,
@@ -232,7 +268,7 @@ fn not_there(scheme: &str) -> Error {
              dlock = {{ …, features = [\"{feature}\"] }}"
         ));
     }
-    let later = ["mssql", "sqlserver", "oracle"];
+    let later = ["oracle"];
     if later.contains(&known) || (scheme.starts_with("lease+") && meant(scheme).is_none()) {
         return Error::Unsupported {
             backend: "dlock".into(),

@@ -16,6 +16,8 @@ pub(super) fn check(url: &str) -> Result<()> {
     let (scheme, rest) = url.split_once(':').unwrap_or(("", url));
     match scheme.strip_prefix("lease+").unwrap_or(scheme) {
         "postgres" | "postgresql" => check_server("postgres", "5432", rest),
+        "mssql" => check_server("mssql", "1433", rest),
+        "sqlserver" => check_server("sqlserver", "1433", rest),
         "mysql" | "mariadb" => check_server(scheme.trim_start_matches("lease+"), "3306", rest),
         "sqlite" => check_file(rest),
         _ => Ok(()),

@@ -15,7 +15,7 @@ mod hold;
 mod holds;
 mod inbox;
 mod inquiry;
-#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+#[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres", feature = "sqlite"))]
 mod leases;
 mod lookup;
 mod mail;
@@ -47,7 +47,7 @@ pub(crate) use self::handle::{Engine, Opened};
 pub use self::hold::Hold;
 pub use self::holds::Holds;
 use self::inbox::Inbox;
-#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+#[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres", feature = "sqlite"))]
 pub(crate) use self::leases::Leases;
 pub(crate) use self::mail::{Mail, Request};
 pub(crate) use self::sessions::{Limits, Sessions};

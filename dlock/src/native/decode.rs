@@ -80,7 +80,7 @@ impl Naming {
         if bytes(space, mark)? != namespace.as_bytes() {
             return None;
         }
-        let is_empty = mark == '~' && text == "~z";
+        let is_empty = matches!((mark, text), ('~', "~z") | ('%', "%z"));
         let text = if is_empty { Vec::new() } else { bytes(text, mark)? };
         Some(Key::from(text))
     }
@@ -106,6 +106,8 @@ mod tests {
             Naming::Name,
             #[cfg(feature = "sqlite")]
             Naming::Row,
+            #[cfg(feature = "mssql")]
+            Naming::AppLock,
             #[cfg(feature = "mysql")]
             Naming::ShortName,
         ]

@@ -10,11 +10,12 @@ pub(crate) fn of(backend: &str, table: &Table) -> Result<String> {
     let ddl = match scheme.to_ascii_lowercase().as_str() {
         "postgres" | "postgresql" => postgres(table),
         "mysql" | "mariadb" => mysql(table),
+        "mssql" | "sqlserver" => mssql(table),
         "sqlite" => sqlite(table),
         other => {
             return Err(Error::config(format!(
                 "there is no lease table on {other:?}; it can be kept on postgres, mysql, \
-                 mariadb and sqlite"
+                 mariadb, mssql and sqlite"
             )));
         }
     };
@@ -61,5 +62,22 @@ pub(crate) fn mysql(table: &Table) -> String {
          expires_at DATETIME(6) NOT NULL\n\
          ) ENGINE = InnoDB;\n",
         table.quoted('`')
+    )
+}
+
+/// Names are bytes, for in text SQL Server takes no notice of spaces at the end; the times are UTC.
+pub(crate) fn mssql(table: &Table) -> String {
+    let part = |name: &str| format!("[{}]", name.replace(']', "]]"));
+    let schema = table.schema.as_deref().map(|schema| format!("{}.", part(schema)));
+    let name = format!("{}{}", schema.unwrap_or_default(), part(&table.name));
+    format!(
+        "IF OBJECT_ID(N'{}') IS NULL CREATE TABLE {name} (\n    \
+         name VARBINARY(255) NOT NULL PRIMARY KEY,\n    \
+         owner VARBINARY(255) NOT NULL,\n    \
+         fence BIGINT NOT NULL,\n    \
+         acquired_at DATETIME2 NOT NULL,\n    \
+         expires_at DATETIME2 NOT NULL\n\
+         );\n",
+        name.replace('\'', "''")
     )
 }

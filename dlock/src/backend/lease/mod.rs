@@ -8,11 +8,11 @@ pub(crate) mod ddl;
 #[cfg(feature = "mysql")]
 pub(crate) mod mysql;
 mod options;
-#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+#[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres", feature = "sqlite"))]
 mod owner;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
-#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+#[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres", feature = "sqlite"))]
 mod seam;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
@@ -21,9 +21,9 @@ mod table;
 use std::time::Duration;
 
 pub use self::options::LeaseOptions;
-#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+#[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres", feature = "sqlite"))]
 pub(crate) use self::seam::{Failure, Lease, LeaseBackend, Owner, Taken, Verdicts, name};
-#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+#[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres", feature = "sqlite"))]
 pub(crate) use self::table::Table;
 use crate::error::Result;
 
@@ -31,7 +31,7 @@ use crate::error::Result;
 const TTL: Duration = Duration::from_secs(10);
 
 /// The statements that make the lease table on a database of this kind, `postgres`, `mysql`,
-/// `mariadb` or `sqlite` (or a whole URL), for those who migrate by hand. For a table of another
+/// `mariadb`, `mssql` or `sqlite` (or a whole URL), for those who migrate by hand. For a table of another
 /// name: [`LeaseOptions::ddl`].
 ///
 /// ```

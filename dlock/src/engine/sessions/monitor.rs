@@ -136,9 +136,10 @@ impl Sessions {
     /// does not say so soon.
     fn late_cancels(&mut self, now: Time) {
         let clock = Instant::now();
-        let late = self.links.iter_mut().filter_map(|(id, link)| {
-            link.cancel_at.take_if(|at| *at <= clock).map(|_| *id)
-        });
+        let late = self
+            .links
+            .iter_mut()
+            .filter_map(|(id, link)| link.cancel_at.take_if(|at| *at <= clock).map(|_| *id));
         for id in late.collect::<Vec<_>>() {
             self.stop_wait(id, false, now);
         }

@@ -1,0 +1,106 @@
+//! Fencing tokens: a counter for each key, in its row of the lease table, drawn in the batch that takes
+//! the lock.
+
+use std::collections::HashMap;
+
+use tiberius::{Query, Row};
+
+use super::errors::{NO_TABLE, is_right};
+use super::session::{DriverOrOurs, Session, integer, name, subject};
+use super::session_sql as sql;
+use super::{Mssql, table};
+use crate::backend::lease;
+use crate::backend::{Answer, Do, Op};
+use crate::error::Result;
+
+/// Whether a commit here may wait for another server: availability groups, and Azure's replicas.
+const COMMITS_WAIT: &str = "SELECT CASE WHEN CAST(SERVERPROPERTY('IsHadrEnabled') AS int)=1 \
+    OR CAST(SERVERPROPERTY('EngineEdition') AS int) IN (5,8) THEN 1 ELSE 0 END";
+
+impl Mssql {
+    /// Tries and unlocks of which some draw tokens, in one batch.
+    pub(super) async fn fenced_locks(
+        &self,
+        session: &mut Session,
+        ops: &[&Op],
+        out: &mut Vec<Answer>,
+    ) -> Result<()> {
+        if !session.fences {
+            table::prepare(&self.label, &self.tokens, &mut session.connection).await?;
+            session.fences = true;
+        }
+        let is_drawn = |op: &&Op| matches!(op.what, Do::TryFenced(_) | Do::Fence(_));
+        let drawn: Vec<(usize, &Op)> =
+            (1..).zip(ops.iter().copied()).filter(|(_, op)| is_drawn(op)).collect();
+        // Rows are written in one order, so that two who write the same ones do not meet in a
+        // deadlock.
+        let mut rows: Vec<(usize, Vec<u8>)> = drawn
+            .iter()
+            .filter_map(|(n, op)| {
+                Some((*n, lease::name(&subject(&op.what)?.key).into_owned().into()))
+            })
+            .collect();
+        rows.sort_by(|(_, one), (_, other)| one.cmp(other));
+        let mut text = sql::batch(ops.iter().map(|op| &op.what));
+        let parameters: Vec<(usize, usize)> =
+            rows.iter().zip(ops.len() + 1..).map(|((code, _), name)| (*code, name)).collect();
+        // Before the row of codes.
+        text.insert_str(text.len() - sql::SELECT.len(), &self.tokens.draw(&parameters));
+        sql::columns(&mut text, ops.len());
+        let mut query = Query::new(text);
+        for op in ops {
+            if let Some(id) = subject(&op.what) {
+                query.bind(name(&id.key));
+            }
+        }
+        rows.into_iter().for_each(|(_, name)| query.bind(name));
+        let answer = async { query.query(&mut session.connection).await?.into_results().await };
+        let results = match answer.await {
+            Ok(results) => results,
+            Err(error) => return Err(self.not_drawn(session, DriverOrOurs::Driver(error))),
+        };
+        let [tokens, codes] = &results[..] else { return Err(self.unexpected("not two results")) };
+        let [codes] = &codes[..] else { return Err(self.unexpected("not one row")) };
+        self.same_session(session, codes)?;
+        let token = |row: &Row| {
+            let name = row.try_get::<&[u8], _>(0).ok().flatten()?.to_vec();
+            let token = row.try_get::<i64, _>(1).ok().flatten()?;
+            Some((name, u64::try_from(token).ok()?))
+        };
+        let tokens: HashMap<Vec<u8>, u64> = tokens.iter().filter_map(token).collect();
+        for (column, op) in ops.iter().enumerate() {
+            let done = self.done(session, op, self.code(codes, column)?)?;
+            out.push(match &op.what {
+                Do::TryFenced(id) | Do::Fence(id) if done == Answer::Yes => {
+                    let token = tokens.get(lease::name(&id.key).as_bytes());
+                    Answer::Fence(*token.ok_or_else(|| self.unexpected("no token"))?)
+                }
+                _ => done,
+            });
+        }
+        Ok(())
+    }
+
+    /// Why there is no token. What is locked is read back.
+    fn not_drawn(&self, session: &mut Session, error: DriverOrOurs) -> crate::error::Error {
+        match (error.number(), error) {
+            // It may be made anew.
+            (Some(NO_TABLE), error) => {
+                session.fences = false;
+                self.failed(error)
+            }
+            (Some(number), DriverOrOurs::Driver(error))
+                if is_right(number) && !error.to_string().contains("applock") =>
+            {
+                table::no_right(&self.label, &self.tokens, std::sync::Arc::new(error))
+            }
+            (_, error) => self.failed(error),
+        }
+    }
+
+    pub(super) async fn waits_for_others(&self, session: &mut Session) -> Result<bool> {
+        let rows = table::rows(&mut session.connection, COMMITS_WAIT.into()).await;
+        let rows = rows.map_err(|error| self.error(error))?;
+        Ok(rows.first().and_then(|row| integer(row, 0)) != Some(0))
+    }
+}

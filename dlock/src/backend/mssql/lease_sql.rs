@@ -1,0 +1,214 @@
+//! The statements on the table `dlock_leases`.
+//!
+//! `SYSUTCDATETIME()` is the time when its statement began, on the server's clock. Rows that are read
+//! to be written are locked (`HOLDLOCK`, or an `UPDATE`), so snapshot isolation changes nothing.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::backend::lease::{Table, ddl};
+
+const NOW: &str = "SYSUTCDATETIME()";
+/// When a lease ends: `s.seconds` and `s.micros` from now; never, when these are negative; when they
+/// are zero, it has ended.
+const END: &str = "CASE WHEN s.seconds<0 THEN CAST('9999-12-31' AS datetime2) \
+    WHEN s.seconds=0 AND s.micros=0 THEN CAST('1970-01-01' AS datetime2) \
+    ELSE DATEADD(microsecond,s.micros,DATEADD(second,s.seconds,SYSUTCDATETIME())) END";
+/// The token of a row that is new: microseconds of the server's clock since 2020. A row that has been
+/// deleted had fewer grants than microseconds.
+const FIRST_FENCE: &str = "DATEDIFF_BIG(microsecond,'2020-01-01',SYSUTCDATETIME())";
+/// A row of `s` that may be any grant of its owner has the fence 0.
+const OURS: &str = "t.name=s.name AND t.owner=s.owner AND (s.fence=0 OR t.fence=s.fence)";
+
+/// How many leases a statement is about at most: it may have 2,100 parameters.
+pub(super) const LEASES_MAX: usize = 200;
+
+/// The statements on one table.
+pub(super) struct LeaseSql {
+    /// Between brackets.
+    table: String,
+    ddl: String,
+}
+
+impl LeaseSql {
+    pub(super) fn new(table: &Table) -> Self {
+        LeaseSql { table: quoted(table), ddl: ddl::mssql(table) }
+    }
+
+    /// The table's name, as it stands in a statement.
+    pub(super) fn table(&self) -> &str {
+        &self.table
+    }
+
+    /// What makes the table, if it is not there.
+    pub(super) fn ddl(&self) -> &str {
+        &self.ddl
+    }
+
+    /// The columns of the table and their types, a row for each; none if there is no such table.
+    pub(super) fn columns(&self) -> String {
+        format!(
+            "SELECT c.COLUMN_NAME,c.DATA_TYPE FROM INFORMATION_SCHEMA.COLUMNS c \
+             INNER JOIN sys.tables t ON t.name=c.TABLE_NAME \
+             INNER JOIN sys.schemas s ON s.schema_id=t.schema_id AND s.name=c.TABLE_SCHEMA \
+             WHERE t.object_id=OBJECT_ID(N'{}')",
+            self.table.replace('\'', "''")
+        )
+    }
+
+    /// Compiles what will be asked, without doing it: so it is known that it may be.
+    pub(super) fn probe(&self) -> String {
+        let name = self.table.replace('\'', "''");
+        let right = |right| format!("HAS_PERMS_BY_NAME(N'{name}','OBJECT','{right}')");
+        format!("SELECT {},{},{}", right("SELECT"), right("INSERT"), right("UPDATE"))
+    }
+
+    /// Gives back: parameters are name, owner, fence, seconds and micros of each. The names of rows
+    /// that were still ours come back.
+    pub(super) fn release(&self, first: usize, count: usize) -> String {
+        format!(
+            "UPDATE t SET owner=0x,expires_at={END} OUTPUT inserted.name FROM {} t INNER JOIN {} \
+             ON {OURS};",
+            self.table,
+            values("name,owner,fence,seconds,micros", first, count)
+        )
+    }
+
+    /// Renews, with the same parameters. What has run out is not brought back: somebody may have
+    /// looked already.
+    pub(super) fn renew(&self, count: usize) -> String {
+        format!(
+            "UPDATE t SET expires_at={END} OUTPUT inserted.name FROM {} t INNER JOIN {} \
+             ON {OURS} WHERE t.expires_at>{NOW};",
+            self.table,
+            values("name,owner,fence,seconds,micros", 1, count)
+        )
+    }
+
+    /// Compare and set: parameters are name, owner, seconds and micros of each. Name and fence of
+    /// what was taken come back, and then the names of all with the microseconds that they last.
+    pub(super) fn take(&self, first: usize, count: usize) -> String {
+        let source = values("name,owner,seconds,micros", first, count);
+        let names: Vec<String> = (0..count).map(|n| format!("@P{}", first + 4 * n)).collect();
+        format!(
+            "MERGE {0} WITH (HOLDLOCK) AS t USING {source} ON t.name=s.name \
+             WHEN MATCHED AND (t.expires_at<={NOW} OR t.owner=s.owner) THEN \
+             UPDATE SET owner=s.owner,fence=t.fence+1,acquired_at={NOW},expires_at={END} \
+             WHEN NOT MATCHED THEN INSERT (name,owner,fence,acquired_at,expires_at) \
+             VALUES (s.name,s.owner,{FIRST_FENCE},{NOW},{END}) \
+             OUTPUT inserted.name,inserted.fence;\
+             SELECT name,DATEDIFF_BIG(microsecond,{NOW},expires_at) FROM {0} WHERE name IN ({1});",
+            self.table,
+            names.join(",")
+        )
+    }
+
+    /// Draws a fencing token for each name whose lock was granted: pairs of a code's variable and the
+    /// name's parameter. Name and token come back. A row that is somebody's lease stays it.
+    pub(super) fn draw(&self, locks: &[(usize, usize)]) -> String {
+        let rows: Vec<String> =
+            locks.iter().map(|(code, name)| format!("(@r{code},@P{name})")).collect();
+        format!(
+            "MERGE {} WITH (HOLDLOCK) AS t USING (SELECT v.name FROM (VALUES {}) v(code,name) \
+             WHERE v.code>=0) AS s ON t.name=s.name \
+             WHEN MATCHED THEN UPDATE SET fence=t.fence+1 \
+             WHEN NOT MATCHED THEN INSERT (name,owner,fence,acquired_at,expires_at) \
+             VALUES (s.name,0x,{FIRST_FENCE},{NOW},CAST('2000-01-01' AS datetime2)) \
+             OUTPUT inserted.name,inserted.fence;",
+            self.table,
+            rows.join(",")
+        )
+    }
+
+    /// Whether a lease has not run out: parameters are name, owner and fence.
+    pub(super) fn check(&self) -> String {
+        format!(
+            "SELECT 1 FROM {} WHERE name=@P1 AND owner=@P2 AND (@P3=0 OR fence=@P3) \
+             AND expires_at>{NOW}",
+            self.table
+        )
+    }
+
+    /// Name, owner, fence and age (in microseconds) of what is held: the name `@P1`, or all.
+    pub(super) fn status(&self, one: bool) -> String {
+        format!(
+            "SELECT name,owner,fence,DATEDIFF_BIG(microsecond,acquired_at,{NOW}) FROM {} \
+             WHERE expires_at>{NOW}{} ORDER BY name",
+            self.table,
+            if one { " AND name=@P1" } else { "" }
+        )
+    }
+
+    /// To be run by hand: a row for the holder.
+    pub(super) fn explain(&self, name: &str) -> String {
+        let hex = name.bytes().fold(String::from("0x"), |mut hex, byte| {
+            crate::native::hex(byte, &mut hex);
+            hex
+        });
+        format!(
+            "SELECT owner, fence, acquired_at, expires_at FROM {} \
+             WHERE name = {hex} AND expires_at > {NOW}",
+            self.table
+        )
+    }
+}
+
+fn quoted(table: &Table) -> String {
+    let quoted = |name: &str| format!("[{}]", name.replace(']', "]]"));
+    match &table.schema {
+        Some(schema) => format!("{}.{}", quoted(schema), quoted(&table.name)),
+        None => quoted(&table.name),
+    }
+}
+
+/// Rows of parameters, from this one on.
+fn values(columns: &str, first: usize, count: usize) -> String {
+    let width = columns.split(',').count();
+    let mut sql = String::from("(VALUES ");
+    for row in 0..count {
+        sql.push_str(if row == 0 { "(" } else { ",(" });
+        for column in 0..width {
+            let comma = if column == 0 { "" } else { "," };
+            // Writing to a String cannot fail.
+            let _ = write!(sql, "{comma}@P{}", first + row * width + column);
+        }
+        sql.push(')');
+    }
+    // Writing to a String cannot fail.
+    let _ = write!(sql, ") s({columns})");
+    sql
+}
+
+/// Seconds and microseconds, rounded up; negative for what has no end.
+pub(super) fn time(lasts: Duration) -> (i32, i32) {
+    let micros = lasts.as_nanos().div_ceil(1000);
+    let seconds = i32::try_from(micros / 1_000_000);
+    match (seconds, i32::try_from(micros % 1_000_000)) {
+        (Ok(seconds), Ok(micros)) => (seconds, micros),
+        // 68 years and more.
+        _ => (-1, 0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_rounded_up_and_have_an_end() {
+        assert_eq!(time(Duration::from_nanos(1_500_000_001)), (1, 500_001));
+        assert_eq!(time(Duration::ZERO), (0, 0));
+        assert_eq!(time(Duration::MAX), (-1, 0));
+        assert_eq!(time(Duration::from_secs(1 << 31)), (-1, 0));
+    }
+
+    #[test]
+    fn parameters_are_counted_through() {
+        let table = Table { schema: Some("ops".into()), name: "a]b".into(), django: false };
+        let sql = LeaseSql::new(&table);
+        let take = sql.take(6, 2);
+        assert!(take.contains("MERGE [ops].[a]]b] WITH (HOLDLOCK)"), "{take}");
+        assert!(take.contains("(VALUES (@P6,@P7,@P8,@P9),(@P10,@P11,@P12,@P13)) s("), "{take}");
+        assert!(take.contains("name IN (@P6,@P10)"), "{take}");
+    }
+}

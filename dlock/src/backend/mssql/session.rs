@@ -1,0 +1,264 @@
+//! A session: how it is opened and asked, and what its answers mean.
+//!
+//! The driver can stop a statement with `cancel_query`. If that meets the end of the statement, every
+//! later query gets the answer of the one before it (tiberius 0.13). So no statement is ever stopped:
+//! a wait that is not wanted any more ends with its connection, and the lock it may have been granted
+//! goes with that.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tiberius::{Query, Row};
+
+use super::Mssql;
+use super::connect::Connection;
+use super::errors::{
+    AnotherSession, Code, DEADLOCK, Ended, UnexpectedReply, meaning, number, unexpected,
+};
+use super::server::{self, Server};
+use super::session_sql as sql;
+use super::socket::Socket;
+use crate::backend::{Answer, Do, Op, Waited};
+use crate::claim::Claim;
+use crate::error::{Error, Result};
+use crate::key::Key;
+use crate::native::NativeKey;
+
+/// How many locks a statement is about at most: it may have 2,100 parameters, and takes a share of
+/// time to put together.
+pub(super) const LOCKS_MAX: usize = 500;
+/// The longest that a wait can be: an `int` of milliseconds.
+const WAIT_MAX: Duration = Duration::from_millis(i32::MAX as u64);
+
+pub(in crate::backend) struct Session {
+    pub(super) connection: Connection,
+    /// The same, to be watched.
+    pub(super) socket: Socket,
+    /// The server's number of it.
+    pub(super) id: i64,
+    mark: [u8; 16],
+    pub(super) server: Server,
+    /// It knows that there is a table to draw tokens from.
+    pub(super) fences: bool,
+}
+
+/// What the server knows a key by.
+pub(super) fn name(key: &NativeKey) -> String {
+    match key {
+        NativeKey::Name(name) => name.clone(),
+        // Not what this backend is asked for.
+        other => Key::of_native(other).name(""),
+    }
+}
+
+impl Mssql {
+    pub(super) async fn open_session(&self) -> Result<Session> {
+        let (mut connection, socket) = self.target.connect().await?;
+        let mark: [u8; 16] = fastrand::u128(..).to_le_bytes();
+        let hex = mark.iter().fold(String::new(), |mut hex, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        });
+        let rows =
+            async { connection.simple_query(server::open(&hex)).await?.into_results().await };
+        let rows = rows.await.map_err(|error| self.error(error))?;
+        let row = rows.last().and_then(|rows| rows.first());
+        let row = row.ok_or_else(|| self.unexpected("no row"))?;
+        let server = Server::of(row, &self.label)?.ok_or_else(|| self.unexpected("no server"))?;
+        self.same_database(&server.database)?;
+        let id = row.len().checked_sub(2).and_then(|column| integer(row, column));
+        let id = id.ok_or_else(|| self.unexpected("no session"))?.into();
+        let session = Session { connection, socket, id, mark, server, fences: false };
+        self.same_session(&session, row).map(|()| session)
+    }
+
+    /// The row of a statement with these names as parameters.
+    pub(super) async fn ask(
+        &self,
+        session: &mut Session,
+        query: Query<'_>,
+    ) -> Result<Row, DriverOrOurs> {
+        let rows = async { query.query(&mut session.connection).await?.into_results().await };
+        let rows = rows.await.map_err(DriverOrOurs::Driver)?;
+        // One that is missing is no answer, and two are none either.
+        let mut rows = rows.into_iter().flatten();
+        let (Some(row), None) = (rows.next(), rows.next()) else {
+            return Err(DriverOrOurs::Ours(self.unexpected("not one row")));
+        };
+        self.same_session(session, &row).map_err(DriverOrOurs::Ours)?;
+        Ok(row)
+    }
+
+    /// Makes sure that an answer comes from the session that was opened: its last two columns.
+    pub(super) fn same_session(&self, session: &Session, row: &Row) -> Result<()> {
+        let another = || Error::unavailable(&self.label, AnotherSession);
+        let at = row.len().checked_sub(2).ok_or_else(another)?;
+        let id = integer(row, at).map(i64::from);
+        let mark = row.try_get::<&[u8], _>(at + 1).ok().flatten();
+        let same = id == Some(session.id) && mark.is_some_and(|m| m.starts_with(&session.mark));
+        if same { Ok(()) } else { Err(another()) }
+    }
+
+    /// Does these, which are all tries and unlocks.
+    pub(super) async fn locks(
+        &self,
+        session: &mut Session,
+        ops: &[&Op],
+        out: &mut Vec<Answer>,
+    ) -> Result<()> {
+        let mut text = sql::batch(ops.iter().map(|op| &op.what));
+        sql::columns(&mut text, ops.len());
+        let mut query = Query::new(text);
+        for op in ops {
+            if let Some(id) = subject(&op.what) {
+                query.bind(name(&id.key));
+            }
+        }
+        let row = self.ask(session, query).await.map_err(|error| self.failed(error))?;
+        for (column, op) in ops.iter().enumerate() {
+            let code = self.code(&row, column)?;
+            out.push(self.done(session, op, code)?);
+        }
+        Ok(())
+    }
+
+    /// The return code in a column.
+    pub(super) fn code(&self, row: &Row, column: usize) -> Result<Code> {
+        let code = integer(row, column).ok_or_else(|| self.unexpected("no return code"))?;
+        Code::of(code).ok_or_else(|| self.unexpected(&format!("return code {code}")))
+    }
+
+    /// What a return code says of a try or of an unlock.
+    pub(super) fn done(&self, session: &Session, op: &Op, code: Code) -> Result<Answer> {
+        match (&op.what, code) {
+            (_, Code::Done) => Ok(Answer::Yes),
+            (Do::Unlock(_) | Do::Fence(_), Code::Invalid) => Ok(Answer::No),
+            // It is refused all the same: nothing is held.
+            (_, Code::Timeout | Code::Deadlock) => Ok(Answer::No),
+            // What Babelfish says where it should say -1.
+            (_, Code::Invalid) if session.server.babelfish => Ok(Answer::No),
+            (_, Code::Invalid | Code::Cancelled) => Err(self.refused(code)),
+        }
+    }
+
+    pub(super) async fn wait_for(
+        &self,
+        session: &mut Session,
+        claim: &Claim,
+        time: Duration,
+    ) -> Result<Waited> {
+        // No shorter than that.
+        let millis = time.min(WAIT_MAX).as_nanos().div_ceil(1_000_000);
+        let millis = i32::try_from(millis).unwrap_or(i32::MAX);
+        let mut query = Query::new(sql::wait(claim.mode));
+        query.bind(name(&claim.key));
+        query.bind(millis);
+        let row = match self.ask(session, query).await {
+            Ok(row) => row,
+            Err(error) if error.number() == Some(DEADLOCK) => return Ok(Waited::Deadlock),
+            Err(error) => return Err(self.failed(error)),
+        };
+        match self.code(&row, 0)? {
+            Code::Done => Ok(Waited::Granted),
+            Code::Timeout => Ok(Waited::Busy),
+            Code::Deadlock => Ok(Waited::Deadlock),
+            Code::Invalid if session.server.babelfish => Ok(Waited::Busy),
+            code @ (Code::Cancelled | Code::Invalid) => Err(self.refused(code)),
+        }
+    }
+
+    pub(super) async fn held_of(
+        &self,
+        session: &mut Session,
+        claims: &[Claim],
+    ) -> Result<Vec<bool>> {
+        let mut held = Vec::with_capacity(claims.len());
+        for part in claims.chunks(LOCKS_MAX) {
+            let mut query = Query::new(sql::held(part.len()));
+            part.iter().for_each(|claim| query.bind(name(&claim.key)));
+            let row = self.ask(session, query).await.map_err(|error| self.failed(error))?;
+            for column in 0..part.len() {
+                held.push(self.code(&row, column)? == Code::Done);
+            }
+        }
+        Ok(held)
+    }
+
+    pub(super) async fn ping(&self, session: &mut Session) -> Result<()> {
+        let rows =
+            async { session.connection.simple_query(sql::PING).await?.into_first_result().await };
+        let rows = rows.await.map_err(|error| self.error(error))?;
+        let row = rows.first().ok_or_else(|| self.unexpected("no row"))?;
+        self.same_session(session, row)
+    }
+
+    /// Has the server end another session, if it may. Returns `false` where it may not, or where
+    /// that session has gone.
+    pub(super) async fn order(&self, session: &mut Session, op: &Op) -> Result<bool> {
+        let Some(text) = sql::order(op) else { return Ok(false) };
+        let done =
+            async { session.connection.simple_query(text).await?.into_results().await.map(drop) };
+        match done.await {
+            Ok(()) => Ok(true),
+            Err(error) => {
+                let error = self.error(error);
+                if self.goes_on(&error) { Ok(false) } else { Err(error) }
+            }
+        }
+    }
+
+    pub(super) fn error(&self, error: tiberius::error::Error) -> Error {
+        meaning(&self.label, error)
+    }
+
+    pub(super) fn failed(&self, error: DriverOrOurs) -> Error {
+        match error {
+            DriverOrOurs::Driver(error) => self.error(error),
+            DriverOrOurs::Ours(error) => error,
+        }
+    }
+
+    pub(super) fn unexpected(&self, answer: &str) -> Error {
+        unexpected(&self.label, answer)
+    }
+
+    /// The server has said neither yes nor no.
+    fn refused(&self, code: Code) -> Error {
+        Error::backend(&self.label, Arc::new(UnexpectedReply(format!("{code:?} of a lock").into())))
+    }
+
+    pub(super) fn ended(&self) -> Error {
+        Error::unavailable(&self.label, Ended)
+    }
+}
+
+/// What a part of a batch is about.
+pub(super) fn subject(what: &Do) -> Option<&Claim> {
+    match what {
+        Do::Try(id) | Do::TryFenced(id) | Do::Fence(id) | Do::Unlock(id) => Some(id),
+        Do::Cancel(_) | Do::End(_) => None,
+    }
+}
+
+/// Why a statement has no answer.
+pub(super) enum DriverOrOurs {
+    Driver(tiberius::error::Error),
+    Ours(Error),
+}
+
+impl DriverOrOurs {
+    /// The server's number, if it is an error of the server's.
+    pub(super) fn number(&self) -> Option<u32> {
+        match self {
+            DriverOrOurs::Driver(error) => number(error),
+            DriverOrOurs::Ours(_) => None,
+        }
+    }
+}
+
+/// A column as a number; `None` for NULL, and for what is no number.
+pub(super) fn integer(row: &Row, column: usize) -> Option<i32> {
+    row.try_get::<i32, _>(column).ok().flatten()
+}

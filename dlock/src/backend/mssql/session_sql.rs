@@ -1,0 +1,144 @@
+//! The statements of session locks.
+//!
+//! They go out as `sp_executesql` with the names as parameters, so that the server keeps one plan for
+//! each shape and not one for each key. Return codes come back as columns of one row: a reply without
+//! one is a missing row or a NULL, and never a grant.
+//!
+//! <https://learn.microsoft.com/sql/relational-databases/system-stored-procedures/sp-getapplock-transact-sql>
+
+use std::fmt::Write as _;
+
+use crate::backend::{Do, Op, Tag};
+use crate::mode::Mode;
+
+/// Which session an answer comes from: the last two columns of every row.
+pub(super) const PROOF: &str = "@@SPID,CONTEXT_INFO()";
+
+/// A sign of life.
+pub(super) const PING: &str = "SELECT @@SPID,CONTEXT_INFO()";
+
+/// How the server calls a mode.
+pub(super) fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Shared => "Shared",
+        Mode::Update => "Update",
+        _ => "Exclusive",
+    }
+}
+
+/// Tries and unlocks, in their order. The names are the parameters. An unlock of what is not held
+/// would be an error of its own (1223), so the session looks first.
+pub(super) fn batch<'a>(ops: impl Iterator<Item = &'a Do> + Clone) -> String {
+    let mut sql = String::with_capacity(256);
+    declare(&mut sql, ops.clone().count());
+    for (n, what) in (1..).zip(ops) {
+        // Writing to a String cannot fail.
+        let _ = match what {
+            Do::Try(id) | Do::TryFenced(id) => write!(
+                sql,
+                "EXEC @r{n}=sp_getapplock @Resource=@P{n},@LockMode='{}',@LockOwner='Session',\
+                 @LockTimeout=0;",
+                mode(id.mode)
+            ),
+            Do::Unlock(_) => write!(
+                sql,
+                "IF APPLOCK_MODE('public',@P{n},'Session')='NoLock' SET @r{n}=-999 \
+                 ELSE EXEC @r{n}=sp_releaseapplock @Resource=@P{n},@LockOwner='Session';"
+            ),
+            Do::Fence(_) => write!(sql, "{}", held_into(n)),
+            // Orders go out on their own.
+            Do::Cancel(_) | Do::End(_) => Ok(()),
+        };
+    }
+    sql.push_str(SELECT);
+    sql
+}
+
+/// How the row of codes begins.
+pub(super) const SELECT: &str = "SELECT ";
+
+/// The columns of a batch of `count`: its codes, and the proof.
+pub(super) fn columns(sql: &mut String, count: usize) {
+    for n in 1..=count {
+        // Writing to a String cannot fail.
+        let _ = write!(sql, "@r{n},");
+    }
+    sql.push_str(PROOF);
+}
+
+fn declare(sql: &mut String, count: usize) {
+    for n in 1..=count {
+        // Writing to a String cannot fail.
+        let _ = write!(sql, "{}@r{n} int", if n == 1 { "DECLARE " } else { "," });
+    }
+    sql.push(';');
+}
+
+fn held_into(n: usize) -> String {
+    format!(
+        "SET @r{n}=CASE WHEN APPLOCK_MODE('public',@P{n},'Session')='NoLock' THEN -999 ELSE 0 END;"
+    )
+}
+
+/// Which of these names the session holds: 0, or -999.
+pub(super) fn held(count: usize) -> String {
+    let mut sql = String::new();
+    declare(&mut sql, count);
+    (1..=count).for_each(|n| sql.push_str(&held_into(n)));
+    sql.push_str(SELECT);
+    columns(&mut sql, count);
+    sql
+}
+
+/// Waits for a name, `@P1`, at most `@P2` milliseconds.
+pub(super) fn wait(wanted: Mode) -> String {
+    format!(
+        "DECLARE @r1 int;EXEC @r1=sp_getapplock @Resource=@P1,@LockMode='{}',\
+         @LockOwner='Session',@LockTimeout=@P2;SELECT @r1,{PROOF}",
+        mode(wanted)
+    )
+}
+
+/// Ends another session, if it is the one that had this number then. Sessions are numbered anew.
+pub(super) fn end(Tag { id, birth }: Tag) -> String {
+    format!(
+        "IF EXISTS(SELECT 1 FROM sys.dm_exec_sessions WHERE session_id={id} AND {BIRTH}={birth}) \
+         KILL {id}"
+    )
+}
+
+/// When a session began.
+pub(super) const BIRTH: &str = "DATEDIFF_BIG(millisecond,'2000-01-01',login_time)";
+
+/// The order about another session, if this is one.
+pub(super) fn order(op: &Op) -> Option<String> {
+    match op.what {
+        Do::End(tag) => Some(end(tag)),
+        // A wait ends with its connection.
+        Do::Cancel(_) | Do::Try(_) | Do::TryFenced(_) | Do::Fence(_) | Do::Unlock(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claim::Claim;
+    use crate::native::NativeKey;
+
+    #[test]
+    fn a_batch_is_one_statement_of_one_shape() {
+        let id = |mode| Claim { key: NativeKey::Name("it's".into()), mode };
+        let ops = [Do::Try(id(Mode::Update)), Do::Unlock(id(Mode::Exclusive))];
+        let mut sql = batch(ops.iter());
+        columns(&mut sql, ops.len());
+        assert_eq!(
+            sql,
+            "DECLARE @r1 int,@r2 int;\
+             EXEC @r1=sp_getapplock @Resource=@P1,@LockMode='Update',@LockOwner='Session',\
+             @LockTimeout=0;\
+             IF APPLOCK_MODE('public',@P2,'Session')='NoLock' SET @r2=-999 \
+             ELSE EXEC @r2=sp_releaseapplock @Resource=@P2,@LockOwner='Session';\
+             SELECT @r1,@r2,@@SPID,CONTEXT_INFO()"
+        );
+    }
+}

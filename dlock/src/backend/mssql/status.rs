@@ -1,0 +1,189 @@
+//! Who holds and who waits, as far as the server lets it be seen.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tiberius::{Query, Row};
+
+use super::Mssql;
+use super::errors::{is_right, number};
+use super::session::{Session, integer, name};
+use crate::backend::{Party, Seen};
+use crate::claim::Claim;
+use crate::error::Result;
+use crate::holder::{Holder, foreign};
+use crate::mode::Mode;
+use crate::native::NativeKey;
+
+/// Application locks of this database. The name is in `resource_description`: the number of the
+/// principal (0 is `public`), the first 32 characters of the name, and a hash of all of it.
+/// <https://learn.microsoft.com/sql/relational-databases/system-dynamic-management-views/sys-dm-tran-locks-transact-sql>
+const LOCKS: &str = "SELECT CAST(l.request_session_id AS int),l.request_mode,l.request_status,\
+    l.resource_description,s.host_name,s.program_name,s.login_name,CAST(r.wait_time AS int) \
+    FROM sys.dm_tran_locks l \
+    LEFT JOIN sys.dm_exec_sessions s ON s.session_id=l.request_session_id \
+    LEFT JOIN sys.dm_exec_requests r ON r.session_id=l.request_session_id \
+    WHERE l.resource_type='APPLICATION' AND l.resource_database_id=DB_ID()";
+/// Only those of this name: `@P1`, as it is described.
+const OF_NAME: &str = " AND LEFT(l.resource_description,DATALENGTH(@P1)/2) \
+    COLLATE Latin1_General_100_BIN2=@P1 COLLATE Latin1_General_100_BIN2";
+/// Whether anybody holds it, for those who may not see who.
+const IS_HELD: &str = "SELECT APPLOCK_TEST('public',@P1,'Exclusive','Session')";
+/// How many characters of a name the server shows.
+const SHOWN_MAX: usize = 32;
+const BLIND: &str = "somebody (who, needs VIEW SERVER STATE)";
+
+/// How the description of a lock of this name begins.
+fn described(name: &str) -> String {
+    let shown: String = name.chars().take(SHOWN_MAX).collect();
+    let end = if shown.len() == name.len() { "]:(" } else { "" };
+    format!("0:[{shown}{end}")
+}
+
+/// The name in a description, with a mark at its end if the server shows only its beginning.
+fn named(description: &str) -> Option<String> {
+    let (_, rest) = description.split_once(":[")?;
+    let (name, _) = rest.rsplit_once("]:(")?;
+    let whole = name.chars().count() < SHOWN_MAX;
+    Some(if whole { name.to_owned() } else { format!("{name}…") })
+}
+
+/// To be run by hand: a row for each holder.
+pub(super) fn explain(name: &str) -> String {
+    let literal = described(name).replace('\'', "''");
+    let of_name = OF_NAME.replace("@P1", &format!("N'{literal}'"));
+    format!("{LOCKS}{of_name} AND l.request_status='GRANT'")
+}
+
+impl Mssql {
+    pub(super) async fn look(
+        &self,
+        session: &mut Session,
+        of: Option<&NativeKey>,
+    ) -> Result<Vec<Seen>> {
+        let mut query = Query::new(match of {
+            Some(_) => format!("{LOCKS}{OF_NAME}"),
+            None => LOCKS.to_owned(),
+        });
+        if let Some(key) = of {
+            query.bind(described(&name(key)));
+        }
+        let rows = async { query.query(&mut session.connection).await?.into_first_result().await };
+        match rows.await {
+            Ok(rows) => Ok(seen(&rows, of)),
+            Err(error) if number(&error).is_some_and(is_right) => {
+                self.look_blindly(session, of).await
+            }
+            Err(error) => Err(self.error(error)),
+        }
+    }
+
+    /// What is left without the right to see the server's locks: whether a name that is known is
+    /// held.
+    async fn look_blindly(
+        &self,
+        session: &mut Session,
+        of: Option<&NativeKey>,
+    ) -> Result<Vec<Seen>> {
+        let Some(key) = of else { return Ok(Vec::new()) };
+        let mut query = Query::new(IS_HELD);
+        query.bind(name(key));
+        let row = async { query.query(&mut session.connection).await?.into_row().await };
+        let row = row.await.map_err(|error| self.error(error))?;
+        if row.and_then(|row| integer(&row, 0)) != Some(0) {
+            return Ok(Vec::new());
+        }
+        let somebody = Party { id: None, holder: Holder { who: BLIND.into(), held_for: None } };
+        let claim = Claim::exclusive(key.clone());
+        Ok(vec![Seen { claim, holders: vec![somebody], waiters: Vec::new() }])
+    }
+}
+
+/// Of the rows of [`LOCKS`].
+fn seen(rows: &[Row], of: Option<&NativeKey>) -> Vec<Seen> {
+    let text = |row, column| Row::try_get::<&str, _>(row, column).ok().flatten();
+    // Of a long name the server shows the beginning and a hash, so these tell locks apart.
+    let mut all: BTreeMap<&str, Seen> = BTreeMap::new();
+    for row in rows {
+        let Some(description) = text(row, 3) else { continue };
+        let named = || named(description).map(NativeKey::Name);
+        let Some(key) = of.cloned().or_else(named) else { continue };
+        let empty = || Seen {
+            claim: Claim { key, mode: Mode::Exclusive },
+            holders: Vec::new(),
+            waiters: Vec::new(),
+        };
+        let seen = all.entry(description).or_insert_with(empty);
+        match text(row, 2) {
+            Some("GRANT") => {
+                seen.claim.mode = mode(text(row, 1).unwrap_or_default());
+                seen.holders.push(party(row));
+            }
+            Some("WAIT" | "CONVERT" | "LOW_PRIORITY_WAIT") => seen.waiters.push(party(row)),
+            _ => {}
+        }
+    }
+    // Two long names that begin alike: which of the two was meant, nobody knows.
+    if of.is_some() && all.len() > 1 {
+        return Vec::new();
+    }
+    all.into_values().collect()
+}
+
+/// How the server calls a mode there.
+fn mode(shown: &str) -> Mode {
+    match shown {
+        "S" => Mode::Shared,
+        "U" => Mode::Update,
+        "IS" => Mode::SubShared,
+        "IX" => Mode::SubExclusive,
+        "SIX" => Mode::SharedSubExclusive,
+        _ => Mode::Exclusive,
+    }
+}
+
+fn party(row: &Row) -> Party {
+    let text = |column| {
+        let text = row.try_get::<&str, _>(column).ok().flatten();
+        text.filter(|text| !text.is_empty()).map(foreign)
+    };
+    let id = integer(row, 0).map(i64::from);
+    let [host, program, login] = [4, 5, 6].map(text);
+    let login = login.unwrap_or_else(|| "somebody".into());
+    let host = host.map_or_else(String::new, |host| format!("@{host}"));
+    let program = program.map_or_else(String::new, |program| format!("{program}, "));
+    let session = id.map_or_else(|| "?".into(), |id| id.to_string());
+    let waits = integer(row, 7).and_then(|millis| u64::try_from(millis).ok());
+    let waits = waits
+        .filter(|_| row.try_get::<&str, _>(2).ok().flatten() != Some("GRANT"))
+        .map(Duration::from_millis);
+    let who = format!("{program}{login}{host}, session {session}");
+    Party { id, holder: Holder { who, held_for: waits } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_from_their_descriptions() {
+        for (name, begins) in [
+            ("user:42", "0:[user:42]:("),
+            ("a]:(b", "0:[a]:(b]:("),
+            (&"x".repeat(40), &format!("0:[{}", "x".repeat(32))),
+        ] {
+            assert_eq!(described(name), begins);
+        }
+        assert_eq!(named("0:[user:42]:(8b1f)").as_deref(), Some("user:42"));
+        assert_eq!(named("0:[a]:(b]:(8b1f)").as_deref(), Some("a]:(b"));
+        let cut = format!("{}…", "x".repeat(32));
+        assert_eq!(named(&format!("0:[{}]:(8b1f)", "x".repeat(32))), Some(cut));
+        assert_eq!(named("1:2"), None);
+    }
+
+    #[test]
+    fn look_up_by_hand_is_for_this_name() {
+        let sql = explain("it's");
+        assert!(sql.contains("N'0:[it''s]:('") && !sql.contains("@P1"), "{sql}");
+    }
+}
