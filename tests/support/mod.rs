@@ -21,6 +21,7 @@ mod rounds;
 mod server;
 mod site;
 mod suite;
+pub mod tds;
 mod temp;
 mod text;
 mod wall;
