@@ -206,6 +206,14 @@ impl Guard {
         self.hold.is_lost()
     }
 
+    /// How long the guard still counts as held if the server never answers again: until then nobody
+    /// else has the lock, whatever happens. Each heartbeat and each renewal puts it off.
+    /// [`Duration::ZERO`] once the lock is lost, and very long where locks cannot be lost (`memory:`).
+    /// Local and cheap.
+    pub fn valid_for(&self) -> Duration {
+        self.hold.valid_for()
+    }
+
     /// Asks the server whether the lock is held, and waits at most 5 s for the answer.
     ///
     /// # Errors

@@ -119,6 +119,11 @@ impl Hold {
         true
     }
 
+    /// How long it counts as held without another answer of the server.
+    pub(crate) fn valid_for(&self) -> Duration {
+        if self.is_lost() { Duration::ZERO } else { self.word.left(Time::now()) }
+    }
+
     pub(crate) fn lost_info(&self) -> Option<&LostInfo> {
         self.lost.get()
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::blocking::block_for;
 use crate::engine::{Engine, Holds};
@@ -78,6 +79,11 @@ impl MultiGuard {
     /// Whether one of them is lost, see [`Guard::is_lost`].
     pub fn is_lost(&self) -> bool {
         self.holds.is_lost()
+    }
+
+    /// The shortest [`Guard::valid_for`] of all.
+    pub fn valid_for(&self) -> Duration {
+        self.guards.iter().map(Guard::valid_for).min().unwrap_or(Duration::MAX)
     }
 
     /// Asks the server whether they are held, see [`Guard::verify`].
