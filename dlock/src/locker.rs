@@ -30,6 +30,10 @@ const CLOSED_WITHIN: Duration = Duration::from_secs(10);
 const ASK_AGAIN_TIME_MAX: Duration = Duration::from_secs(1);
 /// The pause before the first time; each further one is twice as long.
 const ASK_AGAIN_PAUSE_MIN: Duration = Duration::from_millis(5);
+/// How long a server may take to end a session that holds a lock.
+const BREAK_TIME_MAX: Duration = Duration::from_secs(5);
+/// The pause between two looks for that.
+const BREAK_LOOK_PAUSE: Duration = Duration::from_millis(10);
 
 /// Where locks come from: a database, the connections to it, and the engine that keeps them.
 ///
@@ -182,6 +186,60 @@ impl Locker {
         self.ask(Mail::Check).await
     }
 
+    /// Takes a lock away from whoever holds it, in this program or in another one. Returns `true` when
+    /// it was held and that holder does not have it any more; `false` when nobody held it.
+    ///
+    /// A lease is made to run out. A session lock ends with its session, and **so does everything
+    /// else that this session holds**: all locks of a locker without contention. The holders are told
+    /// as they are of any loss, those of leases by their next renewal only: until then they work on.
+    /// Of [`permits`](Lock::permits) only the first is taken away.
+    ///
+    /// # Errors
+    /// [`Error::Permission`] when the database's user may not end the sessions of others, with the
+    /// right to grant; [`Error::Unavailable`] when the server does not answer within 5 s, or the
+    /// holder's session has not ended by then.
+    ///
+    /// # Cancel safety
+    /// What was begun goes on.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> dlock::Result<()> {
+    /// let locker = dlock::Locker::connect("memory:docs-break").await?;
+    /// let guard = locker.lock("stuck").acquire().await?;
+    /// assert!(locker.break_lock("stuck").await?);
+    /// assert!(guard.release().await.unwrap_err().is_lost());
+    /// assert!(!locker.break_lock("stuck").await?);
+    /// # Ok(()) }
+    /// ```
+    pub async fn break_lock(&self, key: impl Into<Key>) -> Result<bool> {
+        let key = key.into();
+        let native = self.native(&key)?;
+        // Once: it could be another holder's by the second time.
+        let asked = native.clone();
+        let ended = self.ask_once(|reply| Mail::Break { key: asked, reply }).await;
+        let ended = ended.map_err(|error| error.about(&key))?;
+        if ended.is_empty() {
+            return Ok(false);
+        }
+        let began = Instant::now();
+        let is_one_of_them = |who: &str| ended.iter().any(|ended| who.ends_with(ended.as_str()));
+        loop {
+            let rows = self.ask(Mail::Status).await.map_err(|error| error.about(&key))?;
+            let holders =
+                rows.iter().filter(|row| row.native == native).flat_map(|row| &row.holders);
+            if !holders.map(|holder| &*holder.who).any(is_one_of_them) {
+                return Ok(true);
+            }
+            if began.elapsed() > BREAK_TIME_MAX {
+                let source =
+                    Arc::from(Box::from("the server has not ended the holder's session yet"));
+                return Err(Error::away(self.backend(), source).about(&key));
+            }
+            self.0.engine.sleep(BREAK_LOOK_PAUSE).await?;
+        }
+    }
+
     /// What the database calls this key, and how to look up by hand who holds it. Asks nothing.
     pub fn explain(&self, key: impl Into<Key>) -> Explained {
         let key = key.into();
@@ -200,12 +258,7 @@ impl Locker {
         let began = Instant::now();
         let mut pause = ASK_AGAIN_PAUSE_MIN;
         loop {
-            let (reply, answer) = oneshot::channel();
-            self.0.engine.post(mail(reply))?;
-            let answer = answer.await.unwrap_or_else(|_| {
-                let source = Arc::from(Box::from("the connection was lost over the question"));
-                Err(Error::away(self.backend(), source))
-            });
+            let answer = self.ask_once(&mail).await;
             let again = answer.as_ref().is_err_and(Error::is_retryable);
             if !again || began.elapsed() + pause > ASK_AGAIN_TIME_MAX {
                 return answer;
@@ -213,6 +266,15 @@ impl Locker {
             self.0.engine.sleep(pause).await?;
             pause *= 2;
         }
+    }
+
+    async fn ask_once<T>(&self, mail: impl FnOnce(Reply<T>) -> Mail) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        self.0.engine.post(mail(reply))?;
+        answer.await.unwrap_or_else(|_| {
+            let source = Arc::from(Box::from("the connection was lost over the question"));
+            Err(Error::away(self.backend(), source))
+        })
     }
 
     fn native(&self, key: &Key) -> Result<NativeKey> {

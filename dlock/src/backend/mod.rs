@@ -126,6 +126,23 @@ pub(crate) trait SessionBackend: Send + Sync + 'static {
         of: Option<&NativeKey>,
     ) -> impl Future<Output = Result<Vec<Seen>>> + Send;
 
+    /// Which of the server's sessions have these numbers now. One that is not to be seen is left out.
+    fn tags(
+        &self,
+        session: &mut Self::Session,
+        ids: &[i64],
+    ) -> impl Future<Output = Result<Vec<Tag>>> + Send {
+        // Where a number is not given to another session before the server starts anew.
+        let birth = self.tag(session).birth;
+        let tags = ids.iter().map(|id| Tag { id: *id, birth }).collect();
+        async { Ok(tags) }
+    }
+
+    /// The rights that are needed to end sessions of others, and how to get them.
+    fn right_to_end(&self) -> &'static str {
+        "connect as the user that holds the lock"
+    }
+
     /// What is wrong with the set-up, as far as a session can see it.
     fn check(
         &self,
@@ -234,10 +251,13 @@ pub(crate) struct Seen {
     pub(crate) waiters: Vec<Party>,
 }
 
-/// A session as the server shows it, and its number there if that is to be seen.
+/// A session or a lease as the server shows it.
 #[derive(Debug)]
 pub(crate) struct Party {
+    /// The session's number there, if that is to be seen.
     pub(crate) id: Option<i64>,
+    /// The lease's owner as it is in the row, and its fence if it has one.
+    pub(crate) lease: Option<(Box<str>, Option<u64>)>,
     pub(crate) holder: Holder,
 }
 

@@ -299,6 +299,12 @@ impl SessionBackend for MySql {
         self.look(session, of).await
     }
 
+    /// <https://dev.mysql.com/doc/refman/8.4/en/kill.html>
+    fn right_to_end(&self) -> &'static str {
+        "GRANT CONNECTION_ADMIN ON *.* TO this user (on MariaDB: CONNECTION ADMIN), or connect as the \
+         user that holds the lock"
+    }
+
     async fn check(&self, session: &mut Session) -> Result<Vec<Finding>> {
         self.findings(session).await
     }

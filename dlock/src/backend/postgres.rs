@@ -23,6 +23,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use sqlx::PgPool;
+use sqlx::Row as _;
 
 pub(super) use self::address::Address;
 use self::codes::Ended;
@@ -166,6 +167,19 @@ impl SessionBackend for Postgres {
 
     async fn status(&self, session: &mut Session, of: Option<&NativeKey>) -> Result<Vec<Seen>> {
         self.seen(session, of).await
+    }
+
+    async fn tags(&self, session: &mut Session, ids: &[i64]) -> Result<Vec<Tag>> {
+        let row = self.answer(session, sqlx::query(sql::TAGS).bind(ids)).await?;
+        let read = || Ok((row.try_get(0)?, row.try_get(1)?));
+        let (ids, births): (Vec<i64>, Vec<i64>) = read().map_err(|error| self.error(error))?;
+        Ok(ids.into_iter().zip(births).map(|(id, birth)| Tag { id, birth }).collect())
+    }
+
+    /// <https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-ADMIN-SIGNAL>
+    fn right_to_end(&self) -> &'static str {
+        "GRANT pg_signal_backend, pg_read_all_stats TO this role, or connect as the role that holds \
+         the lock (a superuser's sessions only a superuser can end)"
     }
 
     async fn check(&self, session: &mut Session) -> Result<Vec<Finding>> {

@@ -162,6 +162,7 @@ impl<E: Executor> Actor<E> {
             }
             Mail::Status(reply) => self.status(reply),
             Mail::Check(reply) => self.check(reply),
+            Mail::Break { key, reply } => self.break_lock(key, reply),
             Mail::Found(holders) => self.found(holders),
             // It has been taken apart.
             Mail::All(_) => {}

@@ -43,6 +43,7 @@ impl<E: Executor> Actor<E> {
                 Mail::Settle(done) => settling.push(done),
                 Mail::Status(reply) => drop(reply.send(Err(Error::Closed))),
                 Mail::Check(reply) => drop(reply.send(Err(Error::Closed))),
+                Mail::Break { reply, .. } => drop(reply.send(Err(Error::Closed))),
                 Mail::Acquire(request) => drop(request.reply.send(Err(Error::Closed))),
                 // What was let go goes below, with all the rest.
                 _ => {}

@@ -67,6 +67,8 @@ pub(crate) trait Executor: Send + 'static {
     /// Ask the database who holds these, and perhaps others, if that is in nobody's way: else there
     /// is no answer.
     fn look_up(&mut self, keys: Vec<NativeKey>, reply: Reply<Vec<Seen>>);
+    /// Take the key from whoever holds it; who that was.
+    fn break_lock(&mut self, key: NativeKey, reply: Reply<Vec<String>>);
     /// Ask the database what is wrong with the set-up.
     fn check(&mut self, reply: Reply<Vec<Finding>>);
     /// The database and its address.

@@ -91,6 +91,18 @@ impl<E: Executor> Actor<E> {
         });
     }
 
+    /// Takes a key from whoever holds it.
+    pub(super) fn break_lock(&mut self, key: NativeKey, reply: Reply<Vec<String>>) {
+        let (ask, answer) = oneshot::channel();
+        self.executor.break_lock(key, ask);
+        let label = self.executor.label();
+        tokio::spawn(async move {
+            if let Some(ended) = in_time(&label, ANSWER_TIME_MAX, answer).await {
+                let _ = reply.send(ended);
+            }
+        });
+    }
+
     /// Asks what is wrong with the set-up.
     pub(super) fn check(&mut self, reply: Reply<Report>) {
         let (ask, answer) = oneshot::channel();

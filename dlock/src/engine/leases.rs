@@ -283,6 +283,10 @@ impl<B: LeaseBackend> Executor for Leases<B> {
         }
     }
 
+    fn break_lock(&mut self, key: NativeKey, reply: Reply<Vec<String>>) {
+        self.questions.push_back(Question::Break(key, reply));
+    }
+
     fn check(&mut self, reply: Reply<Vec<Finding>>) {
         self.questions.push_back(Question::Check(reply));
     }

@@ -35,6 +35,8 @@ pub(crate) enum Mail {
     Status(Reply<Vec<Row>>),
     /// Ask the server what is wrong with the set-up.
     Check(Reply<Report>),
+    /// Take this key from whoever holds it; who that was.
+    Break { key: NativeKey, reply: Reply<Vec<String>> },
     /// It was found out who holds these keys, if anybody; `None`: there is no answer.
     Found(Option<Vec<(NativeKey, Option<Holder>)>>),
     /// Answer then.

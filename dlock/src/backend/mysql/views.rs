@@ -75,12 +75,12 @@ impl Shown {
             )
         });
         let who = format!("{whose}, connection {id}{elsewhere}");
-        Party { id: self.id, holder: Holder { who, held_for: None } }
+        Party { id: self.id, lease: None, holder: Holder { who, held_for: None } }
     }
 
     fn waiter(&self) -> Party {
-        let Party { id, holder } = self.holder();
-        Party { id, holder: Holder { held_for: self.time, ..holder } }
+        let Party { id, lease, holder } = self.holder();
+        Party { id, lease, holder: Holder { held_for: self.time, ..holder } }
     }
 }
 

@@ -169,6 +169,13 @@ const ORDERS: &str = "SELECT pg_catalog.array_agg(CASE WHEN EXISTS \
     FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.int8[]), \
     pg_catalog.unnest($2::pg_catalog.int8[]), pg_catalog.unnest($3::pg_catalog.bool[])) t(i, b, e)";
 
+/// Which of these process ids there are, and when their sessions began, as far as that may be seen.
+pub(super) const TAGS: &str = "SELECT coalesce(pg_catalog.array_agg(a.pid::pg_catalog.int8), '{}'), \
+    coalesce(pg_catalog.array_agg((EXTRACT(EPOCH FROM a.backend_start) * 1000000)::pg_catalog.int8), \
+    '{}'), pg_catalog.pg_backend_pid() \
+    FROM pg_catalog.pg_stat_get_activity(NULL) a \
+    WHERE a.pid = ANY($1) AND a.backend_start IS NOT NULL";
+
 /// A claim's key, and the code for taking it: even. One more gives it back.
 pub(super) fn lock(claim: &Claim) -> (i64, i16) {
     let (key, space) = place(&claim.key);

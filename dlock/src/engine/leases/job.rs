@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::backend::Seen;
-use crate::backend::lease::{Failure, Lease, LeaseBackend, Verdicts};
+use crate::backend::lease::{Failure, Lease, LeaseBackend, Owner, Verdicts};
 use crate::clock::{Time, Wall, Word};
 use crate::engine::executor::Reply;
 use crate::engine::unwind::{Panicked, catch_panic};
@@ -38,6 +38,8 @@ pub(super) enum Question {
     Status(Option<NativeKey>, Reply<Vec<Seen>>),
     /// What is wrong with the set-up.
     Check(Reply<Vec<Finding>>),
+    /// Have the lease of this key run out; who had it.
+    Break(NativeKey, Reply<Vec<String>>),
 }
 
 impl Question {
@@ -47,6 +49,7 @@ impl Question {
             Question::Held(_, reply) => drop(reply.send(Err(error))),
             Question::Status(_, reply) => drop(reply.send(Err(error))),
             Question::Check(reply) => drop(reply.send(Err(error))),
+            Question::Break(_, reply) => drop(reply.send(Err(error))),
         }
     }
 }
@@ -167,9 +170,35 @@ async fn answer<B: LeaseBackend>(
                 let _ = reply.send(Ok(found));
             }
         }
+        Some(Question::Break(key, _)) => {
+            let broken = expire(backend, connection, key).await?;
+            if let Some(Question::Break(_, reply)) = question.take() {
+                let _ = reply.send(Ok(broken));
+            }
+        }
         None => {}
     }
     Ok(())
+}
+
+/// Gives the lease of this key back in the place of whoever has it.
+async fn expire<B: LeaseBackend>(
+    backend: &B,
+    connection: &mut B::Connection,
+    key: &NativeKey,
+) -> Result<Vec<String>, Failure> {
+    let seen = backend.status(connection, Some(key)).await?;
+    let mut broken = Vec::new();
+    for party in seen.into_iter().flat_map(|seen| seen.holders) {
+        let Some((owner, fence)) = party.lease else { continue };
+        let owner = Owner::Named(Arc::from(owner));
+        let lease = Lease { key: key.clone(), owner, fence, lasts: Duration::ZERO };
+        let verdicts = backend.apply(connection, &[lease], &[]).await?;
+        if verdicts.released == [true] {
+            broken.push(party.holder.who);
+        }
+    }
+    Ok(broken)
 }
 
 fn panic<B: LeaseBackend>(backend: &B, panicked: Panicked) -> Failure {

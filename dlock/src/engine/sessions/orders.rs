@@ -145,6 +145,10 @@ impl Executor for Sessions {
         self.inquire(Question::Status { of, own, spare: true, reply });
     }
 
+    fn break_lock(&mut self, key: NativeKey, reply: Reply<Vec<String>>) {
+        self.inquire(Question::Break(key, reply));
+    }
+
     fn check(&mut self, reply: Reply<Vec<Finding>>) {
         self.inquire(Question::Check(reply));
     }

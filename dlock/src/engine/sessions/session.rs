@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use super::parts::batch;
-use crate::backend::{Answer, Op, PING, Seen, SessionBackend, Tag, Waited};
+use crate::backend::{Answer, Do, Op, PING, Seen, SessionBackend, Tag, Waited};
 use crate::claim::Claim;
 use crate::clock::{Time, Word};
 use crate::engine::executor::Reply;
@@ -46,6 +46,8 @@ pub(super) enum Question {
     Status { of: Option<NativeKey>, own: Vec<Own>, spare: bool, reply: Reply<Vec<Seen>> },
     /// What is wrong with the set-up.
     Check(Reply<Vec<Finding>>),
+    /// End the sessions that hold this; who they were.
+    Break(NativeKey, Reply<Vec<String>>),
 }
 
 impl Question {
@@ -55,6 +57,7 @@ impl Question {
             Question::Held(_, reply) => !reply.is_closed(),
             Question::Status { reply, .. } => !reply.is_closed(),
             Question::Check(reply) => !reply.is_closed(),
+            Question::Break(_, reply) => !reply.is_closed(),
         }
     }
 
@@ -64,6 +67,7 @@ impl Question {
             Question::Held(_, reply) => drop(reply.send(Err(error.clone()))),
             Question::Status { reply, .. } => drop(reply.send(Err(error.clone()))),
             Question::Check(reply) => drop(reply.send(Err(error.clone()))),
+            Question::Break(_, reply) => drop(reply.send(Err(error.clone()))),
         }
     }
 }
@@ -247,11 +251,45 @@ pub(super) async fn ask<B: SessionBackend>(
             let _ = reply.send(found);
             failed
         }
+        Question::Break(key, reply) => {
+            let ended = end_holders(backend, session, &key).await;
+            let failed = ended.as_ref().err().cloned();
+            let _ = reply.send(ended);
+            failed
+        }
     };
     match failed {
         Some(error) if !backend.survives(&error) => Err(error),
         _ => Ok(Tale::Told { sent }),
     }
+}
+
+/// Ends the sessions that hold this key, whosever they are.
+async fn end_holders<B: SessionBackend>(
+    backend: &B,
+    session: &mut B::Session,
+    key: &NativeKey,
+) -> Result<Vec<String>> {
+    let seen = backend.status(session, Some(key)).await?;
+    let ids: Vec<i64> = seen.iter().flat_map(|seen| &seen.holders).filter_map(|p| p.id).collect();
+    let tags = backend.tags(session, &ids).await?;
+    // Those that hold it now that it is known which they are: a number alone may be another's by now.
+    let seen = backend.status(session, Some(key)).await?;
+    let mut ended = Vec::new();
+    for party in seen.into_iter().flat_map(|seen| seen.holders) {
+        let tag = tags.iter().find(|tag| party.id == Some(tag.id));
+        let mut answers = Vec::new();
+        if let Some(tag) = tag {
+            let end = Op { what: Do::End(*tag), ticket: 0 };
+            backend.batch(session, &[end], &mut answers).await?;
+        }
+        if answers != [Answer::Yes] {
+            let source = Arc::from(Box::from(format!("cannot end {}", party.holder.who)));
+            return Err(Error::permission(backend.label(), backend.right_to_end(), source));
+        }
+        ended.push(party.holder.who);
+    }
+    Ok(ended)
 }
 
 /// Says which of the sessions that the server shows are this locker's own. One that waits stands

@@ -32,6 +32,8 @@ impl MySql {
         let seen = rows.iter().filter_map(|row| {
             let (name, owner) = (text(row, 0)?, text(row, 1).unwrap_or_default());
             let age = integer(row, 3).and_then(|age| u64::try_from(age).ok());
+            let fence = text(row, 2).and_then(|fence| fence.parse().ok());
+            let lease = Some((owner.as_str().into(), fence));
             let who = match (&*owner, text(row, 2)) {
                 ("", _) => "released, and kept for its min_hold".to_owned(),
                 (owner, Some(fence)) => format!("owner {}, fence {fence}", foreign(owner)),
@@ -42,7 +44,7 @@ impl MySql {
             let holder = Holder { who, held_for: age.map(Duration::from_micros) };
             Some(Seen {
                 claim: Claim::exclusive(key),
-                holders: vec![Party { id: None, holder }],
+                holders: vec![Party { id: None, lease, holder }],
                 waiters: Vec::new(),
             })
         });

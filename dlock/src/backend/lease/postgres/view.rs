@@ -152,7 +152,9 @@ fn read(row: &PgRow) -> sqlx::Result<Seen> {
     let key: String = row.try_get(0)?;
     let owner: Option<String> = row.try_get(1)?;
     let fence: Option<i64> = row.try_get(2)?;
-    let who = match (owner.unwrap_or_default(), fence) {
+    let owner = owner.unwrap_or_default();
+    let lease = Some((owner.as_str().into(), fence.and_then(|fence| u64::try_from(fence).ok())));
+    let who = match (owner, fence) {
         (owner, _) if owner.is_empty() => "released, and kept for its min_hold".to_owned(),
         (owner, Some(fence)) => format!("owner {}, fence {fence}", foreign(&owner)),
         (owner, None) => format!("owner {}", foreign(&owner)),
@@ -160,7 +162,7 @@ fn read(row: &PgRow) -> sqlx::Result<Seen> {
     let holder = Holder { who, held_for: seconds(row.try_get(3)?) };
     Ok(Seen {
         claim: Claim::exclusive(NativeKey::Name(key)),
-        holders: vec![Party { id: None, holder }],
+        holders: vec![Party { id: None, lease, holder }],
         waiters: Vec::new(),
     })
 }

@@ -40,6 +40,7 @@ impl Sqlite {
                 .map_err(|error| self.failure(error))?;
         let seen = rows.into_iter().map(|(name, owner, fence, age)| {
             let held_for = u64::try_from(age).ok().map(Duration::from_millis);
+            let lease = Some((owner.as_str().into(), u64::try_from(fence).ok()));
             let who = match &*owner {
                 "" => "released, and kept for its min_hold".to_owned(),
                 owner => format!("owner {}, fence {fence}", foreign(owner)),
@@ -47,7 +48,7 @@ impl Sqlite {
             let holder = Holder { who, held_for };
             Seen {
                 claim: Claim::exclusive(NativeKey::Name(name)),
-                holders: vec![Party { id: None, holder }],
+                holders: vec![Party { id: None, lease, holder }],
                 waiters: Vec::new(),
             }
         });
