@@ -71,7 +71,7 @@ async fn outlived(parameters: &str) {
         last = now;
         std::fs::remove_file(folder.file("ready")).unwrap();
     }
-    assert!(grants > 100, "{grants}: {last:?}");
+    assert!(grants > 15, "{grants}: {last:?}");
     // What was held when its holder was killed is free when its time is over.
     let killed = Instant::now();
     let mut takes = tokio::task::JoinSet::new();

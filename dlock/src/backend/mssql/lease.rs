@@ -178,7 +178,10 @@ impl LeaseBackend for MssqlLeases {
         let rows = self.ask(connection, query, 1).await?;
         let seen = rows.iter().flatten().filter_map(|row| {
             let name = text(row, 0)?;
-            let who = match (text(row, 1).unwrap_or_default(), long(row, 2)) {
+            let (owner, fence) = (text(row, 1).unwrap_or_default(), long(row, 2));
+            let lease =
+                Some((owner.as_str().into(), fence.and_then(|fence| u64::try_from(fence).ok())));
+            let who = match (owner, fence) {
                 (owner, _) if owner.is_empty() => "released, and kept for its min_hold".to_owned(),
                 (owner, fence) => {
                     format!("owner {}, fence {}", foreign(&owner), fence.unwrap_or_default())
@@ -187,7 +190,7 @@ impl LeaseBackend for MssqlLeases {
             let age = long(row, 3).and_then(|age| u64::try_from(age).ok());
             let holder = Holder { who, held_for: age.map(Duration::from_micros) };
             let key = of.cloned().unwrap_or(NativeKey::Name(name));
-            let holders = vec![Party { id: None, holder }];
+            let holders = vec![Party { id: None, lease, holder }];
             Some(Seen { claim: Claim::exclusive(key), holders, waiters: Vec::new() })
         });
         Ok(seen.collect())

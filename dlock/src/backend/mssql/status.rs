@@ -93,7 +93,8 @@ impl Mssql {
         if row.and_then(|row| integer(&row, 0)) != Some(0) {
             return Ok(Vec::new());
         }
-        let somebody = Party { id: None, holder: Holder { who: BLIND.into(), held_for: None } };
+        let somebody =
+            Party { id: None, lease: None, holder: Holder { who: BLIND.into(), held_for: None } };
         let claim = Claim::exclusive(key.clone());
         Ok(vec![Seen { claim, holders: vec![somebody], waiters: Vec::new() }])
     }
@@ -158,7 +159,7 @@ fn party(row: &Row) -> Party {
         .filter(|_| row.try_get::<&str, _>(2).ok().flatten() != Some("GRANT"))
         .map(Duration::from_millis);
     let who = format!("{program}{login}{host}, session {session}");
-    Party { id, holder: Holder { who, held_for: waits } }
+    Party { id, lease: None, holder: Holder { who, held_for: waits } }
 }
 
 #[cfg(test)]
