@@ -16,6 +16,8 @@ mod closing;
 mod docs;
 #[path = "api/input.rs"]
 mod input;
+#[path = "api/lazy.rs"]
+mod lazy;
 #[path = "api/registry.rs"]
 mod registry;
 #[path = "api/schemes.rs"]

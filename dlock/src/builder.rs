@@ -197,13 +197,35 @@ impl LockerBuilder {
     /// # Cancel safety
     /// As [`Locker::connect`].
     pub async fn connect(self) -> Result<Locker> {
-        let (locker, mut opened) = self.begin()?;
+        let (locker, mut opened) = self.begin(false)?;
         opened.wait().await?;
         Ok(locker)
     }
 
-    /// Starts to connect; the locker is of use when it has opened.
-    pub(crate) fn begin(self) -> Result<(Locker, Opened)> {
+    /// Checks the settings, and connects at the first use: an application starts although its database
+    /// does not, or not yet. [`Locker::ping`] tells whether it can be reached.
+    ///
+    /// The first lock that is taken, or the first question, waits for the connection too, and fails
+    /// with its error where it cannot be made, within its own time; the next one tries anew.
+    ///
+    /// # Errors
+    /// [`Error::Config`] and [`Error::Unsupported`] as [`connect`](LockerBuilder::connect), as far as
+    /// the settings themselves say. What only the server can say is the error of the first use.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> dlock::Result<()> {
+    /// let locker = dlock::Locker::builder("memory:docs-lazy").connect_lazy()?;
+    /// locker.ping_blocking()
+    /// # }
+    /// ```
+    pub fn connect_lazy(self) -> Result<Locker> {
+        self.begin(true).map(|(locker, _)| locker)
+    }
+
+    /// Starts to connect, or waits with that until it is needed; the locker is of use when it has
+    /// opened.
+    pub(crate) fn begin(self, lazy: bool) -> Result<(Locker, Opened)> {
         self.options.check()?;
         self.scheme.check_namespace(&self.namespace)?;
         if self.namespace == crate::native::BESIDE {
@@ -230,7 +252,7 @@ impl LockerBuilder {
             })
         });
         let (runtime, scheme) = (self.runtime, self.scheme.clone());
-        let place = Place { runtime, limit, file: file.transpose()?, scheme };
+        let place = Place { runtime, limit, lazy, file: file.transpose()?, scheme };
         let started = backend::start(self.address, self.options, place)?;
         let locker = Locker::from_inner(Inner {
             engine: started.engine,

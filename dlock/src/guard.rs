@@ -19,10 +19,6 @@ use crate::mode::Mode;
 /// A release that takes longer than this is not worth a blocked thread.
 pub(crate) const LONGEST_RELEASE: Duration = Duration::from_secs(60);
 
-/// The fencing token of a lock that is none. A higher one, once it is stored, would shut out all
-/// that are drawn later.
-const FENCE_WHILE_OFF: u64 = 0;
-
 /// How long a call that has failed waits until what it held in part is released: the server has
 /// just answered.
 const DISCARD_TIME_MAX: Duration = Duration::from_secs(1);
@@ -90,14 +86,9 @@ impl Guard {
         self.inner = Some(InnerCallback { hold: Arc::clone(&self.hold), id });
     }
 
-    /// A guard of nothing: locking is switched off.
-    pub(crate) fn unlocked(key: Key, mode: Mode) -> Self {
-        Guard::new(Arc::new(Hold::unlocked(key, mode)), None)
-    }
-
-    /// The same where a fencing token is expected: one that is lower than all that are drawn.
-    pub(crate) fn unlocked_fenced(key: Key, mode: Mode) -> Self {
-        Guard::new(Arc::new(Hold::unlocked(key, mode).fenced(FENCE_WHILE_OFF)), None)
+    /// A guard of nothing: locking is switched off. `fenced`: a token is expected.
+    pub(crate) fn while_off(key: Key, mode: Mode, fenced: bool) -> Self {
+        Guard::new(Arc::new(Hold::while_off(key, mode, fenced)), None)
     }
 
     /// What is locked.

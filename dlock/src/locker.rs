@@ -35,6 +35,10 @@ const BREAK_TIME_MAX: Duration = Duration::from_secs(5);
 /// The pause between two looks for that.
 const BREAK_LOOK_PAUSE: Duration = Duration::from_millis(10);
 
+/// A blocking question waits no longer than this for an engine, which has its own, shorter times: it
+/// may be on a runtime that is stuck.
+const ASK_TIME_MAX: Duration = Duration::from_secs(60);
+
 /// Where locks come from: a database, the connections to it, and the engine that keeps them.
 ///
 /// Cheap to clone. The engine ends when the last clone and the last guard are gone, or with
@@ -240,6 +244,49 @@ impl Locker {
         }
     }
 
+    /// Asks the server for a sign of life: one round trip, for readiness probes. Where there is no
+    /// connection, one is made.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the server does not answer within 5 s, or cannot be reached;
+    /// [`Error::Closed`] when the locker is closed.
+    ///
+    /// # Cancel safety
+    /// Changes nothing.
+    pub async fn ping(&self) -> Result<()> {
+        self.ask(Mail::Ping).await
+    }
+
+    /// [`status`](Locker::status) without `await`.
+    ///
+    /// # Errors
+    /// As [`status`](Locker::status); [`Error::Config`] inside the very current-thread runtime that the
+    /// locker was told to run on.
+    pub fn status_blocking(&self) -> Result<Vec<LockStatus>> {
+        self.ask_blocking(self.status())
+    }
+
+    /// [`check`](Locker::check) without `await`.
+    ///
+    /// # Errors
+    /// As [`check`](Locker::check) and [`status_blocking`](Locker::status_blocking).
+    pub fn check_blocking(&self) -> Result<Report> {
+        self.ask_blocking(self.check())
+    }
+
+    /// [`ping`](Locker::ping) without `await`.
+    ///
+    /// # Errors
+    /// As [`ping`](Locker::ping) and [`status_blocking`](Locker::status_blocking).
+    pub fn ping_blocking(&self) -> Result<()> {
+        self.ask_blocking(self.ping())
+    }
+
+    fn ask_blocking<T>(&self, answer: impl Future<Output = Result<T>>) -> Result<T> {
+        self.0.engine.check_blocking()?;
+        block_for(ASK_TIME_MAX, answer).unwrap_or_else(|| Err(self.does_not_run()))
+    }
+
     /// What the database calls this key, and how to look up by hand who holds it. Asks nothing.
     pub fn explain(&self, key: impl Into<Key>) -> Explained {
         let key = key.into();
@@ -375,7 +422,7 @@ impl Locker {
     }
 
     /// An error where a blocking call would wait for itself.
-    pub(crate) fn check_blocking(&self) -> Result<()> {
+    pub(crate) fn may_block(&self) -> Result<()> {
         if switch::enabled() { self.0.engine.check_blocking() } else { Ok(()) }
     }
 

@@ -219,7 +219,7 @@ impl MultiLock {
     }
 
     fn take_blocking(&self, wait: Wait) -> Result<MultiGuard> {
-        self.locker.check_blocking()?;
+        self.locker.may_block()?;
         let deadline = Deadline::after(wait);
         block_until(deadline, self.take(deadline)).unwrap_or_else(|| {
             let stuck = self.locker.does_not_run();

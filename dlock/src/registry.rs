@@ -125,7 +125,7 @@ fn connecting(url: &str) -> Result<Arc<Connecting>> {
     if let Some(connecting) = current.upgrade().filter(|c| c.locker.is_open()) {
         return Ok(connecting);
     }
-    let (locker, opened) = Locker::builder(url).begin()?;
+    let (locker, opened) = Locker::builder(url).begin(false)?;
     let connecting = Arc::new(Connecting { locker, opened });
     *current = Arc::downgrade(&connecting);
     Ok(connecting)

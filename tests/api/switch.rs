@@ -1,12 +1,19 @@
 //! The one way to run without locks.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use dlock::{Error, Locker, registry, set_enabled};
+use dlock::{Error, Locker, Wait, registry, set_enabled};
+use dlock_tests::{
+    Backend, Proxy, Site, Temp, eventually, eventually_async, in_time, is_about, not_run,
+};
+use tokio::task::JoinSet;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
 use crate::alone;
+
+const SOON: Duration = Duration::from_secs(5);
 
 #[dlock::locked(key = "user:<id>", locker = "nowhere")]
 async fn update(id: u32) -> dlock::Result<u32> {
@@ -107,11 +114,117 @@ fn nothing_is_said_in_the_normal_course() {
     });
 }
 
+/// Whoever waits already goes on, whatever kind of lock it is; what is held stays so.
+#[test]
+fn off_answers_those_who_wait_already() {
+    alone(|| async {
+        let folder = Temp::new();
+        let sqlite = format!("sqlite://{}", folder.file("locks.db").display());
+        for url in ["memory:switch-waits", &sqlite] {
+            let locker = Locker::connect(url).await.unwrap();
+            let held = locker.lock("k").acquire().await.unwrap();
+            let permits = locker.lock("p").permits(2).timeout(Wait::Forever);
+            let all = [permits.acquire().await.unwrap(), permits.acquire().await.unwrap()];
+            let plain = locker.lock("k").timeout(Wait::Forever);
+            let mut waiting = JoinSet::new();
+            let lock = plain.clone().fenced();
+            waiting.spawn(async move { lock.acquire().await.unwrap().fence() });
+            let lock = permits.clone();
+            waiting.spawn(async move { lock.acquire().await.map(drop).map(|()| None).unwrap() });
+            let lock = locker.lock_all(["a", "k"]).timeout(Wait::Forever);
+            waiting.spawn(async move { lock.acquire().await.map(drop).map(|()| None).unwrap() });
+            let lock = plain.clone().retry_every(Duration::from_secs(3600));
+            waiting.spawn(async move { lock.run(async |_| None).await.unwrap() });
+            let lock = plain.clone();
+            waiting.spawn_blocking(move || lock.run_blocking(|_| None).unwrap());
+            let waits = async || {
+                let status = locker.status().await.unwrap();
+                status.iter().map(|status| status.waiters.len()).sum::<usize>() >= 5
+            };
+            eventually_async("all wait", SOON, waits).await;
+
+            set_enabled(false);
+            let mut fences = Vec::new();
+            while let Some(fence) = in_time("an answer", SOON, waiting.join_next()).await {
+                fences.push(fence.unwrap());
+            }
+            assert_eq!(fences.len(), 5);
+            assert_eq!(fences.iter().flatten().collect::<Vec<_>>(), [&0]);
+            set_enabled(true);
+
+            assert!(!held.is_lost());
+            assert!(locker.lock("k").try_acquire().await.unwrap().is_none());
+            held.release().await.unwrap();
+            assert!(locker.lock("p").permits(2).try_acquire().await.unwrap().is_none());
+            drop(all);
+            let again = locker.lock("k").timeout(SOON).acquire().await.unwrap();
+            again.release().await.unwrap();
+            locker.close().await;
+        }
+    });
+}
+
+/// The day when the database is down: the program starts.
+#[test]
+fn off_needs_no_server() {
+    alone(|| async {
+        // Nobody listens there; it accepts, and says nothing.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let silent = format!("postgres://app@{}/app", silent.local_addr().unwrap());
+        let connecting = tokio::spawn({
+            let url = silent.clone();
+            async move { Locker::connect(&url).await }
+        });
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        set_enabled(false);
+        in_time("who connects already", SOON, connecting).await.unwrap().unwrap();
+        for url in ["postgres://app@127.0.0.1:1/app", "lease+mysql://app@127.0.0.1:1/app", &silent]
+        {
+            let locker = in_time("a locker", SOON, dlock::init(url)).await.unwrap();
+            let again = url.to_owned();
+            let again = tokio::task::spawn_blocking(move || dlock::init_blocking(&again));
+            in_time("the same", SOON, again).await.unwrap().unwrap();
+            locker.lock("k").acquire().await.unwrap().release().await.unwrap();
+            let other = in_time("another", SOON, Locker::connect(url)).await.unwrap();
+            other.lock("k").acquire().await.unwrap().release().await.unwrap();
+            let wrong = Locker::builder(url).max_sessions(0).connect().await;
+            assert!(matches!(wrong, Err(Error::Config { .. })), "mistakes stay mistakes");
+            in_time("its end", SOON, registry::remove("default").unwrap().close()).await;
+            assert!(matches!(locker.ping().await, Err(Error::Closed)));
+        }
+        let down = Locker::connect("postgres://app@127.0.0.1:1/app").await.unwrap();
+        set_enabled(true);
+        let error = in_time("an answer", SOON, down.lock("user:7").acquire()).await.unwrap_err();
+        assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+        is_about(&error, "user:7");
+    });
+}
+
+/// When it is switched on, the connection is made, and locks are locks.
+#[test]
+fn on_connects_what_was_not() {
+    let site = match Site::on(Backend::Postgres) {
+        Ok(site) => site,
+        Err(why) => return not_run("a locker that was connected while off", &why),
+    };
+    alone(|| async move {
+        let proxy = Proxy::to(&site.url).await;
+        set_enabled(false);
+        let locker = site.through(proxy.url()).locker().await;
+        locker.lock("k").acquire().await.unwrap().release().await.unwrap();
+        assert_eq!(proxy.connections(), 0);
+        set_enabled(true);
+        eventually("it connects", SOON, || proxy.connections() > 0).await;
+        let guard = locker.lock("k").acquire().await.unwrap();
+        assert!(site.locker().await.lock("k").try_acquire().await.unwrap().is_none());
+        guard.release().await.unwrap();
+    });
+}
+
 /// On a connection nothing is said to the server, which need not even be in order for that.
 #[cfg(feature = "postgres")]
 #[test]
 fn own_connection_locks_nothing_while_off() {
-    use dlock_tests::{Backend, Proxy, Site, not_run};
     use sqlx::Connection as _;
 
     let site = match Site::on(Backend::Postgres) {

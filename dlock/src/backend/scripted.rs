@@ -94,9 +94,10 @@ impl Scripted {
             keys: 5000,
             slice: Duration::from_secs(30),
         };
-        let open = Sessions::open(self.clone(), limits);
+        let backend = Arc::new(self.clone());
+        let open = move || Sessions::open(Arc::clone(&backend), limits);
         let limit = (Duration::from_secs(10), "scripted");
-        let (engine, mut opened) = Engine::start(None, limit, None, open)?;
+        let (engine, mut opened) = Engine::start(None, limit, None, false, open)?;
         opened.wait().await?;
         let about = About {
             label: "scripted".into(),

@@ -1,5 +1,6 @@
 //! From a URL or a pool to a running engine.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -38,6 +39,8 @@ pub(crate) struct Place {
     pub(crate) runtime: Option<Handle>,
     /// How long the first connection may take.
     pub(crate) limit: Duration,
+    /// It connects when it is first of use.
+    pub(crate) lazy: bool,
     /// Where it is to write what it does.
     pub(crate) file: Option<StatusFile>,
     /// The keys' scheme, to be refused where the database has no locks of it.
@@ -59,7 +62,8 @@ impl Place {
             keys: backend.session_ttl().map_or(u32::MAX, |_| options.max_keys),
             slice: options.slice,
         };
-        self.start(about, Sessions::open(backend, limits))
+        let backend = Arc::new(backend);
+        self.start(about, move || Sessions::open(Arc::clone(&backend), limits))
     }
 
     /// Leases, and a statement that finds the holder of one.
@@ -80,10 +84,10 @@ impl Place {
             fences: !self.scheme.is_django(),
             explain,
         };
-        self.start(
-            about,
-            crate::engine::Leases::open(backend, options.lease, options.connect_timeout),
-        )
+        let (backend, limit) = (Arc::new(backend), options.connect_timeout);
+        self.start(about, move || {
+            crate::engine::Leases::open(Arc::clone(&backend), options.lease.clone(), limit)
+        })
     }
 
     /// The Python package itself locks nothing on SQLite, and dlock has no table of it on SQL Server.
@@ -101,14 +105,14 @@ impl Place {
         })
     }
 
-    fn start<E: Executor>(
-        self,
-        about: About,
-        open: impl Future<Output = Result<E>> + Send + 'static,
-    ) -> Result<Started> {
+    fn start<E, O>(self, about: About, open: impl Fn() -> O + Send + 'static) -> Result<Started>
+    where
+        E: Executor,
+        O: Future<Output = Result<E>> + Send + 'static,
+    {
         self.scheme.check(about.naming, &about.label)?;
         let limit = (self.limit, &*about.label);
-        let (engine, opened) = Engine::start(self.runtime, limit, self.file, open)?;
+        let (engine, opened) = Engine::start(self.runtime, limit, self.file, self.lazy, open)?;
         Ok(Started { engine, opened, about })
     }
 }

@@ -13,7 +13,7 @@ use super::callers::lose_all;
 use super::end::EngineEnd;
 use super::executor::{Executor, Report};
 use super::inbox::Inbox;
-use super::mail::Mail;
+use super::mail::{Mail, Request};
 use super::table::{Event, HoldId};
 use super::timer::Timer;
 use crate::error::Error;
@@ -41,12 +41,8 @@ impl<E: Executor> Actor<E> {
         for mail in inbox.drain().await {
             match mail {
                 Mail::Settle(done) => settling.push(done),
-                Mail::Status(reply) => drop(reply.send(Err(Error::Closed))),
-                Mail::Check(reply) => drop(reply.send(Err(Error::Closed))),
-                Mail::Break { reply, .. } => drop(reply.send(Err(Error::Closed))),
-                Mail::Acquire(request) => drop(request.reply.send(Err(Error::Closed))),
                 // What was let go goes below, with all the rest.
-                _ => {}
+                mail => mail.fail(&Error::Closed),
             }
         }
         self.turn_away();
@@ -65,24 +61,37 @@ impl<E: Executor> Actor<E> {
 
     /// Answers those who wait: nothing is granted any more.
     fn turn_away(&mut self) {
-        let requests: Vec<_> = self.callers.requests.keys().copied().collect();
-        for id in requests {
-            if let Some(request) = self.take(id) {
-                let _ = request.reply.send(Err(Error::Closed));
-            }
-            self.step(Event::Abandon { request: id }, LostReason::Closed);
-        }
-        let unsure: Vec<_> = self.callers.unsure.drain().collect();
-        for (hold, (_, request)) in unsure {
-            let _ = request.reply.send(Err(Error::Closed));
-            self.step(Event::Release { hold, spent: true }, LostReason::Closed);
-        }
-        self.callers.doubts.drain(..).for_each(|doubt| doubt.request.fail(Error::Closed));
         // Their time is up.
         for (request, waited) in self.lookups.drain() {
             request.refuse(waited, Stage::Database, None);
         }
+        self.answer_all(|request| request.fail(Error::Closed));
         self.callers.sleepers.clear();
+    }
+
+    /// Lets all who wait go on as if nobody had what they wait for: locking is switched off. What is
+    /// held stays so.
+    pub(super) fn let_all_pass(&mut self) {
+        self.answer_all(Request::let_pass);
+        for (_, sleeper) in self.callers.sleepers.drain() {
+            let _ = sleeper.send(());
+        }
+    }
+
+    /// Answers all who have had no answer yet; nobody here wants anything of the database then.
+    fn answer_all(&mut self, answer: impl Fn(Request)) {
+        let requests: Vec<_> = self.callers.requests.keys().copied().collect();
+        for id in requests {
+            self.take(id).into_iter().for_each(&answer);
+            self.step(Event::Abandon { request: id }, LostReason::Closed);
+        }
+        let unsure: Vec<_> = self.callers.unsure.drain().collect();
+        for (hold, (_, request)) in unsure {
+            answer(request);
+            self.step(Event::Release { hold, spent: true }, LostReason::Closed);
+        }
+        self.callers.doubts.drain(..).for_each(|doubt| answer(doubt.request));
+        self.lookups.drain().for_each(|(request, _)| answer(request));
     }
 
     /// Says what is kept for a while though its holder has gone, and for how long.

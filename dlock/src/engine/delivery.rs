@@ -11,18 +11,24 @@ use crate::guard::Guard;
 pub(crate) struct Delivery {
     /// `None`: it has arrived.
     hold: Option<Arc<Hold>>,
-    engine: WeakEngine,
+    /// `None`: nothing is to be released.
+    engine: Option<WeakEngine>,
 }
 
 impl Delivery {
     pub(super) fn new(hold: Arc<Hold>, engine: WeakEngine) -> Self {
-        Delivery { hold: Some(hold), engine }
+        Delivery { hold: Some(hold), engine: Some(engine) }
+    }
+
+    /// A grant of nothing: locking is switched off.
+    pub(super) fn while_off(hold: Hold) -> Self {
+        Delivery { hold: Some(Arc::new(hold)), engine: None }
     }
 
     /// It has arrived.
     pub(crate) fn accept(mut self, engine: &Engine) -> Option<Guard> {
         let hold = self.hold.take()?;
-        Some(Guard::new(hold, Some(engine.clone())))
+        Some(Guard::new(hold, self.engine.as_ref().map(|_| engine.clone())))
     }
 
     /// It did not arrive, and the engine itself does what is left to do.
@@ -38,7 +44,9 @@ impl Drop for Delivery {
         if let Some(hold) = self.hold.take() {
             hold.let_go();
             // An engine that nobody has any more lets go of everything.
-            self.engine.post_gathered(Mail::Release { hold: hold.id, awaited: false });
+            if let Some(engine) = &self.engine {
+                engine.post_gathered(Mail::Release { hold: hold.id, awaited: false });
+            }
         }
     }
 }

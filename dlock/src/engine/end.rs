@@ -107,6 +107,17 @@ impl Drop for Farewell {
     }
 }
 
+/// Tells all engines of this process that locking was switched on, or off.
+pub(crate) fn tell_all_switched(on: bool) {
+    let engines: Vec<_> = lock(&ENGINES).iter().filter_map(Weak::upgrade).collect();
+    for end in engines.iter().filter(|end| end.process == std::process::id()) {
+        if let Some(mailbox) = end.mailbox.upgrade() {
+            // One that has ended has nobody who waits.
+            let _ = mailbox.send(Mail::Switched(on));
+        }
+    }
+}
+
 thread_local! {
     static MAIN_THREAD: MainThread = const { MainThread };
 }

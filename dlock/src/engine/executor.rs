@@ -71,6 +71,8 @@ pub(crate) trait Executor: Send + 'static {
     fn break_lock(&mut self, key: NativeKey, reply: Reply<Vec<String>>);
     /// Ask the database what is wrong with the set-up.
     fn check(&mut self, reply: Reply<Vec<Finding>>);
+    /// Ask the database for a sign of life, in one round trip.
+    fn ping(&mut self, reply: Reply<()>);
     /// The database and its address.
     fn label(&self) -> Box<str>;
     /// Send what has come together.

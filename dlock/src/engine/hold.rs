@@ -19,6 +19,10 @@ use crate::mode::Mode;
 use crate::native::NativeKey;
 use crate::terms::Terms;
 
+/// The fencing token of a lock that is none. A higher one, once it is stored, would shut out all
+/// that are drawn later.
+const FENCE_WHILE_OFF: u64 = 0;
+
 /// One grant.
 pub struct Hold {
     pub(crate) id: HoldId,
@@ -102,9 +106,9 @@ impl Hold {
         }
     }
 
-    /// The same with this token.
-    pub(crate) fn fenced(self, fence: u64) -> Self {
-        Hold { fence: Some(fence), ..self }
+    /// The same where a token may be expected: then it has one that is lower than all that are drawn.
+    pub(crate) fn while_off(key: Key, mode: Mode, fenced: bool) -> Self {
+        Hold { fence: fenced.then_some(FENCE_WHILE_OFF), ..Hold::unlocked(key, mode) }
     }
 
     /// Whether it is lost, by what the engine knows and by the clock.

@@ -21,7 +21,7 @@ impl Inbox {
         Inbox { receiver, rest: Vec::new() }
     }
 
-    /// These are left for [`drain`](Self::drain).
+    /// These come next.
     pub(super) fn put_back(&mut self, rest: impl Iterator<Item = Mail>) {
         self.rest.extend(rest);
     }
@@ -29,6 +29,10 @@ impl Inbox {
     /// Appends what has come, or waits for it; `false`: nobody will post anything any more.
     /// Cancel-safe.
     pub(super) async fn recv(&mut self, mail: &mut Vec<Mail>) -> bool {
+        if !self.rest.is_empty() {
+            mail.append(&mut self.rest);
+            return true;
+        }
         self.receiver.recv_many(mail, 1024).await > 0
     }
 
@@ -37,12 +41,6 @@ impl Inbox {
         while let Ok(more) = self.receiver.try_recv() {
             mail.push(more);
         }
-    }
-
-    /// Ends when all handles are gone, which have posted nothing. Cancel-safe.
-    pub(super) async fn abandoned(&mut self) {
-        // What comes before the engine is open is from nobody who could know of it.
-        while self.receiver.recv().await.is_some() {}
     }
 
     /// Takes no more messages, and all that were posted before: also those that had been accepted

@@ -103,6 +103,19 @@ impl<E: Executor> Actor<E> {
         });
     }
 
+    /// Asks for a sign of life.
+    pub(super) fn ping(&mut self, reply: Reply<()>) {
+        let (ask, answer) = oneshot::channel();
+        self.executor.ping(ask);
+        let label = self.executor.label();
+        tokio::spawn(async move {
+            // Without an answer the asker is told by the dropped reply.
+            if let Some(answer) = in_time(&label, ANSWER_TIME_MAX, answer).await {
+                let _ = reply.send(answer);
+            }
+        });
+    }
+
     /// Asks what is wrong with the set-up.
     pub(super) fn check(&mut self, reply: Reply<Report>) {
         let (ask, answer) = oneshot::channel();

@@ -138,10 +138,14 @@ enum What {
 
 impl<B: LeaseBackend> Leases<B> {
     /// Connects; a busy database is waited for.
-    pub(crate) async fn open(backend: B, options: LeaseOptions, limit: Duration) -> Result<Self> {
+    pub(crate) async fn open(
+        backend: Arc<B>,
+        options: LeaseOptions,
+        limit: Duration,
+    ) -> Result<Self> {
         let deadline = Instant::now() + limit;
         let connection = loop {
-            match job::open(&backend).await {
+            match job::open(&*backend).await {
                 Ok(connection) => break connection,
                 Err(Failure::Busy(_)) if Instant::now() < deadline => sleep(about(BUSY)).await,
                 Err(failure) => return Err(failure.into_error()),
@@ -150,7 +154,7 @@ impl<B: LeaseBackend> Leases<B> {
         let ttl = options.time_to_live().unwrap_or_else(|| backend.ttl(&connection));
         let intervals = options.intervals().unwrap_or_else(|| backend.poll());
         Ok(Leases {
-            backend: Arc::new(backend),
+            backend,
             options,
             ttl,
             line: Line::Idle(Some(connection)),
@@ -289,6 +293,10 @@ impl<B: LeaseBackend> Executor for Leases<B> {
 
     fn check(&mut self, reply: Reply<Vec<Finding>>) {
         self.questions.push_back(Question::Check(reply));
+    }
+
+    fn ping(&mut self, reply: Reply<()>) {
+        self.questions.push_back(Question::Ping(reply));
     }
 
     fn contact(&mut self, claim: &Claim, since: Time) -> Contact {

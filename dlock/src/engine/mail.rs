@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::callbacks::OnLost;
 use super::delivery::Delivery;
 use super::executor::Reply;
+use super::hold::Hold;
 use super::table::{HoldId, RequestId};
 use crate::claim::Claim;
 use crate::error::{Error, Result};
@@ -37,6 +38,10 @@ pub(crate) enum Mail {
     Check(Reply<Report>),
     /// Take this key from whoever holds it; who that was.
     Break { key: NativeKey, reply: Reply<Vec<String>> },
+    /// Ask the server for a sign of life.
+    Ping(Reply<()>),
+    /// Locking of this process was switched on, or off.
+    Switched(bool),
     /// It was found out who holds these keys, if anybody; `None`: there is no answer.
     Found(Option<Vec<(NativeKey, Option<Holder>)>>),
     /// Answer then.
@@ -91,6 +96,12 @@ impl Request {
         let _ = self.reply.send(Err(Error::Timeout { key: self.key, waited, stage, holder }));
     }
 
+    /// Answers as if nobody had it: locking is switched off.
+    pub(super) fn let_pass(self) {
+        let hold = Hold::while_off(self.key, self.claim.mode, self.terms.fenced);
+        let _ = self.reply.send(Ok(Delivery::while_off(hold)));
+    }
+
     /// Answers with an error.
     pub(super) fn fail(self, error: Error) {
         // Whoever asked may have gone.
@@ -106,6 +117,19 @@ impl Mail {
             one => (Some(one), Vec::new()),
         };
         one.into_iter().chain(all)
+    }
+
+    /// Answers with an error, if there is to be an answer.
+    pub(super) fn fail(self, error: &Error) {
+        match self {
+            Mail::Acquire(request) => request.fail(error.clone()),
+            Mail::Verify { reply, .. } => drop(reply.send(Err(error.clone()))),
+            Mail::Status(reply) => drop(reply.send(Err(error.clone()))),
+            Mail::Check(reply) => drop(reply.send(Err(error.clone()))),
+            Mail::Ping(reply) => drop(reply.send(Err(error.clone()))),
+            Mail::Break { reply, .. } => drop(reply.send(Err(error.clone()))),
+            _ => {}
+        }
     }
 
     /// Whether it can share a statement with what comes next, and nobody minds the delay.

@@ -20,6 +20,7 @@ mod leases;
 mod lookup;
 mod mail;
 mod map;
+mod opening;
 mod recent;
 mod sessions;
 mod status_file;
@@ -34,11 +35,11 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
 
 use self::actor::run;
 pub(crate) use self::callbacks::{Function, OnLost};
 pub(crate) use self::cork::Cork;
+pub(crate) use self::end::tell_all_switched;
 use self::end::{Ends, EngineEnd};
 #[cfg(test)]
 pub(crate) use self::executor::Report;
@@ -50,21 +51,27 @@ use self::inbox::Inbox;
 #[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres", feature = "sqlite"))]
 pub(crate) use self::leases::Leases;
 pub(crate) use self::mail::{Mail, Request};
+use self::opening::Opening;
 pub(crate) use self::sessions::{Limits, Sessions};
 pub(crate) use self::status_file::StatusFile;
 use self::threads::OnlyThread;
-use self::unwind::catch_panic;
 use crate::error::{Error, Result};
 
 impl Engine {
     /// Starts an engine: on a thread of its own, or on the given runtime. `limit`: how long opening
-    /// it may take. `file`: where it is to write what it does.
-    pub(crate) fn start<E: Executor>(
+    /// it may take. `file`: where it is to write what it does. `lazy`: it connects when it is first of
+    /// use; so it does while locking is switched off.
+    pub(crate) fn start<E, O>(
         runtime: Option<Handle>,
         (limit, label): (Duration, &str),
         file: Option<StatusFile>,
-        open: impl Future<Output = Result<E>> + Send + 'static,
-    ) -> Result<(Engine, Opened)> {
+        lazy: bool,
+        open: impl Fn() -> O + Send + 'static,
+    ) -> Result<(Engine, Opened)>
+    where
+        E: Executor,
+        O: Future<Output = Result<E>> + Send + 'static,
+    {
         end::watch_main_thread();
         let (mailbox, mail) = mpsc::unbounded_channel();
         let end = EngineEnd::new(&mailbox);
@@ -77,24 +84,9 @@ impl Engine {
             // Dropped last, in whatever way this ends.
             let ends = ends;
             let mut inbox = inbox;
-            // The timer is made inside, for a runtime without timers panics at that.
-            let open = catch_panic(async { timeout(limit, open).await });
-            let open = tokio::select! {
-                biased;
-                open = open => open,
-                () = inbox.abandoned() => return,
-            };
-            let open = open.unwrap_or_else(|panicked| {
-                Ok(Err(panicked
-                    .of_the_runtime()
-                    .unwrap_or_else(|| Error::unavailable(&label, panicked))))
-            });
-            match open.unwrap_or_else(|late| Err(Error::unavailable(&label, late))) {
-                Ok(executor) => {
-                    ready.send_replace(Some(Ok(())));
-                    run(executor, &mut inbox, (weak, &ends.0), leisure, file).await;
-                }
-                Err(error) => drop(ready.send_replace(Some(Err(error)))),
+            let opening = Opening { open, limit, label, ready, lazy, callers: Vec::new() };
+            if let Some(executor) = Box::pin(opening.opened(&mut inbox)).await {
+                run(executor, &mut inbox, (weak, &ends.0), leisure, file).await;
             }
         };
         match (runtime, only_thread) {

@@ -116,11 +116,10 @@ struct Grant {
 
 impl Sessions {
     /// Opens the first session.
-    pub(crate) async fn open<B: SessionBackend>(backend: B, limits: Limits) -> Result<Self> {
+    pub(crate) async fn open<B: SessionBackend>(backend: Arc<B>, limits: Limits) -> Result<Self> {
         backend.preflight().await?;
         let (tell, tales) = mpsc::unbounded_channel();
         let label: Box<str> = backend.label().into();
-        let backend = Arc::new(backend);
         let mut this = Sessions {
             trouble: no_answer(&label),
             label,

@@ -109,7 +109,7 @@ impl Lock {
     }
 
     fn take_blocking(&self, wait: Wait) -> Result<Guard> {
-        self.locker.check_blocking()?;
+        self.locker.may_block()?;
         let deadline = Deadline::after(wait);
         let taken = block_until(deadline, self.take(deadline));
         let stuck = || Err(self.locker.does_not_run().about(&self.key));
@@ -163,8 +163,7 @@ impl Lock {
 impl Lock {
     /// A guard of nothing: locking is switched off.
     pub(super) fn unlocked(&self) -> Guard {
-        let unlocked = if self.terms.fenced { Guard::unlocked_fenced } else { Guard::unlocked };
-        unlocked(self.key.clone(), self.mode)
+        Guard::while_off(self.key.clone(), self.mode, self.terms.fenced)
     }
 
     /// Another guard of what the caller runs under, if it may have one and still has the lock.

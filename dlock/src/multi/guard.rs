@@ -34,7 +34,7 @@ impl MultiGuard {
 
     /// A guard of nothing: locking is switched off.
     pub(crate) fn unlocked(keys: Vec<Key>) -> Self {
-        let unlocked = |key| Guard::unlocked(key, Mode::Exclusive);
+        let unlocked = |key| Guard::while_off(key, Mode::Exclusive, false);
         MultiGuard::new(keys.into_iter().map(unlocked).collect())
     }
 

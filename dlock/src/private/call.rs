@@ -170,8 +170,7 @@ impl Takes for Lock {
 
     fn off(keys: Vec<Key>, fenced: bool) -> Guard {
         let key = keys.into_iter().next().unwrap_or_else(|| Key::from(""));
-        let unlocked = if fenced { Guard::unlocked_fenced } else { Guard::unlocked };
-        unlocked(key, Mode::Exclusive)
+        Guard::while_off(key, Mode::Exclusive, fenced)
     }
 }
 

@@ -40,6 +40,8 @@ pub(super) enum Question {
     Check(Reply<Vec<Finding>>),
     /// Have the lease of this key run out; who had it.
     Break(NativeKey, Reply<Vec<String>>),
+    /// Whether it answers.
+    Ping(Reply<()>),
 }
 
 impl Question {
@@ -50,6 +52,7 @@ impl Question {
             Question::Status(_, reply) => drop(reply.send(Err(error))),
             Question::Check(reply) => drop(reply.send(Err(error))),
             Question::Break(_, reply) => drop(reply.send(Err(error))),
+            Question::Ping(reply) => drop(reply.send(Err(error))),
         }
     }
 }
@@ -174,6 +177,14 @@ async fn answer<B: LeaseBackend>(
             let broken = expire(backend, connection, key).await?;
             if let Some(Question::Break(_, reply)) = question.take() {
                 let _ = reply.send(Ok(broken));
+            }
+        }
+        Some(Question::Ping(_)) => {
+            // Of a key that nobody has: that the table can be read is more than that there is a
+            // server.
+            backend.status(connection, Some(&NativeKey::Name(String::new()))).await?;
+            if let Some(Question::Ping(reply)) = question.take() {
+                let _ = reply.send(Ok(()));
             }
         }
         None => {}

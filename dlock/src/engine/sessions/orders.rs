@@ -153,6 +153,11 @@ impl Executor for Sessions {
         self.inquire(Question::Check(reply));
     }
 
+    /// On the session that carries the locks: another one would have to be opened first.
+    fn ping(&mut self, reply: Reply<()>) {
+        self.inquire_here(Question::Ping(reply));
+    }
+
     fn contact(&mut self, _: &Claim, since: Time) -> Contact {
         if self.answered >= since || self.pace.is_lasting() {
             return Contact::Heard;

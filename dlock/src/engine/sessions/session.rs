@@ -48,6 +48,8 @@ pub(super) enum Question {
     Check(Reply<Vec<Finding>>),
     /// End the sessions that hold this; who they were.
     Break(NativeKey, Reply<Vec<String>>),
+    /// Whether it answers.
+    Ping(Reply<()>),
 }
 
 impl Question {
@@ -58,6 +60,7 @@ impl Question {
             Question::Status { reply, .. } => !reply.is_closed(),
             Question::Check(reply) => !reply.is_closed(),
             Question::Break(_, reply) => !reply.is_closed(),
+            Question::Ping(reply) => !reply.is_closed(),
         }
     }
 
@@ -68,6 +71,7 @@ impl Question {
             Question::Status { reply, .. } => drop(reply.send(Err(error.clone()))),
             Question::Check(reply) => drop(reply.send(Err(error.clone()))),
             Question::Break(_, reply) => drop(reply.send(Err(error.clone()))),
+            Question::Ping(reply) => drop(reply.send(Err(error.clone()))),
         }
     }
 }
@@ -255,6 +259,12 @@ pub(super) async fn ask<B: SessionBackend>(
             let ended = end_holders(backend, session, &key).await;
             let failed = ended.as_ref().err().cloned();
             let _ = reply.send(ended);
+            failed
+        }
+        Question::Ping(reply) => {
+            let answer = backend.batch(session, PING, &mut Vec::new()).await;
+            let failed = answer.as_ref().err().cloned();
+            let _ = reply.send(answer);
             failed
         }
     };

@@ -103,9 +103,11 @@ impl Fake {
 
     /// A process of its own that keeps its leases here.
     pub(super) async fn locker(&self, options: LeaseOptions) -> Locker {
-        let open = Leases::open(self.clone(), options.clone(), Duration::from_secs(10));
+        let (backend, own) = (Arc::new(self.clone()), options.clone());
+        let longest = Duration::from_secs(10);
+        let open = move || Leases::open(Arc::clone(&backend), own.clone(), longest);
         let limit = (Duration::from_secs(10), "fake");
-        let (engine, mut opened) = Engine::start(None, limit, None, open).unwrap();
+        let (engine, mut opened) = Engine::start(None, limit, None, false, open).unwrap();
         opened.wait().await.unwrap();
         let about = crate::backend::About {
             label: "fake".into(),

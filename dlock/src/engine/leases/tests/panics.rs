@@ -1,6 +1,7 @@
 //! The driver panics.
 
 use super::*;
+use std::sync::Arc;
 
 /// Whatever it is asked at that moment, the engine goes on, on another connection.
 #[tokio::test]
@@ -27,6 +28,6 @@ async fn panic_fails_one_job() {
 async fn panic_while_connecting_is_an_error() {
     let fake = Fake::new();
     fake.script(once(Fate::Panics, |asked| *asked == Asked::Open));
-    let open = crate::engine::Leases::open(fake.clone(), ttl(LONG), LONG);
+    let open = crate::engine::Leases::open(Arc::new(fake.clone()), ttl(LONG), LONG);
     assert!(timeout(LIMIT, open).await.unwrap().is_err());
 }

@@ -6,6 +6,7 @@ use crate::claim::Claim;
 use crate::engine::{Executor as _, Limits, Sessions};
 use crate::native::NativeKey;
 use crate::terms::Terms;
+use std::sync::Arc;
 
 /// Connections are accepted and never answered: nothing is to be done, so nothing is looked at.
 #[tokio::test]
@@ -13,7 +14,7 @@ async fn server_that_never_answers_is_waited_for_and_not_asked_after() {
     let fake = Scripted::new("memory:turns");
     let (connect, slice) = (LIMIT, Duration::from_secs(30));
     let limits = Limits { connect, sessions: 8, keys: 9, slice };
-    let mut sessions = Sessions::open(fake.clone(), limits).await.unwrap();
+    let mut sessions = Sessions::open(Arc::new(fake.clone()), limits).await.unwrap();
     let (mut ended, mut refused) = (false, false);
     fake.script(move |call| match call {
         Call::Batch(_) if !std::mem::replace(&mut ended, true) => Fate::Ends,

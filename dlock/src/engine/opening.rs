@@ -1,0 +1,176 @@
+//! Before there is an engine at work: it is opened at once, or when it is first of use.
+//!
+//! One that is opened at once is whoever connects waiting for. Else (it is to be lazy, or locking is
+//! switched off) callers have it before there is a connection: the first who needs one has it made,
+//! and all who come meanwhile wait with that one, each no longer than its own time. If it cannot be
+//! made, they are told why, and the next one tries anew.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio::time::{sleep_until, timeout};
+
+use super::inbox::Inbox;
+use super::mail::{Mail, on_our_clock};
+use super::timer::Timer;
+use super::unwind::catch_panic;
+use crate::error::{Error, Result};
+use crate::switch;
+
+/// An engine that is to be opened.
+pub(super) struct Opening<F> {
+    /// Makes the first connection, in so much time.
+    pub(super) open: F,
+    pub(super) limit: Duration,
+    /// The database and its address.
+    pub(super) label: String,
+    /// Tells whoever connects.
+    pub(super) ready: watch::Sender<Option<Result<()>>>,
+    /// Nobody waits for it, or no more.
+    pub(super) lazy: bool,
+    /// Whoever waits for the first connection.
+    pub(super) callers: Vec<Mail>,
+}
+
+/// What is to be done after a message.
+#[derive(PartialEq, Eq)]
+enum Next {
+    Wait,
+    Connect,
+    End,
+}
+
+impl<F, O, E> Opening<F>
+where
+    F: Fn() -> O,
+    O: Future<Output = Result<E>> + Send,
+{
+    /// Ends when it has opened, or is not to be opened any more. Who has come meanwhile is in the
+    /// inbox then.
+    pub(super) async fn opened(mut self, inbox: &mut Inbox) -> Option<E> {
+        self.lazy |= !switch::enabled();
+        if self.lazy {
+            self.ready.send_replace(Some(Ok(())));
+        }
+        loop {
+            if self.lazy && !self.is_wanted(inbox).await {
+                return None;
+            }
+            match self.attempt(inbox).await? {
+                Ok(executor) => {
+                    inbox.put_back(self.callers.drain(..));
+                    self.ready.send_replace(Some(Ok(())));
+                    return Some(executor);
+                }
+                Err(error) if self.lazy => {
+                    tracing::debug!(target: "dlock", %error, "not connected yet");
+                    self.callers.drain(..).for_each(|mail| mail.fail(&error));
+                }
+                Err(error) => {
+                    self.ready.send_replace(Some(Err(error)));
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Ends when a connection is needed; `false`: none ever will be.
+    async fn is_wanted(&mut self, inbox: &mut Inbox) -> bool {
+        loop {
+            match self.receive(inbox).await {
+                Next::Wait => {}
+                next => return next == Next::Connect,
+            }
+        }
+    }
+
+    /// Tries once to open it; `None`: it is not to be opened any more.
+    async fn attempt(&mut self, inbox: &mut Inbox) -> Option<Result<E>> {
+        // The timer is made inside, for a runtime without timers panics at that.
+        let (open, limit) = ((self.open)(), self.limit);
+        let mut open = Box::pin(catch_panic(async move { timeout(limit, open).await }));
+        let mut timer = Timer::default();
+        let opened = loop {
+            let until = self.callers.iter().filter_map(end).min().map(on_our_clock);
+            tokio::select! {
+                biased;
+                opened = &mut open => break opened,
+                next = self.receive(inbox) => if next == Next::End { return None },
+                () = timer.until(until) => self.give_up(),
+            }
+        };
+        let label = &self.label;
+        let opened = opened.unwrap_or_else(|panicked| {
+            let error = panicked.of_the_runtime();
+            Ok(Err(error.unwrap_or_else(|| Error::unavailable(label, panicked))))
+        });
+        Some(opened.unwrap_or_else(|late| Err(Error::unavailable(label, late))))
+    }
+
+    /// Takes messages in. Cancel-safe.
+    async fn receive(&mut self, inbox: &mut Inbox) -> Next {
+        let mut mail = Vec::new();
+        if !inbox.recv(&mut mail).await {
+            return Next::End;
+        }
+        let mut next = Next::Wait;
+        for mail in mail.into_iter().flat_map(Mail::parts) {
+            match mail {
+                Mail::Close { .. } => {
+                    // Who comes later is told so by the closed mailbox.
+                    self.callers.drain(..).for_each(|mail| mail.fail(&Error::Closed));
+                    return Next::End;
+                }
+                Mail::Abandon(id) => {
+                    let abandoned = |mail: &Mail| matches!(mail, Mail::Acquire(r) if r.id == id);
+                    self.callers.retain(|mail| !abandoned(mail));
+                }
+                Mail::Wake { at, reply, .. } => drop(tokio::spawn(async move {
+                    sleep_until(on_our_clock(at)).await;
+                    let _ = reply.send(());
+                })),
+                Mail::Acquire(request) if !switch::enabled() => request.let_pass(),
+                // Nothing is held.
+                Mail::Settle(done) => drop(done),
+                Mail::Switched(true) => next = Next::Connect,
+                Mail::Switched(false) => {
+                    self.lazy = true;
+                    self.ready.send_replace(Some(Ok(())));
+                    let is_request = |mail: &mut Mail| matches!(mail, Mail::Acquire(_));
+                    for mail in self.callers.extract_if(.., is_request) {
+                        if let Mail::Acquire(request) = mail {
+                            request.let_pass();
+                        }
+                    }
+                }
+                mail => {
+                    next = Next::Connect;
+                    self.callers.push(mail);
+                }
+            }
+        }
+        next
+    }
+
+    /// Answers those whose time is up.
+    fn give_up(&mut self) {
+        let now = Instant::now();
+        let late = |mail: &mut Mail| end(mail).is_some_and(|end| end <= now);
+        for mail in self.callers.extract_if(.., late) {
+            mail.fail(&Error::unavailable(&self.label, NotYet));
+        }
+    }
+}
+
+/// When somebody is to have an answer, by the callers' clock.
+fn end(mail: &Mail) -> Option<Instant> {
+    match mail {
+        Mail::Acquire(request) => request.end.map(|end| end.into_std()),
+        _ => None,
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the first connection was not made in time")]
+struct NotYet;
