@@ -7,5 +7,9 @@
     reason = "tests fail by panicking"
 )]
 
+#[path = "mssql/answers.rs"]
+mod answers;
+#[path = "mssql/caller.rs"]
+mod caller;
 #[path = "mssql/double/mod.rs"]
 mod double;

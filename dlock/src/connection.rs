@@ -4,8 +4,8 @@
 //! on, within   what a caller writes          lock.rs (+ take, give, settle, run), within.rs
 //! Plan         which keys, how long, how     plan.rs
 //! Ledger       what each session has, owes   ledger.rs
-//! Dialect      what a database is told       dialect.rs: postgres.rs, mysql.rs
-//! Driver       how a driver says it          driver.rs: sqlx.rs, tokio_postgres.rs
+//! Dialect      what a database is told       dialect.rs: postgres.rs, mysql.rs, mssql.rs
+//! Driver       how a driver says it          driver.rs: sqlx.rs, tokio_postgres.rs, tiberius.rs
 //! ```
 //!
 //! Nothing of the engine is used: every statement goes out on the connection that the caller gave.
@@ -16,6 +16,8 @@ mod give;
 mod given;
 mod ledger;
 mod lock;
+#[cfg(feature = "mssql")]
+mod mssql;
 #[cfg(feature = "mysql")]
 mod mysql;
 mod on;
@@ -27,8 +29,11 @@ mod refused;
 mod run;
 mod session;
 mod settle;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
 mod sqlx;
 mod take;
+#[cfg(feature = "mssql")]
+mod tiberius;
 #[cfg(feature = "tokio-postgres")]
 mod tokio_postgres;
 mod within;
@@ -42,19 +47,21 @@ pub use self::within::{TransactionLock, Within, within};
 ///
 /// sqlx's `PgConnection` and `MySqlConnection`, bare, as a `PoolConnection` and inside a
 /// `Transaction`; with the feature `tokio-postgres` its `Client` and `Transaction`, and so those of
-/// deadpool-postgres (`&mut **client`, `&mut *transaction`) and bb8-postgres (`&mut *client`). A `&mut`
-/// of any of them as well.
+/// deadpool-postgres (`&mut **client`, `&mut *transaction`) and bb8-postgres (`&mut *client`); with the
+/// feature `mssql` tiberius's `Client`, also that of a pool on the same tiberius. A `&mut` of any of
+/// them as well.
 ///
-/// sqlx must be 0.9 and tokio-postgres 0.7: a connection of another version is another type, and the
-/// compiler says that it is no connection. `dlock::sqlx` and `dlock::tokio_postgres` are the right ones.
+/// sqlx must be 0.9, tokio-postgres 0.7 and tiberius 0.13: a connection of another version is another
+/// type, and the compiler says that it is no connection. `dlock::sqlx`, `dlock::tokio_postgres` and
+/// `dlock::tiberius` are the right ones.
 ///
 /// Sealed: nobody else can implement it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no connection that dlock can lock on",
-    label = "expected a connection of sqlx (PostgreSQL, MySQL) or tokio-postgres",
-    note = "of a pool, take a connection first; sqlx must be 0.9 and tokio-postgres 0.7, for another \
-            version's connection is another type (`dlock::sqlx` is the right one); and dlock needs \
-            the feature of the database: `postgres`, `mysql` or `tokio-postgres`"
+    label = "expected a connection of sqlx (PostgreSQL, MySQL), tokio-postgres or tiberius",
+    note = "of a pool, take a connection first; sqlx must be 0.9, tokio-postgres 0.7 and tiberius 0.13, \
+            for another version's connection is another type (`dlock::sqlx` is the right one); and \
+            dlock needs the feature of the database: `postgres`, `mysql`, `tokio-postgres` or `mssql`"
 )]
 pub trait Connection: driver::Driver {}
 

@@ -9,7 +9,7 @@ mod blocking;
 mod builder;
 mod claim;
 mod clock;
-#[cfg(any(feature = "mysql", feature = "postgres"))]
+#[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres"))]
 mod connection;
 mod deadline;
 #[doc(hidden)]
@@ -58,7 +58,7 @@ pub use tokio_postgres;
 pub use self::backend::Pool;
 pub use self::backend::lease::LeaseOptions;
 pub use self::builder::LockerBuilder;
-#[cfg(any(feature = "mysql", feature = "postgres"))]
+#[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres"))]
 pub use self::connection::{Connection, ConnectionLock, On, TransactionLock, Within, on, within};
 pub use self::error::{Error, Result, Source};
 pub use self::guard::Guard;

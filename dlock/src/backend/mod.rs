@@ -29,6 +29,10 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use self::lease::LeaseOptions;
+#[cfg(feature = "mssql")]
+pub(crate) use self::mssql::{
+    holder as mssql_holder, literal as mssql_literal, mode as mssql_mode, of_code as mssql_error,
+};
 #[cfg(feature = "mysql")]
 pub(crate) use self::mysql::{name as mysql_name, of_number as mysql_error, text as mysql_text};
 pub use self::pool::Pool;

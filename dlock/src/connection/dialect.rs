@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::driver::{Refused, Row};
+#[cfg(feature = "mssql")]
+use super::mssql;
 #[cfg(feature = "mysql")]
 use super::mysql;
 use super::plan::Wanted;
@@ -22,6 +24,8 @@ pub enum Dialect {
     Postgres,
     #[cfg(feature = "mysql")]
     MySql,
+    #[cfg(feature = "mssql")]
+    Mssql,
 }
 
 /// What is asked for, and what is known of the session that is asked.
@@ -29,7 +33,10 @@ pub(super) struct Take<'a> {
     pub(super) wanted: &'a Wanted,
     pub(super) wait: Wait,
     /// The session may have it already.
-    #[cfg_attr(not(feature = "mysql"), expect(dead_code, reason = "of MySQL only"))]
+    #[cfg_attr(
+        not(any(feature = "mssql", feature = "mysql")),
+        expect(dead_code, reason = "of MySQL and SQL Server only")
+    )]
     pub(super) again: bool,
     /// A session that has it already, which this may be.
     #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "of PostgreSQL only"))]
@@ -73,6 +80,12 @@ pub(super) enum Answer {
     /// There is a transaction, which a wait that ends in time would break: ask in another way.
     #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "of PostgreSQL only"))]
     Inside,
+    /// The wait was a deadlock: nothing was granted.
+    #[cfg_attr(not(feature = "mssql"), expect(dead_code, reason = "of SQL Server only"))]
+    Deadlock,
+    /// There is no transaction to lock in.
+    #[cfg_attr(not(feature = "mssql"), expect(dead_code, reason = "of SQL Server only"))]
+    Outside,
     /// Locks of this server exclude nobody.
     Useless {
         what: &'static str,
@@ -111,6 +124,8 @@ macro_rules! of {
             Dialect::Postgres => postgres::$($call)*,
             #[cfg(feature = "mysql")]
             Dialect::MySql => mysql::$($call)*,
+            #[cfg(feature = "mssql")]
+            Dialect::Mssql => mssql::$($call)*,
         }
     };
 }
@@ -191,6 +206,11 @@ impl Dialect {
     /// Whether a transaction is open; the answer may be an error.
     pub(super) fn look(self) -> String {
         of!(self.look())
+    }
+
+    /// Ends a transaction, if one is open. To stand before other statements.
+    pub(super) fn rollback(self) -> &'static str {
+        of!(self.ROLLBACK)
     }
 
     /// Whether the answer to [`look`](Dialect::look) says so.

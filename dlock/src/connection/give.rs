@@ -54,7 +54,7 @@ impl<C: Connection> ConnectionLock<'_, C> {
             failed = true;
             let (inside, name) = (grant.inside, self.savepoint.clone());
             let end = match (inside, name) {
-                (false, _) => "ROLLBACK;".to_owned(),
+                (false, _) => C::DIALECT.rollback().to_owned(),
                 (true, Some(name)) => {
                     format!("ROLLBACK TO SAVEPOINT {name};RELEASE SAVEPOINT {name};")
                 }
@@ -63,11 +63,11 @@ impl<C: Connection> ConnectionLock<'_, C> {
             answer = self.give(&end, 0, true).await;
             if self.is(&answer, Meaning::NoSavepoint) {
                 // The body has ended the caller's transaction; this one is its own.
-                answer = self.give("ROLLBACK;", 0, true).await;
+                answer = self.give(C::DIALECT.rollback(), 0, true).await;
             }
         } else if matches!(answer, Ok(Given::IsOpen)) {
             failed = true;
-            answer = self.give("ROLLBACK;", 0, true).await;
+            answer = self.give(C::DIALECT.rollback(), 0, true).await;
         }
         let released = self.judge(&grant, answer).await?;
         match failed && open == Open::IsRefused {

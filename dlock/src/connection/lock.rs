@@ -206,8 +206,10 @@ impl<C: Connection> ConnectionLock<'_, C> {
     fn end_of_transaction(&self) -> &'static str {
         let since = self.grant.as_ref().is_some_and(|grant| !grant.inside);
         match self.ending {
-            Some(Ending::Body) if since && self.rollback_on_error => "ROLLBACK;",
-            Some(Ending::Release) if since && C::DIALECT.refuses_after_errors() => "ROLLBACK;",
+            Some(Ending::Body) if since && self.rollback_on_error => C::DIALECT.rollback(),
+            Some(Ending::Release) if since && C::DIALECT.refuses_after_errors() => {
+                C::DIALECT.rollback()
+            }
             _ => "",
         }
     }

@@ -26,6 +26,7 @@ pub(super) const LABEL: &str = "mysql";
 pub(super) const MODES: &[Mode] = &[Mode::Exclusive];
 pub(super) const OTHER_MODES: &str = "its locks are exclusive; write to the rows you lock, or read \
     them with SELECT … FOR SHARE";
+pub(super) const ROLLBACK: &str = "ROLLBACK;";
 pub(super) const TELLS_INSIDE: bool = false;
 pub(super) const REFUSES_AFTER_ERRORS: bool = false;
 

@@ -8,13 +8,13 @@ use crate::scheme::KeyScheme;
 /// session, and last through its transactions until they are released or the connection ends.
 ///
 /// The lock is that of a [`Locker`](crate::Locker) of the same database, namespace and
-/// [`KeyScheme`]. On PostgreSQL, MySQL and MariaDB; not through a pooler that takes a connection
+/// [`KeyScheme`]. On PostgreSQL, MySQL, MariaDB and SQL Server; not through a pooler that takes a connection
 /// away between statements or transactions (use [`within`](crate::within) there, or a lease), and not on a
 /// replica or a node of a Galera cluster, whose locks exclude nobody elsewhere: those are refused
 /// as far as they can be told. A pooler shows when it gives one session to two connections of this
 /// process, or another session for the release.
 ///
-/// Needs sqlx 0.9 or tokio-postgres 0.7, see [`Connection`].
+/// Needs sqlx 0.9, tokio-postgres 0.7 or tiberius 0.13, see [`Connection`].
 ///
 /// ```no_run
 /// # #[cfg(feature = "postgres")]

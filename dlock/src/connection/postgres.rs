@@ -29,6 +29,7 @@ pub(super) const OTHER_MODES: &str = "it has exclusive and shared ones";
 pub(super) fn look() -> String {
     format!("SELECT 'dlock',{INSIDE}")
 }
+pub(super) const ROLLBACK: &str = "ROLLBACK;";
 pub(super) const TELLS_INSIDE: bool = true;
 pub(super) const REFUSES_AFTER_ERRORS: bool = true;
 

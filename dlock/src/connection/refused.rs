@@ -23,6 +23,7 @@ pub(super) fn strange<C: Driver>(said: String) -> Error {
 pub(super) fn refusal<C: Driver>(one: &Wanted, answer: Answer) -> Error {
     match answer {
         Answer::Mine { .. } => Error::Reentrant { key: one.key.clone() },
+        Answer::Deadlock => Error::Deadlock { key: one.key.clone() },
         Answer::Useless { what, instead } => C::DIALECT.unsupported(what, instead),
         other => strange::<C>(format!("{other:?}")),
     }

@@ -81,7 +81,7 @@ impl<C: Connection> ConnectionLock<'_, C> {
         let inside = self.grant.as_ref().is_some_and(|grant| grant.inside);
         let left_open = failed && self.rollback_on_error && !inside && !self.held.is_empty();
         let before = match left_open && self.is_inside().await? {
-            true => "ROLLBACK;",
+            true => C::DIALECT.rollback(),
             // A savepoint stays: the body may have ended it or its transaction, and then to end it
             // is an error.
             false => "",

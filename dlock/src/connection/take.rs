@@ -138,6 +138,11 @@ impl<C: Connection> ConnectionLock<'_, C> {
                         self.doubt = None;
                         return Err(C::DIALECT.unsupported(what, instead));
                     }
+                    Answer::Deadlock => {
+                        self.doubt = None;
+                        return Err(Error::Deadlock { key: one.key.clone() });
+                    }
+                    Answer::Outside => return Err(strange::<C>("no transaction".to_owned())),
                     Answer::Strange(said) => return Err(strange::<C>(said)),
                 },
                 Err(refused) => match C::DIALECT.meaning(&refused) {

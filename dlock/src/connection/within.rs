@@ -16,7 +16,7 @@ use crate::switch;
 use crate::wait::Wait;
 
 /// Locks inside the caller's transaction: they end with it, and there is nothing to release. On
-/// PostgreSQL; also through a pooler in transaction mode. MySQL and MariaDB have no such locks
+/// PostgreSQL, also through a pooler in transaction mode, and on SQL Server. MySQL and MariaDB have no such locks
 /// ([`Error::Unsupported`]): use [`on`](crate::on), or lock a row with `SELECT … FOR UPDATE`.
 ///
 /// The lock is that of a [`Locker`](crate::Locker) of the same database, namespace and
@@ -31,7 +31,7 @@ use crate::wait::Wait;
 /// transaction, with [`on`](crate::on), or use `READ COMMITTED`, the default, where every statement sees
 /// what was there when it began.
 ///
-/// Needs sqlx 0.9 or tokio-postgres 0.7, see [`Connection`].
+/// Needs sqlx 0.9, tokio-postgres 0.7 or tiberius 0.13, see [`Connection`].
 ///
 /// ```no_run
 /// # #[cfg(feature = "postgres")]
@@ -174,6 +174,7 @@ impl<'c, C: Connection> TransactionLock<'c, C> {
                         return Ok(());
                     }
                     Answer::Busy { .. } => return Err(timeout(first, waiting, None)),
+                    Answer::Outside => return Err(no_transaction()),
                     other => return Err(refusal::<C>(first, other)),
                 },
                 Err(refused) => match C::DIALECT.meaning(&refused) {

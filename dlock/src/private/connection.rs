@@ -108,6 +108,7 @@ impl GivesBack<sqlx::MySqlConnection> {
     pub fn after_a_drop(&self) {}
 }
 
+#[cfg(any(feature = "mysql", feature = "postgres"))]
 impl<DB: sqlx::Database> GivesBack<sqlx::Transaction<'_, DB>> {
     #[deprecated(
         note = "if this function is dropped in the middle of a statement, the transaction's connection \

@@ -12,28 +12,39 @@ use tiberius::{Config, EncryptionLevel, Row};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt as _};
 
-type Client = tiberius::Client<Compat<TcpStream>>;
-type Result<T = ()> = std::result::Result<T, tiberius::error::Error>;
+pub(crate) type Client = tiberius::Client<Compat<TcpStream>>;
+pub(crate) type Result<T = ()> = std::result::Result<T, tiberius::error::Error>;
 
 /// What must come soon.
-const SOON: Duration = Duration::from_secs(10);
+pub(crate) const SOON: Duration = Duration::from_secs(10);
 
 /// A double of the test's own.
 #[derive(Clone, Copy)]
-struct Double {
-    port: u16,
+pub(crate) struct Double {
+    pub(crate) port: u16,
 }
 
 impl Double {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         tokio::spawn(tds::serve(listener));
         Double { port }
     }
 
-    async fn client(self) -> Client {
+    pub(crate) async fn client(self) -> Client {
         self.login("sa", "any", "test").await.unwrap()
+    }
+
+    /// Where it is.
+    pub(crate) fn url(self) -> String {
+        self.url_of("sa", "any")
+    }
+
+    /// The same for another login.
+    pub(crate) fn url_of(self, login: &str, password: &str) -> String {
+        let port = self.port;
+        format!("mssql://{login}:{password}@127.0.0.1:{port}/test?encrypt=DANGER_PLAINTEXT")
     }
 
     async fn login(self, login: &str, password: &str, database: &str) -> Result<Client> {
@@ -52,12 +63,12 @@ impl Double {
 }
 
 /// The rows of the first answer.
-async fn rows(client: &mut Client, sql: &str) -> Result<Vec<Row>> {
+pub(crate) async fn rows(client: &mut Client, sql: &str) -> Result<Vec<Row>> {
     in_time(sql, SOON, client.simple_query(sql)).await?.into_first_result().await
 }
 
 /// The one number that a batch answers.
-async fn number(client: &mut Client, sql: &str) -> i32 {
+pub(crate) async fn number(client: &mut Client, sql: &str) -> i32 {
     let rows = rows(client, sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
     assert_eq!(rows.len(), 1, "{sql}");
     rows[0].get(0).unwrap_or_else(|| panic!("{sql} is NULL"))

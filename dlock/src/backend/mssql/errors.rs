@@ -76,6 +76,12 @@ pub(super) fn is_right(number: u32) -> bool {
     NO_RIGHT.contains(&number)
 }
 
+/// Returns `true` if an error is about the procedures of locks: `sp_getapplock` is a face of
+/// `xp_userlock`.
+pub(super) fn names_procedures(said: &str) -> bool {
+    said.contains("applock") || said.contains("userlock")
+}
+
 /// What an error of the driver's means on this server.
 pub(crate) fn meaning(label: &str, error: DriverError) -> Error {
     match error {
@@ -93,6 +99,14 @@ pub(crate) fn meaning(label: &str, error: DriverError) -> Error {
     }
 }
 
+/// The same for the server's number alone; none: the connection has failed.
+pub(crate) fn of_code(label: &str, number: Option<u32>, source: Source) -> Error {
+    match number {
+        Some(number) => of_number(label, (number, 0, &source.to_string()), source.clone()),
+        None => Error::away(label, source),
+    }
+}
+
 fn of_number(label: &str, (number, class, said): (u32, u8, &str), source: Source) -> Error {
     let permission = |remedy: &str, source| Error::permission(label, remedy, source);
     match number {
@@ -107,7 +121,7 @@ fn of_number(label: &str, (number, class, said): (u32, u8, &str), source: Source
         40_615 | 40_914 => {
             permission("let this address through the server's firewall rules", source)
         }
-        229 if said.contains("applock") => permission(
+        229 if names_procedures(said) => permission(
             "GRANT EXECUTE ON sys.sp_getapplock and sys.sp_releaseapplock TO this user (in master; \
              usually public has it)",
             source,
@@ -227,7 +241,7 @@ mod tests {
         for (number, said, part) in [
             (18_456, "Login failed for user 'app'.", "password"),
             (4060, "Cannot open database \"x\"", "CREATE USER"),
-            (229, "The EXECUTE permission was denied on the object 'xp_getapplock'", "EXECUTE"),
+            (229, "The EXECUTE permission was denied on the object 'xp_userlock'", "EXECUTE"),
             (40_615, "Client with IP address is not allowed", "firewall"),
             (10_928, "The session limit for the database is 30", "max_sessions"),
             (3906, "Failed to update database \"x\" because it is read-only.", "primary"),

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use tiberius::{Query, Row};
 
-use super::errors::{NO_TABLE, is_right};
+use super::errors::{NO_TABLE, is_right, names_procedures};
 use super::session::{DriverOrOurs, Session, integer, name, subject};
 use super::session_sql as sql;
 use super::{Mssql, table};
@@ -90,7 +90,7 @@ impl Mssql {
                 self.failed(error)
             }
             (Some(number), DriverOrOurs::Driver(error))
-                if is_right(number) && !error.to_string().contains("applock") =>
+                if is_right(number) && !names_procedures(&error.to_string()) =>
             {
                 table::no_right(&self.label, &self.tokens, std::sync::Arc::new(error))
             }

@@ -8,6 +8,7 @@
 //! has vanished by the keep-alive packets of its network (after some 35 s), and one that is frozen not
 //! at all. So a guard ends by its own clock before that, see [`TTL_MAX`].
 
+mod caller_sql;
 mod check;
 mod connect;
 mod errors;
@@ -26,10 +27,13 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+pub(crate) use self::caller_sql::{holder, literal};
 pub(super) use self::connect::Target;
+pub(crate) use self::errors::of_code;
 pub(super) use self::lease::MssqlLeases;
 use self::lease_sql::LeaseSql;
 use self::session::{LOCKS_MAX, Session};
+pub(crate) use self::session_sql::mode;
 use super::{About, Answer, Do, Op, Options, Seen, SessionBackend, Tag, Waited};
 use crate::claim::Claim;
 use crate::error::{Error, Result};

@@ -18,7 +18,7 @@ pub(super) const PROOF: &str = "@@SPID,CONTEXT_INFO()";
 pub(super) const PING: &str = "SELECT @@SPID,CONTEXT_INFO()";
 
 /// How the server calls a mode.
-pub(super) fn mode(mode: Mode) -> &'static str {
+pub(crate) fn mode(mode: Mode) -> &'static str {
     match mode {
         Mode::Shared => "Shared",
         Mode::Update => "Update",

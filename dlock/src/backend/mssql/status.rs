@@ -6,6 +6,7 @@ use std::time::Duration;
 use tiberius::{Query, Row};
 
 use super::Mssql;
+use super::caller_sql::quoted;
 use super::errors::{is_right, number};
 use super::session::{Session, integer, name};
 use crate::backend::{Party, Seen};
@@ -18,12 +19,12 @@ use crate::native::NativeKey;
 /// Application locks of this database. The name is in `resource_description`: the number of the
 /// principal (0 is `public`), the first 32 characters of the name, and a hash of all of it.
 /// <https://learn.microsoft.com/sql/relational-databases/system-dynamic-management-views/sys-dm-tran-locks-transact-sql>
-const LOCKS: &str = "SELECT CAST(l.request_session_id AS int),l.request_mode,l.request_status,\
-    l.resource_description,s.host_name,s.program_name,s.login_name,CAST(r.wait_time AS int) \
-    FROM sys.dm_tran_locks l \
+const LOCKS: &str = "sys.dm_tran_locks l \
     LEFT JOIN sys.dm_exec_sessions s ON s.session_id=l.request_session_id \
     LEFT JOIN sys.dm_exec_requests r ON r.session_id=l.request_session_id \
     WHERE l.resource_type='APPLICATION' AND l.resource_database_id=DB_ID()";
+const COLUMNS: &str = "SELECT CAST(l.request_session_id AS int),l.request_mode,l.request_status,\
+    l.resource_description,s.host_name,s.program_name,s.login_name,CAST(r.wait_time AS int) FROM ";
 /// Only those of this name: `@P1`, as it is described.
 const OF_NAME: &str = " AND LEFT(l.resource_description,DATALENGTH(@P1)/2) \
     COLLATE Latin1_General_100_BIN2=@P1 COLLATE Latin1_General_100_BIN2";
@@ -48,11 +49,18 @@ fn named(description: &str) -> Option<String> {
     Some(if whole { name.to_owned() } else { format!("{name}…") })
 }
 
+/// Where a statement finds the holders of a name, without parameters.
+pub(super) fn holders_of(name: &str) -> String {
+    let of_name = OF_NAME.replace("@P1", &quoted(&described(name)));
+    format!("{LOCKS}{of_name} AND l.request_status='GRANT'")
+}
+
 /// To be run by hand: a row for each holder.
 pub(super) fn explain(name: &str) -> String {
-    let literal = described(name).replace('\'', "''");
-    let of_name = OF_NAME.replace("@P1", &format!("N'{literal}'"));
-    format!("{LOCKS}{of_name} AND l.request_status='GRANT'")
+    format!(
+        "SELECT l.request_session_id, l.request_mode, s.host_name, s.program_name, s.login_name FROM {}",
+        holders_of(name)
+    )
 }
 
 impl Mssql {
@@ -62,8 +70,8 @@ impl Mssql {
         of: Option<&NativeKey>,
     ) -> Result<Vec<Seen>> {
         let mut query = Query::new(match of {
-            Some(_) => format!("{LOCKS}{OF_NAME}"),
-            None => LOCKS.to_owned(),
+            Some(_) => format!("{COLUMNS}{LOCKS}{OF_NAME}"),
+            None => format!("{COLUMNS}{LOCKS}"),
         });
         if let Some(key) = of {
             query.bind(described(&name(key)));
@@ -100,7 +108,7 @@ impl Mssql {
     }
 }
 
-/// Of the rows of [`LOCKS`].
+/// Of rows of [`COLUMNS`].
 fn seen(rows: &[Row], of: Option<&NativeKey>) -> Vec<Seen> {
     let text = |row, column| Row::try_get::<&str, _>(row, column).ok().flatten();
     // Of a long name the server shows the beginning and a hash, so these tell locks apart.

@@ -1,0 +1,155 @@
+//! Answers that mean nothing, sessions that end, and what a locker makes of them.
+
+use std::time::Duration;
+
+use dlock::{Error, Locker, LockerBuilder, Severity};
+use dlock_tests::{eventually_async, in_time};
+
+use crate::double::{Double, SOON, number, rows};
+
+const NO_ANSWERS: [&str; 7] =
+    ["no_row", "null", "code:7", "code:-2", "code:-999", "cut", "error:1205"];
+
+async fn next_is(double: Double, fault: &str) {
+    let script = format!("EXEC dlock_double.fault '{fault}', 'sp_getapplock', 1");
+    rows(&mut double.client().await, &script).await.unwrap();
+}
+
+/// Whatever is no code is no grant: neither a row that is missing, nor NULL, nor a number that means
+/// nothing. A session that holds nothing is replaced, and the new one asked once more; so this one
+/// holds something.
+#[tokio::test]
+async fn answer_that_means_nothing_is_never_a_grant() {
+    for fault in NO_ANSWERS {
+        let double = Double::new().await;
+        let locker = Locker::connect(&double.url()).await.unwrap();
+        let held = locker.lock("held").acquire().await.unwrap();
+        next_is(double, fault).await;
+        let tried = in_time("an answer", SOON, locker.lock("k").try_acquire()).await;
+        assert!(!matches!(tried, Ok(Some(_))), "{fault}: {tried:?}");
+        drop(held);
+        // Nor does the session that gave it keep the lock from anybody.
+        let other = Locker::connect(&double.url()).await.unwrap();
+        let lock = other.lock("k").timeout(SOON);
+        in_time("the lock", SOON, lock.acquire()).await.unwrap().release().await.unwrap();
+    }
+}
+
+/// The same of the answer to a wait.
+#[tokio::test]
+async fn wait_whose_answer_means_nothing_is_never_a_grant() {
+    for fault in NO_ANSWERS {
+        let double = Double::new().await;
+        let ours = Locker::connect(&double.url()).await.unwrap();
+        let theirs = Locker::connect(&double.url()).await.unwrap();
+        let held = theirs.lock("k").acquire().await.unwrap();
+        let lock = ours.lock("k").timeout(SOON);
+        // A key that was refused a moment ago is waited for at once.
+        assert!(lock.try_acquire().await.unwrap().is_none());
+        next_is(double, fault).await;
+        let waiting = tokio::spawn(async move { lock.acquire().await });
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        held.release().await.unwrap();
+        if let Ok(guard) = in_time("an answer", SOON, waiting).await.unwrap() {
+            // It was asked for once more: then it is held.
+            assert!(theirs.lock("k").try_acquire().await.unwrap().is_none(), "{fault}");
+            guard.release().await.unwrap();
+        }
+        let lock = theirs.lock("k").timeout(SOON);
+        in_time("the lock", SOON, lock.acquire()).await.unwrap().release().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn loss_is_noticed_when_the_server_ends_the_session() {
+    let double = Double::new().await;
+    let mut client = double.client().await;
+    let locker = Locker::builder(&double.url()).application_name("victim").connect().await.unwrap();
+    let guard = locker.lock("k").acquire().await.unwrap();
+    let sessions = "SELECT TOP (1) CAST(l.request_session_id AS int) FROM sys.dm_tran_locks l \
+                    WHERE l.resource_type='APPLICATION'";
+    let session = number(&mut client, sessions).await;
+    let lost = guard.lost();
+    rows(&mut client, &format!("KILL {session}")).await.unwrap();
+    let lost = in_time("the news", SOON, lost).await;
+    assert_eq!(lost.key.as_str(), Some("k"));
+    assert!(matches!(guard.release().await, Err(Error::Lost { .. })));
+    let lock = locker.lock("k").timeout(SOON);
+    in_time("the lock", SOON, lock.acquire()).await.unwrap().release().await.unwrap();
+}
+
+/// A wait that is not wanted any more leaves the server's queue with its connection.
+#[tokio::test]
+async fn wait_that_is_dropped_leaves_the_queue() {
+    let double = Double::new().await;
+    let mut client = double.client().await;
+    let (ours, theirs) = (
+        Locker::connect(&double.url()).await.unwrap(),
+        Locker::connect(&double.url()).await.unwrap(),
+    );
+    let held = theirs.lock("k").acquire().await.unwrap();
+    let lock = ours.lock("k");
+    let waiting = tokio::spawn(async move { lock.acquire().await.map(drop) });
+    let waits = "SELECT CAST(COUNT(*) AS int) FROM sys.dm_tran_locks WHERE \
+                 resource_type='APPLICATION' AND request_status='WAIT'";
+    for count in [1, 0] {
+        eventually_async("a change in the queue", SOON, async || {
+            number(&mut client, waits).await == count
+        })
+        .await;
+        waiting.abort();
+    }
+    held.release().await.unwrap();
+    ours.close().await;
+}
+
+#[tokio::test]
+async fn ado_strings_are_read() {
+    let double = Double::new().await;
+    let ado = format!(
+        "Server=tcp:127.0.0.1,{};Database=test;User ID=sa;Password='p;w';Encrypt=DANGER_PLAINTEXT",
+        double.port
+    );
+    let locker = LockerBuilder::ado(ado).connect().await.unwrap();
+    let other = Locker::connect(&double.url()).await.unwrap();
+    let guard = locker.lock("k").acquire().await.unwrap();
+    assert!(other.lock("k").try_acquire().await.unwrap().is_none());
+    guard.release().await.unwrap();
+}
+
+#[tokio::test]
+async fn user_without_rights_is_told_what_to_grant() {
+    let double = Double::new().await;
+    let limited = Locker::connect(&double.url_of("limited", "x")).await.unwrap();
+    let held = limited.lock("k").acquire().await.unwrap();
+    let report = limited.check().await.unwrap();
+    assert!(report.is_ok(), "{report}");
+    assert!(report.to_string().contains("VIEW SERVER STATE"), "{report}");
+    let other = Locker::connect(&double.url_of("limited", "x")).await.unwrap();
+    let lock = other.lock("k").timeout(Duration::from_millis(100));
+    let error = lock.acquire().await.unwrap_err();
+    assert!(matches!(error, Error::Timeout { .. }), "{error:?}");
+    held.release().await.unwrap();
+    let powerless = Locker::connect(&double.url_of("powerless", "x")).await.unwrap();
+    let error = powerless.lock("k").acquire().await.unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, Error::Permission { .. }) && text.contains("sp_getapplock"), "{text}");
+    let report = powerless.check().await.unwrap();
+    let problem = |severity| report.findings.iter().any(|found| found.severity == severity);
+    assert!(problem(Severity::Problem), "{report}");
+    let error = Locker::connect(&double.url_of("sa", "wrong")).await.unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, Error::Permission { .. }) && text.contains("password"), "{text}");
+}
+
+#[tokio::test]
+async fn read_only_replica_is_refused() {
+    let double = Double::new().await;
+    let mut client = double.client().await;
+    rows(&mut client, "EXEC dlock_double.option 'read_only', '1'").await.unwrap();
+    for url in [double.url(), format!("lease+{}", double.url())] {
+        let error = Locker::connect(&url).await.unwrap_err();
+        let text = error.to_string();
+        assert!(matches!(error, Error::Unsupported { .. }) && text.contains("primary"), "{text}");
+    }
+}
