@@ -192,6 +192,13 @@ impl Error {
     }
 
     /// The server said something that no attempt of ours mends.
+    #[cfg(any(
+        test,
+        feature = "mssql",
+        feature = "mysql",
+        feature = "postgres",
+        feature = "sqlite"
+    ))]
     pub(crate) fn backend(backend: &str, source: Source) -> Self {
         Error::Backend { key: None, backend: backend.into(), source }
     }
@@ -223,7 +230,7 @@ impl Error {
     }
 
     /// The same with the statements that mend it.
-    #[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres"))]
+    #[cfg(any(test, feature = "mssql", feature = "mysql", feature = "postgres"))]
     pub(crate) fn with_ddl(mut self, statements: String) -> Self {
         if let Error::Permission { ddl, .. } = &mut self {
             *ddl = Some(statements.into());

@@ -261,6 +261,10 @@ pub(crate) struct Party {
     /// The session's number there, if that is to be seen.
     pub(crate) id: Option<i64>,
     /// The lease's owner as it is in the row, and its fence if it has one.
+    #[cfg_attr(
+        not(any(feature = "mssql", feature = "mysql", feature = "postgres", feature = "sqlite")),
+        expect(dead_code, reason = "there are no leases without a database")
+    )]
     pub(crate) lease: Option<(Box<str>, Option<u64>)>,
     pub(crate) holder: Holder,
 }
