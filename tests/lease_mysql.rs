@@ -21,6 +21,8 @@ mod rights;
 mod settings;
 #[path = "lease_mysql/table.rs"]
 mod table;
+#[path = "lease_mysql/warnings.rs"]
+mod warnings;
 
 use dlock_tests::{Backend, Server, Site};
 use sqlx::mysql::MySqlConnection;

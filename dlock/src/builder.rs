@@ -14,6 +14,7 @@ use crate::engine::{Engine, Opened, StatusFile};
 use crate::error::{Error, Result, Source};
 use crate::key::Key;
 use crate::locker::{Inner, Locker};
+use crate::registry;
 use crate::scheme::KeyScheme;
 use crate::terms::check_retry_every;
 use crate::wait::Wait;
@@ -199,6 +200,44 @@ impl LockerBuilder {
     pub async fn connect(self) -> Result<Locker> {
         let (locker, mut opened) = self.begin(false)?;
         opened.wait().await?;
+        Ok(locker)
+    }
+
+    /// Connects and installs the locker as "default", for `#[locked]` to use: [`init`](crate::init) with
+    /// these settings.
+    ///
+    /// # Errors
+    /// As [`connect`](LockerBuilder::connect); [`Error::AlreadyInstalled`] when there is a default
+    /// locker that is not closed, before anything is connected to.
+    ///
+    /// # Cancel safety
+    /// Nothing is installed when the future is dropped.
+    pub async fn init(self) -> Result<Locker> {
+        self.install(registry::DEFAULT).await
+    }
+
+    /// [`init`](LockerBuilder::init) without `await`.
+    ///
+    /// # Errors
+    /// As [`init`](LockerBuilder::init) and [`connect_blocking`](LockerBuilder::connect_blocking).
+    pub fn init_blocking(self) -> Result<Locker> {
+        registry::check_free(registry::DEFAULT)?;
+        let locker = self.connect_blocking()?;
+        registry::install_open(registry::DEFAULT, locker.clone())?;
+        Ok(locker)
+    }
+
+    /// Connects and makes the locker known under this name: `#[locked(locker = "billing")]`.
+    ///
+    /// # Errors
+    /// As [`init`](LockerBuilder::init), for this name.
+    ///
+    /// # Cancel safety
+    /// Nothing is installed when the future is dropped.
+    pub async fn install(self, name: &str) -> Result<Locker> {
+        registry::check_free(name)?;
+        let locker = self.connect().await?;
+        registry::install_open(name, locker.clone())?;
         Ok(locker)
     }
 

@@ -240,6 +240,16 @@ impl Guard {
         self.not_lost()
     }
 
+    /// [`verify`](Guard::verify) without `await`.
+    ///
+    /// # Errors
+    /// As [`verify`](Guard::verify); [`Error::Config`] inside the very current-thread runtime that the
+    /// locker was told to run on.
+    pub fn verify_blocking(&self) -> Result<()> {
+        self.engine.as_ref().map_or(Ok(()), Engine::check_blocking)?;
+        block_for(LONGEST_RELEASE, self.verify()).unwrap_or(Err(Error::Closed))
+    }
+
     /// Runs a future as long as the lock is held: when it is lost, the future is dropped at its
     /// next await.
     ///

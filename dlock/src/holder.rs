@@ -32,6 +32,22 @@ pub struct Holder {
     pub held_for: Option<Duration>,
 }
 
+impl Holder {
+    /// A holder for tests of code that is given one. `held_for`: for how long it has held the lock, if
+    /// that is known.
+    pub fn new(who: impl Into<String>, held_for: Option<Duration>) -> Self {
+        Holder { who: who.into(), held_for }
+    }
+}
+
+/// Who it is and, where that is known, for how long: `pid 7, for 12.0 s`.
+impl Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.who)?;
+        self.held_for.map_or(Ok(()), |time| write!(f, ", for {}", Seconds(time)))
+    }
+}
+
 /// Text of somebody else, such as what a program calls itself, for messages of one line: nothing in it
 /// ends the line, moves the cursor or turns the text around, and it is no longer than a line is.
 #[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres", feature = "sqlite"))]
@@ -71,12 +87,7 @@ pub(crate) struct By<'a>(pub(crate) &'a Option<Box<Holder>>);
 
 impl Display for By<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(holder) = self.0 else { return Ok(()) };
-        write!(f, " ({}", holder.who)?;
-        if let Some(time) = holder.held_for {
-            write!(f, ", for {}", Seconds(time))?;
-        }
-        f.write_str(")")
+        self.0.as_ref().map_or(Ok(()), |holder| write!(f, " ({holder})"))
     }
 }
 

@@ -181,9 +181,27 @@ macro_rules! from_integer {
                 value.to_string().into()
             }
         }
+
+        impl From<&$type> for Key {
+            fn from(value: &$type) -> Self {
+                (*value).into()
+            }
+        }
     )*};
 }
-from_integer!(i8 i16 i32 i64 u8 u16 u32 u64);
+from_integer!(i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize);
+
+impl From<char> for Key {
+    fn from(value: char) -> Self {
+        value.encode_utf8(&mut [0; 4]).as_bytes().into()
+    }
+}
+
+impl From<&&str> for Key {
+    fn from(value: &&str) -> Self {
+        value.as_bytes().into()
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -18,6 +18,20 @@ pub struct LostInfo {
     pub held_for: Duration,
 }
 
+impl LostInfo {
+    /// A loss for tests of code that is told of one. `held_for`: for how long the lock had been held.
+    pub fn new(key: impl Into<Key>, reason: LostReason, held_for: Duration) -> Self {
+        LostInfo { key: key.into(), reason, held_for }
+    }
+}
+
+/// One line, the same as that of [`Error::Lost`].
+impl Display for LostInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Error::from(self.clone()).fmt(f)
+    }
+}
+
 impl From<LostInfo> for Error {
     fn from(info: LostInfo) -> Self {
         Error::Lost { key: info.key, reason: info.reason, held_for: info.held_for }

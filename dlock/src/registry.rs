@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::locker::Locker;
 
 /// What `#[locked]` uses when it is not told otherwise.
-const DEFAULT: &str = "default";
+pub(crate) const DEFAULT: &str = "default";
 /// Where [`init_from_env`] looks.
 const URL: &str = "DLOCK_URL";
 
@@ -47,6 +47,27 @@ pub fn install(name: &str, locker: Locker) -> Result<()> {
     }
     lockers.insert(name.to_owned(), locker);
     Ok(())
+}
+
+/// The same in the place of one that is closed, or is of the process that this one was forked from.
+pub(crate) fn install_open(name: &str, locker: Locker) -> Result<()> {
+    let mut lockers = write();
+    if lockers.get(name).is_some_and(Locker::is_open) {
+        return Err(Error::AlreadyInstalled { name: name.into() });
+    }
+    // Dropped outside of the lock: it may be the last of what was closed.
+    let closed = lockers.insert(name.to_owned(), locker);
+    drop(lockers);
+    drop(closed);
+    Ok(())
+}
+
+/// An error if there is a locker of that name that is not closed.
+pub(crate) fn check_free(name: &str) -> Result<()> {
+    match read().get(name).is_some_and(Locker::is_open) {
+        true => Err(Error::AlreadyInstalled { name: name.into() }),
+        false => Ok(()),
+    }
 }
 
 /// The locker of that name.
@@ -103,13 +124,8 @@ pub async fn init(url: &str) -> Result<Locker> {
         forget(&connecting);
         match opened {
             Ok(()) if connecting.locker.is_open() => {
-                let mut lockers = write();
-                if !lockers.get(DEFAULT).is_some_and(Locker::is_open) {
-                    // Dropped outside of the lock: it may be the last of what was closed.
-                    let closed = lockers.insert(DEFAULT.to_owned(), connecting.locker.clone());
-                    drop(lockers);
-                    drop(closed);
-                }
+                // Another one that was faster is seen in the next round.
+                let _ = install_open(DEFAULT, connecting.locker.clone());
             }
             Err(error) if connecting.locker.is_for(url) => return Err(error),
             // It was closed meanwhile, or another's URL failed.

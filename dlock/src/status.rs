@@ -32,6 +32,22 @@ pub struct LockStatus {
     pub waiters: Vec<Holder>,
 }
 
+/// One line: the key, how it is held, by whom, and who waits.
+impl Display for LockStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\" ({})", self.key, self.mode)?;
+        for (what, parties) in [("held by", &self.holders), ("waited for by", &self.waiters)] {
+            for (index, party) in parties.iter().enumerate() {
+                match index {
+                    0 => write!(f, "; {what} {party}")?,
+                    _ => write!(f, " and {party}")?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 /// How to look a key up by hand. Made by [`Locker::explain`](crate::Locker::explain).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

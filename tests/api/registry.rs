@@ -36,6 +36,30 @@ fn memory_spaces_have_one_name_in_two_forms() {
 }
 
 #[test]
+fn builder_installs_what_it_connects() {
+    alone(|| async {
+        let builder = |name: &str| Locker::builder("memory:builder").namespace(name);
+        let locker = builder("a").init().await.unwrap();
+        assert!(registry::default().is_ok());
+        let again = builder("a").init().await;
+        assert!(matches!(again, Err(Error::AlreadyInstalled { .. })), "{again:?}");
+        let again = tokio::task::spawn_blocking(move || builder("a").init_blocking());
+        assert!(matches!(again.await.unwrap(), Err(Error::AlreadyInstalled { .. })));
+        locker.close().await;
+        // One that is closed is in nobody's way.
+        let anew = tokio::task::spawn_blocking(move || builder("a").init_blocking());
+        anew.await.unwrap().unwrap();
+        drop(registry::default().unwrap().lock("k").acquire().await.unwrap());
+        builder("b").install("billing").await.unwrap();
+        drop(registry::get("billing").unwrap().lock("k").acquire().await.unwrap());
+        let taken = builder("b").install("billing").await;
+        assert!(matches!(taken, Err(Error::AlreadyInstalled { .. })), "{taken:?}");
+        registry::remove("billing");
+        registry::remove("default");
+    });
+}
+
+#[test]
 fn install_get_remove() {
     alone(|| async {
         clear();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use dlock::{LeaseOptions, Locker};
 use dlock_tests::Site;
 
+use crate::warnings::Warnings;
 use crate::{Raw, server};
 
 const MS: Duration = Duration::from_millis(1);
@@ -63,12 +64,25 @@ pub(crate) async fn log_of_statements(site: Site) {
 
 pub(crate) async fn that_weaken_leases_are_found(site: Site) {
     let Some(server) = server(&site, &["innodb_flush_log_at_trx_commit=2"]) else { return };
+    let warnings = Warnings::listen();
+    let lazy = "innodb_flush_log_at_trx_commit is 2: after a crash";
     let locker = Locker::connect(&format!("lease+{}", server.url())).await.unwrap();
     let report = locker.check().await.unwrap();
     assert!(!report.is_ok() && report.to_string().contains("at_trx_commit is 2"), "{report}");
+    // Whoever does not ask is told as well, once: at the first token of a session lock.
+    assert_eq!(warnings.about(lazy), 1);
+    let sessions = Locker::connect(server.url()).await.unwrap();
+    sessions.lock("k").acquire().await.unwrap().release().await.unwrap();
+    assert_eq!(warnings.about(lazy), 1, "nothing is written for it");
+    for _ in 0..2 {
+        sessions.lock("k").fenced().acquire().await.unwrap().release().await.unwrap();
+        assert_eq!(warnings.about(lazy), 2);
+    }
     Raw::to(server.url()).await.run("SET GLOBAL innodb_flush_log_at_trx_commit=1").await;
     let report = locker.check().await.unwrap();
     assert!(report.findings.is_empty(), "{report}");
+    Locker::connect(&format!("lease+{}", server.url())).await.unwrap().close().await;
+    assert_eq!(warnings.about(lazy), 2, "it is in order now");
 }
 
 /// Whoever may do anything could still write there, and another server is the primary.
