@@ -101,6 +101,41 @@ impl Guard {
         self.hold.mode
     }
 
+    /// Makes a shared or an update lock exclusive, without giving it up in between.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`]: no database has that in this version. The lock is held as before.
+    ///
+    /// # Cancel safety
+    /// Changes nothing.
+    pub async fn upgrade(&mut self) -> Result<()> {
+        Err(self.keeps_its_mode())
+    }
+
+    /// Makes an exclusive lock shared, without giving it up in between.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`]: no database has that in this version. The lock is held as before.
+    ///
+    /// # Cancel safety
+    /// Changes nothing.
+    pub async fn downgrade(&mut self) -> Result<()> {
+        Err(self.keeps_its_mode())
+    }
+
+    fn keeps_its_mode(&self) -> Error {
+        Error::Unsupported {
+            backend: "dlock".into(),
+            what: format!("change of the mode of lock \"{}\" while it is held", self.key()).into(),
+            instead: format!(
+                "it is still held ({}); release it and take it in the other mode, and read again what \
+                 somebody else may have changed in between",
+                self.mode()
+            )
+            .into(),
+        }
+    }
+
     /// The fencing token: it grows with every grant of this key, also across crashes. A lease always
     /// has one, a session lock has one if it was taken with [`Lock::fenced`](crate::Lock::fenced).
     /// [`fence`](crate::fence) is about what to do with it.
