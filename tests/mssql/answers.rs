@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dlock::{Error, Locker, LockerBuilder, Severity};
+use dlock::{Error, Locker, LockerBuilder, Mode, Severity};
 use dlock_tests::{eventually_async, in_time};
 
 use crate::double::{Double, SOON, number, rows};
@@ -75,6 +75,22 @@ async fn loss_is_noticed_when_the_server_ends_the_session() {
     assert_eq!(lost.key.as_str(), Some("k"));
     assert!(matches!(guard.release().await, Err(Error::Lost { .. })));
     let lock = locker.lock("k").timeout(SOON);
+    in_time("the lock", SOON, lock.acquire()).await.unwrap().release().await.unwrap();
+}
+
+#[tokio::test]
+async fn broken_lock_is_lost_and_whoever_may_not_break_it_is_told() {
+    let double = Double::new().await;
+    let holder = Locker::connect(&double.url()).await.unwrap();
+    let other = Locker::connect(&double.url()).await.unwrap();
+    let limited = Locker::connect(&double.url_of("limited", "x")).await.unwrap();
+    let guard = holder.lock("k").acquire().await.unwrap();
+    let lost = guard.lost();
+    drop(limited.break_lock("k").await.unwrap_err());
+    assert!(!guard.is_lost());
+    assert!(in_time("an end", SOON, other.break_lock("k")).await.unwrap());
+    in_time("the news", SOON, lost).await;
+    let lock = other.lock("k").timeout(SOON);
     in_time("the lock", SOON, lock.acquire()).await.unwrap().release().await.unwrap();
 }
 
@@ -152,4 +168,20 @@ async fn read_only_replica_is_refused() {
         let text = error.to_string();
         assert!(matches!(error, Error::Unsupported { .. }) && text.contains("primary"), "{text}");
     }
+}
+
+/// Refused, and the lock is held as it was.
+#[tokio::test]
+async fn mode_of_a_guard_stays() {
+    let double = Double::new().await;
+    let locker = Locker::connect(&double.url()).await.unwrap();
+    let mut guard = locker.lock("k").mode(Mode::Update).acquire().await.unwrap();
+    for changed in [guard.upgrade().await, guard.downgrade().await] {
+        let error = changed.unwrap_err();
+        assert!(matches!(error, Error::Unsupported { .. }), "{error:?}");
+    }
+    assert_eq!(guard.mode(), Mode::Update);
+    guard.verify().await.unwrap();
+    let other = Locker::connect(&double.url()).await.unwrap();
+    assert!(other.lock("k").mode(Mode::Update).try_acquire().await.unwrap().is_none());
 }

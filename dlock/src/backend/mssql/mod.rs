@@ -169,6 +169,16 @@ impl SessionBackend for Mssql {
         self.look(session, of).await
     }
 
+    async fn tags(&self, session: &mut Session, ids: &[i64]) -> Result<Vec<Tag>> {
+        self.tags_of(session, ids).await
+    }
+
+    /// <https://learn.microsoft.com/sql/t-sql/language-elements/kill-transact-sql#permissions>
+    fn right_to_end(&self) -> &'static str {
+        "GRANT ALTER ANY CONNECTION, VIEW SERVER STATE TO this login (Azure SQL Database: KILL DATABASE \
+         CONNECTION and VIEW DATABASE STATE)"
+    }
+
     async fn check(&self, session: &mut Session) -> Result<Vec<Finding>> {
         self.findings(session).await
     }

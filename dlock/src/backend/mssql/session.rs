@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use tiberius::{Query, Row};
 
-use super::Mssql;
 use super::connect::Connection;
 use super::errors::{
     AnotherSession, Code, DEADLOCK, Ended, UnexpectedReply, meaning, number, unexpected,
@@ -19,7 +18,8 @@ use super::errors::{
 use super::server::{self, Server};
 use super::session_sql as sql;
 use super::socket::Socket;
-use crate::backend::{Answer, Do, Op, Waited};
+use super::{Mssql, table};
+use crate::backend::{Answer, Do, Op, Tag, Waited};
 use crate::claim::Claim;
 use crate::error::{Error, Result};
 use crate::key::Key;
@@ -198,15 +198,27 @@ impl Mssql {
     /// that session has gone.
     pub(super) async fn order(&self, session: &mut Session, op: &Op) -> Result<bool> {
         let Some(text) = sql::order(op) else { return Ok(false) };
-        let done =
-            async { session.connection.simple_query(text).await?.into_results().await.map(drop) };
-        match done.await {
-            Ok(()) => Ok(true),
+        match table::rows(&mut session.connection, text).await {
+            Ok(rows) => Ok(rows.first().and_then(|row| integer(row, 0)) == Some(1)),
             Err(error) => {
                 let error = self.error(error);
                 if self.goes_on(&error) { Ok(false) } else { Err(error) }
             }
         }
+    }
+
+    /// Which of the server's sessions have these numbers now.
+    pub(super) async fn tags_of(&self, session: &mut Session, ids: &[i64]) -> Result<Vec<Tag>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = table::rows(&mut session.connection, sql::tags(ids)).await;
+        let rows = rows.map_err(|error| self.error(error))?;
+        let tag = |row: &Row| {
+            let birth = row.try_get::<i64, _>(1).ok().flatten()?;
+            Some(Tag { id: integer(row, 0)?.into(), birth })
+        };
+        Ok(rows.iter().filter_map(tag).collect())
     }
 
     pub(super) fn error(&self, error: tiberius::error::Error) -> Error {

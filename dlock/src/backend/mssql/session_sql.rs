@@ -99,11 +99,21 @@ pub(super) fn wait(wanted: Mode) -> String {
     )
 }
 
-/// Ends another session, if it is the one that had this number then. Sessions are numbered anew.
+/// Ends another session, if it is the one that had this number then: the answer is 1. Numbers are given
+/// out again.
 pub(super) fn end(Tag { id, birth }: Tag) -> String {
     format!(
         "IF EXISTS(SELECT 1 FROM sys.dm_exec_sessions WHERE session_id={id} AND {BIRTH}={birth}) \
-         KILL {id}"
+         BEGIN KILL {id};SELECT 1 END ELSE SELECT 0"
+    )
+}
+
+/// Number and birth of each of these sessions that is there.
+pub(super) fn tags(ids: &[i64]) -> String {
+    let ids: Vec<String> = ids.iter().map(i64::to_string).collect();
+    format!(
+        "SELECT CAST(session_id AS int),{BIRTH} FROM sys.dm_exec_sessions WHERE session_id IN ({})",
+        ids.join(",")
     )
 }
 
