@@ -28,6 +28,7 @@ dlock_tests::suite! {
         few: [
             one_connection_is_enough_to_connect,
             full_server_does_not_keep_a_waiter_from_a_free_key,
+            waiters_leave_the_last_connections_to_others,
             more_keys_than_sessions_are_granted_in_turn,
             first_call_after_a_long_rest_is_answered,
         ]

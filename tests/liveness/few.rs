@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use dlock::Error;
-use dlock_tests::{Site, in_time};
+use dlock_tests::{Server, Site, eventually_async, in_time};
+use sqlx::{Connection as _, MySqlConnection, PgConnection};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -93,4 +94,65 @@ pub(crate) async fn first_call_after_a_long_rest_is_answered(site: Site) {
     drop(lockers[2].lock("d").permits(2).acquire().await.unwrap());
     drop(lockers[3].lock("e").timeout(Duration::ZERO).acquire().await.unwrap());
     lockers[4].status().await.unwrap();
+}
+
+/// Where waiting sessions could take all that a server has, the application gets some too; and the
+/// share that a locker may take is told.
+pub(crate) async fn waiters_leave_the_last_connections_to_others(site: Site) {
+    let postgres = site.backend.is_some_and(dlock_tests::Backend::is_postgres);
+    let settings: &[&str] = match postgres {
+        true => &["max_connections=20", "superuser_reserved_connections=0"],
+        false => &["max_connections=20"],
+    };
+    let Some(server) = Server::like(&site, settings) else { return };
+    let site = Site::at(server.url());
+    let holder = site.locker().await;
+    let mut held = Vec::new();
+    for key in 0..8 {
+        held.push(holder.lock(format!("k{key}")).acquire().await.unwrap());
+    }
+    let report = holder.check().await.unwrap().to_string();
+    assert!(report.contains("may take 8 of the server's 20 connections"), "{report}");
+    let mut lockers = Vec::new();
+    let mut waiting = JoinSet::new();
+    for _ in 0..3 {
+        let locker = site.locker().await;
+        for key in 0..8 {
+            let lock = locker.lock(format!("k{key}")).timeout(4 * SOON);
+            waiting.spawn(async move { lock.acquire().await.unwrap().release().await.unwrap() });
+        }
+        lockers.push(locker);
+    }
+    sleep(Duration::from_secs(2)).await;
+    // Who is not the one who looks after the server.
+    let app = match postgres {
+        true => server.url().to_owned(),
+        false => server.url().replace("root@", "app:secret@").replace("/test", "/app"),
+    };
+    for _ in 0..10 {
+        eventually_async("two connections for the application", SOON / 3, async || {
+            let both = match postgres {
+                true => {
+                    let (one, other) =
+                        (PgConnection::connect(&app).await, PgConnection::connect(&app).await);
+                    one.is_ok() && other.is_ok()
+                }
+                false => {
+                    let (one, other) = (
+                        MySqlConnection::connect(&app).await,
+                        MySqlConnection::connect(&app).await,
+                    );
+                    one.is_ok() && other.is_ok()
+                }
+            };
+            sleep(Duration::from_millis(100)).await;
+            both
+        })
+        .await;
+    }
+    for guard in held {
+        guard.release().await.unwrap();
+    }
+    // Nobody has waited in vain.
+    in_time("all that was waited for", 3 * SOON, waiting.join_all()).await;
 }

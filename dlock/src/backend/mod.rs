@@ -46,6 +46,8 @@ use crate::holder::Holder;
 use crate::mode::Mode;
 use crate::native::{Naming, NativeKey};
 use crate::status::Finding;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+use crate::status::Severity;
 
 /// A database with a lock primitive of its own, whose locks belong to a session.
 pub(crate) trait SessionBackend: Send + Sync + 'static {
@@ -83,6 +85,12 @@ pub(crate) trait SessionBackend: Send + Sync + 'static {
 
     /// What other sessions call this one by, in [`Do::Cancel`] and [`Do::End`].
     fn tag(&self, session: &Self::Session) -> Tag;
+
+    /// How many connections the server had left for clients when this session was opened, if it is
+    /// known.
+    fn connections_left(&self, _: &Self::Session) -> Option<i64> {
+        None
+    }
 
     /// Does all of these in one round trip; one answer for each goes to `out`. Either all of them are
     /// orders to other sessions, or none is.
@@ -282,6 +290,23 @@ pub(crate) struct About {
     pub(crate) fences: bool,
     /// A statement that finds the holders of a key.
     pub(crate) explain: Box<dyn Fn(&NativeKey) -> String + Send + Sync>,
+}
+
+/// What to say where a locker may take a large part of the connections that the server has for its
+/// clients.
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub(crate) fn share(max_sessions: u32, in_use: i64, most: i64) -> Option<Finding> {
+    let large = i64::from(max_sessions).saturating_mul(3) > most;
+    large.then(|| Finding {
+        severity: Severity::Note,
+        what: format!(
+            "this locker may take {max_sessions} of the server's {most} connections for clients, of which \
+             {in_use} are in use: each key that is waited for takes one"
+        ),
+        remedy: "lower LockerBuilder::max_sessions, also because other processes have lockers too, or \
+                 raise the server's max_connections"
+            .into(),
+    })
 }
 
 /// A sign of life is a batch of nothing.

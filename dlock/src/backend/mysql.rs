@@ -56,8 +56,8 @@ pub(super) struct MySql {
     label: Box<str>,
     session_ttl: Duration,
     application_name: Option<String>,
-    /// There may be one session only.
-    alone: bool,
+    /// How many sessions there may be.
+    max_sessions: u32,
     /// Where fencing tokens are drawn.
     table: Table,
     /// It has been said that tokens may repeat here.
@@ -80,6 +80,8 @@ pub(super) struct Session {
     /// What each answer must show.
     proof: String,
     server: Server,
+    /// How many connections the server had left at connect.
+    left: Option<i64>,
     /// It knows that there is a table to draw tokens from.
     fences: bool,
 }
@@ -99,7 +101,7 @@ impl MySql {
             from,
             session_ttl: options.session_ttl,
             application_name: options.application_name.clone(),
-            alone: options.max_sessions == 1,
+            max_sessions: options.max_sessions,
             table: options.lease.table_of(false)?,
             warned: AtomicBool::new(false),
             spare: Mutex::new(None),
@@ -175,7 +177,7 @@ impl SessionBackend for MySql {
     /// Behind a proxy that shares the server's sessions among its clients, two idle connections are
     /// one session, or now this one and now that.
     async fn preflight(&self) -> Result<()> {
-        let (one, other) = if self.alone {
+        let (one, other) = if self.max_sessions == 1 {
             let one = self.connect().await?;
             match self.connect().await {
                 // The user may have one connection only: then it must do.
@@ -229,14 +231,20 @@ impl SessionBackend for MySql {
         let rows = self.rows(&mut connection, server.confirm()).await?;
         let [id, birth] = [0, 3].map(|column| rows.first().and_then(|row| integer(row, column)));
         let (id, birth) = (id.unwrap_or(-1), birth.unwrap_or(-1));
+        let used = rows.get(1).and_then(|row| integer(row, 1));
+        let left = server.max_connections.zip(used).map(|(most, used)| most.saturating_sub(used));
         let proof = String::new();
-        let mut session = Session { connection, id, birth, proof, server, fences: false };
+        let mut session = Session { connection, id, birth, proof, server, left, fences: false };
         self.confirm(&mut session, rows.first())?;
         Ok(session)
     }
 
     fn tag(&self, session: &Session) -> Tag {
         Tag { id: session.id, birth: session.birth }
+    }
+
+    fn connections_left(&self, session: &Session) -> Option<i64> {
+        session.left
     }
 
     async fn batch(&self, session: &mut Session, ops: &[Op], out: &mut Vec<Answer>) -> Result<()> {

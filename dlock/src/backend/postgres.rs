@@ -50,8 +50,8 @@ pub(super) struct Postgres {
     address: Address,
     label: Box<str>,
     session_ttl: Duration,
-    /// There may be one session only.
-    alone: bool,
+    /// How many sessions there may be.
+    max_sessions: u32,
     /// Where fencing tokens are drawn.
     table: Table,
     /// It has been said that tokens may repeat here.
@@ -73,7 +73,7 @@ impl Postgres {
             label: address.label(),
             address,
             session_ttl: options.session_ttl,
-            alone: options.max_sessions == 1,
+            max_sessions: options.max_sessions,
             table: options.lease.table_of(false)?,
             warned: AtomicBool::new(false),
         })
@@ -113,7 +113,7 @@ impl SessionBackend for Postgres {
 
     async fn preflight(&self) -> Result<()> {
         // The only session makes sure itself.
-        if self.alone { Ok(()) } else { self.refuse_pooler().await }
+        if self.max_sessions == 1 { Ok(()) } else { self.refuse_pooler().await }
     }
 
     async fn open(&self) -> Result<Session> {
@@ -122,6 +122,10 @@ impl SessionBackend for Postgres {
 
     fn tag(&self, session: &Session) -> Tag {
         Tag { id: session.pid.into(), birth: session.birth }
+    }
+
+    fn connections_left(&self, session: &Session) -> Option<i64> {
+        session.left
     }
 
     async fn batch(&self, session: &mut Session, ops: &[Op], out: &mut Vec<Answer>) -> Result<()> {

@@ -188,9 +188,14 @@ impl Sessions {
     fn room(&self) -> Room {
         match self.most().saturating_sub(self.open_now()) {
             0 => Room::For(0),
-            _ if self.retry.is_later(Instant::now()) => Room::Later,
+            _ if self.retry.is_later(Instant::now(), self.is_connected()) => Room::Later,
             room => Room::For(room),
         }
+    }
+
+    /// A session is there.
+    fn is_connected(&self) -> bool {
+        self.links.values().any(|link| link.tag.is_some())
     }
 
     /// Who does what, by what the sessions are doing now.

@@ -1,8 +1,9 @@
 //! What is wrong with the set-up, as far as a session can see it.
 
-use super::server::{Family, whole_seconds};
+use super::server::{Family, USED, whole_seconds};
 use super::views::{HOLDERS, LOCKS};
 use super::{MySql, REMEDY, Session, integer, replicates, text};
+use crate::backend::share;
 use crate::error::Result;
 use crate::status::{Finding, Severity};
 
@@ -36,19 +37,19 @@ impl MySql {
                 "connect to the server itself and not through a proxy",
             ));
         }
-        let used = "SHOW GLOBAL STATUS LIKE 'Threads_connected'";
-        let rows = self.if_allowed(session, used.into()).await?.unwrap_or_default();
+        let rows = self.if_allowed(session, USED.into()).await?.unwrap_or_default();
         let used = rows.first().and_then(|row| integer(row, 1));
-        if let (Some(used), Some(most)) = (used, session.server.max_connections)
-            && used.saturating_mul(10) >= most.saturating_mul(9)
-        {
-            found.push(problem(
-                format!(
-                    "{used} of {most} connections are in use (max_connections): the next \
-                         may be refused"
-                ),
-                "raise max_connections, or let programs have smaller pools",
-            ));
+        if let (Some(used), Some(most)) = (used, session.server.max_connections) {
+            if used.saturating_mul(10) >= most.saturating_mul(9) {
+                found.push(problem(
+                    format!(
+                        "{used} of {most} connections are in use (max_connections): the next \
+                             may be refused"
+                    ),
+                    "raise max_connections, or let programs have smaller pools",
+                ));
+            }
+            found.extend(share(self.max_sessions, used, most));
         }
         // ProxySQL answers this one itself.
         let comment = "SELECT @@version_comment LIMIT 1";

@@ -22,6 +22,9 @@ pub(super) const CLUSTER: &str = "SHOW GLOBAL STATUS LIKE 'wsrep_cluster_status'
 pub(super) const WRITES_WAIT: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN \
     ('rpl_semi_sync_source_enabled','rpl_semi_sync_master_enabled','group_replication_group_name')";
 
+/// How many connections are in use.
+pub(super) const USED: &str = "SHOW GLOBAL STATUS LIKE 'Threads_connected'";
+
 /// Statements of more than this many locks take more than their share of time to put together.
 const MOST: usize = 1000;
 
@@ -102,10 +105,12 @@ pub(super) fn whole_seconds(time: Duration) -> u64 {
 }
 
 impl Server {
-    /// What it has made of the settings, and who it is.
+    /// What it has made of the settings, and who it is; and how many connections are in use.
     pub(super) fn confirm(&self) -> String {
         let (limit, proof) = (self.family.statement_limit(), self.proof());
-        format!("SELECT CONNECTION_ID(),@@SESSION.wait_timeout,@@SESSION.{limit},{BIRTH},{proof}")
+        format!(
+            "SELECT CONNECTION_ID(),@@SESSION.wait_timeout,@@SESSION.{limit},{BIRTH},{proof};{USED}"
+        )
     }
 
     /// An expression whose value stays as it is as long as the session is the same one, and the

@@ -11,6 +11,7 @@ use sqlx::postgres::PgRow;
 
 use super::Postgres;
 use super::session::Session;
+use crate::backend::share;
 use crate::error::Result;
 use crate::status::{Finding, Severity};
 
@@ -64,7 +65,7 @@ impl Postgres {
         let mut found = Vec::new();
         for row in &self.answers(session, sqlx::query(CHECK).bind(names)).await? {
             let facts = Facts::read(row).map_err(|error| self.error(error))?;
-            found.extend(facts.findings(&set));
+            found.extend(facts.findings(&set, self.max_sessions));
         }
         // Nobody else need care.
         if self.warned.load(Ordering::Relaxed) {
@@ -95,10 +96,10 @@ impl Facts {
         })
     }
 
-    fn findings(&self, set: &[(&str, String)]) -> Vec<Finding> {
+    fn findings(&self, set: &[(&str, String)], max_sessions: u32) -> Vec<Finding> {
         let mut found = Vec::new();
         self.standby(&mut found);
-        self.room(&mut found);
+        self.room(max_sessions, &mut found);
         self.session(set, &mut found);
         self.network(&mut found);
         found
@@ -119,7 +120,7 @@ impl Facts {
     }
 
     /// A full lock table stops the whole server.
-    fn room(&self, found: &mut Vec<Finding>) {
+    fn room(&self, max_sessions: u32, found: &mut Vec<Finding>) {
         // https://www.postgresql.org/docs/current/runtime-config-locks.html
         let objects = self.number("max_connections") + self.number("max_prepared_transactions");
         let table = objects * self.number("max_locks_per_transaction");
@@ -142,6 +143,7 @@ impl Facts {
         } else if open * 5 > most * 4 {
             found.push(note(full, remedy));
         }
+        found.extend(share(max_sessions, open, most));
     }
 
     /// Whether the session still is what we have made it, and what other sessions have to expect.

@@ -29,6 +29,8 @@ pub(in crate::backend) struct Session {
     pub(super) pid: i32,
     /// When it began, by the server's clock; 0 if that is not to be seen.
     pub(super) birth: i64,
+    /// How many connections the server had left at connect.
+    pub(super) left: Option<i64>,
     /// What was current at connect.
     pub(super) schema: Option<String>,
     /// Since the first token was wanted.
@@ -39,7 +41,7 @@ pub(in crate::backend) struct Session {
 impl Postgres {
     pub(super) async fn open_session(&self) -> Result<Session> {
         let options = self.address.connect_options();
-        if !self.alone {
+        if self.max_sessions > 1 {
             return self.open_as(options, None).await;
         }
         // One connection may be all that there is. What it says as it starts reaches only the server
@@ -79,6 +81,7 @@ impl Postgres {
             pool,
             pid: server.pid,
             birth: 0,
+            left: None,
             schema: server.schema,
             fences: None,
             waits: Waits::default(),
@@ -89,11 +92,13 @@ impl Postgres {
         // One that the preflight has not seen, however often it has looked.
         self.same_session(&session, &set)
             .map_err(|_| self.pooler("the statements of a connection go to several processes"))?;
-        let birth: Option<i64> = match set.first() {
-            Some(row) => row.try_get(1).map_err(|error| self.error(error))?,
-            None => None,
-        };
-        session.birth = birth.unwrap_or(0);
+        if let Some(row) = set.first() {
+            let number = |column| -> Result<Option<i64>> {
+                row.try_get(column).map_err(|error| self.error(error))
+            };
+            session.birth = number(1)?.unwrap_or(0);
+            session.left = number(2)?;
+        }
         Ok(session)
     }
 

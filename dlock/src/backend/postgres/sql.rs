@@ -15,10 +15,16 @@ use crate::native::NativeKey;
 pub(super) const OPEN: &str = "SELECT pg_catalog.version(), pg_catalog.pg_is_in_recovery(), \
     pg_catalog.current_setting('server_version_num'), pg_catalog.current_schema(), \
     pg_catalog.pg_backend_pid()";
-/// And when the session began. Whoever may not signal a session is not shown that: NULL.
+/// And when the session began, and how many connections are left for clients. Whoever may not signal a
+/// session is not shown the first: NULL.
 pub(super) const SET: &str = "SELECT pg_catalog.set_config(n, v, false), \
     (SELECT (EXTRACT(EPOCH FROM a.backend_start) OPERATOR(pg_catalog.*) 1000000)::pg_catalog.int8 \
-    FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) a), pg_catalog.pg_backend_pid() \
+    FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) a), \
+    pg_catalog.current_setting('max_connections')::pg_catalog.int8 OPERATOR(pg_catalog.-) \
+    pg_catalog.current_setting('superuser_reserved_connections')::pg_catalog.int8 OPERATOR(pg_catalog.-) \
+    COALESCE(pg_catalog.current_setting('reserved_connections', true), '0')::pg_catalog.int8 \
+    OPERATOR(pg_catalog.-) (SELECT pg_catalog.sum(pg_catalog.pg_stat_get_db_numbackends(d.oid)) \
+    FROM pg_catalog.pg_database d)::pg_catalog.int8, pg_catalog.pg_backend_pid() \
     FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])) t(n, v)";
 /// Whether a commit waits for standbys, which may be away.
 /// <https://www.postgresql.org/docs/current/runtime-config-replication.html#GUC-SYNCHRONOUS-STANDBY-NAMES>

@@ -6,10 +6,11 @@ use tokio::time::Instant;
 
 use super::desk::DESK;
 use super::fencing::Token;
-use super::link::{KeyWait, Sent};
+use super::link::{KeyWait, Link, Sent};
 use super::monitor::UNWRITTEN;
 use super::orders::NOBODY;
 use super::polls::Refused;
+use super::retry::Failure;
 use super::session::{SessionId, Tale};
 use super::{Grant, Sessions, no_answer, no_writer};
 use crate::backend::{Answer, Do, Op, Waited};
@@ -20,6 +21,9 @@ use crate::engine::table::{Event, Ticket};
 use crate::error::Error;
 use crate::lost::LostReason;
 
+/// So many of its connections a server's other clients are left: as many as PostgreSQL keeps for those
+/// who look after it.
+const LEFT_FOR_OTHERS: i64 = 3;
 /// A wait that has been cancelled and still goes on is cancelled again after so long.
 const AGAIN: Duration = Duration::from_millis(20);
 
@@ -37,13 +41,12 @@ impl Sessions {
             return;
         };
         let job = match &tale {
-            Tale::Opened(tag) => {
+            Tale::Opened { tag, left } => {
                 link.opened(*tag);
                 if self.trouble.is_retryable() {
                     self.trouble = no_answer(&self.label);
                 }
-                self.retry.succeeded();
-                return;
+                return self.opened(id, *left);
             }
             Tale::Died(_) => None,
             _ => link.sent.pop_front(),
@@ -91,6 +94,22 @@ impl Sessions {
             }
             // A session that answers what it was not asked.
             _ => self.drop_session(id, LostReason::SessionEnded),
+        }
+    }
+
+    /// A session has come to be. One that is only to wait is not kept if it is one of the last that the
+    /// server has for its clients.
+    fn opened(&mut self, id: SessionId, left: Option<i64>) {
+        let roles = self.roles(self.demand(), Time::now());
+        let is_spare = self.links.get(&id).is_some_and(Link::is_free)
+            && roles.carrier.is_some_and(|carrier| carrier != id)
+            && roles.writer != Some(id);
+        if !is_spare || left.is_none_or(|left| left >= LEFT_FOR_OTHERS) {
+            return self.retry.succeeded();
+        }
+        self.retry.failed(Failure::Full, Instant::now());
+        if let Some(link) = self.links.remove(&id) {
+            link.close();
         }
     }
 

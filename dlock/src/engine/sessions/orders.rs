@@ -162,8 +162,7 @@ impl Executor for Sessions {
         if self.answered >= since || self.pace.is_lasting() {
             return Contact::Heard;
         }
-        let connected = self.links.values().any(|link| link.tag.is_some());
-        if !connected && self.retry.next().is_some() {
+        if !self.is_connected() && self.retry.next().is_some() {
             return Contact::Failed;
         }
         self.in_doubt = true;
@@ -258,7 +257,7 @@ impl Executor for Sessions {
 }
 
 impl Sessions {
-    fn demand(&self) -> Demand {
+    pub(super) fn demand(&self) -> Demand {
         Demand {
             plain: self.in_doubt
                 || !self.questions.is_empty()

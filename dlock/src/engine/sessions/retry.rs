@@ -8,8 +8,8 @@ use super::link::CONNECT_TIME_MIN;
 
 /// How long to leave a server alone that could not be reached; doubled up to the second.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
-/// The same of one that has no connection left for us, as long as there is another session: what we
-/// do not take, the application has.
+/// The same of one that has no connection left for us, or few for others, as long as there is another
+/// session: what we do not take, the application has.
 const PAUSE_WHEN_FULL: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 /// Why a session did not come to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub(super) enum Failure {
     Refused,
     /// It did not answer in time.
     Late,
-    /// It has no connection left, and other sessions of ours go on.
+    /// It has no connection left, or few, and other sessions of ours go on.
     Full,
 }
 
@@ -26,6 +26,8 @@ pub(super) enum Failure {
 #[derive(Debug, Default)]
 pub(super) struct Retry {
     pause: Option<(Instant, Duration)>,
+    /// It is for others that no more sessions are opened.
+    full: bool,
     late: u32,
 }
 
@@ -35,6 +37,7 @@ impl Retry {
         let (first, most) = if failure == Failure::Full { PAUSE_WHEN_FULL } else { PAUSE };
         let pause = self.pause.map_or(first, |(_, last)| (last * 2).clamp(first, most));
         self.pause = Some((now + pause, pause));
+        self.full = failure == Failure::Full;
         if failure == Failure::Late {
             self.late = self.late.saturating_add(1);
         }
@@ -45,9 +48,10 @@ impl Retry {
         *self = Retry::default();
     }
 
-    /// Whether it is too early to try again.
-    pub(super) fn is_later(&self, now: Instant) -> bool {
-        self.next().is_some_and(|next| now < next)
+    /// Whether it is too early to try again. `connected`: there is a session; whoever has none leaves
+    /// nothing to others.
+    pub(super) fn is_later(&self, now: Instant, connected: bool) -> bool {
+        (connected || !self.full) && self.next().is_some_and(|next| now < next)
     }
 
     /// When it is tried again.
@@ -70,7 +74,7 @@ mod tests {
     fn a_server_that_is_away_is_asked_each_second_and_a_full_one_less_often() {
         let now = Instant::now();
         let mut retry = Retry::default();
-        assert!(!retry.is_later(now));
+        assert!(!retry.is_later(now, true));
         for _ in 0..10 {
             retry.failed(Failure::Refused, now);
         }
@@ -79,7 +83,8 @@ mod tests {
             retry.failed(Failure::Full, now);
         }
         assert_eq!(retry.next(), Some(now + Duration::from_secs(10)));
-        assert!(retry.is_later(now) && !retry.is_later(now + Duration::from_secs(10)));
+        assert!(retry.is_later(now, true) && !retry.is_later(now + Duration::from_secs(10), true));
+        assert!(!retry.is_later(now, false));
         retry.failed(Failure::Refused, now);
         assert_eq!(retry.next(), Some(now + Duration::from_secs(1)));
         retry.succeeded();

@@ -84,32 +84,20 @@ pub(super) struct Own {
 
 /// What a session's task has to tell.
 pub(super) enum Tale {
-    Opened(Tag),
+    /// `left`: how many connections the server has left for clients, if that is known.
+    Opened { tag: Tag, left: Option<i64> },
     /// The answers to a batch that was sent then.
-    Answered {
-        answers: Vec<Answer>,
-        sent: Time,
-    },
+    Answered { answers: Vec<Answer>, sent: Time },
     /// The batch failed, and was done in parts; nothing is held by those that failed.
-    Parts {
-        answers: Vec<Result<Answer>>,
-        sent: Time,
-    },
+    Parts { answers: Vec<Result<Answer>>, sent: Time },
     /// Nothing of the batch was done: it might have to wait for another server.
-    Unwritten {
-        sent: Time,
-    },
+    Unwritten { sent: Time },
     /// A question that the desk had no session for.
     Unasked(Question),
     /// A question was answered.
-    Told {
-        sent: Time,
-    },
+    Told { sent: Time },
     /// How a wait ended, as the server confirmed at the earliest then.
-    Waited {
-        end: Waited,
-        sent: Time,
-    },
+    Waited { end: Waited, sent: Time },
     /// It is over with this session.
     Died(Error),
 }
@@ -169,7 +157,8 @@ async fn run<B: SessionBackend>(
     tracing::debug!(target: "dlock", backend = backend.label(), "session opened");
     // Declared after the session, so it is dropped before the connection is.
     let validity = Validity(word);
-    tell(Tale::Opened(backend.tag(&session)));
+    let left = backend.connections_left(&session);
+    tell(Tale::Opened { tag: backend.tag(&session), left });
     let (mut rest, mut rests) = (Timer::default(), false);
     loop {
         let idle = async {

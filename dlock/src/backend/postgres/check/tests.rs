@@ -21,7 +21,7 @@ fn facts(settings: &[(&str, &str, &str)]) -> Facts {
 
 fn found(facts: &Facts) -> Vec<String> {
     let set = [("statement_timeout", "0".to_owned()), ("idle_session_timeout", "30100".into())];
-    facts.findings(&set).iter().map(ToString::to_string).collect()
+    facts.findings(&set, 8).iter().map(ToString::to_string).collect()
 }
 
 #[test]
