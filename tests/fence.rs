@@ -63,7 +63,10 @@ mod postgres_alone {
     //! Where a commit can wait for another server.
     dlock_tests::suite! {
         "fence" on [postgres Postgres, postgres18 Postgres18] {
-            standby: [that_is_away_keeps_tokens_back_and_nothing_else]
+            standby: [
+                that_is_away_keeps_tokens_back_and_nothing_else,
+                that_is_away_costs_no_lock_without_a_token,
+            ]
         }
     }
 }

@@ -9,6 +9,8 @@
 
 #[path = "sessions/cost.rs"]
 mod cost;
+#[path = "mysql/group.rs"]
+mod group;
 #[path = "mysql/killed.rs"]
 mod killed;
 #[path = "mysql/limits.rs"]
@@ -109,6 +111,8 @@ dlock_tests::suite! {
             holder_that_is_cut_off_knows_before_the_next_one_comes,
             server_that_does_not_answer_is_unavailable_in_time,
             questions_to_a_silent_server_end_in_time,
+            release_on_a_silent_server_ends_with_the_validity,
+            wait_given_up_while_nothing_answers_leaves_the_line,
         ]
         reborn: [
             session_of_the_same_user_is_left_alone,
@@ -118,5 +122,14 @@ dlock_tests::suite! {
             while_waiting_never_grants_falsely,
             after_a_crash_never_grants_falsely,
         ]
+    }
+}
+
+mod mysql_alone {
+    //! What MariaDB does not have.
+    dlock_tests::suite! {
+        "mysql" on [mysql MySql] {
+            group: [primary_without_its_majority_is_given_up]
+        }
     }
 }

@@ -33,6 +33,8 @@ mod pooler;
 mod queue;
 #[path = "postgres/race.rs"]
 mod race;
+#[path = "postgres/reborn.rs"]
+mod reborn;
 #[path = "sessions/restart.rs"]
 mod restart;
 #[path = "postgres/set_up.rs"]
@@ -141,11 +143,14 @@ dlock_tests::suite! {
             holder_that_is_cut_off_knows_before_the_next_one_comes,
             server_that_does_not_answer_is_unavailable_in_time,
             questions_to_a_silent_server_end_in_time,
+            release_on_a_silent_server_ends_with_the_validity,
+            wait_given_up_while_nothing_answers_leaves_the_line,
         ]
         restart: [
             while_waiting_never_grants_falsely,
             after_a_crash_never_grants_falsely,
         ]
+        reborn: [orders_say_which_session_they_mean]
         race: [
             timeout_is_never_answered_while_the_lock_is_held,
         ]

@@ -232,3 +232,27 @@ fn namespace_that_is_dlocks_own() {
         assert!(own.to_string().contains("dlock beside"), "{own}");
     });
 }
+
+/// What others hold is no business of a try's.
+#[test]
+fn refused_try_takes_no_longer_with_many_locks() {
+    alone(|| async {
+        let locker = Locker::connect("memory:switch-many").await.unwrap();
+        let _held = locker.lock("held").acquire().await.unwrap();
+        let tries = async || {
+            let mut least = Duration::MAX;
+            for _ in 0..20 {
+                let start = Instant::now();
+                for _ in 0..50 {
+                    assert!(locker.lock("held").try_acquire().await.unwrap().is_none());
+                }
+                least = least.min(start.elapsed());
+            }
+            least
+        };
+        let few = tries().await;
+        let _many = locker.lock_all(0..4_900).acquire().await.unwrap();
+        let many = tries().await;
+        assert!(many < 4 * few, "{few:?} with one lock, {many:?} with 4,900 more");
+    });
+}

@@ -1,11 +1,13 @@
 //! A standby that every commit is to wait for.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dlock::{Error, Locker};
 use dlock_tests::{Server, Site, Witness, in_time};
 
 const SOON: Duration = Duration::from_secs(5);
+/// How long a lock lasts that is not confirmed.
+const TTL: Duration = Duration::from_secs(6);
 
 /// A token is not given out before it outlasts the server; nobody who does without one waits.
 pub(crate) async fn that_is_away_keeps_tokens_back_and_nothing_else(site: Site) {
@@ -46,4 +48,54 @@ pub(crate) async fn that_is_away_keeps_tokens_back_and_nothing_else(site: Site) 
     guard.release().await.unwrap();
     let lock = others.lock("k").timeout(SOON);
     lock.acquire().await.unwrap().release().await.unwrap();
+}
+
+/// Nor is a lock without a token lost for it, or one more refused: not with keys that others have, and
+/// not where there is one session.
+pub(crate) async fn that_is_away_costs_no_lock_without_a_token(site: Site) {
+    let Some(server) = Server::like(&site, &[]) else { return };
+    let site = Site::at(server.url()).ttl(TTL);
+    let theirs = site.named("theirs").locker().await;
+    let contended = theirs.lock_all((0..7).map(|key| format!("contended-{key}")));
+    let contended = contended.acquire().await.unwrap();
+    // Who comes first makes the table.
+    theirs.lock("table").fenced().acquire().await.unwrap().release().await.unwrap();
+    let mut witness = Witness::at(server.url()).await;
+    witness.run("ALTER SYSTEM SET synchronous_standby_names = 'away'").await;
+    witness.run("SELECT pg_reload_conf()").await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let mut lockers = Vec::new();
+    for sessions in [8, 1] {
+        let locker = site.builder().max_sessions(sessions).connect().await.unwrap();
+        let held = locker.lock(format!("held-{sessions}")).acquire().await.unwrap();
+        lockers.push((locker, held));
+    }
+    let mut waiting = tokio::task::JoinSet::new();
+    for (locker, _) in &lockers {
+        let fenced = locker.lock("fenced").fenced().timeout(6 * SOON);
+        waiting.spawn(async move { fenced.acquire().await.map(drop) });
+        for key in 0..7 {
+            let lock = locker.lock(format!("contended-{key}")).timeout(6 * SOON);
+            waiting.spawn(async move { lock.acquire().await.map(drop) });
+        }
+    }
+    // Longer than locks last that nobody confirms.
+    let start = Instant::now();
+    while start.elapsed() < 2 * TTL {
+        for (locker, held) in &lockers {
+            let plain = locker.lock("plain").timeout(SOON);
+            let plain = in_time("a plain lock", SOON, plain.acquire()).await.unwrap();
+            plain.release().await.unwrap();
+            assert!(!held.is_lost());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    for (_, held) in lockers {
+        in_time("the server's word", SOON, held.verify()).await.unwrap();
+        held.release().await.unwrap();
+    }
+    waiting.shutdown().await;
+    contended.release().await.unwrap();
+    witness.run("ALTER SYSTEM RESET synchronous_standby_names").await;
+    witness.run("SELECT pg_reload_conf()").await;
 }

@@ -2,8 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use dlock::Error;
-use dlock_tests::{Proxy, Signal, Site, Temp, clock, history, in_time, is_about, taker};
+use dlock::{Error, LostReason};
+use dlock_tests::{
+    Proxy, Signal, Site, Temp, Witness, clock, eventually_async, history, in_time, is_about, taker,
+};
+use tokio::runtime::Handle;
 use tokio::time::sleep;
 
 const TTL: Duration = Duration::from_secs(2);
@@ -127,4 +130,46 @@ pub(crate) async fn server_that_does_not_answer_is_unavailable_in_time(site: Sit
     let limit = Duration::from_secs(10);
     let lock = locker.lock("k").timeout(limit);
     in_time("a new session", limit, lock.acquire()).await.unwrap().release().await.unwrap();
+}
+
+/// Whether the server has let go, nobody knows before the lock's time is up; and that is what is said.
+pub(crate) async fn release_on_a_silent_server_ends_with_the_validity(site: Site) {
+    let proxy = Proxy::to(&site.url).await;
+    let ttl = Duration::from_secs(4);
+    let ours = site.through(proxy.url()).ttl(ttl).locker().await;
+    let guard = ours.lock("k").acquire().await.unwrap();
+    proxy.go_silent();
+    let start = Instant::now();
+    let error = in_time("an answer", ttl + LIMIT, guard.release()).await.unwrap_err();
+    let Error::Lost { reason, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(*reason, LostReason::Unconfirmed, "{error}");
+    assert!(start.elapsed() < ttl + Duration::from_secs(3), "after {:?}", start.elapsed());
+    proxy.come_back();
+}
+
+/// Nobody waits any more, and the order to stop has gone to a connection that is dead: the server
+/// shows no waiter soon after, though its statement may last for minutes. The same after `close`, on a
+/// runtime of the caller's.
+pub(crate) async fn wait_given_up_while_nothing_answers_leaves_the_line(site: Site) {
+    let theirs = site.named("theirs").locker().await;
+    let held = theirs.lock("k").acquire().await.unwrap();
+    let mut witness = Witness::at(&site.url).await;
+    for close in [false, true] {
+        let proxy = Proxy::to(&site.url).await;
+        let builder = site.through(proxy.url()).builder().runtime(Handle::current());
+        let ours = builder.connect().await.unwrap();
+        let lock = ours.lock("k").timeout(Duration::from_secs(120));
+        let waiting = tokio::spawn(async move { lock.acquire().await.map(drop) });
+        eventually_async("it waits", LIMIT, async || witness.waits(&site).await == 1).await;
+        // New connections are not hurt.
+        proxy.forget_open();
+        if close {
+            ours.clone().close().await;
+        } else {
+            waiting.abort();
+        }
+        eventually_async("the line is empty", LIMIT, async || witness.waits(&site).await == 0)
+            .await;
+    }
+    held.release().await.unwrap();
 }

@@ -219,7 +219,15 @@ impl SessionBackend for MySql {
         let rows = self.rows(&mut connection, server::LOOK.into()).await?;
         let look: Vec<(String, String)> =
             rows.iter().filter_map(|row| Some((text(row, 0)?, text(row, 1)?))).collect();
-        let server = self.recognize(&look)?;
+        let mut server = self.recognize(&look)?;
+        if server.grouped {
+            match self.rows(&mut connection, server::MEMBERS.into()).await {
+                Ok(_) => server.sees_group = true,
+                // `check` says so.
+                Err(error) if self.survives(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
         if server.may_be_clustered {
             let rows = self.rows(&mut connection, server::CLUSTER.into()).await?;
             self.check_cluster(rows.first().and_then(|row| text(row, 1)).as_deref())?;

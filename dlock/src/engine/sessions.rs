@@ -163,8 +163,7 @@ impl Sessions {
 
     fn dial(&mut self) -> SessionId {
         self.last += 1;
-        // Those that have ended.
-        while self.tasks.try_join_next().is_some() {}
+        reap(&mut self.tasks);
         let (jobs, queue) = mpsc::unbounded_channel();
         let validity = self.pace.validity();
         let session = (self.dialer)(self.last, Arc::clone(&validity), queue, self.tell.clone());
@@ -216,6 +215,11 @@ impl Sessions {
         let cancels = self.links.values().filter_map(|link| link.cancel_at);
         cancels.chain(self.polls.next()).chain(self.look).min()
     }
+}
+
+/// Forgets the tasks that have ended.
+fn reap(tasks: &mut JoinSet<()>) {
+    while tasks.try_join_next().is_some() {}
 }
 
 /// A write that has no session.

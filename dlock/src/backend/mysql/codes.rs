@@ -103,8 +103,8 @@ pub(super) struct AnotherSession;
 
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the server has become read-only, or another member of its group: has it handed over to another \
-     server?"
+    "the server has become read-only, or is cut off from the majority of its group: has another server \
+     taken over?"
 )]
 pub(super) struct NoPrimary;
 

@@ -13,6 +13,7 @@ impl MySql {
         self.check_limits(session, &mut found).await?;
         self.check_views(session, &mut found).await?;
         self.check_replication(session, &mut found).await?;
+        check_group(session, &mut found);
         self.check_fences(session, &mut found).await?;
         Ok(found)
     }
@@ -153,6 +154,20 @@ impl MySql {
             ));
         }
         Ok(())
+    }
+}
+
+/// A primary that has lost touch with its group.
+fn check_group(session: &Session, found: &mut Vec<Finding>) {
+    let server = &session.server;
+    if server.grouped && !server.sees_group && server.majority_timeout == 0 {
+        found.push(note(
+            "this user may not see whether the server is in touch with the majority of its group; if it is \
+             not, it goes on granting locks while the others have another primary"
+                .into(),
+            "GRANT SELECT ON performance_schema.replication_group_members to this user, and set \
+             group_replication_unreachable_majority_timeout to a few seconds",
+        ));
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sqlx::mysql::MySqlRow;
 
+use super::codes::NoPrimary;
 use super::texts::BIRTH;
 use super::{MySql, Session, integer};
 use crate::error::{Error, Result};
@@ -15,7 +16,11 @@ pub(super) const LOOK: &str = "SET SESSION sql_big_selects=1,sql_select_limit=18
     'version_comment','read_only','super_read_only','innodb_read_only','max_execution_time',\
     'max_statement_time','wsrep_on','wsrep_provider','performance_schema','max_connections',\
     'log_bin','binlog_format','max_allowed_packet','innodb_flush_log_at_trx_commit',\
-    'group_replication_group_name','group_replication_single_primary_mode')";
+    'group_replication_group_name','group_replication_single_primary_mode',\
+    'group_replication_unreachable_majority_timeout')";
+/// Whether a user may see who is in the group.
+pub(super) const MEMBERS: &str =
+    "SELECT COUNT(*) FROM performance_schema.replication_group_members";
 pub(super) const CLUSTER: &str = "SHOW GLOBAL STATUS LIKE 'wsrep_cluster_status'";
 /// What has a commit wait for other servers, which may be away: semi-synchronous replication, by its
 /// newer and its older name, and a group.
@@ -49,6 +54,10 @@ pub(super) struct Server {
     pub(super) flush: Option<String>,
     /// It can be a member of a group (MySQL Group Replication).
     pub(super) grouped: bool,
+    /// This user may see who of the group is in touch.
+    pub(super) sees_group: bool,
+    /// After how many seconds without the majority of its group it gives up; 0: never.
+    pub(super) majority_timeout: i64,
     /// It could be a node of a Galera cluster: that takes one more question.
     pub(super) may_be_clustered: bool,
     /// For how long it lets a silent session keep its locks, in seconds.
@@ -117,11 +126,18 @@ impl Server {
     /// server one whose locks exclude others: a primary that hands over to another server becomes
     /// read-only, and its sessions stay.
     pub(super) fn proof(&self) -> &'static str {
-        match self.grouped {
-            false => "CONCAT(CONNECTION_ID(),'/',@@GLOBAL.read_only)",
-            true => {
+        match (self.grouped, self.sees_group) {
+            (false, _) => "CONCAT(CONNECTION_ID(),'/',@@GLOBAL.read_only)",
+            (true, false) => {
                 "CONCAT(CONNECTION_ID(),'/',@@GLOBAL.read_only,\
                  @@GLOBAL.group_replication_single_primary_mode)"
+            }
+            // Without the majority of its group it goes on as primary, and the others have another.
+            (true, true) => {
+                "CONCAT(CONNECTION_ID(),'/',@@GLOBAL.read_only,\
+                 @@GLOBAL.group_replication_single_primary_mode,'/',\
+                 (SELECT IFNULL(2*SUM(MEMBER_STATE='UNREACHABLE')>=COUNT(*),0) \
+                 FROM performance_schema.replication_group_members))"
             }
         }
     }
@@ -186,6 +202,10 @@ impl MySql {
             max_connections: value("max_connections").and_then(|n| n.parse().ok()),
             most: most(value("max_allowed_packet").and_then(|n| n.parse().ok())),
             grouped: value("group_replication_group_name").is_some_and(|name| !name.is_empty()),
+            sees_group: false,
+            majority_timeout: value("group_replication_unreachable_majority_timeout")
+                .and_then(|seconds| seconds.parse().ok())
+                .unwrap_or(0),
             flush: value("innodb_flush_log_at_trx_commit").map(Into::into),
             logs_statements: is_on("log_bin") && value("binlog_format") == Some("STATEMENT"),
             may_be_clustered: provider,
@@ -241,6 +261,9 @@ impl MySql {
         else {
             return Err(self.strange("no proof of the session"));
         };
+        if session.server.sees_group && proof.ends_with("/1") {
+            return Err(Error::unavailable(&self.label, NoPrimary));
+        }
         session.proof = proof;
         session.server.patience = patience;
         session.server.statement_limit = limit;

@@ -68,7 +68,7 @@ impl Sessions {
                         Ok(answer) => self.answered(id, op, answer),
                         Err(error) => {
                             self.note(error);
-                            self.failed(id, op, true);
+                            self.failed(id, op, None);
                         }
                     }
                 }
@@ -77,7 +77,7 @@ impl Sessions {
                 self.confirmed(id, sent);
                 self.trouble = no_writer(&self.label);
                 self.unshared = Some(Instant::now() + UNWRITTEN);
-                ops.iter().for_each(|op| self.failed(id, op, true));
+                ops.iter().for_each(|op| self.failed(id, op, None));
             }
             (Tale::Told { sent }, Some(Sent::Question)) => self.confirmed(id, sent),
             (Tale::Waited { end, sent }, Some(Sent::Wait(wait))) => {
@@ -181,7 +181,9 @@ impl Sessions {
                 self.grant(id, claim.clone(), op.what.is_written(), ticket, fence);
                 self.reports.push(Event::Granted { key: claim.clone(), ticket }.into());
             }
-            Do::Try(_) | Do::TryFenced(_) if !lives => self.failed(id, op, false),
+            Do::Try(_) | Do::TryFenced(_) if !lives => {
+                self.failed(id, op, Some(LostReason::SessionEnded))
+            }
             Do::Try(claim) | Do::TryFenced(claim) => {
                 self.disclaim(id, claim, op.what.is_written());
                 self.refused(claim.clone(), ticket);
@@ -201,7 +203,7 @@ impl Sessions {
                 }
             }
             // Not there, or not to be had: what it does, nobody knows.
-            Do::Cancel(_) if !yes => self.failed(id, op, true),
+            Do::Cancel(_) if !yes => self.failed(id, op, None),
             Do::Cancel(tag) => {
                 let link = self.links.values_mut().find(|link| link.tag == Some(*tag));
                 if let Some(link) = link {
@@ -215,10 +217,10 @@ impl Sessions {
         }
     }
 
-    /// Nothing is held by this part of a batch. `tried`: the server itself has said no to it, and
-    /// what it may mean by that is in its words.
-    pub(super) fn failed(&mut self, id: SessionId, op: &Op, tried: bool) {
-        let ticket = op.ticket;
+    /// Nothing is held by this part of a batch, for its session was given up; `None`: the server
+    /// itself has said no to it, and what it may mean by that is in its words.
+    pub(super) fn failed(&mut self, id: SessionId, op: &Op, given_up: Option<LostReason>) {
+        let (ticket, tried) = (op.ticket, given_up.is_none());
         match &op.what {
             Do::Try(claim) | Do::TryFenced(claim) => {
                 self.disclaim(id, claim, op.what.is_written());
@@ -251,7 +253,8 @@ impl Sessions {
                     link.holds = link.holds.saturating_sub(1);
                 }
                 if ticket != NOBODY {
-                    self.reports.push(event.into());
+                    let reason = given_up.unwrap_or(LostReason::SessionEnded);
+                    self.reports.push(Report { event, reason });
                 }
             }
             Do::Cancel(tag) => {

@@ -14,9 +14,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::Sessions;
 use super::roles::Room;
 use super::session::{Question, SessionId, Tale, Tales, ask};
+use super::{Sessions, reap};
 use crate::backend::SessionBackend;
 use crate::engine::unwind::catch_panic;
 
@@ -129,6 +129,7 @@ impl Sessions {
         // One more is left for a key to wait on.
         let has_room = matches!(self.room(), Room::For(room) if room > 1);
         let Sessions { desk, tasks, tell, .. } = self;
+        reap(tasks);
         if let Some(question) = desk.ask(question, has_room, tasks, tell) {
             self.inquire_here(question);
         }

@@ -125,7 +125,7 @@ impl Sessions {
         self.trouble = no_writer(&self.label);
         for op in std::mem::take(&mut self.gathered) {
             if is_fenced(&op) {
-                self.failed(0, &op, false);
+                self.failed(0, &op, Some(LostReason::SessionEnded));
             } else {
                 self.gathered.push(op);
             }
@@ -192,7 +192,7 @@ impl Sessions {
                 {
                     self.gathered.extend(ops.iter().cloned());
                 }
-                Sent::Batch(ops) => ops.iter().for_each(|op| self.failed(id, op, false)),
+                Sent::Batch(ops) => ops.iter().for_each(|op| self.failed(id, op, Some(reason))),
                 Sent::Wait(KeyWait { claim: key, ticket, .. }) => {
                     let fatal = !self.trouble.is_retryable();
                     self.reports.push(Event::Failed { key, ticket, fatal }.into());
@@ -200,7 +200,7 @@ impl Sessions {
                 Sent::Question => {}
             }
         }
-        link.batch.iter().for_each(|op| self.failed(id, op, false));
+        link.batch.iter().for_each(|op| self.failed(id, op, Some(reason)));
         for question in link.questions {
             question.fail(&self.trouble);
         }
@@ -240,7 +240,7 @@ impl Sessions {
     fn give_up_on_gathered(&mut self) {
         if self.links.is_empty() {
             for op in std::mem::take(&mut self.gathered) {
-                self.failed(0, &op, false);
+                self.failed(0, &op, Some(LostReason::SessionEnded));
             }
             for question in std::mem::take(&mut self.questions) {
                 question.fail(&self.trouble);

@@ -26,6 +26,9 @@ use crate::terms::Terms;
 const SOON: Duration = Duration::from_millis(10);
 /// The ticket of what the table has not asked for.
 pub(super) const NOBODY: Ticket = 0;
+/// How long the server has at that to answer what it need not wait for, before another session is
+/// asked.
+const PROMPT: Duration = Duration::from_secs(1);
 /// How long closing may take.
 const CLOSE: Duration = Duration::from_secs(3);
 
@@ -291,6 +294,19 @@ impl Sessions {
             return;
         }
         self.polls = Polls::default();
+        let prompt = deadline.min(Instant::now() + PROMPT);
+        if self.end_by(ends.clone(), prompt).await {
+            return;
+        }
+        // The session that was to do it may be as dead as those that wait: one more tells the server.
+        let others = std::mem::take(&mut self.links);
+        self.dial();
+        self.end_by(ends, deadline).await;
+        self.links.extend(others);
+    }
+
+    /// Returns `true` if the server has answered these orders in time.
+    async fn end_by(&mut self, ends: Vec<Op>, deadline: Instant) -> bool {
         self.gathered = ends;
         let is_end = |op: &Op| matches!(op.what, Do::End(_));
         let mut reports = Vec::new();
@@ -298,10 +314,10 @@ impl Sessions {
             self.flush();
             let sent = self.links.values().any(|link| link.is_asked(is_end));
             if !sent && !self.gathered.iter().any(is_end) {
-                return;
+                return true;
             }
             if timeout_at(deadline, self.recv(&mut reports)).await.is_err() {
-                return;
+                return false;
             }
             reports.clear();
         }
