@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dlock::{Error, Locker, LockerBuilder, Mode, Severity};
+use dlock::{Error, LeaseOptions, Locker, LockerBuilder, Mode, Severity};
 use dlock_tests::{eventually_async, in_time};
 
 use crate::double::{Double, SOON, number, rows};
@@ -168,6 +168,26 @@ async fn read_only_replica_is_refused() {
         let text = error.to_string();
         assert!(matches!(error, Error::Unsupported { .. }) && text.contains("primary"), "{text}");
     }
+}
+
+/// More leases than a statement has parameters.
+#[tokio::test]
+async fn many_leases_are_renewed_together() {
+    let double = Double::new().await;
+    let url = format!("lease+{}", double.url());
+    let ttl = LeaseOptions::new().ttl(Duration::from_secs(5));
+    let locker = Locker::builder(&url).lease_options(ttl).connect().await.unwrap();
+    let keys = 0..450;
+    let held = in_time("all", SOON * 3, locker.lock_all(keys).acquire()).await.unwrap();
+    let renewed = "SELECT CAST(COUNT(*) AS int) FROM dlock_leases WHERE \
+                   DATEDIFF_BIG(millisecond,acquired_at,expires_at)>5500";
+    let mut client = double.client().await;
+    eventually_async("a renewal of all", SOON * 2, async || {
+        number(&mut client, renewed).await == 450
+    })
+    .await;
+    assert!(!held.is_lost());
+    held.release().await.unwrap();
 }
 
 /// Refused, and the lock is held as it was.

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::GOODBYE;
 use super::connect::{Connection, Target};
 use super::errors::{NO_TABLE, is_busy, is_right, meaning, number, unexpected};
-use super::lease_sql::{LEASES_MAX, LeaseSql, time};
+use super::lease_sql::{LEASES_MAX, LeaseSql, RENEWALS_MAX, time};
 use super::server::{self, Server};
 use super::table;
 use crate::backend::lease::{Failure, Lease, LeaseBackend, Table, Taken, Verdicts, name};
@@ -148,9 +148,19 @@ impl LeaseBackend for MssqlLeases {
         leases: &[Lease],
     ) -> Result<Vec<bool>, Failure> {
         let mut renewed = Vec::with_capacity(leases.len());
-        for part in leases.chunks(LEASES_MAX) {
-            let mut query = Query::new(self.sql.renew(part.len()));
-            part.iter().for_each(|lease| bind(&mut query, lease, true));
+        for part in leases.chunks(RENEWALS_MAX) {
+            let mut query;
+            if part.len() <= LEASES_MAX {
+                query = Query::new(self.sql.renew(part.len()));
+                part.iter().for_each(|lease| bind(&mut query, lease, true));
+            } else {
+                let names: Vec<_> = part.iter().map(Lease::name).collect();
+                let rows = part.iter().zip(&names).map(|(lease, name)| {
+                    let owner = lease.owner.as_str().as_bytes();
+                    (name.as_bytes(), owner, fence_of(lease), lease.lasts)
+                });
+                query = Query::new(self.sql.renew_many(rows));
+            }
             let rows = self.ask(connection, query, 1).await?;
             renewed.extend(are_in(part, rows.first().map_or(&[], |rows| rows)));
         }

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::backend::lease::{Table, ddl};
+use crate::native::hex;
 
 const NOW: &str = "SYSUTCDATETIME()";
 /// When a lease ends: `s.seconds` and `s.micros` from now; never, when these are negative; when they
@@ -22,6 +23,8 @@ const OURS: &str = "t.name=s.name AND t.owner=s.owner AND (s.fence=0 OR t.fence=
 
 /// How many leases a statement is about at most: it may have 2,100 parameters.
 pub(super) const LEASES_MAX: usize = 200;
+/// How many are renewed at once: then they stand in the statement, which takes time to compile.
+pub(super) const RENEWALS_MAX: usize = 1000;
 
 /// The statements on one table.
 pub(super) struct LeaseSql {
@@ -77,11 +80,34 @@ impl LeaseSql {
     /// Renews, with the same parameters. What has run out is not brought back: somebody may have
     /// looked already.
     pub(super) fn renew(&self, count: usize) -> String {
+        self.renew_rows(&values("name,owner,fence,seconds,micros", 1, count))
+    }
+
+    /// The same without parameters, where they would be too many: name, owner, fence, and how long.
+    pub(super) fn renew_many<'a>(
+        &self,
+        leases: impl Iterator<Item = (&'a [u8], &'a [u8], i64, Duration)>,
+    ) -> String {
+        let mut rows = String::from("(VALUES ");
+        for (index, (name, owner, fence, lasts)) in leases.enumerate() {
+            let (comma, (seconds, micros)) = (if index == 0 { "" } else { "," }, time(lasts));
+            // Writing to a String cannot fail.
+            let _ = write!(
+                rows,
+                "{comma}({},{},{fence},{seconds},{micros})",
+                binary(name),
+                binary(owner)
+            );
+        }
+        rows.push_str(") s(name,owner,fence,seconds,micros)");
+        self.renew_rows(&rows)
+    }
+
+    fn renew_rows(&self, rows: &str) -> String {
         format!(
-            "UPDATE t SET expires_at={END} OUTPUT inserted.name FROM {} t INNER JOIN {} \
+            "UPDATE t SET expires_at={END} OUTPUT inserted.name FROM {} t INNER JOIN {rows} \
              ON {OURS} WHERE t.expires_at>{NOW};",
             self.table,
-            values("name,owner,fence,seconds,micros", 1, count)
         )
     }
 
@@ -141,16 +167,21 @@ impl LeaseSql {
 
     /// To be run by hand: a row for the holder.
     pub(super) fn explain(&self, name: &str) -> String {
-        let hex = name.bytes().fold(String::from("0x"), |mut hex, byte| {
-            crate::native::hex(byte, &mut hex);
-            hex
-        });
+        let hex = binary(name.as_bytes());
         format!(
             "SELECT owner, fence, acquired_at, expires_at FROM {} \
              WHERE name = {hex} AND expires_at > {NOW}",
             self.table
         )
     }
+}
+
+/// Bytes, as they stand in a statement.
+fn binary(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::from("0x"), |mut literal, byte| {
+        hex(*byte, &mut literal);
+        literal
+    })
 }
 
 fn quoted(table: &Table) -> String {
