@@ -10,6 +10,8 @@ use crate::world::World;
 /// So many lockers at once, each of which goes through so many rounds of trouble.
 const WORLDS: u64 = 17;
 const ROUNDS: u64 = 4;
+/// So many rounds a backend, with each number of sessions together.
+const _: () = assert!(3 * WORLDS * ROUNDS >= 200);
 /// Later than this no round begins: a machine that is busy with other things does fewer.
 const BEGUN: Duration = Duration::from_secs(25);
 
@@ -52,8 +54,10 @@ async fn run(site: &Site, sessions: u32) {
     let done: u64 = ended.iter().flatten().sum();
     let failed: Vec<String> = ended.into_iter().filter_map(Result::err).collect();
     assert!(failed.is_empty(), "DLOCK_TEST_SEED={seed}\n{}", failed.join("\n"));
+    let planned = WORLDS * rounds;
+    let busy = if done < planned { " (the machine was too busy for more)" } else { "" };
     tabulate(&format!(
-        "liveness: {} with {sessions} sessions: {done} rounds in {:?}, seed {seed}",
+        "liveness: {} with {sessions} sessions: {done} of {planned} rounds{busy} in {:?}, seed {seed}",
         site.backend.map(|backend| backend.to_string()).unwrap_or_default(),
         start.elapsed(),
     ));
