@@ -56,8 +56,8 @@ pub(crate) async fn that_is_emptied_gives_no_fence_again(site: Site) {
     // Of its own: others have leases in the usual one.
     let table = unique("emptied").replace('-', "_");
     let options = LeaseOptions::new().table(&table);
-    let one = site.builder().lease(options.clone()).connect().await.unwrap();
-    let two = site.builder().lease(options).connect().await.unwrap();
+    let one = site.builder().lease_options(options.clone()).connect().await.unwrap();
+    let two = site.builder().lease_options(options).connect().await.unwrap();
     let mut rows = Rows::of(&site).await;
     let empty = if site.url.starts_with("sqlite") { "DELETE FROM" } else { "TRUNCATE TABLE" };
     let mut last = 0;
