@@ -13,6 +13,7 @@ dlock_tests::suite! {
         sqlite Sqlite, postgres Postgres, postgres18 Postgres18,
         mysql MySql, mariadb MariaDb,
         lease_postgres LeasePostgres, lease_mysql LeaseMySql, lease_mariadb LeaseMariaDb,
+        mssql Mssql, lease_mssql LeaseMssql,
     ] {
         fight: [survives_kills_and_freezes]
     }
@@ -21,7 +22,7 @@ dlock_tests::suite! {
 mod sessions {
     //! Only a server can end them.
     dlock_tests::suite! {
-        "chaos" on [postgres Postgres, postgres18 Postgres18, mysql MySql, mariadb MariaDb] {
+        "chaos" on [postgres Postgres, postgres18 Postgres18, mysql MySql, mariadb MariaDb, mssql Mssql] {
             fight: [survives_ended_sessions]
         }
     }

@@ -49,6 +49,7 @@ dlock_tests::suite! {
         memory Memory, sqlite Sqlite, postgres Postgres, postgres18 Postgres18,
         mysql MySql, mariadb MariaDb, mariadb118 MariaDb118,
         lease_postgres LeasePostgres, lease_mysql LeaseMySql, lease_mariadb LeaseMariaDb,
+        mssql Mssql, lease_mssql LeaseMssql,
     ] {
         status: [
             held_key_is_shown_with_its_holder,
@@ -184,6 +185,7 @@ mod several {
         "conformance" on [
             sqlite Sqlite, postgres Postgres, postgres18 Postgres18, mysql MySql, mariadb MariaDb,
             lease_postgres LeasePostgres, lease_mysql LeaseMySql, lease_mariadb LeaseMariaDb,
+            mssql Mssql, lease_mssql LeaseMssql,
         ] {
             processes: [
                 four_processes_count_right,
@@ -203,7 +205,7 @@ mod leases {
     dlock_tests::suite! {
         "conformance" on [
             sqlite Sqlite, lease_postgres LeasePostgres, lease_mysql LeaseMySql,
-            lease_mariadb LeaseMariaDb,
+            lease_mariadb LeaseMariaDb, lease_mssql LeaseMssql,
         ] {
             callbacks: [may_take_locks_of_the_same_locker]
         }
@@ -213,7 +215,7 @@ mod leases {
 mod sharing {
     //! Where there are shared locks.
     dlock_tests::suite! {
-        "conformance" on [memory Memory, postgres Postgres, postgres18 Postgres18] {
+        "conformance" on [memory Memory, postgres Postgres, postgres18 Postgres18, mssql Mssql] {
             modes: [readers_share_and_keep_writers_out, writer_keeps_readers_out]
             reentrancy: [reader_does_not_become_a_writer]
             readers: [

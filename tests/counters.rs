@@ -27,7 +27,8 @@ dlock_tests::suite! {
     "counters" on [
         memory Memory, sqlite Sqlite, postgres Postgres, postgres18 Postgres18, mysql MySql,
         mariadb MariaDb, mariadb118 MariaDb118, lease_postgres LeasePostgres,
-        lease_mysql LeaseMySql, lease_mariadb LeaseMariaDb,
+        lease_mysql LeaseMySql, lease_mariadb LeaseMariaDb, mssql Mssql,
+        lease_mssql LeaseMssql,
     ] {
         allocations: [of_one_key, of_many_keys]
     }
@@ -38,7 +39,7 @@ mod dropped {
     dlock_tests::suite! {
         "counters" on [
             memory Memory, sqlite Sqlite, postgres Postgres, postgres18 Postgres18, mysql MySql,
-            mariadb MariaDb, mariadb118 MariaDb118,
+            mariadb MariaDb, mariadb118 MariaDb118, mssql Mssql,
         ] {
             allocations: [of_dropped_guards]
         }
@@ -50,7 +51,7 @@ mod servers {
     dlock_tests::suite! {
         "counters" on [
             postgres Postgres, postgres18 Postgres18, mysql MySql, mariadb MariaDb,
-            mariadb118 MariaDb118,
+            mariadb118 MariaDb118, mssql Mssql,
         ] {
             statements: [
                 acquire_and_release_are_one_each,
@@ -73,7 +74,7 @@ mod linux {
     dlock_tests::suite! {
         "counters" on [
             postgres Postgres, postgres18 Postgres18, mysql MySql, mariadb MariaDb,
-            mariadb118 MariaDb118,
+            mariadb118 MariaDb118, mssql Mssql,
         ] {
             wakes: [of_a_pair, of_a_holder_who_does_nothing]
         }

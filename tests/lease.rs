@@ -29,7 +29,7 @@ mod turns;
 dlock_tests::suite! {
     "lease" on [
         sqlite Sqlite, lease_postgres LeasePostgres, lease_mysql LeaseMySql,
-        lease_mariadb LeaseMariaDb,
+        lease_mariadb LeaseMariaDb, lease_mssql LeaseMssql,
     ] {
         terms: [
             ttl_is_the_lockers_or_the_locks_own,
@@ -72,6 +72,7 @@ mod servers {
     dlock_tests::suite! {
         "lease" on [
             lease_postgres LeasePostgres, lease_mysql LeaseMySql, lease_mariadb LeaseMariaDb,
+            lease_mssql LeaseMssql,
         ] {
             endings: [
                 waiter_is_woken_by_the_end_of_a_lease,
@@ -94,7 +95,7 @@ mod clock_of_ours {
 mod sessions {
     //! What only leases have.
     dlock_tests::suite! {
-        "lease" on [memory Memory, postgres Postgres, mysql MySql] {
+        "lease" on [memory Memory, postgres Postgres, mysql MySql, mssql Mssql] {
             refusals: [sessions_have_no_such_terms]
         }
     }

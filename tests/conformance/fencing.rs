@@ -109,7 +109,7 @@ pub(crate) async fn one_connection_is_enough(site: Site) {
 pub(crate) async fn token_of_several_holders_makes_no_sense(site: Site) {
     let locker = site.locker().await;
     let error = locker.lock("k").fenced().shared().acquire().await.unwrap_err();
-    let shared = site.backend.is_some_and(|b| b == Backend::Memory || b.is_postgres());
+    let shared = site.backend.is_some_and(Backend::is_sharing);
     assert!(
         matches!(&error, Error::Config { .. } if shared)
             || matches!(&error, Error::Unsupported { .. } if !shared),

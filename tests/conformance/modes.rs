@@ -54,6 +54,7 @@ pub(crate) async fn one_that_is_missing_is_refused_before_anything_is_asked(site
     match site.backend {
         Some(Backend::Memory) => assert_eq!(present, Mode::ALL),
         Some(Backend::Sqlite) => assert_eq!(present, [Mode::Exclusive]),
+        Some(Backend::Mssql) => assert_eq!(present, [Mode::Shared, Mode::Update, Mode::Exclusive]),
         _ => assert!(!present.contains(&Mode::Update)),
     }
     for (mode, error) in errors {

@@ -12,6 +12,14 @@ fn shows_locks(site: &Site) -> bool {
     !site.backend.is_some_and(Backend::is_mariadb)
 }
 
+/// Of a name, SQL Server shows the first 32 characters.
+fn with_short_names(site: Site) -> Site {
+    match site.backend {
+        Some(Backend::Mssql) => site.namespace(&format!("{:06x}", fastrand::u32(..1 << 24))),
+        _ => site,
+    }
+}
+
 pub(crate) async fn held_key_is_shown_with_its_holder(site: Site) {
     let locker = site.locker().await;
     let key = Key::from("seen");
@@ -81,9 +89,12 @@ pub(crate) async fn shown_key_is_the_one_that_locks(site: Site) {
     if !shows_locks(&site) {
         return;
     }
+    let site = with_short_names(site);
     let holder = site.locker().await;
     let long = "x".repeat(300);
     let mut held = Vec::new();
+    // Of a long name, SQL Server shows only the beginning.
+    let long = if site.backend == Some(Backend::Mssql) { "not long".into() } else { long };
     for key in ["user:42", "100%", "two\nlines", "é 🔒", "User", "~z", "%n5", &long] {
         held.push(holder.lock(key).acquire().await.unwrap());
     }
@@ -98,8 +109,8 @@ pub(crate) async fn shown_key_is_the_one_that_locks(site: Site) {
             let free = watcher.lock(shown).try_acquire().await.unwrap();
             assert!(free.is_none(), "{number}: {} is shown as {shown}", guard.key());
             // Ids and hashes cannot be undone.
-            let is_named =
-                matches!(native, dlock::NativeKey::Name(_)) && *guard.key() != Key::from(&long);
+            let is_named = matches!(native, dlock::NativeKey::Name(_))
+                && *guard.key() != Key::from("x".repeat(300));
             assert_eq!(shown == guard.key(), number == 0 && is_named, "{number}: {shown}");
         }
         watcher.close().await;
@@ -139,6 +150,7 @@ pub(crate) async fn permits_are_shown_as_one_lock(site: Site) {
     if !shows_locks(&site) {
         return;
     }
+    let site = with_short_names(site);
     let theirs = site.named("theirs").locker().await;
     let ours = site.locker().await;
     let mut held = Vec::new();

@@ -14,7 +14,7 @@ pub(crate) struct Allocations {
 }
 
 #[rustfmt::skip]
-const ALLOCATIONS: [Allocations; 6] = [
+const ALLOCATIONS: [Allocations; 8] = [
     Allocations { on: &[Memory], one_key: 28, many_keys: 33 },
     // One more than measured: here the file's own threads are not in step with ours.
     Allocations { on: &[Sqlite], one_key: 63, many_keys: 68 },
@@ -22,6 +22,8 @@ const ALLOCATIONS: [Allocations; 6] = [
     Allocations { on: &[MySql, MariaDb, MariaDb118], one_key: 73, many_keys: 78 },
     Allocations { on: &[LeasePostgres], one_key: 123, many_keys: 128 },
     Allocations { on: &[LeaseMySql, LeaseMariaDb], one_key: 154, many_keys: 159 },
+    Allocations { on: &[Mssql], one_key: 91, many_keys: 96 },
+    Allocations { on: &[LeaseMssql], one_key: 172, many_keys: 177 },
 ];
 
 /// So many tasks do it side by side.

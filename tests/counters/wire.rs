@@ -5,6 +5,10 @@ use dlock_tests::{Backend, Site};
 /// The site's URL, without encryption: some servers have it on their own.
 pub(crate) fn plain(site: &Site) -> String {
     let postgres = site.backend.is_some_and(Backend::is_postgres);
+    // There it says so already.
+    if site.backend == Some(Backend::Mssql) || site.backend == Some(Backend::LeaseMssql) {
+        return site.url.clone();
+    }
     let option = if postgres { "sslmode=disable" } else { "ssl-mode=disabled" };
     match &site.url {
         url if url.contains(option) => url.clone(),

@@ -1,7 +1,7 @@
 //! The lease table, seen by the database's own means.
 
 use dlock::{Locker, NativeKey};
-use dlock_tests::Site;
+use dlock_tests::{Site, SqlServerClient, connect_sql_server};
 use sqlx::mysql::MySqlConnection;
 use sqlx::postgres::PgConnection;
 use sqlx::sqlite::SqliteConnection;
@@ -27,6 +27,7 @@ pub(crate) enum Rows {
     Sqlite(SqliteConnection),
     Postgres(PgConnection),
     MySql(MySqlConnection),
+    Mssql(Box<SqlServerClient>),
 }
 
 impl Rows {
@@ -38,6 +39,7 @@ impl Rows {
                 Rows::Sqlite(SqliteConnection::connect(&url).await.unwrap())
             }
             "postgres" => Rows::Postgres(PgConnection::connect(url).await.unwrap()),
+            "mssql" => Rows::Mssql(Box::new(connect_sql_server(url, "a test's rows").await)),
             _ => Rows::MySql(MySqlConnection::connect(url).await.unwrap()),
         }
     }
@@ -56,6 +58,17 @@ impl Rows {
             let sql = format!("SELECT {owner}, {fence}, {left} FROM {table} WHERE name = {place}");
             AssertSqlSafe(sql)
         };
+        if let Rows::Mssql(client) = self {
+            let sql = format!(
+                "SELECT owner, fence, DATEDIFF_BIG(microsecond, SYSUTCDATETIME(), expires_at) \
+                 FROM {table} WHERE name = @P1"
+            );
+            let row = client.query(sql, &[&name.as_bytes()]).await.unwrap();
+            let row = row.into_row().await.unwrap().unwrap();
+            let owner = String::from_utf8(row.get::<&[u8], _>(0).unwrap().to_vec()).unwrap();
+            let left = row.get::<i64, _>(2).unwrap() as f64 / 1000.0;
+            return Row { owner, fence: row.get(1).unwrap(), left };
+        }
         let row: (String, i64, f64) = match self {
             Rows::Sqlite(connection) => {
                 let left = "CAST(expires_at - (julianday('now') - 2440587.5) * 86400000 AS REAL)";
@@ -75,6 +88,7 @@ impl Rows {
                 let row = sqlx::query_as(text(owner, fence, left, "?")).bind(name.into_bytes());
                 row.fetch_one(connection).await.unwrap()
             }
+            Rows::Mssql(_) => unreachable!("it is answered above"),
         };
         let (owner, fence, left) = row;
         Row { owner, fence, left }
@@ -82,11 +96,16 @@ impl Rows {
 
     /// Runs statements.
     pub(crate) async fn run(&mut self, sql: &str) {
+        if let Rows::Mssql(client) = self {
+            client.simple_query(sql).await.unwrap().into_results().await.unwrap();
+            return;
+        }
         let sql = sqlx::raw_sql(AssertSqlSafe(sql));
         match self {
             Rows::Sqlite(connection) => drop(sql.execute(connection).await.unwrap()),
             Rows::Postgres(connection) => drop(sql.execute(connection).await.unwrap()),
             Rows::MySql(connection) => drop(sql.execute(connection).await.unwrap()),
+            Rows::Mssql(_) => {}
         }
     }
 
@@ -96,11 +115,22 @@ impl Rows {
             return self.run("BEGIN IMMEDIATE").await;
         }
         let name = locker.explain(key).native;
+        if let Rows::Mssql(client) = self {
+            // In a batch: a transaction of a procedure's own would end with it.
+            let name = name.to_string();
+            let hex: String = name.bytes().map(|byte| format!("{byte:02x}")).collect();
+            let sql = format!(
+                "BEGIN TRANSACTION; UPDATE dlock_leases SET fence = fence WHERE name = 0x{hex}"
+            );
+            client.simple_query(sql).await.unwrap().into_results().await.unwrap();
+            return;
+        }
         self.run("BEGIN").await;
         self.run(&format!("SELECT 1 FROM dlock_leases WHERE name = '{name}' FOR UPDATE")).await;
     }
 
     pub(crate) async fn unlock(&mut self) {
+        // In T-SQL too.
         self.run("ROLLBACK").await;
     }
 }

@@ -10,6 +10,7 @@ fn kind(site: &Site) -> &'static str {
         Some(Backend::LeasePostgres) => "postgres",
         Some(Backend::LeaseMySql) => "mysql",
         Some(Backend::LeaseMariaDb) => "mariadb",
+        Some(Backend::LeaseMssql) => "mssql",
         _ => "sqlite",
     }
 }

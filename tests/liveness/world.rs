@@ -47,11 +47,14 @@ impl World {
                  GRANT ALL ON SCHEMA public TO {user}"
             );
             witness.run(&sql).await;
+        } else if is_mssql(&site) {
+            // Of the double, which lets in whoever comes.
         } else {
             witness.run(&format!("CREATE USER {user}@'%'")).await;
             witness.run(&format!("GRANT ALL ON `{}`.* TO {user}@'%'", database(&site.url))).await;
         }
-        let proxy = Proxy::to(&as_user(&site.url, &user)).await;
+        let url = if can_limit(&site) { as_user(&site.url, &user) } else { site.url.clone() };
+        let proxy = Proxy::to(&url).await;
         let locker = site.through(proxy.url()).builder().max_sessions(sessions);
         World {
             locker: locker.connect().await.unwrap(),
@@ -89,10 +92,16 @@ impl World {
 
     /// So many connections the locker may have from now on; `None`: as many as it wants.
     pub(crate) async fn limit(&mut self, connections: Option<u32>) {
+        if !can_limit(&self.site) {
+            return;
+        }
         let user = &self.user;
         let sql = if self.site.backend.is_some_and(dlock_tests::Backend::is_postgres) {
             let limit = connections.map_or(-1, i64::from);
             format!("ALTER ROLE {user} CONNECTION LIMIT {limit}")
+        } else if is_mssql(&self.site) {
+            let limit = connections.map_or_else(String::new, |limit| limit.max(1).to_string());
+            format!("EXEC dlock_double.[option] 'sessions_of_{user}', '{limit}'")
         } else {
             // There 0 is no limit.
             let limit = connections.map_or(0, |connections| connections.max(1));
@@ -106,12 +115,23 @@ impl World {
         self.locker.close().await;
         let sql = if self.site.backend.is_some_and(dlock_tests::Backend::is_postgres) {
             format!("{ONE_BY_ONE}; DROP OWNED BY {0}; DROP ROLE {0}", self.user)
+        } else if is_mssql(&self.site) {
+            return Ok(());
         } else {
             format!("DROP USER {}@'%'", self.user)
         };
         self.witness.run(&sql).await;
         Ok(())
     }
+}
+
+/// SQL Server itself limits no login's sessions.
+pub(crate) fn can_limit(site: &Site) -> bool {
+    !is_mssql(site) || std::env::var_os("DLOCK_TEST_MSSQL_URL").is_none()
+}
+
+fn is_mssql(site: &Site) -> bool {
+    site.backend == Some(dlock_tests::Backend::Mssql)
 }
 
 fn database(url: &str) -> &str {

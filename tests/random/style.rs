@@ -18,7 +18,7 @@ impl Can {
     pub(crate) fn of(backend: Backend) -> Self {
         Can {
             leases: backend.is_lease(),
-            shared: backend == Backend::Memory || backend.is_postgres(),
+            shared: backend.is_sharing(),
             processes: backend != Backend::Memory,
             sessions: backend.is_server(),
         }

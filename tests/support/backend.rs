@@ -19,12 +19,16 @@ pub enum Backend {
     MariaDb,
     /// MariaDB 11.8.
     MariaDb118,
+    /// SQL Server, or the double of it.
+    Mssql,
     /// Leases on the PostgreSQL that the machine has.
     LeasePostgres,
     /// Leases on MySQL.
     LeaseMySql,
     /// Leases on the MariaDB that the machine has.
     LeaseMariaDb,
+    /// Leases on SQL Server, or on the double of it.
+    LeaseMssql,
 }
 
 impl Backend {
@@ -45,13 +49,18 @@ impl Backend {
 
     /// Its locks belong to sessions of a server.
     pub fn is_server(self) -> bool {
-        self.is_postgres() || self.is_mysql()
+        self.is_postgres() || self.is_mysql() || self == Backend::Mssql
+    }
+
+    /// There are shared locks.
+    pub fn is_sharing(self) -> bool {
+        matches!(self, Backend::Memory | Backend::Mssql) || self.is_postgres()
     }
 
     /// Its locks are leases.
     pub fn is_lease(self) -> bool {
-        use Backend::{LeaseMariaDb, LeaseMySql, LeasePostgres, Sqlite};
-        matches!(self, LeasePostgres | LeaseMySql | LeaseMariaDb | Sqlite)
+        use Backend::{LeaseMariaDb, LeaseMssql, LeaseMySql, LeasePostgres, Sqlite};
+        matches!(self, LeasePostgres | LeaseMySql | LeaseMariaDb | LeaseMssql | Sqlite)
     }
 
     /// The server's URL; an error when `tests/run` has started none.
@@ -62,6 +71,7 @@ impl Backend {
             Backend::MySql | Backend::LeaseMySql => "DLOCK_TEST_MYSQL",
             Backend::MariaDb | Backend::LeaseMariaDb => "DLOCK_TEST_MARIADB",
             Backend::MariaDb118 => "DLOCK_TEST_MARIADB_118",
+            Backend::Mssql | Backend::LeaseMssql => "DLOCK_TEST_MSSQL_URL",
             Backend::Memory | Backend::Sqlite => return Err(format!("{self} has no server")),
         };
         match std::env::var(variable) {
@@ -81,9 +91,11 @@ impl fmt::Display for Backend {
             Backend::MySql => "mysql",
             Backend::MariaDb => "mariadb",
             Backend::MariaDb118 => "mariadb118",
+            Backend::Mssql => "mssql",
             Backend::LeasePostgres => "lease_postgres",
             Backend::LeaseMySql => "lease_mysql",
             Backend::LeaseMariaDb => "lease_mariadb",
+            Backend::LeaseMssql => "lease_mssql",
         })
     }
 }

@@ -48,6 +48,7 @@ title() { # KIND
     mariadb118) echo "MariaDB 11.8" ;;
     galera | node) echo "MariaDB with Galera" ;;
     pgbouncer) echo pgbouncer ;;
+    mssql) echo "SQL Server" ;;
     python) echo "Python with its lock packages" ;;
     faketime) echo libfaketime ;;
     esac
@@ -107,6 +108,11 @@ find_server() {
     mariadb118) { find_program mariadbd 'Ver 11\.8\.' || find_mariadb118; } && return ;;
     galera | node) find_galera && find_program mariadbd MariaDB && return ;;
     pgbouncer) find_program pgbouncer PgBouncer elsewhere && return ;;
+    mssql)
+        # Cargo builds it with the tests.
+        bin=${CARGO_TARGET_DIR:-$tests/../target}/debug/sqlserver-double
+        [ -x "$bin" ] && return
+        ;;
     *) die "unknown kind of server '$1'" ;;
     esac
     [ -n "${candidates:-}" ] || return 1

@@ -1,10 +1,12 @@
-//! A database of a test's own, on a MySQL or MariaDB server.
+//! A database of a test's own, on a server of MySQL, MariaDB or SQL Server.
 
 use std::thread;
 
 use sqlx::mysql::MySqlConnection;
 use sqlx::{AssertSqlSafe, Connection as _};
 use tokio::runtime::Builder;
+
+use crate::double::{connect, is_sql_server};
 
 /// Made for one test, dropped with it. Locks are the server's all the same.
 #[derive(Debug)]
@@ -21,7 +23,11 @@ impl Database {
         let (base, _) = base.rsplit_once('/').unwrap();
         let options = if options.is_empty() { String::new() } else { format!("?{options}") };
         let url = format!("{base}/{name}{options}");
-        run(server, format!("CREATE DATABASE IF NOT EXISTS `{name}`")).unwrap();
+        let sql = match is_sql_server(server) {
+            true => format!("IF DB_ID('{name}') IS NULL CREATE DATABASE [{name}]"),
+            false => format!("CREATE DATABASE IF NOT EXISTS `{name}`"),
+        };
+        run(server, sql).unwrap();
         Database { server: server.to_owned(), url, name: name.to_owned() }
     }
 
@@ -30,7 +36,7 @@ impl Database {
         &self.url
     }
 
-    /// The database that a URL names, if it is one of such a server.
+    /// The database that a URL names, if it is one of MySQL or MariaDB.
     pub(crate) fn name_in(url: &str) -> Option<&str> {
         let rest = url.strip_prefix("lease+").unwrap_or(url);
         let rest = rest.strip_prefix("mysql://").or_else(|| rest.strip_prefix("mariadb://"))?;
@@ -42,7 +48,12 @@ impl Database {
 impl Drop for Database {
     fn drop(&mut self) {
         // The server may be gone, and the test may have failed already.
-        let _ = run(&self.server, format!("DROP DATABASE IF EXISTS `{}`", self.name));
+        let name = &self.name;
+        let sql = match is_sql_server(&self.server) {
+            true => format!("DROP DATABASE IF EXISTS [{name}]"),
+            false => format!("DROP DATABASE IF EXISTS `{name}`"),
+        };
+        let _ = run(&self.server, sql);
     }
 }
 
@@ -50,6 +61,12 @@ impl Drop for Database {
 fn run(url: &str, sql: String) -> Result<(), sqlx::Error> {
     let url = url.strip_prefix("lease+").unwrap_or(url).to_owned();
     let task = async move {
+        if is_sql_server(&url) {
+            let mut client = connect(&url, "a test's database").await;
+            let done = client.simple_query(sql).await.map_err(sqlx::Error::decode)?;
+            done.into_results().await.map_err(sqlx::Error::decode)?;
+            return Ok(());
+        }
         let mut connection = MySqlConnection::connect(&url).await?;
         // A table in use is not worth the wait.
         sqlx::raw_sql("SET SESSION lock_wait_timeout = 3").execute(&mut connection).await?;

@@ -11,6 +11,7 @@ mod backend;
 mod check;
 pub mod clock;
 mod database;
+mod double;
 mod eventually;
 mod forger;
 pub mod history;
@@ -30,6 +31,7 @@ mod witness;
 
 pub use self::backend::Backend;
 pub use self::check::{check, is_long, limited, not_run, on_a_thread, tabulate};
+pub use self::double::{SqlServerClient, connect as connect_sql_server};
 pub use self::eventually::{eventually, eventually_async, in_time, once_within};
 pub use self::forger::Forgery;
 pub use self::process::{Signal, Taker};

@@ -7,6 +7,7 @@ use dlock::{LeaseOptions, Locker, LockerBuilder};
 
 use crate::backend::Backend;
 use crate::database::Database;
+use crate::double::Double;
 use crate::temp::{Temp, unique};
 
 /// A database and a corner of it that no other test uses, for this process and for others.
@@ -32,6 +33,7 @@ type Kept = Arc<Mutex<Vec<Thing>>>;
 enum Thing {
     Folder { _it: Temp },
     Database { _it: Database },
+    Double { _it: Double },
 }
 
 impl Site {
@@ -54,6 +56,21 @@ impl Site {
                 kept.push(Thing::Database { _it: database });
                 url
             }
+            Backend::Mssql | Backend::LeaseMssql => match backend.server() {
+                Err(_) => {
+                    let double = Double::start();
+                    let url = double.url().to_owned();
+                    kept.push(Thing::Double { _it: double });
+                    if backend.is_lease() { lease(&url) } else { url }
+                }
+                Ok(url) if backend.is_lease() => {
+                    let database = Database::new(&url, &unique("dlock"));
+                    let url = lease(database.url());
+                    kept.push(Thing::Database { _it: database });
+                    url
+                }
+                Ok(url) => url,
+            },
             // There a session has no name, but its database shows.
             Backend::MySql | Backend::MariaDb | Backend::MariaDb118 => {
                 let database = Database::new(&backend.server()?, &unique("dlock"));

@@ -15,6 +15,7 @@ enum Protocol {
         begun: bool,
     },
     MySql,
+    Tds,
 }
 
 impl Wire {
@@ -22,6 +23,7 @@ impl Wire {
     pub(crate) fn of(scheme: &str) -> Self {
         let protocol = match scheme.strip_prefix("lease+").unwrap_or(scheme) {
             "mysql" | "mariadb" => Protocol::MySql,
+            "mssql" | "sqlserver" => Protocol::Tds,
             _ => Protocol::Postgres { begun: false },
         };
         Wire { protocol, rest: Vec::new() }
@@ -61,6 +63,12 @@ impl Protocol {
                 // A command begins a sequence: COM_QUERY and COM_STMT_EXECUTE.
                 (length + 4, sequence == 0 && matches!(command, 0x03 | 0x17))
             }
+            Protocol::Tds => {
+                let &[kind, status, a, b, ..] = bytes else { return None };
+                let is_last = status & 1 != 0;
+                // Batches and calls of procedures.
+                (usize::from(u16::from_be_bytes([a, b])), is_last && matches!(kind, 1 | 3))
+            }
         };
         if length == 0 || bytes.len() < length {
             return None;
@@ -95,6 +103,14 @@ mod tests {
         assert_eq!(counted("postgres", &[encrypt, begin]), 0);
         let said: &[&[u8]] = &[encrypt, begin, query, bind, execute, sync, bind, execute, sync];
         assert_eq!(counted("lease+postgres", said), 3);
+    }
+
+    #[test]
+    fn statements_of_sql_server() {
+        let login = &[16, 1, 0, 9, 0, 0, 1, 0, 7];
+        let (first, last) = (&[3, 0, 0, 9, 0, 0, 1, 0, 7], &[3, 1, 0, 9, 0, 0, 2, 0, 7]);
+        let (batch, attention) = (&[1, 1, 0, 8, 0, 0, 1, 0], &[6, 1, 0, 8, 0, 0, 1, 0]);
+        assert_eq!(counted("mssql", &[login, first, last, batch, attention]), 2);
     }
 
     #[test]

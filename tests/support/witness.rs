@@ -5,6 +5,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
 use crate::database::Database;
+use crate::double::{SqlServerClient, connect, is_sql_server};
 use crate::site::Site;
 
 /// A connection of the test's own to a server.
@@ -16,9 +17,10 @@ enum Connection {
     Postgres(PgConnection),
     MySql(MySqlConnection),
     MariaDb(MySqlConnection),
+    Mssql(Box<SqlServerClient>),
 }
 
-/// The sessions of a site's lockers: by name on PostgreSQL, by database on the others.
+/// The sessions of a site's lockers: by name on PostgreSQL and SQL Server, by database on the others.
 const PG_HOLDING: &str = "pg_locks l JOIN pg_stat_activity a USING (pid) \
     WHERE l.locktype = 'advisory' AND l.granted";
 const PG_WAITING: &str = "pg_locks l JOIN pg_stat_activity a USING (pid) \
@@ -31,10 +33,16 @@ const MYSQL_HOLDING: &str = "performance_schema.metadata_locks l \
     WHERE l.object_type = 'USER LEVEL LOCK' AND l.lock_status = 'GRANTED'";
 const MARIADB_HOLDING: &str = "information_schema.metadata_lock_info l \
     JOIN information_schema.processlist p ON p.id = l.thread_id WHERE l.lock_type = 'User lock'";
+/// Locks, and the sessions that have them or wait for them, on SQL Server.
+const MS_LOCKS: &str = "sys.dm_tran_locks l JOIN sys.dm_exec_sessions s \
+    ON s.session_id = l.request_session_id WHERE l.resource_type = 'APPLICATION'";
 
 impl Witness {
     /// Connects.
     pub async fn at(url: &str) -> Self {
+        if is_sql_server(url) {
+            return Witness(Connection::Mssql(Box::new(connect(url, "witness").await)));
+        }
         if Database::name_in(url).is_none() {
             let options = url.parse::<PgConnectOptions>().unwrap().application_name("witness");
             return Witness(Connection::Postgres(
@@ -52,6 +60,7 @@ impl Witness {
 
     /// Runs statements.
     pub async fn run(&mut self, sql: &str) {
+        let text = sql;
         let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
         match &mut self.0 {
             Connection::Postgres(connection) => {
@@ -60,11 +69,15 @@ impl Witness {
             Connection::MySql(connection) | Connection::MariaDb(connection) => {
                 sql.execute(connection).await.unwrap();
             }
+            Connection::Mssql(client) => {
+                let done = client.simple_query(text).await.unwrap();
+                done.into_results().await.unwrap();
+            }
         }
     }
 
-    /// The one number that a statement returns with this, as `$1` or `?`: the site's name on
-    /// PostgreSQL, its database on the others.
+    /// The one number that a statement returns with this, as `$1`, `@P1` or `?`: the site's name on
+    /// PostgreSQL and SQL Server, its database on the others.
     pub async fn number(&mut self, sql: &str, site: &Site) -> i64 {
         let numbers = self.numbers(sql, who(site)).await;
         assert_eq!(numbers.len(), 1, "{sql}");
@@ -72,6 +85,7 @@ impl Witness {
     }
 
     async fn numbers(&mut self, sql: &str, with: &str) -> Vec<i64> {
+        let text = sql;
         let sql = AssertSqlSafe(sql.to_owned());
         match &mut self.0 {
             Connection::Postgres(connection) => {
@@ -81,6 +95,11 @@ impl Witness {
             Connection::MySql(connection) | Connection::MariaDb(connection) => {
                 let rows = sqlx::query(sql).bind(with).fetch_all(connection).await.unwrap();
                 rows.iter().map(|row| row.get(0)).collect()
+            }
+            Connection::Mssql(client) => {
+                let rows = client.query(text, &[&with]).await.unwrap();
+                let rows = rows.into_first_result().await.unwrap();
+                rows.iter().map(|row| row.get::<i64, _>(0).unwrap()).collect()
             }
         }
     }
@@ -95,6 +114,10 @@ impl Witness {
             Connection::MariaDb(_) => {
                 format!("SELECT count(*) FROM {MARIADB_HOLDING} AND p.db = ?")
             }
+            Connection::Mssql(_) => format!(
+                "SELECT COUNT_BIG(*) FROM {MS_LOCKS} AND l.request_status = 'GRANT' \
+                AND s.program_name = @P1"
+            ),
         };
         self.number(&sql, site).await
     }
@@ -105,6 +128,10 @@ impl Witness {
             Connection::Postgres(_) => {
                 format!("SELECT count(*) FROM {PG_WAITING} AND a.application_name = $1")
             }
+            Connection::Mssql(_) => format!(
+                "SELECT COUNT_BIG(*) FROM {MS_LOCKS} AND l.request_status <> 'GRANT' \
+                AND s.program_name = @P1"
+            ),
             _ => format!("SELECT count(*) FROM {MY_WAITING} AND db = ?"),
         };
         self.number(&sql, site).await
@@ -115,6 +142,9 @@ impl Witness {
         let sql = match self.0 {
             Connection::Postgres(_) => {
                 "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1".to_owned()
+            }
+            Connection::Mssql(_) => {
+                "SELECT COUNT_BIG(*) FROM sys.dm_exec_sessions WHERE program_name = @P1".to_owned()
             }
             _ => format!("SELECT count(*) FROM {MY_SESSIONS} AND db = ?"),
         };
@@ -134,6 +164,11 @@ impl Witness {
                 WHERE application_name = $1";
             return self.number(sql, site).await;
         }
+        if let Connection::Mssql(_) = self.0 {
+            let sql = "SELECT CAST(session_id AS bigint) FROM sys.dm_exec_sessions \
+                WHERE program_name = @P1";
+            return self.kill(sql, site).await;
+        }
         self.kill(&format!("SELECT CAST(id AS SIGNED) FROM {MY_SESSIONS} AND db = ?"), site).await
     }
 
@@ -149,6 +184,14 @@ impl Witness {
             }
             Connection::MySql(_) => MYSQL_HOLDING,
             Connection::MariaDb(_) => MARIADB_HOLDING,
+            Connection::Mssql(_) => {
+                let sql = format!(
+                    "SELECT TOP (1) CAST(l.request_session_id AS bigint) FROM {MS_LOCKS} \
+                    AND l.request_status = 'GRANT' AND LEFT(s.program_name, LEN(@P1)) = @P1 \
+                    ORDER BY NEWID()"
+                );
+                return self.kill(&sql, site).await;
+            }
         };
         let sql = format!(
             "SELECT CAST(p.id AS SIGNED) FROM {holding} AND locate(?, p.db) = 1 \
@@ -159,6 +202,21 @@ impl Witness {
 
     /// Ends the sessions that a statement names; how many there were.
     async fn kill(&mut self, sql: &str, site: &Site) -> i64 {
+        if let Connection::Mssql(_) = self.0 {
+            let sessions = self.numbers(sql, who(site)).await;
+            let Connection::Mssql(client) = &mut self.0 else { return 0 };
+            let mut ended = 0;
+            for session in sessions {
+                let killed = client.simple_query(format!("KILL {session}")).await;
+                // It may have ended by itself.
+                if let Ok(killed) = killed
+                    && killed.into_results().await.is_ok()
+                {
+                    ended += 1;
+                }
+            }
+            return ended;
+        }
         let (Connection::MySql(connection) | Connection::MariaDb(connection)) = &mut self.0 else {
             panic!("not a MySQL or MariaDB server");
         };

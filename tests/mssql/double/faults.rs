@@ -1,8 +1,11 @@
 //! What goes wrong on purpose.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::time::Duration;
 
 use dlock_tests::{eventually_async, in_time};
+use futures_core::Stream as _;
 
 use super::{Double, SOON, error, number, rows, run};
 
@@ -40,6 +43,22 @@ async fn ends_in_the_middle() {
         // It was done, and it ended with the session.
         assert_eq!(number(&mut other, HELD).await, 0);
     }
+}
+
+#[tokio::test]
+async fn rows_without_end() {
+    let double = Double::new().await;
+    let (mut a, mut other) = (double.client().await, double.client().await);
+    run(&mut other, &fault("flood")).await;
+    let mut stream = a.simple_query(TAKE).await.unwrap().into_row_stream();
+    for _ in 0..10_000 {
+        let next = poll_fn(|cx| Pin::new(&mut stream).poll_next(cx));
+        let row = in_time("another row", SOON, next).await.unwrap().unwrap();
+        assert_eq!(row.get(0), Some(0));
+    }
+    drop(stream);
+    drop(a);
+    eventually_async("it ends", SOON, async || number(&mut other, HELD).await == 0).await;
 }
 
 #[tokio::test]

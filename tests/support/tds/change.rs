@@ -1,6 +1,6 @@
 //! What a statement has changed: whether it may be so, and what it puts out.
 
-use std::collections::HashSet;
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::ast::{Output, TableDef};
@@ -42,7 +42,7 @@ pub(super) fn finish(
     (output, with): (Option<&Output>, Row),
     scope: &Scope<'_>,
 ) -> Result<Change, Fault> {
-    check(table, &rows)?;
+    check(table, &rows, &changed)?;
     let count = i64::try_from(changed.len()).unwrap_or(0);
     let Some(output) = output else { return Ok(Change { rows, count, output: None }) };
     let columns: Arc<Vec<Column>> = Arc::new(table.def.columns.iter().map(Column::from).collect());
@@ -79,10 +79,12 @@ pub(super) fn finish(
     Ok(Change { rows, count, output: Some(answer) })
 }
 
-fn check(table: &Table, rows: &[Vec<Value>]) -> Result<(), Fault> {
+/// Whether the rows that are new are as they may be, beside all others.
+fn check(table: &Table, rows: &[Vec<Value>], changed: &[Changed]) -> Result<(), Fault> {
     let def = &table.def;
+    let new = || changed.iter().filter_map(|one| Some((one, one.inserted.as_ref()?)));
     for (place, column) in def.columns.iter().enumerate() {
-        if !column.nullable && rows.iter().any(|row| row[place].is_null()) {
+        if !column.nullable && new().any(|(_, row)| row[place].is_null()) {
             return Err(Fault::new(
                 515,
                 format!(
@@ -93,11 +95,16 @@ fn check(table: &Table, rows: &[Vec<Value>]) -> Result<(), Fault> {
         }
     }
     let key = def.key.iter().map(|name| place_of(def, name)).collect::<Result<Vec<_>, _>>()?;
-    let mut seen = HashSet::new();
-    for row in rows.iter().filter(|_| !key.is_empty()) {
-        let own: Vec<_> =
-            key.iter().map(|place| row[*place].key(def.columns[*place].binary)).collect();
-        if !seen.insert(own) {
+    let is_same = |a: &[Value], b: &[Value]| {
+        let same = |place: &usize| {
+            let binary = def.columns[*place].binary;
+            a[*place].compare(&b[*place], binary).ok().flatten() == Some(Ordering::Equal)
+        };
+        key.iter().all(same)
+    };
+    for (one, row) in new().filter(|_| !key.is_empty()) {
+        let keeps_key = one.deleted.as_ref().is_some_and(|old| is_same(old, row));
+        if !keeps_key && rows.iter().filter(|other| is_same(other, row)).count() > 1 {
             return Err(Fault::new(
                 2627,
                 format!(

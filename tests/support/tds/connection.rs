@@ -124,8 +124,9 @@ fn enter(shared: &Shared, login: &Login, address: &str) -> Result<(Locals, Arc<N
             format!("Cannot open database \"{name}\" requested by the login. The login failed."),
         )
     })?;
-    let most = world.option("max_sessions").and_then(|most| most.parse().ok()).unwrap_or(30_000);
-    if world.sessions.len() >= most {
+    let most = world.option(&format!("sessions_of_{}", login.login));
+    let most = most.and_then(|most| most.parse().ok()).unwrap_or(30_000);
+    if world.sessions.values().filter(|session| session.login == login.login).count() >= most {
         return Err(Fault::numbered(10_928));
     }
     let id = (FIRST..u16::MAX).find(|id| !world.sessions.contains_key(id)).unwrap_or(u16::MAX);
@@ -237,6 +238,7 @@ impl Client {
             Some(Trick::Null) => spoil(&mut reply, &Value::Null),
             Some(Trick::Code(code)) => spoil(&mut reply, &Value::Int(code)),
             Some(Trick::HangUp) => return None,
+            Some(Trick::Flood) => return self.flood(reply).await,
             Some(Trick::Cut) => {
                 let packets =
                     wire::packets(&tokens::encode(&reply, style), self.packet_size, self.id);
@@ -251,6 +253,19 @@ impl Client {
         }
         sent?;
         if cancelled { self.send(&tokens::acknowledgement()).await } else { Some(()) }
+    }
+
+    /// Sends the first row until nobody takes it.
+    async fn flood(&mut self, mut reply: Vec<Reply>) -> Option<()> {
+        let row = reply.iter().position(|part| matches!(part, Reply::Row(_)))?;
+        reply.truncate(row + 1);
+        let mut once = wire::unfinished(&tokens::rows(&reply), self.packet_size, self.id);
+        let many = tokens::rows_again(&reply).repeat(1000);
+        let again = wire::unfinished(&many, self.packet_size, self.id);
+        loop {
+            wire::write(&mut self.to, &once).await.ok()?;
+            once.clone_from(&again);
+        }
     }
 
     async fn send(&mut self, body: &[u8]) -> Option<()> {

@@ -1,16 +1,17 @@
 //! MERGE.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::ast::{Action, Expr, Output, Source, When};
-use super::change::{Change, Changed, finish};
+use super::change::{Change, Changed, finish, place_of};
 use super::error::Fault;
 use super::eval::{eval, is_true};
-use super::scope::{Row, Scope};
+use super::scope::{Answer, Frame, Row, Scope};
 use super::source;
 use super::value::Value;
 use super::world::Table;
-use super::write::{as_answer, assigned, new_row};
+use super::write::{assigned, columns, new_row};
 
 /// A MERGE's parts.
 pub(super) struct Merge<'a> {
@@ -26,27 +27,19 @@ pub(super) fn merge(
     output: Option<&Output>,
     scope: &Scope<'_>,
 ) -> Result<Change, Fault> {
-    let (blank, targets) = source::framed(merge.alias, as_answer(table));
+    let columns = columns(table);
+    let (blank, _) = source::framed(merge.alias, Answer { columns, rows: Vec::new() });
     let (source_blank, sources) = source::rows(merge.source, scope)?;
-    let index = match source::equal_sides(merge.on, &source_blank, &blank) {
-        Some((side, own)) => Some((side, source::index(&targets, own, scope)?)),
-        None => None,
-    };
+    let sides = source::equal_sides(merge.on, &source_blank, &blank);
     let mut matched = HashSet::new();
     // What becomes of each row of the table.
     let mut rows: Vec<Option<Vec<Value>>> = table.rows.iter().cloned().map(Some).collect();
     let (mut new, mut changed) = (Vec::new(), Vec::new());
     for source in sources {
-        let candidates = match &index {
-            Some((side, index)) => {
-                let key = source::key_of(side, &scope.at(&source))?;
-                key.and_then(|key| index.get(&key)).cloned().unwrap_or_default()
-            }
-            None => (0..targets.len()).collect(),
-        };
+        let candidates = candidates(table, sides, &scope.at(&source))?;
         let mut any = false;
         for place in candidates {
-            let with = [targets[place].clone(), source.clone()].concat();
+            let with = [own_frame(&blank, table, place), source.clone()].concat();
             if !is_true(merge.on, &scope.at(&with))? {
                 continue;
             }
@@ -72,6 +65,33 @@ pub(super) fn merge(
     }
     let rows = rows.into_iter().flatten().chain(new).collect();
     finish(table, rows, changed, (output, [blank, source_blank].concat()), scope)
+}
+
+/// The rows of the table that may be meant: all, or those with the value that the condition asks for. Only bytes
+/// and numbers are equal when they are the same.
+fn candidates(
+    table: &Table,
+    sides: Option<(&Expr, &Expr)>,
+    at: &Scope<'_>,
+) -> Result<Vec<usize>, Fault> {
+    if let Some((side, Expr::Column(own))) = sides {
+        let value = eval(side, at)?;
+        let place = place_of(&table.def, &own[0])?;
+        if matches!(value, Value::Bytes(_) | Value::Int(_)) {
+            let same = table.rows.iter().enumerate().filter(|(_, row)| row[place] == value);
+            return Ok(same.map(|(place, _)| place).collect());
+        }
+    }
+    Ok((0..table.rows.len()).collect())
+}
+
+/// A row of the table, as a part of a joined one.
+fn own_frame(blank: &Row, table: &Table, place: usize) -> Row {
+    let values = Arc::new(table.rows[place].clone());
+    blank
+        .iter()
+        .map(|frame| Frame { values: Arc::clone(&values), place, ..frame.clone() })
+        .collect()
 }
 
 fn chosen<'a>(merge: &Merge<'a>, when: When, at: &Scope<'_>) -> Result<Option<&'a Action>, Fault> {

@@ -27,6 +27,11 @@ impl Parser {
             "MERGE" => self.merge()?,
             "CREATE" => self.create()?,
             "DROP" => self.drop_what()?,
+            "TRUNCATE" => {
+                self.need("TABLE")?;
+                let table = self.name()?;
+                Statement::Delete { table, top: None, output: None, from: None, filter: None }
+            }
             "ALTER" => self.skip(),
             "USE" => Statement::Use(self.name_part()?),
             "BEGIN" => self.begin()?,

@@ -18,6 +18,8 @@ pub(super) enum Trick {
     Cut,
     /// `hang_up`: or before it.
     HangUp,
+    /// `flood`: its first row comes again and again, without end.
+    Flood,
     /// `stall:MS`: it is done, and the reply comes late.
     Stall(Duration),
     /// `delay:MS`: it is begun late.
@@ -41,6 +43,7 @@ impl Trick {
             "code" => Trick::Code(number),
             "cut" => Trick::Cut,
             "hang_up" => Trick::HangUp,
+            "flood" => Trick::Flood,
             "stall" => Trick::Stall(time),
             "delay" => Trick::Delay(time),
             "error" => Trick::Error(number.try_into().ok()?),
@@ -102,6 +105,6 @@ mod tests {
         assert_eq!(script.of("EXEC sp_getapplock"), None);
         script.add("race", "else", 0).unwrap();
         assert_eq!(script.of("else"), None);
-        assert!(script.add("flood", "", 1).is_err());
+        assert!(script.add("storm", "", 1).is_err());
     }
 }

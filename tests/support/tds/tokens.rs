@@ -20,45 +20,64 @@ pub(super) enum Style {
     Procedure,
 }
 
+/// The beginning of a reply, up to its last row.
+pub(super) fn rows(reply: &[Reply]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    parts(&mut bytes, reply, Style::Batch);
+    bytes
+}
+
+/// The last row of such a beginning, once more.
+pub(super) fn rows_again(reply: &[Reply]) -> Vec<u8> {
+    let before = rows(&reply[..reply.len() - 1]).len();
+    rows(reply).split_off(before)
+}
+
 /// A whole reply.
 pub(super) fn encode(reply: &[Reply], style: Style) -> Vec<u8> {
     let mut bytes = Vec::new();
+    let failed = parts(&mut bytes, reply, style);
+    let token = if style == Style::Batch { 0xfd } else { 0xfe };
+    done(&mut bytes, token, failed, 0);
+    bytes
+}
+
+/// Its parts; whether there is an error among them.
+fn parts(bytes: &mut Vec<u8>, reply: &[Reply], style: Style) -> u16 {
     let mut columns: &[Column] = &[];
     let mut failed = 0;
     for part in reply {
         match part {
             Reply::Columns(all) => {
                 columns = all;
-                metadata(&mut bytes, columns);
+                metadata(bytes, columns);
             }
             Reply::Row(values) => {
                 bytes.push(0xd1);
                 for (value, column) in values.iter().zip(columns) {
-                    put_value(&mut bytes, value, column.of);
+                    put_value(bytes, value, column.of);
                 }
             }
             Reply::Done(count) => {
                 let token = if style == Style::Batch { 0xfd } else { 0xff };
                 let counted = if count.is_some() { COUNT } else { 0 };
-                done(&mut bytes, token, MORE | counted, count.unwrap_or(0));
+                done(bytes, token, MORE | counted, count.unwrap_or(0));
             }
             Reply::Error(fault) => {
                 failed = ERROR;
-                error(&mut bytes, fault);
+                error(bytes, fault);
             }
-            Reply::Database(from, to) => environment(&mut bytes, 1, &short(to), &short(from)),
-            Reply::Began(number) => environment(&mut bytes, 8, &descriptor(*number), &[0]),
-            Reply::Committed(number) => environment(&mut bytes, 9, &[0], &descriptor(*number)),
-            Reply::RolledBack(number) => environment(&mut bytes, 10, &[0], &descriptor(*number)),
+            Reply::Database(from, to) => environment(bytes, 1, &short(to), &short(from)),
+            Reply::Began(number) => environment(bytes, 8, &descriptor(*number), &[0]),
+            Reply::Committed(number) => environment(bytes, 9, &[0], &descriptor(*number)),
+            Reply::RolledBack(number) => environment(bytes, 10, &[0], &descriptor(*number)),
             Reply::Status(code) => {
                 bytes.push(0x79);
                 bytes.extend(i32::try_from(*code).unwrap_or(0).to_le_bytes());
             }
         }
     }
-    let token = if style == Style::Batch { 0xfd } else { 0xfe };
-    done(&mut bytes, token, failed, 0);
-    bytes
+    failed
 }
 
 /// That a request has been cancelled.

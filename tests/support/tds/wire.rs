@@ -65,15 +65,24 @@ pub(super) async fn read(from: &mut OwnedReadHalf) -> io::Result<Message> {
     }
 }
 
+/// A part of a reply, behind which there is more.
+pub(super) fn unfinished(body: &[u8], packet_size: usize, session: u16) -> Vec<u8> {
+    in_packets(body, packet_size, session, 0)
+}
+
 /// A reply in packets.
 pub(super) fn packets(body: &[u8], packet_size: usize, session: u16) -> Vec<u8> {
+    in_packets(body, packet_size, session, LAST)
+}
+
+fn in_packets(body: &[u8], packet_size: usize, session: u16, last: u8) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(body.len() + HEADER);
     let mut chunks = body.chunks(packet_size - HEADER).peekable();
     let mut number = 0_u8;
     while let Some(chunk) = chunks.next() {
         number = number.wrapping_add(1);
         bytes.push(REPLY);
-        bytes.push(if chunks.peek().is_none() { LAST } else { 0 });
+        bytes.push(if chunks.peek().is_none() { last } else { 0 });
         bytes.extend(u16::try_from(chunk.len() + HEADER).unwrap_or(u16::MAX).to_be_bytes());
         bytes.extend(session.to_be_bytes());
         bytes.extend([number, 0]);

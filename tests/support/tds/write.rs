@@ -120,9 +120,13 @@ fn targets(
 }
 
 /// All of a table.
-pub(super) fn as_answer(table: &Table) -> Answer {
-    let columns = table.def.columns.iter().map(Column::from).collect();
-    Answer { columns: Arc::new(columns), rows: table.rows.clone() }
+fn as_answer(table: &Table) -> Answer {
+    Answer { columns: columns(table), rows: table.rows.clone() }
+}
+
+/// A table's columns.
+pub(super) fn columns(table: &Table) -> Arc<Vec<Column>> {
+    Arc::new(table.def.columns.iter().map(Column::from).collect())
 }
 
 /// An UPDATE's parts that say which rows.
