@@ -105,7 +105,7 @@ impl Sessions {
             && roles.carrier.is_some_and(|carrier| carrier != id)
             && roles.writer != Some(id);
         if !is_spare || left.is_none_or(|left| left >= LEFT_FOR_OTHERS) {
-            return self.retry.succeeded();
+            return self.retry.connected();
         }
         self.retry.failed(Failure::Full, Instant::now());
         if let Some(link) = self.links.remove(&id) {
@@ -116,6 +116,9 @@ impl Sessions {
     /// The server has shown at a time after `sent` that the session lives.
     fn confirmed(&mut self, id: SessionId, sent: Time) {
         self.answered = self.answered.max(sent);
+        if self.links.get(&id).is_some_and(|link| !link.has_answered) {
+            self.retry.succeeded();
+        }
         if self.links.get_mut(&id).is_some_and(|link| !link.confirm(sent)) {
             // Too late: its guards may have noticed already.
             self.drop_session(id, LostReason::Unconfirmed);

@@ -81,8 +81,10 @@ pub(super) struct Link {
     answered: Time,
     /// When it was asked what it has not answered yet.
     asked: Time,
-    /// It has answered at least once since it was opened.
+    /// It has answered at least once, if only when it was opened.
     pub(super) confirmed: bool,
+    /// It has answered something since it was opened.
+    pub(super) has_answered: bool,
     /// When it last had something to do.
     pub(super) since: Time,
     /// A cancel is on its way to it: until that is answered, nothing else is asked of it.
@@ -120,6 +122,7 @@ impl Link {
             answered: now,
             asked: now,
             confirmed: false,
+            has_answered: false,
             since: now,
             cancelling: false,
             cancel_at: None,
@@ -193,6 +196,7 @@ impl Link {
         self.answered = sent;
         self.asked = now;
         self.confirmed = true;
+        self.has_answered = true;
         true
     }
 

@@ -165,7 +165,11 @@ impl Sessions {
         match link.tag {
             // A process id is not used for others before it is free, and it is only free when the
             // server itself has ended the session.
-            Some(_) if self.trouble.is_retryable() => {}
+            Some(_) if self.trouble.is_retryable() => {
+                if !link.has_answered {
+                    self.retry.failed(Failure::Refused, Instant::now());
+                }
+            }
             Some(tag) => self.gathered.push(Op { what: Do::End(tag), ticket: 0 }),
             None => {
                 let others = self.links.values().any(|link| link.tag.is_some());

@@ -43,7 +43,13 @@ impl Retry {
         }
     }
 
-    /// A session has come to be.
+    /// A session has come to be. If it ends before it has answered anything, the pause goes on to
+    /// grow: a server that takes connections and ends them is no better than one that does not.
+    pub(super) fn connected(&mut self) {
+        (self.full, self.late) = (false, 0);
+    }
+
+    /// A session has given its first answer.
     pub(super) fn succeeded(&mut self) {
         *self = Retry::default();
     }

@@ -1,5 +1,7 @@
 //! No answer is not "busy".
 
+use std::time::Instant;
+
 use super::*;
 use crate::{Error, Wait};
 
@@ -73,4 +75,25 @@ async fn other_mode_that_is_kept_is_this_process() {
         let text = error.to_string();
         assert!(text.contains("held by this process"), "{text}");
     }
+}
+
+/// A server that takes connections and ends each at its first question is not asked without a pause.
+#[tokio::test]
+async fn server_that_ends_every_session_is_left_alone_between_attempts() {
+    let fake = Scripted::new("memory:ends-all");
+    let ours = fake.locker(8).await.unwrap();
+    let take = async || ours.lock("k").acquire().await.unwrap().release().await.unwrap();
+    in_time("the lock", take()).await;
+    fake.script(|call| if matches!(call, Call::Batch(_)) { Fate::Ends } else { Fate::Done });
+    fake.calls();
+    let began = Instant::now();
+    let lock = ours.lock("k").timeout(Duration::from_secs(2));
+    let error = in_time("an answer", lock.acquire()).await.unwrap_err();
+    assert!(error.is_retryable(), "{error}");
+    let opened = fake.calls().iter().filter(|call| **call == Call::Open).count();
+    // After 50 ms, 100, 200, and so on: eight in ten seconds.
+    let most = 8 + began.elapsed().as_secs();
+    assert!(opened as u64 <= most, "{opened} connections in {:?}", began.elapsed());
+    fake.script(|_| Fate::Done);
+    in_time("the lock", take()).await;
 }
