@@ -7,8 +7,8 @@ use dlock_tests::{eventually_async, in_time};
 
 use crate::double::{Double, SOON, number, rows};
 
-const NO_ANSWERS: [&str; 7] =
-    ["no_row", "null", "code:7", "code:-2", "code:-999", "cut", "error:1205"];
+const NO_ANSWERS: [&str; 8] =
+    ["no_row", "null", "code:7", "code:-2", "code:-999", "cut", "flood", "error:1205"];
 
 async fn next_is(double: Double, fault: &str) {
     let script = format!("EXEC dlock_double.fault '{fault}', 'sp_getapplock', 1");

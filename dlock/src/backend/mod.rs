@@ -1,5 +1,7 @@
 //! What is different between databases: SQL, return codes, error codes. Nothing else.
 
+#[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres"))]
+pub(crate) mod bounds;
 #[cfg(test)]
 mod faulty;
 #[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres"))]
@@ -9,7 +11,7 @@ mod hosts;
 pub(crate) mod lease;
 mod memory;
 #[cfg(feature = "mssql")]
-mod mssql;
+pub(crate) mod mssql;
 #[cfg(feature = "mysql")]
 mod mysql;
 mod pool;

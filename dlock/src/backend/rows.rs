@@ -1,8 +1,4 @@
-//! The rows of an answer, within bounds.
-//!
-//! A server that has gone wrong, or something between that answers in its place, may send rows
-//! without end. Drivers keep all of them. Here an answer that is longer than any that dlock asks for
-//! is an error, and no error of the server's: so it ends the session, whose rest nobody reads.
+//! The rows of sqlx's answers, within [bounds](super::bounds).
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -10,41 +6,7 @@ use std::pin::Pin;
 use futures_core::Stream;
 use sqlx::{Database, Either, Execute, Executor, Row as _};
 
-/// How many rows an answer may have: the longest one is the list of all locks of a large server.
-const ROWS_MAX: usize = 100_000;
-/// How many bytes all these rows together may have.
-const BYTES_MAX: usize = 64 << 20;
-/// What a driver keeps of a column, whatever is in it.
-const COLUMN_SIZE: usize = 32;
-
-/// How much of an answer has come.
-#[derive(Debug, Default)]
-pub(crate) struct Bounds {
-    rows: usize,
-    bytes: usize,
-}
-
-impl Bounds {
-    /// Counts a row with columns of these sizes, or the end of a statement: there can be statements
-    /// without end that have no rows.
-    ///
-    /// # Errors
-    /// When there is more than any answer has.
-    pub(crate) fn add(&mut self, columns: impl Iterator<Item = usize>) -> sqlx::Result<()> {
-        self.rows += 1;
-        // The first row is there as it is, and mostly the only one.
-        if self.rows > 1 {
-            self.bytes += columns.map(|size| COLUMN_SIZE + size).sum::<usize>();
-        }
-        if self.rows > ROWS_MAX {
-            return Err(too_long(format_args!("{ROWS_MAX} rows")));
-        }
-        if self.bytes > BYTES_MAX {
-            return Err(too_long(format_args!("{BYTES_MAX} bytes")));
-        }
-        Ok(())
-    }
-}
+use super::bounds::{Bounds, TooLong};
 
 /// A row whose size is to be known.
 pub(crate) trait Measured: sqlx::Row {
@@ -114,7 +76,7 @@ where
     let mut found = None;
     read::<DB>(executor.fetch_many(query), |row| match found.replace(row) {
         None => Ok(()),
-        Some(_) => Err(too_long(format_args!("one row"))),
+        Some(_) => Err(too_long(TooLong::OneRow)),
     })
     .await?;
     found.ok_or(sqlx::Error::RowNotFound)
@@ -144,11 +106,11 @@ async fn read<DB: Database<Row: Measured>>(
     while let Some(step) = poll_fn(|cx| steps.as_mut().poll_next(cx)).await {
         match step? {
             Either::Right(row) => {
-                answer.add((0..row.len()).map(|column| row.size(column)))?;
+                answer.add((0..row.len()).map(|column| row.size(column))).map_err(too_long)?;
                 take(row)?;
             }
             Either::Left(result) => {
-                answer.add(std::iter::empty())?;
+                answer.add(std::iter::empty()).map_err(too_long)?;
                 done.extend([result]);
             }
         }
@@ -156,22 +118,6 @@ async fn read<DB: Database<Row: Measured>>(
     Ok(done)
 }
 
-fn too_long(most: std::fmt::Arguments<'_>) -> sqlx::Error {
-    sqlx::Error::Protocol(format!("the server's answer is longer than {most}, and goes on"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_and_bytes_have_a_bound() {
-        let mut rows = Bounds::default();
-        assert!((0..ROWS_MAX).all(|_| rows.add([1].into_iter()).is_ok()));
-        assert!(rows.add([1].into_iter()).is_err());
-        let mut bytes = Bounds::default();
-        let many = || std::iter::repeat_n(0, 60_000);
-        let read = (0..ROWS_MAX).take_while(|_| bytes.add(many()).is_ok()).count();
-        assert!((30..40).contains(&read), "{read} rows of nothing but columns");
-    }
+fn too_long(error: TooLong) -> sqlx::Error {
+    sqlx::Error::Protocol(error.to_string())
 }

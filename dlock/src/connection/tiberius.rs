@@ -8,6 +8,7 @@ use tiberius::{Client, ColumnData, error::Error};
 use super::dialect::Dialect;
 use super::driver::{Driver, Refused, Row, start};
 use super::ledger::Place;
+use crate::backend::mssql::results;
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Driver for Client<S> {
     const DIALECT: Dialect = Dialect::Mssql;
@@ -18,7 +19,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Driver for Client<S> {
     }
 
     async fn ask(&mut self, text: String) -> Result<Vec<Row>, Refused> {
-        let answer = async { self.simple_query(text).await?.into_results().await };
+        let answer = async { results::all(self.simple_query(text).await?).await };
         let results = answer.await.map_err(refused)?;
         let row = |row: tiberius::Row| row.into_iter().map(value).collect();
         Ok(results.into_iter().flatten().map(row).collect())

@@ -10,7 +10,7 @@ use tokio_postgres::{Client, Error, SimpleQueryMessage, Transaction};
 use super::dialect::Dialect;
 use super::driver::{Driver, Refused, Row, start};
 use super::ledger::Place;
-use crate::backend::rows::Bounds;
+use crate::backend::bounds::Bounds;
 
 impl Driver for Client {
     const DIALECT: Dialect = Dialect::Postgres;

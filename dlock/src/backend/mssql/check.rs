@@ -3,6 +3,7 @@
 use tiberius::Row;
 
 use super::errors::{is_right, number};
+use super::results;
 use super::session::{Session, integer};
 use super::{Mssql, TTL_MAX};
 use crate::error::Result;
@@ -84,7 +85,7 @@ impl Mssql {
 
     /// The rows of a statement; `None` when this user has no right to it.
     async fn if_allowed(&self, session: &mut Session, sql: &str) -> Result<Option<Vec<Row>>> {
-        let rows = async { session.connection.simple_query(sql).await?.into_first_result().await };
+        let rows = async { results::first(session.connection.simple_query(sql).await?).await };
         match rows.await {
             Ok(rows) => Ok(Some(rows)),
             Err(error) if number(&error).is_some_and(is_right) => Ok(None),

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use tiberius::{Query, Row};
 
 use super::errors::{NO_TABLE, is_right, names_procedures};
+use super::results;
 use super::session::{DriverOrOurs, Session, integer, name, subject};
 use super::session_sql as sql;
 use super::{Mssql, table};
@@ -54,7 +55,7 @@ impl Mssql {
             }
         }
         rows.into_iter().for_each(|(_, name)| query.bind(name));
-        let answer = async { query.query(&mut session.connection).await?.into_results().await };
+        let answer = async { results::all(query.query(&mut session.connection).await?).await };
         let results = match answer.await {
             Ok(results) => results,
             Err(error) => return Err(self.not_drawn(session, DriverOrOurs::Driver(error))),

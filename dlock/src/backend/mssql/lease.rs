@@ -13,6 +13,7 @@ use super::GOODBYE;
 use super::connect::{Connection, Target};
 use super::errors::{NO_TABLE, is_busy, is_right, meaning, number, unexpected};
 use super::lease_sql::{LEASES_MAX, LeaseSql, RENEWALS_MAX, time};
+use super::results;
 use super::server::{self, Server};
 use super::table;
 use crate::backend::lease::{Failure, Lease, LeaseBackend, Table, Taken, Verdicts, name};
@@ -57,7 +58,7 @@ impl MssqlLeases {
         query: Query<'_>,
         results: usize,
     ) -> Result<Vec<Vec<Row>>, Failure> {
-        let answer = async { query.query(connection).await?.into_results().await };
+        let answer = async { results::all(query.query(connection).await?).await };
         let answer = answer.await.map_err(|error| self.failure(error))?;
         if answer.len() == results {
             return Ok(answer);

@@ -15,6 +15,7 @@ mod errors;
 mod fencing;
 mod lease;
 mod lease_sql;
+pub(crate) mod results;
 mod server;
 mod session;
 mod session_sql;

@@ -15,6 +15,7 @@ use super::connect::Connection;
 use super::errors::{
     AnotherSession, Code, DEADLOCK, Ended, UnexpectedReply, meaning, number, unexpected,
 };
+use super::results;
 use super::server::{self, Server};
 use super::session_sql as sql;
 use super::socket::Socket;
@@ -61,8 +62,7 @@ impl Mssql {
             let _ = write!(hex, "{byte:02x}");
             hex
         });
-        let rows =
-            async { connection.simple_query(server::open(&hex)).await?.into_results().await };
+        let rows = async { results::all(connection.simple_query(server::open(&hex)).await?).await };
         let rows = rows.await.map_err(|error| self.error(error))?;
         let row = rows.last().and_then(|rows| rows.first());
         let row = row.ok_or_else(|| self.unexpected("no row"))?;
@@ -80,7 +80,7 @@ impl Mssql {
         session: &mut Session,
         query: Query<'_>,
     ) -> Result<Row, DriverOrOurs> {
-        let rows = async { query.query(&mut session.connection).await?.into_results().await };
+        let rows = async { results::all(query.query(&mut session.connection).await?).await };
         let rows = rows.await.map_err(DriverOrOurs::Driver)?;
         // One that is missing is no answer, and two are none either.
         let mut rows = rows.into_iter().flatten();
@@ -188,7 +188,7 @@ impl Mssql {
 
     pub(super) async fn ping(&self, session: &mut Session) -> Result<()> {
         let rows =
-            async { session.connection.simple_query(sql::PING).await?.into_first_result().await };
+            async { results::first(session.connection.simple_query(sql::PING).await?).await };
         let rows = rows.await.map_err(|error| self.error(error))?;
         let row = rows.first().ok_or_else(|| self.unexpected("no row"))?;
         self.same_session(session, row)

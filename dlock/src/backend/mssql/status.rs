@@ -8,6 +8,7 @@ use tiberius::{Query, Row};
 use super::Mssql;
 use super::caller_sql::quoted;
 use super::errors::{is_right, number};
+use super::results;
 use super::session::{Session, integer, name};
 use crate::backend::{Party, Seen};
 use crate::claim::Claim;
@@ -76,7 +77,7 @@ impl Mssql {
         if let Some(key) = of {
             query.bind(described(&name(key)));
         }
-        let rows = async { query.query(&mut session.connection).await?.into_first_result().await };
+        let rows = async { results::first(query.query(&mut session.connection).await?).await };
         match rows.await {
             Ok(rows) => Ok(seen(&rows, of)),
             Err(error) if number(&error).is_some_and(is_right) => {
@@ -96,7 +97,12 @@ impl Mssql {
         let Some(key) = of else { return Ok(Vec::new()) };
         let mut query = Query::new(IS_HELD);
         query.bind(name(key));
-        let row = async { query.query(&mut session.connection).await?.into_row().await };
+        let row = async {
+            Ok(results::first(query.query(&mut session.connection).await?)
+                .await?
+                .into_iter()
+                .next())
+        };
         let row = row.await.map_err(|error| self.error(error))?;
         if row.and_then(|row| integer(&row, 0)) != Some(0) {
             return Ok(Vec::new());

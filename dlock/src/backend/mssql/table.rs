@@ -6,6 +6,7 @@ use tiberius::error::Error as DriverError;
 use super::connect::Connection;
 use super::errors::{TABLE_EXISTS, is_right, meaning, number};
 use super::lease_sql::LeaseSql;
+use super::results;
 use super::session::integer;
 use crate::error::{Error, Result, Source};
 
@@ -85,5 +86,5 @@ pub(super) async fn rows(
     connection: &mut Connection,
     sql: String,
 ) -> Result<Vec<Row>, DriverError> {
-    connection.simple_query(sql).await?.into_first_result().await
+    results::first(connection.simple_query(sql).await?).await
 }
