@@ -101,6 +101,7 @@ dlock_tests::suite! {
             is_in_order,
             full_lock_table_is_a_problem,
             few_connections_left_are_told,
+            encryption_that_one_side_lacks_is_told,
             timeouts_of_the_role_are_noted,
         ]
         pooler: [

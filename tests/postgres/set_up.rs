@@ -1,8 +1,12 @@
 //! What `Locker::check` finds.
 
-use dlock::{Locker, Report, Severity};
-use dlock_tests::{Server, Site, Witness};
+use std::time::Duration;
+
+use dlock::{Error, Locker, Report, Severity};
+use dlock_tests::{Server, Site, Witness, eventually_async};
 use sqlx::{Connection as _, PgConnection};
+
+const LIMIT: Duration = Duration::from_secs(20);
 
 fn has(report: &Report, severity: Severity, what: &str) -> bool {
     report.findings.iter().any(|f| f.severity == severity && f.what.contains(what))
@@ -71,4 +75,38 @@ pub(crate) async fn timeouts_of_the_role_are_noted(site: Site) {
     assert!(has(&report, Severity::Note, "idle_session_timeout is 60000 ms"), "{report}");
     locker.close().await;
     witness.run(&format!("DROP ROLE {role}")).await;
+}
+
+/// A server that lets in only who encrypts says so, and so does one that cannot.
+pub(crate) async fn encryption_that_one_side_lacks_is_told(site: Site) {
+    let asked = format!("{}?sslmode=require", site.url);
+    let error = Locker::connect(&asked).await.unwrap_err();
+    assert!(matches!(error, Error::Config { .. }) && !error.is_retryable(), "{error:?}");
+    assert!(error.to_string().contains("the server has none; set up TLS there"), "{error}");
+
+    let Some(server) = Server::like(&site, &[]) else { return };
+    let mut witness = Witness::at(server.url()).await;
+    let certificate = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 \
+                       -keyout server.key -out server.crt";
+    let rules =
+        "printf ''hostssl all secured all trust\\nhost all dlock all trust\\n'' > pg_hba.conf";
+    witness.run(&format!("COPY (SELECT WHERE false) TO PROGRAM '{certificate}'")).await;
+    witness.run(&format!("COPY (SELECT WHERE false) TO PROGRAM '{rules}'")).await;
+    for statement in
+        ["CREATE ROLE secured LOGIN", "ALTER SYSTEM SET ssl = on", "SELECT pg_reload_conf()"]
+    {
+        witness.run(statement).await;
+    }
+    let secured = server.url().replace("//dlock@", "//secured@");
+    let encrypted = format!("{secured}?sslmode=require");
+    // It reads its settings in its own time.
+    eventually_async("it encrypts", LIMIT, async || Locker::connect(&encrypted).await.is_ok())
+        .await;
+    let error = Locker::connect(&format!("{secured}?sslmode=disable")).await.unwrap_err();
+    assert!(matches!(error, Error::Permission { .. }) && !error.is_retryable(), "{error:?}");
+    let text = error.to_string();
+    assert!(
+        text.contains("takes no unencrypted connection") && text.contains("tls-rustls"),
+        "{text}"
+    );
 }
