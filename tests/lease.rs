@@ -13,6 +13,8 @@ mod clocks;
 mod endings;
 #[path = "lease/fight.rs"]
 mod fight;
+#[path = "lease/once.rs"]
+mod once;
 #[path = "lease/owners.rs"]
 mod owners;
 #[path = "lease/refusals.rs"]
@@ -41,6 +43,12 @@ dlock_tests::suite! {
             min_hold_outlasts_its_process,
             min_hold_outlasts_its_locker,
             switched_off_it_asks_nobody,
+        ]
+        once: [
+            success_keeps_it_over_the_end_of_the_locker,
+            failure_frees_it,
+            next_period_begins_with_the_grant,
+            period_is_refused_where_it_makes_no_sense,
         ]
         endings: [
             without_renewal_it_expires,

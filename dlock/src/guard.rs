@@ -183,6 +183,21 @@ impl Guard {
         block_for(LONGEST_RELEASE, self.hold.settled()).unwrap_or(Err(Error::Closed))
     }
 
+    /// Says that what was to be done in this period is done, and releases the lock: nobody gets it
+    /// before [`once_per`](crate::Lock::once_per) has passed since it was granted. Without
+    /// `once_per` it is [`release`](Guard::release).
+    ///
+    /// # Errors
+    /// As [`release`](Guard::release): after [`Error::Lost`] somebody else may do it again.
+    ///
+    /// # Cancel safety
+    /// What was begun goes on.
+    pub async fn complete(self) -> Result<()> {
+        self.not_lost()?;
+        self.hold.complete();
+        self.release().await
+    }
+
     /// That it has been lost in this way, as somebody else has noticed.
     pub(crate) fn lost_by(&self, reason: LostReason) -> Error {
         let info =

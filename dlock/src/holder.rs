@@ -11,6 +11,8 @@ pub enum Stage {
     Process,
     /// Another process, or another locker, holds the lock.
     Database,
+    /// Nobody holds it: what was to be done [once in a period](crate::Lock::once_per) is done.
+    Done,
 }
 
 impl Display for Stage {
@@ -18,6 +20,7 @@ impl Display for Stage {
         f.write_str(match self {
             Stage::Process => "held by this process",
             Stage::Database => "held by another session of the database",
+            Stage::Done => "done already in this period",
         })
     }
 }
@@ -47,6 +50,9 @@ impl Display for Holder {
         self.held_for.map_or(Ok(()), |time| write!(f, ", for {}", Seconds(time)))
     }
 }
+
+/// What a row of a lease without an owner shows: its holder has gone, and nobody is to have it yet.
+pub(crate) const KEPT: &str = "released, and kept from others for a while";
 
 /// Text of somebody else, such as what a program calls itself, for messages of one line: nothing in it
 /// ends the line, moves the cursor or turns the text around, and it is no longer than a line is.

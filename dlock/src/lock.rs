@@ -204,6 +204,34 @@ impl Lock {
         self
     }
 
+    /// At most one successful run in each period, over all hosts, also across restarts: after
+    /// [`Guard::complete`], nobody gets the lock until this time has passed since it was granted, by
+    /// the database's clock. Whoever comes too early gets [`Error::Timeout`](crate::Error::Timeout)
+    /// with [`Stage::Done`](crate::Stage::Done). A guard that is released or dropped without
+    /// `complete`, as after a failure, or whose process ends, frees the lock as usual, and the next
+    /// one may try. ([`run`](Lock::run) does not know whether its body succeeded, and does not
+    /// complete: take the lock by [`acquire`](Lock::acquire).)
+    ///
+    /// Leases only: `sqlite://` and `lease+…`. Elsewhere acquiring is
+    /// [`Error::Unsupported`](crate::Error::Unsupported).
+    ///
+    /// ```
+    /// # #[cfg(feature = "sqlite")]
+    /// # async fn nightly(locker: dlock::Locker) -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    ///
+    /// let nightly = locker.lock("nightly").once_per(Duration::from_secs(20 * 3600));
+    /// if let Some(guard) = nightly.try_acquire().await? {
+    ///     std::fs::write("report.txt", "…")?; // an error frees the lock
+    ///     guard.complete().await?;
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn once_per(mut self, period: Duration) -> Self {
+        self.terms.once_per = Some(period);
+        self
+    }
+
     /// Calls this once if the lock is lost while it is held, as soon as all guards that are lost with
     /// it know.
     ///

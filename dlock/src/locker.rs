@@ -11,6 +11,7 @@ use crate::blocking::block_for;
 use crate::builder::LockerBuilder;
 use crate::engine::{Engine, Mail, Reply};
 use crate::error::{Error, Result, Source};
+use crate::holder::KEPT;
 use crate::key::Key;
 use crate::lock::Lock;
 use crate::mode::Mode;
@@ -285,6 +286,14 @@ impl Locker {
     fn ask_blocking<T>(&self, answer: impl Future<Output = Result<T>>) -> Result<T> {
         self.0.engine.check_blocking()?;
         block_for(ASK_TIME_MAX, answer).unwrap_or_else(|| Err(self.does_not_run()))
+    }
+
+    /// Whether nobody holds this and nobody is to have it yet either.
+    pub(crate) async fn is_kept(&self, native: &NativeKey) -> Result<bool> {
+        let rows = self.ask(Mail::Status).await?;
+        let mut holders =
+            rows.iter().filter(|row| row.native == *native).flat_map(|row| &row.holders);
+        Ok(holders.any(|holder| holder.who == KEPT))
     }
 
     /// What the database calls this key, and how to look up by hand who holds it. Asks nothing.

@@ -25,6 +25,8 @@ pub(crate) struct Terms {
     /// The pause between two tries of a key that others have; `None`: as the database does it best.
     pub(crate) retry_every: Option<Duration>,
     pub(crate) min_hold: Duration,
+    /// A run that succeeds keeps others out until this time has passed since its grant.
+    pub(crate) once_per: Option<Duration>,
     /// A fencing token is wanted.
     pub(crate) fenced: bool,
     /// A body under the lock may take it again.
@@ -39,6 +41,7 @@ impl Default for Terms {
             owner: None,
             retry_every: None,
             min_hold: Duration::ZERO,
+            once_per: None,
             fenced: false,
             reentrant: false,
         }
@@ -52,6 +55,7 @@ impl Terms {
             Terms { ttl: Some(_), .. } => Some("locks with a time to live (ttl)"),
             Terms { auto_renew: false, .. } => Some("locks that end by themselves (auto_renew)"),
             Terms { owner: Some(_), .. } => Some("named owners (owner)"),
+            Terms { once_per: Some(_), .. } => Some("locks that are done for a period (once_per)"),
             _ => None,
         }
     }
@@ -61,6 +65,12 @@ impl Terms {
         self.ttl.map_or(Ok(()), check_ttl)?;
         self.owner.as_deref().map_or(Ok(()), check_owner)?;
         self.retry_every.map_or(Ok(()), check_retry_every)?;
+        if self.once_per.is_some_and(|period| period.is_zero() || period > LONGEST) {
+            return Err(Error::config(format!(
+                "once_per is {:?}; it must be more than zero and at most a year",
+                self.once_per.unwrap_or_default()
+            )));
+        }
         if self.min_hold > LONGEST {
             return Err(Error::config(format!(
                 "min_hold is {:?}; it must be at most a year",

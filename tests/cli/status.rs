@@ -64,6 +64,20 @@ fn of_a_busy_lock_is_75_or_what_was_asked_for() {
 }
 
 #[test]
+fn of_what_is_done_for_this_period_is_busy() {
+    let (_folder, cli) = in_file();
+    let run = |script| cli.run(["run", "-n", "--once-per", "1d", "k", "--", "sh", "-c", script]);
+    // One that fails is tried again.
+    assert_eq!(run("exit 3").code, Some(3));
+    assert_eq!(run("exit 0").code, Some(0));
+    let outcome = run("exit 0");
+    assert_eq!(outcome.code, Some(75));
+    assert!(outcome.err.contains("done already in this period"), "{}", outcome.err);
+    let outcome = Cli::at("memory:").run(["run", "--once-per", "1d", "k", "--", "true"]);
+    assert_eq!(outcome.code, Some(78), "{outcome:?}");
+}
+
+#[test]
 fn of_wrong_usage_is_64() {
     let (_folder, cli) = in_file();
     for args in [

@@ -204,7 +204,7 @@ impl Hold {
     }
 
     /// How long after its grant nobody else has it yet.
-    pub(super) fn min_hold(&self) -> Duration {
+    pub(in crate::engine) fn min_hold(&self) -> Duration {
         Duration::from_nanos(self.min_hold.load(Ordering::Acquire))
     }
 
@@ -213,6 +213,13 @@ impl Hold {
     pub(crate) fn keep_for(&self, time: Duration) -> bool {
         let until = nanos(self.since.elapsed().saturating_add(time));
         !time.is_zero() && self.min_hold.fetch_max(until, Ordering::AcqRel) < until
+    }
+
+    /// What was to be done once in a period is done: nobody else has it before that is over.
+    pub(crate) fn complete(&self) {
+        if let Some(period) = self.terms.once_per {
+            self.min_hold.fetch_max(nanos(period), Ordering::AcqRel);
+        }
     }
 
     /// From now on, this is called once if it is lost; if it is lost already, now.

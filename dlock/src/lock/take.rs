@@ -13,6 +13,7 @@ use crate::engine::{Hold, Mail, Request};
 use crate::error::{Error, Result};
 use crate::extent::{self, End, Extent, OnLoss};
 use crate::guard::Guard;
+use crate::holder::Stage;
 use crate::mode::Mode;
 use crate::switch;
 use crate::terms::Terms;
@@ -123,7 +124,26 @@ impl Lock {
             // Few want a semaphore, and the future of a plain lock is to stay small.
             Some(n) => Box::pin(self.take_one_of(n, deadline)).await,
         };
+        let taken = match taken {
+            Err(error) if error.is_timeout() && self.terms.once_per.is_some() => {
+                Err(Box::pin(self.done_or(error)).await)
+            }
+            taken => taken,
+        };
         taken.map_err(|error| error.about(&self.key))
+    }
+
+    /// Whether nobody holds what it has waited for in vain: it is done for this period.
+    async fn done_or(&self, mut error: Error) -> Error {
+        let Ok(native) = &self.native else { return error };
+        // What cannot be looked up stays what it was.
+        let is_kept = self.locker.is_kept(native).await.unwrap_or(false);
+        if let Error::Timeout { stage, holder, .. } = &mut error
+            && is_kept
+        {
+            (*stage, *holder) = (Stage::Done, None);
+        }
+        error
     }
 
     /// Takes the lock.

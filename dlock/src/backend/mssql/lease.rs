@@ -20,7 +20,7 @@ use crate::backend::lease::{Failure, Lease, LeaseBackend, Table, Taken, Verdicts
 use crate::backend::{Party, Seen};
 use crate::claim::Claim;
 use crate::error::{Error, Result};
-use crate::holder::{Holder, foreign};
+use crate::holder::{Holder, KEPT, foreign};
 use crate::native::NativeKey;
 use crate::status::{Finding, Severity};
 
@@ -193,7 +193,7 @@ impl LeaseBackend for MssqlLeases {
             let lease =
                 Some((owner.as_str().into(), fence.and_then(|fence| u64::try_from(fence).ok())));
             let who = match (owner, fence) {
-                (owner, _) if owner.is_empty() => "released, and kept for its min_hold".to_owned(),
+                (owner, _) if owner.is_empty() => KEPT.to_owned(),
                 (owner, fence) => {
                     format!("owner {}, fence {}", foreign(&owner), fence.unwrap_or_default())
                 }

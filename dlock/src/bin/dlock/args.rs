@@ -115,6 +115,9 @@ pub(crate) struct Run {
     /// Others get the lock this long after it was granted, at the earliest
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) min_hold: Option<Duration>,
+    /// At most one run with status 0 in this time, over all hosts; leases only
+    #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "permits")]
+    pub(crate) once_per: Option<Duration>,
     /// Exit with this status when busy
     #[arg(short = 'E', long, value_name = "STATUS", conflicts_with = "skip")]
     pub(crate) busy_status: Option<u8>,

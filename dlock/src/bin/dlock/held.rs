@@ -31,6 +31,9 @@ impl Held {
             if let Some(time) = run.min_hold {
                 lock = lock.min_hold(time);
             }
+            if let Some(period) = run.once_per {
+                lock = lock.once_per(period);
+            }
             if let Some(ttl) = run.ttl {
                 lock = lock.ttl(ttl);
             }
@@ -64,6 +67,14 @@ impl Held {
         }
     }
 
+    /// Releases it, with what was to be done under it done.
+    pub(crate) async fn complete(self) -> dlock::Result<()> {
+        match self {
+            Held::One(guard) => guard.complete().await,
+            Held::Many(guard) => guard.release().await,
+        }
+    }
+
     pub(crate) async fn release(self) -> dlock::Result<()> {
         match self {
             Held::One(guard) => guard.release().await,
@@ -87,6 +98,7 @@ pub(crate) fn check(run: &Run) -> Result<(), Failure> {
         (run.fenced, "--fenced"),
         (run.permits.is_some(), "--permits"),
         (run.min_hold.is_some(), "--min-hold"),
+        (run.once_per.is_some(), "--once-per"),
         (run.ttl.is_some(), "--ttl"),
     ];
     match only_one.into_iter().find(|(is_set, _)| *is_set && run.keys.len() > 1) {

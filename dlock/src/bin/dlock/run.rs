@@ -64,7 +64,11 @@ async fn under_lock(
             Ok(shim::cannot_run(&program, &error))
         }
     };
-    let released = timeout(RELEASE_TIME_MAX, held.release()).await;
+    let release = async {
+        // A run that has failed is to be tried again.
+        if matches!(status, Ok(0)) { held.complete().await } else { held.release().await }
+    };
+    let released = timeout(RELEASE_TIME_MAX, release).await;
     match released {
         // It has been told why already.
         _ if status.is_err() => status,

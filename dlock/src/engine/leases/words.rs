@@ -51,10 +51,13 @@ impl<B: LeaseBackend> Leases<B> {
         rest: Duration,
         hold: &Arc<Hold>,
     ) -> bool {
-        // One without a name is nobody else's, and stays as it is until it is given back.
-        let named =
-            |grant: &Grant| grant.handing.is_none() && matches!(grant.lease.owner, Owner::Named(_));
-        if !self.held.get(key).is_some_and(named) {
+        // One without a name is nobody else's, and stays as it is until it is given back, if it lasts
+        // as long.
+        let goes = |grant: &Grant| {
+            let is_named = matches!(grant.lease.owner, Owner::Named(_));
+            grant.handing.is_none() && (is_named || grant.agreed.min_hold < hold.min_hold())
+        };
+        if !self.held.get(key).is_some_and(goes) {
             return false;
         }
         if let Some(grant) = self.held.remove(key) {

@@ -7,7 +7,7 @@ use crate::backend::lease::{Failure, name};
 use crate::backend::mysql::{REMEDY, integer, replicates, text};
 use crate::backend::{Party, Seen};
 use crate::claim::Claim;
-use crate::holder::{Holder, foreign};
+use crate::holder::{Holder, KEPT, foreign};
 use crate::native::NativeKey;
 use crate::status::{Finding, Severity};
 
@@ -35,7 +35,7 @@ impl MySql {
             let fence = text(row, 2).and_then(|fence| fence.parse().ok());
             let lease = Some((owner.as_str().into(), fence));
             let who = match (&*owner, text(row, 2)) {
-                ("", _) => "released, and kept for its min_hold".to_owned(),
+                ("", _) => KEPT.to_owned(),
                 (owner, Some(fence)) => format!("owner {}, fence {fence}", foreign(owner)),
                 (owner, None) => format!("owner {}", foreign(owner)),
             };

@@ -10,7 +10,7 @@ use super::{Connection, Postgres};
 use crate::backend::lease::{Failure, Table, name};
 use crate::backend::{Party, Seen};
 use crate::claim::Claim;
-use crate::holder::{Holder, foreign};
+use crate::holder::{Holder, KEPT, foreign};
 use crate::native::NativeKey;
 use crate::status::{Finding, Severity};
 
@@ -155,7 +155,7 @@ fn read(row: &PgRow) -> sqlx::Result<Seen> {
     let owner = owner.unwrap_or_default();
     let lease = Some((owner.as_str().into(), fence.and_then(|fence| u64::try_from(fence).ok())));
     let who = match (owner, fence) {
-        (owner, _) if owner.is_empty() => "released, and kept for its min_hold".to_owned(),
+        (owner, _) if owner.is_empty() => KEPT.to_owned(),
         (owner, Some(fence)) => format!("owner {}, fence {fence}", foreign(&owner)),
         (owner, None) => format!("owner {}", foreign(&owner)),
     };

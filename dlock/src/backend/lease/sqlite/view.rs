@@ -9,7 +9,7 @@ use super::{File, Sqlite};
 use crate::backend::lease::{Failure, name};
 use crate::backend::{Party, Seen};
 use crate::claim::Claim;
-use crate::holder::{Holder, foreign};
+use crate::holder::{Holder, KEPT, foreign};
 use crate::native::NativeKey;
 use crate::status::{Finding, Severity};
 
@@ -42,7 +42,7 @@ impl Sqlite {
             let held_for = u64::try_from(age).ok().map(Duration::from_millis);
             let lease = Some((owner.as_str().into(), u64::try_from(fence).ok()));
             let who = match &*owner {
-                "" => "released, and kept for its min_hold".to_owned(),
+                "" => KEPT.to_owned(),
                 owner => format!("owner {}, fence {fence}", foreign(owner)),
             };
             let holder = Holder { who, held_for };
