@@ -205,8 +205,8 @@ impl Lock {
     }
 
     /// At most one successful run in each period, over all hosts, also across restarts: after
-    /// [`Guard::complete`], nobody gets the lock until this time has passed since it was granted, by
-    /// the database's clock. Whoever comes too early gets [`Error::Timeout`](crate::Error::Timeout)
+    /// [`Guard::complete`](crate::Guard::complete), nobody gets the lock until this time has passed
+    /// since it was granted, by the database's clock. Whoever comes too early gets [`Error::Timeout`](crate::Error::Timeout)
     /// with [`Stage::Done`](crate::Stage::Done). A guard that is released or dropped without
     /// `complete`, as after a failure, or whose process ends, frees the lock as usual, and the next
     /// one may try. ([`run`](Lock::run) does not know whether its body succeeded, and does not
