@@ -56,3 +56,31 @@ pub(crate) async fn command_goes_on_if_it_is_told_to(site: Site) {
     assert_eq!(outcome.code, Some(74), "{outcome:?}");
     assert!(done.exists());
 }
+
+/// On a server that is silent, the command ends before anybody else can have the lock.
+#[tokio::test(flavor = "multi_thread")]
+async fn command_ends_before_the_lock_does() {
+    let Some(server) = dlock_tests::Server::start(dlock_tests::Backend::Postgres, &[]) else {
+        return;
+    };
+    let (folder, cli) = (Temp::new(), Cli::at(&format!("lease+{}", server.url())));
+    let (pid, term) = (folder.file("pid"), folder.file("term"));
+    let script = format!(
+        "trap 'touch {}; exit 0' TERM; echo $$ > {}; while :; do sleep 0.05; done",
+        term.display(),
+        pid.display()
+    );
+    let running =
+        cli.start(["run", "--ttl", "6s", "--grace", "2s", "k", "--", "sh", "-c", &script]);
+    until("it runs", || fs::read_to_string(&pid).is_ok_and(|pid| pid.ends_with('\n')));
+    server.freeze();
+    until("it is told to end", || term.exists());
+    server.thaw();
+    let outcome = tokio::task::block_in_place(|| running.outcome());
+    assert_eq!(outcome.code, Some(74), "{outcome:?}");
+    // While it was still held: not for the loss.
+    assert!(
+        outcome.err.starts_with("dlock: the database does not answer, and the lock is held for ")
+    );
+    assert!(!outcome.err.contains("was lost after"), "{}", outcome.err);
+}
