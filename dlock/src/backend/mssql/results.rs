@@ -17,12 +17,11 @@ pub(crate) async fn all(answer: QueryStream<'_>) -> tiberius::Result<Vec<Vec<Row
     let mut answer = pin!(answer);
     let (mut bounds, mut results) = (Bounds::default(), Vec::<Vec<Row>>::new());
     while let Some(item) = poll_fn(|cx| answer.as_mut().poll_next(cx)).await {
-        let sizes = match &item {
-            Ok(QueryItem::Row(row)) => row.cells().map(|(_, value)| size(value)).collect(),
-            _ => Vec::new(),
+        let within = match &item {
+            Ok(QueryItem::Row(row)) => bounds.add(row.cells().map(|(_, value)| size(value))),
+            _ => bounds.add(std::iter::empty()),
         };
-        let longer = |error| Error::Protocol(format!("{error}").into());
-        bounds.add(sizes.into_iter()).map_err(longer)?;
+        within.map_err(|error| Error::Protocol(error.to_string().into()))?;
         match (item?, results.last_mut()) {
             (QueryItem::Metadata(_), _) => results.push(Vec::new()),
             (QueryItem::Row(row), Some(rows)) => rows.push(row),
