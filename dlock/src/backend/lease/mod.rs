@@ -16,6 +16,8 @@ pub(crate) mod postgres;
 mod seam;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
+#[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres", feature = "sqlite"))]
+mod status;
 mod table;
 
 use std::time::Duration;
@@ -23,6 +25,8 @@ use std::time::Duration;
 pub use self::options::LeaseOptions;
 #[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres", feature = "sqlite"))]
 pub(crate) use self::seam::{Failure, Lease, LeaseBackend, Owner, Taken, Verdicts, name};
+#[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres", feature = "sqlite"))]
+pub(crate) use self::status::seen;
 #[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres", feature = "sqlite"))]
 pub(crate) use self::table::Table;
 use crate::error::Result;

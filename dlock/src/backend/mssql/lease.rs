@@ -16,11 +16,9 @@ use super::lease_sql::{LEASES_MAX, LeaseSql, RENEWALS_MAX, time};
 use super::results;
 use super::server::{self, Server};
 use super::table;
-use crate::backend::lease::{Failure, Lease, LeaseBackend, Table, Taken, Verdicts, name};
-use crate::backend::{Party, Seen};
-use crate::claim::Claim;
+use crate::backend::Seen;
+use crate::backend::lease::{Failure, Lease, LeaseBackend, Table, Taken, Verdicts, name, seen};
 use crate::error::{Error, Result};
-use crate::holder::{Holder, KEPT, foreign};
 use crate::native::NativeKey;
 use crate::status::{Finding, Severity};
 
@@ -189,20 +187,10 @@ impl LeaseBackend for MssqlLeases {
         let rows = self.ask(connection, query, 1).await?;
         let seen = rows.iter().flatten().filter_map(|row| {
             let name = text(row, 0)?;
-            let (owner, fence) = (text(row, 1).unwrap_or_default(), long(row, 2));
-            let lease =
-                Some((owner.as_str().into(), fence.and_then(|fence| u64::try_from(fence).ok())));
-            let who = match (owner, fence) {
-                (owner, _) if owner.is_empty() => KEPT.to_owned(),
-                (owner, fence) => {
-                    format!("owner {}, fence {}", foreign(&owner), fence.unwrap_or_default())
-                }
-            };
             let age = long(row, 3).and_then(|age| u64::try_from(age).ok());
-            let holder = Holder { who, held_for: age.map(Duration::from_micros) };
             let key = of.cloned().unwrap_or(NativeKey::Name(name));
-            let holders = vec![Party { id: None, lease, holder }];
-            Some(Seen { claim: Claim::exclusive(key), holders, waiters: Vec::new() })
+            let owner = text(row, 1).unwrap_or_default();
+            Some(seen(key, &owner, long(row, 2), age.map(Duration::from_micros)))
         });
         Ok(seen.collect())
     }

@@ -3,11 +3,9 @@
 use std::time::Duration;
 
 use super::{Member, MySql};
-use crate::backend::lease::{Failure, name};
+use crate::backend::Seen;
+use crate::backend::lease::{Failure, name, seen};
 use crate::backend::mysql::{REMEDY, integer, replicates, text};
-use crate::backend::{Party, Seen};
-use crate::claim::Claim;
-use crate::holder::{Holder, KEPT, foreign};
 use crate::native::NativeKey;
 use crate::status::{Finding, Severity};
 
@@ -31,22 +29,11 @@ impl MySql {
         let rows = self.rows(&mut member.connection, sql).await?;
         let seen = rows.iter().filter_map(|row| {
             let (name, owner) = (text(row, 0)?, text(row, 1).unwrap_or_default());
-            let age = integer(row, 3).and_then(|age| u64::try_from(age).ok());
             let fence = text(row, 2).and_then(|fence| fence.parse().ok());
-            let lease = Some((owner.as_str().into(), fence));
-            let who = match (&*owner, text(row, 2)) {
-                ("", _) => KEPT.to_owned(),
-                (owner, Some(fence)) => format!("owner {}, fence {fence}", foreign(owner)),
-                (owner, None) => format!("owner {}", foreign(owner)),
-            };
+            let age = integer(row, 3).and_then(|age| u64::try_from(age).ok());
             // As it was asked for: the table may write it in another way.
             let key = of.cloned().unwrap_or(NativeKey::Name(name));
-            let holder = Holder { who, held_for: age.map(Duration::from_micros) };
-            Some(Seen {
-                claim: Claim::exclusive(key),
-                holders: vec![Party { id: None, lease, holder }],
-                waiters: Vec::new(),
-            })
+            Some(seen(key, &owner, fence, age.map(Duration::from_micros)))
         });
         Ok(seen.collect())
     }

@@ -7,10 +7,8 @@ use sqlx::postgres::PgRow;
 
 use super::texts::{BEGIN, Texts, quoted};
 use super::{Connection, Postgres};
-use crate::backend::lease::{Failure, Table, name};
-use crate::backend::{Party, Seen};
-use crate::claim::Claim;
-use crate::holder::{Holder, KEPT, foreign};
+use crate::backend::Seen;
+use crate::backend::lease::{Failure, Table, name, seen};
 use crate::native::NativeKey;
 use crate::status::{Finding, Severity};
 
@@ -151,20 +149,8 @@ impl Facts {
 fn read(row: &PgRow) -> sqlx::Result<Seen> {
     let key: String = row.try_get(0)?;
     let owner: Option<String> = row.try_get(1)?;
-    let fence: Option<i64> = row.try_get(2)?;
-    let owner = owner.unwrap_or_default();
-    let lease = Some((owner.as_str().into(), fence.and_then(|fence| u64::try_from(fence).ok())));
-    let who = match (owner, fence) {
-        (owner, _) if owner.is_empty() => KEPT.to_owned(),
-        (owner, Some(fence)) => format!("owner {}, fence {fence}", foreign(&owner)),
-        (owner, None) => format!("owner {}", foreign(&owner)),
-    };
-    let holder = Holder { who, held_for: seconds(row.try_get(3)?) };
-    Ok(Seen {
-        claim: Claim::exclusive(NativeKey::Name(key)),
-        holders: vec![Party { id: None, lease, holder }],
-        waiters: Vec::new(),
-    })
+    let held_for = seconds(row.try_get(3)?);
+    Ok(seen(NativeKey::Name(key), &owner.unwrap_or_default(), row.try_get(2)?, held_for))
 }
 
 /// A time that the server has counted.

@@ -6,10 +6,8 @@ use sqlx::AssertSqlSafe;
 
 use super::texts::Texts;
 use super::{File, Sqlite};
-use crate::backend::lease::{Failure, name};
-use crate::backend::{Party, Seen};
-use crate::claim::Claim;
-use crate::holder::{Holder, KEPT, foreign};
+use crate::backend::Seen;
+use crate::backend::lease::{Failure, name, seen};
 use crate::native::NativeKey;
 use crate::status::{Finding, Severity};
 
@@ -40,17 +38,7 @@ impl Sqlite {
                 .map_err(|error| self.failure(error))?;
         let seen = rows.into_iter().map(|(name, owner, fence, age)| {
             let held_for = u64::try_from(age).ok().map(Duration::from_millis);
-            let lease = Some((owner.as_str().into(), u64::try_from(fence).ok()));
-            let who = match &*owner {
-                "" => KEPT.to_owned(),
-                owner => format!("owner {}, fence {fence}", foreign(owner)),
-            };
-            let holder = Holder { who, held_for };
-            Seen {
-                claim: Claim::exclusive(NativeKey::Name(name)),
-                holders: vec![Party { id: None, lease, holder }],
-                waiters: Vec::new(),
-            }
+            seen(NativeKey::Name(name), &owner, Some(fence), held_for)
         });
         Ok(seen.collect())
     }

@@ -1,0 +1,53 @@
+//! What the rows of a lease table show of locks.
+
+use std::time::Duration;
+
+use crate::backend::{Party, Seen};
+use crate::claim::Claim;
+use crate::holder::{Holder, KEPT, foreign};
+use crate::native::NativeKey;
+
+/// The lock that a row stands for. An `owner` of no characters is nobody: the lock was released, and
+/// is kept from others for a while. `fence` is `None` where the table has none.
+pub(crate) fn seen(
+    key: NativeKey,
+    owner: &str,
+    fence: Option<i64>,
+    held_for: Option<Duration>,
+) -> Seen {
+    let fence = fence.and_then(|fence| u64::try_from(fence).ok());
+    let who = match (owner, fence) {
+        ("", _) => KEPT.to_owned(),
+        (owner, Some(fence)) => format!("owner {}, fence {fence}", foreign(owner)),
+        (owner, None) => format!("owner {}", foreign(owner)),
+    };
+    let lease = Some((owner.into(), fence));
+    Seen {
+        claim: Claim::exclusive(key),
+        holders: vec![Party { id: None, lease, holder: Holder { who, held_for } }],
+        waiters: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn row_says_who_has_it_and_what_it_is_to_be_ended_by() {
+        let key = || NativeKey::Name("k".into());
+        let of = |owner, fence| seen(key(), owner, fence, Some(Duration::from_secs(7)));
+        for (owner, fence, who) in [
+            ("ada\n", Some(3), "owner ada\\n, fence 3"),
+            ("ada\n", None, "owner ada\\n"),
+            ("", Some(3), KEPT),
+        ] {
+            let seen = of(owner, fence);
+            assert_eq!(seen.claim, Claim::exclusive(key()));
+            let [party] = &*seen.holders else { panic!("{seen:?}") };
+            assert_eq!(party.holder, Holder::new(who, Some(Duration::from_secs(7))));
+            let lease = party.lease.as_ref().map(|(owner, fence)| (&**owner, *fence));
+            assert_eq!(lease, Some((owner, fence.map(i64::unsigned_abs))));
+        }
+    }
+}
