@@ -1,3 +1,12 @@
+// The README's links, as rustdoc has them: the first definition of a link is the one that counts.
+//! [cli]: guide::cli
+//! [connections]: guide::connections
+//! [leases]: guide::leases
+//! [limits]: guide::limits
+//! [migrations]: guide::migrations
+//! [python]: guide::python
+//! [timeouts]: guide::timeouts
+//!
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -18,6 +27,8 @@ mod error;
 mod extent;
 pub mod fence;
 mod guard;
+#[cfg(any(doc, doctest))]
+pub mod guide;
 mod holder;
 mod join;
 mod key;
@@ -78,10 +89,3 @@ pub use self::status::{Explained, Finding, LockStatus, Report, Severity};
 pub use self::switch::set_enabled;
 pub use self::text::Text;
 pub use self::wait::Wait;
-
-/// Runs the examples of the pages in `docs`.
-#[cfg(doctest)]
-mod pages {
-    #[doc = include_str!("../../docs/migrations.md")]
-    struct Migrations;
-}

@@ -1,0 +1,27 @@
+//! The guide: a page for each subject. The pages are also in the folder `docs` of the repository.
+//!
+//! Where a page links to another by a reference, the definition here comes first, and so counts.
+
+#[doc = include_str!("../../docs/cli.md")]
+pub mod cli {}
+
+#[doc = include_str!("../../docs/connections.md")]
+pub mod connections {}
+
+#[doc = include_str!("../../docs/leases.md")]
+pub mod leases {}
+
+#[doc = "[connections]: crate::guide::connections"]
+#[doc = "[leases]: crate::guide::leases"]
+#[doc = "[migrations]: crate::guide::migrations\n"]
+#[doc = include_str!("../../docs/limits.md")]
+pub mod limits {}
+
+#[doc = include_str!("../../docs/migrations.md")]
+pub mod migrations {}
+
+#[doc = include_str!("../../docs/python.md")]
+pub mod python {}
+
+#[doc = include_str!("../../docs/timeouts.md")]
+pub mod timeouts {}
