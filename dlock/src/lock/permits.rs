@@ -30,6 +30,9 @@ const PAUSE_MAX: Duration = Duration::from_millis(50);
 /// A turn takes three round trips. It is waited for much longer, and then done without: whoever has
 /// it may be a process that was stopped.
 const TURN_WAIT_MAX: Duration = Duration::from_secs(1);
+/// How often a call that does not wait tries all slots without the turn. Each round finds a free slot unless
+/// its permit moves at that very moment to a slot that was just tried, which is rare once and not seen thrice.
+const ROUNDS_WITHOUT_TURN: usize = 3;
 
 /// The locks that a semaphore consists of.
 struct Permits<'a> {
@@ -198,10 +201,14 @@ impl Permits<'_> {
         granted.ok_or(error)
     }
 
-    /// Tries one slot after the other, and takes no other than it keeps.
+    /// Tries one slot after the other, and takes only the one that it keeps.
+    ///
+    /// A permit may move to a slot that was tried before. A call that waits tries again anyway; one
+    /// that does not wait makes several rounds, since it is unlikely to miss a free slot in each.
     async fn try_each(&self, deadline: Deadline) -> Result<Guard> {
+        let rounds = if deadline.is_patient() { 1 } else { ROUNDS_WITHOUT_TURN };
         let mut answer = Err(Error::Closed);
-        for slot in &self.slots {
+        for slot in (0..rounds).flat_map(|_| &self.slots) {
             answer = slot.request(deadline.of_a_try()).await;
             if !answer.as_ref().is_err_and(Error::is_timeout) {
                 break;
