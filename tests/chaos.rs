@@ -1,5 +1,5 @@
-//! Everything goes wrong at once, and still no two hold one key: sessions are ended by the server,
-//! processes killed and frozen, while four of them fight over four keys.
+//! Everything goes wrong, one fault after the other and all at once, and still no two hold one key: sessions are
+//! ended by the server, processes killed and frozen, while four of them fight over four keys.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,6 +19,31 @@ dlock_tests::suite! {
     }
 }
 
+mod faults_of_holders {
+    //! One by one.
+    dlock_tests::suite! {
+        "chaos" on [
+            sqlite Sqlite, postgres Postgres, mysql MySql, mariadb MariaDb,
+            lease_postgres LeasePostgres, lease_mysql LeaseMySql, lease_mariadb LeaseMariaDb,
+            mssql Mssql, lease_mssql LeaseMssql,
+        ] {
+            faults: [of_holders_are_told_before_the_next_one_comes]
+        }
+    }
+}
+
+mod faults_of_servers {
+    //! On a server of the test's own.
+    dlock_tests::suite! {
+        "chaos" on [
+            postgres Postgres, mysql MySql, mariadb MariaDb,
+            lease_postgres LeasePostgres, lease_mysql LeaseMySql, lease_mariadb LeaseMariaDb,
+        ] {
+            faults: [of_servers_are_told_before_the_next_one_comes]
+        }
+    }
+}
+
 mod sessions {
     //! Only a server can end them.
     dlock_tests::suite! {
@@ -30,5 +55,9 @@ mod sessions {
 
 #[path = "chaos/checker.rs"]
 mod checker;
+#[path = "chaos/faults.rs"]
+mod faults;
 #[path = "chaos/fight.rs"]
 mod fight;
+#[path = "chaos/figures.rs"]
+mod figures;

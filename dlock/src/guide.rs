@@ -23,5 +23,9 @@ pub mod migrations {}
 #[doc = include_str!("../../docs/python.md")]
 pub mod python {}
 
+#[doc = "[leases]: crate::guide::leases\n"]
+#[doc = include_str!("../../docs/reliability.md")]
+pub mod reliability {}
+
 #[doc = include_str!("../../docs/timeouts.md")]
 pub mod timeouts {}

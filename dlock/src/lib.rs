@@ -5,6 +5,7 @@
 //! [limits]: guide::limits
 //! [migrations]: guide::migrations
 //! [python]: guide::python
+//! [reliability]: guide::reliability
 //! [timeouts]: guide::timeouts
 //!
 #![doc = include_str!("../README.md")]

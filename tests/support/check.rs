@@ -64,7 +64,7 @@ pub fn tabulate(line: &str) {
 }
 
 /// Adds a line to the file of that variable, if `tests/run` has made one.
-fn tell(variable: &str, line: &str) {
+pub fn tell(variable: &str, line: &str) {
     if let Ok(file) = std::env::var(variable) {
         let mut file = OpenOptions::new().create(true).append(true).open(file).unwrap();
         // One write, so that lines of several processes do not mix.

@@ -109,6 +109,13 @@ pub fn read(path: &Path, who: &str, killed: bool) -> Vec<Hold> {
     end.collect()
 }
 
+/// When the last holder that was told of a loss was told so, by its own history.
+pub fn told(path: &Path) -> Option<u64> {
+    let history = std::fs::read_to_string(path).unwrap();
+    let told = history.lines().rfind(|line| line.starts_with('!'))?;
+    told.split(' ').nth(2)?.parse().ok()
+}
+
 /// Looks for two holders of one key at one time. A holder that was told of its loss may have worked
 /// on for `grace` after the next one came.
 pub fn verify(holds: &[Hold], grace: Duration) -> Result<(), String> {

@@ -30,7 +30,7 @@ mod wire;
 mod witness;
 
 pub use self::backend::Backend;
-pub use self::check::{check, is_long, limited, not_run, on_a_thread, tabulate};
+pub use self::check::{check, is_long, limited, not_run, on_a_thread, tabulate, tell};
 pub use self::double::{SqlServerClient, connect as connect_sql_server};
 pub use self::eventually::{eventually, eventually_async, in_time, once_within};
 pub use self::forger::Forgery;
