@@ -1,14 +1,13 @@
-//! Fencing tokens at work: how what a lock protects refuses a holder that has lost it.
+//! Fencing tokens: how the protected resource rejects a holder that has lost its lock.
 //!
-//! A process can be frozen, or cut off, between any two of its instructions. When it goes on, its
-//! lock may have been another's for minutes, and nothing it can ask tells that in time: the answer is
-//! old when it acts on it. So whatever keeps the data asks instead. Each grant of a lock that was
-//! taken with [`Lock::fenced`](crate::Lock::fenced) has a number that is higher than all before; each
-//! write carries that of its holder; and a write whose number is lower than one that was seen before
-//! is refused.
+//! A process can be frozen or cut off between any two instructions. When it goes on, another process may have had
+//! its lock for minutes. No question helps: the answer is old when the process acts on it. So the protected
+//! resource must decide. Each grant of a lock that was taken with [`Lock::fenced`](crate::Lock::fenced) has a
+//! number that is higher than all earlier ones. Each write carries the number of its holder. The resource stores
+//! the highest number that it has seen, and rejects lower ones.
 //!
 //! # In a database
-//! The row has the token of the last holder that wrote it, and the write says on which condition:
+//! The row stores the token of the last holder that wrote it, and the write has a condition:
 //!
 //! ```sql
 //! ALTER TABLE documents ADD COLUMN fence BIGINT NOT NULL DEFAULT 0;
@@ -17,11 +16,11 @@
 //! ```
 //!
 //! * `<=`, not `<`: a holder writes more than once under one grant.
-//! * `fence = $2` is as important as the condition: it is what shuts the older ones out. A holder
-//!   that only reads, and must not be overtaken afterwards by an older one, writes it too.
-//! * Tokens are at least 1, so 0 is a row that nobody has written under the lock yet.
-//! * All rows that belong together need the column, or one row for all of them that is written first
-//!   in the same transaction.
+//! * `fence = $2` is as important as the condition: it shuts out older holders. A holder that only reads writes it
+//!   too, if no older holder may write afterwards.
+//! * Tokens are at least 1, so 0 means that nobody has written the row under the lock yet.
+//! * All rows that belong together need the column. Or one row stands for all, and is written first in the same
+//!   transaction.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> dlock::Result<()> {
@@ -48,19 +47,18 @@
 //! ```
 //!
 //! # How tokens grow
-//! Each grant of a key adds one to the token in the key's row of the lease table. A key that has no row
-//! yet begins at the microseconds since 2020 on the database's clock (in `memory:`, at 1). So rows may
-//! be deleted, one by one or all together: a new row begins above all tokens of the old one, for no
-//! key is granted a million times a second. Tokens stay below 2^53, which JavaScript can count, until
-//! the year 2305. They can go back in one case: when the server's clock is set back, and a row is
-//! deleted before the clock has caught up with it.
+//! Each grant of a key adds one to the token in the key's row of the lease table. A key without a row begins at
+//! the microseconds since 2020 on the database's clock (in `memory:`, at 1). So rows may be deleted, one by one or
+//! all together: a new row begins above all tokens of the old one, because no key is granted a million times a
+//! second. Tokens stay below 2^53, the limit of JavaScript, until the year 2305. They can go back in one case: the
+//! server's clock is set back, and a row is deleted before the clock has caught up.
 //!
 //! # In a service
-//! What keeps its state in memory remembers the newest token that it has seen: [`Gate`].
+//! A service that keeps its state in memory remembers the newest token in a [`Gate`].
 //!
 //! # Elsewhere
-//! What can neither compare nor remember (most files, most APIs) can't be fenced. There,
-//! [`Guard::protect`](crate::Guard::protect) makes the window small, and nothing closes it.
+//! A resource that can neither compare nor remember (most files, most APIs) cannot be fenced. There,
+//! [`Guard::protect`](crate::Guard::protect) makes the window small. Nothing closes it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -68,10 +66,10 @@ use crate::error::{Error, Result};
 use crate::guard::Guard;
 use crate::lost::LostReason;
 
-/// The token of a lock that was taken with [`Lock::fenced`](crate::Lock::fenced).
+/// Returns the token of a lock that was taken with [`Lock::fenced`](crate::Lock::fenced).
 ///
 /// # Errors
-/// [`Error::Config`] when it was not, or when locking is switched off.
+/// [`Error::Config`] if the lock has none, or if locking is switched off.
 pub fn token(guard: &Guard) -> Result<u64> {
     guard.fence().ok_or_else(|| {
         Error::config(format!(
@@ -81,15 +79,15 @@ pub fn token(guard: &Guard) -> Result<u64> {
     })
 }
 
-/// A token as SQL has it, which knows no unsigned numbers. The order stays.
+/// Converts a token for SQL, which has no unsigned numbers. The order stays the same.
 pub fn bind(token: u64) -> i64 {
     // No counter comes that far.
     i64::try_from(token).unwrap_or(i64::MAX)
 }
 
-/// The condition on which a write is accepted, to be put behind `AND`: that nobody with a higher
-/// token has written before. `column` and `token`, a placeholder, stand in it as they are, the latter
-/// once. A row whose column is NULL has not been written under the lock yet.
+/// Returns the condition on which a write is accepted, to be put behind `AND`: nobody with a higher token has
+/// written the row. `column` and `token` (a placeholder) are used as they are, the latter once. A column that is
+/// NULL means that nobody has written the row under the lock yet.
 ///
 /// ```
 /// assert_eq!(dlock::fence::condition("fence", "$2"), "(fence IS NULL OR fence <= $2)");
@@ -98,14 +96,14 @@ pub fn condition(column: &str, token: &str) -> String {
     format!("({column} IS NULL OR {column} <= {token})")
 }
 
-/// Whether a write with the [`condition`] was accepted, by the number of rows that it has found.
-/// None: a later holder has written already, or there is no such row at all.
+/// Checks whether a write with the [`condition`] was accepted, by the number of rows that it found. Zero rows
+/// mean that a later holder has written already, or that there is no such row.
 ///
-/// On MySQL a client can ask for the rows that were found or for those that have changed. sqlx asks
-/// for the former; elsewhere, a write that changes nothing looks like one that was refused.
+/// On MySQL a client can count the rows that were found or those that changed. sqlx counts the former. With other
+/// clients, a write that changes nothing looks like one that was rejected.
 ///
 /// # Errors
-/// [`Error::Lost`] when it was not: the guard is worth nothing any more.
+/// [`Error::Lost`] if it was rejected: the guard is worth nothing any more.
 pub fn accepted(rows: u64, guard: &Guard) -> Result<()> {
     if rows > 0 {
         return Ok(());
@@ -113,12 +111,11 @@ pub fn accepted(rows: u64, guard: &Guard) -> Result<()> {
     Err(guard.lost_by(LostReason::Overtaken))
 }
 
-/// Remembers the newest token that was seen, and lets nobody pass whose token is older: for what is
-/// no database, one for each thing that is protected.
+/// The newest token that a resource has seen: for resources that are no database, one gate for each.
 ///
-/// To pass and to act must be one step, or a later holder acts between the two: keep the gate under
-/// the mutex of what it guards. And it must not forget: one that is made anew, after a restart,
-/// begins at the newest token that what it guards has on record.
+/// Passing the gate and acting must be one step, or a later holder acts between the two: keep the gate under the
+/// mutex of the resource. And the gate must not forget: a new one, after a restart, begins at the newest token
+/// that the resource has stored.
 ///
 /// ```
 /// use dlock::fence::Gate;
@@ -133,18 +130,18 @@ pub fn accepted(rows: u64, guard: &Guard) -> Result<()> {
 pub struct Gate(AtomicU64);
 
 impl Gate {
-    /// One that has seen this token, 0 for none, and no higher one.
+    /// Creates a gate that has seen this token, or none if it is 0.
     pub const fn new(newest: u64) -> Self {
         Gate(AtomicU64::new(newest))
     }
 
-    /// Whether whoever has this token may pass; if so, nobody with an older one may from now on.
+    /// Returns `true` if a holder with this token may pass. From then on nobody with an older token may.
     #[must_use = "one that is not admitted must not act"]
     pub fn admits(&self, token: u64) -> bool {
         self.0.fetch_max(token, Ordering::AcqRel) <= token
     }
 
-    /// The newest token that was seen.
+    /// Returns the newest token that the gate has seen.
     pub fn newest(&self) -> u64 {
         self.0.load(Ordering::Acquire)
     }

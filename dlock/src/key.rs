@@ -8,9 +8,9 @@ use crate::native::NativeKey;
 
 /// The name of a lock: any bytes, of any length.
 ///
-/// Text is its UTF-8, an integer its decimal digits: `lock(7)`, `lock("7")` and `lock(b"7")` are
-/// one lock. Two different keys are two different locks on every database, whatever its collation.
-/// What is not text, bytes or an integer becomes a key by [`Key::display`].
+/// Text stands for its UTF-8 bytes, and an integer for its decimal digits: `lock(7)`, `lock("7")` and `lock(b"7")`
+/// are one lock. Two different keys are two different locks on every database, whatever its collation. Other values
+/// become a key by [`Key::display`].
 ///
 /// ```
 /// use dlock::Key;
@@ -31,8 +31,8 @@ pub(crate) enum Repr {
 }
 
 impl Key {
-    /// A key from anything that can be shown: a Uuid, a date, a type of yours. Equal text is an
-    /// equal key.
+    /// Creates a key from any value that implements `Display`: a Uuid, a date, your own type. Equal text makes equal
+    /// keys.
     pub fn display(value: impl Display) -> Self {
         Key::from(value.to_string())
     }
@@ -46,22 +46,22 @@ impl Key {
         }
     }
 
-    /// The database's own 64-bit id, unhashed and without a namespace: the lock that
-    /// `pg_advisory_lock(id)` takes by hand. On a database with named locks or a lease table it is
-    /// a name that no other key has.
+    /// Creates the key of the database's own 64-bit id: the lock that `pg_advisory_lock(id)` takes by hand. It is not
+    /// hashed, and ignores namespaces and schemes. On a database with named locks or a lease table it is a name that
+    /// no other key has.
     pub fn native(id: i64) -> Self {
         Key(Repr::Native(id))
     }
 
-    /// PostgreSQL's second key space, unhashed and without a namespace: the lock that
-    /// `pg_advisory_lock(a, b)` takes by hand. It never meets a 64-bit id. On a database with named
-    /// locks or a lease table it is a name that no other key has.
+    /// Creates a key of PostgreSQL's second key space: the lock that `pg_advisory_lock(a, b)` takes by hand. It is not
+    /// hashed, and ignores namespaces and schemes. It never meets a 64-bit id. On a database with named locks or a
+    /// lease table it is a name that no other key has.
     pub fn pair(a: i32, b: i32) -> Self {
         Key(Repr::Pair(a, b))
     }
 
-    /// The bytes that this key is. `None` for [`Key::native`] and [`Key::pair`], and for what
-    /// [`Locker::status`](crate::Locker::status) shows of other programs.
+    /// Returns the bytes of this key. `None` for [`Key::native`], [`Key::pair`], and the locks of other programs in
+    /// [`Locker::status`](crate::Locker::status).
     pub fn as_bytes(&self) -> Option<&[u8]> {
         match &self.0 {
             Repr::Bytes(bytes) => Some(bytes),
@@ -69,8 +69,7 @@ impl Key {
         }
     }
 
-    /// The text that this key is. `None` where [`Key::as_bytes`] is, and for bytes that are not
-    /// UTF-8.
+    /// Returns the text of this key. `None` where [`Key::as_bytes`] is `None`, and for bytes that are not UTF-8.
     ///
     /// ```
     /// assert_eq!(dlock::Key::from(7).as_str(), Some("7"));
@@ -80,10 +79,9 @@ impl Key {
     }
 }
 
-/// For messages: text as it was written. Control characters and the like are escaped as in a Rust
-/// literal (`\n`, `\u{202e}`), bytes that are not UTF-8 as `\xff`. A long key is cut. To look a key
-/// up on the server, use [`Locker::explain`](crate::Locker::explain): the server's name for it may
-/// be escaped or hashed.
+/// Shows the key in messages. Control characters are escaped as in a Rust literal (`\n`, `\u{202e}`), and bytes that
+/// are not UTF-8 as `\xff`. A long key is cut. To look a key up on the server, use
+/// [`Locker::explain`](crate::Locker::explain): the server's name for it may be escaped or hashed.
 ///
 /// ```
 /// assert_eq!(dlock::Key::from("100%").to_string(), "100%");

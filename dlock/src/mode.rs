@@ -2,10 +2,11 @@
 
 use std::fmt::{self, Display};
 
-/// Whom a lock keeps out. [`Exclusive`](Mode::Exclusive) keeps everybody out,
-/// [`Shared`](Mode::Shared) only those who write; the others are SQL Server's and Oracle's.
+/// Whom a lock keeps out.
 ///
-/// Which modes go together (●), the same way on every database that has both:
+/// [`Exclusive`](Mode::Exclusive) keeps everybody out, [`Shared`](Mode::Shared) keeps writers out. The other modes
+/// are those of SQL Server and Oracle. The table shows which modes two holders can have at once (●). It is the same on
+/// every database that has both modes:
 ///
 /// | | `Null` | `SubShared` | `SubExclusive` | `Shared` | `SharedSubExclusive` | `Update` | `Exclusive` |
 /// | --- | --- | --- | --- | --- | --- | --- | --- |
@@ -24,30 +25,29 @@ use std::fmt::{self, Display};
 /// | lease tables, so SQLite | `Exclusive` |
 /// | `memory:` | all |
 ///
-/// What a database lacks is [`Error::Unsupported`](crate::Error::Unsupported), before anything is
-/// asked of it.
+/// A mode that the database lacks is [`Error::Unsupported`](crate::Error::Unsupported), before anything is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 #[non_exhaustive]
 pub enum Mode {
-    /// Keeps nobody out: a sign of interest.
+    /// Keeps nobody out: it only shows interest.
     Null,
-    /// Somebody reads a part of it.
+    /// The holder reads a part.
     SubShared,
-    /// Somebody writes a part of it.
+    /// The holder writes a part.
     SubExclusive,
-    /// Somebody reads it: others may read it too.
+    /// The holder reads. Others may read too.
     Shared,
-    /// Somebody reads it and writes a part of it.
+    /// The holder reads, and writes a part.
     SharedSubExclusive,
-    /// Somebody reads it and is going to write: others may read it, but not with the same plan.
+    /// The holder reads and is going to write. Others may read, but nobody else may be going to write.
     Update,
-    /// Somebody writes it: nobody else.
+    /// The holder writes. Nobody else may read or write.
     #[default]
     Exclusive,
 }
 
 impl Mode {
-    /// Every mode there is.
+    /// All modes.
     pub const ALL: [Mode; 7] = [
         Mode::Null,
         Mode::SubShared,
@@ -58,7 +58,7 @@ impl Mode {
         Mode::Exclusive,
     ];
 
-    /// Whether two holders can have these modes of one key at once.
+    /// Returns `true` if two holders can have these modes of one key at the same time.
     pub const fn is_compatible_with(self, other: Mode) -> bool {
         use Mode::{Exclusive, Null, Shared, SharedSubExclusive, SubExclusive, SubShared, Update};
         match (self, other) {

@@ -8,8 +8,8 @@ const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// How long an acquire may wait for the lock.
 ///
-/// A [`Duration`] converts into it: zero is [`Wait::NoWait`], a century and more is
-/// [`Wait::Forever`], everything between is waited for exactly, rounded up and never down.
+/// A [`Duration`] converts into it: zero is [`Wait::NoWait`], and a century or more is [`Wait::Forever`]. Other waits
+/// are exact: they are rounded up to what the database can count, never down.
 ///
 /// ```
 /// use std::time::Duration;
@@ -21,11 +21,11 @@ const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Wait {
-    /// One try. Never waits for the lock; for the server at most 5 s.
+    /// One try. It never waits for the lock, and at most 5 s for the server.
     NoWait,
-    /// Until this much time has gone by.
+    /// Waits at most this long.
     For(Duration),
-    /// Until the lock is granted.
+    /// Waits until the lock is granted.
     Forever,
 }
 

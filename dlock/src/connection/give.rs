@@ -13,23 +13,22 @@ use crate::key::Key;
 use crate::lost::LostReason;
 
 impl<C: Connection> ConnectionLock<'_, C> {
-    /// Lets go of the lock, and waits for the server's word: whether there was anything to let go
-    /// of. One round trip.
+    /// Releases the lock and waits until the server confirms it. Returns `false` if nothing was held. Costs one
+    /// round trip.
     ///
-    /// Release after you commit: what is committed later, others do not see who run under the lock
-    /// by then.
+    /// Commit before you release. The next holder does not see what is committed later.
     ///
     /// # Errors
-    /// [`Error::Lost`] when the connection has ended, and when the server says that it does not hold
-    /// the lock: it is another session than the one it was granted to, or somebody has let go by
-    /// hand. [`Error::Config`] in a transaction that has failed and was open before the lock was
-    /// taken: the lock stays until the connection ends then, or until the next use of dlock on it, and
-    /// one of sqlx's pool is closed. Roll back first, by way of [`conn`](ConnectionLock::conn). A failed
-    /// one that was opened since is rolled back here, for nothing else can be done with it.
+    /// * [`Error::Lost`] if the connection has ended, or if the server says that this session does not hold the
+    ///   lock: it is another session than before, or somebody released the lock by hand.
+    /// * [`Error::Config`] in a transaction that has failed and was open before the lock was taken. The lock then
+    ///   stays until the connection closes, or until the next use of dlock on it; a connection of sqlx's pool is
+    ///   closed. Roll back first, on [`conn`](ConnectionLock::conn). If a failed transaction was opened after the
+    ///   lock, the release rolls it back, because nothing else can be done with it.
     ///
     /// # Cancel safety
-    /// As when it is dropped, see [`ConnectionLock`]. On PostgreSQL a transaction that was opened since
-    /// the lock was taken is rolled back then, for it may have failed.
+    /// The same as for a lock that is dropped, see [`ConnectionLock`]. On PostgreSQL, a transaction that was opened
+    /// under the lock is then rolled back, because it may have failed.
     pub async fn release(mut self) -> Result<bool> {
         self.let_go("", Open::MayBe).await
     }

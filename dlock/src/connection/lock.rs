@@ -11,30 +11,29 @@ use crate::claim::Claim;
 use crate::mode::Mode;
 use crate::wait::Wait;
 
-/// A lock on a connection of the caller's. Made by [`on`](crate::on) and
-/// [`lock`](crate::On::lock); nothing is held before [`acquire`](ConnectionLock::acquire).
+/// A lock on the caller's own connection. Made by [`On::lock`](crate::On::lock). Nothing is held before
+/// [`acquire`](ConnectionLock::acquire).
 ///
-/// If it is dropped while it is held, or while an `acquire` was under way, it lets go like this:
+/// If it is dropped while it is held, or during an `acquire`, it is released like this:
 ///
-/// * A `PoolConnection` of sqlx is closed instead of going back to its pool. Over TLS, with a
-///   statement under way, that takes sqlx up to five seconds, and its place in the pool as long.
-/// * On a bare `PgConnection` of sqlx, and on what is tokio-postgres's, the release is sent behind
-///   whatever was sent before, and nobody waits for its answer.
-/// * On a bare `MySqlConnection` and on a `Transaction` of sqlx the release is sent too, unless a
-///   statement is under way whose future was dropped: sqlx lets nothing wait behind that. Then the
-///   lock stays until the next use of dlock on that session of the server, which gives it back, or
-///   until the session ends, which for that of a pool may be long after. `#[locked(on = …)]` warns of
-///   such parameters.
-/// * A transaction that has failed takes no release. The lock stays as long as it does there.
+/// * dlock closes a `PoolConnection` of sqlx instead of returning it to the pool. Over TLS, while a statement
+///   runs, sqlx takes up to five seconds for that, and keeps the place in the pool for as long.
+/// * On a bare `PgConnection` of sqlx, and on the types of tokio-postgres, dlock queues the release behind what
+///   was sent before. Nobody waits for its answer.
+/// * On a bare `MySqlConnection` and on a `Transaction` of sqlx, dlock sends the release too, unless a statement
+///   runs whose future was dropped: sqlx can queue nothing behind that. The lock then stays until the next use of
+///   dlock on that session, which releases it, or until the session ends. A session of a pool may live long.
+///   `#[locked(on = …)]` warns of such parameters.
+/// * A failed transaction ignores the release. The lock then stays until the connection closes.
 ///
-/// So lock on the `PoolConnection`, and begin the transaction on [`conn`](ConnectionLock::conn),
-/// rather than lock on a `Transaction` of the pool.
+/// So lock on the `PoolConnection`, and begin the transaction on [`conn`](ConnectionLock::conn). Do not lock on a
+/// `Transaction` of the pool.
 ///
-/// A lock that is forgotten ([`std::mem::forget`]) is held until its session ends.
+/// A lock that is forgotten ([`std::mem::forget`]) stays until its session ends.
 ///
-/// What the application takes on the same session by hand, with the same id, is its own: it is
-/// counted by the server, and neither seen nor given back here. Only a session that a cancelled
-/// `acquire` has left in doubt may lose one of its counts, so take no such id by hand.
+/// Locks that the application takes by hand on the same session, with the same id, are its own: the server counts
+/// them, and dlock neither sees nor releases them. There is one exception: a session that a cancelled `acquire`
+/// left in doubt may lose one of its counts. So take no such id by hand.
 #[must_use = "nothing is locked before `acquire`"]
 pub struct ConnectionLock<'c, C: Connection> {
     pub(super) conn: &'c mut C,
@@ -96,59 +95,58 @@ impl<'c, C: Connection> ConnectionLock<'c, C> {
         }
     }
 
-    /// As [`Lock::timeout`](crate::Lock::timeout). Default: 30 s.
+    /// Sets how long to wait for the lock, as [`Lock::timeout`](crate::Lock::timeout) does. Default: 30 s.
     ///
-    /// On PostgreSQL, a wait that runs out is an `ERROR` line in the server's log, unless the lock is
-    /// asked for by tries ([`retry_every`](ConnectionLock::retry_every)) or the server's
-    /// `log_min_error_statement` and `log_min_messages` leave such lines out. Waits of a
-    /// [`Locker`](crate::Locker) are not.
+    /// On PostgreSQL, a wait that times out leaves an `ERROR` line in the server's log, unless the lock polls
+    /// ([`retry_every`](ConnectionLock::retry_every)), or `log_min_error_statement` or `log_min_messages` exclude
+    /// it. A [`Locker`](crate::Locker) leaves none.
     ///
-    /// The server ends the wait. A server that does not answer at all is not noticed before the
-    /// connection's own limits.
+    /// The server ends the wait. If the server does not answer at all, the call waits until the connection's own
+    /// limits.
     pub fn timeout(mut self, wait: impl Into<Wait>) -> Self {
         self.plan.wait = wait.into().normal();
         self
     }
 
-    /// As [`Lock::retry_every`](crate::Lock::retry_every): no statement waits. So two who build an
-    /// index with `CREATE INDEX CONCURRENTLY` under one lock do not make a deadlock of it.
+    /// Polls instead of waiting in a statement, as [`Lock::retry_every`](crate::Lock::retry_every) does. Two
+    /// sessions that run `CREATE INDEX CONCURRENTLY` under one lock then cannot deadlock.
     pub fn retry_every(mut self, pause: Duration) -> Self {
         self.plan.retry_every = Some(pause);
         self
     }
 
-    /// As [`Lock::shared`](crate::Lock::shared).
+    /// Takes the lock in shared mode, as [`Lock::shared`](crate::Lock::shared) does.
     pub fn shared(self) -> Self {
         self.mode(Mode::Shared)
     }
 
-    /// As [`Lock::mode`](crate::Lock::mode).
+    /// Sets the mode, as [`Lock::mode`](crate::Lock::mode) does.
     pub fn mode(mut self, mode: Mode) -> Self {
         self.plan.mode = mode;
         self
     }
 
-    /// The connection may hold the lock already: then it holds it once more, and each of these
-    /// locks lets go of its own. Without this, [`Error::Reentrant`](crate::Error::Reentrant).
+    /// Allows the connection to hold the lock already. It then holds it once more, and each of these locks
+    /// releases its own. Without this, `acquire` returns [`Error::Reentrant`](crate::Error::Reentrant).
     pub fn reentrant(mut self) -> Self {
         self.reentrant = true;
         self
     }
 
-    /// Whether an error of the body of [`run`](ConnectionLock::run) is followed by a rollback of the
-    /// transaction that the body left open. Default: it is.
+    /// Sets whether [`run`](ConnectionLock::run) rolls back the transaction that a body left open when it returned
+    /// an error. Default: `true`.
     pub fn rollback_on_error(mut self, rollback: bool) -> Self {
         self.rollback_on_error = rollback;
         self
     }
 
-    /// The connection, to be used under the lock.
+    /// Returns the connection, for use under the lock.
     pub fn conn(&mut self) -> &mut C {
         self.conn
     }
 
-    /// Whether the lock was granted and not released. Nobody is asked: that the connection has been
-    /// lost since, [`release`](ConnectionLock::release) tells.
+    /// Returns `true` if the lock was granted and is not released. This asks nobody: only
+    /// [`release`](ConnectionLock::release) tells whether the connection was lost meanwhile.
     pub fn is_held(&self) -> bool {
         let nothing_asked = self.held.is_empty() && self.sent.is_empty();
         self.grant.is_some() && (self.kept > 0 || nothing_asked)

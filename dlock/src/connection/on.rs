@@ -1,20 +1,22 @@
-//! `on`: locks that a connection holds until they are released.
+//! `on`: locks that the caller's connection holds until it releases them.
 
 use super::{Connection, ConnectionLock, Plan};
 use crate::key::Key;
 use crate::scheme::KeyScheme;
 
-/// Locks on a connection of the caller's own, next to its queries: they belong to the connection's
-/// session, and last through its transactions until they are released or the connection ends.
+/// Starts a lock on the caller's own connection, beside its queries.
 ///
-/// The lock is that of a [`Locker`](crate::Locker) of the same database, namespace and
-/// [`KeyScheme`]. On PostgreSQL, MySQL, MariaDB and SQL Server; not through a pooler that takes a connection
-/// away between statements or transactions (use [`within`](crate::within) there, or a lease), and not on a
-/// replica or a node of a Galera cluster, whose locks exclude nobody elsewhere: those are refused
-/// as far as they can be told. A pooler shows when it gives one session to two connections of this
-/// process, or another session for the release.
+/// The lock belongs to the connection's session. It lasts through transactions, until it is released or the
+/// connection ends. It is the same lock as that of a [`Locker`](crate::Locker) with the same database,
+/// namespace and [`KeyScheme`].
 ///
-/// Needs sqlx 0.9, tokio-postgres 0.7 or tiberius 0.13, see [`Connection`].
+/// It works on PostgreSQL, MySQL, MariaDB and SQL Server. It does not work through a pooler that takes the
+/// session away between statements or transactions: use [`within`](crate::within) there, or a lease. It does
+/// not work on a replica or a node of a Galera cluster, whose locks exclude nobody on other servers. dlock
+/// refuses these where it can detect them. It detects a pooler when two connections of this process get one
+/// session, or when the release reaches another session.
+///
+/// [`Connection`] lists the types that it takes.
 ///
 /// ```no_run
 /// # #[cfg(feature = "postgres")]
@@ -32,7 +34,7 @@ pub fn on<C: Connection>(conn: &mut C) -> On<'_, C> {
     On { conn, scheme: KeyScheme::default(), namespace: String::new() }
 }
 
-/// A connection to lock on. Made by [`on`].
+/// A connection to take locks on. Made by [`on`].
 #[must_use = "nothing is locked before `lock` and `acquire`"]
 pub struct On<'c, C: Connection> {
     conn: &'c mut C,
@@ -41,25 +43,26 @@ pub struct On<'c, C: Connection> {
 }
 
 impl<'c, C: Connection> On<'c, C> {
-    /// As [`LockerBuilder::namespace`](crate::LockerBuilder::namespace).
+    /// Sets the namespace, as [`LockerBuilder::namespace`](crate::LockerBuilder::namespace) does.
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = namespace.into();
         self
     }
 
-    /// As [`LockerBuilder::key_scheme`](crate::LockerBuilder::key_scheme): the locks of a program in another language.
+    /// Takes the locks of a program in another language, as
+    /// [`LockerBuilder::key_scheme`](crate::LockerBuilder::key_scheme) does.
     pub fn key_scheme(mut self, scheme: KeyScheme) -> Self {
         self.scheme = scheme;
         self
     }
 
-    /// A lock on this connection.
+    /// Returns a lock on this connection. Nothing is held yet.
     pub fn lock(self, key: impl Into<Key>) -> ConnectionLock<'c, C> {
         self.lock_all([key])
     }
 
-    /// Several locks as one: all or none, in one order everywhere, with one timeout. Each costs a
-    /// round trip.
+    /// Returns several locks as one: all or none, with one timeout. They are taken in an order that is the same
+    /// everywhere. Each costs one round trip.
     pub fn lock_all<K: Into<Key>>(
         self,
         keys: impl IntoIterator<Item = K>,

@@ -9,24 +9,22 @@ use super::lock::{ConnectionLock, Ending};
 use crate::error::{Error, Result};
 
 impl<C: Connection> ConnectionLock<'_, C> {
-    /// Takes the lock, runs the body with the connection, and lets go of it.
+    /// Acquires the lock, runs the body with the connection, and releases the lock.
     ///
-    /// An `Err` of the body comes back as it is. Before that, a transaction that the body has left
-    /// open is rolled back (see [`rollback_on_error`](ConnectionLock::rollback_on_error)), and the
-    /// lock is released. A transaction that was open before is left to the caller; but if the body
-    /// has made it fail, it is rolled back to where the body began, so that the lock can be
-    /// released. To know that costs a round trip: before the lock on MySQL and MariaDB, on
-    /// PostgreSQL inside a transaction only.
+    /// If the body returns an `Err`, dlock rolls back the transaction that the body left open (see
+    /// [`rollback_on_error`](ConnectionLock::rollback_on_error)), releases the lock, and returns that same `Err`. A
+    /// transaction that was open before stays open. If the body made it fail, dlock rolls it back to where the body
+    /// began, so that the lock can be released. Checking for an open transaction costs one extra round trip: always
+    /// on MySQL and MariaDB, on PostgreSQL only inside a transaction.
     ///
-    /// An `Ok` of the body with a transaction open that was not open before is refused: it would be
-    /// committed after the lock is released, when others run under it. The transaction is rolled
-    /// back, the lock released, and the result is [`Error::Config`]. So commit in the body. Where
-    /// `autocommit` is off on MySQL or MariaDB, that is every body that reads or writes a table. Not
-    /// noticed on these two with `rollback_on_error(false)`.
+    /// If the body returns `Ok` and leaves a transaction open, the call fails: the transaction would be committed
+    /// after the release, when others run under the lock. dlock rolls it back, releases the lock, and returns
+    /// [`Error::Config`]. So commit in the body. With `autocommit` off on MySQL or MariaDB, this concerns every body
+    /// that reads or writes a table. On these two it is not detected with `rollback_on_error(false)`.
     ///
-    /// A transaction that was open before, the caller commits after the release: there others may get
-    /// the lock before they can see what the body has written. Use [`within`](crate::within), or
-    /// begin the transaction in the body.
+    /// A transaction that was open before is committed by the caller, after the release. Others may then get the
+    /// lock before they can see what the body wrote. Use [`within`](crate::within), or begin the transaction in the
+    /// body.
     ///
     /// ```no_run
     /// # #[cfg(feature = "postgres")]
@@ -38,11 +36,12 @@ impl<C: Connection> ConnectionLock<'_, C> {
     /// ```
     ///
     /// # Errors
-    /// The body's, [`Error::Config`] for a transaction that it leaves open, and those of [`acquire`](ConnectionLock::acquire) and, if the body has none, of
+    /// The body's error; [`Error::Config`] for a transaction that the body leaves open; those of
+    /// [`acquire`](ConnectionLock::acquire); and, if the body returns `Ok`, those of
     /// [`release`](ConnectionLock::release).
     ///
     /// # Cancel safety
-    /// As when the lock is dropped while it is held, see [`ConnectionLock`].
+    /// The same as for a lock that is dropped while it is held, see [`ConnectionLock`].
     pub async fn run<T, E: From<Error>>(
         mut self,
         body: impl AsyncFnOnce(&mut C) -> Result<T, E>,

@@ -18,41 +18,44 @@ use crate::switch;
 use crate::wait::Wait;
 
 impl<C: Connection> ConnectionLock<'_, C> {
-    /// Takes the lock, waiting for it as long as [`timeout`](ConnectionLock::timeout) says. One round
-    /// trip; a second one for a wait in a transaction that the driver does not know of, and two more
-    /// when the wait is over. What an earlier lock has left behind on the session costs one more.
+    /// Acquires the lock, waiting at most [`timeout`](ConnectionLock::timeout).
     ///
-    /// The connection's settings are the same after as before. A transaction of sqlx or
-    /// tokio-postgres that is open goes on whatever comes of it: on PostgreSQL all of this runs under a
-    /// savepoint there. One that was begun by a `BEGIN` of your own has that for the wait only.
+    /// It costs one round trip; a second one for a wait in a transaction that the driver does not know of, two more
+    /// after a timeout, and one more if an earlier lock left something behind on the session.
+    ///
+    /// The connection's settings do not change. An open transaction of sqlx or tokio-postgres stays usable in all
+    /// cases: on PostgreSQL the statements run under a savepoint there. In a transaction that you began with a
+    /// `BEGIN` of your own, only the wait does.
     ///
     /// # Errors
-    /// [`Error::Timeout`] when the wait is over, [`Error::Reentrant`] when the connection has the
-    /// lock already, [`Error::Deadlock`] when the server sees one, [`Error::Unsupported`] in a mode
-    /// that the database lacks, where locks exclude nobody, and where a pooler has two connections of
-    /// this process on one session; [`Error::Config`] in a transaction that has failed. A wait that an
-    /// administrator stops is an [`Error::Backend`] or an [`Error::Unavailable`].
+    /// * [`Error::Timeout`] when the wait is over.
+    /// * [`Error::Reentrant`] if the connection holds the lock already.
+    /// * [`Error::Deadlock`] when the server detects one. PostgreSQL also detects deadlocks between locks and rows;
+    ///   on MySQL and MariaDB those are timeouts.
+    /// * [`Error::Unsupported`] for a mode that the database lacks, where locks exclude nobody, and where a pooler
+    ///   gives one session to two connections of this process.
+    /// * [`Error::Config`] in a transaction that has failed.
+    /// * [`Error::Backend`] or [`Error::Unavailable`] if an administrator stops the wait.
     ///
-    /// After any of these nothing is held that was not held before, and an open transaction goes on,
-    /// after a deadlock too: neither MySQL's 3058 nor MariaDB's 1213 of a lock rolls it back.
-    /// PostgreSQL also sees deadlocks between locks and rows; on MySQL and MariaDB those are timeouts.
-    /// If the server's answer means nothing, the lock is in doubt as after a cancel.
+    /// After any of these the connection holds only what it held before, and an open transaction stays usable, also
+    /// after a deadlock: neither MySQL's 3058 nor MariaDB's 1213 of a lock rolls it back. After an answer that
+    /// dlock does not understand, the lock is in doubt as after a cancelled call.
     ///
     /// # Cancel safety
-    /// The server goes on waiting until the timeout; what it grants then is given back by the next
-    /// use of this lock, or, if it may be one more of what another lock has on this connection, by
-    /// that one's release. When this lock is dropped instead, see [there](ConnectionLock).
+    /// The server keeps waiting until the timeout. If it grants the lock, the next call on this lock releases it,
+    /// or, if another lock on this connection may hold the same key, the release of that one. For a lock that is
+    /// dropped instead, see [`ConnectionLock`].
     pub async fn acquire(&mut self) -> Result<()> {
         self.take(self.plan.wait).await
     }
 
-    /// Takes the lock if it is free; whether it was. One round trip.
+    /// Acquires the lock if it is free. Returns `false` if somebody else holds it. Costs one round trip.
     ///
     /// # Errors
-    /// As [`acquire`](ConnectionLock::acquire), without `Timeout`.
+    /// Those of [`acquire`](ConnectionLock::acquire), except `Timeout`.
     ///
     /// # Cancel safety
-    /// As [`acquire`](ConnectionLock::acquire).
+    /// The same as for [`acquire`](ConnectionLock::acquire).
     pub async fn try_acquire(&mut self) -> Result<bool> {
         match self.take(Wait::NoWait).await {
             Ok(()) => Ok(true),

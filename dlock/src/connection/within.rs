@@ -1,4 +1,4 @@
-//! `within`: locks that last as long as the caller's transaction.
+//! `within`: locks that end with the caller's transaction.
 
 use std::fmt;
 
@@ -15,23 +15,25 @@ use crate::scheme::KeyScheme;
 use crate::switch;
 use crate::wait::Wait;
 
-/// Locks inside the caller's transaction: they end with it, and there is nothing to release. On
-/// PostgreSQL, also through a pooler in transaction mode, and on SQL Server. MySQL and MariaDB have no such locks
-/// ([`Error::Unsupported`]): use [`on`](crate::on), or lock a row with `SELECT … FOR UPDATE`.
+/// Starts a lock inside the caller's transaction. It ends with the transaction: there is nothing to release.
 ///
-/// The lock is that of a [`Locker`](crate::Locker) of the same database, namespace and
-/// [`KeyScheme`]. A transaction that has it may take it again.
+/// It works on PostgreSQL, also through a pooler in transaction mode, and on SQL Server. MySQL and MariaDB have
+/// no such locks and return [`Error::Unsupported`]: use [`on`](crate::on), or lock a row with
+/// `SELECT … FOR UPDATE`.
 ///
-/// A rollback to a savepoint that is older than the lock frees the lock: what comes after it in the
-/// transaction runs without.
+/// It is the same lock as that of a [`Locker`](crate::Locker) with the same database, namespace and
+/// [`KeyScheme`]. A transaction that holds it may take it again.
 ///
-/// In a transaction of `REPEATABLE READ` or `SERIALIZABLE`, what is read under the lock is as old as
-/// the transaction's first statement, which may be this very wait: what the holder before has
-/// written is not seen (and writing to the same rows fails with 40001). Take the lock before the
-/// transaction, with [`on`](crate::on), or use `READ COMMITTED`, the default, where every statement sees
-/// what was there when it began.
+/// A rollback to a savepoint that is older than the lock releases the lock. The rest of the transaction then
+/// runs without it.
 ///
-/// Needs sqlx 0.9, tokio-postgres 0.7 or tiberius 0.13, see [`Connection`].
+/// In a transaction of `REPEATABLE READ` or `SERIALIZABLE`, reads under the lock see the database as it was at
+/// the transaction's first statement, which may be the wait for the lock itself. They do not see what the
+/// earlier holder wrote, and writes to the same rows fail with 40001. Take the lock before the transaction,
+/// with [`on`](crate::on), or use `READ COMMITTED`, the default, where each statement sees what was there when
+/// it began.
+///
+/// [`Connection`] lists the types that it takes.
 ///
 /// ```no_run
 /// # #[cfg(feature = "postgres")]
@@ -47,7 +49,7 @@ pub fn within<C: Connection>(tx: &mut C) -> Within<'_, C> {
     Within { conn: tx, scheme: KeyScheme::default(), namespace: String::new() }
 }
 
-/// A transaction to lock in. Made by [`within`].
+/// A transaction to take locks in. Made by [`within`].
 #[must_use = "nothing is locked before `lock` and `acquire`"]
 pub struct Within<'c, C: Connection> {
     conn: &'c mut C,
@@ -56,25 +58,26 @@ pub struct Within<'c, C: Connection> {
 }
 
 impl<'c, C: Connection> Within<'c, C> {
-    /// As [`LockerBuilder::namespace`](crate::LockerBuilder::namespace).
+    /// Sets the namespace, as [`LockerBuilder::namespace`](crate::LockerBuilder::namespace) does.
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = namespace.into();
         self
     }
 
-    /// As [`LockerBuilder::key_scheme`](crate::LockerBuilder::key_scheme): the locks of a program in another language.
+    /// Takes the locks of a program in another language, as
+    /// [`LockerBuilder::key_scheme`](crate::LockerBuilder::key_scheme) does.
     pub fn key_scheme(mut self, scheme: KeyScheme) -> Self {
         self.scheme = scheme;
         self
     }
 
-    /// A lock in this transaction.
+    /// Returns a lock in this transaction. Nothing is held yet.
     pub fn lock(self, key: impl Into<Key>) -> TransactionLock<'c, C> {
         self.lock_all([key])
     }
 
-    /// Several locks as one: all or none, in one order everywhere, with one timeout and in one
-    /// round trip.
+    /// Returns several locks as one: all or none, with one timeout, in one round trip. They are taken in an order
+    /// that is the same everywhere.
     pub fn lock_all<K: Into<Key>>(
         self,
         keys: impl IntoIterator<Item = K>,
@@ -84,7 +87,7 @@ impl<'c, C: Connection> Within<'c, C> {
     }
 }
 
-/// A lock for a transaction of the caller's. Made by [`within`] and [`lock`](Within::lock).
+/// A lock that ends with the caller's transaction. Made by [`Within::lock`].
 #[must_use = "nothing is locked before `acquire`"]
 pub struct TransactionLock<'c, C: Connection> {
     conn: &'c mut C,
@@ -98,47 +101,48 @@ impl<'c, C: Connection> TransactionLock<'c, C> {
         TransactionLock { conn, plan, asking: false }
     }
 
-    /// As [`Lock::timeout`](crate::Lock::timeout). Default: 30 s. The server ends the wait.
+    /// Sets how long to wait for the lock, as [`Lock::timeout`](crate::Lock::timeout) does. Default: 30 s. The
+    /// server ends the wait.
     pub fn timeout(mut self, wait: impl Into<Wait>) -> Self {
         self.plan.wait = wait.into().normal();
         self
     }
 
-    /// As [`Lock::shared`](crate::Lock::shared).
+    /// Takes the lock in shared mode, as [`Lock::shared`](crate::Lock::shared) does.
     pub fn shared(self) -> Self {
         self.mode(Mode::Shared)
     }
 
-    /// As [`Lock::mode`](crate::Lock::mode).
+    /// Sets the mode, as [`Lock::mode`](crate::Lock::mode) does.
     pub fn mode(mut self, mode: Mode) -> Self {
         self.plan.mode = mode;
         self
     }
 
-    /// Takes the lock until the end of the transaction, waiting for it as long as
-    /// [`timeout`](TransactionLock::timeout) says. One round trip, two more when the wait is over.
+    /// Acquires the lock until the end of the transaction, waiting at most
+    /// [`timeout`](TransactionLock::timeout). Costs one round trip, and two more after a timeout.
     ///
-    /// Whatever comes of it, the transaction is as usable as before, and its settings are the same:
+    /// After a success, a timeout and an error alike, the transaction is open and usable, with its own settings:
     /// the wait runs under a savepoint.
     ///
     /// # Errors
-    /// [`Error::Timeout`] when the wait is over, [`Error::Config`] when no transaction is open or it
-    /// has failed before, [`Error::Deadlock`] when the server sees one, [`Error::Unsupported`]
-    /// where there are no such locks or they exclude nobody.
+    /// [`Error::Timeout`] when the wait is over, [`Error::Config`] when no transaction is open or it has failed,
+    /// [`Error::Deadlock`] when the server detects one, [`Error::Unsupported`] where the database has no such
+    /// locks or they exclude nobody.
     ///
     /// # Cancel safety
-    /// The server goes on waiting until the timeout, and the connection is not to be used before
-    /// that. A `PoolConnection` of sqlx is closed instead of going back to its pool; a
-    /// `Transaction`, also one that was begun on a pool, is not, and its connection goes back when the
-    /// wait is over. The lock, if it is granted, ends with the transaction.
+    /// The server goes on waiting until the timeout, and the connection cannot be used before that. dlock closes a
+    /// `PoolConnection` of sqlx instead of returning it to its pool. It does not close a `Transaction`, also one
+    /// of a pool: that connection returns to the pool when the wait is over. If the server grants the lock, it
+    /// ends with the transaction.
     pub async fn acquire(mut self) -> Result<()> {
         self.take(self.plan.wait).await
     }
 
-    /// Takes the lock if it is free; whether it was. One round trip.
+    /// Acquires the lock if it is free. Returns `false` if somebody else holds it. Costs one round trip.
     ///
     /// # Errors
-    /// As [`acquire`](TransactionLock::acquire), without `Timeout`.
+    /// Those of [`acquire`](TransactionLock::acquire), except `Timeout`.
     pub async fn try_acquire(mut self) -> Result<bool> {
         match self.take(Wait::NoWait).await {
             Ok(()) => Ok(true),
