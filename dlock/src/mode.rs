@@ -22,6 +22,7 @@ use std::fmt::{self, Display};
 /// | --- | --- |
 /// | PostgreSQL | `Exclusive`, `Shared` |
 /// | MySQL, MariaDB | `Exclusive` |
+/// | SQL Server | `Exclusive`, `Shared`, `Update` |
 /// | lease tables, so SQLite | `Exclusive` |
 /// | `memory:` | all |
 ///
