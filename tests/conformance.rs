@@ -13,6 +13,8 @@ mod blocking;
 mod callbacks;
 #[path = "conformance/cancel.rs"]
 mod cancel;
+#[path = "conformance/conversions.rs"]
+mod conversions;
 #[path = "conformance/ends.rs"]
 mod ends;
 #[path = "conformance/exclusion.rs"]
@@ -161,6 +163,7 @@ dlock_tests::suite! {
             one_that_is_missing_is_refused_before_anything_is_asked,
             guard_says_its_own,
         ]
+        conversions: [change_of_mode_is_refused_where_there_is_none]
         fencing: [
             token_grows_with_each_grant,
             token_is_fresh_at_each_hand_off,
@@ -230,6 +233,32 @@ mod sharing {
                 cancelled_at_random_moments,
             ]
         }
+    }
+}
+
+mod converting {
+    //! Where a guard can change the mode of its lock.
+    dlock_tests::suite! {
+        "conformance" on [mssql Mssql] {
+            conversions: [
+                upgrade_waits_for_readers_and_lets_no_writer_between,
+                upgrade_that_runs_out_leaves_what_was_held,
+                upgrades_of_two_readers_are_a_deadlock,
+                upgrade_waits_for_readers_of_its_own_process,
+                upgraded_lock_is_not_handed_on_unasked,
+                upgrade_that_is_dropped_leaves_what_was_held,
+                upgrade_that_waits_keeps_nobody_else,
+                upgrade_of_what_is_lost_meanwhile_is_lost,
+                upgrade_under_itself_is_refused,
+            ]
+        }
+    }
+}
+
+mod updating {
+    //! Where there are update locks that can become exclusive.
+    dlock_tests::suite! {
+        "conformance" on [mssql Mssql] { conversions: [update_lock_becomes_exclusive] }
     }
 }
 

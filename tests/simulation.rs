@@ -11,6 +11,8 @@
 mod chance;
 #[path = "simulation/claim.rs"]
 mod claim;
+#[path = "simulation/conversions.rs"]
+mod conversions;
 #[path = "simulation/directed.rs"]
 mod directed;
 #[path = "simulation/exclusion.rs"]

@@ -8,13 +8,16 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::blocking::block_for;
-use crate::engine::{Engine, Hold, Holds, Mail, OnLost};
+use crate::deadline::Deadline;
+use crate::engine::table::HoldId;
+use crate::engine::{Conversion, Engine, Hold, Holds, Mail, OnLost};
 use crate::error::{Error, Result};
 use crate::extent::{self, Held};
 use crate::join::join_all;
 use crate::key::Key;
 use crate::lost::{LostInfo, LostReason};
 use crate::mode::Mode;
+use crate::wait::Wait;
 
 /// A release that takes longer than this is not worth a blocked thread.
 pub(crate) const LONGEST_RELEASE: Duration = Duration::from_secs(60);
@@ -61,6 +64,8 @@ pub struct Guard {
     engine: Option<Engine>,
     /// The callback of this guard, where others share the grant.
     inner: Option<InnerCallback>,
+    /// How long the lock that it is of waits.
+    wait: Wait,
 }
 
 /// It is called no more when the guard has gone.
@@ -77,7 +82,13 @@ impl Drop for InnerCallback {
 
 impl Guard {
     pub(crate) fn new(hold: Arc<Hold>, engine: Option<Engine>) -> Self {
-        Guard { hold, engine, inner: None }
+        Guard { hold, engine, inner: None, wait: Wait::DEFAULT }
+    }
+
+    /// The same with the wait of the lock that it is of.
+    pub(crate) fn with_wait(mut self, wait: Wait) -> Self {
+        self.wait = wait;
+        self
     }
 
     /// Has this called if the lock is lost while this guard is there, one of several of its grant.
@@ -98,42 +109,74 @@ impl Guard {
 
     /// How it is locked.
     pub fn mode(&self) -> Mode {
-        self.hold.mode
+        self.hold.mode()
     }
 
-    /// Makes a shared or an update lock exclusive, without giving it up in between.
+    /// Makes a shared or an update lock exclusive, without giving it up in between: nobody else has it
+    /// exclusively before, so what was read under it is still true. SQL Server and Oracle have this.
+    ///
+    /// It waits for all others who share the lock, in other processes and in this one, as long as the
+    /// lock's own [`timeout`](crate::Lock::timeout) says. Take [`Mode::Update`] to read with the plan
+    /// to write: only one has that at a time. Two who hold the lock as [`Mode::Shared`] and both want it
+    /// alone wait for each other.
+    ///
+    /// A connection that holds other keys cannot wait in the server: then the server is asked again and
+    /// again, others who come to share the lock meanwhile get it first, and it sees no deadlock. After a
+    /// change of its mode a lock is no longer shared with, nor handed on to, other tasks of this process
+    /// without asking the server.
     ///
     /// # Errors
-    /// [`Error::Unsupported`]: no database has that in this version. The lock is held as before.
+    /// The lock is held in its old mode after each of these but [`Error::Lost`]:
+    /// [`Error::Timeout`] when others still share it as the wait ends, [`Error::Deadlock`] when another
+    /// holder waits for this one in the same way, [`Error::Unsupported`] on a database that has no such
+    /// change, [`Error::Config`] while other guards share this grant (it was taken again under itself)
+    /// and for one of several [`permits`](crate::Lock::permits), [`Error::Unavailable`] when the server
+    /// does not answer: then [`mode`](Guard::mode) may change a moment later.
     ///
     /// # Cancel safety
-    /// Changes nothing.
+    /// The lock stays held. If the server makes the change all the same, [`mode`](Guard::mode) says so.
     pub async fn upgrade(&mut self) -> Result<()> {
-        Err(self.keeps_its_mode())
+        self.convert(Mode::Exclusive).await
     }
 
-    /// Makes an exclusive lock shared, without giving it up in between.
+    /// Makes an exclusive lock shared, without giving it up in between: others may read what was written
+    /// under it, and nobody has changed that before. Oracle has this. SQL Server holds a lock in its
+    /// strongest mode until the last release, so there it is [`Error::Unsupported`].
     ///
     /// # Errors
-    /// [`Error::Unsupported`]: no database has that in this version. The lock is held as before.
+    /// As [`upgrade`](Guard::upgrade).
     ///
     /// # Cancel safety
-    /// Changes nothing.
+    /// As [`upgrade`](Guard::upgrade).
     pub async fn downgrade(&mut self) -> Result<()> {
-        Err(self.keeps_its_mode())
+        self.convert(Mode::Shared).await
     }
 
-    fn keeps_its_mode(&self) -> Error {
-        Error::Unsupported {
-            backend: "dlock".into(),
-            what: format!("change of the mode of lock \"{}\" while it is held", self.key()).into(),
-            instead: format!(
-                "it is still held ({}); release it and take it in the other mode, and read again what \
-                 somebody else may have changed in between",
-                self.mode()
-            )
-            .into(),
+    async fn convert(&self, to: Mode) -> Result<()> {
+        self.not_lost()?;
+        let Some(engine) = &self.engine else {
+            // Locking is switched off.
+            self.hold.set_mode(to);
+            return Ok(());
+        };
+        if !engine.is_of_this_process() {
+            return Err(Error::Closed);
         }
+        let (reply, answer) = oneshot::channel();
+        let wanted = Conversion { to, deadline: Deadline::after(self.wait), reply };
+        let mut asking = AskingToConvert { engine, hold: Some(self.hold.id) };
+        if engine.post(Mail::Convert { hold: self.hold.id, wanted }).is_err() {
+            asking.hold = None;
+            self.hold.lose(LostReason::Closed);
+            return self.not_lost();
+        }
+        let answer = tokio::select! {
+            answer = answer => answer.ok(),
+            _ = self.hold.lost() => None,
+        };
+        asking.hold = None;
+        // It is lost: with its engine, or with its session.
+        answer.unwrap_or_else(|| self.not_lost().and(Err(Error::Closed)))
     }
 
     /// The fencing token: it grows with every grant of this key, also across crashes. A lease always
@@ -328,6 +371,21 @@ impl Guard {
     }
 }
 
+/// Tells the engine when the caller goes before it has an answer.
+struct AskingToConvert<'a> {
+    engine: &'a Engine,
+    hold: Option<HoldId>,
+}
+
+impl Drop for AskingToConvert<'_> {
+    fn drop(&mut self) {
+        if let Some(hold) = self.hold {
+            // An engine that has ended asks for nothing.
+            let _ = self.engine.post(Mail::GiveUpConversion { hold });
+        }
+    }
+}
+
 impl Held for Guard {
     fn holds(&self) -> Holds {
         Holds::One(Arc::clone(&self.hold))
@@ -354,7 +412,7 @@ impl fmt::Debug for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Guard")
             .field("key", &self.hold.key)
-            .field("mode", &self.hold.mode)
+            .field("mode", &self.hold.mode())
             .field("lost", &self.hold.lost_info())
             .finish_non_exhaustive()
     }

@@ -98,6 +98,10 @@ impl Ledger {
             | Event::Failed { key, .. }
             | Event::Unlocked { key, .. }
             | Event::Lost { key, .. } => Some(*key),
+            Event::Convert { .. }
+            | Event::Stay { .. }
+            | Event::Converted { .. }
+            | Event::Unconverted { .. } => panic!("modes do not change in this world"),
         }
     }
 
@@ -171,6 +175,10 @@ impl Ledger {
                 page.holders.retain(|holder| *holder != hold);
             }
             Action::Distrust { .. } => panic!("the answer was right"),
+            Action::Convert { .. }
+            | Action::StopConvert { .. }
+            | Action::Changed { .. }
+            | Action::Unchanged { .. } => panic!("modes do not change in this world"),
         }
     }
 

@@ -103,6 +103,10 @@ impl Page {
             }
             Event::Release { hold, .. } => self.holders.retain(|holder| *holder != hold),
             Event::Lost { grant, .. } => self.grants.retain(|held| *held != grant),
+            Event::Convert { .. }
+            | Event::Stay { .. }
+            | Event::Converted { .. }
+            | Event::Unconverted { .. } => {}
         }
     }
 

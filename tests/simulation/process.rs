@@ -106,7 +106,7 @@ impl Process {
                     self.drop_session(server, *id, false);
                 }
             }
-            Action::Refuse { .. } | Action::Settle { .. } | Action::Lose { .. } => {}
+            _ => {}
         }
     }
 

@@ -117,6 +117,28 @@ pub(crate) trait SessionBackend: Send + Sync + 'static {
         time: Duration,
     ) -> impl Future<Output = Result<Waited>> + Send;
 
+    /// An error where a session cannot change how it holds a key from one mode to another without a
+    /// gap in which others could have it.
+    fn check_conversion(&self, from: Mode, to: Mode) -> Result<()> {
+        Err(no_conversion(self.label(), from, to))
+    }
+
+    /// Changes how a session holds a key from the claim's mode to another one, waiting at most this
+    /// long; zero is one try. When it is granted, one [`Do::Unlock`] with the new mode gives it back.
+    /// Else, and after an error that the session [survives](Self::survives) or
+    /// [`Error::Unsupported`], it is held as before. It is called again until it is granted or the
+    /// caller's time is up: with zero where the session holds other keys.
+    fn convert(
+        &self,
+        _: &mut Self::Session,
+        held: &Claim,
+        to: Mode,
+        _: Duration,
+    ) -> impl Future<Output = Result<Waited>> + Send {
+        let refused = Err(no_conversion(self.label(), held.mode, to));
+        async { refused }
+    }
+
     /// Returns `true` if an order from another session ends a wait ([`Do::Cancel`]). Where it does
     /// not, a wait that is not wanted any more ends with its connection.
     fn stops_waits(&self) -> bool {
@@ -309,6 +331,19 @@ pub(crate) fn share(max_sessions: u32, in_use: i64, most: i64) -> Option<Finding
                  raise the server's max_connections"
             .into(),
     })
+}
+
+/// The error of a change of mode that a database does not have.
+pub(crate) fn no_conversion(backend: &str, from: Mode, to: Mode) -> Error {
+    Error::Unsupported {
+        backend: backend.into(),
+        what: format!("change of a lock from {from} to {to} while it is held").into(),
+        instead: format!(
+            "it is still held ({from}): release it, take it as {to}, and read again what somebody \
+             else may have changed in between"
+        )
+        .into(),
+    }
 }
 
 /// A sign of life is a batch of nothing.

@@ -158,6 +158,8 @@ impl<E: Executor> Actor<E> {
                     self.executor.keep(claim, hold.min_hold());
                 }
             }
+            Mail::Convert { hold, wanted } => self.convert(hold, wanted),
+            Mail::GiveUpConversion { hold } => self.give_up_conversion(hold),
             Mail::Verify { hold, reply } => {
                 self.verify(hold, reply);
             }
@@ -282,7 +284,12 @@ impl<E: Executor> Actor<E> {
                     self.refuse(request, why);
                 }
             }
+            Action::Convert { key, grant, hold } => self.ask_to_convert(&key, grant, hold),
+            Action::StopConvert { grant } => self.executor.stop_convert(grant),
+            Action::Changed { hold, key } => self.changed(hold, key),
+            Action::Unchanged { hold, why } => self.unchanged(hold, why),
             Action::Settle { hold, clean } => {
+                self.forget_conversion(hold);
                 if let Some((hold, _)) = self.callers.holds.remove(&hold) {
                     if clean || hold.lost_info().is_some() {
                         tracing::debug!(target: "dlock", key = %hold.key,
@@ -294,6 +301,7 @@ impl<E: Executor> Actor<E> {
                 }
             }
             Action::Lose { hold } => {
+                self.forget_conversion(hold);
                 if let Some((hold, _)) = self.callers.holds.remove(&hold) {
                     hold.lose(reason);
                 } else if self.callers.lingering.remove(&hold).is_some() {

@@ -94,6 +94,7 @@ impl<E: Executor> Actor<E> {
                         let _ = reply.send(());
                     }
                 }
+                (Alarm::Convert, _) => self.conversion_is_late(id),
                 (Alarm::Linger, _) => {
                     if let Some(place) = self.callers.lingering.remove(&id) {
                         self.let_go(id, &place);

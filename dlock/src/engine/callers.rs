@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::conversions::Converting;
 use super::doubts::Doubt;
 use super::hold::Hold;
 use super::mail::Request;
@@ -31,6 +32,8 @@ pub(super) enum Alarm {
     /// The time is over for which a lock that was released is to be held all the same: here the id
     /// is that of the hold.
     Linger,
+    /// The time is up for a change of a held lock's mode: here the id is that of the hold.
+    Convert,
 }
 
 impl Alarm {
@@ -81,6 +84,8 @@ pub(super) struct Callers {
     pub(super) sleepers: Map<RequestId, oneshot::Sender<()>>,
     /// Released by their holders, but nobody else may have them yet.
     pub(super) lingering: Map<HoldId, Place>,
+    /// Held, and to be held in another mode.
+    pub(super) converting: Map<HoldId, Converting>,
 }
 
 /// Where a hold is: what was claimed, and the ticket it was granted by.

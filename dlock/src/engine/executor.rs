@@ -9,11 +9,12 @@ use tokio::time::Instant;
 
 use super::hold::Hold;
 use super::table::{Event, Ticket};
-use crate::backend::Seen;
+use crate::backend::{Seen, no_conversion};
 use crate::claim::Claim;
 use crate::clock::{Time, Word};
 use crate::error::{Error, Result};
 use crate::lost::LostReason;
+use crate::mode::Mode;
 use crate::native::NativeKey;
 use crate::status::Finding;
 use crate::terms::Terms;
@@ -60,6 +61,23 @@ pub(crate) trait Executor: Send + 'static {
     fn held(&self, claim: &Claim, grant: Ticket) -> Option<Held>;
     /// Have the database confirm the grant.
     fn refresh(&mut self, claim: &Claim, grant: Ticket);
+    /// An error if what is held in one mode cannot be changed to another without a gap.
+    fn check_conversion(&self, from: Mode, to: Mode) -> Result<()> {
+        Err(no_conversion(&self.label(), from, to))
+    }
+    /// Have the database hold the grant in another mode, until then or for ever; one that is not
+    /// patient is tried once.
+    fn convert(
+        &mut self,
+        _claim: &Claim,
+        _grant: Ticket,
+        _to: Mode,
+        _until: Option<Instant>,
+        _patient: bool,
+    ) {
+    }
+    /// Ask for that no more, and report what came of it.
+    fn stop_convert(&mut self, _grant: Ticket) {}
     /// Ask the database whether the grant is there.
     fn verify(&mut self, claim: &Claim, grant: Ticket, reply: Reply<bool>);
     /// Ask the database who holds and who waits, of all keys.

@@ -32,7 +32,8 @@ pub struct Hold {
     native: NativeKey,
     /// The key that this is a permit of.
     family: Option<Box<NativeKey>>,
-    pub(crate) mode: Mode,
+    /// The place in [`Mode::ALL`] of how it is held.
+    mode: AtomicUsize,
     pub(crate) since: Time,
     pub(crate) fence: Option<u64>,
     /// How many guards there are of it: more than one where a body under it has taken it again.
@@ -67,7 +68,6 @@ impl Hold {
             engine,
             native: request.claim.key.clone(),
             family: request.family.clone(),
-            mode: request.claim.mode,
             // Of several at once, none is the latest.
             fence: held.fence.filter(|_| request.family.is_none()),
             min_hold: AtomicU64::new(nanos(request.terms.min_hold)),
@@ -86,7 +86,7 @@ impl Hold {
             engine: 0,
             native: NativeKey::Id(0),
             family: None,
-            mode,
+            mode: AtomicUsize::new(place(mode)),
             key,
             since: Time::now(),
             fence: None,
@@ -121,6 +121,21 @@ impl Hold {
         }
         self.lose(self.lapse);
         true
+    }
+
+    /// How it is held.
+    pub(crate) fn mode(&self) -> Mode {
+        Mode::ALL.get(self.mode.load(Ordering::Acquire)).copied().unwrap_or_default()
+    }
+
+    /// It is held in this mode from now on.
+    pub(crate) fn set_mode(&self, mode: Mode) {
+        self.mode.store(place(mode), Ordering::Release);
+    }
+
+    /// Whether this is the only guard of it.
+    pub(crate) fn has_one_guard(&self) -> bool {
+        self.guards.load(Ordering::Acquire) == 1
     }
 
     /// How long it counts as held without another answer of the server.
@@ -319,6 +334,10 @@ impl Hold {
             changed.await;
         }
     }
+}
+
+fn place(mode: Mode) -> usize {
+    Mode::ALL.iter().position(|other| *other == mode).unwrap_or_default()
 }
 
 /// 584 years fit.

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::callbacks::OnLost;
+use super::conversions::Conversion;
 use super::delivery::Delivery;
 use super::executor::Reply;
 use super::hold::Hold;
@@ -30,6 +31,10 @@ pub(crate) enum Mail {
     Release { hold: HoldId, awaited: bool },
     /// Nobody else is to have this before its `min_hold` is over, which has become longer.
     Keep { hold: HoldId },
+    /// Hold this in another mode.
+    Convert { hold: HoldId, wanted: Conversion },
+    /// Nobody waits for that any more.
+    GiveUpConversion { hold: HoldId },
     /// Ask the server whether this is still held.
     Verify { hold: HoldId, reply: Reply<bool> },
     /// Ask the server who holds and who waits.
@@ -123,6 +128,7 @@ impl Mail {
     pub(super) fn fail(self, error: &Error) {
         match self {
             Mail::Acquire(request) => request.fail(error.clone()),
+            Mail::Convert { wanted, .. } => drop(wanted.reply.send(Err(error.clone()))),
             Mail::Verify { reply, .. } => drop(reply.send(Err(error.clone()))),
             Mail::Status(reply) => drop(reply.send(Err(error.clone()))),
             Mail::Check(reply) => drop(reply.send(Err(error.clone()))),

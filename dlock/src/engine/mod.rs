@@ -5,6 +5,7 @@ mod alarms;
 mod callbacks;
 mod callers;
 mod closing;
+mod conversions;
 mod cork;
 mod delivery;
 mod doubts;
@@ -38,6 +39,7 @@ use tokio::sync::{mpsc, watch};
 
 use self::actor::run;
 pub(crate) use self::callbacks::{Function, OnLost};
+pub(crate) use self::conversions::Conversion;
 pub(crate) use self::cork::Cork;
 pub(crate) use self::end::tell_all_switched;
 use self::end::{Ends, EngineEnd};

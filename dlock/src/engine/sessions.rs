@@ -15,6 +15,8 @@
 //! Which session is which is decided anew at each flush: see [`roles`].
 
 mod answers;
+mod conversions;
+mod converting;
 mod desk;
 mod fencing;
 mod link;
@@ -37,6 +39,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use self::conversions::Conversions;
 use self::desk::{Desk, clerk};
 use self::fencing::Token;
 use self::link::{Link, Pace};
@@ -52,6 +55,7 @@ use crate::backend::{Op, SessionBackend};
 use crate::claim::Claim;
 use crate::clock::Time;
 use crate::error::{Error, Result};
+use crate::mode::Mode;
 
 /// How much there may be at once, and how long a statement waits.
 #[derive(Debug, Clone, Copy)]
@@ -82,6 +86,9 @@ pub(crate) struct Sessions {
     questions: Vec<Question>,
     /// Keys that no session waits for yet.
     polls: Polls,
+    /// What is held and is to be held in another mode.
+    conversions: Conversions,
+    check_conversion: CheckConversion,
     reports: Vec<Report>,
     trouble: Error,
     retry: Retry,
@@ -104,6 +111,9 @@ pub(crate) struct Sessions {
     tales: mpsc::UnboundedReceiver<(SessionId, Tale)>,
     heard: Vec<(SessionId, Tale)>,
 }
+
+/// An error where the database has no such change of a lock's mode.
+type CheckConversion = Box<dyn Fn(Mode, Mode) -> Result<()> + Send>;
 
 struct Grant {
     claim: Claim,
@@ -134,6 +144,11 @@ impl Sessions {
             held: Map::default(),
             questions: Vec::new(),
             polls: Polls::default(),
+            conversions: Conversions::default(),
+            check_conversion: {
+                let backend = Arc::clone(&backend);
+                Box::new(move |from, to| backend.check_conversion(from, to))
+            },
             reports: Vec::new(),
             retry: Retry::default(),
             scarce: false,
@@ -213,7 +228,7 @@ impl Sessions {
 
     fn next_wake(&self) -> Option<Instant> {
         let cancels = self.links.values().filter_map(|link| link.cancel_at);
-        cancels.chain(self.polls.next()).chain(self.look).min()
+        cancels.chain(self.polls.next()).chain(self.conversions.next()).chain(self.look).min()
     }
 }
 

@@ -101,7 +101,7 @@ impl StatusFile {
 fn text(callers: &Callers) -> String {
     let mut lines = Vec::new();
     for (hold, _) in callers.holds.values() {
-        let mut line = format!("held\t{}\t{}", hold.key, hold.mode);
+        let mut line = format!("held\t{}\t{}", hold.key, hold.mode());
         if let Some(fence) = hold.fence {
             // Writing to a String cannot fail.
             let _ = write!(line, "\t{fence}");

@@ -12,14 +12,16 @@
 //! hold the key, for it alone knows of a writer in another process. If it says yes, the newcomers
 //! join and the second grant goes back, aside from whatever else is asked for the key.
 
+mod apart;
 mod entry;
 mod event;
 mod grants;
 mod line;
 mod question;
 
+use self::apart::Apart;
 use self::entry::{Entry, Phase, Waiter};
-pub use self::event::{Action, Event, HoldId, Refusal, RequestId, Shareable, Ticket};
+pub use self::event::{Action, Event, HoldId, Refusal, RequestId, Shareable, Stays, Ticket};
 use super::map::Map;
 
 /// See the [module](self).
@@ -30,6 +32,8 @@ pub struct Table<K> {
     holds: Map<HoldId, K>,
     /// Unlocks beside what is asked for their key, and the grants that end with them.
     asides: Map<Ticket, (K, Option<HoldId>)>,
+    /// Grants that change their mode, or have.
+    apart: Map<Ticket, Apart<K>>,
     last_ticket: Ticket,
     last_hold: HoldId,
 }
@@ -41,6 +45,7 @@ impl<K> Default for Table<K> {
             requests: Map::default(),
             holds: Map::default(),
             asides: Map::default(),
+            apart: Map::default(),
             last_ticket: 0,
             last_hold: 0,
         }
@@ -86,6 +91,10 @@ impl<K: Shareable> Table<K> {
             },
             Event::Release { hold, spent } => self.release(hold, spent, out),
             Event::Lost { key, grant } => self.lost(key, grant, out),
+            Event::Convert { hold, patient } => self.convert(hold, patient, out),
+            Event::Stay { hold } => self.stay(hold, out),
+            Event::Converted { grant, key } => self.converted(grant, key, out),
+            Event::Unconverted { grant, why } => self.unconverted(grant, why, out),
         }
     }
 
@@ -95,22 +104,24 @@ impl<K: Shareable> Table<K> {
             && self.requests.is_empty()
             && self.holds.is_empty()
             && self.asides.is_empty()
+            && self.apart.is_empty()
     }
 
     /// Whether the key is not among so many that are held, asked for or wanted.
     pub fn is_beyond(&self, most: usize, key: &K) -> bool {
-        self.keys.len() >= most && !self.keys.contains_key(key)
+        self.keys.len() + self.apart.len() >= most && !self.keys.contains_key(key)
     }
 
     /// Who holds the key here.
-    pub fn holders(&self, key: &K) -> &[HoldId] {
+    pub fn holders(&self, key: &K) -> impl Iterator<Item = HoldId> {
         let grant = self.keys.get(key).and_then(|entry| entry.grant.as_ref());
-        grant.map_or(&[], |grant| &grant.holders)
+        let joined = grant.into_iter().flat_map(|grant| grant.holders.iter().copied());
+        joined.chain(self.holders_apart(key))
     }
 
     /// Whether the key is held here.
     pub fn is_held(&self, key: &K) -> bool {
-        self.keys.get(key).and_then(|entry| entry.grant.as_ref()).is_some()
+        self.holders(key).next().is_some()
     }
 
     /// Those who wait for the key.

@@ -122,14 +122,13 @@ impl<E: Executor> Actor<E> {
         let against =
             |mode: Mode| Mode::ALL.into_iter().filter(move |other| !other.is_compatible_with(mode));
         let of = |mode: Mode| Claim { key: claim.key.clone(), mode };
-        let held_since = |id: &HoldId| match self.callers.holds.get(id) {
+        let held_since = |id: HoldId| match self.callers.holds.get(&id) {
             Some((hold, _)) => Some(Some(hold.since.elapsed())),
             // Released, and kept for its `min_hold`.
-            None => self.callers.lingering.contains_key(id).then_some(None),
+            None => self.callers.lingering.contains_key(&id).then_some(None),
         };
         let held_against = |mode: Mode| {
-            against(mode)
-                .find_map(|other| self.table.holders(&of(other)).iter().find_map(held_since))
+            against(mode).find_map(|other| self.table.holders(&of(other)).find_map(held_since))
         };
         // Those who share do not pass one who was first, whom another of ours keeps waiting.
         let was_first = |mode: &Mode| self.table.waiting(&of(*mode)).next().is_some();

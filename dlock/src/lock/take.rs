@@ -176,7 +176,8 @@ impl Lock {
         let mut asking = Asking { lock: self, id: Some(id) };
         let answer = answer.await;
         asking.id = None;
-        answer.unwrap_or(Err(Error::Closed))?.accept(engine).ok_or(Error::Closed)
+        let guard = answer.unwrap_or(Err(Error::Closed))?.accept(engine).ok_or(Error::Closed)?;
+        Ok(guard.with_wait(self.wait))
     }
 }
 
@@ -197,7 +198,7 @@ impl Lock {
         }
         // A reader does not become a writer, and the holder of one permit among several is not alone.
         let alone = !hold.is_permit() || self.permits.is_some_and(|n| n > 1);
-        let covered = alone && (hold.mode == self.mode || hold.mode == Mode::Exclusive);
+        let covered = alone && (hold.mode() == self.mode || hold.mode() == Mode::Exclusive);
         // A token is drawn only with a grant.
         let fenced = hold.fence.is_some() || !self.terms.fenced;
         if !self.terms.reentrant || !covered || !fenced {
@@ -212,7 +213,7 @@ impl Lock {
             // An engine that has ended keeps nothing.
             let _ = engine.post(Mail::Keep { hold: hold.id });
         }
-        let mut guard = Guard::new(hold, Some(engine.clone()));
+        let mut guard = Guard::new(hold, Some(engine.clone())).with_wait(self.wait);
         if let Some(callback) = &self.on_lost {
             guard.tell_too(engine.on_lost(callback));
         }

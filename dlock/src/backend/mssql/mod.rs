@@ -11,6 +11,7 @@
 mod caller_sql;
 mod check;
 mod connect;
+mod conversion;
 mod errors;
 mod fencing;
 mod lease;
@@ -156,6 +157,20 @@ impl SessionBackend for Mssql {
 
     fn stops_waits(&self) -> bool {
         false
+    }
+
+    fn check_conversion(&self, from: Mode, to: Mode) -> Result<()> {
+        self.check_way_up(from, to)
+    }
+
+    async fn convert(
+        &self,
+        session: &mut Session,
+        held: &Claim,
+        to: Mode,
+        time: Duration,
+    ) -> Result<Waited> {
+        self.convert_to(session, held, to, time).await
     }
 
     fn survives(&self, error: &Error) -> bool {

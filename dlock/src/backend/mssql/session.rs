@@ -29,8 +29,6 @@ use crate::native::NativeKey;
 /// How many locks a statement is about at most: it may have 2,100 parameters, and takes a share of
 /// time to put together.
 pub(super) const LOCKS_MAX: usize = 500;
-/// The longest that a wait can be: an `int` of milliseconds.
-const WAIT_MAX: Duration = Duration::from_millis(i32::MAX as u64);
 
 pub(in crate::backend) struct Session {
     pub(super) connection: Connection,
@@ -149,12 +147,10 @@ impl Mssql {
         claim: &Claim,
         time: Duration,
     ) -> Result<Waited> {
-        // No shorter than that.
-        let millis = time.min(WAIT_MAX).as_nanos().div_ceil(1_000_000);
-        let millis = i32::try_from(millis).unwrap_or(i32::MAX);
         let mut query = Query::new(sql::wait(claim.mode));
         query.bind(name(&claim.key));
-        query.bind(millis);
+        // No shorter than that.
+        query.bind(millis(time.as_nanos().div_ceil(1_000_000)));
         let row = match self.ask(session, query).await {
             Ok(row) => row,
             Err(error) if error.number() == Some(DEADLOCK) => return Ok(Waited::Deadlock),
@@ -244,6 +240,11 @@ impl Mssql {
     pub(super) fn ended(&self) -> Error {
         Error::unavailable(&self.label, Ended)
     }
+}
+
+/// A wait: an `int` of milliseconds at most.
+pub(super) fn millis(millis: u128) -> i32 {
+    i32::try_from(millis).unwrap_or(i32::MAX)
 }
 
 /// What a part of a batch is about.

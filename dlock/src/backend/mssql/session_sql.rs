@@ -99,6 +99,19 @@ pub(super) fn wait(wanted: Mode) -> String {
     )
 }
 
+/// Has a name that is held, `@P1`, in a stronger mode, waiting at most `@P2` milliseconds. The server
+/// holds the union of both modes until the last release, and counts: so the first one goes back at
+/// once. What is held in the end is the third column.
+pub(super) fn convert(wanted: Mode) -> String {
+    format!(
+        "DECLARE @r1 int,@r2 int;EXEC @r1=sp_getapplock @Resource=@P1,@LockMode='{}',\
+         @LockOwner='Session',@LockTimeout=@P2;\
+         IF @r1>=0 EXEC @r2=sp_releaseapplock @Resource=@P1,@LockOwner='Session';\
+         SELECT @r1,@r2,APPLOCK_MODE('public',@P1,'Session'),{PROOF}",
+        mode(wanted)
+    )
+}
+
 /// Ends another session, if it is the one that had this number then: the answer is 1. Numbers are given
 /// out again.
 pub(super) fn end(Tag { id, birth }: Tag) -> String {

@@ -88,6 +88,11 @@ impl Sessions {
                 self.answered = self.answered.max(Time::now());
                 self.waited(id, wait, end);
             }
+            (Tale::Converted { end, sent }, Some(Sent::Conversion(wanted, time))) => {
+                self.confirmed(id, sent);
+                self.answered = self.answered.max(Time::now());
+                self.conversion_answered(id, wanted, (time, sent), end);
+            }
             (Tale::Died(error), _) => {
                 self.note(error);
                 self.session_ended(id);

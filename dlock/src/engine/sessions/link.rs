@@ -21,6 +21,7 @@ use crate::claim::Claim;
 use crate::clock::{Time, Word};
 use crate::engine::map::Map;
 use crate::engine::table::Ticket;
+use crate::mode::Mode;
 use crate::native::NativeKey;
 
 /// How long an empty session that nobody needs is kept where sessions cannot be lost.
@@ -36,6 +37,19 @@ pub(super) enum Sent {
     Batch(Arc<Vec<Op>>),
     Wait(KeyWait),
     Question,
+    /// With how long it can wait.
+    Conversion(Conversion, Duration),
+}
+
+/// What is held, and is to be held in another mode.
+pub(super) struct Conversion {
+    pub(super) grant: Ticket,
+    pub(super) claim: Claim,
+    pub(super) to: Mode,
+    /// When the caller's wait ends.
+    pub(super) until: Option<Instant>,
+    /// How long the session may wait, if it holds nothing else.
+    pub(super) slice: Duration,
 }
 
 /// A key that is waited for on a session.
@@ -66,6 +80,7 @@ pub(super) struct Link {
     /// What goes out next.
     pub(super) batch: Vec<Op>,
     pub(super) questions: Vec<Question>,
+    pub(super) conversions: Vec<Conversion>,
     /// The keys that it holds or is asked for.
     keys: Map<NativeKey, Taken>,
     pub(super) holds: usize,
@@ -112,6 +127,7 @@ impl Link {
             sent: VecDeque::new(),
             batch: Vec::new(),
             questions: Vec::new(),
+            conversions: Vec::new(),
             keys: Map::default(),
             holds: 0,
             locks: (0, 0),
@@ -150,7 +166,13 @@ impl Link {
             _ if self.cancelling => return Activity::Waiting,
             None => return Activity::Idle,
             Some(Sent::Wait(_)) => return Activity::Waiting,
-            Some(Sent::Batch(_) | Sent::Question) => self.is_asked(|op| op.what.is_written()),
+            // It is of no use until that is over, and is not to be given up for it.
+            Some(Sent::Conversion(_, time)) if !time.is_zero() => {
+                return Activity::Silent { writes: false };
+            }
+            Some(Sent::Batch(_) | Sent::Question | Sent::Conversion(..)) => {
+                self.is_asked(|op| op.what.is_written())
+            }
         };
         match (now.since(self.asked) >= self.pace.silence, writes) {
             (true, writes) => Activity::Silent { writes },
@@ -212,14 +234,17 @@ impl Link {
 
     /// It waits, or its answer is late: it would not hear of its end.
     pub(super) fn is_deaf(&self) -> bool {
-        matches!(self.activity(Time::now()), Activity::Waiting | Activity::Silent { .. })
+        // A change of mode is soon over.
+        let converts = matches!(self.sent.front(), Some(Sent::Conversion(..)));
+        !converts
+            && matches!(self.activity(Time::now()), Activity::Waiting | Activity::Silent { .. })
     }
 
     /// It is being asked something of this kind, or will be.
     pub(super) fn is_asked(&self, kind: impl Fn(&Op) -> bool) -> bool {
         let sent = self.sent.iter().filter_map(|sent| match sent {
             Sent::Batch(ops) => Some(ops.iter()),
-            Sent::Wait(_) | Sent::Question => None,
+            Sent::Wait(_) | Sent::Question | Sent::Conversion(..) => None,
         });
         sent.flatten().chain(&self.batch).any(kind)
     }
@@ -244,6 +269,18 @@ impl Link {
             let ops = Arc::new(orders);
             let job = Job::Batch { ops: Arc::clone(&ops), again: false, careful: false };
             self.send(job, Sent::Batch(ops));
+        }
+        self.send_conversions();
+    }
+
+    /// Waits only where nothing else depends on the session.
+    fn send_conversions(&mut self) {
+        for conversion in std::mem::take(&mut self.conversions) {
+            let alone = self.holds == 1 && self.sent.is_empty();
+            let time = if alone { self.pace.conversion(&conversion) } else { Duration::ZERO };
+            let Conversion { claim, to, .. } = &conversion;
+            let job = Job::Convert { claim: claim.clone(), to: *to, time };
+            self.send(job, Sent::Conversion(conversion, time));
         }
     }
 

@@ -201,7 +201,8 @@ impl Sessions {
                     let fatal = !self.trouble.is_retryable();
                     self.reports.push(Event::Failed { key, ticket, fatal }.into());
                 }
-                Sent::Question => {}
+                // Its grant is lost below.
+                Sent::Question | Sent::Conversion(..) => {}
             }
         }
         link.batch.iter().for_each(|op| self.failed(id, op, Some(reason)));
@@ -211,6 +212,7 @@ impl Sessions {
         let lost: Vec<_> = self.held.iter().filter(|(_, grant)| grant.session == id).collect();
         let lost: Vec<Ticket> = lost.into_iter().map(|(ticket, _)| *ticket).collect();
         for grant in lost {
+            self.forget_conversion(grant);
             if let Some(Grant { claim: key, .. }) = self.held.remove(&grant) {
                 self.reports.push(Report { event: Event::Lost { key, grant }, reason });
             }

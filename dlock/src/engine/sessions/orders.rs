@@ -16,8 +16,9 @@ use crate::claim::Claim;
 use crate::clock::Time;
 use crate::engine::executor::{Contact, Executor, Held, Reply, Report};
 use crate::engine::table::{Event, Ticket};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::lost::LostReason;
+use crate::mode::Mode;
 use crate::native::NativeKey;
 use crate::status::Finding;
 use crate::terms::Terms;
@@ -129,6 +130,25 @@ impl Executor for Sessions {
         }
     }
 
+    fn check_conversion(&self, from: Mode, to: Mode) -> Result<()> {
+        (self.check_conversion)(from, to)
+    }
+
+    fn convert(
+        &mut self,
+        claim: &Claim,
+        grant: Ticket,
+        to: Mode,
+        until: Option<Instant>,
+        patient: bool,
+    ) {
+        self.begin_conversion(claim, grant, to, (until, !patient));
+    }
+
+    fn stop_convert(&mut self, grant: Ticket) {
+        self.stop_conversion(grant);
+    }
+
     fn verify(&mut self, claim: &Claim, grant: Ticket, reply: Reply<bool>) {
         let grant = self.held.get(&grant);
         if let Some(link) = grant.and_then(|grant| self.links.get_mut(&grant.session)) {
@@ -203,6 +223,7 @@ impl Executor for Sessions {
             self.take_turns(demand, now);
         }
         self.deal_out(&roles, now);
+        self.deal_out_conversions(clock);
         self.unwritten = self.unwritten.or(Some(clock)).filter(|_| roles.unwritable);
         self.links.values_mut().for_each(Link::send_batch);
         if std::mem::take(&mut self.in_doubt)

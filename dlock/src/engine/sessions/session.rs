@@ -16,6 +16,7 @@ use crate::engine::timer::Timer;
 use crate::engine::unwind::catch_panic;
 use crate::error::{Error, Result};
 use crate::lost::LostReason;
+use crate::mode::Mode;
 use crate::native::NativeKey;
 use crate::status::Finding;
 
@@ -34,6 +35,8 @@ pub(super) enum Job {
     Ask(Question),
     /// Wait for this key so long.
     Wait { claim: Claim, time: Duration },
+    /// Hold what is held as this in another mode, waiting so long.
+    Convert { claim: Claim, to: Mode, time: Duration },
     /// Disconnect in peace.
     Close,
 }
@@ -98,6 +101,8 @@ pub(super) enum Tale {
     Told { sent: Time },
     /// How a wait ended, as the server confirmed at the earliest then.
     Waited { end: Waited, sent: Time },
+    /// What became of a change of a lock's mode; after an error the mode is what it was.
+    Converted { end: Result<Waited>, sent: Time },
     /// It is over with this session.
     Died(Error),
 }
@@ -186,6 +191,9 @@ async fn run<B: SessionBackend>(
             }
             Some(Job::Ask(question)) => ask(backend, &mut session, question).await,
             Some(Job::Wait { claim, time }) => wait(backend, &mut session, &claim, time).await,
+            Some(Job::Convert { claim, to, time }) => {
+                convert(backend, &mut session, &claim, to, time).await
+            }
             Some(Job::Close) | None => {
                 drop(validity);
                 backend.close(session).await;
@@ -304,6 +312,24 @@ fn recognize(seen: &mut Seen, own: &[Own]) {
                 since.map(|since| since.elapsed()).max().or(party.holder.held_for);
             party.holder.who.insert_str(0, "this process, ");
         }
+    }
+}
+
+/// Changes the mode of what is held. An error of which the backend does not say that all is as it was
+/// ends the session.
+async fn convert<B: SessionBackend>(
+    backend: &B,
+    session: &mut B::Session,
+    claim: &Claim,
+    to: Mode,
+    time: Duration,
+) -> Result<Tale> {
+    let sent = Time::now();
+    match backend.convert(session, claim, to, time).await {
+        Err(error) if !matches!(error, Error::Unsupported { .. }) && !backend.survives(&error) => {
+            Err(error)
+        }
+        end => Ok(Tale::Converted { end, sent }),
     }
 }
 

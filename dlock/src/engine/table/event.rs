@@ -41,6 +41,15 @@ pub enum Event<K> {
     Release { hold: HoldId, spent: bool },
     /// What was granted by this ticket is held no more.
     Lost { key: K, grant: Ticket },
+    /// A guard is to hold what it has in another mode. One that is not patient does not wait for
+    /// those who share it here.
+    Convert { hold: HoldId, patient: bool },
+    /// The guard does not want that any more.
+    Stay { hold: HoldId },
+    /// The database holds the grant as this from now on.
+    Converted { grant: Ticket, key: K },
+    /// The database holds the grant as before, and is not asked to change that any more.
+    Unconverted { grant: Ticket, why: Stays },
 }
 
 /// What is to be done.
@@ -62,9 +71,30 @@ pub enum Action<K> {
     Settle { hold: HoldId, clean: bool },
     /// This grant is lost.
     Lose { hold: HoldId },
+    /// Have the database hold the grant in the mode that this guard wants.
+    Convert { key: K, grant: Ticket, hold: HoldId },
+    /// Ask for that no more, and say what came of it.
+    StopConvert { grant: Ticket },
+    /// The guard holds this from now on.
+    Changed { hold: HoldId, key: K },
+    /// The guard goes on holding what it had.
+    Unchanged { hold: HoldId, why: Stays },
     /// The database has answered a question that nobody asks any more: whatever it holds for us by
     /// that answer must go.
     Distrust { key: K, ticket: Ticket },
+}
+
+/// Why a guard keeps the mode that it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stays {
+    /// Others in this process share the lock.
+    BusyHere,
+    /// Somebody else has the lock too.
+    BusyElsewhere,
+    /// Another holder waits for this one to go, as this one does for that.
+    Deadlock,
+    /// The database could not be asked, or has answered with an error.
+    Failed,
 }
 
 /// Why a caller does not get the lock.

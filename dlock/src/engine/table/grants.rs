@@ -32,6 +32,9 @@ impl<K: Shareable> Table<K> {
     }
 
     pub(super) fn release(&mut self, hold: HoldId, spent: bool, out: &mut Vec<Action<K>>) {
+        if !self.apart.is_empty() && self.release_apart(hold, out) {
+            return;
+        }
         // A grant that was lost has been taken off the table.
         let Some(key) = self.holds.remove(&hold) else {
             return;
@@ -63,6 +66,9 @@ impl<K: Shareable> Table<K> {
     }
 
     pub(super) fn lost(&mut self, key: K, grant: Ticket, out: &mut Vec<Action<K>>) {
+        if self.lost_apart(grant, out) {
+            return;
+        }
         let Some(entry) = self.keys.get_mut(&key) else {
             return;
         };

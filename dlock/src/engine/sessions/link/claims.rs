@@ -8,6 +8,7 @@ use crate::backend::{Do, Op};
 use crate::claim::Claim;
 use crate::engine::table::Shareable as _;
 use crate::mode::Mode;
+use crate::native::NativeKey;
 
 /// How a session has, or will have, a key.
 pub(super) struct Taken {
@@ -74,6 +75,18 @@ impl Link {
                 self.keys.remove(&claim.key);
             }
         }
+    }
+
+    /// It has this key, and has it in this mode from now on, or may have.
+    pub(in crate::engine::sessions) fn change_mode(&mut self, key: &NativeKey, mode: Mode) {
+        if let Some(taken) = self.keys.get_mut(key) {
+            taken.mode = mode;
+        }
+    }
+
+    /// Returns `true` if the server counts this key once for it, and nothing is to change that.
+    pub(in crate::engine::sessions) fn has_once(&self, key: &NativeKey) -> bool {
+        self.keys.get(key).is_some_and(|taken| taken.sure && taken.times == 1)
     }
 
     /// Whether it has something of this already that is to stay.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{KEPT, KeyWait, Link, SILENCE, Sent};
+use super::{Conversion, KEPT, KeyWait, Link, SILENCE, Sent};
 use crate::backend::SessionBackend;
 use crate::claim::Claim;
 use crate::clock::{Time, Word};
@@ -61,6 +61,13 @@ impl Pace {
     /// Returns `true` if an order ends a wait, and not only the end of its connection.
     pub(in crate::engine::sessions) fn stops_waits(self) -> bool {
         self.stops_waits
+    }
+
+    /// How long a change of mode may wait at once: nothing stops it, and a sign of life must come in time.
+    pub(super) fn conversion(self, Conversion { until, slice, .. }: &Conversion) -> Duration {
+        let time = self.ttl.map_or(*slice, |ttl| (*slice).min(ttl / 4));
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        left.map_or(time, |left| left.min(time))
     }
 
     fn slice(self, claim: &Claim) -> Duration {
@@ -124,7 +131,9 @@ impl Link {
                     }
                 }
             }
-            Some(Sent::Batch(_) | Sent::Question) => return self.silent(now, next),
+            Some(Sent::Batch(_) | Sent::Question | Sent::Conversion(..)) => {
+                return self.silent(now, next);
+            }
             None if self.cancelling => return self.silent(now, next),
             None if wanted => {
                 // What holds nothing has nothing to lose: it is only not to be ended for its silence.

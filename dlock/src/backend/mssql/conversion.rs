@@ -1,0 +1,79 @@
+//! Locks that become exclusive while they are held.
+//!
+//! A session that takes what it has in a stronger mode holds it in that until its last release,
+//! whatever is released before: that is the way up, and why there is no way down.
+//!
+//! <https://learn.microsoft.com/sql/relational-databases/system-stored-procedures/sp-getapplock-transact-sql#remarks>
+
+use std::time::Duration;
+
+use tiberius::Query;
+
+use super::Mssql;
+use super::errors::{Code, DEADLOCK};
+use super::session::{Session, millis, name};
+use super::session_sql::{self as sql, mode};
+use crate::backend::{Waited, no_conversion};
+use crate::claim::Claim;
+use crate::error::{Error, Result};
+use crate::mode::Mode;
+
+impl Mssql {
+    /// An error where a lock cannot become what is wanted.
+    pub(super) fn check_way_up(&self, from: Mode, to: Mode) -> Result<()> {
+        match (from, to) {
+            (Mode::Shared | Mode::Update | Mode::Exclusive, Mode::Exclusive) => Ok(()),
+            _ if from == to => Ok(()),
+            _ => Err(Error::Unsupported {
+                backend: self.label.clone(),
+                what: format!("change of a lock from {from} to {to} while it is held").into(),
+                instead: format!(
+                    "a session keeps the strongest mode that it had until the last release, so it is \
+                     still held ({from}): release it and take it as {to}"
+                )
+                .into(),
+            }),
+        }
+    }
+
+    /// Has the session hold a key in a stronger mode.
+    pub(super) async fn convert_to(
+        &self,
+        session: &mut Session,
+        held: &Claim,
+        to: Mode,
+        time: Duration,
+    ) -> Result<Waited> {
+        let mut query = Query::new(sql::convert(to));
+        query.bind(name(&held.key));
+        // No longer than that.
+        query.bind(millis(time.as_nanos() / 1_000_000));
+        let row = match self.ask(session, query).await {
+            Ok(row) => row,
+            Err(error) if error.number() == Some(DEADLOCK) => {
+                // The statement has ended, and what the session holds is to be seen.
+                let is_held = self.held_of(session, std::slice::from_ref(held)).await?;
+                let gone = || self.unexpected("a deadlock that has cost the lock");
+                return if is_held == [true] { Ok(Waited::Deadlock) } else { Err(gone()) };
+            }
+            Err(error) => return Err(self.failed(error)),
+        };
+        let code = self.code(&row, 0)?;
+        let released = if code == Code::Done { Some(self.code(&row, 1)?) } else { None };
+        let now = row.try_get::<&str, _>(2).ok().flatten().unwrap_or_default();
+        match (code, released) {
+            (Code::Done, Some(Code::Done)) if now == mode(to) => Ok(Waited::Granted),
+            // Babelfish: the release has taken the stronger mode back.
+            (Code::Done, Some(Code::Done)) if now == mode(held.mode) => {
+                Err(no_conversion(&self.label, held.mode, to))
+            }
+            (Code::Timeout, _) if now == mode(held.mode) => Ok(Waited::Busy),
+            (Code::Deadlock, _) if now == mode(held.mode) => Ok(Waited::Deadlock),
+            (Code::Invalid, _) if session.server.babelfish && now == mode(held.mode) => {
+                Ok(Waited::Busy)
+            }
+            // What is held now, nobody knows.
+            _ => Err(self.unexpected(&format!("{code:?} of a lock that is held as {now:?}"))),
+        }
+    }
+}
