@@ -18,6 +18,7 @@ pub(super) fn check(url: &str) -> Result<()> {
         "postgres" | "postgresql" => check_server("postgres", "5432", rest),
         "mssql" => check_server("mssql", "1433", rest),
         "sqlserver" => check_server("sqlserver", "1433", rest),
+        "oracle" => check_server("oracle", "1521", rest),
         "mysql" | "mariadb" => check_server(scheme.trim_start_matches("lease+"), "3306", rest),
         "sqlite" => check_file(rest),
         _ => Ok(()),
@@ -38,6 +39,61 @@ pub(super) fn unreadable(scheme: &str, port: &str) -> Error {
         "the {scheme}:// url cannot be read, and is not shown here for the password it may have; it \
          should look like {scheme}://user:password@host:{port}/database, and {ENCODE}"
     ))
+}
+
+/// The URL of a server, taken apart.
+#[cfg(any(feature = "mssql", feature = "oracle"))]
+pub(super) struct Parts<'u> {
+    pub(super) user: String,
+    pub(super) password: String,
+    pub(super) host: &'u str,
+    pub(super) port: u16,
+    pub(super) database: String,
+    pub(super) parameters: Vec<(&'u str, String)>,
+}
+
+#[cfg(any(feature = "mssql", feature = "oracle"))]
+impl<'u> Parts<'u> {
+    /// `default_port`: where the database listens if nobody says another thing.
+    pub(super) fn of(url: &'u str, default_port: u16) -> Option<Self> {
+        let (_, rest) = url.split_once("://")?;
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
+        let (user, address) = authority.rsplit_once('@').unwrap_or(("", authority));
+        let (user, password) = user.split_once(':').unwrap_or((user, ""));
+        let (host, port) = match address.strip_prefix('[') {
+            // An IPv6 address.
+            Some(rest) => {
+                let (host, port) = rest.split_once(']')?;
+                (host, port.strip_prefix(':'))
+            }
+            None => address.split_once(':').map_or((address, None), |(h, p)| (h, Some(p))),
+        };
+        let parameters = query.split('&').filter(|part| !part.is_empty()).map(|part| {
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            Some((name, decoded(value)?))
+        });
+        Some(Parts {
+            user: decoded(user)?,
+            password: decoded(password)?,
+            host: if host.is_empty() { "localhost" } else { host },
+            port: port.map_or(Some(default_port), |port| port.parse().ok())?,
+            database: decoded(database)?,
+            parameters: parameters.collect::<Option<_>>()?,
+        })
+    }
+}
+
+/// Undoes percent-encoding; `None` where it is none, or is no text.
+#[cfg(any(feature = "mssql", feature = "oracle"))]
+fn decoded(text: &str) -> Option<String> {
+    let mut parts = text.split('%');
+    let mut bytes = Cow::from(parts.next()?.as_bytes());
+    for part in parts {
+        bytes.to_mut().push(u8::from_str_radix(part.get(..2)?, 16).ok()?);
+        bytes.to_mut().extend_from_slice(part.get(2..)?.as_bytes());
+    }
+    String::from_utf8(bytes.into_owned()).ok()
 }
 
 /// A file has neither user nor password: where they seem to be, another database is meant.
@@ -66,6 +122,22 @@ pub(crate) fn normal(url: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(any(feature = "mssql", feature = "oracle"))]
+    #[test]
+    #[expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+    fn urls_are_taken_apart() {
+        let parts = Parts::of("mssql://app:p%40%2Fw@db:1500/my%20db?encrypt=false&ca=/a%26b", 1433);
+        let parts = parts.unwrap();
+        assert_eq!((&*parts.user, &*parts.password), ("app", "p@/w"));
+        assert_eq!((parts.host, parts.port, &*parts.database), ("db", 1500, "my db"));
+        assert_eq!(parts.parameters, [("encrypt", "false".into()), ("ca", "/a&b".into())]);
+        let parts = Parts::of("sqlserver://[::1]", 1433).unwrap();
+        assert_eq!((parts.host, parts.port, &*parts.database), ("::1", 1433, ""));
+        for bad in ["mssql://h:port/db", "mssql://u:%zz@h/db", "mssql:h"] {
+            assert!(Parts::of(bad, 1433).is_none(), "{bad}");
+        }
+    }
 
     #[test]
     fn clean_urls_are_taken() {

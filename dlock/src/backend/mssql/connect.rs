@@ -1,14 +1,12 @@
 //! Where a server is, and how it is connected to.
 
-use std::borrow::Cow;
-
 use tiberius::{AuthMethod, Client, Config, EncryptionLevel};
 use tokio::net::TcpStream;
 use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt as _};
 
 use super::errors::meaning;
 use super::socket::Socket;
-use crate::backend::url::unreadable;
+use crate::backend::url::{Parts, unreadable};
 use crate::error::{Error, Result};
 
 pub(super) type Connection = Client<Compat<Socket>>;
@@ -27,7 +25,7 @@ impl Target {
     /// Reads a URL: `mssql://user:password@host:port/database?encrypt=true`.
     pub(in crate::backend) fn of_url(url: &str, application: Option<&str>) -> Result<Self> {
         let scheme = if url.starts_with("sqlserver:") { "sqlserver" } else { "mssql" };
-        let parts = Parts::of(url).ok_or_else(|| unreadable(scheme, "1433"))?;
+        let parts = Parts::of(url, 1433).ok_or_else(|| unreadable(scheme, "1433"))?;
         let host = parts.host;
         if host.contains(',') {
             return Err(Error::config(format!(
@@ -170,75 +168,10 @@ fn set(config: &mut Config, trust: &mut Trust, name: &str, value: &str) -> Resul
     Ok(())
 }
 
-/// A URL, taken apart.
-struct Parts<'u> {
-    user: String,
-    password: String,
-    host: &'u str,
-    port: u16,
-    database: String,
-    parameters: Vec<(&'u str, String)>,
-}
-
-impl<'u> Parts<'u> {
-    fn of(url: &'u str) -> Option<Self> {
-        let (_, rest) = url.split_once("://")?;
-        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
-        let (user, address) = authority.rsplit_once('@').unwrap_or(("", authority));
-        let (user, password) = user.split_once(':').unwrap_or((user, ""));
-        let (host, port) = match address.strip_prefix('[') {
-            // An IPv6 address.
-            Some(rest) => {
-                let (host, port) = rest.split_once(']')?;
-                (host, port.strip_prefix(':'))
-            }
-            None => address.split_once(':').map_or((address, None), |(h, p)| (h, Some(p))),
-        };
-        let parameters = query.split('&').filter(|part| !part.is_empty()).map(|part| {
-            let (name, value) = part.split_once('=').unwrap_or((part, ""));
-            Some((name, decoded(value)?))
-        });
-        Some(Parts {
-            user: decoded(user)?,
-            password: decoded(password)?,
-            host: if host.is_empty() { "localhost" } else { host },
-            port: port.map_or(Some(1433), |port| port.parse().ok())?,
-            database: decoded(database)?,
-            parameters: parameters.collect::<Option<_>>()?,
-        })
-    }
-}
-
-/// Undoes percent-encoding; `None` where it is none, or is no text.
-fn decoded(text: &str) -> Option<String> {
-    let mut parts = text.split('%');
-    let mut bytes = Cow::from(parts.next()?.as_bytes());
-    for part in parts {
-        bytes.to_mut().push(u8::from_str_radix(part.get(..2)?, 16).ok()?);
-        bytes.to_mut().extend_from_slice(part.get(2..)?.as_bytes());
-    }
-    String::from_utf8(bytes.into_owned()).ok()
-}
-
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
     use super::*;
-
-    #[test]
-    fn urls_are_taken_apart() {
-        let parts = Parts::of("mssql://app:p%40%2Fw@db:1500/my%20db?encrypt=false&ca=/a%26b");
-        let parts = parts.unwrap();
-        assert_eq!((&*parts.user, &*parts.password), ("app", "p@/w"));
-        assert_eq!((parts.host, parts.port, &*parts.database), ("db", 1500, "my db"));
-        assert_eq!(parts.parameters, [("encrypt", "false".into()), ("ca", "/a&b".into())]);
-        let parts = Parts::of("sqlserver://[::1]").unwrap();
-        assert_eq!((parts.host, parts.port, &*parts.database), ("::1", 1433, ""));
-        for bad in ["mssql://h:port/db", "mssql://u:%zz@h/db", "mssql:h"] {
-            assert!(Parts::of(bad).is_none(), "{bad}");
-        }
-    }
 
     #[test]
     fn set_up_that_cannot_be_is_refused_without_the_password() {
