@@ -15,7 +15,14 @@ pub(crate) struct Claim {
 }
 
 /// For backends that have no other mode.
-#[cfg(any(test, feature = "mssql", feature = "mysql", feature = "postgres", feature = "sqlite"))]
+#[cfg(any(
+    test,
+    feature = "mssql",
+    feature = "mysql",
+    feature = "oracle",
+    feature = "postgres",
+    feature = "sqlite"
+))]
 impl Claim {
     pub(crate) fn exclusive(key: NativeKey) -> Self {
         Claim { key, mode: Mode::Exclusive }

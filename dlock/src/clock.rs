@@ -101,7 +101,13 @@ impl Word {
     }
 
     /// This time on the wall clock is the end as well; before it is handed out.
-    #[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres", feature = "sqlite"))]
+    #[cfg(any(
+        feature = "mssql",
+        feature = "mysql",
+        feature = "oracle",
+        feature = "postgres",
+        feature = "sqlite"
+    ))]
     pub(crate) fn or_until(self, wall: Option<Wall>) -> Self {
         let wall = wall.map_or(u64::MAX, |wall| wall.0);
         Word { wall: AtomicU64::new(wall), ..self }
@@ -112,7 +118,13 @@ impl Word {
     }
 
     /// The row that it follows ends then on the wall clock.
-    #[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres", feature = "sqlite"))]
+    #[cfg(any(
+        feature = "mssql",
+        feature = "mysql",
+        feature = "oracle",
+        feature = "postgres",
+        feature = "sqlite"
+    ))]
     pub(crate) fn follow(&self, wall: Wall) {
         self.wall.store(wall.0, Ordering::Release);
     }
@@ -147,7 +159,13 @@ impl Wall {
         Wall(u64::try_from(now.as_millis()).unwrap_or(u64::MAX - 1))
     }
 
-    #[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres", feature = "sqlite"))]
+    #[cfg(any(
+        feature = "mssql",
+        feature = "mysql",
+        feature = "oracle",
+        feature = "postgres",
+        feature = "sqlite"
+    ))]
     pub(crate) fn after(self, time: Duration) -> Self {
         let time = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         Wall(self.0.saturating_add(time))

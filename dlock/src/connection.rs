@@ -4,12 +4,14 @@
 //! on, within   what a caller writes          lock.rs (+ take, give, settle, run), within.rs
 //! Plan         which keys, how long, how     plan.rs
 //! Ledger       what each session has, owes   ledger.rs
-//! Dialect      what a database is told       dialect.rs: postgres.rs, mysql.rs, mssql.rs
-//! Driver       how a driver says it          driver.rs: sqlx.rs, tokio_postgres.rs, tiberius.rs
+//! Dialect      what a database is told       dialect.rs: postgres, mysql, mssql, oracle
+//! Driver       how a driver says it          driver.rs: sqlx.rs, tokio_postgres, tiberius, oracledb
 //! ```
 //!
 //! Nothing of the engine is used: every statement goes out on the connection that the caller gave.
 
+#[cfg(feature = "oracle")]
+mod blocking;
 mod dialect;
 mod driver;
 mod give;
@@ -21,6 +23,10 @@ mod mssql;
 #[cfg(feature = "mysql")]
 mod mysql;
 mod on;
+#[cfg(feature = "oracle")]
+mod oracle;
+#[cfg(feature = "oracle")]
+mod oracledb;
 mod pause;
 mod plan;
 #[cfg(feature = "postgres")]
@@ -38,6 +44,8 @@ mod tiberius;
 mod tokio_postgres;
 mod within;
 
+#[cfg(feature = "oracle")]
+pub use self::blocking::BlockingConnection;
 pub use self::lock::ConnectionLock;
 pub use self::on::{On, on};
 pub(crate) use self::plan::Plan;
@@ -48,20 +56,21 @@ pub use self::within::{TransactionLock, Within, within};
 /// sqlx's `PgConnection` and `MySqlConnection`, bare, as a `PoolConnection` and inside a
 /// `Transaction`; with the feature `tokio-postgres` its `Client` and `Transaction`, and so those of
 /// deadpool-postgres (`&mut **client`, `&mut *transaction`) and bb8-postgres (`&mut *client`); with the
-/// feature `mssql` tiberius's `Client`, also that of a pool on the same tiberius. A `&mut` of any of
-/// them as well.
+/// feature `mssql` tiberius's `Client`, also that of a pool on the same tiberius; with the feature
+/// `oracle` oracledb's `Connection`, also one of its pool. A `&mut` of any of them as well.
 ///
 /// sqlx must be 0.9, tokio-postgres 0.7 and tiberius 0.13: a connection of another version is another
-/// type, and the compiler says that it is no connection. `dlock::sqlx`, `dlock::tokio_postgres` and
-/// `dlock::tiberius` are the right ones.
+/// type, and the compiler says that it is no connection. `dlock::sqlx`, `dlock::tokio_postgres`,
+/// `dlock::tiberius` and `dlock::oracledb` are the right ones.
 ///
 /// Sealed: nobody else can implement it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no connection that dlock can lock on",
-    label = "expected a connection of sqlx (PostgreSQL, MySQL), tokio-postgres or tiberius",
+    label = "expected a connection of sqlx (PostgreSQL, MySQL), tokio-postgres, tiberius or oracledb",
     note = "of a pool, take a connection first; sqlx must be 0.9, tokio-postgres 0.7 and tiberius 0.13, \
             for another version's connection is another type (`dlock::sqlx` is the right one); and \
-            dlock needs the feature of the database: `postgres`, `mysql`, `tokio-postgres` or `mssql`"
+            dlock needs the feature of the database: `postgres`, `mysql`, `tokio-postgres`, `mssql` or \
+            `oracle`"
 )]
 pub trait Connection: driver::Driver {}
 

@@ -196,6 +196,7 @@ impl Error {
         test,
         feature = "mssql",
         feature = "mysql",
+        feature = "oracle",
         feature = "postgres",
         feature = "sqlite"
     ))]
@@ -230,7 +231,13 @@ impl Error {
     }
 
     /// The same with the statements that mend it.
-    #[cfg(any(test, feature = "mssql", feature = "mysql", feature = "postgres"))]
+    #[cfg(any(
+        test,
+        feature = "mssql",
+        feature = "mysql",
+        feature = "oracle",
+        feature = "postgres"
+    ))]
     pub(crate) fn with_ddl(mut self, statements: String) -> Self {
         if let Error::Permission { ddl, .. } = &mut self {
             *ddl = Some(statements.into());

@@ -19,7 +19,7 @@ mod blocking;
 mod builder;
 mod claim;
 mod clock;
-#[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres"))]
+#[cfg(any(feature = "mssql", feature = "mysql", feature = "oracle", feature = "postgres"))]
 mod connection;
 mod deadline;
 #[doc(hidden)]
@@ -54,6 +54,10 @@ mod wait;
 #[doc = include_str!("locked.md")]
 pub use dlock_macros::locked;
 
+/// The very oracledb that dlock talks to Oracle with, and whose connections it takes. It is a beta.
+#[cfg(feature = "oracle")]
+#[doc(no_inline)]
+pub use oracledb;
 /// The very sqlx whose pools and connections dlock takes: another version's are other types.
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 #[doc(no_inline)]
@@ -70,7 +74,9 @@ pub use tokio_postgres;
 pub use self::backend::Pool;
 pub use self::backend::lease::LeaseOptions;
 pub use self::builder::LockerBuilder;
-#[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres"))]
+#[cfg(feature = "oracle")]
+pub use self::connection::BlockingConnection;
+#[cfg(any(feature = "mssql", feature = "mysql", feature = "oracle", feature = "postgres"))]
 pub use self::connection::{Connection, ConnectionLock, On, TransactionLock, Within, on, within};
 pub use self::error::{Error, Result, Source};
 pub use self::guard::Guard;

@@ -36,6 +36,11 @@ impl Key {
     pub(crate) fn name(&self, namespace: &str) -> String {
         /// Longer names are cut and end in a hash.
         const LONGEST: usize = 200;
+        self.name_of_at_most(LONGEST, namespace)
+    }
+
+    /// The same where a name may have that many bytes.
+    fn name_of_at_most(&self, longest: usize, namespace: &str) -> String {
         let mut name = String::new();
         match &self.0 {
             Repr::Native(id) => return format!("%n{id}"),
@@ -47,12 +52,7 @@ impl Key {
                     name.push_str("%:");
                 }
                 escape(bytes, &mut name);
-                if name.len() > LONGEST {
-                    let hash = Blake2b512::digest(&name);
-                    name.truncate(LONGEST / 2);
-                    name.push_str("%#");
-                    hash.iter().take(16).for_each(|byte| hex(*byte, &mut name));
-                }
+                cut(&mut name, longest);
             }
         }
         name
@@ -93,12 +93,22 @@ pub(crate) enum Naming {
     /// Names of any length that are equal when their bytes are.
     Name,
     /// The same, in the rows of a table: at most 255 bytes, none of them zero.
-    #[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres", feature = "sqlite"))]
+    #[cfg(any(
+        feature = "mssql",
+        feature = "mysql",
+        feature = "oracle",
+        feature = "postgres",
+        feature = "sqlite"
+    ))]
     Row,
     /// Names of SQL Server's application locks: 1 to 255 bytes, and so no more UTF-16 units, that are
     /// equal when their bytes are. The server would cut longer ones.
     #[cfg(feature = "mssql")]
     AppLock,
+    /// Names of Oracle's user locks, see [`USER_LOCK_NAME_MAX`], and its numbers of them, see
+    /// [`USER_LOCK_ID_MAX`].
+    #[cfg(feature = "oracle")]
+    UserLock,
     /// Names as MySQL and MariaDB both have them, see `Key::short_name`.
     ///
     /// A key scheme may give names here that the server takes for one though their bytes differ:
@@ -126,12 +136,15 @@ impl Naming {
             #[cfg(any(
                 feature = "mssql",
                 feature = "mysql",
+                feature = "oracle",
                 feature = "postgres",
                 feature = "sqlite"
             ))]
             Naming::Row => ('%', 255),
             #[cfg(feature = "mssql")]
             Naming::AppLock => ('%', 255),
+            #[cfg(feature = "oracle")]
+            Naming::UserLock => ('%', USER_LOCK_NAME_MAX),
             #[cfg(feature = "mysql")]
             Naming::ShortName => ('~', crate::short::LONGEST),
         };
@@ -156,12 +169,18 @@ impl Naming {
             #[cfg(any(
                 feature = "mssql",
                 feature = "mysql",
+                feature = "oracle",
                 feature = "postgres",
                 feature = "sqlite"
             ))]
             Naming::Row => NativeKey::Name(key.name(namespace)),
             #[cfg(feature = "mssql")]
             Naming::AppLock => NativeKey::Name(app_lock(key, namespace)),
+            #[cfg(feature = "oracle")]
+            Naming::UserLock => match key.0 {
+                Repr::Native(id) => NativeKey::Id(id),
+                _ => NativeKey::Name(user_lock(key, namespace)),
+            },
             #[cfg(feature = "mysql")]
             Naming::ShortName => NativeKey::Name(key.short_name(namespace)),
         }
@@ -182,6 +201,49 @@ fn app_lock(key: &Key, namespace: &str) -> String {
         }
     }
     name
+}
+
+/// Cuts a name that is too long, and ends it in its hash.
+fn cut(name: &mut String, longest: usize) {
+    if name.len() > longest {
+        let hash = Blake2b512::digest(&name);
+        name.truncate(longest / 2);
+        name.push_str("%#");
+        hash.iter().take(16).for_each(|byte| hex(*byte, name));
+    }
+}
+
+/// How many bytes the name of a user lock of Oracle's may have.
+#[cfg(feature = "oracle")]
+pub(crate) const USER_LOCK_NAME_MAX: usize = 128;
+/// The highest number that a user may give a lock of Oracle's. Those above are the ones that
+/// `ALLOCATE_UNIQUE` gives to names.
+#[cfg(feature = "oracle")]
+pub(crate) const USER_LOCK_ID_MAX: i64 = (1 << 30) - 1;
+
+/// The name of a user lock of Oracle's: printable ASCII, for the database's character set may lack
+/// other characters and would take all of them for one; not empty, which is NULL there; and not with
+/// the beginning that Oracle keeps for itself.
+#[cfg(feature = "oracle")]
+fn user_lock(key: &Key, namespace: &str) -> String {
+    let mut name = key.name_of_at_most(USER_LOCK_NAME_MAX, namespace);
+    if matches!(key.0, Repr::Name(_)) {
+        return name;
+    }
+    if name.is_empty() {
+        name.push_str("%z");
+    } else if is_oracles_own(&name) {
+        let escaped = if name.starts_with('O') { "%4f" } else { "%6f" };
+        name.replace_range(..1, escaped);
+        cut(&mut name, USER_LOCK_NAME_MAX);
+    }
+    name
+}
+
+/// Returns `true` if a name begins with what Oracle keeps for its own locks.
+#[cfg(feature = "oracle")]
+pub(crate) fn is_oracles_own(name: &str) -> bool {
+    name.get(..4).is_some_and(|begin| begin.eq_ignore_ascii_case("ORA$"))
 }
 
 /// BLAKE2b with 8 bytes of output, keyed with the namespace; without one it is the plain hash.
@@ -296,6 +358,34 @@ mod tests {
         ] {
             assert_eq!(Naming::Id.beside(&native, "s1"), NativeKey::Id(id));
         }
+    }
+
+    #[cfg(feature = "oracle")]
+    #[test]
+    fn names_of_oracles_user_locks_are_pinned() {
+        let long = "x".repeat(129);
+        let near = format!("ORA${}", "x".repeat(124));
+        for (key, namespace, name) in [
+            ("user:42", "", "user:42"),
+            ("User:42 ", "", "User:42 "),
+            ("", "", "%z"),
+            ("usér:42", "billing", "billing%:us%c3%a9r:42"),
+            ("ORA$1", "", "%4fRA$1"),
+            ("ora$1", "", "%6fra$1"),
+            (&long[1..], "", &long[1..]),
+            (&long, "", &format!("{}%#", &long[..64])),
+            (&near, "", &format!("%4f{}%#", &near[1..62])),
+        ] {
+            let native = Naming::UserLock.native(&Key::from(key), namespace);
+            let NativeKey::Name(found) = &native else { unreachable!() };
+            assert!(found.len() <= USER_LOCK_NAME_MAX && !is_oracles_own(found), "{found}");
+            assert_eq!(found.split("%#").next(), name.split("%#").next(), "{key}");
+        }
+        assert_eq!(Naming::UserLock.native(&Key::native(7), "any"), NativeKey::Id(7));
+        let NativeKey::Name(name) = Naming::UserLock.native(&Key::from(long), "") else {
+            unreachable!()
+        };
+        assert_eq!(&name[64..], "%#362a53bbe2ec08097b2f358a41d0e153");
     }
 
     #[test]

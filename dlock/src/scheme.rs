@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::key::{Key, Repr};
+#[cfg(feature = "oracle")]
+use crate::native::USER_LOCK_ID_MAX;
 use crate::native::{Naming, NativeKey};
 
 /// Why there is no such lock, and what to do.
@@ -60,15 +62,17 @@ pub enum KeyScheme {
     #[default]
     Dlock,
     /// That of [sqlalchemy-dlock](https://github.com/tanbro/sqlalchemy-dlock) 0.9, on PostgreSQL,
-    /// MySQL, MariaDB and SQL Server.
+    /// MySQL, MariaDB, SQL Server and Oracle.
     ///
     /// On PostgreSQL the id is that of a `str` or `bytes` key, on a little-endian machine (it takes
     /// the machine's own order). On MySQL and MariaDB the name is the key's text as it is, at most
     /// 64 characters: keys that differ only in case are then one lock on MySQL. On SQL Server it is
-    /// that too, at most 255 bytes.
+    /// that too, at most 255 bytes. On Oracle the number is that of a `str` or `bytes` key on a
+    /// little-endian machine: 30 bits, so of 4,600 keys two are one lock in one case of a hundred.
     ///
     /// An `int` key of that library is an id: say [`Key::native`], for 7 is the text `7` here. On
-    /// MySQL, MariaDB and SQL Server, where it is its decimal digits, both mean the same.
+    /// MySQL, MariaDB and SQL Server, where it is its decimal digits, both mean the same. On Oracle
+    /// that library takes such a number modulo 2³⁰; dlock refuses those that it would change.
     SqlalchemyDlock,
     /// That of [PALs](https://github.com/level12/pals) 0.4, on PostgreSQL: the id of `<app>.<key>`,
     /// its SHA-1's first 8 bytes on a little-endian machine (it takes the machine's own order).
@@ -92,7 +96,8 @@ pub enum KeyScheme {
     /// What this function makes of a key, on every database.
     ///
     /// On PostgreSQL it must be a [`NativeKey::Id`] or [`NativeKey::Pair`]. Elsewhere a
-    /// [`NativeKey::Name`] is the lock's name as it is (MySQL and MariaDB: 1 to 64 characters), and
+    /// [`NativeKey::Name`] is the lock's name as it is (MySQL and MariaDB: 1 to 64 characters;
+    /// Oracle: 1 to 128 of printable ASCII), and
     /// an id or a pair is the name that [`Key::native`] or [`Key::pair`] has there. Keys that it
     /// makes the same of are one lock. It is not asked about [`Key::native`] and [`Key::pair`]. It
     /// is called by [`Locker::lock`](crate::Locker::lock); a panic in it is the caller's.
@@ -111,6 +116,7 @@ impl KeyScheme {
             (KeyScheme::Custom(_), None) => Ok(naming.native(key, "")),
             _ => self.foreign(naming, key),
         };
+        let native = native.and_then(|native| naming.has_number(native));
         native.map_err(|why| Error::invalid_key(key, why))
     }
 
@@ -146,9 +152,18 @@ impl KeyScheme {
                     Err("sqlalchemy-dlock has no pairs; use text or Key::native".into())
                 }
             },
+            #[cfg(feature = "oracle")]
+            (Naming::UserLock, repr) if matches!(self, KeyScheme::SqlalchemyDlock) => match repr {
+                Repr::Bytes(_) => Ok(NativeKey::Id(key.id("") & USER_LOCK_ID_MAX)),
+                Repr::Native(id) => Ok(NativeKey::Id(*id)),
+                Repr::Pair(..) | Repr::Name(_) => {
+                    Err("sqlalchemy-dlock has no pairs; use text or Key::native".into())
+                }
+            },
             #[cfg(any(
                 feature = "mssql",
                 feature = "mysql",
+                feature = "oracle",
                 feature = "postgres",
                 feature = "sqlite"
             ))]
@@ -180,7 +195,13 @@ impl KeyScheme {
     }
 
     /// Whether its locks are rows of the table of django-database-locks.
-    #[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres", feature = "sqlite"))]
+    #[cfg(any(
+        feature = "mssql",
+        feature = "mysql",
+        feature = "oracle",
+        feature = "postgres",
+        feature = "sqlite"
+    ))]
     pub(crate) fn is_django(&self) -> bool {
         matches!(self, KeyScheme::DjangoDatabaseLocks)
     }
@@ -203,6 +224,7 @@ impl KeyScheme {
             #[cfg(any(
                 feature = "mssql",
                 feature = "mysql",
+                feature = "oracle",
                 feature = "postgres",
                 feature = "sqlite"
             ))]
@@ -220,8 +242,10 @@ impl KeyScheme {
             (KeyScheme::SqlalchemyDlock, Naming::ShortName) => return Ok(()),
             #[cfg(feature = "mssql")]
             (KeyScheme::SqlalchemyDlock, Naming::AppLock) => return Ok(()),
+            #[cfg(feature = "oracle")]
+            (KeyScheme::SqlalchemyDlock, Naming::UserLock) => return Ok(()),
             (KeyScheme::SqlalchemyDlock, _) => {
-                "locks of PostgreSQL, MySQL, MariaDB or SQL Server itself"
+                "locks of PostgreSQL, MySQL, MariaDB, SQL Server or Oracle itself"
             }
             (KeyScheme::Pals { .. } | KeyScheme::PostgresqlLock, _) => "locks of PostgreSQL itself",
         };
@@ -249,9 +273,12 @@ impl Naming {
             (Naming::ShortName, NativeKey::Name(name)) => fits(name),
             #[cfg(feature = "mssql")]
             (Naming::AppLock, NativeKey::Name(name)) => fits_an_app_lock(name),
+            #[cfg(feature = "oracle")]
+            (Naming::UserLock, NativeKey::Name(name)) => fits_a_user_lock(name),
             #[cfg(any(
                 feature = "mssql",
                 feature = "mysql",
+                feature = "oracle",
                 feature = "postgres",
                 feature = "sqlite"
             ))]
@@ -263,8 +290,48 @@ impl Naming {
     }
 }
 
+impl Naming {
+    /// Refuses a number that the database cannot have. It is never wrapped into one that is another
+    /// lock's.
+    fn has_number(self, native: NativeKey) -> Result<NativeKey, Why> {
+        match (self, &native) {
+            #[cfg(feature = "oracle")]
+            (Naming::UserLock, NativeKey::Id(id)) if !(0..=USER_LOCK_ID_MAX).contains(id) => {
+                Err(format!(
+                    "its number is {id}, and numbers of Oracle's locks are 0 to {USER_LOCK_ID_MAX}; \
+                     use such a number, or text"
+                )
+                .into())
+            }
+            _ => Ok(native),
+        }
+    }
+}
+
+/// A name, if a user lock of Oracle's can have it, whatever the database's character set is.
+#[cfg(feature = "oracle")]
+fn fits_a_user_lock(name: String) -> Result<NativeKey, Why> {
+    use crate::native::{USER_LOCK_NAME_MAX, is_oracles_own};
+    let is_plain = name.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    if is_plain && (1..=USER_LOCK_NAME_MAX).contains(&name.len()) && !is_oracles_own(&name) {
+        return Ok(NativeKey::Name(name));
+    }
+    Err(format!(
+        "the key scheme made the name {name:?}; on Oracle names are 1 to {USER_LOCK_NAME_MAX} \
+         characters of printable ASCII and do not begin with ORA$: use another name, or \
+         KeyScheme::Dlock, which takes any key"
+    )
+    .into())
+}
+
 /// A name, if the tables of all databases can have it.
-#[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres", feature = "sqlite"))]
+#[cfg(any(
+    feature = "mssql",
+    feature = "mysql",
+    feature = "oracle",
+    feature = "postgres",
+    feature = "sqlite"
+))]
 fn fits_a_row(name: String) -> Result<NativeKey, Why> {
     const LONGEST: usize = 255;
     if name.len() > LONGEST || name.contains('\0') {

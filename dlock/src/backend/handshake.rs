@@ -34,7 +34,8 @@ fn advice(said: &str) -> &'static str {
         (
             &["UnknownIssuer", "issuer", "self-signed", "self signed"],
             "the url is to name the CA that has signed the server's certificate: sslrootcert=… on \
-             PostgreSQL, ssl-ca=… on MySQL and MariaDB, ca=… on SQL Server",
+             PostgreSQL, ssl-ca=… on MySQL and MariaDB, ca=… on SQL Server, wallet=… on \
+             Oracle",
         ),
         (
             &["NotValidForName", "not valid for", "Hostname", "hostname"],

@@ -1,10 +1,10 @@
 //! What is different between databases: SQL, return codes, error codes. Nothing else.
 
-#[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres"))]
+#[cfg(any(feature = "mssql", feature = "mysql", feature = "oracle", feature = "postgres"))]
 pub(crate) mod bounds;
 #[cfg(test)]
 mod faulty;
-#[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres"))]
+#[cfg(any(feature = "mssql", feature = "mysql", feature = "oracle", feature = "postgres"))]
 mod handshake;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 mod hosts;
@@ -14,6 +14,8 @@ mod memory;
 pub(crate) mod mssql;
 #[cfg(feature = "mysql")]
 mod mysql;
+#[cfg(feature = "oracle")]
+pub(crate) mod oracle;
 mod pool;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -294,7 +296,13 @@ pub(crate) struct Party {
     pub(crate) id: Option<i64>,
     /// The lease's owner as it is in the row, and its fence if it has one.
     #[cfg_attr(
-        not(any(feature = "mssql", feature = "mysql", feature = "postgres", feature = "sqlite")),
+        not(any(
+            feature = "mssql",
+            feature = "mysql",
+            feature = "oracle",
+            feature = "postgres",
+            feature = "sqlite"
+        )),
         expect(dead_code, reason = "there are no leases without a database")
     )]
     pub(crate) lease: Option<(Box<str>, Option<u64>)>,
@@ -414,7 +422,13 @@ impl Options {
     }
 
     /// Refuses what does nothing where locks are leases.
-    #[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres", feature = "sqlite"))]
+    #[cfg(any(
+        feature = "mssql",
+        feature = "mysql",
+        feature = "oracle",
+        feature = "postgres",
+        feature = "sqlite"
+    ))]
     pub(crate) fn check_for_leases(&self) -> Result<()> {
         let useless = if self.session_ttl != SESSION_TTL {
             "session_ttl is about locks of a connection; leases have LeaseOptions::ttl: set that instead"

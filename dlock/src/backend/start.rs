@@ -67,7 +67,13 @@ impl Place {
     }
 
     /// Leases, and a statement that finds the holder of one.
-    #[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres", feature = "sqlite"))]
+    #[cfg(any(
+        feature = "mssql",
+        feature = "mysql",
+        feature = "oracle",
+        feature = "postgres",
+        feature = "sqlite"
+    ))]
     fn leases<B: crate::backend::lease::LeaseBackend>(
         self,
         backend: B,
@@ -90,8 +96,9 @@ impl Place {
         })
     }
 
-    /// The Python package itself locks nothing on SQLite, and dlock has no table of it on SQL Server.
-    #[cfg(any(feature = "mssql", feature = "sqlite"))]
+    /// The Python package itself locks nothing on SQLite, and dlock has no table of it on SQL Server and
+    /// on Oracle.
+    #[cfg(any(feature = "mssql", feature = "oracle", feature = "sqlite"))]
     fn refuse_django(&self, backend: &str) -> Result<()> {
         if !self.scheme.is_django() {
             return Ok(());
@@ -225,6 +232,20 @@ fn by_url(url: &str, options: Options, place: Place) -> Result<Started> {
             let target = Target::of_url(url, options.application_name.as_deref())?;
             mssql(target, Options { leases: true, ..options }, place)
         }
+        #[cfg(feature = "oracle")]
+        "oracle" | "lease+oracle" => {
+            let leases = scheme.starts_with("lease+");
+            let url = url.strip_prefix("lease+").unwrap_or(url);
+            let target = super::oracle::Target::of_url(url, options.application_name.as_deref())?;
+            if !leases {
+                let backend = super::oracle::Oracle::new(target, &options)?;
+                return place.sessions(backend.about(), backend, &options);
+            }
+            place.refuse_django("oracle")?;
+            let table = options.lease.table_of(false)?;
+            let backend = super::oracle::OracleLeases::new(target, &table, &options);
+            place.leases(backend, options, super::oracle::OracleLeases::explain(&table))
+        }
         #[cfg(feature = "sqlite")]
         "sqlite" | "lease+sqlite" => {
             let url = url.strip_prefix("lease+").unwrap_or(url);
@@ -257,12 +278,13 @@ fn mssql(target: Target, options: Options, place: Place) -> Result<Started> {
 /// What to say about a scheme that is not compiled in, or not there at all.
 fn not_there(scheme: &str) -> Error {
     const ALL: &str = "postgres://, mysql://, mariadb:// (for leases with lease+ before it), \
-                       mssql://, sqlite://, memory:";
+                       mssql://, oracle://, sqlite://, memory:";
     let known = scheme.strip_prefix("lease+").unwrap_or(scheme);
     let feature = match known {
         "postgres" | "postgresql" => Some("postgres"),
         "mssql" | "sqlserver" => Some("mssql"),
         "mysql" | "mariadb" => Some("mysql"),
+        "oracle" => Some("oracle"),
         "sqlite" => Some("sqlite"),
         _ => None,
     };
@@ -272,8 +294,7 @@ fn not_there(scheme: &str) -> Error {
              dlock = {{ …, features = [\"{feature}\"] }}"
         ));
     }
-    let later = ["oracle"];
-    if later.contains(&known) || (scheme.starts_with("lease+") && meant(scheme).is_none()) {
+    if scheme.starts_with("lease+") && meant(scheme).is_none() {
         return Error::Unsupported {
             backend: "dlock".into(),
             what: format!("{scheme}: urls yet").into(),
@@ -314,6 +335,8 @@ fn meant(scheme: &str) -> Option<&'static str> {
         ("mariadb", false) => "mariadb://",
         ("mariadb", true) => "lease+mariadb://",
         ("sqlite" | "sqlite2" | "sqlite3" | "file", _) => "sqlite://path/to/file",
+        ("oracle" | "oracledb" | "ora", false) => "oracle://",
+        ("oracle" | "oracledb" | "ora", true) => "lease+oracle://",
         ("memory" | "mem", _) => "memory:",
         ("jdbc", _) => "the url without jdbc:, as in postgres://user@host/database",
         _ => return None,

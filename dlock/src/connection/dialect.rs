@@ -7,6 +7,8 @@ use super::driver::{Refused, Row};
 use super::mssql;
 #[cfg(feature = "mysql")]
 use super::mysql;
+#[cfg(feature = "oracle")]
+use super::oracle;
 use super::plan::Wanted;
 #[cfg(feature = "postgres")]
 use super::postgres;
@@ -26,6 +28,8 @@ pub enum Dialect {
     MySql,
     #[cfg(feature = "mssql")]
     Mssql,
+    #[cfg(feature = "oracle")]
+    Oracle,
 }
 
 /// What is asked for, and what is known of the session that is asked.
@@ -34,7 +38,7 @@ pub(super) struct Take<'a> {
     pub(super) wait: Wait,
     /// The session may have it already.
     #[cfg_attr(
-        not(any(feature = "mssql", feature = "mysql")),
+        not(any(feature = "mssql", feature = "oracle", feature = "mysql")),
         expect(dead_code, reason = "of MySQL and SQL Server only")
     )]
     pub(super) again: bool,
@@ -81,7 +85,10 @@ pub(super) enum Answer {
     #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "of PostgreSQL only"))]
     Inside,
     /// The wait was a deadlock: nothing was granted.
-    #[cfg_attr(not(feature = "mssql"), expect(dead_code, reason = "of SQL Server only"))]
+    #[cfg_attr(
+        not(any(feature = "mssql", feature = "oracle")),
+        expect(dead_code, reason = "of SQL Server and Oracle only")
+    )]
     Deadlock,
     /// There is no transaction to lock in.
     #[cfg_attr(not(feature = "mssql"), expect(dead_code, reason = "of SQL Server only"))]
@@ -126,6 +133,8 @@ macro_rules! of {
             Dialect::MySql => mysql::$($call)*,
             #[cfg(feature = "mssql")]
             Dialect::Mssql => mssql::$($call)*,
+            #[cfg(feature = "oracle")]
+            Dialect::Oracle => oracle::$($call)*,
         }
     };
 }
@@ -221,6 +230,12 @@ impl Dialect {
     /// Whether the answer to [`take`](Dialect::take) says as much.
     pub(super) fn tells_inside(self) -> bool {
         of!(self.TELLS_INSIDE)
+    }
+
+    /// Returns `true` if the server counts how often a session has a lock. If not, it keeps a lock
+    /// until its only release.
+    pub(super) fn counts(self) -> bool {
+        of!(self.COUNTS)
     }
 
     /// Whether a transaction takes nothing after an error but its end.

@@ -152,7 +152,10 @@ impl<C: Connection> ConnectionLock<'_, C> {
         let session = &grant.session;
         let (text, owed) = {
             let mut ledger = ledger();
-            let held = self.held.get(from..).unwrap_or_default();
+            let held = self.held.get_mut(from..).unwrap_or_default();
+            for one in held.iter_mut() {
+                one.stays = ledger.stays(C::DIALECT, session, &one.claim);
+            }
             let mut text = format!("{before}{}", C::DIALECT.give(held, session, open));
             let mut claims: Vec<_> = held.iter().map(|one| one.claim.clone()).collect();
             held.iter().for_each(|one| ledger.giving(C::DIALECT, session, &one.claim));

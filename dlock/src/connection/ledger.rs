@@ -135,6 +135,11 @@ impl Ledger {
         self.find(dialect, session, claim).map_or(0, |entry| entry.held)
     }
 
+    /// Returns `true` if it stays held after one release, and the server does not count.
+    pub(super) fn stays(&self, dialect: Dialect, session: &Session, claim: &Claim) -> bool {
+        !dialect.counts() && self.held(dialect, session, claim) > 1
+    }
+
     /// What the session owes of this key, if so many are the last that are held of it.
     pub(super) fn owed_behind(
         &self,

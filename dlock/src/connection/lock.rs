@@ -158,10 +158,13 @@ impl<C: Connection> ConnectionLock<'_, C> {
     fn farewell(&mut self) -> Farewell {
         let mut ledger = ledger();
         let session = self.grant.as_ref().map(|grant| grant.session.clone());
-        let held = std::mem::take(&mut self.held);
+        let mut held = std::mem::take(&mut self.held);
         let mut texts: Vec<String> = Vec::new();
         let mut claims: Vec<&Claim> = self.sent.iter().map(|one| &one.claim).collect();
         if let (Some(session), false) = (&session, held.is_empty()) {
+            for one in &mut held {
+                one.stays = ledger.stays(C::DIALECT, session, &one.claim);
+            }
             held.iter().for_each(|one| ledger.giving(C::DIALECT, session, &one.claim));
             texts.push(C::DIALECT.give(&held, session, true));
         }

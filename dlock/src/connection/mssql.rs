@@ -22,6 +22,7 @@ pub(super) const MODES: &[Mode] = &[Mode::Exclusive, Mode::Shared, Mode::Update]
 pub(super) const OTHER_MODES: &str = "it has exclusive, shared and update ones";
 pub(super) const TELLS_INSIDE: bool = false;
 pub(super) const REFUSES_AFTER_ERRORS: bool = false;
+pub(super) const COUNTS: bool = true;
 /// Without a transaction a `ROLLBACK` is an error.
 pub(super) const ROLLBACK: &str = "IF @@TRANCOUNT>0 ROLLBACK;";
 

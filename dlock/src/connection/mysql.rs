@@ -29,6 +29,7 @@ pub(super) const OTHER_MODES: &str = "its locks are exclusive; write to the rows
 pub(super) const ROLLBACK: &str = "ROLLBACK;";
 pub(super) const TELLS_INSIDE: bool = false;
 pub(super) const REFUSES_AFTER_ERRORS: bool = false;
+pub(super) const COUNTS: bool = true;
 
 /// Refuses servers whose locks exclude nobody elsewhere, before any is taken.
 const VET: &str = "/*M! WHEN @@wsrep_on AND @@wsrep_provider NOT IN ('','none') THEN 'cluster'*/ \

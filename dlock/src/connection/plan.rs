@@ -28,6 +28,10 @@ pub(crate) struct Plan {
 pub(crate) struct Wanted {
     pub(crate) key: Key,
     pub(crate) claim: Claim,
+    /// Another lock here has it on the same session, whose server does not count: it is not to be
+    /// released yet.
+    #[cfg_attr(not(feature = "oracle"), expect(dead_code, reason = "of Oracle only"))]
+    pub(crate) stays: bool,
 }
 
 impl Plan {
@@ -46,7 +50,8 @@ impl Plan {
         let mut wanted = Vec::with_capacity(self.keys.len());
         for key in &self.keys {
             let native = self.scheme.native(dialect.naming(), key, &self.namespace)?;
-            wanted.push(Wanted { key: key.clone(), claim: Claim { key: native, mode: self.mode } });
+            let claim = Claim { key: native, mode: self.mode };
+            wanted.push(Wanted { key: key.clone(), claim, stays: false });
         }
         wanted.sort_by(|a, b| a.claim.cmp(&b.claim));
         wanted.dedup_by(|a, b| a.claim == b.claim);

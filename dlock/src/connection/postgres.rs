@@ -32,6 +32,7 @@ pub(super) fn look() -> String {
 pub(super) const ROLLBACK: &str = "ROLLBACK;";
 pub(super) const TELLS_INSIDE: bool = true;
 pub(super) const REFUSES_AFTER_ERRORS: bool = true;
+pub(super) const COUNTS: bool = true;
 
 /// Refuses servers whose locks exclude nobody, before any is taken.
 const VET: &str = "WHEN pg_catalog.pg_is_in_recovery() THEN 'standby' \

@@ -123,6 +123,9 @@ impl<C: Connection> ConnectionLock<'_, C> {
                     }
                     Answer::Mine { session } => {
                         self.doubt = None;
+                        if self.reentrant && self.is_counted_here(&session, &one.claim) {
+                            return self.granted(one, session, inside).await;
+                        }
                         if self.pay(&session, inside).await? {
                             continue;
                         }
@@ -193,6 +196,11 @@ impl<C: Connection> ConnectionLock<'_, C> {
         let ledger = ledger();
         let session = ledger.session_at(self.conn.place());
         session.is_some_and(|session| ledger.held(C::DIALECT, session, claim) > 0)
+    }
+
+    /// Returns `true` if the session has it by a lock of this process, and its server does not count.
+    fn is_counted_here(&self, session: &Session, claim: &Claim) -> bool {
+        !C::DIALECT.counts() && ledger().held(C::DIALECT, session, claim) > 0
     }
 
     fn text_to_take(&self, wanted: &Wanted, wait: Wait, inside: bool) -> String {

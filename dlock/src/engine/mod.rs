@@ -16,7 +16,13 @@ mod hold;
 mod holds;
 mod inbox;
 mod inquiry;
-#[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres", feature = "sqlite"))]
+#[cfg(any(
+    feature = "mssql",
+    feature = "mysql",
+    feature = "oracle",
+    feature = "postgres",
+    feature = "sqlite"
+))]
 mod leases;
 mod lookup;
 mod mail;
@@ -50,7 +56,13 @@ pub(crate) use self::handle::{Engine, Opened};
 pub use self::hold::Hold;
 pub use self::holds::Holds;
 use self::inbox::Inbox;
-#[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres", feature = "sqlite"))]
+#[cfg(any(
+    feature = "mssql",
+    feature = "mysql",
+    feature = "oracle",
+    feature = "postgres",
+    feature = "sqlite"
+))]
 pub(crate) use self::leases::Leases;
 pub(crate) use self::mail::{Mail, Request};
 use self::opening::Opening;

@@ -29,7 +29,12 @@ impl Naming {
         let key = namespace.and_then(|namespace| {
             // Whatever was read, it counts only if it is called just that.
             let key = self.decode(base, namespace)?;
-            (self.native(&key, namespace) == whole).then_some(key)
+            let is_called_so = match self.native(&key, namespace) {
+                // What belongs to a lock has a name where the lock itself has a number.
+                NativeKey::Id(_) => part != Part::Whole && key.name("") == base,
+                native => native == whole,
+            };
+            is_called_so.then_some(key)
         });
         (key.unwrap_or_else(|| Key::of_native(&whole)), part)
     }
@@ -108,6 +113,8 @@ mod tests {
             Naming::Row,
             #[cfg(feature = "mssql")]
             Naming::AppLock,
+            #[cfg(feature = "oracle")]
+            Naming::UserLock,
             #[cfg(feature = "mysql")]
             Naming::ShortName,
         ]

@@ -4,7 +4,7 @@
 mod body;
 mod call;
 mod carry;
-#[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres"))]
+#[cfg(any(feature = "mssql", feature = "mysql", feature = "oracle", feature = "postgres"))]
 mod connection;
 mod output;
 mod path;
@@ -21,7 +21,7 @@ pub use self::call::{
 pub use self::carry::{
     Room, carry, carry_background, carry_blocking, carry_blocking_background, room,
 };
-#[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres"))]
+#[cfg(any(feature = "mssql", feature = "mysql", feature = "oracle", feature = "postgres"))]
 pub use self::connection::{
     AnyConnection, GivesBack, OnConnection, Own, conn, off, on, own, within,
 };

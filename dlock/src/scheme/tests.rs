@@ -143,3 +143,58 @@ fn is_shown_without_its_function() {
     assert_eq!(format!("{:?}", custom(|_| NativeKey::Id(1))), "Custom(..)");
     assert_eq!(format!("{:?}", KeyScheme::default()), "Dlock");
 }
+
+// The first two are what sqlalchemy-dlock 0.9.0 itself makes; the others are computed as it does,
+// with Python's hashlib.
+#[cfg(feature = "oracle")]
+#[test]
+fn numbers_of_oracles_locks_are_those_of_sqlalchemy_dlock() {
+    let scheme = KeyScheme::SqlalchemyDlock;
+    assert!(scheme.check(Naming::UserLock, "oracle").is_ok());
+    for (key, id) in GOLDEN {
+        let native = scheme.native(Naming::UserLock, &(*key).into(), "").unwrap();
+        assert_eq!(native, NativeKey::Id(*id), "{key}");
+    }
+    let native = |key: Key| scheme.native(Naming::UserLock, &key, "");
+    assert_eq!(native(Key::native(7)).unwrap(), NativeKey::Id(7));
+    assert!(native(Key::pair(1, 2)).is_err());
+}
+
+#[cfg(feature = "oracle")]
+const GOLDEN: &[(&str, i64)] =
+    &[("user:42", 1016801241), ("usér:42", 780908923), ("", 396404452), ("a", 966719552)];
+
+/// Such a number would be another lock's if it were wrapped.
+#[cfg(feature = "oracle")]
+#[test]
+fn numbers_that_oracle_lacks_are_refused() {
+    for scheme in [KeyScheme::Dlock, KeyScheme::SqlalchemyDlock, custom(|_| NativeKey::Id(1 << 30))]
+    {
+        let native = |id| scheme.native(Naming::UserLock, &Key::native(id), "");
+        assert_eq!(native((1 << 30) - 1).unwrap(), NativeKey::Id((1 << 30) - 1));
+        assert_eq!(native(0).unwrap(), NativeKey::Id(0));
+        for id in [-1, 1 << 30, i64::MIN, i64::MAX] {
+            let error = native(id).unwrap_err();
+            assert!(matches!(error, Error::InvalidKey { .. }), "{error:?}");
+            assert!(error.to_string().contains("0 to 1073741823"), "{error}");
+        }
+    }
+    let wrapped = custom(|_| NativeKey::Id(1 << 30)).native(Naming::UserLock, &"k".into(), "");
+    assert!(wrapped.unwrap_err().to_string().contains("0 to 1073741823"));
+}
+
+#[cfg(feature = "oracle")]
+#[test]
+fn names_that_oracle_may_change_are_refused() {
+    let native = |name: &str| {
+        let name = name.to_owned();
+        custom(move |_| NativeKey::Name(name.clone())).native(Naming::UserLock, &"k".into(), "")
+    };
+    let longest = "x".repeat(128);
+    for name in ["Job 7", "job 7 ", &longest] {
+        assert_eq!(native(name).unwrap(), NativeKey::Name(name.into()));
+    }
+    for name in ["", "usér", "a\n", "ora$x", &"x".repeat(129)] {
+        assert!(matches!(native(name).unwrap_err(), Error::InvalidKey { .. }), "{name}");
+    }
+}

@@ -11,11 +11,12 @@ pub(crate) fn of(backend: &str, table: &Table) -> Result<String> {
         "postgres" | "postgresql" => postgres(table),
         "mysql" | "mariadb" => mysql(table),
         "mssql" | "sqlserver" => mssql(table),
+        "oracle" => oracle(&upper(table)),
         "sqlite" => sqlite(table),
         other => {
             return Err(Error::config(format!(
                 "there is no lease table on {other:?}; it can be kept on postgres, mysql, \
-                 mariadb, mssql and sqlite"
+                 mariadb, mssql, oracle and sqlite"
             )));
         }
     };
@@ -80,4 +81,29 @@ pub(crate) fn mssql(table: &Table) -> String {
          );\n",
         name.replace('\'', "''")
     )
+}
+
+/// Names are bytes, for the database's character set may lack characters; the times are UTC. A free
+/// row has no owner.
+pub(crate) fn oracle(table: &Table) -> String {
+    format!(
+        "CREATE TABLE {} (\n    \
+         name RAW(255) NOT NULL PRIMARY KEY,\n    \
+         owner RAW(255),\n    \
+         fence NUMBER(19) NOT NULL,\n    \
+         acquired_at TIMESTAMP(6) NOT NULL,\n    \
+         expires_at TIMESTAMP(6) NOT NULL\n\
+         );\n",
+        table.quoted('"')
+    )
+}
+
+/// The table as Oracle understands its name when it is written without quotes.
+pub(crate) fn upper(table: &Table) -> Table {
+    let upper = |name: &str| name.to_uppercase().into();
+    Table {
+        schema: table.schema.as_deref().map(upper),
+        name: upper(&table.name),
+        django: table.django,
+    }
 }

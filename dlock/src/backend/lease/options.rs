@@ -155,7 +155,13 @@ impl LeaseOptions {
 }
 
 /// What the engine of leases asks for.
-#[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres", feature = "sqlite"))]
+#[cfg(any(
+    feature = "mssql",
+    feature = "mysql",
+    feature = "oracle",
+    feature = "postgres",
+    feature = "sqlite"
+))]
 impl LeaseOptions {
     pub(crate) fn time_to_live(&self) -> Option<Duration> {
         self.ttl

@@ -1,0 +1,52 @@
+//! Fencing tokens: a counter for each key, in its row of the lease table, drawn in the block that takes
+//! the lock, and committed by itself.
+
+use super::connect::Unanswered;
+use super::errors::{NO_TABLE, is_right};
+use super::session::Session;
+use super::{Oracle, table};
+use crate::error::{Error, Result};
+
+/// Whether a commit here waits for a standby.
+const PROTECTION: &str = "SELECT protection_mode FROM v$database";
+
+impl Oracle {
+    /// Makes sure that there is a table to draw from.
+    pub(super) async fn prepare_tokens(&self, session: &mut Session) -> Result<()> {
+        if !session.fences {
+            let limit = self.patience();
+            table::prepare(&self.label, &self.tokens, &session.connection, limit).await?;
+            session.fences = true;
+        }
+        Ok(())
+    }
+
+    /// Why nothing of a block was done.
+    pub(super) fn not_done(&self, session: &mut Session, error: Unanswered) -> Error {
+        if let Some(number) = error.number().filter(|number| session.fences && is_right(*number)) {
+            // What is without tokens goes on; the table may be made anew.
+            session.fences = false;
+            if number != NO_TABLE {
+                return table::no_right(&self.label, &self.tokens, error.into_source());
+            }
+        }
+        error.into_error(&self.label)
+    }
+
+    /// Where that is not to be seen, it may be so.
+    pub(super) async fn waits_for_others(&self, session: &mut Session) -> Result<bool> {
+        if let Some(known) = session.commits_wait {
+            return Ok(known);
+        }
+        let rows = table::rows(&session.connection, self.patience(), PROTECTION.into()).await;
+        let wait = match rows {
+            Ok(rows) => {
+                rows.first().and_then(|row| row.first()?.as_deref()) != Some("MAXIMUM PERFORMANCE")
+            }
+            Err(error) if error.number().is_some_and(is_right) => true,
+            Err(error) => return Err(error.into_error(&self.label)),
+        };
+        session.commits_wait = Some(wait);
+        Ok(wait)
+    }
+}

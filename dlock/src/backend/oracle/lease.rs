@@ -1,0 +1,216 @@
+//! Oracle: leases in a table, for those who want an end that the server itself keeps, and behind
+//! poolers, where a session's locks are everybody's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use oracledb::DB_TYPE_VARCHAR;
+
+use super::connect::{Connection, Target, Unanswered};
+use super::errors::{NO_TABLE, is_busy, is_right, standby, unexpected};
+use super::lease_sql::{LEASES_MAX, LeaseSql, name_of, order, row_name};
+use super::session_sql::{ORDERS_MAX, pieces};
+use super::table;
+use crate::backend::lease::{Failure, Lease, LeaseBackend, Table, Taken, Verdicts, name, seen};
+use crate::backend::{Options, Seen};
+use crate::error::Error;
+use crate::native::NativeKey;
+use crate::status::Finding;
+
+/// How long the server may take to answer. The engine judges that by its own clock, and sooner: this
+/// is the end of a thread that hangs.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Prepares a session, and asks what database it is.
+const OPEN: &str = "SELECT SYS_CONTEXT('USERENV','DATABASE_ROLE') FROM dual";
+
+/// Leases on Oracle.
+pub(in crate::backend) struct OracleLeases {
+    target: Target,
+    sql: LeaseSql,
+    block: Arc<str>,
+    connect_timeout: Duration,
+}
+
+impl OracleLeases {
+    pub(in crate::backend) fn new(target: Target, table: &Table, options: &Options) -> Self {
+        let sql = LeaseSql::new(table);
+        let connect_timeout = options.connect_timeout;
+        OracleLeases { target, block: sql.block().into(), sql, connect_timeout }
+    }
+
+    /// How to find the holder of a key by hand.
+    pub(in crate::backend) fn explain(
+        table: &Table,
+    ) -> Box<dyn Fn(&NativeKey) -> String + Send + Sync> {
+        let sql = LeaseSql::new(table);
+        Box::new(move |key| sql.explain(&name(key)))
+    }
+
+    fn label(&self) -> &str {
+        self.target.label()
+    }
+
+    /// Has these orders done, and returns the answer to each.
+    async fn ask(
+        &self,
+        connection: &Connection,
+        orders: String,
+        count: usize,
+    ) -> Result<Vec<String>, Failure> {
+        let block = Arc::clone(&self.block);
+        let told = connection.ask(PATIENCE, move |driver| {
+            let [one, two, three, four] = pieces(&orders);
+            let mut done =
+                driver.execute(&block, &[&one, &two, &three, &four, &DB_TYPE_VARCHAR])?;
+            done.out_bind_data().get::<Option<String>>(0)
+        });
+        let answers = told.await.map_err(|error| self.failure(error))?.unwrap_or_default();
+        let lines: Vec<String> = answers.lines().map(str::to_owned).collect();
+        if lines.len() == count {
+            return Ok(lines);
+        }
+        // Not even that none was found.
+        Err(Failure::Failed(unexpected(self.label(), "not one answer for each")))
+    }
+
+    /// The same where an answer is yes or no.
+    async fn asked(
+        &self,
+        connection: &Connection,
+        orders: String,
+        count: usize,
+    ) -> Result<Vec<bool>, Failure> {
+        let answers = self.ask(connection, orders, count).await?;
+        Ok(answers.iter().map(|answer| answer == "1").collect())
+    }
+
+    fn failure(&self, error: Unanswered) -> Failure {
+        let label = self.label();
+        match error.number() {
+            // The transaction is undone, and the connection as it was.
+            Some(number) if is_busy(number) => Failure::Busy(error.into_error(label)),
+            // It is made at the next connect.
+            Some(NO_TABLE) => Failure::Failed(Error::away(label, error.into_source())),
+            Some(number) if is_right(number) => {
+                Failure::Failed(table::no_right(label, &self.sql, error.into_source()))
+            }
+            _ => Failure::Failed(error.into_error(label)),
+        }
+    }
+
+    fn taken(&self, answer: &str) -> Result<Taken, Failure> {
+        let (kind, number) = answer.split_at_checked(1).unwrap_or_default();
+        match (kind, number.parse().ok()) {
+            ("T", Some(fence)) => Ok(Taken::Granted(Some(fence))),
+            ("H", left) => Ok(Taken::Held(left.map(Duration::from_micros))),
+            _ => Err(Failure::Failed(unexpected(self.label(), answer))),
+        }
+    }
+}
+
+impl LeaseBackend for OracleLeases {
+    type Connection = Connection;
+
+    fn label(&self) -> Box<str> {
+        self.target.label().into()
+    }
+
+    fn most(&self) -> usize {
+        LEASES_MAX / 2
+    }
+
+    async fn open(&self) -> Result<Connection, Failure> {
+        let connection = self.target.connect(self.connect_timeout).await;
+        let connection = connection.map_err(Failure::Failed)?;
+        let rows = table::rows(&connection, PATIENCE, OPEN.into()).await;
+        let rows = rows.map_err(|error| self.failure(error))?;
+        let role = rows.first().and_then(|row| row.first()?.as_deref());
+        if role.is_some_and(|role| role != "PRIMARY") {
+            return Err(Failure::Failed(standby(self.label())));
+        }
+        let prepared = table::prepare(self.label(), &self.sql, &connection, PATIENCE).await;
+        prepared.map_err(Failure::Failed)?;
+        Ok(connection)
+    }
+
+    async fn apply(
+        &self,
+        connection: &mut Connection,
+        releases: &[Lease],
+        takes: &[Lease],
+    ) -> Result<Verdicts, Failure> {
+        let mut orders = String::new();
+        releases.iter().for_each(|lease| order('G', lease, &mut orders));
+        takes.iter().for_each(|lease| order('T', lease, &mut orders));
+        let answers = self.ask(connection, orders, releases.len() + takes.len()).await?;
+        let (released, taken) = answers.split_at(releases.len());
+        Ok(Verdicts {
+            released: released.iter().map(|answer| answer == "1").collect(),
+            taken: taken.iter().map(|answer| self.taken(answer)).collect::<Result<_, _>>()?,
+        })
+    }
+
+    async fn renew(
+        &self,
+        connection: &mut Connection,
+        leases: &[Lease],
+    ) -> Result<Vec<bool>, Failure> {
+        let (mut renewed, mut orders) = (Vec::with_capacity(leases.len()), String::new());
+        let mut count = 0;
+        for lease in leases {
+            let before = orders.len();
+            order('R', lease, &mut orders);
+            if orders.len() > ORDERS_MAX {
+                let last = orders.split_off(before);
+                let part = std::mem::replace(&mut orders, last);
+                renewed.extend(self.asked(connection, part, count).await?);
+                count = 0;
+            }
+            count += 1;
+        }
+        renewed.extend(self.asked(connection, orders, count).await?);
+        Ok(renewed)
+    }
+
+    async fn check(&self, connection: &mut Connection, lease: &Lease) -> Result<bool, Failure> {
+        let mut orders = String::new();
+        order('C', lease, &mut orders);
+        Ok(self.asked(connection, orders, 1).await? == [true])
+    }
+
+    async fn status(
+        &self,
+        connection: &mut Connection,
+        of: Option<&NativeKey>,
+    ) -> Result<Vec<Seen>, Failure> {
+        let one = of.map(name);
+        let sql = self.sql.status(one.as_deref().map(row_name));
+        let rows = table::rows(connection, PATIENCE, sql).await;
+        let rows = rows.map_err(|error| self.failure(error))?;
+        let all = rows.iter().filter_map(|row| {
+            let number = |column: usize| row.get(column)?.as_ref()?.parse::<i64>().ok();
+            let text = |column: usize| unhexed(row.get(column)?.as_deref()?);
+            let key = of.cloned().or_else(|| Some(NativeKey::Name(name_of(text(0)?))))?;
+            let age = number(3).and_then(|age| u64::try_from(age).ok());
+            let age = age.map(Duration::from_secs);
+            Some(seen(key, &text(1).unwrap_or_default(), number(2), age))
+        });
+        Ok(all.collect())
+    }
+
+    /// Commits here wait for the disk unless the server's parameters say otherwise, which few may see.
+    async fn examine(&self, _: &mut Connection) -> Result<Vec<Finding>, Failure> {
+        Ok(Vec::new())
+    }
+
+    async fn close(&self, connection: Connection) {
+        connection.close().await;
+    }
+}
+
+/// Text that the server shows as the hex of its bytes.
+fn unhexed(hex: &str) -> Option<String> {
+    let pair = |at: usize| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok();
+    let bytes: Option<Vec<u8>> = (0..hex.len()).step_by(2).map(pair).collect();
+    String::from_utf8(bytes?).ok()
+}

@@ -1,0 +1,190 @@
+//! Oracle: user locks of a session, the package `DBMS_LOCK`.
+//!
+//! <https://docs.oracle.com/en/database/oracle/oracle-database/19/arpls/DBMS_LOCK.html>
+//!
+//! The locks are those of one database (of one pluggable one, where there are such), in all instances
+//! of a cluster. The server frees them when the session ends. It ends no session for its silence
+//! unless it is told to; a client that has vanished it notices by the packets that
+//! `SQLNET.EXPIRE_TIME` has it send, and without that setting maybe never. So a guard ends by its own
+//! clock before that, see [`TTL_MAX`].
+
+mod check;
+mod connect;
+mod errors;
+mod fencing;
+mod lease;
+mod lease_sql;
+mod session;
+mod session_sql;
+mod status;
+mod table;
+
+use std::future::pending;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+pub(super) use self::connect::Target;
+pub(crate) use self::errors::{Code, Said, is_end, number, of_number};
+pub(super) use self::lease::OracleLeases;
+use self::lease_sql::LeaseSql;
+use self::session::Session;
+pub(crate) use self::session_sql::{MODES, mode};
+pub(crate) use self::status::holders_of;
+use super::{About, Answer, Do, Op, Options, Seen, SessionBackend, Tag, Waited};
+use crate::claim::Claim;
+use crate::error::{Error, Result};
+use crate::mode::Mode;
+use crate::native::{Naming, NativeKey};
+use crate::status::Finding;
+
+/// For how long a guard is valid without an answer, at most: with the shortest `SQLNET.EXPIRE_TIME`,
+/// a minute, the server gives the locks of a silent client back after that.
+/// <https://docs.oracle.com/en/database/oracle/oracle-database/19/netrf/parameters-for-the-sqlnet.ora.html>
+const TTL_MAX: Duration = Duration::from_secs(60);
+/// That a session has ended does not show without a question.
+const HEARTBEAT_MAX: Duration = Duration::from_secs(2);
+
+pub(super) struct Oracle {
+    target: Target,
+    label: Box<str>,
+    /// What was asked for.
+    session_ttl: Duration,
+    connect_timeout: Duration,
+    /// The database of the first session: that of all others must be the same.
+    database: OnceLock<String>,
+    /// Where fencing tokens are drawn.
+    tokens: LeaseSql,
+    block: Arc<str>,
+    /// The same that draws tokens as well.
+    fenced_block: Arc<str>,
+}
+
+impl Oracle {
+    pub(super) fn new(target: Target, options: &Options) -> Result<Self> {
+        let tokens = LeaseSql::new(&options.lease.table_of(false)?);
+        Ok(Oracle {
+            label: target.label().into(),
+            target,
+            session_ttl: options.session_ttl,
+            connect_timeout: options.connect_timeout,
+            database: OnceLock::new(),
+            block: session_sql::block(None).into(),
+            fenced_block: session_sql::block(Some(&tokens.draw())).into(),
+            tokens,
+        })
+    }
+
+    /// What is known of it without asking.
+    pub(super) fn about(&self) -> About {
+        About {
+            label: self.label.clone(),
+            naming: Naming::UserLock,
+            modes: self.modes(),
+            leases: None,
+            fences: true,
+            explain: Box::new(status::explain),
+        }
+    }
+
+    /// Refuses a session in another database than the first one: its locks are others.
+    fn same_database(&self, database: &str) -> Result<()> {
+        let first = self.database.get_or_init(|| database.to_owned());
+        if first == database {
+            return Ok(());
+        }
+        Err(Error::config(format!(
+            "{} has led to database {first} before and leads to {database} now, where locks are \
+             others; name a service that is of one database only",
+            self.label
+        )))
+    }
+}
+
+impl SessionBackend for Oracle {
+    type Session = Session;
+
+    fn label(&self) -> &str {
+        &self.label
+    }
+
+    fn session_ttl(&self) -> Option<Duration> {
+        Some(self.session_ttl.min(TTL_MAX))
+    }
+
+    fn heartbeat(&self) -> Duration {
+        (self.session_ttl.min(TTL_MAX) / 3).min(HEARTBEAT_MAX)
+    }
+
+    fn modes(&self) -> &'static [Mode] {
+        MODES
+    }
+
+    async fn open(&self) -> Result<Session> {
+        self.open_session().await
+    }
+
+    fn tag(&self, session: &Session) -> Tag {
+        Tag { id: session.id, birth: session.connection.serial }
+    }
+
+    async fn batch(&self, session: &mut Session, ops: &[Op], out: &mut Vec<Answer>) -> Result<()> {
+        if ops.is_empty() {
+            return self.ping(session).await;
+        }
+        for op in ops.iter().filter(|op| op.what.is_order()) {
+            out.push(self.order(session, op).await?.into());
+        }
+        let locks: Vec<&Op> = ops.iter().filter(|op| !op.what.is_order()).collect();
+        if locks.iter().any(|op| matches!(op.what, Do::TryFenced(_) | Do::Fence(_))) {
+            self.prepare_tokens(session).await?;
+        }
+        self.locks(session, &locks, out).await
+    }
+
+    async fn writes_wait(&self, session: &mut Session) -> Result<bool> {
+        self.waits_for_others(session).await
+    }
+
+    async fn wait(&self, session: &mut Session, claim: &Claim, time: Duration) -> Result<Waited> {
+        self.wait_for(session, claim, time).await
+    }
+
+    fn stops_waits(&self) -> bool {
+        false
+    }
+
+    fn survives(&self, error: &Error) -> bool {
+        use Error::{Backend, Config, Permission};
+        matches!(error, Backend { .. } | Permission { .. } | Config { .. })
+            || errors::was_busy(error)
+    }
+
+    async fn held(&self, session: &mut Session, claims: &[Claim]) -> Result<Vec<bool>> {
+        self.held_of(session, claims).await
+    }
+
+    async fn status(&self, session: &mut Session, of: Option<&NativeKey>) -> Result<Vec<Seen>> {
+        self.look(session, of).await
+    }
+
+    async fn tags(&self, session: &mut Session, ids: &[i64]) -> Result<Vec<Tag>> {
+        self.tags_of(session, ids).await
+    }
+
+    fn right_to_end(&self) -> &'static str {
+        "GRANT ALTER SYSTEM, SELECT_CATALOG_ROLE TO this user"
+    }
+
+    async fn check(&self, session: &mut Session) -> Result<Vec<Finding>> {
+        self.findings(session).await
+    }
+
+    /// Nothing shows without a question.
+    async fn watch(&self, _: &mut Session) -> Error {
+        pending().await
+    }
+
+    async fn close(&self, session: Session) {
+        session.connection.close().await;
+    }
+}

@@ -1,0 +1,414 @@
+//! A session: how it is opened and asked, and what its answers mean.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use oracledb::{Connection as Driver, DB_TYPE_VARCHAR, Error as DriverError};
+use tokio::time::{Instant, sleep};
+
+use super::connect::Connection;
+use super::errors::{AnotherSession, Code, UnexpectedReply, of_number, standby, unexpected};
+use super::session_sql::{self as sql, LOCKS_MAX, Order, What};
+use super::{Oracle, TTL_MAX};
+use crate::backend::{Answer, Do, Op, Waited, lease};
+use crate::claim::Claim;
+use crate::clock::Time;
+use crate::error::{Error, Result};
+use crate::mode::Mode;
+use crate::native::NativeKey;
+
+/// The longest that one statement waits. The driver cannot stop it: a wait that nobody wants any more
+/// goes on for so long, and a client that has vanished may still be granted the lock.
+const SLICE: Duration = Duration::from_secs(5);
+/// The server counts whole seconds. What is left of a wait is for tries with such pauses.
+const PAUSE_MIN: Duration = Duration::from_millis(5);
+const PAUSE_MAX: Duration = Duration::from_millis(50);
+/// How old a handle may be. The server may forget a name ten days after it was last allocated, and
+/// would then give it another lock.
+const HANDLE_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// How many handles of locks that are not held are kept.
+const HANDLES_MAX: usize = 10_000;
+
+pub(in crate::backend) struct Session {
+    pub(super) connection: Connection,
+    /// What other sessions call this one by.
+    pub(super) id: i64,
+    /// What the server says in every answer, so that it is known whose it is.
+    unique: String,
+    locks: HashMap<NativeKey, Known>,
+    /// It knows that there is a table to draw tokens from.
+    pub(super) fences: bool,
+    /// Whether a commit here may wait for another server, if it was asked.
+    pub(super) commits_wait: Option<bool>,
+}
+
+/// What the session knows of a lock.
+struct Known {
+    /// What the server knows its name by, and since when. Every session has its own handles.
+    handle: Option<(Box<str>, Time)>,
+    /// How often it was granted, and how. The server does not count: it says that the session owns
+    /// the lock already.
+    times: u32,
+    mode: Mode,
+}
+
+/// What became of one order.
+pub(super) struct Reply {
+    code: Option<i64>,
+    pub(super) token: Option<u64>,
+}
+
+/// What a lock is asked to do, for a part of a batch.
+struct Part<'a> {
+    what: What,
+    claim: &'a Claim,
+    seconds: u32,
+    fenced: bool,
+}
+
+impl Oracle {
+    pub(super) async fn open_session(&self) -> Result<Session> {
+        let connection = self.target.connect(self.connect_timeout).await?;
+        let text = &DB_TYPE_VARCHAR;
+        let open = move |driver: &Driver| {
+            let mut done = driver.execute(sql::OPEN, &[text, text, text, text, text])?;
+            let row = done.out_bind_data();
+            let column = |column: usize| row.get::<Option<String>>(column);
+            Ok([column(0)?, column(1)?, column(2)?, column(3)?, column(4)?])
+        };
+        let told = connection.ask(self.patience(), open).await;
+        let [database, container, role, instance, unique] =
+            told.map_err(|error| error.into_error(&self.label))?;
+        if role.as_deref().is_some_and(|role| role != "PRIMARY") {
+            return Err(standby(&self.label));
+        }
+        let (Some(database), Some(unique)) = (database, unique) else {
+            return Err(self.unexpected("no session"));
+        };
+        self.same_database(&format!("{database}/{}", container.unwrap_or_default()))?;
+        let instance = instance.and_then(|instance| instance.parse().ok()).unwrap_or(1);
+        let id = sql::number_of(connection.sid, instance);
+        let (locks, fences, commits_wait) = (HashMap::new(), false, None);
+        Ok(Session { connection, id, unique, locks, fences, commits_wait })
+    }
+
+    /// How long the server may take to answer what it need not wait for. The engine judges that by
+    /// its own clock, and sooner: this is the end of a thread that hangs.
+    pub(super) fn patience(&self) -> Duration {
+        self.session_ttl.min(TTL_MAX).max(SLICE)
+    }
+
+    /// Has the server do these orders, and returns a line of answer for each. None: a sign of life.
+    async fn ask(
+        &self,
+        session: &mut Session,
+        orders: &str,
+        count: usize,
+        limit: Duration,
+    ) -> Result<Vec<String>> {
+        let pieces = sql::pieces(orders);
+        let block = Arc::clone(if session.fences { &self.fenced_block } else { &self.block });
+        let told = session.connection.ask(limit, move |driver| ask(driver, &block, &pieces)).await;
+        let (unique, answers) = match told {
+            Ok(told) => told,
+            Err(error) => return Err(self.not_done(session, error)),
+        };
+        if unique.as_deref() != Some(&*session.unique) {
+            return Err(Error::unavailable(&self.label, AnotherSession));
+        }
+        let lines: Vec<String> =
+            answers.iter().flat_map(|a| a.lines()).map(str::to_owned).collect();
+        if lines.len() == count {
+            Ok(lines)
+        } else {
+            Err(self.unexpected("not one answer for each"))
+        }
+    }
+
+    /// Does these, in their order.
+    async fn orders(&self, session: &mut Session, parts: &[Part<'_>]) -> Result<Vec<Reply>> {
+        let (mut orders, mut seconds, now) = (String::new(), 0, Time::now());
+        let mut fresh = Vec::with_capacity(parts.len());
+        for part in parts {
+            let key = &part.claim.key;
+            let row = part.fenced.then(|| lease::name(key));
+            let known = session.locks.get(key).and_then(|known| known.handle.as_ref());
+            // A new one is asked for by the name; the old one means the same lock.
+            let handle = known.filter(|(_, since)| now.since(*since) < HANDLE_AGE_MAX);
+            let handle = handle.map(|(handle, _)| &**handle);
+            fresh.push(handle.is_none());
+            let (what, mode) = (part.what, part.claim.mode);
+            let row = row.as_deref().map(str::as_bytes);
+            Order { what, key, mode, seconds: part.seconds, handle, row }.write(&mut orders);
+            seconds += part.seconds;
+        }
+        let limit = self.patience() + Duration::from_secs(seconds.into());
+        let lines = self.ask(session, &orders, parts.len(), limit).await?;
+        let mut replies = Vec::with_capacity(parts.len());
+        for ((part, fresh), line) in parts.iter().zip(fresh).zip(lines) {
+            let mut fields = line.splitn(3, ' ');
+            let code = fields.next().and_then(|code| code.parse().ok());
+            let handle = fields.next().filter(|handle| fresh && !handle.is_empty());
+            session.learn(&part.claim.key, handle, now);
+            let token = fields.next().and_then(|token| token.parse().ok());
+            replies.push(Reply { code, token });
+        }
+        Ok(replies)
+    }
+
+    /// Does these, which are all about locks.
+    pub(super) async fn locks(
+        &self,
+        session: &mut Session,
+        ops: &[&Op],
+        out: &mut Vec<Answer>,
+    ) -> Result<()> {
+        for ops in ops.chunks(LOCKS_MAX) {
+            let parts: Vec<Option<Part<'_>>> =
+                ops.iter().map(|op| part(session, &op.what)).collect();
+            let asked: Vec<bool> = parts.iter().map(Option::is_some).collect();
+            let parts: Vec<Part<'_>> = parts.into_iter().flatten().collect();
+            let mut replies = self.orders(session, &parts).await?.into_iter();
+            let mut failed = None;
+            for (op, asked) in ops.iter().zip(asked) {
+                if !asked {
+                    out.push(Answer::Yes);
+                    continue;
+                }
+                let reply = replies.next().ok_or_else(|| self.unexpected("no answer"))?;
+                match self.done(session, op, &reply) {
+                    Ok(answer) => out.push(answer),
+                    // The others were done all the same.
+                    Err(error) => failed = failed.or(Some(error)),
+                }
+            }
+            if let Some(error) = failed {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// The return code of a reply.
+    pub(super) fn code(&self, reply: &Reply) -> Result<Code> {
+        let code = reply.code.ok_or_else(|| self.unexpected("no return code"))?;
+        if code < 0 {
+            let source = Arc::new(UnexpectedReply(format!("ORA-{:05}", -code).into()));
+            return Err(of_number(&self.label, usize::try_from(-code).ok(), source));
+        }
+        Code::of(code).ok_or_else(|| self.unexpected(&format!("return code {code}")))
+    }
+
+    /// What a reply says of a try, an unlock or a token.
+    fn done(&self, session: &mut Session, op: &Op, reply: &Reply) -> Result<Answer> {
+        let code = self.code(reply)?;
+        match (&op.what, code) {
+            (Do::Try(claim), Code::Done) => Ok(session.granted(claim)),
+            (Do::TryFenced(claim), Code::Done) => {
+                session.granted(claim);
+                self.token(reply)
+            }
+            (Do::Fence(_), Code::Done) => self.token(reply),
+            // Not a grant, unless it is known that the session has it in this mode: then it has it
+            // once more.
+            (Do::Try(claim), Code::Owner) => Ok(session.granted_again(claim).into()),
+            // It is refused all the same: nothing is held.
+            (_, Code::Timeout | Code::Deadlock) => Ok(Answer::No),
+            (Do::Unlock(claim), Code::Done | Code::Owner) => {
+                session.released(claim);
+                Ok((code == Code::Done).into())
+            }
+            (_, Code::Owner) => Ok(Answer::No),
+            (_, Code::Handle) => {
+                if let Some(claim) = subject(&op.what) {
+                    session.locks.remove(&claim.key);
+                }
+                Err(self.refused(code))
+            }
+            (_, Code::Done | Code::Wrong) => Err(self.refused(code)),
+        }
+    }
+
+    fn token(&self, reply: &Reply) -> Result<Answer> {
+        reply.token.map(Answer::Fence).ok_or_else(|| self.unexpected("no token"))
+    }
+
+    /// Waits in slices, for the driver cannot stop a statement. With each the wait is at the end of
+    /// the line again.
+    pub(super) async fn wait_for(
+        &self,
+        session: &mut Session,
+        claim: &Claim,
+        time: Duration,
+    ) -> Result<Waited> {
+        let what = What::Request;
+        self.wait_in_slices(session, what, claim, time).await
+    }
+
+    async fn wait_in_slices(
+        &self,
+        session: &mut Session,
+        what: What,
+        claim: &Claim,
+        time: Duration,
+    ) -> Result<Waited> {
+        let begun = Instant::now();
+        let left = || time.saturating_sub(begun.elapsed());
+        let mut pause = PAUSE_MIN;
+        loop {
+            // No second more than there are; for less than one, this is a try.
+            let seconds = u32::try_from(left().min(SLICE).as_secs()).unwrap_or(0);
+            let part = Part { what, claim, seconds, fenced: false };
+            let replies = self.orders(session, &[part]).await?;
+            let reply = replies.first().ok_or_else(|| self.unexpected("no answer"))?;
+            match self.code(reply)? {
+                Code::Done => {
+                    session.granted(claim);
+                    return Ok(Waited::Granted);
+                }
+                Code::Deadlock => return Ok(Waited::Deadlock),
+                Code::Timeout if left().is_zero() => return Ok(Waited::Busy),
+                Code::Timeout if seconds > 0 => {}
+                Code::Timeout => {
+                    sleep(pause.min(left())).await;
+                    pause = (2 * pause).min(PAUSE_MAX);
+                }
+                // What waits holds nothing, and what converts holds it.
+                code @ (Code::Owner | Code::Wrong | Code::Handle) => {
+                    return Err(self.unexpected(&format!("{code:?} of a wait")));
+                }
+            }
+        }
+    }
+
+    pub(super) async fn held_of(
+        &self,
+        session: &mut Session,
+        claims: &[Claim],
+    ) -> Result<Vec<bool>> {
+        let mut held = Vec::with_capacity(claims.len());
+        for claims in claims.chunks(LOCKS_MAX) {
+            let part = |claim| Part { what: What::IsHeld, claim, seconds: 0, fenced: false };
+            let parts: Vec<Part<'_>> = claims.iter().map(part).collect();
+            let replies = self.orders(session, &parts).await?;
+            for (claim, reply) in claims.iter().zip(&replies) {
+                let is_held = self.code(reply)? == Code::Done;
+                if !is_held {
+                    session.released(claim);
+                }
+                held.push(is_held);
+            }
+        }
+        Ok(held)
+    }
+
+    /// A sign of life; now and then, names of what is held are allocated anew on the way.
+    pub(super) async fn ping(&self, session: &mut Session) -> Result<()> {
+        let aged = session.aged(Time::now());
+        if aged.is_empty() {
+            return self.ask(session, "", 0, self.patience()).await.map(drop);
+        }
+        for claims in aged.chunks(LOCKS_MAX) {
+            let part = |claim| Part { what: What::Allocate, claim, seconds: 0, fenced: false };
+            let parts: Vec<Part<'_>> = claims.iter().map(part).collect();
+            for reply in self.orders(session, &parts).await? {
+                self.code(&reply)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn unexpected(&self, answer: &str) -> Error {
+        unexpected(&self.label, answer)
+    }
+
+    /// The server has said neither yes nor no.
+    fn refused(&self, code: Code) -> Error {
+        Error::backend(&self.label, Arc::new(UnexpectedReply(format!("{code:?} of a lock").into())))
+    }
+}
+
+impl Session {
+    /// Notes what the server knows a name by, if it has just said so.
+    fn learn(&mut self, key: &NativeKey, handle: Option<&str>, now: Time) {
+        let (Some(handle), NativeKey::Name(_)) = (handle, key) else { return };
+        if self.locks.len() > HANDLES_MAX {
+            self.locks.retain(|_, known| known.times > 0);
+        }
+        let none = || Known { handle: None, times: 0, mode: Mode::Exclusive };
+        let known = self.locks.entry(key.clone()).or_insert_with(none);
+        known.handle = Some((handle.into(), now));
+    }
+
+    fn granted(&mut self, claim: &Claim) -> Answer {
+        let none = || Known { handle: None, times: 0, mode: claim.mode };
+        let known = self.locks.entry(claim.key.clone()).or_insert_with(none);
+        (known.times, known.mode) = (1, claim.mode);
+        Answer::Yes
+    }
+
+    /// Returns `false` if it was not known to be held in this mode.
+    fn granted_again(&mut self, claim: &Claim) -> bool {
+        let known = self.locks.get_mut(&claim.key);
+        let known = known.filter(|known| known.times > 0 && known.mode == claim.mode);
+        known.map(|known| known.times += 1).is_some()
+    }
+
+    /// Returns `true` if it stays held after this release, which is noted then.
+    fn is_kept_after(&mut self, claim: &Claim) -> bool {
+        let known = self.locks.get_mut(&claim.key).filter(|known| known.times > 1);
+        known.map(|known| known.times -= 1).is_some()
+    }
+
+    fn released(&mut self, claim: &Claim) {
+        match self.locks.get_mut(&claim.key) {
+            Some(known) if known.handle.is_some() => known.times = 0,
+            _ => drop(self.locks.remove(&claim.key)),
+        }
+    }
+
+    /// What is held by a name that was allocated long ago.
+    fn aged(&self, now: Time) -> Vec<Claim> {
+        let is_aged = |known: &Known| {
+            let old = |(_, since): &(_, Time)| now.since(*since) >= HANDLE_AGE_MAX;
+            known.times > 0 && known.handle.as_ref().is_some_and(old)
+        };
+        let aged = self.locks.iter().filter(|(_, known)| is_aged(known));
+        aged.map(|(key, known)| Claim { key: key.clone(), mode: known.mode }).collect()
+    }
+}
+
+/// The order for a part of a batch; none for a release of what stays held.
+fn part<'a>(session: &mut Session, what: &'a Do) -> Option<Part<'a>> {
+    let claim = subject(what)?;
+    let (what, fenced) = match what {
+        Do::Try(_) => (What::Request, false),
+        Do::TryFenced(_) => (What::Request, true),
+        Do::Fence(_) => (What::IsHeld, true),
+        Do::Unlock(claim) if session.is_kept_after(claim) => return None,
+        Do::Unlock(_) => (What::Release, false),
+        Do::Cancel(_) | Do::End(_) => return None,
+    };
+    Some(Part { what, claim, seconds: 0, fenced })
+}
+
+/// What a part of a batch is about.
+fn subject(what: &Do) -> Option<&Claim> {
+    match what {
+        Do::Try(id) | Do::TryFenced(id) | Do::Fence(id) | Do::Unlock(id) => Some(id),
+        Do::Cancel(_) | Do::End(_) => None,
+    }
+}
+
+/// Asks the block. Which session has answered, and its lines.
+fn ask(
+    driver: &Driver,
+    block: &str,
+    [one, two, three, four]: &[Option<String>; sql::PIECES],
+) -> Result<(Option<String>, Option<String>), DriverError> {
+    let text = &DB_TYPE_VARCHAR;
+    let mut done = driver.execute(block, &[one, two, three, four, text, text])?;
+    let row = done.out_bind_data();
+    Ok((row.get(0)?, row.get(1)?))
+}

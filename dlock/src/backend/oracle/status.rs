@@ -1,0 +1,193 @@
+//! Who holds and who waits, as far as the server lets it be seen.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Oracle;
+use super::errors::is_right;
+use super::session::Session;
+use super::session_sql::{end, mode_of, number_of};
+use super::table::{self, Row};
+use crate::backend::{Do, Op, Party, Seen, Tag};
+use crate::claim::Claim;
+use crate::error::Result;
+use crate::holder::{Holder, foreign};
+use crate::mode::Mode;
+use crate::native::{NativeKey, USER_LOCK_ID_MAX};
+
+/// User locks of all instances, the sessions and the names. `ctime`: for how many seconds it has been
+/// held in this mode, or waited for.
+/// <https://docs.oracle.com/en/database/oracle/oracle-database/19/refrn/V-LOCK.html>
+const LOCKS: &str = "gv$lock l \
+    LEFT JOIN gv$session s ON s.inst_id = l.inst_id AND s.sid = l.sid \
+    LEFT JOIN sys.dbms_lock_allocated a ON a.lockid = l.id1 \
+    WHERE l.type = 'UL'";
+const COLUMNS: &str = "SELECT TO_CHAR(l.inst_id), TO_CHAR(l.sid), TO_CHAR(l.id1), a.name, \
+    TO_CHAR(l.lmode), TO_CHAR(l.request), TO_CHAR(l.ctime), s.program, s.username, s.machine FROM ";
+/// No such session; it is marked to be ended; it is this one.
+const NO_SESSION: usize = 30;
+const IS_ENDING: usize = 31;
+const IS_THIS: usize = 27;
+
+fn of_key(key: &NativeKey) -> String {
+    match key {
+        NativeKey::Id(id) => format!(" AND l.id1 = {id}"),
+        other => format!(" AND a.name = '{}'", other.to_string().replace('\'', "''")),
+    }
+}
+
+/// Where a statement finds the holders of a key.
+pub(crate) fn holders_of(key: &NativeKey) -> String {
+    format!("{LOCKS}{} AND l.lmode > 0", of_key(key))
+}
+
+/// To be run by hand: a row for each holder.
+pub(super) fn explain(key: &NativeKey) -> String {
+    format!(
+        "SELECT l.inst_id, l.sid, s.serial#, l.lmode, s.username, s.machine, s.program FROM {}",
+        holders_of(key)
+    )
+}
+
+impl Oracle {
+    /// Without the right to see the server's locks there is nothing to be seen: to try a lock so as
+    /// to know whether it is held would be in others' way.
+    pub(super) async fn look(
+        &self,
+        session: &mut Session,
+        of: Option<&NativeKey>,
+    ) -> Result<Vec<Seen>> {
+        let of_key = of.map(of_key).unwrap_or_default();
+        let sql = format!("{COLUMNS}{LOCKS}{of_key}");
+        let rows = self.if_allowed(session, sql).await?;
+        Ok(seen(&rows.unwrap_or_default(), of))
+    }
+
+    /// The rows of a query; `None` when this user has no right to it.
+    pub(super) async fn if_allowed(
+        &self,
+        session: &Session,
+        sql: String,
+    ) -> Result<Option<Vec<Row>>> {
+        match table::rows(&session.connection, self.patience(), sql).await {
+            Ok(rows) => Ok(Some(rows)),
+            Err(error) if error.number().is_some_and(is_right) => Ok(None),
+            Err(error) => Err(error.into_error(&self.label)),
+        }
+    }
+
+    /// Has the server end another session, if it may. Returns `false` where it may not, or where
+    /// that session has gone.
+    pub(super) async fn order(&self, session: &mut Session, op: &Op) -> Result<bool> {
+        // A wait ends with its connection.
+        let Do::End(tag) = op.what else { return Ok(false) };
+        let sql = end(tag);
+        let done = session.connection.ask(self.patience(), move |driver| driver.execute(&sql, &[]));
+        match done.await.map(drop) {
+            Ok(()) => Ok(true),
+            Err(error) => match error.number() {
+                Some(IS_ENDING) => Ok(true),
+                Some(NO_SESSION | IS_THIS) => Ok(false),
+                Some(number) if is_right(number) => Ok(false),
+                _ => Err(error.into_error(&self.label)),
+            },
+        }
+    }
+
+    /// Which of the server's sessions have these numbers now.
+    pub(super) async fn tags_of(&self, session: &mut Session, ids: &[i64]) -> Result<Vec<Tag>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sql = "SELECT TO_CHAR(inst_id), TO_CHAR(sid), TO_CHAR(serial#) FROM gv$session";
+        let rows = self.if_allowed(session, sql.into()).await?.unwrap_or_default();
+        let tag = |row: &Row| {
+            let id = number_of(integer(row, 1)?, integer(row, 0)?);
+            Some(Tag { id, birth: integer(row, 2)? })
+        };
+        Ok(rows.iter().filter_map(tag).filter(|tag| ids.contains(&tag.id)).collect())
+    }
+}
+
+/// Of rows of [`COLUMNS`].
+fn seen(rows: &[Row], of: Option<&NativeKey>) -> Vec<Seen> {
+    let mut all: BTreeMap<i64, Seen> = BTreeMap::new();
+    for row in rows {
+        let Some(lock) = integer(row, 2) else { continue };
+        let named = || match text(row, 3) {
+            Some(name) => Some(NativeKey::Name(name.to_owned())),
+            None => (lock <= USER_LOCK_ID_MAX).then_some(NativeKey::Id(lock)),
+        };
+        let Some(key) = of.cloned().or_else(named) else { continue };
+        let empty = || Seen {
+            claim: Claim { key, mode: Mode::Exclusive },
+            holders: Vec::new(),
+            waiters: Vec::new(),
+        };
+        let seen = all.entry(lock).or_insert_with(empty);
+        // One that converts it does both.
+        if let Some(mode) = integer(row, 4).and_then(mode_of) {
+            seen.claim.mode = mode;
+            seen.holders.push(party(row));
+        } else if integer(row, 5).and_then(mode_of).is_some() {
+            seen.waiters.push(party(row));
+        }
+    }
+    all.into_values().collect()
+}
+
+fn party(row: &Row) -> Party {
+    let id = integer(row, 1).zip(integer(row, 0)).map(|(sid, instance)| number_of(sid, instance));
+    let text = |column| text(row, column).map(foreign);
+    let program = text(7).map_or_else(String::new, |program| format!("{program}, "));
+    let user = text(8).unwrap_or_else(|| "somebody".into());
+    let machine = text(9).map_or_else(String::new, |machine| format!("@{machine}"));
+    let session = integer(row, 1).map_or_else(|| "?".into(), |sid| sid.to_string());
+    let who = format!("{program}{user}{machine}, session {session}");
+    let seconds = integer(row, 6).and_then(|seconds| u64::try_from(seconds).ok());
+    let holder = Holder { who, held_for: seconds.map(Duration::from_secs) };
+    Party { id, lease: None, holder }
+}
+
+fn text(row: &Row, column: usize) -> Option<&str> {
+    row.get(column)?.as_deref().filter(|text| !text.is_empty())
+}
+
+fn integer(row: &Row, column: usize) -> Option<i64> {
+    text(row, column)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn look_up_by_hand_is_for_this_key() {
+        let sql = explain(&NativeKey::Name("it's".into()));
+        assert!(sql.contains("a.name = 'it''s' AND l.lmode > 0"), "{sql}");
+        assert!(explain(&NativeKey::Id(7)).contains("l.id1 = 7 "));
+    }
+
+    #[test]
+    fn holders_and_waiters_are_told_apart() {
+        let row = |sid: &str, lock: &str, name: Option<&str>, held: &str, wanted: &str| -> Row {
+            let fixed = ["1", sid, lock].map(|text| Some(text.to_owned()));
+            let rest =
+                [held, wanted, "3", "app", "SCOTT", "host"].map(|text| Some(text.to_owned()));
+            fixed.into_iter().chain([name.map(str::to_owned)]).chain(rest).collect()
+        };
+        let rows = [
+            row("12", "1073741824", Some("k"), "4", "0"),
+            row("13", "1073741824", Some("k"), "0", "6"),
+            row("14", "7", None, "6", "0"),
+            row("15", "1073741999", None, "6", "0"),
+        ];
+        let all = seen(&rows, None);
+        let [by_number, by_name] = &*all else { unreachable!("{all:?}") };
+        assert_eq!(by_number.claim, Claim::exclusive(NativeKey::Id(7)));
+        assert_eq!(by_name.claim.mode, Mode::Shared);
+        assert_eq!((by_name.holders.len(), by_name.waiters.len()), (1, 1));
+        assert_eq!(by_name.holders[0].holder.who, "app, SCOTT@host, session 12");
+        assert_eq!(by_name.holders[0].holder.held_for, Some(Duration::from_secs(3)));
+    }
+}
