@@ -149,6 +149,20 @@ impl SessionBackend for Oracle {
         self.wait_for(session, claim, time).await
     }
 
+    fn check_conversion(&self, _: Mode, _: Mode) -> Result<()> {
+        Ok(())
+    }
+
+    async fn convert(
+        &self,
+        session: &mut Session,
+        held: &Claim,
+        to: Mode,
+        time: Duration,
+    ) -> Result<Waited> {
+        self.convert_to(session, held, to, time).await
+    }
+
     fn stops_waits(&self) -> bool {
         false
     }

@@ -246,6 +246,22 @@ impl Oracle {
         self.wait_in_slices(session, what, claim, time).await
     }
 
+    /// Has a lock that is held be held in another mode.
+    pub(super) async fn convert_to(
+        &self,
+        session: &mut Session,
+        held: &Claim,
+        to: Mode,
+        time: Duration,
+    ) -> Result<Waited> {
+        if session.locks.get(&held.key).is_some_and(|known| known.times > 1) {
+            // Somebody here shares it, and the server knows of one holder only.
+            return Ok(Waited::Busy);
+        }
+        let claim = Claim { key: held.key.clone(), mode: to };
+        self.wait_in_slices(session, What::Convert, &claim, time).await
+    }
+
     async fn wait_in_slices(
         &self,
         session: &mut Session,

@@ -91,6 +91,8 @@ pub(super) const OPEN: &str = "BEGIN \
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum What {
     Request,
+    /// Have it in this mode, which is had in another one.
+    Convert,
     Release,
     /// Whether it is held.
     IsHeld,
@@ -113,6 +115,7 @@ impl Order<'_> {
     pub(super) fn write(&self, orders: &mut String) {
         let what = match self.what {
             What::Request => 'R',
+            What::Convert => 'C',
             What::Release => 'U',
             What::IsHeld => 'H',
             What::Allocate => 'A',
