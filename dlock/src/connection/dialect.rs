@@ -38,7 +38,7 @@ pub(super) struct Take<'a> {
     pub(super) wait: Wait,
     /// The session may have it already.
     #[cfg_attr(
-        not(any(feature = "mssql", feature = "oracle", feature = "mysql")),
+        not(any(feature = "mssql", feature = "mysql")),
         expect(dead_code, reason = "of MySQL and SQL Server only")
     )]
     pub(super) again: bool,

@@ -1,7 +1,9 @@
 //! How a driver says what a dialect has to say: one text, one round trip, rows of text.
 
 use std::future::Future;
+#[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres"))]
 use std::pin::pin;
+#[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres"))]
 use std::task::{Context, Poll, Waker};
 
 use super::dialect::Dialect;
@@ -43,6 +45,7 @@ pub trait Driver: Send {
 
 /// Has a query sent, and nobody wait for its answer: drivers send when they are first polled, and
 /// read what was not waited for before the answer to the next query.
+#[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres"))]
 pub(super) fn start<T>(query: impl Future<Output = T>) -> Poll<T> {
     pin!(query).poll(&mut Context::from_waker(Waker::noop()))
 }

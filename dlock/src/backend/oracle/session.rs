@@ -307,7 +307,14 @@ impl Oracle {
         for claims in claims.chunks(LOCKS_MAX) {
             let part = |claim| Part { what: What::IsHeld, claim, seconds: 0, fenced: false };
             let parts: Vec<Part<'_>> = claims.iter().map(part).collect();
-            let replies = self.orders(session, &parts).await?;
+            let replies = match self.orders(session, &parts).await {
+                // The right has been taken away. What was granted before that, nobody can say.
+                Err(Error::Permission { .. }) if session.holds_nothing() => {
+                    held.resize(held.len() + claims.len(), false);
+                    continue;
+                }
+                replies => replies?,
+            };
             for (claim, reply) in claims.iter().zip(&replies) {
                 let is_held = self.code(reply)? == Code::Done;
                 if !is_held {
@@ -382,6 +389,10 @@ impl Session {
             Some(known) if known.handle.is_some() => known.times = 0,
             _ => drop(self.locks.remove(&claim.key)),
         }
+    }
+
+    fn holds_nothing(&self) -> bool {
+        self.locks.values().all(|known| known.times == 0)
     }
 
     /// What is held by a name that was allocated long ago.

@@ -80,8 +80,10 @@ const DRAWN: &str = "IF row_name IS NOT NULL AND code = 0 THEN \
     BEGIN draw(row_name, token); EXCEPTION WHEN OTHERS THEN \
     IF what = 'R' THEN code := released; END IF; code := SQLCODE; token := NULL; END; END IF; ";
 
-/// Opens a session: so that names are compared by their bytes, and what database it is.
-pub(super) const OPEN: &str = "BEGIN \
+/// Opens a session: so that names are compared by their bytes, and what database it is. It compiles
+/// only for who may use the package.
+pub(super) const OPEN: &str = "DECLARE handle VARCHAR2(128); BEGIN \
+    IF 1 = 0 THEN SYS.DBMS_LOCK.ALLOCATE_UNIQUE_AUTONOMOUS('dlock', handle); END IF; \
     EXECUTE IMMEDIATE 'ALTER SESSION SET NLS_COMP=BINARY NLS_SORT=BINARY'; \
     :database := SYS_CONTEXT('USERENV','DB_NAME'); :container := SYS_CONTEXT('USERENV','CON_NAME'); \
     :role := SYS_CONTEXT('USERENV','DATABASE_ROLE'); :instance := SYS_CONTEXT('USERENV','INSTANCE'); \
