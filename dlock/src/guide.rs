@@ -5,6 +5,7 @@
 #[doc = include_str!("../../docs/cli.md")]
 pub mod cli {}
 
+#[doc = "[oracle]: crate::guide::oracle\n"]
 #[doc = include_str!("../../docs/connections.md")]
 pub mod connections {}
 
@@ -13,12 +14,17 @@ pub mod leases {}
 
 #[doc = "[connections]: crate::guide::connections"]
 #[doc = "[leases]: crate::guide::leases"]
-#[doc = "[migrations]: crate::guide::migrations\n"]
+#[doc = "[migrations]: crate::guide::migrations"]
+#[doc = "[oracle]: crate::guide::oracle\n"]
 #[doc = include_str!("../../docs/limits.md")]
 pub mod limits {}
 
 #[doc = include_str!("../../docs/migrations.md")]
 pub mod migrations {}
+
+#[doc = "[leases]: crate::guide::leases\n"]
+#[doc = include_str!("../../docs/oracle.md")]
+pub mod oracle {}
 
 #[doc = include_str!("../../docs/python.md")]
 pub mod python {}

@@ -23,6 +23,7 @@ use std::fmt::{self, Display};
 /// | PostgreSQL | `Exclusive`, `Shared` |
 /// | MySQL, MariaDB | `Exclusive` |
 /// | SQL Server | `Exclusive`, `Shared`, `Update` |
+/// | Oracle | all but `Update` |
 /// | lease tables, so SQLite | `Exclusive` |
 /// | `memory:` | all |
 ///

@@ -10,8 +10,8 @@ use crate::scheme::KeyScheme;
 /// connection ends. It is the same lock as that of a [`Locker`](crate::Locker) with the same database,
 /// namespace and [`KeyScheme`].
 ///
-/// It works on PostgreSQL, MySQL, MariaDB and SQL Server. It does not work through a pooler that takes the
-/// session away between statements or transactions: use [`within`](crate::within) there, or a lease. It does
+/// It works on PostgreSQL, MySQL, MariaDB, SQL Server and Oracle. It does not work through a pooler that takes
+/// the session away between statements or transactions: use [`within`](crate::within) there, or a lease. It does
 /// not work on a replica or a node of a Galera cluster, whose locks exclude nobody on other servers. dlock
 /// refuses these where it can detect them. It detects a pooler when two connections of this process get one
 /// session, or when the release reaches another session.

@@ -17,12 +17,14 @@ use crate::wait::Wait;
 
 /// Starts a lock inside the caller's transaction. It ends with the transaction: there is nothing to release.
 ///
-/// It works on PostgreSQL, also through a pooler in transaction mode, and on SQL Server. MySQL and MariaDB have
-/// no such locks and return [`Error::Unsupported`]: use [`on`](crate::on), or lock a row with
+/// It works on PostgreSQL, also through a pooler in transaction mode, on SQL Server and on Oracle. MySQL and
+/// MariaDB have no such locks and return [`Error::Unsupported`]: use [`on`](crate::on), or lock a row with
 /// `SELECT … FOR UPDATE`.
 ///
 /// It is the same lock as that of a [`Locker`](crate::Locker) with the same database, namespace and
-/// [`KeyScheme`]. A transaction that holds it may take it again.
+/// [`KeyScheme`]. A transaction that holds it may take it again; on Oracle that is
+/// [`Error::Reentrant`]. Oracle begins a transaction with its first write, and a lock that is taken before that
+/// ends with it too.
 ///
 /// A rollback to a savepoint that is older than the lock releases the lock. The rest of the transaction then
 /// runs without it.
