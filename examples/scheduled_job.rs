@@ -2,12 +2,15 @@
 //!
 //! `cargo run --example scheduled_job` starts two processes of itself that both have the same
 //! schedule: a job is due at every tick. Their clocks differ, as those of two hosts do: the second
-//! one comes late, when the first has long done the job. `min_hold` keeps the lock for so long that
-//! it finds it taken all the same, and skips the tick.
+//! one comes late, when the first has long done the job. With `once_per`, it finds the job done for
+//! this period, and skips the tick. A run that fails does not count: then the other one does the job.
 //!
-//! Here a tick is half a second, so that it is soon over; for a job that is due each minute it is 60 s,
-//! and `min_hold = 30`. The lock is kept in an SQLite file that is made for it, or in another
-//! database: `cargo run --example scheduled_job -- --url postgres://user@host/database`.
+//! Here a tick is half a second, so that it is soon over; for a job that is due each night it is a day,
+//! and `once_per = "20h"`: longer than clocks differ, shorter than a tick. The lock is kept in an SQLite
+//! file that is made for it, or is a lease in another database:
+//! `cargo run --example scheduled_job -- --url lease+postgres://user@host/database`. (The locks of a
+//! session, as of `postgres://`, end with the session, and cannot remember what is done. There,
+//! `min_hold` keeps others out while the process lives.)
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -20,15 +23,20 @@ use std::time::{Duration, SystemTime};
 const TICKS: u32 = 10;
 const TICK: Duration = Duration::from_millis(500);
 /// Longer than clocks differ, shorter than a tick.
-const HOLD: Duration = Duration::from_millis(300);
+const PERIOD: Duration = Duration::from_millis(300);
 /// What the second host's clock is late by.
 const LATE: Duration = Duration::from_millis(100);
+/// At this tick, the first host has a bad moment.
+const BAD: u32 = 3;
 
 type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
 
-/// What is to be done once at each tick. `timeout = 0`: whoever finds it taken does not wait.
-#[dlock::locked(key = "nightly", timeout = 0, on_busy = skip, min_hold = HOLD)]
+/// What is to be done once at each tick. Whoever finds it done, or somebody at it, skips.
+#[dlock::locked(key = "nightly", once_per = PERIOD, on_busy = skip)]
 async fn nightly(host: &str, tick: u32, log: &Path) -> Result<bool> {
+    if (host, tick) == ("one", BAD) {
+        return Err("the mail server is down".into());
+    }
     let mut log = OpenOptions::new().append(true).create(true).open(log)?;
     writeln!(log, "{tick} {host}")?;
     Ok(true)
@@ -41,7 +49,7 @@ fn main() -> ExitCode {
         ["--url", url] => parent(Some(url)),
         ["--host", host, late, start, log] => worker(host, late, start, Path::new(log)),
         _ => {
-            eprintln!("usage: scheduled_job [--url postgres://user@host/database]");
+            eprintln!("usage: scheduled_job [--url lease+postgres://user@host/database]");
             return ExitCode::from(2);
         }
     };
@@ -65,12 +73,12 @@ async fn worker(host: &str, late: &str, start: &str, log: &Path) -> Result<ExitC
             Err(missed) if missed.duration() > LATE => continue,
             Err(_) => {}
         }
-        let ran = nightly(host, tick, log).await?;
-        println!("  tick {tick:>2}: {host} {}", if ran { "runs it" } else { "finds it taken" });
+        match nightly(host, tick, log).await {
+            Ok(true) => println!("  tick {tick:>2}: {host} runs it"),
+            Ok(false) => println!("  tick {tick:>2}: {host} finds it done"),
+            Err(error) => println!("  tick {tick:>2}: {host} fails: {error}"),
+        }
     }
-    // Leases are kept for their time whatever becomes of this process. A session lock ends with its
-    // session: so the last tick's is not given up before others have looked for it.
-    tokio::time::sleep(HOLD).await;
     locker.close().await;
     Ok(ExitCode::SUCCESS)
 }
@@ -84,7 +92,8 @@ fn parent(url: Option<&str>) -> Result<ExitCode> {
     let once = runs.values().filter(|hosts| hosts.len() == 1).count();
     let twice = runs.values().filter(|hosts| hosts.len() > 1).count();
     println!("scheduled_job: {TICKS} ticks, 2 processes, {once} run once, {twice} run twice");
-    // A machine that is busy may sleep through a tick; it must not run one twice.
+    // A machine that is busy may sleep through a tick, or wake up so late for one that its period is over
+    // after the next; it must not run one twice.
     Ok(if twice == 0 && once > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

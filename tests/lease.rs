@@ -49,6 +49,10 @@ dlock_tests::suite! {
             failure_frees_it,
             next_period_begins_with_the_grant,
             period_is_refused_where_it_makes_no_sense,
+            attribute_completes_what_succeeds,
+            end_of_the_whole_body_decides,
+            what_does_not_end_well_is_no_success,
+            success_outlasts_its_process,
         ]
         endings: [
             without_renewal_it_expires,
@@ -87,6 +91,7 @@ mod servers {
                 silent_connection_is_replaced_in_time,
                 server_that_stands_still_costs_nothing,
             ]
+            once: [clocks_of_hosts_do_not_matter]
         }
     }
 }

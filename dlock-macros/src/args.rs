@@ -89,7 +89,22 @@ pub(crate) fn parse(tokens: TokenStream, errors: &mut Errors) -> Args {
     }
     terms::check(&args.terms, errors);
     connection::check(&args, errors);
+    once_is_known(&args, errors);
     args
+}
+
+/// A run that went on without its lock does not count as the one of its period, and the caller would
+/// not learn that it may happen again.
+fn once_is_known(args: &Args, errors: &mut Errors) {
+    if let Some((OnLost::Ignore, at)) = args.on_lost
+        && args.terms.iter().any(|term| term.name == "once_per")
+    {
+        errors.push(syn::Error::new(
+            at,
+            "`once_per` and `on_lost = ignore` exclude each other: after a loss somebody else may run \
+             it again, and the caller must learn that; write `on_lost = report`",
+        ));
+    }
 }
 
 /// Up to the next comma.
@@ -245,6 +260,7 @@ fn elsewhere(name: &str) -> Option<&'static str> {
         "busy" | "if_busy" | "on_timeout" | "on_contended" => "on_busy",
         "lease" | "expire" | "expires" | "expires_in" | "lock_at_most_for" => "ttl",
         "lock_at_least_for" | "hold" => "min_hold",
+        "every" | "period" | "once" | "once_every" | "once_in" => "once_per",
         "shared" | "read" | "reader" => "mode = shared",
         "exclusive" | "write" | "writer" => "mode = exclusive",
         "fence" | "fencing" | "token" => "fenced",

@@ -42,6 +42,10 @@ pub trait Held {
     fn release(self) -> impl Future<Output = Result<()>> + Send;
     /// The same without `await`.
     fn release_blocking(self) -> Result<()>;
+    /// Another guard of the same grants, unless they are over.
+    fn another(&self) -> Option<Self>
+    where
+        Self: Sized;
 }
 
 /// A lock around a body.
@@ -62,9 +66,21 @@ impl<G: Held> Extent<G> {
         }
     }
 
-    /// Gives the guard away, once: to the body, which may release it, keep it or pass it on.
+    /// Gives the guard away, once: to the body, which may release it, keep it or pass it on. Of what is
+    /// to be done once in a period, the body has another one: how it ends must be known before the
+    /// lock is let go.
     pub fn take_guard(&mut self) -> Option<G> {
+        if self.holds.iter().any(|hold| hold.is_once()) {
+            return self.guard.as_ref().and_then(G::another);
+        }
         self.guard.take()
+    }
+
+    /// The body has done what was to be done once in a period. Inside another body under the same
+    /// grant, that one's end decides; after a loss, somebody else's does.
+    pub(crate) fn complete(&self) {
+        let once = self.holds.iter().filter(|hold| hold.is_once() && !runs_under(hold));
+        once.filter(|hold| !hold.is_lost()).for_each(|hold| hold.complete());
     }
 
     pub(crate) fn guard(&self) -> Option<&G> {
@@ -204,6 +220,11 @@ pub(crate) fn is_under(engine: u64, native: &NativeKey) -> Option<Arc<Hold>> {
     let is_it =
         |hold: &&Arc<Hold>| hold.engine == engine && hold.is_of(native) && !hold.has_been_let_go();
     UNDER.try_with(|under| under.borrow().iter().find(is_it).cloned()).ok().flatten()
+}
+
+/// Whether the code now running on this thread runs under this very grant.
+fn runs_under(hold: &Arc<Hold>) -> bool {
+    UNDER.try_with(|under| under.borrow().iter().any(|one| Arc::ptr_eq(one, hold))).unwrap_or(false)
 }
 
 #[cfg(test)]

@@ -241,6 +241,16 @@ impl Guard {
         self.release().await
     }
 
+    /// [`complete`](Guard::complete) without `await`. Waits a minute at most.
+    ///
+    /// # Errors
+    /// As [`complete`](Guard::complete) and [`release_blocking`](Guard::release_blocking).
+    pub fn complete_blocking(self) -> Result<()> {
+        self.not_lost()?;
+        self.hold.complete();
+        self.release_blocking()
+    }
+
     /// That it has been lost in this way, as somebody else has noticed.
     pub(crate) fn lost_by(&self, reason: LostReason) -> Error {
         let info =
@@ -397,6 +407,10 @@ impl Held for Guard {
 
     fn release_blocking(self) -> Result<()> {
         Guard::release_blocking(self)
+    }
+
+    fn another(&self) -> Option<Self> {
+        self.hold.share().then(|| Guard::new(Arc::clone(&self.hold), self.engine.clone()))
     }
 }
 

@@ -209,8 +209,9 @@ impl Lock {
     /// since it was granted, by the database's clock. Whoever comes too early gets [`Error::Timeout`](crate::Error::Timeout)
     /// with [`Stage::Done`](crate::Stage::Done). A guard that is released or dropped without
     /// `complete`, as after a failure, or whose process ends, frees the lock as usual, and the next
-    /// one may try. ([`run`](Lock::run) does not know whether its body succeeded, and does not
-    /// complete: take the lock by [`acquire`](Lock::acquire).)
+    /// one may try. `#[locked(once_per = "1d")]` completes what does not return an `Err`. ([`run`](Lock::run)
+    /// does not know whether its body succeeded, and does not complete: take the lock by
+    /// [`acquire`](Lock::acquire).)
     ///
     /// Leases only: `sqlite://` and `lease+…`. Elsewhere acquiring is
     /// [`Error::Unsupported`](crate::Error::Unsupported).
@@ -247,6 +248,11 @@ impl Lock {
     /// What is to be locked.
     pub fn key(&self) -> &Key {
         &self.key
+    }
+
+    /// Whose lock it is.
+    pub(crate) fn locker(&self) -> &Locker {
+        &self.locker
     }
 
     /// The database's name for it, or why it has none.

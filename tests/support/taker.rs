@@ -13,13 +13,14 @@
 mod ender;
 mod fighter;
 mod forker;
+mod leader;
 
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dlock::{Error, Guard, Lock, Locker, Wait};
+use dlock::{Error, Guard, Lock, Locker, Stage, Wait};
 use dlock_tests::history::Writer;
 use dlock_tests::{Site, clock};
 use tokio::sync::mpsc;
@@ -58,6 +59,7 @@ fn main() {
                 let lock = with(site.locker().await.lock(key).timeout(Wait::Forever), terms);
                 hold(&lock, orders).await;
             }
+            ["once", key, end] => once(&site.locker().await, key, end).await,
             ["disabled", key] => {
                 dlock::set_enabled(false);
                 let guard = site.locker().await.lock(key).ttl(TTL).acquire().await.unwrap();
@@ -79,6 +81,9 @@ fn main() {
             }
             ["history", keys, file] => {
                 history(&site.locker().await, keys, Path::new(file), orders).await;
+            }
+            ["lead", key, file] => {
+                leader::lead(&site.locker().await, key, Path::new(file), orders).await;
             }
             ["fight", keys, tasks, file] => {
                 let locker = site.locker().await;
@@ -134,6 +139,24 @@ async fn hold(lock: &Lock, mut orders: Orders) {
         },
         info = lost => println!("lost: {}", info.reason),
     }
+}
+
+/// Does something that is to be done once in a day, and says so.
+async fn once(locker: &Locker, key: &str, end: &str) {
+    let lock = locker.lock(key).once_per(Duration::from_secs(86_400));
+    let patience = if end == "again" { Duration::ZERO } else { TTL };
+    match lock.timeout(patience).acquire().await {
+        Ok(guard) => {
+            println!("runs");
+            if end == "complete" {
+                guard.complete().await.unwrap();
+                println!("completed");
+            }
+        }
+        Err(Error::Timeout { stage: Stage::Done, .. }) => println!("done already"),
+        Err(error) => panic!("{error}"),
+    }
+    std::future::pending().await
 }
 
 /// Writes the time into a file, over and over, while it holds the key.
@@ -264,7 +287,7 @@ async fn write_down_one(locker: &Locker, key: &str, history: &Writer) {
 }
 
 /// A time at which this guard's lock was held; it is a little past.
-fn surely_held(guard: &Guard) -> Option<u64> {
+pub(crate) fn surely_held(guard: &Guard) -> Option<u64> {
     let at = clock::now();
     (!guard.is_lost()).then_some(at)
 }

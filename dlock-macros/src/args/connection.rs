@@ -73,7 +73,7 @@ fn refused(kind: Kind, name: &str) -> Option<&'static str> {
         ("retry_every", Kind::Tx) => {
             "the transaction is open all the while, and the wait is its own"
         }
-        ("ttl" | "auto_renew" | "owner", _) => {
+        ("ttl" | "auto_renew" | "owner" | "once_per", _) => {
             "it is for leases, and a lock on a connection is none"
         }
         _ => return None,

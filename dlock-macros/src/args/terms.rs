@@ -29,7 +29,7 @@ pub(super) enum Kind {
     TimeToLive,
 }
 
-pub(super) const KNOWN: [Known; 9] = [
+pub(super) const KNOWN: [Known; 10] = [
     ("mode", "shared", Kind::Mode),
     ("permits", "3", Kind::Permits),
     ("fenced", "", Kind::Flag),
@@ -38,6 +38,7 @@ pub(super) const KNOWN: [Known; 9] = [
     ("auto_renew", "false", Kind::Bool),
     ("owner", "\"name\"", Kind::Text),
     ("min_hold", "\"1m\"", Kind::Time),
+    ("once_per", "\"1d\"", Kind::Time),
     ("retry_every", "\"500ms\"", Kind::Time),
 ];
 
@@ -168,6 +169,7 @@ pub(super) fn check(terms: &[Term], errors: &mut Errors) {
             "of permits there are several holders, and a fencing token tells the later of two",
         ),
         (of("permits"), moded, "permits are of exclusive locks"),
+        (of("permits"), of("once_per"), "each of the holders would run once in the period"),
         (
             of("fenced"),
             shared,

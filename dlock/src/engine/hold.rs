@@ -230,6 +230,11 @@ impl Hold {
         !time.is_zero() && self.min_hold.fetch_max(until, Ordering::AcqRel) < until
     }
 
+    /// Whether it is to be done once in a period.
+    pub(crate) fn is_once(&self) -> bool {
+        self.terms.once_per.is_some()
+    }
+
     /// What was to be done once in a period is done: nobody else has it before that is over.
     pub(crate) fn complete(&self) {
         if let Some(period) = self.terms.once_per {

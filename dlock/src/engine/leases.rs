@@ -109,9 +109,14 @@ struct Settling {
 }
 
 impl Settling {
-    /// The database has confirmed it.
-    fn confirm(self) {
-        self.hold.settle();
+    /// The database has confirmed it, or has found (`clean` is `false`) that the row was somebody else's:
+    /// then nothing is kept for this holder, who must not believe so.
+    fn confirm(self, clean: bool) {
+        if clean {
+            self.hold.settle();
+        } else {
+            self.hold.lose(LostReason::NotHeld);
+        }
     }
 }
 

@@ -93,6 +93,9 @@ impl Lock {
             format!("a lock of {n} permits; there must be between 1 and {PERMITS_MAX}")
         } else if self.mode != Mode::Exclusive {
             format!("permits of a lock in mode {}; leave out the mode, or permits", self.mode)
+        } else if self.terms.once_per.is_some() {
+            "each holder of a permit would run once in the period; leave out once_per, or permits"
+                .to_owned()
         } else if self.terms.fenced {
             "a fencing token tells the later of two holders, and of permits there are several at \
              once; leave out fenced, or permits"

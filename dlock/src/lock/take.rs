@@ -53,7 +53,8 @@ impl Lock {
     ///
     /// When the lock is lost, the body is dropped at its next await. When the body panics or the
     /// future is dropped, the lock is released in the background. Inside the body the same key is
-    /// refused at once, with [`Error::Reentrant`].
+    /// refused at once, with [`Error::Reentrant`]. Whether a body that returned has succeeded is not
+    /// known here: with [`once_per`](Lock::once_per), `run` never completes the period.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> dlock::Result<()> {

@@ -122,6 +122,11 @@ impl Held for MultiGuard {
     fn release_blocking(self) -> Result<()> {
         MultiGuard::release_blocking(self)
     }
+
+    fn another(&self) -> Option<Self> {
+        let guards = self.guards.iter().map(Held::another).collect::<Option<_>>()?;
+        Some(MultiGuard { guards, holds: self.holds.clone() })
+    }
 }
 
 impl fmt::Debug for MultiGuard {

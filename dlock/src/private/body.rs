@@ -15,7 +15,8 @@ pub async fn run<G: Held, R>(
     is_err: impl FnOnce(&R) -> bool,
 ) -> Result<R> {
     let output = extent.poll_body(body).await;
-    result(extent.finish(output).await, is_err)
+    let failed = judge(&extent, output.as_ref(), is_err);
+    result(extent.finish(output).await, failed)
 }
 
 pub async fn run_background<G: Held, R>(
@@ -24,7 +25,8 @@ pub async fn run_background<G: Held, R>(
     is_err: impl FnOnce(&R) -> bool,
 ) -> Result<R> {
     let output = extent.poll_body(body).await;
-    result(extent.finish_background(output), is_err)
+    let failed = judge(&extent, output.as_ref(), is_err);
+    result(extent.finish_background(output), failed)
 }
 
 pub fn run_blocking<G: Held, R>(
@@ -33,7 +35,8 @@ pub fn run_blocking<G: Held, R>(
     is_err: impl FnOnce(&R) -> bool,
 ) -> Result<R> {
     let output = extent.call(body);
-    result(extent.finish_blocking(Some(output)), is_err)
+    let failed = judge(&extent, Some(&output), is_err);
+    result(extent.finish_blocking(Some(output)), failed)
 }
 
 pub fn run_blocking_background<G: Held, R>(
@@ -42,7 +45,8 @@ pub fn run_blocking_background<G: Held, R>(
     is_err: impl FnOnce(&R) -> bool,
 ) -> Result<R> {
     let output = extent.call(body);
-    result(extent.finish_background(Some(output)), is_err)
+    let failed = judge(&extent, Some(&output), is_err);
+    result(extent.finish_background(Some(output)), failed)
 }
 
 pub async fn run_to_end<G: Held, R>(extent: Extent<G>, body: impl Future<Output = R>) -> R {
@@ -75,11 +79,25 @@ pub fn run_blocking_background_to_end<G: Held, R>(
     output
 }
 
+/// Whether the body's own output is an error. If it is none, what was to be done once in a period is
+/// done: said before the release, which keeps the lock from others then.
+fn judge<G: Held, R>(
+    extent: &Extent<G>,
+    output: Option<&R>,
+    is_err: impl FnOnce(&R) -> bool,
+) -> bool {
+    let failed = output.is_some_and(is_err);
+    if output.is_some() && !failed {
+        extent.complete();
+    }
+    failed
+}
+
 /// The body's own error goes before that of the lock, which may well be its cause.
-fn result<R>(end: End<R>, is_err: impl FnOnce(&R) -> bool) -> Result<R> {
+fn result<R>(end: End<R>, failed: bool) -> Result<R> {
     match (end.output, end.lost) {
         (Some(output), None) => Ok(output),
-        (Some(output), Some(_)) if is_err(&output) => Ok(output),
+        (Some(output), Some(_)) if failed => Ok(output),
         (_, Some(lost)) => Err(lost),
         (None, None) => Err(Error::Closed),
     }

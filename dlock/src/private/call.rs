@@ -253,6 +253,11 @@ impl<L: Takes> Call<L> {
     }
 
     #[must_use]
+    pub fn once_per(self, period: Duration) -> Self {
+        self.each(|lock| lock.once_per(period))
+    }
+
+    #[must_use]
     pub fn retry_every(self, pause: Duration) -> Self {
         self.each(|lock| lock.retry_every(pause))
     }

@@ -10,7 +10,7 @@ use super::grant::Grant;
 use super::job::{Done, Job, Question, Sent};
 use super::line::Line;
 use super::portion::{Luck, Portions};
-use super::{BUSY, Leases, Release, Settling, What};
+use super::{BUSY, Leases, Release, What};
 use crate::backend::lease::{Failure, Lease, LeaseBackend, Taken, Verdicts};
 use crate::claim::Claim;
 use crate::clock::Time;
@@ -242,7 +242,7 @@ impl<B: LeaseBackend> Leases<B> {
     }
 
     fn released(&mut self, release: Release, clean: bool) {
-        release.settles.into_iter().for_each(Settling::confirm);
+        release.settles.into_iter().for_each(|settling| settling.confirm(clean));
         let What::Asked(ticket) = release.what else {
             // Nobody waits for it but perhaps the end of the program.
             self.news = true;
