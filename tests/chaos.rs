@@ -44,6 +44,15 @@ mod faults_of_servers {
     }
 }
 
+mod leaders {
+    //! Where a leader differs is above the databases: one of each kind is enough.
+    dlock_tests::suite! {
+        "chaos" on [sqlite Sqlite, postgres Postgres, mysql MySql, lease_postgres LeasePostgres] {
+            fight: [no_two_lead]
+        }
+    }
+}
+
 mod sessions {
     //! Only a server can end them.
     dlock_tests::suite! {

@@ -23,6 +23,8 @@ mod exclusion;
 mod fencing;
 #[path = "conformance/keys.rs"]
 mod keys;
+#[path = "conformance/leader.rs"]
+mod leader;
 #[path = "conformance/loss.rs"]
 mod loss;
 #[path = "conformance/min_hold.rs"]
@@ -105,6 +107,13 @@ dlock_tests::suite! {
             body_is_dropped_when_the_lock_is_lost,
             sync_body_learns_of_the_loss,
             panic_of_the_callback_harms_nobody,
+        ]
+        leader: [
+            next_one_follows,
+            loss_begins_a_new_campaign,
+            stop_ends_each_run,
+            blocking_run_does_the_same,
+            what_no_repetition_mends_ends_the_run,
         ]
         callbacks: [
             slow_ones_do_not_delay_the_news,

@@ -9,6 +9,9 @@ pub mod cli {}
 #[doc = include_str!("../../docs/connections.md")]
 pub mod connections {}
 
+#[doc = include_str!("../../docs/leader.md")]
+pub mod leader {}
+
 #[doc = include_str!("../../docs/leases.md")]
 pub mod leases {}
 

@@ -1,5 +1,6 @@
 //! Four processes, four keys, and somebody who kills, freezes and disconnects them.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use dlock_tests::history::{self, Hold};
@@ -16,8 +17,9 @@ const NEWS: Duration = Duration::from_millis(500);
 /// Where the server sends no news, it comes with the next heartbeat.
 const HEARTBEAT: Duration = Duration::from_millis(700);
 
-/// One of the four: when it is killed, another one takes its place.
+/// One of them: when it is killed, another one takes its place.
 struct Fighter {
+    command: &'static [&'static str],
     taker: Taker,
     folder: Temp,
     lives: u32,
@@ -25,11 +27,21 @@ struct Fighter {
     holds: Vec<Hold>,
 }
 
+/// Fights over four keys.
+const FIGHT: &[&str] = &["history", "4"];
+/// Wants to lead.
+const LEAD: &[&str] = &["lead", "scheduler"];
+
 impl Fighter {
-    fn new(site: &Site) -> Self {
+    fn new(site: &Site, command: &'static [&'static str]) -> Self {
         let folder = Temp::new();
-        let taker = taker!(site, "history", 4, folder.file("0").display());
-        Fighter { taker, folder, lives: 0, frozen: None, holds: Vec::new() }
+        let taker = Self::start(site, command, &folder.file("0"));
+        Fighter { command, taker, folder, lives: 0, frozen: None, holds: Vec::new() }
+    }
+
+    fn start(site: &Site, command: &[&str], file: &Path) -> Taker {
+        let [command, what] = command else { unreachable!() };
+        taker!(site, command, what, file.display())
     }
 
     fn collect(&mut self, killed: bool) {
@@ -47,7 +59,7 @@ impl Fighter {
         self.frozen = None;
         self.collect(true);
         let file = self.folder.file(&self.lives.to_string());
-        self.taker = taker!(site, "history", 4, file.display());
+        self.taker = Self::start(site, self.command, &file);
     }
 
     fn freeze(&mut self) {
@@ -70,7 +82,7 @@ impl Fighter {
     }
 }
 
-async fn end(fighters: Vec<Fighter>) -> Vec<Hold> {
+async fn end(fighters: Vec<Fighter>, least: usize) -> Vec<Hold> {
     let mut holds = Vec::new();
     for fighter in fighters {
         holds.extend(fighter.stop().await);
@@ -78,16 +90,32 @@ async fn end(fighters: Vec<Fighter>) -> Vec<Hold> {
     let lost = holds.iter().filter(|hold| hold.lost).count();
     println!("{} holds, {lost} of them lost", holds.len());
     // Few when one is frozen in the middle of a transaction: then SQLite's file is, too.
-    assert!(holds.len() > 20, "only {} holds", holds.len());
+    assert!(holds.len() > least, "only {} holds", holds.len());
     holds
 }
 
 /// Whoever is frozen learns before it goes on that others have had its locks meanwhile.
 pub(crate) async fn survives_kills_and_freezes(site: Site) {
-    let site = site.ttl(TTL);
-    let mut fighters: Vec<_> = (0..4).map(|_| Fighter::new(&site)).collect();
+    let holds = kill_and_freeze(&site.ttl(TTL), FIGHT, TIME, 20).await;
+    history::verify(&holds, Duration::ZERO).unwrap();
+}
+
+/// No two lead at once, and each term has a greater fence than those before it.
+pub(crate) async fn no_two_lead(site: Site) {
+    let holds = kill_and_freeze(&site.ttl(TTL), LEAD, TIME, 4).await;
+    history::verify(&holds, Duration::ZERO).unwrap();
+    history::verify_fences(&holds).unwrap();
+}
+
+async fn kill_and_freeze(
+    site: &Site,
+    command: &'static [&'static str],
+    time: Duration,
+    least: usize,
+) -> Vec<Hold> {
+    let mut fighters: Vec<_> = (0..4).map(|_| Fighter::new(site, command)).collect();
     let start = Instant::now();
-    while start.elapsed() < TIME {
+    while start.elapsed() < time {
         sleep(Duration::from_millis(fastrand::u64(100..400))).await;
         let thawing = |f: &&mut Fighter| f.frozen.is_some_and(|since| since.elapsed() > FROZEN);
         fighters.iter_mut().filter(thawing).for_each(Fighter::thaw);
@@ -95,12 +123,12 @@ pub(crate) async fn survives_kills_and_freezes(site: Site) {
         let fighter = &mut fighters[fastrand::usize(0..4)];
         if fastrand::u32(0..3) == 0 {
             // A frozen one can be killed as well.
-            fighter.die_and_rise(&site);
+            fighter.die_and_rise(site);
         } else if frozen < 2 && fighter.frozen.is_none() {
             fighter.freeze();
         }
     }
-    history::verify(&end(fighters).await, Duration::ZERO).unwrap();
+    end(fighters, least).await
 }
 
 /// Holders hear of the end of their session within milliseconds, but the next ones may be faster;
@@ -108,7 +136,7 @@ pub(crate) async fn survives_kills_and_freezes(site: Site) {
 pub(crate) async fn survives_ended_sessions(site: Site) {
     let site = site.ttl(TTL);
     let mut witness = Witness::at(&site.url).await;
-    let fighters: Vec<_> = (0..4).map(|_| Fighter::new(&site)).collect();
+    let fighters: Vec<_> = (0..4).map(|_| Fighter::new(&site, FIGHT)).collect();
     let start = Instant::now();
     let silent = site.backend.is_some_and(Backend::is_mysql);
     let news = if silent { NEWS + HEARTBEAT } else { NEWS };
@@ -122,7 +150,7 @@ pub(crate) async fn survives_ended_sessions(site: Site) {
         }
     }
     assert!(ends.len() > 3, "only {} sessions ended", ends.len());
-    let mut holds = end(fighters).await;
+    let mut holds = end(fighters, 20).await;
     for hold in &mut holds {
         // Released in this process before the news came, and so without complaint.
         hold.lost |= ends.iter().any(|(from, to)| hold.from < to + soon && hold.until > *from);
