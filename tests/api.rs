@@ -28,6 +28,8 @@ mod secrets;
 mod status_file;
 #[path = "api/switch.rs"]
 mod switch;
+#[path = "api/table.rs"]
+mod table;
 #[path = "api/threads.rs"]
 mod threads;
 

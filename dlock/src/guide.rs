@@ -2,6 +2,9 @@
 //!
 //! Where a page links to another by a reference, the definition here comes first, and so counts.
 
+#[doc = include_str!("../../docs/bad-input.md")]
+pub mod bad_input {}
+
 #[doc = include_str!("../../docs/cli.md")]
 pub mod cli {}
 

@@ -28,18 +28,6 @@ fn unknown_scheme() {
 }
 
 #[test]
-fn databases_to_come() {
-    alone(|| async {
-        for scheme in ["oracle", "lease+oracle"] {
-            let error = refused(&format!("{scheme}://user:s3cr3t@host/db")).await;
-            let text = error.to_string();
-            assert!(matches!(error, Error::Unsupported { .. }), "{text}");
-            assert!(text.contains(scheme) && !text.contains("s3cr3t"), "{text}");
-        }
-    });
-}
-
-#[test]
 fn settings_that_cannot_be() {
     alone(|| async {
         let builders = [

@@ -294,13 +294,6 @@ fn not_there(scheme: &str) -> Error {
              dlock = {{ …, features = [\"{feature}\"] }}"
         ));
     }
-    if scheme.starts_with("lease+") && meant(scheme).is_none() {
-        return Error::Unsupported {
-            backend: "dlock".into(),
-            what: format!("{scheme}: urls yet").into(),
-            instead: format!("this version knows {ALL}").into(),
-        };
-    }
     // A url without a scheme may have the password at any place: none of it is shown.
     let shown = if scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
         && !scheme.is_empty()

@@ -95,6 +95,11 @@ impl Request {
         self.end = self.end.map(|end| on_our_clock(end.into_std()));
     }
 
+    /// How long it has waited for the holder. A single try waits for the server only.
+    pub(super) fn waited(&self) -> Duration {
+        if self.patient { self.asked.elapsed() } else { Duration::ZERO }
+    }
+
     /// Answers that somebody else has the lock.
     pub(super) fn refuse(self, waited: Duration, stage: Stage, holder: Option<Holder>) {
         let holder = holder.map(Box::new);

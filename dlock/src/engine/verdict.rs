@@ -1,7 +1,6 @@
 //! How callers are answered: what the table has granted or refused them.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -85,7 +84,7 @@ impl<E: Executor> Actor<E> {
         if why == Refusal::Unavailable {
             return request.fail(self.executor.trouble());
         }
-        let waited = request.asked.elapsed();
+        let waited = request.waited();
         if let Some(holder) = self.holder_here(&request.claim) {
             let stage = Stage::Process;
             tracing::debug!(target: "dlock", key = %request.key, ?waited, %stage, "timed out");
@@ -104,8 +103,7 @@ impl<E: Executor> Actor<E> {
             Refusal::BusyHere | Refusal::TimedOutHere => Stage::Process,
             _ => Stage::Database,
         };
-        // A single try waits for the server, and never for the holder.
-        let waited = if request.patient { request.asked.elapsed() } else { Duration::ZERO };
+        let waited = request.waited();
         tracing::debug!(target: "dlock", key = %request.key, ?waited, %stage, "timed out");
         match why {
             Refusal::TimedOutElsewhere => self.look_for_holder(request, waited),
