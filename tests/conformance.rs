@@ -59,6 +59,7 @@ dlock_tests::suite! {
             held_key_is_shown_with_its_holder,
             waiter_is_shown,
             shown_key_is_the_one_that_locks,
+            long_name_of_its_own_is_shown_whole,
             each_caller_who_waits_is_shown,
             permits_are_shown_as_one_lock,
             timeout_names_the_holder,

@@ -93,7 +93,7 @@ pub(crate) async fn shown_key_is_the_one_that_locks(site: Site) {
     let holder = site.locker().await;
     let long = "x".repeat(300);
     let mut held = Vec::new();
-    // Of a long name, SQL Server shows only the beginning.
+    // Of a long name, SQL Server shows only the beginning, to those who do not hold it.
     let long = if site.backend == Some(Backend::Mssql) { "not long".into() } else { long };
     for key in ["user:42", "100%", "two\nlines", "é 🔒", "User", "~z", "%n5", &long] {
         held.push(holder.lock(key).acquire().await.unwrap());
@@ -120,6 +120,42 @@ pub(crate) async fn shown_key_is_the_one_that_locks(site: Site) {
             assert_eq!(&status.key, guard.key());
         }
     }
+}
+
+/// Where the server shows only the beginning of a name, what this locker holds or waits for is shown by
+/// all of it.
+pub(crate) async fn long_name_of_its_own_is_shown_whole(site: Site) {
+    if !shows_locks(&site) || site.backend.is_some_and(Backend::is_lease) {
+        return;
+    }
+    let (ours, theirs) = (site.locker().await, site.named("theirs").locker().await);
+    let name = |number: u32| Key::from(format!("a name as long as names of things are: {number}"));
+    let shown = async |key: &Key| {
+        let status = ours.status().await.unwrap();
+        let mut of_key = status.into_iter().filter(|status| status.key == *key);
+        let found = of_key.next();
+        assert!(of_key.next().is_none(), "shown twice");
+        found
+    };
+    let held = theirs.lock(name(1)).acquire().await.unwrap();
+    let guard = ours.lock(name(2)).acquire().await.unwrap();
+    let status = shown(&name(2)).await.expect("it is held");
+    assert_eq!(status.native, ours.explain(name(2)).native);
+    assert!(status.holders[0].who.contains("this process"), "{status:?}");
+    // What begins alike and is not ours is not called so.
+    assert_eq!(shown(&name(3)).await, None);
+    guard.release().await.unwrap();
+    let waiter = tokio::spawn({
+        let lock = ours.lock(name(1)).timeout(PATIENCE);
+        async move { lock.acquire().await }
+    });
+    eventually_async("the wait is shown with its holder", PATIENCE, async || {
+        let status = shown(&name(1)).await;
+        status.is_some_and(|status| status.holders.len() == 1 && status.waiters.len() == 1)
+    })
+    .await;
+    held.release().await.unwrap();
+    waiter.await.unwrap().unwrap().release().await.unwrap();
 }
 
 /// The database knows of one session, or of none.

@@ -164,6 +164,12 @@ pub(crate) trait SessionBackend: Send + Sync + 'static {
         of: Option<&NativeKey>,
     ) -> impl Future<Output = Result<Vec<Seen>>> + Send;
 
+    /// Returns `true` if [`status`](Self::status) shows a lock of this key by the beginning of its name
+    /// only, and that is what is shown.
+    fn is_shown_cut(&self, _key: &NativeKey, _shown: &NativeKey) -> bool {
+        false
+    }
+
     /// Which of the server's sessions have these numbers now. One that is not to be seen is left out.
     fn tags(
         &self,

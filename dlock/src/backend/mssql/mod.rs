@@ -185,6 +185,10 @@ impl SessionBackend for Mssql {
         self.look(session, of).await
     }
 
+    fn is_shown_cut(&self, key: &NativeKey, shown: &NativeKey) -> bool {
+        matches!(shown, NativeKey::Name(shown) if status::is_cut(&session::name(key), shown))
+    }
+
     async fn tags(&self, session: &mut Session, ids: &[i64]) -> Result<Vec<Tag>> {
         self.tags_of(session, ids).await
     }

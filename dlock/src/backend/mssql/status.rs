@@ -33,6 +33,8 @@ const OF_NAME: &str = " AND LEFT(l.resource_description,DATALENGTH(@P1)/2) \
 const IS_HELD: &str = "SELECT APPLOCK_TEST('public',@P1,'Exclusive','Session')";
 /// How many characters of a name the server shows.
 const SHOWN_MAX: usize = 32;
+/// What stands for the rest.
+const CUT: char = '…';
 const BLIND: &str = "somebody (who, needs VIEW SERVER STATE)";
 
 /// How the description of a lock of this name begins.
@@ -47,7 +49,13 @@ fn named(description: &str) -> Option<String> {
     let (_, rest) = description.split_once(":[")?;
     let (name, _) = rest.rsplit_once("]:(")?;
     let whole = name.chars().count() < SHOWN_MAX;
-    Some(if whole { name.to_owned() } else { format!("{name}…") })
+    Some(if whole { name.to_owned() } else { format!("{name}{CUT}") })
+}
+
+/// Returns `true` if this is what is shown of a longer name.
+pub(super) fn is_cut(name: &str, shown: &str) -> bool {
+    let begins = |shown: &str| shown.chars().count() == SHOWN_MAX && name.starts_with(shown);
+    shown.strip_suffix(CUT).is_some_and(begins)
 }
 
 /// Where a statement finds the holders of a name, without parameters.
@@ -194,6 +202,13 @@ mod tests {
         let cut = format!("{}…", "x".repeat(32));
         assert_eq!(named(&format!("0:[{}]:(8b1f)", "x".repeat(32))), Some(cut));
         assert_eq!(named("1:2"), None);
+        for (name, shown, is_it) in [("x".repeat(40), 32, true), ("x".repeat(32), 32, true)]
+            .into_iter()
+            .chain([("x".repeat(31), 31, false), ("x".repeat(40), 31, false)])
+        {
+            assert_eq!(is_cut(&name, &format!("{}…", "x".repeat(shown))), is_it, "{name} {shown}");
+            assert!(!is_cut(&name, &format!("{}y…", "x".repeat(shown - 1))));
+        }
     }
 
     #[test]

@@ -352,9 +352,13 @@ impl Sessions {
         let grants = self.held.values().filter(|grant| wanted(&grant.claim.key));
         let own = grants.filter_map(|grant| {
             let tag = self.links.get(&grant.session)?.tag?;
-            Some(Own { tag, held: Some((grant.claim.key.clone(), grant.since)) })
+            Some(Own { tag, held: Some((grant.claim.key.clone(), grant.since)), waits: None })
         });
         let waiting = self.links.values().filter(|link| link.holds == 0);
-        own.chain(waiting.filter_map(|link| Some(Own { tag: link.tag?, held: None }))).collect()
+        let waiting = waiting.filter_map(|link| {
+            let waits = link.waiting().map(|wait| wait.claim.key.clone());
+            Some(Own { tag: link.tag?, held: None, waits })
+        });
+        own.chain(waiting).collect()
     }
 }

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use super::parts::batch;
-use crate::backend::{Answer, Do, Op, PING, Seen, SessionBackend, Tag, Waited};
+use crate::backend::{Answer, Do, Op, PING, Party, Seen, SessionBackend, Tag, Waited};
 use crate::claim::Claim;
 use crate::clock::{Time, Word};
 use crate::engine::executor::Reply;
@@ -79,10 +79,18 @@ impl Question {
     }
 }
 
-/// What one of this locker's sessions holds, and since when.
+/// What one of this locker's sessions holds, and since when, or what it waits for.
 pub(super) struct Own {
     pub(super) tag: Tag,
     pub(super) held: Option<(NativeKey, Time)>,
+    pub(super) waits: Option<NativeKey>,
+}
+
+impl Own {
+    /// Returns `true` if it is that session of the server's.
+    fn is(&self, party: &Party) -> bool {
+        party.id == Some(self.tag.id)
+    }
 }
 
 /// What a session's task has to tell.
@@ -241,7 +249,10 @@ pub(super) async fn ask<B: SessionBackend>(
         }
         Question::Status { of, own, reply, .. } => {
             let mut seen = backend.status(session, of.as_ref()).await;
-            seen.iter_mut().flatten().for_each(|seen| recognize(seen, &own));
+            for seen in seen.iter_mut().flatten() {
+                complete_name(backend, seen, &own);
+                recognize(seen, &own);
+            }
             let failed = seen.as_ref().err().cloned();
             let _ = reply.send(seen);
             failed
@@ -299,12 +310,27 @@ async fn end_holders<B: SessionBackend>(
     Ok(ended)
 }
 
+/// Gives a lock its name, if the server shows only the beginning of that and a session of this locker's
+/// has, or waits for, just one key that begins so.
+fn complete_name<B: SessionBackend>(backend: &B, seen: &mut Seen, own: &[Own]) {
+    let held = own.iter().filter(|own| seen.holders.iter().any(|party| own.is(party)));
+    let held = held.filter_map(|own| own.held.as_ref()).map(|(key, _)| key);
+    let waits = own.iter().filter(|own| seen.waiters.iter().any(|party| own.is(party)));
+    let keys = held.chain(waits.filter_map(|own| own.waits.as_ref()));
+    let mut keys = keys.filter(|key| backend.is_shown_cut(key, &seen.claim.key));
+    if let Some(key) = keys.next()
+        && keys.all(|other| other == key)
+    {
+        seen.claim.key = key.clone();
+    }
+}
+
 /// Says which of the sessions that the server shows are this locker's own. One that waits stands
 /// for any number of callers, whom the engine knows.
 fn recognize(seen: &mut Seen, own: &[Own]) {
-    seen.waiters.retain(|party| !own.iter().any(|own| party.id == Some(own.tag.id)));
+    seen.waiters.retain(|party| !own.iter().any(|own| own.is(party)));
     for party in &mut seen.holders {
-        let same = |own: &&Own| party.id == Some(own.tag.id);
+        let same = |own: &&Own| own.is(party);
         if own.iter().any(|own| same(&own)) {
             let held = own.iter().filter(same).filter_map(|own| own.held.as_ref());
             let since = held.filter(|(key, _)| *key == seen.claim.key).map(|(_, since)| since);
