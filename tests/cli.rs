@@ -28,7 +28,10 @@ mod terminal;
 use self::command::{Cli, Outcome};
 
 dlock_tests::suite! {
-    "cli" on [sqlite Sqlite, postgres Postgres, mysql MySql, mariadb MariaDb, lease_postgres LeasePostgres] {
+    "cli" on [
+        sqlite Sqlite, postgres Postgres, mysql MySql, mariadb MariaDb, lease_postgres LeasePostgres,
+        mssql Mssql, lease_mssql LeaseMssql,
+    ] {
         loss: [
             broken_lock_ends_the_command,
             command_that_ignores_term_is_killed,

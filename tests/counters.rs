@@ -56,6 +56,9 @@ mod servers {
             statements: [
                 acquire_and_release_are_one_each,
                 all_of_many_are_one,
+                fifty_keys_are_one_each_way,
+                single_try_is_one,
+                contended_wait_is_two,
                 release_in_the_background_goes_with_the_next_acquire,
                 tasks_in_step_share_each,
                 tasks_in_a_crowd_share_most,

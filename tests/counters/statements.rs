@@ -1,5 +1,7 @@
 //! Statements and round trips, as they go over the wire.
 
+use std::time::Duration;
+
 use dlock::Locker;
 use dlock_tests::{Proxy, Site, on_a_thread};
 use tokio::runtime::{Builder, Handle};
@@ -65,6 +67,68 @@ pub(crate) async fn all_of_many_are_one(site: Site) {
         all.acquire().await.unwrap().release().await.unwrap();
         since.assert(2 * pairs);
     }
+}
+
+pub(crate) async fn fifty_keys_are_one_each_way(site: Site) {
+    let proxy = Proxy::to(&plain(&site)).await;
+    let locker = site.through(proxy.url()).locker().await;
+    let all = locker.lock_all(0..50);
+    // The first time, statements are prepared.
+    all.acquire().await.unwrap().release().await.unwrap();
+    let mut least = [(u64::MAX, u64::MAX); 2];
+    for _ in 0..3 {
+        let since = Since::now(&proxy);
+        let guard = all.acquire().await.unwrap();
+        least[0] = least[0].min(since.counts());
+        let since = Since::now(&proxy);
+        guard.release().await.unwrap();
+        least[1] = least[1].min(since.counts());
+    }
+    assert_eq!(least, [(1, 1); 2]);
+}
+
+pub(crate) async fn single_try_is_one(site: Site) {
+    let proxy = Proxy::to(&plain(&site)).await;
+    let locker = site.through(proxy.url()).locker().await;
+    let theirs = site.named("theirs").locker().await;
+    let held = theirs.lock("held").acquire().await.unwrap();
+    // The first time, statements are prepared.
+    assert!(locker.lock("held").try_acquire().await.unwrap().is_none());
+    locker.lock("free").try_acquire().await.unwrap().unwrap().release().await.unwrap();
+    let mut least = [(u64::MAX, u64::MAX); 2];
+    for _ in 0..3 {
+        let since = Since::now(&proxy);
+        assert!(locker.lock("held").try_acquire().await.unwrap().is_none());
+        least[0] = least[0].min(since.counts());
+        let since = Since::now(&proxy);
+        let guard = locker.lock("free").try_acquire().await.unwrap().unwrap();
+        least[1] = least[1].min(since.counts());
+        guard.release().await.unwrap();
+    }
+    held.release().await.unwrap();
+    assert_eq!(least, [(1, 1); 2]);
+}
+
+/// A try, and a wait that lasts until the lock is free.
+pub(crate) async fn contended_wait_is_two(site: Site) {
+    let proxy = Proxy::to(&plain(&site)).await;
+    let locker = site.through(proxy.url()).locker().await;
+    let theirs = site.named("theirs").locker().await;
+    let mut least = (u64::MAX, u64::MAX);
+    // In the first round the session that waits is opened, and statements are prepared. A key that was
+    // fought over a moment ago is not tried first, so each round has its own.
+    for key in 0..5 {
+        let held = theirs.lock(key).acquire().await.unwrap();
+        let since = Since::now(&proxy);
+        let lock = locker.lock(key).timeout(Duration::from_secs(30));
+        let waiting = tokio::spawn(async move { lock.acquire().await.unwrap() });
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        held.release().await.unwrap();
+        let guard = waiting.await.unwrap();
+        least = least.min(since.counts());
+        guard.release().await.unwrap();
+    }
+    assert_eq!(least, (2, 2));
 }
 
 /// Runs this on a runtime of one thread, the engine too: there it is certain what comes first.
