@@ -39,5 +39,9 @@ pub mod python {}
 #[doc = include_str!("../../docs/reliability.md")]
 pub mod reliability {}
 
+#[doc = "[connections]: crate::guide::connections\n"]
+#[doc = include_str!("../../docs/sqlserver.md")]
+pub mod sqlserver {}
+
 #[doc = include_str!("../../docs/timeouts.md")]
 pub mod timeouts {}
