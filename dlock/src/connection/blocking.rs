@@ -23,7 +23,7 @@ impl<C: BlockingConnection> ConnectionLock<'_, C> {
     /// # Examples
     /// ```no_run
     /// # #[cfg(feature = "oracle")]
-    /// # fn pay(mut conn: dlock::oracledb::Connection) -> Result<(), Box<dyn std::error::Error>> {
+    /// # fn pay(mut conn: dlock::oracledb::Connection) -> dlock::Result<()> {
     /// use std::time::Duration;
     ///
     /// let mut lock = dlock::on(&mut conn).lock("payout:7").timeout(Duration::from_secs(5));
@@ -61,11 +61,11 @@ impl<C: BlockingConnection> ConnectionLock<'_, C> {
     /// # Examples
     /// ```no_run
     /// # #[cfg(feature = "oracle")]
-    /// # fn pay(mut conn: dlock::oracledb::Connection) -> Result<(), Box<dyn std::error::Error>> {
+    /// # fn pay(mut conn: dlock::oracledb::Connection) -> dlock::Result<()> {
     /// dlock::on(&mut conn).lock("payout:7").run_blocking(|conn| {
     ///     conn.execute("UPDATE payouts SET done = 1 WHERE id = 7", &[])?;
     ///     conn.commit()?;
-    ///     Ok::<_, Box<dyn std::error::Error>>(())
+    ///     Ok(())
     /// })
     /// # }
     /// ```
@@ -86,7 +86,7 @@ impl<C: BlockingConnection> TransactionLock<'_, C> {
     /// # Examples
     /// ```no_run
     /// # #[cfg(feature = "oracle")]
-    /// # fn transfer(mut conn: dlock::oracledb::Connection) -> Result<(), Box<dyn std::error::Error>> {
+    /// # fn transfer(mut conn: dlock::oracledb::Connection) -> dlock::Result<()> {
     /// dlock::within(&mut conn).lock_all(["account:1", "account:2"]).acquire_blocking()?;
     /// conn.execute("UPDATE accounts SET balance = balance - 5 WHERE id = 1", &[])?;
     /// conn.execute("UPDATE accounts SET balance = balance + 5 WHERE id = 2", &[])?;

@@ -30,7 +30,6 @@ pub(crate) struct Wanted {
     pub(crate) claim: Claim,
     /// Another lock here has it on the same session, whose server does not count: it is not to be
     /// released yet.
-    #[cfg_attr(not(feature = "oracle"), expect(dead_code, reason = "of Oracle only"))]
     pub(crate) stays: bool,
 }
 

@@ -128,6 +128,14 @@ pub(super) fn meaning(label: &str, error: DriverError) -> Error {
     }
 }
 
+/// The driver's errors are no [`std::error::Error`], so `?` takes them nowhere else. They are what such
+/// an error means to dlock.
+impl From<DriverError> for Error {
+    fn from(error: DriverError) -> Self {
+        meaning("oracle", error)
+    }
+}
+
 /// The same for the server's number alone; none: the connection has failed.
 pub(crate) fn of_number(label: &str, number: Option<usize>, source: Source) -> Error {
     let Some(number) = number else { return Error::away(label, source) };
