@@ -68,6 +68,8 @@ dlock_tests::suite! {
             without_a_name_each_grant_has_its_own,
             next_holder_has_its_own,
             each_holder_has_a_fence_of_its_own,
+            token_says_which_process_it_is,
+            data_are_shown_while_it_is_held,
         ]
         tables: [
             of_another_name_is_made,

@@ -33,20 +33,24 @@ pub struct Holder {
     pub who: String,
     /// For how long it has held the lock, where that is known.
     pub held_for: Option<Duration>,
+    /// What it has said about itself by [`Lock::data`](crate::Lock::data).
+    pub data: Option<String>,
 }
 
 impl Holder {
     /// A holder for tests of code that is given one. `held_for`: for how long it has held the lock, if
     /// that is known.
     pub fn new(who: impl Into<String>, held_for: Option<Duration>) -> Self {
-        Holder { who: who.into(), held_for }
+        Holder { who: who.into(), held_for, data: None }
     }
 }
 
-/// Who it is and, where that is known, for how long: `pid 7, for 12.0 s`.
+/// Who it is and, where that is known, what it says about itself and for how long it has held the lock:
+/// `pid 7, for 12.0 s`.
 impl Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.who)?;
+        self.data.as_ref().map_or(Ok(()), |data| write!(f, ", {data:?}"))?;
         self.held_for.map_or(Ok(()), |time| write!(f, ", for {}", Seconds(time)))
     }
 }

@@ -163,6 +163,31 @@ impl Lock {
         self
     }
 
+    /// What others are to know about this lock while it is held: which page of an export, on whose
+    /// behalf. It stands in the lease's row, behind the owner, and is shown by
+    /// [`Locker::status`](crate::Locker::status), in the [`Timeout`](crate::Error::Timeout) of who waits in
+    /// vain, and by the command line. 1 to 100 bytes of UTF-8; in a database whose encoding is another, of
+    /// ASCII. What is longer belongs into a table of yours, under the lock's key. No secrets: whoever may
+    /// read the table of leases reads it.
+    ///
+    /// # Errors
+    /// As [`ttl`](Lock::ttl); [`Error::Config`](crate::Error::Config) for more than 100 bytes, and
+    /// together with [`owner`](Lock::owner).
+    ///
+    /// # Examples
+    /// ```
+    /// # #[cfg(feature = "sqlite")]
+    /// # async fn export(locker: dlock::Locker) -> dlock::Result<()> {
+    /// let guard = locker.lock("export:7").data("for ada, since Monday").acquire().await?;
+    /// let status = locker.status().await?;
+    /// assert_eq!(status[0].holders[0].data.as_deref(), Some("for ada, since Monday"));
+    /// # guard.release().await }
+    /// ```
+    pub fn data(mut self, data: impl Into<String>) -> Self {
+        self.terms.data = Some(data.into().into());
+        self
+    }
+
     /// Asks for a lock that another process has by tries with this pause between them; the last try is
     /// made when the [`timeout`](Lock::timeout) ends. Default: as
     /// [`LockerBuilder::retry_every`](crate::LockerBuilder::retry_every), and without that as it suits

@@ -13,6 +13,8 @@ const SHORTEST: Duration = Duration::from_millis(100);
 const RETRY_TIME_MIN: Duration = Duration::from_millis(1);
 /// MySQL's column has room for so many bytes.
 pub(crate) const LONGEST_OWNER: usize = 255;
+/// What is left of that behind an owner that dlock makes.
+pub(crate) const DATA_LEN_MAX: usize = 100;
 
 /// On what terms a lock is taken; their meaning is told at `Lock`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub(crate) struct Terms {
     pub(crate) auto_renew: bool,
     /// Who holds the lease; `None`: what the locker says.
     pub(crate) owner: Option<Arc<str>>,
+    /// What a lease's row says about the grant.
+    pub(crate) data: Option<Arc<str>>,
     /// The pause between two tries of a key that others have; `None`: as the database does it best.
     pub(crate) retry_every: Option<Duration>,
     pub(crate) min_hold: Duration,
@@ -39,6 +43,7 @@ impl Default for Terms {
             ttl: None,
             auto_renew: true,
             owner: None,
+            data: None,
             retry_every: None,
             min_hold: Duration::ZERO,
             once_per: None,
@@ -55,6 +60,7 @@ impl Terms {
             Terms { ttl: Some(_), .. } => Some("locks with a time to live (ttl)"),
             Terms { auto_renew: false, .. } => Some("locks that end by themselves (auto_renew)"),
             Terms { owner: Some(_), .. } => Some("named owners (owner)"),
+            Terms { data: Some(_), .. } => Some("locks that say something about themselves (data)"),
             Terms { once_per: Some(_), .. } => Some("locks that are done for a period (once_per)"),
             _ => None,
         }
@@ -64,6 +70,7 @@ impl Terms {
     pub(crate) fn check(&self) -> Result<()> {
         self.ttl.map_or(Ok(()), check_ttl)?;
         self.owner.as_deref().map_or(Ok(()), check_owner)?;
+        self.data.as_deref().map_or(Ok(()), check_data)?;
         self.retry_every.map_or(Ok(()), check_retry_every)?;
         if self.once_per.is_some_and(|period| period.is_zero() || period > LONGEST) {
             return Err(Error::config(format!(
@@ -105,5 +112,16 @@ pub(crate) fn check_owner(owner: &str) -> Result<()> {
     Err(Error::config(format!(
         "the owner of leases has {} bytes; it must have 1 to {LONGEST_OWNER}, none of them zero",
         owner.len()
+    )))
+}
+
+fn check_data(data: &str) -> Result<()> {
+    if !data.is_empty() && data.len() <= DATA_LEN_MAX && !data.contains('\0') {
+        return Ok(());
+    }
+    Err(Error::config(format!(
+        "the data of a lock have {} bytes; they must have 1 to {DATA_LEN_MAX}, none of them zero: what is \
+         longer belongs into a table of yours, under the lock's key",
+        data.len()
     )))
 }

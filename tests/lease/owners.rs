@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use dlock_tests::{Signal, Site, taker};
+use dlock_tests::{Signal, Site, eventually_async, taker};
 use tokio::task::JoinSet;
 
 use crate::rows::Rows;
@@ -115,4 +115,69 @@ pub(crate) async fn each_holder_has_a_fence_of_its_own(site: Site) {
     assert!(each.iter().all(|fences| fences.is_sorted()));
     let all: HashSet<u64> = each.into_iter().flatten().collect();
     assert_eq!(all.len(), 16 * 20);
+}
+
+/// Whoever looks at the table, or waits in vain, reads who it is.
+pub(crate) async fn token_says_which_process_it_is(site: Site) {
+    let (ours, theirs) = (site.locker().await, site.locker().await);
+    let guard = ours.lock("k").acquire().await.unwrap();
+    let owner = Rows::of(&site).await.row(&ours, "k").await.owner;
+    let process = format!("{}@", site.name);
+    assert!(owner.starts_with(&process), "{owner}");
+    assert!(owner.contains(&format!(":{}/", std::process::id())), "{owner}");
+    let who = format!("owner {owner}, fence {}", guard.fence().unwrap());
+    let native = ours.explain("k").native;
+    let status = theirs.status().await.unwrap();
+    let status = status.into_iter().find(|status| status.native == native).unwrap();
+    assert_eq!(status.holders[0].who, who);
+    assert_eq!(status.holders[0].data, None);
+    eventually_async("the holder is named", SOON, async || {
+        let waited = theirs.lock("k").timeout(Duration::from_millis(50)).acquire().await;
+        waited.unwrap_err().to_string().contains(&*who)
+    })
+    .await;
+    guard.release().await.unwrap();
+}
+
+pub(crate) async fn data_are_shown_while_it_is_held(site: Site) {
+    let (ours, theirs) = (site.locker().await, site.locker().await);
+    let said = format!("{{\"page\": 7}}\n'é' {}", "x".repeat(100 - 17));
+    assert_eq!(said.len(), 100);
+    let of_this = async |locker: &dlock::Locker| {
+        let native = locker.explain("k").native;
+        let status = locker.status().await.unwrap();
+        status.into_iter().find(|status| status.native == native).map(|status| status.holders)
+    };
+    let lock = ours.lock("k").data(&*said).timeout(SOON);
+    let guard = lock.acquire().await.unwrap();
+    for locker in [&ours, &theirs] {
+        let holders = of_this(locker).await.unwrap();
+        assert_eq!(holders[0].data.as_deref(), Some(&*said));
+        assert!(!holders[0].who.contains("page") && !holders[0].to_string().contains('\n'));
+        assert!(holders[0].to_string().contains("page"), "{}", holders[0]);
+    }
+    eventually_async("they are in the error", SOON, async || {
+        let waited = theirs.lock("k").timeout(Duration::from_millis(50)).acquire().await;
+        waited.unwrap_err().to_string().contains("page")
+    })
+    .await;
+    guard.verify().await.unwrap();
+    // The next holder of this process has its own.
+    let next = ours.lock("k").data("next").timeout(SOON);
+    let next = tokio::spawn(async move { next.acquire().await.unwrap() });
+    eventually_async("it waits", SOON, async || {
+        let seen = ours.status().await.unwrap();
+        seen.iter().any(|status| !status.waiters.is_empty())
+    })
+    .await;
+    guard.release().await.unwrap();
+    let next = next.await.unwrap();
+    let data = of_this(&theirs).await.unwrap()[0].data.clone();
+    assert_eq!(data.as_deref(), Some("next"));
+    next.release().await.unwrap();
+    let after = lock.acquire().await.unwrap();
+    assert_eq!(of_this(&theirs).await.unwrap()[0].data.as_deref(), Some(&*said));
+    // It ends like any other.
+    assert!(theirs.break_lock("k").await.unwrap());
+    assert!(after.verify().await.unwrap_err().is_lost());
 }

@@ -46,6 +46,10 @@ async fn nonsense_of_a_lock_is_refused() {
         (lock().ttl(1500 * MS), "renew_before"),
         (lock().ttl(Duration::from_secs(400 * 86_400)), "ttl"),
         (lock().owner(""), "owner"),
+        (lock().data(""), "data"),
+        (lock().data("\0"), "data"),
+        (lock().data("x".repeat(101)), "data"),
+        (lock().data("x").owner("ada"), "data"),
         (lock().retry_every(Duration::ZERO), "retry_every"),
         (lock().min_hold(Duration::MAX), "min_hold"),
     ] {
@@ -72,6 +76,7 @@ pub(crate) async fn sessions_have_no_such_terms(site: Site) {
         (lock().ttl(50 * MS), "ttl"),
         (lock().auto_renew(false), "auto_renew"),
         (lock().owner("ada"), "owner"),
+        (lock().data("page 7"), "data"),
     ] {
         // The server would not answer.
         let asked = in_time("the refusal", Duration::from_secs(3), lock.acquire()).await;

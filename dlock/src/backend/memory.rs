@@ -159,7 +159,7 @@ impl State {
 
 fn party(id: i64) -> Party {
     let who = format!("session {id} of process {}", std::process::id());
-    Party { id: Some(id), lease: None, holder: Holder { who, held_for: None } }
+    Party { id: Some(id), lease: None, holder: Holder::new(who, None) }
 }
 
 impl Drop for Session {

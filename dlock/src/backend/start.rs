@@ -81,18 +81,20 @@ impl Place {
         explain: Box<dyn Fn(&crate::native::NativeKey) -> String + Send + Sync>,
     ) -> Result<Started> {
         options.check_for_leases()?;
+        let name = options.application_name.clone().or_else(|| backend.application_name());
+        let lease = options.lease.of_process(super::lease::process(name.as_deref()));
         let about = About {
             label: backend.label(),
             naming: Naming::Row,
             modes: &[crate::mode::Mode::Exclusive],
-            leases: Some(options.lease.clone()),
+            leases: Some(lease.clone()),
             // That of django-database-locks has no column for them.
             fences: !self.scheme.is_django(),
             explain,
         };
         let (backend, limit) = (Arc::new(backend), options.connect_timeout);
         self.start(about, move || {
-            crate::engine::Leases::open(Arc::clone(&backend), options.lease.clone(), limit)
+            crate::engine::Leases::open(Arc::clone(&backend), lease.clone(), limit)
         })
     }
 

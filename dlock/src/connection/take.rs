@@ -267,7 +267,7 @@ pub(super) async fn who<C: Driver>(conn: &mut C, claim: &Claim, inside: bool) ->
     conn.ready().await.ok()?;
     match conn.ask(C::DIALECT.holder(claim, inside)).await {
         Ok(rows) => match called(&rows, "holder") {
-            Some([Some(who)]) => Some(Holder { who: who.clone(), held_for: None }),
+            Some([Some(who)]) => Some(Holder::new(who, None)),
             _ => None,
         },
         Err(refused) => {

@@ -53,7 +53,7 @@ impl<E: Executor> Actor<E> {
                 let (_, line) = waiting.entry(key.clone()).or_insert((*mode, Vec::new()));
                 let who = format!("this process, pid {}", std::process::id());
                 let held_for = Some(request.asked.elapsed());
-                line.push(Holder { who, held_for });
+                line.push(Holder::new(who, held_for));
             }
         }
         for (hold, (claim, _)) in self.callers.holds.values() {

@@ -109,7 +109,7 @@ impl<E: Executor> Actor<E> {
             Refusal::TimedOutElsewhere => self.look_for_holder(request, waited),
             Refusal::BusyElsewhere => request.refuse(waited, stage, None),
             _ => {
-                let holder = Holder { who: this_process(), held_for: None };
+                let holder = Holder::new(this_process(), None);
                 request.refuse(waited, stage, Some(holder));
             }
         }
@@ -134,6 +134,6 @@ impl<E: Executor> Actor<E> {
             let mut first = against(claim.mode).filter(was_first);
             first.find_map(held_against).filter(|_| claim.is_shareable())
         })?;
-        Some(Holder { who: this_process(), held_for })
+        Some(Holder::new(this_process(), held_for))
     }
 }

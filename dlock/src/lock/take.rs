@@ -228,6 +228,8 @@ impl Lock {
             "ttl"
         } else if own.owner.is_some() && own.owner != outer.owner {
             "owner"
+        } else if own.data.is_some() && own.data != outer.data {
+            "data"
         } else if !own.auto_renew && outer.auto_renew {
             "auto_renew"
         } else {

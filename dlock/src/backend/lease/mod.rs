@@ -48,7 +48,15 @@ pub use self::options::LeaseOptions;
     feature = "postgres",
     feature = "sqlite"
 ))]
-pub(crate) use self::seam::{Failure, Lease, LeaseBackend, Owner, Taken, Verdicts, name};
+pub(crate) use self::owner::{Owner, OwnerSpec, process};
+#[cfg(any(
+    feature = "mssql",
+    feature = "mysql",
+    feature = "oracle",
+    feature = "postgres",
+    feature = "sqlite"
+))]
+pub(crate) use self::seam::{Failure, Lease, LeaseBackend, Taken, Verdicts, name};
 #[cfg(any(
     feature = "mssql",
     feature = "mysql",

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres", feature = "sqlite"))]
+use super::owner::{OwnerSpec, process};
 use super::table::Table;
 use crate::error::{Error, Result};
 use crate::terms::{LONGEST, Terms, check_owner, check_ttl};
@@ -30,6 +32,8 @@ pub struct LeaseOptions {
     owner: Option<Arc<str>>,
     table: Option<String>,
     poll: Option<(Duration, Duration)>,
+    /// Who this is, in the owners that are made here.
+    process: Option<Arc<str>>,
 }
 
 impl LeaseOptions {
@@ -63,8 +67,9 @@ impl LeaseOptions {
     }
 
     /// Who holds the leases, see [`Lock::owner`](crate::Lock::owner): **two live processes with one name
-    /// do not exclude each other, and both may run for a third of the ttl.** Default: a random token for
-    /// each grant, which no other process can have.
+    /// do not exclude each other, and both may run for a third of the ttl.** Default: a token for
+    /// each grant, which no other process can have. It says who has it: `billing@web-3:4711/` and 32 hex
+    /// digits, of [`application_name`](crate::LockerBuilder::application_name), host and process id.
     #[must_use]
     pub fn owner(mut self, owner: impl Into<String>) -> Self {
         self.owner = Some(owner.into().into());
@@ -122,14 +127,18 @@ impl LeaseOptions {
             LeaseOptions { renew_before: Some(_), .. } => Some("renew_before"),
             LeaseOptions { owner: Some(_), .. } => Some("owner"),
             LeaseOptions { poll: Some(_), .. } => Some("poll"),
-            LeaseOptions { ttl: None, renew_before: None, owner: None, poll: None, table: _ } => {
-                None
-            }
+            LeaseOptions { ttl: None, renew_before: None, owner: None, poll: None, .. } => None,
         }
     }
 
     /// Refuses terms that do not go with these options.
     pub(crate) fn check_terms(&self, terms: &Terms) -> Result<()> {
+        if terms.data.is_some() && (terms.owner.is_some() || self.owner.is_some()) {
+            return Err(Error::config(
+                "a lock has both data and a named owner; data stand behind the owner that dlock makes \
+                 for each grant: leave one of them out",
+            ));
+        }
         terms.ttl.map_or(Ok(()), |ttl| self.check_renewal(ttl))
     }
 
@@ -172,8 +181,18 @@ impl LeaseOptions {
         self.renew_before.map_or(ttl / 3, |before| ttl.saturating_sub(before))
     }
 
-    pub(crate) fn name_of_owner(&self) -> Option<Arc<str>> {
-        self.owner.clone()
+    /// The same options of a locker of this process.
+    pub(crate) fn of_process(self, process: Arc<str>) -> Self {
+        LeaseOptions { process: Some(process), ..self }
+    }
+
+    /// What the owners of leases on these terms are made of.
+    pub(crate) fn owner_of(&self, terms: &Terms) -> OwnerSpec {
+        if let Some(name) = terms.owner.as_ref().or(self.owner.as_ref()) {
+            return OwnerSpec::Named(Arc::clone(name));
+        }
+        let process = self.process.clone().unwrap_or_else(|| process(None));
+        OwnerSpec::Token { process, data: terms.data.clone() }
     }
 
     pub(crate) fn intervals(&self) -> Option<(Duration, Duration)> {

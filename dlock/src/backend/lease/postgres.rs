@@ -84,6 +84,10 @@ impl LeaseBackend for Postgres {
         self.label.clone()
     }
 
+    fn application_name(&self) -> Option<String> {
+        self.hosts.first().and_then(Address::application_name)
+    }
+
     async fn open(&self) -> Result<Connection, Failure> {
         hosts::first(&self.hosts, &self.label, |host| self.open_at(host)).await
     }

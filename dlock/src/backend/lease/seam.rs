@@ -2,10 +2,9 @@
 
 use std::borrow::Cow;
 use std::future::{Future, pending};
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::{TTL, owner};
+use super::{Owner, TTL};
 use crate::backend::Seen;
 use crate::error::Error;
 use crate::key::Key;
@@ -21,6 +20,11 @@ pub(crate) trait LeaseBackend: Send + Sync + 'static {
 
     /// The database and its address, for messages.
     fn label(&self) -> Box<str>;
+
+    /// What the application calls itself in the server's views, where the address says it.
+    fn application_name(&self) -> Option<String> {
+        None
+    }
 
     /// How long leases last where nobody says another thing.
     fn ttl(&self, _: &Self::Connection) -> Duration {
@@ -113,28 +117,6 @@ pub(crate) struct Lease {
     /// From now on, by the statement that it goes with: [`Duration::MAX`] for ever, and, of a lease
     /// that is given back, how long others cannot have it yet.
     pub(crate) lasts: Duration,
-}
-
-/// Who has a row.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Owner {
-    /// A token of one grant, so that its row can never be taken for that of another.
-    Token(Arc<str>),
-    /// A name that the user has chosen, which others may have too.
-    Named(Arc<str>),
-}
-
-impl Owner {
-    /// The one of this name, or a new one.
-    pub(crate) fn new(name: Option<Arc<str>>) -> Self {
-        name.map_or_else(|| Owner::Token(owner::token()), Owner::Named)
-    }
-
-    pub(crate) fn as_str(&self) -> &str {
-        match self {
-            Owner::Token(owner) | Owner::Named(owner) => owner,
-        }
-    }
 }
 
 impl Lease {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::owner::read;
 use crate::backend::{Party, Seen};
 use crate::claim::Claim;
 use crate::holder::{Holder, KEPT, foreign};
@@ -16,15 +17,17 @@ pub(crate) fn seen(
     held_for: Option<Duration>,
 ) -> Seen {
     let fence = fence.and_then(|fence| u64::try_from(fence).ok());
-    let who = match (owner, fence) {
+    let (who, data) = read(owner);
+    let who = match (who, fence) {
         ("", _) => KEPT.to_owned(),
-        (owner, Some(fence)) => format!("owner {}, fence {fence}", foreign(owner)),
-        (owner, None) => format!("owner {}", foreign(owner)),
+        (who, Some(fence)) => format!("owner {}, fence {fence}", foreign(who)),
+        (who, None) => format!("owner {}", foreign(who)),
     };
+    let holder = Holder { data: data.map(Into::into), ..Holder::new(who, held_for) };
     let lease = Some((owner.into(), fence));
     Seen {
         claim: Claim::exclusive(key),
-        holders: vec![Party { id: None, lease, holder: Holder { who, held_for } }],
+        holders: vec![Party { id: None, lease, holder }],
         waiters: Vec::new(),
     }
 }

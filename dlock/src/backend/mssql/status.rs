@@ -116,7 +116,7 @@ impl Mssql {
             return Ok(Vec::new());
         }
         let somebody =
-            Party { id: None, lease: None, holder: Holder { who: BLIND.into(), held_for: None } };
+            Party { id: None, lease: None, holder: Holder::new(BLIND, None) };
         let claim = Claim::exclusive(key.clone());
         Ok(vec![Seen { claim, holders: vec![somebody], waiters: Vec::new() }])
     }
@@ -181,7 +181,7 @@ fn party(row: &Row) -> Party {
         .filter(|_| row.try_get::<&str, _>(2).ok().flatten() != Some("GRANT"))
         .map(Duration::from_millis);
     let who = format!("{program}{login}{host}, session {session}");
-    Party { id, lease: None, holder: Holder { who, held_for: waits } }
+    Party { id, lease: None, holder: Holder::new(who, waits) }
 }
 
 #[cfg(test)]

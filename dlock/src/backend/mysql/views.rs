@@ -75,7 +75,7 @@ impl Shown {
             )
         });
         let who = format!("{whose}, connection {id}{elsewhere}");
-        Party { id: self.id, lease: None, holder: Holder { who, held_for: None } }
+        Party { id: self.id, lease: None, holder: Holder::new(who, None) }
     }
 
     fn waiter(&self) -> Party {

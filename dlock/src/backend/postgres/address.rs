@@ -62,6 +62,11 @@ impl Address {
         }
     }
 
+    /// What the URL or the pool says.
+    pub(in crate::backend) fn application_name(&self) -> Option<String> {
+        self.from.options().get_application_name().map(Into::into)
+    }
+
     pub(in crate::backend) fn connect_options(&self) -> PgConnectOptions {
         // A wait is not a slow statement. We read no floats that need more digits, and poolers
         // refuse the setting.

@@ -77,7 +77,7 @@ fn read(row: &PgRow) -> sqlx::Result<(Claim, bool, Party)> {
     .collect();
     let held_for: Option<f64> = row.try_get(8)?;
     let held_for = held_for.and_then(|time| Duration::try_from_secs_f64(time).ok());
-    let holder = Holder { who: who.join(", "), held_for };
+    let holder = Holder::new(who.join(", "), held_for);
     Ok((claim, row.try_get(3)?, Party { id: pid.map(i64::from), lease: None, holder }))
 }
 

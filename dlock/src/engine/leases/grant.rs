@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::portion::Luck;
-use crate::backend::lease::{Lease, LeaseOptions, Owner};
+use crate::backend::lease::{Lease, LeaseOptions, Owner, OwnerSpec};
 use crate::clock::{Time, Word};
 use crate::engine::table::Ticket;
 use crate::lost::LostReason;
@@ -16,7 +16,7 @@ use crate::terms::Terms;
 /// What a lock's terms come to with this locker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Agreed {
-    pub(super) owner: Option<Arc<str>>,
+    pub(super) owner: OwnerSpec,
     /// [`Duration::MAX`]: until it is released.
     pub(super) ttl: Duration,
     pub(super) renew: bool,
@@ -39,7 +39,7 @@ impl Agreed {
         let ttl = terms.ttl.unwrap_or(ttl);
         let renews = terms.auto_renew && ttl != Duration::MAX;
         Agreed {
-            owner: terms.owner.clone().or_else(|| options.name_of_owner()),
+            owner: options.owner_of(terms),
             ttl,
             renew: terms.auto_renew,
             renew_every: renews.then(|| options.renew_after(ttl)),
@@ -50,7 +50,7 @@ impl Agreed {
 
     /// What to take on these terms.
     pub(super) fn lease(&self, key: NativeKey) -> Lease {
-        let owner = Owner::new(self.owner.clone());
+        let owner = Owner::new(&self.owner);
         Lease { key, owner, fence: None, lasts: self.lasts_at_first() }
     }
 
@@ -180,7 +180,7 @@ impl Grant {
             self.agreed = agreed;
             return;
         }
-        let owner = if same { self.lease.owner.clone() } else { Owner::new(agreed.owner.clone()) };
+        let owner = if same { self.lease.owner.clone() } else { Owner::new(&agreed.owner) };
         let lease = Lease { key: self.lease.key.clone(), owner, fence: None, lasts };
         self.handing = Some(Handing {
             lease,
