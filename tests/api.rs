@@ -24,6 +24,8 @@ mod registry;
 mod schemes;
 #[path = "api/secrets.rs"]
 mod secrets;
+#[path = "api/serialized.rs"]
+mod serialized;
 #[path = "api/status_file.rs"]
 mod status_file;
 #[path = "api/switch.rs"]

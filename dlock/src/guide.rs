@@ -15,6 +15,10 @@ pub mod connections {}
 #[doc = include_str!("../../docs/leader.md")]
 pub mod leader {}
 
+#[cfg(feature = "serde")]
+#[doc = include_str!("../../docs/json.md")]
+pub mod json {}
+
 #[doc = include_str!("../../docs/leases.md")]
 pub mod leases {}
 

@@ -43,6 +43,8 @@ mod multi;
 mod native;
 pub mod registry;
 mod scheme;
+#[cfg(feature = "serde")]
+mod serialized;
 #[cfg(feature = "mysql")]
 mod short;
 mod status;

@@ -4,13 +4,12 @@ use std::io::{self, stdout};
 
 use clap::CommandFactory;
 use clap_complete::Shell;
-use dlock::Severity;
 use serde_json::json;
 
 use crate::args::{Args, Common};
 use crate::failure::{Failure, REFUSED};
 use crate::locker::{close, connect};
-use crate::output::print;
+use crate::output::{self, print};
 
 /// `dlock explain`
 pub(crate) async fn explain(common: &Common, key: &str) -> Result<u8, Failure> {
@@ -32,11 +31,7 @@ pub(crate) async fn check(common: &Common) -> Result<u8, Failure> {
     let report = locker.check().await.map_err(Failure::from);
     let report = close(locker, report).await?;
     if common.json {
-        print(report.findings.iter().map(|finding| {
-            let severity = if finding.severity == Severity::Problem { "problem" } else { "note" };
-            json!({ "severity": severity, "what": finding.what, "remedy": finding.remedy })
-                .to_string()
-        }));
+        print(report.findings.iter().map(output::json));
     } else if !(common.quiet && report.findings.is_empty()) {
         print([report.to_string()]);
     }

@@ -9,7 +9,7 @@ use crate::args::{Break, Common, Ls, Wait};
 use crate::failure::{BUSY, Failure};
 use crate::held;
 use crate::locker::{close, connect};
-use crate::output::{holder_text, print, rows, status_json, table};
+use crate::output::{self, holder_text, print, rows, table};
 use crate::signals::Signals;
 use crate::waiting::{until_stopped, with_progress};
 use crate::watch;
@@ -31,7 +31,7 @@ pub(crate) async fn ls(common: &Common, ls: &Ls) -> Result<u8, Failure> {
 async fn list(common: &Common, locker: &Locker) -> Result<u8, Failure> {
     let statuses = locker.status().await?;
     if common.json {
-        print(statuses.iter().map(|status| status_json(status).to_string()));
+        print(statuses.iter().map(output::json));
         return Ok(0);
     }
     let rows: Vec<_> = statuses.iter().flat_map(rows).collect();
@@ -49,7 +49,7 @@ pub(crate) async fn who(common: &Common, key: &str) -> Result<u8, Failure> {
     let found = find(&locker, key).await;
     let status = close(locker, found.map_err(Failure::from)).await?;
     match status {
-        Some(status) if common.json => print([status_json(&status).to_string()]),
+        Some(status) if common.json => print([output::json(&status)]),
         Some(status) => print(status.holders.iter().map(holder_text)),
         None if common.json => print([json!({ "key": key, "holders": [] }).to_string()]),
         None if common.quiet => {}

@@ -4,7 +4,7 @@ use std::io::{self, Write, stdout};
 use std::time::Duration;
 
 use dlock::{Holder, LockStatus};
-use serde_json::{Value, json};
+use serde::Serialize;
 
 /// The columns of a list of locks.
 pub(crate) const HEAD: [&str; 5] = ["KEY", "MODE", "HOLDER", "SINCE", "WAITERS"];
@@ -30,8 +30,17 @@ pub(crate) fn for_time(time: Duration) -> String {
 
 /// A holder for people.
 pub(crate) fn holder_text(holder: &Holder) -> String {
+    let who = who(holder);
     match holder.held_for {
-        Some(time) => format!("{} for {}", holder.who, for_time(time)),
+        Some(time) => format!("{who} for {}", for_time(time)),
+        None => who,
+    }
+}
+
+/// Who it is, and what it says about itself.
+fn who(holder: &Holder) -> String {
+    match &holder.data {
+        Some(data) => format!("{}, {data:?}", holder.who),
         None => holder.who.clone(),
     }
 }
@@ -40,9 +49,9 @@ pub(crate) fn holder_text(holder: &Holder) -> String {
 pub(crate) fn rows(status: &LockStatus) -> Vec<[String; 5]> {
     let row = |holder: Option<&Holder>| {
         let since = holder.and_then(|holder| holder.held_for).map(for_time).unwrap_or_default();
-        let who = holder.map(|holder| holder.who.clone()).unwrap_or_default();
+        let shown = holder.map(who).unwrap_or_default();
         let waiters = status.waiters.len().to_string();
-        [status.key.to_string(), status.mode.to_string(), who, since, waiters]
+        [status.key.to_string(), status.mode.to_string(), shown, since, waiters]
     };
     match status.holders.as_slice() {
         [] => vec![row(None)],
@@ -66,19 +75,10 @@ pub(crate) fn table(rows: &[[String; 5]]) -> Vec<String> {
     [&head].into_iter().chain(rows).map(line).collect()
 }
 
-/// A lock for programs.
-pub(crate) fn status_json(status: &LockStatus) -> Value {
-    json!({
-        "key": status.key.to_string(),
-        "native": status.native.to_string(),
-        "mode": status.mode.to_string(),
-        "holders": status.holders.iter().map(holder_json).collect::<Vec<_>>(),
-        "waiters": status.waiters.iter().map(holder_json).collect::<Vec<_>>(),
-    })
-}
-
-fn holder_json(holder: &Holder) -> Value {
-    json!({ "who": holder.who, "held_for_s": holder.held_for.map(|time| time.as_secs_f64()) })
+/// For programs: one line of JSON.
+pub(crate) fn json(value: &impl Serialize) -> String {
+    // What dlock shows has no map whose keys are no text, which is all that can go wrong.
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 #[cfg(test)]
