@@ -79,6 +79,25 @@ impl Key {
     }
 }
 
+/// What can name a lock: everything that is `Into<Key>`. It is there for the compiler's hint.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no key",
+    label = "expected text, bytes or an integer",
+    note = "anything that is `Display` can be part of a template, as in `key = \"user:<id>\"`, and \
+            is a key with `dlock::Key::display(..)`"
+)]
+pub trait IntoKey {
+    /// The key.
+    fn into_key(self) -> Key;
+}
+
+#[diagnostic::do_not_recommend]
+impl<K: Into<Key>> IntoKey for K {
+    fn into_key(self) -> Key {
+        self.into()
+    }
+}
+
 /// Shows the key in messages. Control characters are escaped as in a Rust literal (`\n`, `\u{202e}`), and bytes that
 /// are not UTF-8 as `\xff`. A long key is cut. To look a key up on the server, use
 /// [`Locker::explain`](crate::Locker::explain): the server's name for it may be escaped or hashed.
@@ -192,6 +211,12 @@ from_integer!(i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize);
 impl From<char> for Key {
     fn from(value: char) -> Self {
         value.encode_utf8(&mut [0; 4]).as_bytes().into()
+    }
+}
+
+impl From<&char> for Key {
+    fn from(value: &char) -> Self {
+        (*value).into()
     }
 }
 

@@ -84,7 +84,7 @@ pub use self::connection::{Connection, ConnectionLock, On, TransactionLock, With
 pub use self::error::{Error, Result, Source};
 pub use self::guard::Guard;
 pub use self::holder::{Holder, Stage};
-pub use self::key::Key;
+pub use self::key::{IntoKey, Key};
 pub use self::leader::{Leader, Role};
 pub use self::lock::Lock;
 pub use self::locker::Locker;

@@ -12,7 +12,7 @@ use crate::builder::LockerBuilder;
 use crate::engine::{Engine, Mail, Reply};
 use crate::error::{Error, Result, Source};
 use crate::holder::KEPT;
-use crate::key::Key;
+use crate::key::{IntoKey, Key};
 use crate::lock::Lock;
 use crate::mode::Mode;
 use crate::multi::MultiLock;
@@ -146,14 +146,14 @@ impl Locker {
     }
 
     /// The lock of this key. That the database has no such lock is told when it is to be taken.
-    pub fn lock(&self, key: impl Into<Key>) -> Lock {
-        let key = key.into();
+    pub fn lock(&self, key: impl IntoKey) -> Lock {
+        let key = key.into_key();
         let native = self.native(&key);
         Lock::new(self.clone(), key, native, self.0.wait)
     }
 
     /// The locks of these keys, to be taken together: all or none.
-    pub fn lock_all<K: Into<Key>>(&self, keys: impl IntoIterator<Item = K>) -> MultiLock {
+    pub fn lock_all<K: IntoKey>(&self, keys: impl IntoIterator<Item = K>) -> MultiLock {
         let locks = keys.into_iter().map(|key| self.lock(key));
         MultiLock::new(self.clone(), locks, self.0.wait)
     }
@@ -217,8 +217,8 @@ impl Locker {
     /// assert!(!locker.break_lock("stuck").await?);
     /// # Ok(()) }
     /// ```
-    pub async fn break_lock(&self, key: impl Into<Key>) -> Result<bool> {
-        let key = key.into();
+    pub async fn break_lock(&self, key: impl IntoKey) -> Result<bool> {
+        let key = key.into_key();
         let native = self.native(&key)?;
         // Once: it could be another holder's by the second time.
         let asked = native.clone();
@@ -297,8 +297,8 @@ impl Locker {
     }
 
     /// What the database calls this key, and how to look up by hand who holds it. Asks nothing.
-    pub fn explain(&self, key: impl Into<Key>) -> Explained {
-        let key = key.into();
+    pub fn explain(&self, key: impl IntoKey) -> Explained {
+        let key = key.into_key();
         match self.native(&key) {
             Ok(native) => Explained { sql: (self.0.about.explain)(&native), native },
             Err(error) => Explained {

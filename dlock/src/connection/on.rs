@@ -1,7 +1,7 @@
 //! `on`: locks that the caller's connection holds until it releases them.
 
 use super::{Connection, ConnectionLock, Plan};
-use crate::key::Key;
+use crate::key::IntoKey;
 use crate::scheme::KeyScheme;
 
 /// Starts a lock on the caller's own connection, beside its queries.
@@ -57,17 +57,17 @@ impl<'c, C: Connection> On<'c, C> {
     }
 
     /// Returns a lock on this connection. Nothing is held yet.
-    pub fn lock(self, key: impl Into<Key>) -> ConnectionLock<'c, C> {
+    pub fn lock(self, key: impl IntoKey) -> ConnectionLock<'c, C> {
         self.lock_all([key])
     }
 
     /// Returns several locks as one: all or none, with one timeout. They are taken in an order that is the same
     /// everywhere. Each costs one round trip.
-    pub fn lock_all<K: Into<Key>>(
+    pub fn lock_all<K: IntoKey>(
         self,
         keys: impl IntoIterator<Item = K>,
     ) -> ConnectionLock<'c, C> {
-        let keys = keys.into_iter().map(Into::into).collect();
+        let keys = keys.into_iter().map(IntoKey::into_key).collect();
         ConnectionLock::new(self.conn, Plan::new(keys, self.scheme, self.namespace))
     }
 }

@@ -9,7 +9,7 @@ use super::refused::{aborted, failure, refusal, timeout};
 use super::take::who;
 use super::{Connection, Plan};
 use crate::error::{Error, Result};
-use crate::key::Key;
+use crate::key::IntoKey;
 use crate::mode::Mode;
 use crate::scheme::KeyScheme;
 use crate::switch;
@@ -74,17 +74,17 @@ impl<'c, C: Connection> Within<'c, C> {
     }
 
     /// Returns a lock in this transaction. Nothing is held yet.
-    pub fn lock(self, key: impl Into<Key>) -> TransactionLock<'c, C> {
+    pub fn lock(self, key: impl IntoKey) -> TransactionLock<'c, C> {
         self.lock_all([key])
     }
 
     /// Returns several locks as one: all or none, with one timeout, in one round trip. They are taken in an order
     /// that is the same everywhere.
-    pub fn lock_all<K: Into<Key>>(
+    pub fn lock_all<K: IntoKey>(
         self,
         keys: impl IntoIterator<Item = K>,
     ) -> TransactionLock<'c, C> {
-        let keys = keys.into_iter().map(Into::into).collect();
+        let keys = keys.into_iter().map(IntoKey::into_key).collect();
         TransactionLock::new(self.conn, Plan::new(keys, self.scheme, self.namespace))
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::extent::{Extent, Held, OnLoss};
 use crate::guard::Guard;
+pub use crate::key::IntoKey;
 use crate::key::Key;
 use crate::lock::Lock;
 use crate::locker::Locker;
@@ -90,24 +91,6 @@ impl Timeout for Duration {
 impl Timeout for Wait {
     fn wait(self) -> Wait {
         self
-    }
-}
-
-/// What `key =` can be when it is no template.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` is no key",
-    label = "expected text, bytes or an integer",
-    note = "anything that is `Display` can be part of a template, as in `key = \"user:<id>\"`, and \
-            is a key with `dlock::Key::display(..)`"
-)]
-pub trait IntoKey {
-    fn into_key(self) -> Key;
-}
-
-#[diagnostic::do_not_recommend]
-impl<K: Into<Key>> IntoKey for K {
-    fn into_key(self) -> Key {
-        self.into()
     }
 }
 
