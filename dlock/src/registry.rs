@@ -159,8 +159,11 @@ fn forget(connecting: &Arc<Connecting>) {
 /// is held is released (its guards are told first that it is lost), connections are ended, and
 /// status files say `idle`. Takes 10 s at most.
 ///
-/// The lockers stay in the registry, closed: locks of theirs are [`Error::Closed`] from now on.
-/// [`init`] connects anew.
+/// Whoever waits for a lock gets [`Error::Closed`]. The lockers stay in the registry, closed: locks of
+/// theirs are [`Error::Closed`] from now on. A second call has nothing to do. [`init`] connects anew.
+///
+/// On a signal, first end the work, then call this: `examples/stop.rs` does it for a web server and for a
+/// worker.
 ///
 /// The end of the main thread does the same, with less patience (a second), where it can be seen:
 /// [`Locker`](Locker#the-end-of-a-program) says where.

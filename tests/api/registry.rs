@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use dlock::{Error, Locker, registry};
+use dlock_tests::{Backend, Proxy, Site, in_time, not_run};
 
 use crate::alone;
 
@@ -265,6 +266,44 @@ fn shutdown_closes_all_lockers_of_the_registry() {
             registry::default().unwrap().lock("k").acquire().await,
             Err(Error::Closed)
         ));
+        clear();
+    });
+}
+
+/// Twice, and by a server that does not answer: it is over all the same, and all can begin anew.
+#[test]
+fn shutdown_is_bounded_and_can_be_repeated() {
+    const LONGEST: Duration = Duration::from_secs(10 + 5);
+    const AT_ONCE: Duration = Duration::from_secs(5);
+    let site = match Site::on(Backend::Postgres) {
+        Ok(site) => site,
+        Err(why) => return not_run("the bound of shutdown", &why),
+    };
+    alone(move || async move {
+        clear();
+        let proxy = Proxy::to(&site.url).await;
+        for url in [proxy.url().to_owned(), format!("lease+{}", proxy.url())] {
+            let locker = Locker::builder(&url).namespace(&site.namespace).init().await.unwrap();
+            let guard = locker.lock("k").acquire().await.unwrap();
+            let waiting = tokio::spawn({
+                let lock = locker.lock("k");
+                async move { lock.acquire().await.map(drop) }
+            });
+            tokio::task::yield_now().await;
+            proxy.go_silent();
+            in_time("the end", LONGEST, dlock::shutdown()).await;
+            assert!(guard.is_lost());
+            assert!(matches!(waiting.await.unwrap(), Err(Error::Closed)));
+            let again = async {
+                dlock::shutdown().await;
+                dlock_tests::on_a_thread(dlock::shutdown_blocking);
+            };
+            in_time("the end of what has ended", AT_ONCE, again).await;
+            proxy.come_back();
+            let anew = Locker::builder(&url).namespace(&site.namespace).init().await.unwrap();
+            anew.lock("other").acquire().await.unwrap().release().await.unwrap();
+            in_time("an end in good order", AT_ONCE, dlock::shutdown()).await;
+        }
         clear();
     });
 }
