@@ -17,6 +17,8 @@ mod fight;
 mod once;
 #[path = "lease/owners.rs"]
 mod owners;
+#[path = "lease/prune.rs"]
+mod prune;
 #[path = "lease/refusals.rs"]
 mod refusals;
 #[path = "lease/rows.rs"]
@@ -76,6 +78,7 @@ dlock_tests::suite! {
             made_by_hand_is_used,
             that_is_emptied_gives_no_fence_again,
         ]
+        prune: [removes_what_nobody_has_and_fences_go_on, takes_beside_it_have_fences_that_grow]
         fight: [histories]
         turns: [others_have_theirs, thousand_leases_are_renewed_together]
     }
@@ -94,6 +97,18 @@ mod servers {
                 server_that_stands_still_costs_nothing,
             ]
             once: [clocks_of_hosts_do_not_matter]
+        }
+    }
+}
+
+mod large {
+    //! Where a hundred thousand rows are no double's.
+    dlock_tests::suite! {
+        "lease" on [
+            sqlite Sqlite, lease_postgres LeasePostgres, lease_mysql LeaseMySql,
+            lease_mariadb LeaseMariaDb,
+        ] {
+            prune: [very_many_are_noted_and_removed_beside_the_work]
         }
     }
 }

@@ -245,6 +245,52 @@ impl Locker {
         }
     }
 
+    /// Removes the rows of keys that nobody has had for `older_than` from the table of leases; returns how
+    /// many. Rows of fencing tokens are in the same table, and are removed as well: use a locker with
+    /// `lease+` in its URL. Keys that are held, or kept by [`min_hold`](Lock::min_hold) or
+    /// [`once_per`](Lock::once_per), stay.
+    ///
+    /// A table has a row for each key that was ever locked. Locks do not mind, but
+    /// [`status`](Locker::status) reads all rows; [`check`](Locker::check) says when there are more than
+    /// 100,000. Rows are removed 1,000 at a time, and locks are taken in between. Any number of processes
+    /// may prune at once.
+    ///
+    /// **Fencing tokens go on growing.** The row of a key that is locked again starts with a token of the
+    /// database's clock, in microseconds, and a row is removed only if its token is lower than that by more
+    /// than `older_than`. So keep `older_than` well above what the clock may be set back by, what the clocks
+    /// of a cluster's nodes differ by, and what a statement may take: an hour or more. A token that is
+    /// higher, for whatever reason, keeps its row.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] where locks are no leases, and for the table of django-database-locks;
+    /// [`Error::Permission`] when the user may not delete, which nothing else here needs;
+    /// [`Error::Unavailable`] when the server does not answer: some rows may have been removed.
+    ///
+    /// # Cancel safety
+    /// Rows that were removed stay removed; no more are when the future is dropped.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[cfg(feature = "sqlite")]
+    /// # async fn prune(locker: dlock::Locker) -> dlock::Result<()> {
+    /// let month = std::time::Duration::from_secs(30 * 24 * 3600);
+    /// let removed = locker.prune(month).await?;
+    /// println!("{removed} keys were forgotten");
+    /// # Ok(()) }
+    /// ```
+    pub async fn prune(&self, older_than: Duration) -> Result<u64> {
+        self.ask(|reply| Mail::Prune { older_than, reply }).await
+    }
+
+    /// [`prune`](Locker::prune) without `await`.
+    ///
+    /// # Errors
+    /// As [`prune`](Locker::prune); [`Error::Config`] inside the very current-thread runtime that the
+    /// locker was told to run on.
+    pub fn prune_blocking(&self, older_than: Duration) -> Result<u64> {
+        self.ask_blocking(self.prune(older_than))
+    }
+
     /// Asks the server for a sign of life: one round trip, for readiness probes. Where there is no
     /// connection, one is made.
     ///

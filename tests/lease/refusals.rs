@@ -84,4 +84,7 @@ pub(crate) async fn sessions_have_no_such_terms(site: Site) {
         assert!(matches!(error, Error::Unsupported { .. }), "{error}");
         assert!(error.to_string().contains(say), "{error}");
     }
+    let error = in_time("the refusal", Duration::from_secs(3), locker.prune(MS)).await.unwrap_err();
+    assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+    assert!(error.to_string().contains("lease+"), "{error}");
 }

@@ -41,6 +41,8 @@ pub(crate) async fn lease_is_a_row_as_django_writes_it(site: Site) {
         (connect(&site, Some("host.1")).await.unwrap(), connect(&site, None).await.unwrap());
     let fenced = one.lock("job").fenced().acquire().await.unwrap_err();
     assert!(matches!(fenced, Error::Unsupported { .. }), "{fenced:?}");
+    let pruned = one.prune(Duration::ZERO).await.unwrap_err();
+    assert!(matches!(pruned, Error::Unsupported { .. }), "{pruned:?}");
     let guard = one.lock("job é").acquire().await.unwrap();
     assert_eq!(guard.fence(), None);
     let row = "SELECT name,locked_by,expires_at IS NULL,\

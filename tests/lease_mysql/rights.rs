@@ -34,6 +34,11 @@ pub(crate) async fn table_that_may_not_be_made(site: Site) {
     let locker = Locker::connect(&url).await.unwrap();
     locker.lock("k").acquire().await.unwrap().release().await.unwrap();
     locker.check().await.unwrap();
+    // Nothing but this needs the right.
+    let error = locker.prune(std::time::Duration::ZERO).await.unwrap_err();
+    assert!(matches!(error, Error::Permission { .. }), "{error:?}");
+    assert!(error.to_string().contains("GRANT DELETE ON `dlock_leases`"), "{error}");
+    locker.lock("k").acquire().await.unwrap().release().await.unwrap();
     locker.close().await;
     raw.run(&format!("DROP USER {user}@localhost")).await;
 }

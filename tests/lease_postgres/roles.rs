@@ -159,6 +159,13 @@ pub(crate) async fn rights_that_are_missing_are_named(site: Site) {
     is_about(&refused, "other");
     corner.run("GRANT UPDATE ON {table} TO {schema}_role").await;
     guard.verify().await.unwrap();
+
+    // Nothing but this needs another one.
+    let Err(Error::Permission { remedy, .. }) = locker.prune(SECOND).await else {
+        panic!("no right to delete")
+    };
+    assert!(remedy.contains("GRANT DELETE ON"), "{remedy}");
+    guard.verify().await.unwrap();
     guard.release().await.unwrap();
     locker.close().await;
     corner.drop().await;

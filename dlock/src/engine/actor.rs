@@ -166,6 +166,7 @@ impl<E: Executor> Actor<E> {
             Mail::Status(reply) => self.status(reply),
             Mail::Check(reply) => self.check(reply),
             Mail::Break { key, reply } => self.break_lock(key, reply),
+            Mail::Prune { older_than, reply } => self.executor.prune(older_than, reply),
             Mail::Ping(reply) => self.ping(reply),
             Mail::Switched(on) => {
                 if !on {

@@ -91,6 +91,16 @@ pub(crate) trait Executor: Send + 'static {
     fn check(&mut self, reply: Reply<Vec<Finding>>);
     /// Ask the database for a sign of life, in one round trip.
     fn ping(&mut self, reply: Reply<()>);
+    /// Remove the rows of keys that nobody has had for so long; how many that were.
+    fn prune(&mut self, _older_than: Duration, reply: Reply<u64>) {
+        let _ = reply.send(Err(Error::Unsupported {
+            backend: self.label(),
+            what: "rows of locks to prune".into(),
+            instead: "only leases have a row for each key; those of fencing tokens are in the same \
+                      table, which a locker of leases prunes: put lease+ before the url"
+                .into(),
+        }));
+    }
     /// The database and its address.
     fn label(&self) -> Box<str>;
     /// Send what has come together.

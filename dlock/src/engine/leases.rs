@@ -27,7 +27,7 @@ use tokio::time::{Instant, sleep, timeout};
 use self::answers::FIRST_PAUSE;
 use self::asks::{Asks, about};
 use self::grant::{Agreed, Grant};
-use self::job::{Job, Question, carry_out};
+use self::job::{Job, Prune, Question, carry_out};
 use self::line::Line;
 use self::portion::{Luck, Portions};
 use super::executor::{Contact, Executor, Held, Reply, Report};
@@ -302,6 +302,11 @@ impl<B: LeaseBackend> Executor for Leases<B> {
 
     fn ping(&mut self, reply: Reply<()>) {
         self.questions.push_back(Question::Ping(reply));
+    }
+
+    fn prune(&mut self, older_than: Duration, reply: Reply<u64>) {
+        let (from, removed) = (String::new(), 0);
+        self.questions.push_back(Question::Prune(Prune { older_than, from, removed, reply }));
     }
 
     fn contact(&mut self, claim: &Claim, since: Time) -> Contact {

@@ -43,6 +43,8 @@ pub(crate) enum Mail {
     Check(Reply<Report>),
     /// Take this key from whoever holds it; who that was.
     Break { key: NativeKey, reply: Reply<Vec<String>> },
+    /// Remove the rows of keys that nobody has had for so long.
+    Prune { older_than: Duration, reply: Reply<u64> },
     /// Ask the server for a sign of life.
     Ping(Reply<()>),
     /// Locking of this process was switched on, or off.
@@ -138,6 +140,7 @@ impl Mail {
             Mail::Status(reply) => drop(reply.send(Err(error.clone()))),
             Mail::Check(reply) => drop(reply.send(Err(error.clone()))),
             Mail::Ping(reply) => drop(reply.send(Err(error.clone()))),
+            Mail::Prune { reply, .. } => drop(reply.send(Err(error.clone()))),
             Mail::Break { reply, .. } => drop(reply.send(Err(error.clone()))),
             _ => {}
         }

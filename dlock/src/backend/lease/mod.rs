@@ -2,7 +2,7 @@
 //!
 //! `dlock_leases(name, owner, fence, acquired_at, expires_at)` is the whole contract: a key is held
 //! by the owner of its row until `expires_at` on the database's clock, and is free when that is in
-//! the past or there is no row. Rows are never deleted, for `fence` must go on growing.
+//! the past or there is no row. Only [`prune`] deletes rows, for `fence` must go on growing.
 
 pub(crate) mod ddl;
 #[cfg(feature = "mysql")]
@@ -18,6 +18,14 @@ mod options;
 mod owner;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
+#[cfg(any(
+    feature = "mssql",
+    feature = "mysql",
+    feature = "oracle",
+    feature = "postgres",
+    feature = "sqlite"
+))]
+pub(crate) mod prune;
 #[cfg(any(
     feature = "mssql",
     feature = "mysql",

@@ -26,8 +26,10 @@ use self::address::Hosts;
 use self::answers::{Answers, lone};
 use self::server::Server;
 use self::texts::Texts;
+use super::prune::{self, Pruned};
+use super::seam::cannot_prune;
 use super::{Failure, Lease, LeaseBackend, TTL, Verdicts};
-use crate::backend::mysql::{as_it_is, meaning, replicates};
+use crate::backend::mysql::{as_it_is, meaning, replicates, text};
 use crate::backend::{Seen, hosts, rows};
 use crate::error::Result;
 use crate::native::NativeKey;
@@ -230,6 +232,23 @@ impl LeaseBackend for MySql {
         of: Option<&NativeKey>,
     ) -> Result<Vec<Seen>, Failure> {
         self.seen(member, of).await
+    }
+
+    async fn prune(
+        &self,
+        member: &mut Member,
+        older_than: Duration,
+        from: &str,
+    ) -> Result<Pruned, Failure> {
+        let Some(old) = self.texts.old(older_than, from) else {
+            return Err(Failure::Failed(cannot_prune(&self.label)));
+        };
+        let rows = self.write(member, old).await?;
+        let names: Vec<_> = rows.iter().filter_map(|row| text(row, 0)).collect();
+        let removed = self.write(member, self.texts.remove(&names)).await;
+        let table = self.texts.table().quoted('`');
+        removed.map_err(|failure| prune::needs_delete(failure, &table))?;
+        Ok(Pruned::of(names))
     }
 
     async fn examine(&self, member: &mut Member) -> Result<Vec<Finding>, Failure> {

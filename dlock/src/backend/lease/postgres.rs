@@ -14,12 +14,15 @@ mod texts;
 mod view;
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection as _, PgPool, Row as _};
 
 use self::open::Opened;
 use self::texts::Texts;
+use super::prune::{self, Pruned};
+use super::seam::cannot_prune;
 use super::{Failure, Lease, LeaseBackend, Table, Taken, Verdicts};
 use crate::backend::postgres::{Address, has_code};
 use crate::backend::{Options, Seen, hosts, rows};
@@ -139,6 +142,25 @@ impl LeaseBackend for Postgres {
         of: Option<&NativeKey>,
     ) -> Result<Vec<Seen>, Failure> {
         self.seen(connection, of).await
+    }
+
+    async fn prune(
+        &self,
+        connection: &mut Connection,
+        older_than: Duration,
+        from: &str,
+    ) -> Result<Pruned, Failure> {
+        if self.table.django {
+            return Err(Failure::Failed(cannot_prune(&self.label)));
+        }
+        let (text, table) =
+            (connection.texts().prune(older_than, from), connection.texts().table.clone());
+        let rows = self.ask(connection, text).await;
+        let rows = rows.map_err(|failure| prune::needs_delete(failure, &table))?;
+        let names = rows.iter().map(|row| row.try_get(0)).collect::<sqlx::Result<Vec<String>>>();
+        let mut names = names.map_err(|error| self.failure(error))?;
+        names.sort();
+        Ok(Pruned::of(names))
     }
 
     async fn examine(&self, connection: &mut Connection) -> Result<Vec<Finding>, Failure> {

@@ -4,6 +4,9 @@ use std::borrow::Cow;
 use std::future::{Future, pending};
 use std::time::Duration;
 
+#[cfg(doc)]
+use super::prune;
+use super::prune::Pruned;
 use super::{Owner, TTL};
 use crate::backend::Seen;
 use crate::error::Error;
@@ -97,6 +100,17 @@ pub(crate) trait LeaseBackend: Send + Sync + 'static {
         of: Option<&NativeKey>,
     ) -> impl Future<Output = Result<Vec<Seen>, Failure>> + Send;
 
+    /// Removes rows that nobody has had for so long, of at most [`prune::ROWS_MAX`] keys from this
+    /// name on; [`prune`] says which. Rows that somebody works on are left alone.
+    fn prune(
+        &self,
+        _: &mut Self::Connection,
+        _older_than: Duration,
+        _from: &str,
+    ) -> impl Future<Output = Result<Pruned, Failure>> + Send {
+        async { Err(Failure::Failed(cannot_prune(&self.label()))) }
+    }
+
     /// What is wrong with the set-up.
     fn examine(
         &self,
@@ -105,6 +119,15 @@ pub(crate) trait LeaseBackend: Send + Sync + 'static {
 
     /// Disconnects.
     fn close(&self, connection: Self::Connection) -> impl Future<Output = ()> + Send;
+}
+
+/// Its table is somebody else's.
+pub(super) fn cannot_prune(label: &str) -> Error {
+    Error::Unsupported {
+        backend: label.into(),
+        what: "rows that dlock may remove".into(),
+        instead: "its table is not dlock's own: remove them by the means of whose it is".into(),
+    }
 }
 
 /// A row that is ours, or is to be.

@@ -18,8 +18,9 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 use tokio::time::sleep;
 
-use self::batch::{fence, json};
+use self::batch::{fence, first_fence, json};
 use self::texts::Texts;
+use super::prune::{self, Pruned};
 use super::{Failure, Lease, LeaseBackend, Taken, Verdicts};
 use crate::backend::Seen;
 use crate::error::{Error, Result};
@@ -189,6 +190,25 @@ impl LeaseBackend for Sqlite {
 
     async fn status(&self, file: &mut File, of: Option<&NativeKey>) -> Result<Vec<Seen>, Failure> {
         self.seen(file, of).await
+    }
+
+    async fn prune(
+        &self,
+        file: &mut File,
+        older_than: Duration,
+        from: &str,
+    ) -> Result<Pruned, Failure> {
+        self.same_file(file)?;
+        let names = sqlx::query_scalar(AssertSqlSafe(Arc::clone(&self.texts.prune)))
+            .bind(prune::micros(older_than).div_euclid(1000))
+            .bind(from)
+            .bind(first_fence())
+            .fetch_all(&mut file.connection)
+            .await;
+        let mut names: Vec<String> = names.map_err(|error| self.failure(error))?;
+        // In the order in which they were found.
+        names.sort();
+        Ok(Pruned::of(names))
     }
 
     async fn examine(&self, file: &mut File) -> Result<Vec<Finding>, Failure> {

@@ -17,6 +17,7 @@ use super::results;
 use super::server::{self, Server};
 use super::table;
 use crate::backend::Seen;
+use crate::backend::lease::prune::{self, Pruned};
 use crate::backend::lease::{Failure, Lease, LeaseBackend, Table, Taken, Verdicts, name, seen};
 use crate::error::{Error, Result};
 use crate::native::NativeKey;
@@ -195,6 +196,17 @@ impl LeaseBackend for MssqlLeases {
         Ok(seen.collect())
     }
 
+    async fn prune(
+        &self,
+        connection: &mut Connection,
+        older_than: Duration,
+        _: &str,
+    ) -> Result<Pruned, Failure> {
+        let rows = self.ask(connection, Query::new(self.sql.prune(older_than)), 1).await;
+        let rows = rows.map_err(|failure| prune::needs_delete(failure, self.sql.table()))?;
+        Ok(Pruned::of(rows.iter().flatten().filter_map(|row| text(row, 0)).collect()))
+    }
+
     async fn examine(&self, connection: &mut Connection) -> Result<Vec<Finding>, Failure> {
         let rows = match table::rows(connection, DURABILITY.into()).await {
             // A server without that setting.
@@ -203,14 +215,17 @@ impl LeaseBackend for MssqlLeases {
         };
         let lazy = rows.first().and_then(|row| row.try_get::<&str, _>(0).ok().flatten());
         let lazy = lazy.filter(|durability| *durability != "DISABLED");
-        Ok(Vec::from_iter(lazy.map(|durability| Finding {
+        let lazy = lazy.map(|durability| Finding {
             severity: if durability == "FORCED" { Severity::Problem } else { Severity::Note },
             what: format!(
                 "delayed durability is {durability} on this database: after a crash a lease may be \
                  granted twice, and a fencing token may repeat"
             ),
             remedy: "ALTER DATABASE CURRENT SET DELAYED_DURABILITY = DISABLED".into(),
-        })))
+        });
+        let rows = self.ask(connection, Query::new(self.sql.count()), 1).await?;
+        let rows = rows.iter().flatten().find_map(|row| long(row, 0)).unwrap_or_default();
+        Ok(lazy.into_iter().chain(prune::finding(self.sql.table(), rows)).collect())
     }
 
     async fn close(&self, connection: Connection) {

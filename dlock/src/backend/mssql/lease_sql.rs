@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::backend::lease::{Table, ddl};
+use crate::backend::lease::{Table, ddl, prune};
 use crate::native::hex;
 
 const NOW: &str = "SYSUTCDATETIME()";
@@ -153,6 +153,26 @@ impl LeaseSql {
              AND expires_at>{NOW}",
             self.table
         )
+    }
+
+    /// Removes rows that nobody has had for so long; their names come back. Those that somebody works
+    /// on are left alone.
+    pub(super) fn prune(&self, older_than: Duration) -> String {
+        let micros = prune::micros(older_than);
+        let (seconds, rest) = (micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000));
+        let age = format!("DATEADD(microsecond,-{rest},DATEADD(second,-{seconds},{NOW}))");
+        format!(
+            "DELETE TOP ({}) FROM {} WITH (READPAST) OUTPUT deleted.name WHERE expires_at<={age} \
+             AND acquired_at<={age} AND fence<{FIRST_FENCE}-{micros};",
+            prune::ROWS_MAX,
+            self.table
+        )
+    }
+
+    /// Counts the rows, to one more than are many.
+    pub(super) fn count(&self) -> String {
+        let most = prune::ROWS_MANY + 1;
+        format!("SELECT COUNT_BIG(*) FROM (SELECT TOP ({most}) name FROM {}) AS rows_of_it", self.table)
     }
 
     /// Name, owner, fence and age (in microseconds) of what is held: the name `@P1`, or all.

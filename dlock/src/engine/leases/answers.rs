@@ -142,8 +142,13 @@ impl<B: LeaseBackend> Leases<B> {
                     self.lose(&lease, LostReason::NotHeld);
                 }
             }
-            Job::Ask { .. } => {}
+            Job::Ask { question, .. } => self.ask_later(question),
         }
+    }
+
+    /// Has the rest of it done when it is its turn again.
+    fn ask_later(&mut self, question: Option<Question>) {
+        self.questions.extend(question.filter(Question::goes_on));
     }
 
     fn unanswered(&mut self, job: Job, why: Why) {
@@ -169,9 +174,7 @@ impl<B: LeaseBackend> Leases<B> {
             Job::Ask { question: Some(Question::Held(lease, reply)), .. } => {
                 self.ask_to_check(lease, reply);
             }
-            Job::Ask { question: Some(question), .. } if matches!(why, Why::Busy(_)) => {
-                self.questions.push_back(question);
-            }
+            Job::Ask { question, .. } if matches!(why, Why::Busy(_)) => self.ask_later(question),
             Job::Ask { question, .. } => {
                 let error = self.trouble.clone();
                 question.into_iter().zip(error).for_each(|(question, error)| question.fail(error));

@@ -42,6 +42,17 @@ pub(super) enum Question {
     Break(NativeKey, Reply<Vec<String>>),
     /// Whether it answers.
     Ping(Reply<()>),
+    /// Remove old rows.
+    Prune(Prune),
+}
+
+/// Rows that are removed in parts: other questions, and locks, have their turn in between.
+pub(super) struct Prune {
+    pub(super) older_than: Duration,
+    /// From this name on.
+    pub(super) from: String,
+    pub(super) removed: u64,
+    pub(super) reply: Reply<u64>,
 }
 
 impl Question {
@@ -53,6 +64,15 @@ impl Question {
             Question::Check(reply) => drop(reply.send(Err(error))),
             Question::Break(_, reply) => drop(reply.send(Err(error))),
             Question::Ping(reply) => drop(reply.send(Err(error))),
+            Question::Prune(Prune { reply, .. }) => drop(reply.send(Err(error))),
+        }
+    }
+
+    /// Whether there is something left to do, and somebody who wants it.
+    pub(super) fn goes_on(&self) -> bool {
+        match self {
+            Question::Prune(prune) => !prune.reply.is_closed(),
+            _ => true,
         }
     }
 }
@@ -185,6 +205,18 @@ async fn answer<B: LeaseBackend>(
             backend.status(connection, Some(&NativeKey::Name(String::new()))).await?;
             if let Some(Question::Ping(reply)) = question.take() {
                 let _ = reply.send(Ok(()));
+            }
+        }
+        Some(Question::Prune(prune)) => {
+            let part = backend.prune(connection, prune.older_than, &prune.from).await?;
+            prune.removed += part.removed;
+            match part.next {
+                Some(next) => prune.from = next,
+                None => {
+                    if let Some(Question::Prune(Prune { removed, reply, .. })) = question.take() {
+                        let _ = reply.send(Ok(removed));
+                    }
+                }
             }
         }
         None => {}

@@ -6,6 +6,8 @@
 //! differ in case are one lock then, as they are to Django. What an answer is about is told by the
 //! name that was asked for.
 
+use std::time::Duration;
+
 use super::answers::{AFTER, BEFORE};
 use super::texts::{Columns, NOW, Texts, end};
 use crate::backend::lease::{Lease, Table};
@@ -121,6 +123,14 @@ impl Texts for Django {
 
     fn check(&self, lease: &Lease) -> String {
         self.select(AFTER, lease, "")
+    }
+
+    fn old(&self, _: Duration, _: &str) -> Option<String> {
+        None
+    }
+
+    fn remove(&self, _: &[String]) -> String {
+        "COMMIT".into()
     }
 
     fn status(&self, name: Option<&str>) -> String {

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::answers::{AFTER, BEFORE};
-use crate::backend::lease::{Lease, Table, ddl};
+use crate::backend::lease::{Lease, Table, ddl, prune};
 use crate::backend::mysql::{FIRST_FENCE, literal};
 
 pub(super) const NOW: &str = "UTC_TIMESTAMP(6)";
@@ -42,6 +42,11 @@ pub(super) trait Texts: Send + Sync + 'static {
     fn renew(&self, leases: &[Lease]) -> String;
     /// Reads one.
     fn check(&self, lease: &Lease) -> String;
+    /// The names of rows that nobody has had for so long, which are locked until the end of the
+    /// transaction; `None` where dlock removes no rows.
+    fn old(&self, older_than: Duration, from: &str) -> Option<String>;
+    /// Removes the rows of these names, which are locked already, and ends the transaction.
+    fn remove(&self, names: &[String]) -> String;
     /// Name, owner, fence and age (in microseconds) of what is held: this name, or all.
     fn status(&self, name: Option<&str>) -> String;
     /// A statement, for people, that finds the holder of a key.
@@ -221,6 +226,26 @@ impl Texts for Own {
              WHERE expires_at>{NOW}{filter} ORDER BY name",
             self.name
         )
+    }
+
+    fn old(&self, older_than: Duration, from: &str) -> Option<String> {
+        let (micros, from) = (prune::micros(older_than), literal(from));
+        let age = format!("{NOW}-INTERVAL {micros} MICROSECOND");
+        Some(format!(
+            "START TRANSACTION;SELECT name FROM {} WHERE name>={from} AND expires_at<={age} \
+             AND acquired_at<={age} AND fence+{micros}<{FIRST_FENCE} ORDER BY name LIMIT {} \
+             FOR UPDATE SKIP LOCKED",
+            self.name,
+            prune::ROWS_MAX
+        ))
+    }
+
+    fn remove(&self, names: &[String]) -> String {
+        let names: Vec<_> = names.iter().map(|name| literal(name)).collect();
+        if names.is_empty() {
+            return "COMMIT".into();
+        }
+        format!("DELETE FROM {} WHERE name IN ({});COMMIT", self.name, names.join(","))
     }
 
     fn explain(&self) -> Box<dyn Fn(&str) -> String + Send + Sync> {

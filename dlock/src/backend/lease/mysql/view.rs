@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Member, MySql};
 use crate::backend::Seen;
-use crate::backend::lease::{Failure, name, seen};
+use crate::backend::lease::{Failure, name, prune, seen};
 use crate::backend::mysql::{REMEDY, integer, replicates, text};
 use crate::native::NativeKey;
 use crate::status::{Finding, Severity};
@@ -68,6 +68,13 @@ impl MySql {
             );
             find(severity, what, "set innodb_flush_log_at_trx_commit=1");
         }
+        let table = self.texts.table();
+        if table.django {
+            return Ok(findings);
+        }
+        let rows = self.rows(&mut member.connection, prune::count(&table.quoted('`'))).await?;
+        let rows = rows.first().and_then(|row| integer(row, 0)).unwrap_or_default();
+        findings.extend(prune::finding(&table.name, rows));
         Ok(findings)
     }
 }

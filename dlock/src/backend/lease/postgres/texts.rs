@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::backend::lease::{Lease, Table, name};
+use crate::backend::lease::{Lease, Table, name, prune};
 pub(super) use crate::backend::postgres::BEGIN;
 use crate::backend::postgres::FIRST_FENCE;
 use crate::native::NativeKey;
@@ -170,6 +170,23 @@ impl Texts {
              AND NOT pg_is_in_recovery()"
         );
         text
+    }
+
+    /// The names of rows that nobody has had for so long, which are there no more.
+    pub(super) fn prune(&self, older_than: Duration, from: &str) -> String {
+        let (table, micros, from) = (&self.table, prune::micros(older_than), quoted(from));
+        let age = format!("clock_timestamp() - {micros} * interval '1 microsecond'");
+        let is_old = format!(
+            "t.name >= {from} AND t.expires_at <= {age} AND t.acquired_at <= {age} \
+             AND t.fence < {FIRST_FENCE} - {micros}"
+        );
+        format!(
+            "{BEGIN}SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off;\n\
+             WITH old AS (SELECT t.name FROM {table} t WHERE {is_old} ORDER BY t.name \
+             LIMIT {} FOR UPDATE SKIP LOCKED) \
+             DELETE FROM {table} t USING old WHERE t.name = old.name RETURNING t.name::text",
+            prune::ROWS_MAX
+        )
     }
 
     /// A row for each holder: name, owner, fence, seconds since the grant.

@@ -8,7 +8,7 @@ use sqlx::postgres::PgRow;
 use super::texts::{BEGIN, Texts, quoted};
 use super::{Connection, Postgres};
 use crate::backend::Seen;
-use crate::backend::lease::{Failure, Table, name, seen};
+use crate::backend::lease::{Failure, Table, name, prune, seen};
 use crate::native::NativeKey;
 use crate::status::{Finding, Severity};
 
@@ -63,7 +63,15 @@ impl Postgres {
         let rows = self.ask(connection, text).await?;
         let facts = rows.first().map(Facts::read).transpose();
         let facts = facts.map_err(|error| self.failure(error))?;
-        Ok(facts.map_or_else(Vec::new, |facts| facts.findings(self.hosts.len() > 1, &self.table)))
+        let several = self.hosts.len() > 1;
+        let found = facts.map(|facts| facts.findings(several, &self.table)).unwrap_or_default();
+        if self.table.django {
+            return Ok(found);
+        }
+        let text = format!("{BEGIN}{}", prune::count(&connection.texts().table));
+        let rows = self.ask(connection, text).await?;
+        let rows = rows.first().and_then(|row| row.try_get(0).ok()).unwrap_or_default();
+        Ok(found.into_iter().chain(prune::finding(&self.table.name, rows)).collect())
     }
 }
 

@@ -190,7 +190,7 @@ fn text(text: &str, json: &mut String) {
 
 /// The fence of a row that is new: microseconds since 2020. SQLite's own clock counts milliseconds,
 /// in which a row can be taken, deleted and taken again.
-fn first_fence() -> i64 {
+pub(super) fn first_fence() -> i64 {
     const SINCE: Duration = Duration::from_secs(1_577_836_800);
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     i64::try_from(now.saturating_sub(SINCE).as_micros()).unwrap_or(i64::MAX / 2).max(1)

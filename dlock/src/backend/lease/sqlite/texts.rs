@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::backend::lease::Table;
 use crate::backend::lease::ddl;
+use crate::backend::lease::prune::{self, ROWS_MAX};
 
 /// `unixepoch('subsec')` would be NULL before SQLite 3.42, and nothing would ever run out.
 pub(super) const NOW: &str = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)";
@@ -26,6 +27,9 @@ pub(super) struct Texts {
     pub(super) held: Arc<str>,
     pub(super) renew: Arc<str>,
     pub(super) check: Arc<str>,
+    /// For how long nobody has had them, from which name on, and the fence of a new row.
+    pub(super) prune: Arc<str>,
+    pub(super) count: String,
     /// One row for each holder; the key's name, or nothing for all.
     pub(super) status: String,
 }
@@ -81,6 +85,13 @@ impl Texts {
                  AND expires_at > {NOW}"
             )
             .into(),
+            prune: format!(
+                "DELETE FROM {name} WHERE name IN (SELECT name FROM {name} WHERE name >= ?2
+                 AND expires_at <= {NOW} - ?1 AND acquired_at <= {NOW} - ?1 AND fence < ?3 - ?1 * 1000
+                 ORDER BY name LIMIT {ROWS_MAX}) RETURNING name"
+            )
+            .into(),
+            count: prune::count(&name),
             status: format!(
                 "SELECT name, owner, fence, {NOW} - acquired_at FROM {name}
                  WHERE expires_at > {NOW} AND (?1 IS NULL OR name = ?1) ORDER BY name"

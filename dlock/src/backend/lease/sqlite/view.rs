@@ -7,7 +7,7 @@ use sqlx::AssertSqlSafe;
 use super::texts::Texts;
 use super::{File, Sqlite};
 use crate::backend::Seen;
-use crate::backend::lease::{Failure, name, seen};
+use crate::backend::lease::{Failure, name, prune, seen};
 use crate::native::NativeKey;
 use crate::status::{Finding, Severity};
 
@@ -48,7 +48,9 @@ impl Sqlite {
         self.same_file(file)?;
         let settings = sqlx::query_as::<_, (String, i64)>(SETTINGS).fetch_one(&mut file.connection);
         let (journal, synchronous) = settings.await.map_err(|error| self.failure(error))?;
-        let mut findings = Vec::new();
+        let rows = sqlx::query_scalar(AssertSqlSafe(&*self.texts.count));
+        let rows = rows.fetch_one(&mut file.connection).await.map_err(|error| self.failure(error))?;
+        let mut findings: Vec<_> = prune::finding(&self.texts.name, rows).into_iter().collect();
         let mut note = |what: String, remedy: &str| {
             let (severity, remedy) = (Severity::Note, remedy.into());
             findings.push(Finding { severity, what, remedy });
