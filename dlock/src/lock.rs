@@ -15,6 +15,7 @@ use crate::lost::LostInfo;
 use crate::mode::Mode;
 use crate::native::NativeKey;
 use crate::terms::Terms;
+use crate::text::Text;
 use crate::wait::Wait;
 
 /// A key and how to take it. Nothing is held yet; one `Lock` can be taken many times.
@@ -184,7 +185,7 @@ impl Lock {
     /// # guard.release().await }
     /// ```
     pub fn data(mut self, data: impl Into<String>) -> Self {
-        self.terms.data = Some(data.into().into());
+        self.terms.data = Some(Text::from(data.into()));
         self
     }
 

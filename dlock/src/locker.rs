@@ -262,7 +262,7 @@ impl Locker {
     /// higher, for whatever reason, keeps its row.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] where locks are no leases, and for the table of django-database-locks;
+    /// [`Error::Unsupported`] where locks are no leases, on Oracle, and for the table of django-database-locks;
     /// [`Error::Permission`] when the user may not delete, which nothing else here needs;
     /// [`Error::Unavailable`] when the server does not answer: some rows may have been removed.
     ///

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::text::Text;
 
 /// Nobody means more than this as a time to live; databases count from a date.
 pub(crate) const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
@@ -25,7 +26,7 @@ pub(crate) struct Terms {
     /// Who holds the lease; `None`: what the locker says.
     pub(crate) owner: Option<Arc<str>>,
     /// What a lease's row says about the grant.
-    pub(crate) data: Option<Arc<str>>,
+    pub(crate) data: Option<Text>,
     /// The pause between two tries of a key that others have; `None`: as the database does it best.
     pub(crate) retry_every: Option<Duration>,
     pub(crate) min_hold: Duration,

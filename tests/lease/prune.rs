@@ -132,7 +132,9 @@ pub(crate) async fn very_many_are_noted_and_removed_beside_the_work(site: Site) 
     let seen = async || {
         let report = locker.check().await.unwrap();
         let many = report.findings.into_iter().find(|finding| finding.what.contains("rows"));
-        many.inspect(|many| assert!(many.severity == Severity::Note && many.remedy.contains("prune")))
+        many.inspect(|many| {
+            assert!(many.severity == Severity::Note && many.remedy.contains("prune"))
+        })
     };
     assert_eq!(seen().await, None);
     let digits = "SELECT 0 AS d UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 \

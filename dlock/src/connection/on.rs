@@ -63,10 +63,7 @@ impl<'c, C: Connection> On<'c, C> {
 
     /// Returns several locks as one: all or none, with one timeout. They are taken in an order that is the same
     /// everywhere. Each costs one round trip.
-    pub fn lock_all<K: IntoKey>(
-        self,
-        keys: impl IntoIterator<Item = K>,
-    ) -> ConnectionLock<'c, C> {
+    pub fn lock_all<K: IntoKey>(self, keys: impl IntoIterator<Item = K>) -> ConnectionLock<'c, C> {
         let keys = keys.into_iter().map(IntoKey::into_key).collect();
         ConnectionLock::new(self.conn, Plan::new(keys, self.scheme, self.namespace))
     }

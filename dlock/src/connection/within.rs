@@ -80,10 +80,7 @@ impl<'c, C: Connection> Within<'c, C> {
 
     /// Returns several locks as one: all or none, with one timeout, in one round trip. They are taken in an order
     /// that is the same everywhere.
-    pub fn lock_all<K: IntoKey>(
-        self,
-        keys: impl IntoIterator<Item = K>,
-    ) -> TransactionLock<'c, C> {
+    pub fn lock_all<K: IntoKey>(self, keys: impl IntoIterator<Item = K>) -> TransactionLock<'c, C> {
         let keys = keys.into_iter().map(IntoKey::into_key).collect();
         TransactionLock::new(self.conn, Plan::new(keys, self.scheme, self.namespace))
     }

@@ -96,9 +96,10 @@ pub(crate) trait Executor: Send + 'static {
         let _ = reply.send(Err(Error::Unsupported {
             backend: self.label(),
             what: "rows of locks to prune".into(),
-            instead: "only leases have a row for each key; those of fencing tokens are in the same \
+            instead:
+                "only leases have a row for each key; those of fencing tokens are in the same \
                       table, which a locker of leases prunes: put lease+ before the url"
-                .into(),
+                    .into(),
         }));
     }
     /// The database and its address.

@@ -25,6 +25,10 @@ pub(crate) mod postgres;
     feature = "postgres",
     feature = "sqlite"
 ))]
+#[cfg_attr(
+    not(any(feature = "mssql", feature = "mysql", feature = "postgres", feature = "sqlite")),
+    expect(dead_code, reason = "Oracle's table is pruned by hand yet")
+)]
 pub(crate) mod prune;
 #[cfg(any(
     feature = "mssql",

@@ -3,7 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-#[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres", feature = "sqlite"))]
+#[cfg(any(
+    feature = "mssql",
+    feature = "mysql",
+    feature = "oracle",
+    feature = "postgres",
+    feature = "sqlite"
+))]
 use super::owner::{OwnerSpec, process};
 use super::table::Table;
 use crate::error::{Error, Result};
@@ -33,6 +39,13 @@ pub struct LeaseOptions {
     table: Option<String>,
     poll: Option<(Duration, Duration)>,
     /// Who this is, in the owners that are made here.
+    #[cfg(any(
+        feature = "mssql",
+        feature = "mysql",
+        feature = "oracle",
+        feature = "postgres",
+        feature = "sqlite"
+    ))]
     process: Option<Arc<str>>,
 }
 

@@ -13,6 +13,7 @@ use std::time::SystemTime;
 use blake2::{Blake2b512, Digest};
 
 use crate::native::hex;
+use crate::text::Text;
 
 /// The columns of MySQL and SQL Server have room for 255 bytes: for two such parts, a process id, the
 /// random part, and [`DATA_LEN_MAX`](crate::terms::DATA_LEN_MAX).
@@ -26,7 +27,7 @@ pub(crate) enum OwnerSpec {
     /// A name that the user has chosen, which others may have too.
     Named(Arc<str>),
     /// A token for each grant.
-    Token { process: Arc<str>, data: Option<Arc<str>> },
+    Token { process: Arc<str>, data: Option<Text> },
 }
 
 /// Who has a row.

@@ -9,7 +9,9 @@
 
 use std::time::Duration;
 
+#[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres"))]
 use super::Failure;
+#[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres"))]
 use crate::error::Error;
 use crate::status::{Finding, Severity};
 
@@ -45,10 +47,12 @@ pub(crate) fn micros(age: Duration) -> i64 {
 }
 
 /// A right that is missing is one more than locks need.
+#[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres"))]
 pub(crate) fn needs_delete(failure: Failure, table: &str) -> Failure {
     match failure {
         Failure::Failed(Error::Permission { key, backend, source, .. }) => {
-            let remedy = format!("to prune is to delete: GRANT DELETE ON {table} TO this user").into();
+            let remedy =
+                format!("to prune is to delete: GRANT DELETE ON {table} TO this user").into();
             Failure::Failed(Error::Permission { key, backend, remedy, ddl: None, source })
         }
         failure => failure,
@@ -56,8 +60,12 @@ pub(crate) fn needs_delete(failure: Failure, table: &str) -> Failure {
 }
 
 /// A statement that counts the rows of a table, given in quotes, to one more than are many.
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 pub(crate) fn count(table: &str) -> String {
-    format!("SELECT COUNT(*) FROM (SELECT 1 AS one FROM {table} LIMIT {}) AS counted", ROWS_MANY + 1)
+    format!(
+        "SELECT COUNT(*) FROM (SELECT 1 AS one FROM {table} LIMIT {}) AS counted",
+        ROWS_MANY + 1
+    )
 }
 
 /// What to say of so many rows.

@@ -172,7 +172,10 @@ impl LeaseSql {
     /// Counts the rows, to one more than are many.
     pub(super) fn count(&self) -> String {
         let most = prune::ROWS_MANY + 1;
-        format!("SELECT COUNT_BIG(*) FROM (SELECT TOP ({most}) name FROM {}) AS rows_of_it", self.table)
+        format!(
+            "SELECT COUNT_BIG(*) FROM (SELECT TOP ({most}) name FROM {}) AS rows_of_it",
+            self.table
+        )
     }
 
     /// Name, owner, fence and age (in microseconds) of what is held: the name `@P1`, or all.

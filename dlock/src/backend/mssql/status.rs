@@ -115,8 +115,7 @@ impl Mssql {
         if row.and_then(|row| integer(&row, 0)) != Some(0) {
             return Ok(Vec::new());
         }
-        let somebody =
-            Party { id: None, lease: None, holder: Holder::new(BLIND, None) };
+        let somebody = Party { id: None, lease: None, holder: Holder::new(BLIND, None) };
         let claim = Claim::exclusive(key.clone());
         Ok(vec![Seen { claim, holders: vec![somebody], waiters: Vec::new() }])
     }

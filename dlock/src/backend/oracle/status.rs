@@ -145,7 +145,7 @@ fn party(row: &Row) -> Party {
     let session = integer(row, 1).map_or_else(|| "?".into(), |sid| sid.to_string());
     let who = format!("{program}{user}{machine}, session {session}");
     let seconds = integer(row, 6).and_then(|seconds| u64::try_from(seconds).ok());
-    let holder = Holder { who, held_for: seconds.map(Duration::from_secs) };
+    let holder = Holder::new(who, seconds.map(Duration::from_secs));
     Party { id, lease: None, holder }
 }
 

@@ -49,7 +49,8 @@ impl Sqlite {
         let settings = sqlx::query_as::<_, (String, i64)>(SETTINGS).fetch_one(&mut file.connection);
         let (journal, synchronous) = settings.await.map_err(|error| self.failure(error))?;
         let rows = sqlx::query_scalar(AssertSqlSafe(&*self.texts.count));
-        let rows = rows.fetch_one(&mut file.connection).await.map_err(|error| self.failure(error))?;
+        let rows =
+            rows.fetch_one(&mut file.connection).await.map_err(|error| self.failure(error))?;
         let mut findings: Vec<_> = prune::finding(&self.texts.name, rows).into_iter().collect();
         let mut note = |what: String, remedy: &str| {
             let (severity, remedy) = (Severity::Note, remedy.into());
