@@ -21,6 +21,8 @@ pub enum Backend {
     MariaDb118,
     /// SQL Server, or the double of it.
     Mssql,
+    /// Oracle, or the double of it.
+    Oracle,
     /// Leases on the PostgreSQL that the machine has.
     LeasePostgres,
     /// Leases on MySQL.
@@ -29,6 +31,8 @@ pub enum Backend {
     LeaseMariaDb,
     /// Leases on SQL Server, or on the double of it.
     LeaseMssql,
+    /// Leases on Oracle, or on the double of it.
+    LeaseOracle,
 }
 
 impl Backend {
@@ -49,18 +53,19 @@ impl Backend {
 
     /// Its locks belong to sessions of a server.
     pub fn is_server(self) -> bool {
-        self.is_postgres() || self.is_mysql() || self == Backend::Mssql
+        self.is_postgres() || self.is_mysql() || matches!(self, Backend::Mssql | Backend::Oracle)
     }
 
     /// There are shared locks.
     pub fn is_sharing(self) -> bool {
-        matches!(self, Backend::Memory | Backend::Mssql) || self.is_postgres()
+        matches!(self, Backend::Memory | Backend::Mssql | Backend::Oracle) || self.is_postgres()
     }
 
     /// Its locks are leases.
     pub fn is_lease(self) -> bool {
-        use Backend::{LeaseMariaDb, LeaseMssql, LeaseMySql, LeasePostgres, Sqlite};
-        matches!(self, LeasePostgres | LeaseMySql | LeaseMariaDb | LeaseMssql | Sqlite)
+        use Backend::{LeaseMariaDb, LeaseMssql, LeaseMySql, LeaseOracle, LeasePostgres, Sqlite};
+        let others = matches!(self, LeaseMssql | LeaseOracle | Sqlite);
+        others || matches!(self, LeasePostgres | LeaseMySql | LeaseMariaDb)
     }
 
     /// The server's URL; an error when `tests/run` has started none.
@@ -72,6 +77,7 @@ impl Backend {
             Backend::MariaDb | Backend::LeaseMariaDb => "DLOCK_TEST_MARIADB",
             Backend::MariaDb118 => "DLOCK_TEST_MARIADB_118",
             Backend::Mssql | Backend::LeaseMssql => "DLOCK_TEST_MSSQL_URL",
+            Backend::Oracle | Backend::LeaseOracle => "DLOCK_TEST_ORACLE_URL",
             Backend::Memory | Backend::Sqlite => return Err(format!("{self} has no server")),
         };
         match std::env::var(variable) {
@@ -92,10 +98,12 @@ impl fmt::Display for Backend {
             Backend::MariaDb => "mariadb",
             Backend::MariaDb118 => "mariadb118",
             Backend::Mssql => "mssql",
+            Backend::Oracle => "oracle",
             Backend::LeasePostgres => "lease_postgres",
             Backend::LeaseMySql => "lease_mysql",
             Backend::LeaseMariaDb => "lease_mariadb",
             Backend::LeaseMssql => "lease_mssql",
+            Backend::LeaseOracle => "lease_oracle",
         })
     }
 }

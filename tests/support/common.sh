@@ -49,6 +49,7 @@ title() { # KIND
     galera | node) echo "MariaDB with Galera" ;;
     pgbouncer) echo pgbouncer ;;
     mssql) echo "SQL Server" ;;
+    oracle) echo Oracle ;;
     python) echo "Python with its lock packages" ;;
     faketime) echo libfaketime ;;
     esac
@@ -108,9 +109,10 @@ find_server() {
     mariadb118) { find_program mariadbd 'Ver 11\.8\.' || find_mariadb118; } && return ;;
     galera | node) find_galera && find_program mariadbd MariaDB && return ;;
     pgbouncer) find_program pgbouncer PgBouncer elsewhere && return ;;
-    mssql)
-        # Cargo builds it with the tests.
-        bin=${CARGO_TARGET_DIR:-$tests/../target}/debug/sqlserver-double
+    mssql | oracle)
+        # Cargo builds them with the tests.
+        bin=${CARGO_TARGET_DIR:-$tests/../target}/debug/oracle-double
+        [ "$1" = oracle ] || bin=${bin%/*}/sqlserver-double
         [ -x "$bin" ] && return
         ;;
     *) die "unknown kind of server '$1'" ;;

@@ -1,4 +1,4 @@
-//! The double of SQL Server, as a process of a test's own.
+//! Doubles of SQL Server and of Oracle, as processes of a test's own.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -18,24 +18,36 @@ pub(crate) struct Double {
 }
 
 impl Double {
-    /// Starts one, on a port of its own.
-    pub(crate) fn start() -> Self {
+    /// Starts one of SQL Server, on a port of its own.
+    pub(crate) fn sql_server() -> Self {
+        Self::start("sqlserver-double", |port| {
+            format!("mssql://sa:Dlock_1234@127.0.0.1:{port}/test?encrypt=DANGER_PLAINTEXT")
+        })
+    }
+
+    /// Starts one of Oracle.
+    pub(crate) fn oracle() -> Self {
+        Self::start("oracle-double", |port| {
+            format!("oracle://scott:Dlock_1234@127.0.0.1:{port}/FREEPDB1")
+        })
+    }
+
+    fn start(name: &str, url: impl Fn(&str) -> String) -> Self {
         let tests = std::env::current_exe().unwrap();
         // Tests are in a folder beside the package's programs.
         let mut folders = tests.ancestors().skip(1).take(2);
         let program = folders.find_map(|folder| {
-            let program = folder.join("sqlserver-double");
+            let program = folder.join(name);
             program.exists().then_some(program)
         });
-        let program = program.expect("cargo has built sqlserver-double");
+        let program = program.unwrap_or_else(|| panic!("cargo has built {name}"));
         let mut command = Command::new(program);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let port = line.trim().rsplit(' ').next().unwrap();
-        let url = format!("mssql://sa:Dlock_1234@127.0.0.1:{port}/test?encrypt=DANGER_PLAINTEXT");
-        Double { child, url }
+        Double { child, url: url(port) }
     }
 
     /// Where it is.
@@ -80,6 +92,20 @@ pub async fn connect(url: &str, application: &str) -> SqlServerClient {
     let stream = TcpStream::connect(config.get_addr()).await.unwrap();
     stream.set_nodelay(true).unwrap();
     Client::connect(config, stream.compat_write()).await.unwrap()
+}
+
+/// Connects to Oracle, at a URL as dlock takes it, by that name.
+///
+/// # Panics
+/// When it cannot.
+pub fn connect_oracle(url: &str, program: &str) -> oracledb::Connection {
+    let url = url.strip_prefix("lease+").unwrap_or(url);
+    let (_, rest) = url.split_once("://").unwrap();
+    let (user, place) = rest.rsplit_once('@').unwrap();
+    let (user, password) = user.split_once(':').unwrap_or((user, ""));
+    let config = oracledb::Config::default().set_credentials(user, password);
+    let config = config.set_connect_string(place).unwrap().set_program(program).unwrap();
+    oracledb::connect(config).unwrap()
 }
 
 /// Whether a URL is one of such a server.

@@ -58,7 +58,7 @@ impl Site {
             }
             Backend::Mssql | Backend::LeaseMssql => match backend.server() {
                 Err(_) => {
-                    let double = Double::start();
+                    let double = Double::sql_server();
                     let url = double.url().to_owned();
                     kept.push(Thing::Double { _it: double });
                     if backend.is_lease() { lease(&url) } else { url }
@@ -71,6 +71,15 @@ impl Site {
                 }
                 Ok(url) => url,
             },
+            Backend::Oracle | Backend::LeaseOracle => {
+                let url = backend.server().unwrap_or_else(|_| {
+                    let double = Double::oracle();
+                    let url = double.url().to_owned();
+                    kept.push(Thing::Double { _it: double });
+                    url
+                });
+                if backend.is_lease() { lease(&url) } else { url }
+            }
             // There a session has no name, but its database shows.
             Backend::MySql | Backend::MariaDb | Backend::MariaDb118 => {
                 let database = Database::new(&backend.server()?, &unique("dlock"));

@@ -1,12 +1,13 @@
 //! `sp_getapplock` and `sp_releaseapplock`.
 
 use super::error::Fault;
-use super::locking::{Outcome, Shared};
 use super::locks::Owner;
 use super::metadata;
 use super::modes::Mode;
 use super::scope::Locals;
 use super::value::Value;
+use super::world::Shared;
+use crate::doubles::waiting::Outcome;
 
 /// A procedure's arguments, by name, or in their order.
 pub(super) struct Arguments(pub(super) Vec<(Option<String>, Value)>);

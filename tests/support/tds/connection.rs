@@ -8,18 +8,18 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Notify, mpsc};
 
 use super::error::Fault;
-use super::locking::Shared;
 use super::login::{self, Login};
 use super::reply::Reply;
 use super::request::Request;
 use super::runner::Runner;
 use super::scope::Locals;
-use super::script::Trick;
 use super::time;
 use super::tokens::{self, Style};
 use super::value::Value;
 use super::wire::{self, Kind, Message};
 use super::world::Session;
+use super::world::Shared;
+use crate::doubles::script::Trick;
 
 /// Sessions of clients have numbers from here on.
 const FIRST: u16 = 51;

@@ -3,7 +3,6 @@
 use super::ast::{Name, Output, Query, Source, Statement, TableDef};
 use super::change::Change;
 use super::error::Fault;
-use super::locking::{Outcome, Shared};
 use super::locks::{Owner, Resource};
 use super::merge;
 use super::metadata;
@@ -11,8 +10,10 @@ use super::modes::Mode;
 use super::reply::{self, Reply};
 use super::scope::{Answer, Locals, Scope};
 use super::transaction::Transaction;
+use super::world::Shared;
 use super::world::{Table, World};
 use super::write;
+use crate::doubles::waiting::Outcome;
 
 /// A session, as far as its statements need it.
 pub(super) struct Context<'a> {

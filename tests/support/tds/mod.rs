@@ -14,7 +14,6 @@ mod error;
 mod eval;
 mod functions;
 mod lex;
-mod locking;
 mod locks;
 mod login;
 mod merge;
@@ -30,7 +29,6 @@ mod reply;
 mod request;
 mod runner;
 mod scope;
-mod script;
 mod source;
 mod state;
 mod time;
@@ -47,8 +45,8 @@ use std::io;
 
 use tokio::net::TcpListener;
 
-use self::locking::Shared;
 use self::world::World;
+use crate::doubles::waiting::Shared;
 
 /// Serves whoever comes, for ever.
 ///

@@ -1,5 +1,7 @@
 //! The modes of locks, and which go together.
 
+use crate::doubles::locks;
+
 /// A mode, as a set of what it lets its owner do: what covers another one has all of its bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Mode(u8);
@@ -37,19 +39,21 @@ impl Mode {
             _ => ("Exclusive", "X"),
         }
     }
+}
 
+impl locks::Mode for Mode {
     /// Whether who has this has the other one as well.
-    pub(super) fn covers(self, other: Mode) -> bool {
+    fn covers(self, other: Mode) -> bool {
         self.0 & other.0 == other.0
     }
 
     /// What who has one and asks for the other one has then.
-    pub(super) fn with(self, other: Mode) -> Mode {
+    fn with(self, other: Mode) -> Mode {
         Mode(self.0 | other.0)
     }
 
     /// Whether two sessions may have these at the same time.
-    pub(super) fn goes_with(self, other: Mode) -> bool {
+    fn goes_with(self, other: Mode) -> bool {
         let allows = |mode: Mode| match mode {
             Mode::INTENT_SHARED => 0b01111,
             Mode::SHARED => 0b00111,
@@ -64,6 +68,8 @@ impl Mode {
 
 #[cfg(test)]
 mod tests {
+    use crate::doubles::locks::Mode as _;
+
     use super::Mode;
 
     /// The table of the manual.

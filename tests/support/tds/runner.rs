@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::applock::{self, Arguments};
 use super::ast::{Item, Name, Query, Statement};
 use super::error::Fault;
-use super::locking::Shared;
 use super::parse;
 use super::query;
 use super::reply::{self, Reply};
@@ -16,6 +15,7 @@ use super::state::State;
 use super::time;
 use super::tokens::Style;
 use super::value::Value;
+use super::world::Shared;
 
 /// How a batch stops before its end.
 enum Stop {
@@ -259,7 +259,8 @@ impl Runner {
                 let matching = arguments.text("@match", 1)?.unwrap_or_default();
                 let times = arguments.get("@times", 2).map_or(Ok(Some(1)), Value::int)?;
                 let times = times.and_then(|times| u32::try_from(times).ok()).unwrap_or(0);
-                self.state.shared.world().script.add(&kind, &matching, times)?;
+                let added = self.state.shared.world().script.add(&kind, &matching, times);
+                added.ok_or_else(|| Fault::syntax(&format!("no fault of the kind '{kind}'")))?;
                 Ok(0)
             }
             (Some("dlock_double"), "option") => {

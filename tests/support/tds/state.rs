@@ -4,11 +4,11 @@ use super::ast::Expr;
 use super::dml::Context;
 use super::error::Fault;
 use super::eval::{eval, is_true};
-use super::locking::Shared;
 use super::reply::Reply;
 use super::scope::{Answer, Locals, Scope, undeclared};
 use super::transaction::Transaction;
 use super::value::{Type, Value};
+use super::world::Shared;
 
 /// What a session has, from its first batch to its last.
 pub(super) struct State {

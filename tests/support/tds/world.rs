@@ -5,11 +5,17 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
+use crate::doubles::script::Script;
+use crate::doubles::waiting;
+
 use super::ast::TableDef;
 use super::error::Fault;
 use super::locks::{Locks, Owner, Resource};
-use super::script::Script;
+use super::modes::Mode;
 use super::value::Value;
+
+/// A server, which its sessions share.
+pub(super) type Shared = waiting::Shared<World>;
 
 /// A table and what is in it.
 #[derive(Debug, Clone)]
@@ -53,6 +59,15 @@ pub(super) struct World {
     pub(super) locks: Locks,
     pub(super) script: Script,
     options: HashMap<String, String>,
+}
+
+impl waiting::World for World {
+    type Resource = Resource;
+    type Mode = Mode;
+
+    fn locks(&mut self) -> &mut Locks {
+        &mut self.locks
+    }
 }
 
 impl World {

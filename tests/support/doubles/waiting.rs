@@ -1,55 +1,68 @@
 //! Waits for locks.
 
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::locks::{Answer, Owner, Resource};
-use super::modes::Mode;
-use super::world::World;
+use super::locks::{Answer, Locks, Mode, Owner};
+
+/// All of a server.
+pub(crate) trait World {
+    type Resource: Clone + Eq + Hash;
+    type Mode: Mode;
+
+    fn locks(&mut self) -> &mut Locks<Self::Resource, Self::Mode>;
+}
 
 /// How long a cycle may be there before one of those in it is its victim: the server looks every 5 s, and up to
 /// ten times a second while it finds some.
 const DEADLOCK_AFTER: Duration = Duration::from_millis(100);
 
 /// A server's world, which its sessions share.
-#[derive(Debug, Clone)]
-pub(super) struct Shared(Arc<Mutex<World>>);
+#[derive(Debug)]
+pub(crate) struct Shared<W>(Arc<Mutex<W>>);
+
+impl<W> Clone for Shared<W> {
+    fn clone(&self) -> Self {
+        Shared(Arc::clone(&self.0))
+    }
+}
 
 /// How a wait ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     AtOnce,
     AfterWait,
     Timeout,
     Deadlock,
 }
 
-impl Shared {
-    pub(super) fn new(world: World) -> Self {
+impl<W: World> Shared<W> {
+    pub(crate) fn new(world: W) -> Self {
         Shared(Arc::new(Mutex::new(world)))
     }
 
-    pub(super) fn world(&self) -> MutexGuard<'_, World> {
+    pub(crate) fn world(&self) -> MutexGuard<'_, W> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a lock, waiting so many milliseconds at most; -1 is without end. Whoever drops this leaves the queue, unless
     /// the lock was granted just before: then it stays, as a request does that is cancelled too late.
-    pub(super) async fn lock(
+    pub(crate) async fn lock(
         &self,
-        resource: &Resource,
+        resource: &W::Resource,
         owner: Owner,
-        mode: Mode,
+        mode: W::Mode,
         timeout: i64,
     ) -> Outcome {
         let (ticket, mut granted) = {
             let mut world = self.world();
-            if timeout == 0 && !world.locks.is_free(resource, owner, mode) {
+            if timeout == 0 && !world.locks().is_free(resource, owner, mode) {
                 return Outcome::Timeout;
             }
-            match world.locks.request(resource, owner, mode) {
+            match world.locks().request(resource, owner, mode) {
                 Answer::Granted => return Outcome::AtOnce,
                 Answer::Queued(ticket, granted) => (ticket, granted),
             }
@@ -73,7 +86,8 @@ impl Shared {
             }
             look = Instant::now() + DEADLOCK_AFTER;
             let mut world = self.world();
-            if world.locks.is_deadlocked(owner.session) && world.locks.cancel(resource, ticket) {
+            if world.locks().is_deadlocked(owner.session) && world.locks().cancel(resource, ticket)
+            {
                 return Outcome::Deadlock;
             }
         }
@@ -81,20 +95,20 @@ impl Shared {
 }
 
 /// A place in a queue.
-struct Place<'a> {
-    shared: &'a Shared,
-    resource: &'a Resource,
+struct Place<'a, W: World> {
+    shared: &'a Shared<W>,
+    resource: &'a W::Resource,
     ticket: u64,
 }
 
-impl Place<'_> {
+impl<W: World> Place<'_, W> {
     /// `false`: it was granted before.
     fn leave(&self) -> bool {
-        self.shared.world().locks.cancel(self.resource, self.ticket)
+        self.shared.world().locks().cancel(self.resource, self.ticket)
     }
 }
 
-impl Drop for Place<'_> {
+impl<W: World> Drop for Place<'_, W> {
     fn drop(&mut self) {
         self.leave();
     }

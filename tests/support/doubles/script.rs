@@ -1,13 +1,12 @@
-//! What goes wrong on purpose: tests ask for it, over any connection, by
-//! `EXEC dlock_double.fault @kind = …, @match = …, @times = …`.
+//! What goes wrong on purpose. Tests ask for it, over any connection: of SQL Server's double by
+//! `EXEC dlock_double.fault @kind = …, @match = …, @times = …`, of Oracle's by
+//! `BEGIN DLOCK_DOUBLE.FAULT(kind, match, times); END;`.
 
 use std::time::Duration;
 
-use super::error::Fault;
-
 /// How a reply goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trick {
+pub(crate) enum Trick {
     /// `no_row`: it is done, and its rows are missing.
     NoRow,
     /// `null`: the first value of each row is NULL,
@@ -56,7 +55,7 @@ impl Trick {
 
 /// What is to go wrong.
 #[derive(Debug, Default)]
-pub(super) struct Script(Vec<Rule>);
+pub(crate) struct Script(Vec<Rule>);
 
 #[derive(Debug)]
 struct Rule {
@@ -68,19 +67,20 @@ struct Rule {
 
 impl Script {
     /// The next so many requests that say this go wrong so; none at all: no more of it.
-    pub(super) fn add(&mut self, kind: &str, matching: &str, times: u32) -> Result<(), Fault> {
-        let trick = Trick::parse(kind)
-            .ok_or_else(|| Fault::syntax(&format!("no fault of the kind '{kind}'")))?;
+    /// None: there is no fault of that kind.
+    #[must_use]
+    pub(crate) fn add(&mut self, kind: &str, matching: &str, times: u32) -> Option<()> {
+        let trick = Trick::parse(kind)?;
         let matching = matching.to_lowercase();
         self.0.retain(|rule| times > 0 || rule.matching != matching);
         if times > 0 {
             self.0.push(Rule { trick, matching, times });
         }
-        Ok(())
+        Some(())
     }
 
     /// What goes wrong with this request.
-    pub(super) fn of(&mut self, request: &str) -> Option<Trick> {
+    pub(crate) fn of(&mut self, request: &str) -> Option<Trick> {
         let request = request.to_lowercase();
         let rule = self.0.iter_mut().find(|rule| request.contains(&rule.matching))?;
         rule.times -= 1;
@@ -105,6 +105,6 @@ mod tests {
         assert_eq!(script.of("EXEC sp_getapplock"), None);
         script.add("race", "else", 0).unwrap();
         assert_eq!(script.of("else"), None);
-        assert!(script.add("storm", "", 1).is_err());
+        assert!(script.add("storm", "", 1).is_none());
     }
 }

@@ -1,0 +1,11 @@
+//! Oracle, and the double that stands in for it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+
+#[path = "oracle/double/mod.rs"]
+mod double;

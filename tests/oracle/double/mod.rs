@@ -1,0 +1,75 @@
+//! What the double does, as a client sees it: by the driver, and by nothing of dlock.
+
+mod faults;
+mod locks;
+mod sql;
+
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use dlock_tests::tns;
+use oracledb::{Config, Connection, DB_TYPE_NUMBER, Error, ErrorKind, ToDbValue};
+use tokio::net::TcpListener;
+use tokio::runtime::Builder;
+
+/// A double of the test's own.
+#[derive(Clone, Copy)]
+pub(crate) struct Double {
+    port: u16,
+}
+
+impl Double {
+    pub(crate) fn new() -> Self {
+        let (tell, told) = mpsc::channel();
+        thread::spawn(move || {
+            let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
+            runtime.unwrap().block_on(async {
+                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                tell.send(listener.local_addr().unwrap().port()).unwrap();
+                tns::serve(listener).await.unwrap();
+            });
+        });
+        Double { port: told.recv().unwrap() }
+    }
+
+    pub(crate) fn client(self) -> Connection {
+        self.login("scott", "FREEPDB1").unwrap()
+    }
+
+    fn login(self, user: &str, service: &str) -> Result<Connection, Error> {
+        let config = Config::default().set_credentials(user, "any");
+        let place = format!("127.0.0.1:{}/{service}", self.port);
+        oracledb::connect(config.set_connect_string(&place)?)
+    }
+
+    /// The next calls that say this go wrong so.
+    pub(crate) fn fault(self, kind: &str, matching: &str) {
+        let sql = "BEGIN DLOCK_DOUBLE.FAULT(:kind, :matching, 1); END;";
+        self.client().execute(sql, &[&kind, &matching]).unwrap();
+    }
+}
+
+/// The number of the server's error.
+fn code(error: &Error) -> usize {
+    match error.kind() {
+        ErrorKind::DbError(error) => error.code(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What a block assigns to `:result`, its last bind.
+fn number(client: &Connection, block: &str, binds: &[&dyn ToDbValue]) -> Result<i64, Error> {
+    let mut all = binds.to_vec();
+    all.push(&DB_TYPE_NUMBER);
+    client.execute(block, &all)?.out_bind_data().get(0)
+}
+
+/// Waits for what must come soon.
+fn soon(what: &str, mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !condition() {
+        assert!(Instant::now() < end, "not in time: {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}

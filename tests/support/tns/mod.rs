@@ -1,0 +1,52 @@
+//! A double of Oracle, for where there is none: it speaks TNS as Oracle's driver does, and has `DBMS_LOCK` with modes,
+//! handles, queues and deadlocks, a part of PL/SQL and of SQL with transactions and row locks, and the views in which
+//! they show.
+//!
+//! It knows no statement by heart. What it cannot show is how Oracle really behaves: it does what the manual says.
+
+mod answer;
+mod ast;
+mod block;
+mod codec;
+mod connection;
+mod cursors;
+mod dml;
+mod eval;
+mod fault;
+mod functions;
+mod lex;
+mod login;
+mod modes;
+mod package;
+mod parse;
+mod parse_block;
+mod parse_expr;
+mod parse_sql;
+mod query;
+mod request;
+mod runner;
+mod table;
+mod time;
+mod transaction;
+mod value;
+mod views;
+mod wire;
+mod world;
+
+use std::io;
+
+use tokio::net::TcpListener;
+
+use self::world::{Shared, World};
+
+/// Serves whoever comes, for ever.
+///
+/// # Errors
+/// When nobody can come any more.
+pub async fn serve(listener: TcpListener) -> io::Result<()> {
+    let shared = Shared::new(World::new());
+    loop {
+        let (stream, _) = listener.accept().await?;
+        tokio::spawn(connection::serve(stream, shared.clone()));
+    }
+}
