@@ -190,18 +190,52 @@ async fn many_leases_are_renewed_together() {
     held.release().await.unwrap();
 }
 
-/// Refused, and the lock is held as it was.
+/// There is a way up, and none down: the server keeps the strongest mode until the last release.
 #[tokio::test]
-async fn mode_of_a_guard_stays() {
+async fn update_lock_becomes_exclusive_and_stays_so() {
     let double = Double::new().await;
     let locker = Locker::connect(&double.url()).await.unwrap();
-    let mut guard = locker.lock("k").mode(Mode::Update).acquire().await.unwrap();
-    for changed in [guard.upgrade().await, guard.downgrade().await] {
-        let error = changed.unwrap_err();
-        assert!(matches!(error, Error::Unsupported { .. }), "{error:?}");
-    }
-    assert_eq!(guard.mode(), Mode::Update);
-    guard.verify().await.unwrap();
     let other = Locker::connect(&double.url()).await.unwrap();
-    assert!(other.lock("k").mode(Mode::Update).try_acquire().await.unwrap().is_none());
+    let mut guard = locker.lock("k").mode(Mode::Update).acquire().await.unwrap();
+    guard.upgrade().await.unwrap();
+    let error = guard.downgrade().await.unwrap_err();
+    assert!(matches!(error, Error::Unsupported { .. }), "{error:?}");
+    assert!(error.to_string().contains("strongest mode"), "{error}");
+    assert_eq!(guard.mode(), Mode::Exclusive);
+    guard.verify().await.unwrap();
+    assert!(other.lock("k").shared().try_acquire().await.unwrap().is_none());
+    // One release is enough.
+    guard.release().await.unwrap();
+    other.lock("k").try_acquire().await.unwrap().unwrap().release().await.unwrap();
+}
+
+/// Whatever the server says to an upgrade, the guard says what the server holds, or that it is lost.
+#[tokio::test]
+async fn answer_that_means_nothing_changes_no_mode() {
+    for fault in NO_ANSWERS.into_iter().chain(["code:-1", "code:-3"]) {
+        let double = Double::new().await;
+        let locker = Locker::connect(&double.url()).await.unwrap();
+        let mut guard = locker.lock("k").mode(Mode::Update).acquire().await.unwrap();
+        next_is(double, fault).await;
+        let changed = in_time("an answer", SOON, guard.upgrade()).await;
+        match (fault, &changed) {
+            ("error:1205", Err(Error::Deadlock { .. })) => {}
+            // Nor is a no believed where the server shows that it is held.
+            (_, Err(error)) => assert!(error.is_lost(), "{fault}: {error}"),
+            (_, Ok(())) => panic!("{fault} is taken for a yes"),
+        }
+        if changed.is_err_and(|error| error.is_lost()) {
+            let other = Locker::connect(&double.url()).await.unwrap();
+            let lock = other.lock("k").timeout(SOON);
+            in_time("the lock", SOON, lock.acquire()).await.unwrap().release().await.unwrap();
+            continue;
+        }
+        let mode =
+            "SELECT l.request_mode FROM sys.dm_tran_locks l WHERE l.resource_type='APPLICATION'";
+        let shown = rows(&mut double.client().await, mode).await.unwrap();
+        let shown = shown[0].get::<&str, _>(0).unwrap().to_owned();
+        let says = if guard.mode() == Mode::Exclusive { "X" } else { "U" };
+        assert_eq!(shown, says, "{fault}");
+        guard.release().await.unwrap();
+    }
 }

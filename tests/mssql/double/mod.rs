@@ -62,6 +62,11 @@ impl Double {
     }
 }
 
+/// A client of a double that nobody else has.
+async fn client() -> Client {
+    Double::new().await.client().await
+}
+
 /// The rows of the first answer.
 pub(crate) async fn rows(client: &mut Client, sql: &str) -> Result<Vec<Row>> {
     in_time(sql, SOON, client.simple_query(sql)).await?.into_first_result().await

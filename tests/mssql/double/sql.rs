@@ -1,10 +1,10 @@
 //! T-SQL.
 
-use super::{Double, error, number, rows, run, text};
+use super::{client, error, number, rows, run, text};
 
 #[tokio::test]
 async fn statements_follow_each_other() {
-    let mut a = Double::new().await.client().await;
+    let mut a = client().await;
     let sql = "SET NOCOUNT ON; DECLARE @n int = 0, @sum bigint; SET @sum = 0; \
         WHILE @n < 5 BEGIN SET @n += 1; IF @n = 3 CONTINUE; SET @sum = @sum + @n END \
         IF @sum = 12 AND NOT @n <> 5 SELECT 7 ELSE SELECT 8";
@@ -24,7 +24,7 @@ async fn statements_follow_each_other() {
 
 #[tokio::test]
 async fn values_have_the_types_of_the_server() {
-    let mut a = Double::new().await.client().await;
+    let mut a = client().await;
     let sql = "SELECT @@SPID, CAST(1 AS bigint), CAST(0x0102 AS varbinary(8)), N'é🔒', CAST(NULL AS nvarchar(5)), CAST(1 AS bit), \
         DATEDIFF_BIG(millisecond, '2000-01-01', '2000-01-02'), CONVERT(nvarchar(max), 'x'), 1.5, CONTEXT_INFO()";
     let row = &rows(&mut a, sql).await.unwrap()[0];
@@ -45,7 +45,7 @@ async fn values_have_the_types_of_the_server() {
 
 #[tokio::test]
 async fn queries_join_group_and_order() {
-    let mut a = Double::new().await.client().await;
+    let mut a = client().await;
     let sql = "WITH v (k, n) AS (SELECT k, n FROM (VALUES ('a', 1), ('b', 2), ('a', 3)) AS x (k, n)) \
         SELECT v.k, SUM(v.n) AS total, COUNT(*) AS many FROM v LEFT JOIN (VALUES ('a')) AS w (k) ON w.k = v.k \
         WHERE EXISTS (SELECT 1 FROM v AS y WHERE y.k = v.k) GROUP BY v.k HAVING COUNT(*) > 0 ORDER BY total DESC";
@@ -69,7 +69,7 @@ async fn queries_join_group_and_order() {
 
 #[tokio::test]
 async fn parameters_and_procedures() {
-    let mut a = Double::new().await.client().await;
+    let mut a = client().await;
     let long = "x".repeat(10_000);
     let row = a
         .query("SELECT LEN(@P1), @P2 + @P3", &[&long, &1_i64, &2_i32])

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dlock_tests::in_time;
 
-use super::{Double, SOON, error, number, rows, run, text};
+use super::{Double, SOON, client, error, number, rows, run, text};
 
 const TABLE: &str = "IF OBJECT_ID(N'dbo.leases', 'U') IS NULL CREATE TABLE dbo.leases (\
     name varbinary(255) NOT NULL PRIMARY KEY, owner nvarchar(64) NULL, fence bigint NOT NULL DEFAULT 0, \
@@ -48,7 +48,7 @@ async fn lease_is_taken_by_one_statement() {
 
 #[tokio::test]
 async fn rows_are_what_their_table_says() {
-    let mut a = Double::new().await.client().await;
+    let mut a = client().await;
     run(&mut a, TABLE).await;
     let insert = "INSERT INTO leases (name, expires, label) VALUES (0x01, SYSUTCDATETIME(), 'a')";
     run(&mut a, insert).await;

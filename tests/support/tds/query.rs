@@ -8,7 +8,7 @@ use super::ast::{Expr, Item, Query};
 use super::error::Fault;
 use super::eval::{eval, is_true};
 use super::functions::AGGREGATES;
-use super::scope::{Answer, Column, Row, Scope};
+use super::scope::{Answer, Column, Frame, Row, Scope};
 use super::source;
 use super::types;
 use super::value::Value;
@@ -57,16 +57,22 @@ pub(super) fn columns(query: &Query, scope: &Scope<'_>) -> Result<Vec<Column>, F
     item_columns(&query.items, &inner.at(&blank))
 }
 
+/// The tables whose columns `*` stands for, or `alias.*`.
+fn meant_by_star<'a>(
+    alias: Option<&'a str>,
+    scope: &'a Scope<'_>,
+) -> impl Iterator<Item = &'a Frame> {
+    let is_meant = move |name: &str| alias.is_none_or(|alias| alias.eq_ignore_ascii_case(name));
+    scope.frames.iter().filter(move |frame| is_meant(&frame.alias))
+}
+
 /// The columns of these items, in that row.
 pub(super) fn item_columns(items: &[Item], scope: &Scope<'_>) -> Result<Vec<Column>, Fault> {
     let mut columns = Vec::new();
     for item in items {
         match item {
             Item::All(alias) => {
-                let wanted = |name: &str| {
-                    alias.as_ref().is_none_or(|alias| alias.eq_ignore_ascii_case(name))
-                };
-                let frames = scope.frames.iter().filter(|frame| wanted(&frame.alias));
+                let frames = meant_by_star(alias.as_deref(), scope);
                 columns.extend(frames.flat_map(|frame| frame.columns.iter().cloned()));
             }
             Item::Expr { expr, alias } => {
@@ -93,10 +99,7 @@ pub(super) fn item_values(items: &[Item], scope: &Scope<'_>) -> Result<Vec<Value
     for item in items {
         match item {
             Item::All(alias) => {
-                let wanted = |name: &str| {
-                    alias.as_ref().is_none_or(|alias| alias.eq_ignore_ascii_case(name))
-                };
-                let frames = scope.frames.iter().filter(|frame| wanted(&frame.alias));
+                let frames = meant_by_star(alias.as_deref(), scope);
                 values.extend(frames.flat_map(|frame| frame.values.iter().cloned()));
             }
             Item::Expr { expr, .. } | Item::Assign { expr, .. } => values.push(eval(expr, scope)?),
