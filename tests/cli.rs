@@ -12,6 +12,8 @@
 mod command;
 #[path = "cli/crowd.rs"]
 mod crowd;
+#[path = "cli/etcd.rs"]
+mod etcd;
 #[path = "cli/hold.rs"]
 mod hold;
 #[path = "cli/list.rs"]

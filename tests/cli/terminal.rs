@@ -1,6 +1,7 @@
 //! On a terminal: `script` makes one.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use dlock_tests::{Temp, not_run};
@@ -9,26 +10,33 @@ use crate::Cli;
 use crate::command::{Running, until};
 
 /// Runs it on a terminal of its own; what it shows goes to the file.
-fn on_a_terminal(cli: &Cli, words: &[&str], shown: &std::path::Path) -> Option<Running> {
+fn on_a_terminal(cli: &Cli, words: &[&str], shown: &Path) -> Option<Running> {
+    line_on_a_terminal(cli, &in_one_line(&cli.command(words)), shown)
+}
+
+/// A command as a shell reads it.
+fn in_one_line(command: &Command) -> String {
+    let words = [command.get_program()].into_iter().chain(command.get_args());
+    let quoted = words.map(|word| format!("'{}'", word.to_str().unwrap().replace('\'', "'\\''")));
+    quoted.collect::<Vec<_>>().join(" ")
+}
+
+/// The same for a line of a shell's.
+fn line_on_a_terminal(cli: &Cli, line: &str, shown: &Path) -> Option<Running> {
     if Command::new("script").arg("--version").output().is_err() {
         not_run("dlock on a terminal", "script (util-linux) is not installed");
         return None;
     }
-    let dlock = cli.command(words);
-    let line: Vec<String> = [dlock.get_program()]
-        .into_iter()
-        .chain(dlock.get_args())
-        .map(|word| format!("'{}'", word.to_str().unwrap().replace('\'', "'\\''")))
-        .collect();
+    let dlock = cli.command([""; 0]);
     let mut script = Command::new("script");
-    script.args(["-q", "-e", "-f", "-c", &line.join(" ")]).arg(shown);
+    script.args(["-q", "-e", "-f", "-c", line]).arg(shown);
     script.envs(dlock.get_envs().filter_map(|(name, value)| Some((name, value?))));
     script.env("TERM", "xterm").env("SHELL", "/bin/sh");
     script.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     Some(Running::of(script.spawn().unwrap()))
 }
 
-fn shows(shown: &std::path::Path, text: &str) -> bool {
+fn shows(shown: &Path, text: &str) -> bool {
     fs::read_to_string(shown).is_ok_and(|all| all.contains(text))
 }
 
@@ -77,6 +85,62 @@ fn command_has_the_terminal() {
     running.write("typed\n");
     assert_eq!(running.outcome().code, Some(0));
     assert_eq!(fs::read_to_string(read).unwrap(), "typed\n");
+}
+
+/// Ctrl-Z stops the command and us, so that the shell has its terminal back; `fg` continues both.
+#[test]
+fn control_z_stops_all_of_it_and_fg_goes_on() {
+    let folder = Temp::new();
+    let cli = Cli::in_file(&folder);
+    let (shown, pid, end) = (folder.file("shown"), folder.file("pid"), folder.file("end"));
+    let steps = folder.file("steps");
+    let script = format!(
+        "echo $$ $PPID > {}; until test -e {}; do echo . >> {}; sleep 0.05; done; exit 7",
+        pid.display(),
+        end.display(),
+        steps.display()
+    );
+    // Longer than a busy machine makes it stand.
+    let words = ["run", "--ttl", "5m", "k", "--", "sh", "-c", &script];
+    let dlock = in_one_line(&cli.command(words));
+    let shell = format!(
+        "set -m; {dlock}; echo \"stopped with $?\"; read line; echo \"read $line\"; fg; \
+         echo \"ended with $?\""
+    );
+    let mut bash = Command::new("bash");
+    bash.args(["--norc", "-c", &shell]);
+    let Some(mut terminal) = line_on_a_terminal(&cli, &in_one_line(&bash), &shown) else { return };
+    let begun = || fs::read_to_string(&pid).is_ok_and(|pids| pids.ends_with('\n'));
+    until("it runs", begun);
+    let pids = fs::read_to_string(&pid).unwrap();
+    let command = pids.split_whitespace().next().unwrap();
+    until("it has the terminal", || stat(command, PGRP) == stat(command, TPGID));
+    terminal.write("\u{1a}");
+    // What bash says of one that was ended by the signal that stops for certain.
+    until("the shell has its turn", || shows(&shown, "stopped with 147"));
+    for pid in pids.split_whitespace() {
+        until("it stands", || stat(pid, STATE).as_deref() == Some("T"));
+    }
+    // The lock is held meanwhile.
+    assert_eq!(cli.run(["test", "k"]).code, Some(75));
+    let stood = fs::metadata(&steps).unwrap().len();
+    terminal.write("typed\n");
+    until("the shell has the terminal", || shows(&shown, "read typed"));
+    until("the command goes on", || fs::metadata(&steps).unwrap().len() > stood + 4);
+    fs::write(&end, "").unwrap();
+    assert_eq!(terminal.outcome().code, Some(0));
+    assert!(shows(&shown, "ended with 7"), "{}", fs::read_to_string(&shown).unwrap());
+}
+
+/// What a process does, which group it is in, and which group its terminal's foreground is: places
+/// behind the name in `/proc/PID/stat`.
+const STATE: usize = 0;
+const PGRP: usize = 2;
+const TPGID: usize = 5;
+
+fn stat(pid: &str, place: usize) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(place).map(str::to_owned)
 }
 
 /// The first process of a container has to reap what others leave.

@@ -52,7 +52,16 @@ title() { # KIND
     oracle) echo Oracle ;;
     python) echo "Python with its lock packages" ;;
     faketime) echo libfaketime ;;
+    etcd) echo etcd ;;
     esac
+}
+
+# The folder of etcd's programs, in `etcd`: the machine's, or what tests/setup has unpacked.
+find_etcd() {
+    for etcd in /usr/bin /usr/local/bin "$cache/etcd/usr/bin"; do
+        [ ! -x "$etcd/etcd" ] || [ ! -x "$etcd/etcdctl" ] || return 0
+    done
+    return 1
 }
 
 # Whether the library is here that sets the wall clock of single processes: where tests/support/wall.rs looks for it.
