@@ -57,14 +57,7 @@ pub(crate) async fn of_a_pool_with_after_connect(site: Site) {
         Box::pin(async move { to.execute(conn).await.map(drop) })
     });
     let pool = pool.connect_with(options).await.unwrap();
-    for leases in [true, false] {
-        let builder = Locker::from_pool(&pool).namespace(&site.namespace);
-        let builder = if leases { builder.use_leases() } else { builder };
-        let locker = builder.connect().await.unwrap();
-        let guard = locker.lock(leases.to_string()).fenced().acquire().await.unwrap();
-        guard.release().await.unwrap();
-        locker.close().await;
-    }
+    site.leave_two_tokens(|| Locker::from_pool(&pool)).await;
     let rows = raw.row(&format!("SELECT COUNT(*) FROM {database}.dlock_leases")).await;
     assert_eq!(rows[0].as_deref(), Some("2"));
     raw.run(&format!("DROP DATABASE {database}")).await;

@@ -97,14 +97,7 @@ pub(crate) async fn after_connect_of_the_pool_is_run(site: Site) {
         Box::pin(async move { set.execute(conn).await.map(drop) })
     });
     let pool = pool.connect(plain(&site.url)).await.unwrap();
-    for leases in [true, false] {
-        let builder = Locker::from_pool(&pool).namespace(&site.namespace);
-        let builder = if leases { builder.use_leases() } else { builder };
-        let locker = builder.connect().await.unwrap();
-        let guard = locker.lock(leases.to_string()).fenced().acquire().await.unwrap();
-        guard.release().await.unwrap();
-        locker.close().await;
-    }
+    site.leave_two_tokens(|| Locker::from_pool(&pool)).await;
     assert_eq!(corner.text("SELECT count(*)::text FROM {table}").await, "2");
     let owner = "SELECT relowner::regrole::text FROM pg_class WHERE oid = '{table}'::regclass";
     assert_eq!(corner.text(owner).await, role);

@@ -163,6 +163,19 @@ impl Site {
         self.builder().connect_blocking().unwrap()
     }
 
+    /// Draws a token for a lease and one for a session's lock, by lockers that are built so: each leaves
+    /// its row in the table of leases.
+    pub async fn leave_two_tokens(&self, builder: impl Fn() -> LockerBuilder) {
+        for leases in [true, false] {
+            let builder = builder().namespace(&self.namespace);
+            let builder = if leases { builder.use_leases() } else { builder };
+            let locker = builder.connect().await.unwrap();
+            let guard = locker.lock(leases.to_string()).fenced().acquire().await.unwrap();
+            guard.release().await.unwrap();
+            locker.close().await;
+        }
+    }
+
     /// For the command line of another process.
     pub(crate) fn to_args(&self) -> [String; 4] {
         let ttl = self.ttl.map_or_else(|| "-".into(), |ttl| ttl.as_millis().to_string());
