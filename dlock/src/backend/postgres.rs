@@ -39,7 +39,7 @@ pub(super) use self::sql::FIRST_FENCE;
 pub(crate) use self::sql::place;
 use self::sql::{HELD, PING, UNLOCK_ALL, WRITES_WAIT};
 use super::lease::Table;
-use super::{About, Answer, Do, Op, Options, Seen, SessionBackend, Tag, Waited};
+use super::{About, Answer, Op, Options, Seen, SessionBackend, Tag, Waited};
 use crate::claim::Claim;
 use crate::error::{Error, Result};
 use crate::mode::Mode;
@@ -132,7 +132,7 @@ impl SessionBackend for Postgres {
         if ops.is_empty() {
             return self.answer(session, sqlx::query(PING)).await.map(drop);
         }
-        if ops.iter().any(|op| matches!(op.what, Do::TryFenced(_) | Do::Fence(_))) {
+        if ops.iter().any(|op| op.what.is_written()) {
             return self.fenced_batch(session, ops, out).await;
         }
         if ops.iter().any(|op| op.what.is_order()) {

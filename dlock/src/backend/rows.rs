@@ -30,6 +30,26 @@ impl Measured for sqlx::mysql::MySqlRow {
     }
 }
 
+/// Runs statements; what they answer is read by one of the methods.
+pub(crate) fn ask<'a, 'c, 'q, DB, E>(
+    executor: E,
+    query: impl Execute<'q, DB> + 'q,
+) -> Answer<'a, DB>
+where
+    'c: 'a,
+    'q: 'a,
+    DB: Database<Row: Measured>,
+    E: Executor<'c, Database = DB>,
+{
+    Answer(executor.fetch_many(query))
+}
+
+/// An answer that is still to be read.
+///
+/// # Errors
+/// All that reads it fails as the driver does, and when there is more than any answer has.
+pub(crate) struct Answer<'a, DB: Database>(Steps<'a, DB>);
+
 /// The steps of an answer: rows, and the ends of statements.
 type Steps<'a, DB> = Pin<
     Box<
@@ -40,82 +60,54 @@ type Steps<'a, DB> = Pin<
     >,
 >;
 
-/// Reads all rows of an answer.
-///
-/// # Errors
-/// Those of the driver, and when there is more than any answer has.
-pub(crate) async fn all<'c, 'q, DB, E>(
-    executor: E,
-    query: impl Execute<'q, DB> + 'q,
-) -> sqlx::Result<Vec<DB::Row>>
-where
-    DB: Database<Row: Measured>,
-    E: Executor<'c, Database = DB>,
-{
-    let mut rows = Vec::new();
-    read::<DB>(executor.fetch_many(query), |row| {
-        rows.push(row);
-        Ok(())
-    })
-    .await?;
-    Ok(rows)
-}
+impl<DB: Database<Row: Measured>> Answer<'_, DB> {
+    /// Reads all rows.
+    pub(crate) async fn all(self) -> sqlx::Result<Vec<DB::Row>> {
+        let mut rows = Vec::new();
+        self.read(|row| {
+            rows.push(row);
+            Ok(())
+        })
+        .await?;
+        Ok(rows)
+    }
 
-/// Reads the one row of an answer.
-///
-/// # Errors
-/// Those of the driver, and when there is no row or another one.
-pub(crate) async fn one<'c, 'q, DB, E>(
-    executor: E,
-    query: impl Execute<'q, DB> + 'q,
-) -> sqlx::Result<DB::Row>
-where
-    DB: Database<Row: Measured>,
-    E: Executor<'c, Database = DB>,
-{
-    let mut found = None;
-    read::<DB>(executor.fetch_many(query), |row| match found.replace(row) {
-        None => Ok(()),
-        Some(_) => Err(too_long(TooLong::OneRow)),
-    })
-    .await?;
-    found.ok_or(sqlx::Error::RowNotFound)
-}
+    /// Reads the one row that there is to be.
+    pub(crate) async fn one(self) -> sqlx::Result<DB::Row> {
+        let mut found = None;
+        self.read(|row| match found.replace(row) {
+            None => Ok(()),
+            Some(_) => Err(too_long(TooLong::OneRow)),
+        })
+        .await?;
+        found.ok_or(sqlx::Error::RowNotFound)
+    }
 
-/// Runs statements whose rows, if there are any, nobody wants.
-///
-/// # Errors
-/// Those of the driver, and when there is more than any answer has.
-pub(crate) async fn none<'c, 'q, DB, E>(
-    executor: E,
-    query: impl Execute<'q, DB> + 'q,
-) -> sqlx::Result<DB::QueryResult>
-where
-    DB: Database<Row: Measured>,
-    E: Executor<'c, Database = DB>,
-{
-    read::<DB>(executor.fetch_many(query), |_| Ok(())).await
-}
+    /// Reads no rows, if there are any, but what else the statements say.
+    pub(crate) async fn none(self) -> sqlx::Result<DB::QueryResult> {
+        self.read(|_| Ok(())).await
+    }
 
-/// Hands the rows over one by one, and returns the sum of what else the statements say.
-async fn read<DB: Database<Row: Measured>>(
-    mut steps: Steps<'_, DB>,
-    mut take: impl FnMut(DB::Row) -> sqlx::Result<()>,
-) -> sqlx::Result<DB::QueryResult> {
-    let (mut answer, mut done) = (Bounds::default(), DB::QueryResult::default());
-    while let Some(step) = poll_fn(|cx| steps.as_mut().poll_next(cx)).await {
-        match step? {
-            Either::Right(row) => {
-                answer.add((0..row.len()).map(|column| row.size(column))).map_err(too_long)?;
-                take(row)?;
-            }
-            Either::Left(result) => {
-                answer.add(std::iter::empty()).map_err(too_long)?;
-                done.extend([result]);
+    /// Hands the rows over one by one, and returns the sum of what else the statements say.
+    async fn read(
+        mut self,
+        mut take: impl FnMut(DB::Row) -> sqlx::Result<()>,
+    ) -> sqlx::Result<DB::QueryResult> {
+        let (mut bounds, mut done) = (Bounds::default(), DB::QueryResult::default());
+        while let Some(step) = poll_fn(|cx| self.0.as_mut().poll_next(cx)).await {
+            match step? {
+                Either::Right(row) => {
+                    bounds.add((0..row.len()).map(|column| row.size(column))).map_err(too_long)?;
+                    take(row)?;
+                }
+                Either::Left(result) => {
+                    bounds.add(std::iter::empty()).map_err(too_long)?;
+                    done.extend([result]);
+                }
             }
         }
+        Ok(done)
     }
-    Ok(done)
 }
 
 fn too_long(error: TooLong) -> sqlx::Error {

@@ -23,7 +23,7 @@ impl Driver for sqlx::PgConnection {
     }
 
     async fn ask(&mut self, text: String) -> Result<Vec<Row>, Refused> {
-        match rows::all(self, sqlx::raw_sql(AssertSqlSafe(text))).await {
+        match rows::ask(self, sqlx::raw_sql(AssertSqlSafe(text))).all().await {
             Ok(rows) => rows
                 .iter()
                 // Without a statement that is prepared, every value comes as text.
@@ -68,7 +68,7 @@ impl Driver for sqlx::MySqlConnection {
 
     async fn ask(&mut self, text: String) -> Result<Vec<Row>, Refused> {
         use crate::backend::mysql_text;
-        match rows::all(self, sqlx::raw_sql(AssertSqlSafe(text))).await {
+        match rows::ask(self, sqlx::raw_sql(AssertSqlSafe(text))).all().await {
             Ok(rows) => Ok(rows
                 .iter()
                 .map(|row| (0..row.len()).map(|column| mysql_text(row, column)).collect())

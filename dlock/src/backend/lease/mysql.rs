@@ -115,7 +115,7 @@ impl MySql {
         connection: &mut MySqlConnection,
         sql: String,
     ) -> Result<Vec<MySqlRow>, Failure> {
-        let rows = rows::all(connection, sqlx::raw_sql(AssertSqlSafe(sql))).await;
+        let rows = rows::ask(connection, sqlx::raw_sql(AssertSqlSafe(sql))).all().await;
         rows.map_err(|error| self.failure(error))
     }
 
@@ -129,7 +129,8 @@ impl MySql {
 
     /// The answer of a statement that is no row.
     async fn write_one(&self, member: &mut Member, sql: String) -> Result<u64, Failure> {
-        let written = rows::none(&mut member.connection, sqlx::raw_sql(AssertSqlSafe(sql))).await;
+        let written =
+            rows::ask(&mut member.connection, sqlx::raw_sql(AssertSqlSafe(sql))).none().await;
         match written.map_err(|error| self.failure(error)) {
             Ok(done) => Ok(done.last_insert_id()),
             Err(failure) => Err(self.undo(member, failure).await),
@@ -142,7 +143,7 @@ impl MySql {
         if let Failure::Failed(_) = failure {
             return failure;
         }
-        match rows::none(&mut member.connection, sqlx::raw_sql("ROLLBACK")).await {
+        match rows::ask(&mut member.connection, sqlx::raw_sql("ROLLBACK")).none().await {
             Ok(_) => failure,
             Err(error) => Failure::Failed(meaning(&self.label, error)),
         }

@@ -173,7 +173,7 @@ impl LeaseBackend for Postgres {
 }
 
 async fn raw(connection: &mut Connection, text: &str) -> sqlx::Result<Vec<PgRow>> {
-    rows::all(&mut connection.connection, sqlx::raw_sql(AssertSqlSafe(text))).await
+    rows::ask(&mut connection.connection, sqlx::raw_sql(AssertSqlSafe(text))).all().await
 }
 
 impl Connection {

@@ -30,9 +30,8 @@ impl Mssql {
             table::prepare(&self.label, &self.tokens, &mut session.connection).await?;
             session.fences = true;
         }
-        let is_drawn = |op: &&Op| matches!(op.what, Do::TryFenced(_) | Do::Fence(_));
         let drawn: Vec<(usize, &Op)> =
-            (1..).zip(ops.iter().copied()).filter(|(_, op)| is_drawn(op)).collect();
+            (1..).zip(ops.iter().copied()).filter(|(_, op)| op.what.is_written()).collect();
         // Rows are written in one order, so that two who write the same ones do not meet in a
         // deadlock.
         let mut rows: Vec<(usize, Vec<u8>)> = drawn

@@ -36,7 +36,7 @@ pub(super) use self::lease::MssqlLeases;
 use self::lease_sql::LeaseSql;
 use self::session::{LOCKS_MAX, Session};
 pub(crate) use self::session_sql::mode;
-use super::{About, Answer, Do, Op, Options, Seen, SessionBackend, Tag, Waited};
+use super::{About, Answer, Op, Options, Seen, SessionBackend, Tag, Waited};
 use crate::claim::Claim;
 use crate::error::{Error, Result};
 use crate::mode::Mode;
@@ -137,8 +137,7 @@ impl SessionBackend for Mssql {
         }
         let locks: Vec<&Op> = ops.iter().filter(|op| !op.what.is_order()).collect();
         for part in locks.chunks(LOCKS_MAX) {
-            let is_drawn = |op: &&Op| matches!(op.what, Do::TryFenced(_) | Do::Fence(_));
-            if part.iter().any(is_drawn) {
+            if part.iter().any(|op| op.what.is_written()) {
                 self.fenced_locks(session, part, out).await?;
             } else {
                 self.locks(session, part, out).await?;

@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 use super::codes::{AnotherSession, NO_SUCH_SESSION, NoPrimary, Strange, WAIT_ENDED, number};
 use super::texts::{self, name};
 use super::{MySql, Session};
-use crate::backend::{Answer, Do, Op, rows};
+use crate::backend::{Answer, Op, rows};
 use crate::claim::Claim;
 use crate::error::{Error, Result};
 
@@ -17,7 +17,7 @@ impl MySql {
         connection: &mut MySqlConnection,
         sql: String,
     ) -> Result<Vec<MySqlRow>> {
-        let rows = rows::all(connection, sqlx::raw_sql(AssertSqlSafe(sql))).await;
+        let rows = rows::ask(connection, sqlx::raw_sql(AssertSqlSafe(sql))).all().await;
         rows.map_err(|error| self.error(error))
     }
 
@@ -39,7 +39,8 @@ impl MySql {
         session: &mut Session,
         sql: String,
     ) -> Result<Option<String>, Failed> {
-        let rows = rows::all(&mut session.connection, sqlx::raw_sql(AssertSqlSafe(sql))).await;
+        let rows =
+            rows::ask(&mut session.connection, sqlx::raw_sql(AssertSqlSafe(sql))).all().await;
         let rows = rows.map_err(Failed::Sql)?;
         let [row] = &rows[..] else {
             return Err(Failed::Other(self.strange("not one row")));
@@ -55,7 +56,7 @@ impl MySql {
         sql: String,
         count: usize,
     ) -> Result<Vec<Flag>> {
-        let row = rows::one(&mut session.connection, sqlx::raw_sql(AssertSqlSafe(sql))).await;
+        let row = rows::ask(&mut session.connection, sqlx::raw_sql(AssertSqlSafe(sql))).one().await;
         self.read_flags(session, &row.map_err(|error| self.error(error))?, count)
     }
 
@@ -79,7 +80,7 @@ impl MySql {
         ops: &[&Op],
         out: &mut Vec<Answer>,
     ) -> Result<()> {
-        if ops.iter().any(|op| matches!(op.what, Do::TryFenced(_) | Do::Fence(_))) {
+        if ops.iter().any(|op| op.what.is_written()) {
             return self.fenced_locks(session, ops, out).await;
         }
         let sql = texts::batch(session.server.proof(), ops, session.server.family.ignores_case());
@@ -92,7 +93,7 @@ impl MySql {
 
     /// Whether there was such a session to stop or to end.
     pub(super) async fn kill(&self, session: &mut Session, sql: String) -> Result<bool> {
-        match rows::none(&mut session.connection, sqlx::raw_sql(AssertSqlSafe(sql))).await {
+        match rows::ask(&mut session.connection, sqlx::raw_sql(AssertSqlSafe(sql))).none().await {
             Ok(_) => Ok(true),
             Err(error) if number(&error).is_some_and(|n| NO_SUCH_SESSION.contains(&n)) => Ok(false),
             Err(error) => Err(self.error(error)),

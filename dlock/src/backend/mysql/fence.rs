@@ -38,7 +38,7 @@ impl MySql {
         let ignores_case = session.server.family.ignores_case();
         let sql = texts::fenced(session.server.proof(), &table, ops, ignores_case);
         let sql = AssertSqlSafe(sql);
-        let rows = match rows::all(&mut session.connection, sqlx::raw_sql(sql)).await {
+        let rows = match rows::ask(&mut session.connection, sqlx::raw_sql(sql)).all().await {
             Ok(rows) => rows,
             Err(error) => {
                 // Whoever has dropped the table may want a new one.
@@ -84,7 +84,7 @@ impl MySql {
             );
         }
         let look = AssertSqlSafe(format!("SELECT name,fence FROM {table} LIMIT 0"));
-        let look = rows::none(&mut session.connection, sqlx::raw_sql(look)).await;
+        let look = rows::ask(&mut session.connection, sqlx::raw_sql(look)).none().await;
         match look.map_err(|error| (number(&error), error)) {
             Ok(_) => return Ok(()),
             Err((Some(NO_TABLE), _)) => {}
@@ -101,7 +101,8 @@ impl MySql {
             Err((_, error)) => return Err(self.fence_error(error, table)),
         }
         let ddl = ddl::mysql(&self.table);
-        let made = rows::none(&mut session.connection, sqlx::raw_sql(AssertSqlSafe(ddl))).await;
+        let made =
+            rows::ask(&mut session.connection, sqlx::raw_sql(AssertSqlSafe(ddl))).none().await;
         match made.map_err(|error| (number(&error), error)) {
             Ok(_) => Ok(()),
             Err((Some(number), error)) if NO_RIGHT.contains(&number) => {

@@ -24,11 +24,11 @@ pub(in crate::backend) async fn replicates(
     mariadb: bool,
 ) -> sqlx::Result<Option<bool>> {
     let all = if mariadb { "SHOW ALL REPLICAS STATUS" } else { "SHOW REPLICA STATUS" };
-    match rows::all(&mut *connection, sqlx::raw_sql(AssertSqlSafe(all))).await {
+    match rows::ask(&mut *connection, sqlx::raw_sql(AssertSqlSafe(all))).all().await {
         Ok(rows) => Ok(Some(!rows.iter().all(is_of_a_group))),
         Err(error) => match number(&error) {
             Some(number) if number == NO_SUCH_WORDS || NO_RIGHT.contains(&number) => {
-                let rows = rows::all(connection, sqlx::raw_sql(RUNNING)).await?;
+                let rows = rows::ask(connection, sqlx::raw_sql(RUNNING)).all().await?;
                 let running = rows.first().and_then(|row| integer(row, 1)).unwrap_or(0);
                 Ok((running > 0).then_some(true))
             }

@@ -60,7 +60,7 @@ impl Postgres {
     }
 
     async fn server(&self, connection: &mut PgConnection) -> Result<Server> {
-        let rows = rows::one(connection, sqlx::raw_sql(OPEN)).await;
+        let rows = rows::ask(connection, sqlx::raw_sql(OPEN)).one().await;
         self.read_server(&rows.map_err(|error| self.error(error))?)
     }
 

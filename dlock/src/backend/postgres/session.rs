@@ -181,7 +181,7 @@ impl Session {
         &mut self,
         question: impl Execute<'q, sqlx::Postgres> + 'q,
     ) -> sqlx::Result<Vec<PgRow>> {
-        rows::all(self.listener.connection().await?, question).await
+        rows::ask(self.listener.connection().await?, question).all().await
     }
 
     /// Runs what has no answer.
@@ -189,7 +189,7 @@ impl Session {
         &mut self,
         statement: impl Execute<'q, sqlx::Postgres> + 'q,
     ) -> sqlx::Result<()> {
-        rows::none(self.listener.connection().await?, statement).await.map(drop)
+        rows::ask(self.listener.connection().await?, statement).none().await.map(drop)
     }
 }
 
@@ -197,5 +197,5 @@ async fn ask_one<'q>(
     listener: &mut Listener,
     question: impl Execute<'q, sqlx::Postgres> + 'q,
 ) -> sqlx::Result<PgRow> {
-    rows::one(listener.connection().await?, question).await
+    rows::ask(listener.connection().await?, question).one().await
 }

@@ -36,7 +36,7 @@ impl Postgres {
     /// Connects to this host, if it is a primary, makes the table where it may, and checks it.
     pub(super) async fn open_at(&self, host: &Address) -> Result<Connection, Failure> {
         let mut connection = host.connect().await.map_err(|error| self.failure(error))?;
-        let row = rows::one(&mut connection, sqlx::raw_sql(OPEN)).await;
+        let row = rows::ask(&mut connection, sqlx::raw_sql(OPEN)).one().await;
         let row = row.map_err(|error| self.failure(error))?;
         let standby = row.try_get(0).map_err(|error| self.failure(error))?;
         if standby {
@@ -170,7 +170,7 @@ impl Postgres {
 }
 
 async fn run(connection: &mut PgConnection, text: &str) -> sqlx::Result<()> {
-    rows::none(connection, sqlx::raw_sql(AssertSqlSafe(text))).await.map(drop)
+    rows::ask(connection, sqlx::raw_sql(AssertSqlSafe(text))).none().await.map(drop)
 }
 
 /// As it is to be written, whatever is in it.
