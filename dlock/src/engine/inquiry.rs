@@ -1,6 +1,7 @@
 //! What callers want to know of the server.
 
 use std::collections::BTreeMap;
+use std::convert::identity;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -42,6 +43,26 @@ impl<E: Executor> Actor<E> {
         });
     }
 
+    /// Passes the answer to a question on in this form, or an error when there is none in time. If there
+    /// will be none, the asker is told by the dropped reply.
+    fn answer<T, U>(
+        &self,
+        time: Duration,
+        answer: oneshot::Receiver<Result<T>>,
+        reply: Reply<U>,
+        form: impl FnOnce(T) -> U + Send + 'static,
+    ) where
+        T: Send + 'static,
+        U: Send + 'static,
+    {
+        let label = self.executor.label();
+        tokio::spawn(async move {
+            if let Some(answer) = in_time(&label, time, answer).await {
+                let _ = reply.send(answer.map(form));
+            }
+        });
+    }
+
     /// Asks who holds and who waits, of all keys.
     pub(super) fn status(&mut self, reply: Reply<Vec<Row>>) {
         let mut known: Map<NativeKey, Key> = Map::default();
@@ -61,33 +82,28 @@ impl<E: Executor> Actor<E> {
         }
         let (ask, answer) = oneshot::channel();
         self.executor.status(ask);
-        let label = self.executor.label();
-        tokio::spawn(async move {
-            // Without an answer the asker is told by the dropped reply.
-            let Some(seen) = in_time(&label, ANSWER_TIME_MAX, answer).await else { return };
-            let _ = reply.send(seen.map(|seen| {
-                let mut row = |seen: Seen| {
-                    let native = seen.claim.key;
-                    let ours = waiting.remove(&native).map(|(_, ours)| ours).unwrap_or_default();
-                    let theirs = seen.waiters.into_iter().map(|party| party.holder);
-                    Row {
-                        key: known.get(&native).cloned(),
-                        native,
-                        mode: seen.claim.mode,
-                        holders: seen.holders.into_iter().map(|party| party.holder).collect(),
-                        waiters: theirs.chain(ours).collect(),
-                    }
-                };
-                let mut rows: Vec<Row> = seen.into_iter().map(&mut row).collect();
-                rows.extend(waiting.into_iter().map(|(native, (mode, waiters))| Row {
+        self.answer(ANSWER_TIME_MAX, answer, reply, move |seen: Vec<Seen>| {
+            let mut row = |seen: Seen| {
+                let native = seen.claim.key;
+                let ours = waiting.remove(&native).map(|(_, ours)| ours).unwrap_or_default();
+                let theirs = seen.waiters.into_iter().map(|party| party.holder);
+                Row {
                     key: known.get(&native).cloned(),
                     native,
-                    mode,
-                    holders: Vec::new(),
-                    waiters,
-                }));
-                rows
+                    mode: seen.claim.mode,
+                    holders: seen.holders.into_iter().map(|party| party.holder).collect(),
+                    waiters: theirs.chain(ours).collect(),
+                }
+            };
+            let mut rows: Vec<Row> = seen.into_iter().map(&mut row).collect();
+            rows.extend(waiting.into_iter().map(|(native, (mode, waiters))| Row {
+                key: known.get(&native).cloned(),
+                native,
+                mode,
+                holders: Vec::new(),
+                waiters,
             }));
+            rows
         });
     }
 
@@ -95,39 +111,23 @@ impl<E: Executor> Actor<E> {
     pub(super) fn break_lock(&mut self, key: NativeKey, reply: Reply<Vec<String>>) {
         let (ask, answer) = oneshot::channel();
         self.executor.break_lock(key, ask);
-        let label = self.executor.label();
-        tokio::spawn(async move {
-            if let Some(ended) = in_time(&label, ANSWER_TIME_MAX, answer).await {
-                let _ = reply.send(ended);
-            }
-        });
+        self.answer(ANSWER_TIME_MAX, answer, reply, identity);
     }
 
     /// Asks for a sign of life.
     pub(super) fn ping(&mut self, reply: Reply<()>) {
         let (ask, answer) = oneshot::channel();
         self.executor.ping(ask);
-        let label = self.executor.label();
-        tokio::spawn(async move {
-            // Without an answer the asker is told by the dropped reply.
-            if let Some(answer) = in_time(&label, ANSWER_TIME_MAX, answer).await {
-                let _ = reply.send(answer);
-            }
-        });
+        self.answer(ANSWER_TIME_MAX, answer, reply, identity);
     }
 
     /// Asks what is wrong with the set-up.
     pub(super) fn check(&mut self, reply: Reply<Report>) {
         let (ask, answer) = oneshot::channel();
         self.executor.check(ask);
-        let label = self.executor.label();
-        tokio::spawn(async move {
-            if let Some(found) = in_time(&label, CHECK_TIME_MAX, answer).await {
-                let _ = reply.send(found.map(|mut findings: Vec<Finding>| {
-                    findings.sort_by_key(|finding| finding.severity);
-                    Report { findings }
-                }));
-            }
+        self.answer(CHECK_TIME_MAX, answer, reply, |mut findings: Vec<Finding>| {
+            findings.sort_by_key(|finding| finding.severity);
+            Report { findings }
         });
     }
 }
