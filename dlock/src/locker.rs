@@ -11,7 +11,7 @@ use crate::blocking::block_for;
 use crate::builder::LockerBuilder;
 use crate::engine::{Engine, Mail, Reply};
 use crate::error::{Error, Result, Source};
-use crate::holder::KEPT;
+use crate::holder::{Holder, KEPT};
 use crate::key::{IntoKey, Key};
 use crate::lock::Lock;
 use crate::mode::Mode;
@@ -230,10 +230,8 @@ impl Locker {
         let began = Instant::now();
         let is_one_of_them = |who: &str| ended.iter().any(|ended| who.ends_with(ended.as_str()));
         loop {
-            let rows = self.ask(Mail::Status).await.map_err(|error| error.about(&key))?;
-            let holders =
-                rows.iter().filter(|row| row.native == native).flat_map(|row| &row.holders);
-            if !holders.map(|holder| &*holder.who).any(is_one_of_them) {
+            let holders = self.holders(&native).await.map_err(|error| error.about(&key))?;
+            if !holders.iter().any(|holder| is_one_of_them(&holder.who)) {
                 return Ok(true);
             }
             if began.elapsed() > BREAK_TIME_MAX {
@@ -336,10 +334,14 @@ impl Locker {
 
     /// Whether nobody holds this and nobody is to have it yet either.
     pub(crate) async fn is_kept(&self, native: &NativeKey) -> Result<bool> {
+        Ok(self.holders(native).await?.iter().any(|holder| holder.who == KEPT))
+    }
+
+    /// Asks who holds this, as the server sees it.
+    async fn holders(&self, native: &NativeKey) -> Result<Vec<Holder>> {
         let rows = self.ask(Mail::Status).await?;
-        let mut holders =
-            rows.iter().filter(|row| row.native == *native).flat_map(|row| &row.holders);
-        Ok(holders.any(|holder| holder.who == KEPT))
+        let of_key = rows.into_iter().filter(|row| row.native == *native);
+        Ok(of_key.flat_map(|row| row.holders).collect())
     }
 
     /// What the database calls this key, and how to look up by hand who holds it. Asks nothing.

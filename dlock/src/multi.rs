@@ -94,7 +94,7 @@ impl MultiLock {
     /// # Cancel safety
     /// Dropping the future at any point leaves nothing held and nothing queued.
     pub async fn acquire(&self) -> Result<MultiGuard> {
-        self.take(Deadline::after(self.wait)).await
+        self.take_or_say_why(Deadline::after(self.wait)).await
     }
 
     /// Takes all the locks if all are free; `None` when one is taken, and then none is held.
@@ -131,7 +131,7 @@ impl MultiLock {
     /// # Errors
     /// As [`acquire`](MultiLock::acquire) and [`Lock::acquire_blocking`].
     pub fn acquire_blocking(&self) -> Result<MultiGuard> {
-        self.take_blocking(self.wait)
+        self.take_blocking(self.wait, |deadline| self.take_or_say_why(deadline))
     }
 
     /// [`try_acquire`](MultiLock::try_acquire) without `await`.
@@ -139,7 +139,7 @@ impl MultiLock {
     /// # Errors
     /// As [`try_acquire`](MultiLock::try_acquire) and [`Lock::acquire_blocking`].
     pub fn try_acquire_blocking(&self) -> Result<Option<MultiGuard>> {
-        none_if_busy(self.take_blocking(Wait::NoWait))
+        none_if_busy(self.take_blocking(Wait::NoWait, |deadline| self.take(deadline)))
     }
 
     /// [`run`](MultiLock::run) without `await`.
@@ -169,6 +169,17 @@ impl MultiLock {
                 discard(self.locker.engine(), held, &error).await;
                 Err(of_all(error, deadline.waited()))
             }
+        }
+    }
+
+    /// The same for those who are told why they do not get them.
+    async fn take_or_say_why(&self, deadline: Deadline) -> Result<MultiGuard> {
+        match self.take(deadline).await {
+            Err(error) => match self.locks.iter().find(|lock| lock.may_be_done(&error)) {
+                Some(lock) => Err(Box::pin(lock.done_or(error)).await),
+                None => Err(error),
+            },
+            taken => taken,
         }
     }
 
@@ -218,10 +229,13 @@ impl MultiLock {
         (refused, behind)
     }
 
-    fn take_blocking(&self, wait: Wait) -> Result<MultiGuard> {
+    fn take_blocking<F>(&self, wait: Wait, take: impl FnOnce(Deadline) -> F) -> Result<MultiGuard>
+    where
+        F: Future<Output = Result<MultiGuard>>,
+    {
         self.locker.may_block()?;
         let deadline = Deadline::after(wait);
-        block_until(deadline, self.take(deadline)).unwrap_or_else(|| {
+        block_until(deadline, take(deadline)).unwrap_or_else(|| {
             let stuck = self.locker.does_not_run();
             Err(self.keys().next().map_or(stuck.clone(), |key| stuck.about(key)))
         })

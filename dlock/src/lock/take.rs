@@ -33,7 +33,7 @@ impl Lock {
     /// # Cancel safety
     /// Dropping the future at any point leaves nothing held and nothing queued.
     pub async fn acquire(&self) -> Result<Guard> {
-        self.take(Deadline::after(self.wait)).await.map(Guard::claimed)
+        self.take_or_say_why(Deadline::after(self.wait)).await.map(Guard::claimed)
     }
 
     /// Takes the lock if it is free: one try that never waits for whoever holds it. `None` when it
@@ -87,7 +87,7 @@ impl Lock {
     /// As [`acquire`](Lock::acquire); [`Error::Config`] inside the very current-thread runtime that
     /// the locker was told to run on.
     pub fn acquire_blocking(&self) -> Result<Guard> {
-        self.take_blocking(self.wait)
+        self.take_blocking(self.wait, |deadline| self.take_or_say_why(deadline))
     }
 
     /// [`try_acquire`](Lock::try_acquire) without `await`.
@@ -95,7 +95,7 @@ impl Lock {
     /// # Errors
     /// As [`try_acquire`](Lock::try_acquire) and [`acquire_blocking`](Lock::acquire_blocking).
     pub fn try_acquire_blocking(&self) -> Result<Option<Guard>> {
-        none_if_busy(self.take_blocking(Wait::NoWait))
+        none_if_busy(self.take_blocking(Wait::NoWait, |deadline| self.take(deadline)))
     }
 
     /// [`run`](Lock::run) without `await`. A sync body cannot be dropped: it asks
@@ -110,10 +110,13 @@ impl Lock {
         result(extent.finish_blocking(output))
     }
 
-    fn take_blocking(&self, wait: Wait) -> Result<Guard> {
+    fn take_blocking<F>(&self, wait: Wait, take: impl FnOnce(Deadline) -> F) -> Result<Guard>
+    where
+        F: Future<Output = Result<Guard>>,
+    {
         self.locker.may_block()?;
         let deadline = Deadline::after(wait);
-        let taken = block_until(deadline, self.take(deadline));
+        let taken = block_until(deadline, take(deadline));
         let stuck = || Err(self.locker.does_not_run().about(&self.key));
         taken.unwrap_or_else(stuck).map(Guard::claimed)
     }
@@ -125,17 +128,25 @@ impl Lock {
             // Few want a semaphore, and the future of a plain lock is to stay small.
             Some(n) => Box::pin(self.take_one_of(n, deadline)).await,
         };
-        let taken = match taken {
-            Err(error) if error.is_timeout() && self.terms.once_per.is_some() => {
-                Err(Box::pin(self.done_or(error)).await)
-            }
-            taken => taken,
-        };
         taken.map_err(|error| error.about(&self.key))
     }
 
+    /// The same for those who are told why they do not get it.
+    async fn take_or_say_why(&self, deadline: Deadline) -> Result<Guard> {
+        match self.take(deadline).await {
+            Err(error) if self.may_be_done(&error) => Err(Box::pin(self.done_or(error)).await),
+            taken => taken,
+        }
+    }
+
+    /// Returns `true` if what it was refused for may be that it is done for this period.
+    pub(crate) fn may_be_done(&self, refused: &Error) -> bool {
+        self.terms.once_per.is_some()
+            && matches!(refused, Error::Timeout { key, .. } if *key == self.key)
+    }
+
     /// Whether nobody holds what it has waited for in vain: it is done for this period.
-    async fn done_or(&self, mut error: Error) -> Error {
+    pub(crate) async fn done_or(&self, mut error: Error) -> Error {
         let Ok(native) = &self.native else { return error };
         // What cannot be looked up stays what it was.
         let is_kept = self.locker.is_kept(native).await.unwrap_or(false);
