@@ -68,8 +68,9 @@ fn values_that_are_given_can_be_made_and_shown() {
 async fn futures_can_be_spawned() {
     let locker = sendable(Locker::connect("memory:types")).await.unwrap();
     let lock = locker.lock("k").timeout(Duration::from_secs(1));
-    let guard = sendable(lock.acquire()).await.unwrap();
+    let mut guard = sendable(lock.acquire()).await.unwrap();
     drop(sendable(guard.lost()));
+    sendable(guard.upgrade()).await.unwrap_err();
     sendable(guard.verify()).await.unwrap();
     sendable(guard.protect(async {})).await.unwrap();
     sendable(guard.release()).await.unwrap();

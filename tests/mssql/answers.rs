@@ -190,6 +190,21 @@ async fn many_leases_are_renewed_together() {
     held.release().await.unwrap();
 }
 
+/// What the readme's table says of where a key is one lock.
+#[tokio::test]
+async fn key_of_another_database_is_another_lock() {
+    let double = Double::new().await;
+    rows(&mut double.client().await, "CREATE DATABASE other").await.unwrap();
+    let url = double.url();
+    let other = Locker::connect(&url.replace("/test?", "/other?")).await.unwrap();
+    let locker = Locker::connect(&url).await.unwrap();
+    let guard = locker.lock("k").acquire().await.unwrap();
+    other.lock("k").try_acquire().await.unwrap().unwrap().release().await.unwrap();
+    let same = Locker::connect(&url).await.unwrap();
+    assert!(same.lock("k").try_acquire().await.unwrap().is_none());
+    guard.release().await.unwrap();
+}
+
 /// There is a way up, and none down: the server keeps the strongest mode until the last release.
 #[tokio::test]
 async fn update_lock_becomes_exclusive_and_stays_so() {
