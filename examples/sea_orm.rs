@@ -1,8 +1,8 @@
-//! Locks beside SeaORM, in two ways that exclude each other.
+//! Locks beside SeaORM, in three ways that exclude each other.
 //!
 //! `cargo run --example sea_orm --features sea-orm -- --url postgres://user@host/database` (or the URL
 //! in `DLOCK_URL`) has four tasks add to one counter, by SeaORM's entities: read the row, change the
-//! model, update. Two of them do it this way, two of them that way:
+//! model, update. Two of them do it in the first way, one in each of the others:
 //!
 //! * `beside`: `#[dlock::locked]`, with a locker made from SeaORM's own pool. The lock is held on a
 //!   connection of dlock's, and around everything that SeaORM does, its own transactions too, for
@@ -12,16 +12,20 @@
 //!   itself, so the transaction is one of sqlx, begun on SeaORM's pool (it is the same sqlx), and
 //!   [`Inside`] has SeaORM send its queries there.
 //!
+//! * `lock_in`: the lock is taken in SeaORM's own `DatabaseTransaction`, by the statement that `within`
+//!   sends: the lock's number is all that it needs, and `Locker::explain` has that.
+//!
 //! Then the same without the lock. The counter is in a schema of its own, which is dropped in the end.
 
 use std::process::ExitCode;
 
-use dlock::Locker;
+use dlock::{Locker, NativeKey};
 use sea_orm::prelude::async_trait::async_trait;
 use sea_orm::sqlx::{AssertSqlSafe, PgConnection, Postgres, Transaction, query_with, raw_sql};
 use sea_orm::{
     ActiveModelTrait as _, ConnectOptions, ConnectionTrait, Database, DatabaseConnection,
-    DbBackend, DbErr, EntityTrait as _, ExecResult, QueryResult, RuntimeErr, Set, Statement,
+    DatabaseTransaction, DbBackend, DbErr, EntityTrait as _, ExecResult, QueryResult, RuntimeErr,
+    Set, Statement, TransactionTrait as _,
 };
 use sea_query_sqlx::SqlxValues;
 use tokio::sync::Mutex;
@@ -68,6 +72,20 @@ async fn add_one_beside(locker: &Locker, db: &DatabaseConnection, id: i32) -> Re
 async fn add_one_inside(tx: &mut Transaction<'_, Postgres>, id: i32) -> Result<()> {
     dlock::within(tx).lock(format!("counter:{id}")).acquire().await?;
     add_one(&Inside::of(tx), id).await
+}
+
+/// Takes a lock until the end of SeaORM's own transaction. A statement of its own and the transaction's
+/// first: what is read after it was written by the holder before, where the transaction is
+/// `READ COMMITTED`, the default.
+async fn lock_in(tx: &DatabaseTransaction, locker: &Locker, key: &str) -> Result<(), DbErr> {
+    let NativeKey::Id(id) = locker.explain(key).native else {
+        return Err(DbErr::Custom("is the locker one of postgres://?".into()));
+    };
+    // The wait has an end: then it is an error, and the transaction is rolled back.
+    tx.execute_unprepared("SET LOCAL lock_timeout = '60s'").await?;
+    let sql = "SELECT pg_advisory_xact_lock($1)";
+    tx.execute_raw(Statement::from_sql_and_values(DbBackend::Postgres, sql, [id.into()])).await?;
+    Ok(())
 }
 
 /// A connection or transaction of sqlx's that SeaORM can query: `Entity::find().one(&inside)`.
@@ -167,10 +185,10 @@ async fn both_rounds(url: &str) -> Result<(i64, i64)> {
     .await?;
     let outcome = async {
         println!("{TASKS} tasks add {INCREMENTS} each to one number, under a lock:");
-        let counted = round(&db, &locker, 1).await?;
+        let counted = round(&db, &locker, 1, true).await?;
         println!("the same without the lock:");
         dlock::set_enabled(false);
-        let without = round(&db, &locker, 2).await?;
+        let without = round(&db, &locker, 2, false).await?;
         Ok((counted, without))
     };
     let outcome = outcome.await;
@@ -180,7 +198,7 @@ async fn both_rounds(url: &str) -> Result<(i64, i64)> {
 }
 
 /// Lets four tasks count, and says what they come to.
-async fn round(db: &DatabaseConnection, locker: &Locker, id: i32) -> Result<i64> {
+async fn round(db: &DatabaseConnection, locker: &Locker, id: i32, locked: bool) -> Result<i64> {
     let mut tasks = Vec::new();
     for task in 0..TASKS {
         let (db, locker) = (db.clone(), locker.clone());
@@ -188,6 +206,13 @@ async fn round(db: &DatabaseConnection, locker: &Locker, id: i32) -> Result<i64>
             for _ in 0..INCREMENTS {
                 if task % 2 == 0 {
                     add_one_beside(&locker, &db, id).await?;
+                } else if task == 1 {
+                    let tx = db.begin().await?;
+                    if locked {
+                        lock_in(&tx, &locker, &format!("counter:{id}")).await?;
+                    }
+                    add_one(&tx, id).await?;
+                    tx.commit().await?;
                 } else {
                     let mut tx = db.get_postgres_connection_pool().begin().await?;
                     add_one_inside(&mut tx, id).await?;

@@ -13,6 +13,8 @@ mod clocks;
 mod endings;
 #[path = "lease/fight.rs"]
 mod fight;
+#[path = "lease/handover.rs"]
+mod handover;
 #[path = "lease/once.rs"]
 mod once;
 #[path = "lease/owners.rs"]
@@ -79,6 +81,13 @@ dlock_tests::suite! {
             that_is_emptied_gives_no_fence_again,
         ]
         prune: [removes_what_nobody_has_and_fences_go_on, takes_beside_it_have_fences_that_grow]
+        handover: [
+            outlasts_the_process_that_took_it,
+            adopted_guard_is_renewed_and_passes_on,
+            token_that_is_not_adopted_runs_out,
+            others_cannot_make_it,
+            dropped_halfway_leaves_nothing,
+        ]
         fight: [histories]
         turns: [others_have_theirs, thousand_leases_are_renewed_together]
     }
@@ -91,6 +100,7 @@ mod servers {
             lease_postgres LeasePostgres, lease_mysql LeaseMySql, lease_mariadb LeaseMariaDb,
             lease_mssql LeaseMssql,
         ] {
+            handover: [server_that_does_not_answer_is_told_later]
             endings: [
                 waiter_is_woken_by_the_end_of_a_lease,
                 silent_connection_is_replaced_in_time,

@@ -371,6 +371,16 @@ impl Guard {
         self.engine = None;
     }
 
+    /// An error if it is lost, as far as this process can know.
+    pub(crate) fn check_held(&self) -> Result<()> {
+        self.not_lost()
+    }
+
+    /// From now on its drop releases nothing.
+    pub(crate) fn take_engine(&mut self) -> Option<Engine> {
+        self.engine.take()
+    }
+
     /// Who is told when it goes.
     pub(crate) fn engine(&self) -> Option<&Engine> {
         self.engine.as_ref()

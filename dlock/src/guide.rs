@@ -15,6 +15,9 @@ pub mod connections {}
 #[doc = include_str!("../../docs/leader.md")]
 pub mod leader {}
 
+#[doc = include_str!("../../docs/handover.md")]
+pub mod handover {}
+
 #[cfg(feature = "serde")]
 #[doc = include_str!("../../docs/json.md")]
 pub mod json {}
@@ -35,6 +38,9 @@ pub mod migrations {}
 #[doc = "[leases]: crate::guide::leases\n"]
 #[doc = include_str!("../../docs/oracle.md")]
 pub mod oracle {}
+
+#[doc = include_str!("../../docs/orm.md")]
+pub mod orm {}
 
 #[doc = include_str!("../../docs/python.md")]
 pub mod python {}

@@ -41,6 +41,7 @@ mod lost;
 mod mode;
 mod multi;
 mod native;
+mod random;
 pub mod registry;
 mod scheme;
 #[cfg(feature = "serde")]
@@ -51,6 +52,7 @@ mod status;
 mod switch;
 mod terms;
 mod text;
+mod token;
 mod wait;
 
 #[cfg(feature = "macros")]
@@ -99,4 +101,5 @@ pub use self::scheme::KeyScheme;
 pub use self::status::{Explained, Finding, LockStatus, Report, Severity};
 pub use self::switch::set_enabled;
 pub use self::text::Text;
+pub use self::token::Token;
 pub use self::wait::Wait;

@@ -84,6 +84,11 @@ pub(crate) async fn sessions_have_no_such_terms(site: Site) {
         assert!(matches!(error, Error::Unsupported { .. }), "{error}");
         assert!(error.to_string().contains(say), "{error}");
     }
+    let token = "dlock1.k.s.0123456789abcdef0123456789abcdef.0.10000.0".parse().unwrap();
+    let error =
+        in_time("the refusal", Duration::from_secs(3), locker.adopt(token)).await.unwrap_err();
+    assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+    assert!(error.to_string().contains("lease+"), "{error}");
     let error = in_time("the refusal", Duration::from_secs(3), locker.prune(MS)).await.unwrap_err();
     assert!(matches!(error, Error::Unsupported { .. }), "{error}");
     assert!(error.to_string().contains("lease+"), "{error}");

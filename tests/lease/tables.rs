@@ -47,7 +47,7 @@ pub(crate) async fn made_by_hand_is_used(site: Site) {
     rows.run(&ddl).await;
     rows.run(&ddl).await;
     is_used(&site, &table, &mut rows).await;
-    let other = dlock::lease::ddl("oracle").unwrap_err();
+    let other = dlock::lease::ddl("cassandra").unwrap_err();
     assert!(matches!(other, dlock::Error::Config { .. }), "{other}");
 }
 

@@ -133,3 +133,29 @@ fn the_checker_objects_to_a_wait_for_nobody() {
     table.waiting();
     table.1.check(&Event::Abandon { request: 1 }, &[]);
 }
+
+/// It comes beside a wait for the same key, and goes back without passing to who waits here.
+#[test]
+fn what_is_adopted_passes_to_nobody_but_by_the_database() {
+    let mut table = Checked::default();
+    let wait = table.waiting();
+    let Checked(mut table, _) = table;
+    let grant = table.ticket();
+    let mut step = |event| {
+        let mut actions = Vec::new();
+        table.step(event, false, &mut actions);
+        actions
+    };
+    let adopted = step(Event::Adopted { key: KEY, ticket: grant, request: 9 });
+    assert_eq!(adopted, [Action::Grant { key: KEY, grant, request: 9, hold: 1 }]);
+    let released = step(Event::Release { hold: 1, spent: false });
+    let [Action::Unlock { grant: unlocked, ticket, hold: Some(1), .. }] = released[..] else {
+        panic!("{released:?}")
+    };
+    assert_eq!(unlocked, grant);
+    let over = step(Event::Unlocked { key: KEY, ticket, clean: true });
+    assert_eq!(over, [Action::Settle { hold: 1, clean: true }]);
+    let next = step(Event::Granted { key: KEY, ticket: wait });
+    assert_eq!(next, [Action::Grant { key: KEY, grant: wait, request: 1, hold: 2 }]);
+    assert!(!table.is_empty());
+}

@@ -102,6 +102,7 @@ impl Ledger {
             | Event::Stay { .. }
             | Event::Converted { .. }
             | Event::Unconverted { .. } => panic!("modes do not change in this world"),
+            Event::Adopted { .. } => panic!("no lock comes from outside in this world"),
         }
     }
 

@@ -106,7 +106,8 @@ impl Page {
             Event::Convert { .. }
             | Event::Stay { .. }
             | Event::Converted { .. }
-            | Event::Unconverted { .. } => {}
+            | Event::Unconverted { .. }
+            | Event::Adopted { .. } => {}
         }
     }
 

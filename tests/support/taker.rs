@@ -59,6 +59,8 @@ fn main() {
                 let lock = with(site.locker().await.lock(key).timeout(Wait::Forever), terms);
                 hold(&lock, orders).await;
             }
+            ["into-token", key] => into_token(&site.locker().await, key).await,
+            ["adopt", token] => adopt(&site.locker().await, token, orders).await,
             ["once", key, end] => once(&site.locker().await, key, end).await,
             ["disabled", key] => {
                 dlock::set_enabled(false);
@@ -92,6 +94,23 @@ fn main() {
             _ => panic!("unknown command {command:?}"),
         }
     });
+}
+
+/// Takes a key for whoever comes with the token, and ends.
+async fn into_token(locker: &Locker, key: &str) {
+    let guard = locker.lock(key).ttl(10 * TTL).acquire().await.unwrap();
+    let fence = guard.fence().unwrap();
+    println!("{} {fence}", guard.into_token().await.unwrap());
+    std::process::exit(0);
+}
+
+/// Takes over what a token stands for, and holds it until told to release it.
+async fn adopt(locker: &Locker, token: &str, mut orders: Orders) {
+    let guard = locker.adopt(token.parse().unwrap()).await.unwrap();
+    println!("held {} {}", guard.key(), guard.fence().unwrap());
+    assert_eq!(orders.recv().await.as_deref(), Some("release"));
+    guard.release().await.unwrap();
+    println!("released");
 }
 
 /// What we are told. Without anybody to tell us, there is nothing left to do.

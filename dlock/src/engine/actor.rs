@@ -163,6 +163,9 @@ impl<E: Executor> Actor<E> {
             Mail::Verify { hold, reply } => {
                 self.verify(hold, reply);
             }
+            Mail::IntoToken { hold, owner, reply } => self.hand_over_to_token(hold, owner, reply),
+            Mail::DropToken { key, owner } => self.executor.drop_token(key, owner),
+            Mail::Adopt(adoption) => self.adopt(*adoption),
             Mail::Status(reply) => self.status(reply),
             Mail::Check(reply) => self.check(reply),
             Mail::Break { key, reply } => self.break_lock(key, reply),
@@ -210,7 +213,7 @@ impl<E: Executor> Actor<E> {
         self.want(request);
     }
 
-    fn want(&mut self, request: Request) {
+    pub(super) fn want(&mut self, request: Request) {
         let (id, patient) = (request.id, request.patient);
         let key = request.claim.clone();
         let spent = !(key.is_shareable() && self.turns.contains(&key));
@@ -309,7 +312,11 @@ impl<E: Executor> Actor<E> {
                     // Its holder has gone with an Ok, which was true.
                 } else if let Some((_, request)) = self.callers.unsure.remove(&hold) {
                     // Nobody knows of it yet: who was to have it goes on waiting.
-                    self.want(request);
+                    if request.is_adoption() {
+                        self.refuse_adoption(request);
+                    } else {
+                        self.want(request);
+                    }
                 }
             }
         }

@@ -8,7 +8,8 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::hold::Hold;
-use super::table::{Event, Ticket};
+use super::mail::HandedOver;
+use super::table::{Event, HoldId, RequestId, Ticket};
 use crate::backend::{Seen, no_conversion};
 use crate::claim::Claim;
 use crate::clock::{Time, Word};
@@ -23,6 +24,8 @@ use crate::terms::Terms;
 pub(crate) trait Executor: Send + 'static {
     /// What is not to be had by others for a while is kept by the database, even if this ends.
     const KEEPS_MIN_HOLD: bool;
+    /// What is held can be handed over to another process.
+    const HAS_TOKENS: bool = false;
 
     /// Ask for the key, without waiting.
     fn try_lock(&mut self, claim: Claim, ticket: Ticket, terms: &Terms);
@@ -102,6 +105,20 @@ pub(crate) trait Executor: Send + 'static {
                     .into(),
         }));
     }
+    /// Give the grant to that owner, whom nobody has yet, and forget it. One that fails is reported as
+    /// released by its holder.
+    fn make_token(
+        &mut self,
+        _claim: &Claim,
+        _hold: HoldId,
+        _owner: Arc<str>,
+        _reply: Reply<HandedOver>,
+    ) {
+    }
+    /// Give back what that owner has.
+    fn drop_token(&mut self, _key: NativeKey, _owner: Arc<str>) {}
+    /// Take over what that owner has. The ticket is that of the grant.
+    fn adopt(&mut self, _ticket: Ticket, _adopted: Adopted) {}
     /// The database and its address.
     fn label(&self) -> Box<str>;
     /// Send what has come together.
@@ -120,6 +137,26 @@ pub(crate) trait Executor: Send + 'static {
     fn recv(&mut self, reports: &mut Vec<Report>) -> impl Future<Output = ()> + Send;
     /// Lets go of everything and disconnects.
     fn shutdown(self) -> impl Future<Output = ()> + Send;
+}
+
+/// What a caller wants to take over.
+#[cfg_attr(
+    not(any(
+        feature = "mssql",
+        feature = "mysql",
+        feature = "oracle",
+        feature = "postgres",
+        feature = "sqlite"
+    )),
+    expect(dead_code, reason = "there are no leases without a database")
+)]
+pub(crate) struct Adopted {
+    pub(crate) claim: Claim,
+    pub(crate) owner: Arc<str>,
+    pub(crate) fence: Option<u64>,
+    pub(crate) terms: Terms,
+    pub(crate) request: RequestId,
+    pub(crate) refused: oneshot::Sender<Error>,
 }
 
 /// Whether the database answers.

@@ -111,6 +111,11 @@ impl Hold {
         Hold { fence: fenced.then_some(FENCE_WHILE_OFF), ..Hold::unlocked(key, mode) }
     }
 
+    /// What the database calls it.
+    pub(crate) fn native(&self) -> &NativeKey {
+        &self.native
+    }
+
     /// Whether it is lost, by what the engine knows and by the clock.
     pub(crate) fn is_lost(&self) -> bool {
         if self.lost.get().is_some() {

@@ -9,6 +9,7 @@ mod answers;
 mod asks;
 mod grant;
 mod handing;
+mod handover;
 mod job;
 mod line;
 mod portion;
@@ -30,14 +31,15 @@ use self::grant::{Agreed, Grant};
 use self::job::{Job, Prune, Question, carry_out};
 use self::line::Line;
 use self::portion::{Luck, Portions};
-use super::executor::{Contact, Executor, Held, Reply, Report};
+use super::executor::{Adopted, Contact, Executor, Held, Reply, Report};
 use super::hold::Hold;
+use super::mail::HandedOver;
 use super::map::Map;
-use super::table::{Event, Ticket};
+use super::table::{Event, HoldId, Ticket};
 use super::timer::Timer;
 use super::unwind::catch_panic;
 use crate::backend::Seen;
-use crate::backend::lease::{Failure, Lease, LeaseBackend, LeaseOptions, Verdicts};
+use crate::backend::lease::{Failure, Lease, LeaseBackend, LeaseOptions, Owner, Verdicts};
 use crate::claim::Claim;
 use crate::clock::{Time, Word};
 use crate::error::{Error, Result};
@@ -198,6 +200,7 @@ impl<B: LeaseBackend> Leases<B> {
 
 impl<B: LeaseBackend> Executor for Leases<B> {
     const KEEPS_MIN_HOLD: bool = true;
+    const HAS_TOKENS: bool = true;
 
     fn try_lock(&mut self, claim: Claim, ticket: Ticket, terms: &Terms) {
         self.asks.once(claim.key, ticket, self.agree(terms));
@@ -302,6 +305,25 @@ impl<B: LeaseBackend> Executor for Leases<B> {
 
     fn ping(&mut self, reply: Reply<()>) {
         self.questions.push_back(Question::Ping(reply));
+    }
+
+    fn make_token(
+        &mut self,
+        claim: &Claim,
+        hold: HoldId,
+        owner: Arc<str>,
+        reply: Reply<HandedOver>,
+    ) {
+        self.ask_for_token(&claim.key, hold, owner, reply);
+    }
+
+    fn drop_token(&mut self, key: NativeKey, owner: Arc<str>) {
+        let (owner, lasts) = (Owner::Token(owner), self.ttl);
+        self.owe(Lease { key, owner, fence: None, lasts });
+    }
+
+    fn adopt(&mut self, ticket: Ticket, adopted: Adopted) {
+        self.ask_to_adopt(ticket, adopted);
     }
 
     fn prune(&mut self, older_than: Duration, reply: Reply<u64>) {

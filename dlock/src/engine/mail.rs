@@ -1,6 +1,6 @@
 //! What callers tell the engine.
 
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant as StdInstant};
 
 use tokio::sync::oneshot;
@@ -37,6 +37,12 @@ pub(crate) enum Mail {
     GiveUpConversion { hold: HoldId },
     /// Ask the server whether this is still held.
     Verify { hold: HoldId, reply: Reply<bool> },
+    /// Give what this holds to whoever comes with the token that this owner is of.
+    IntoToken { hold: HoldId, owner: Arc<str>, reply: Reply<HandedOver> },
+    /// Give back what was given to that owner: nobody knows the token.
+    DropToken { key: NativeKey, owner: Arc<str> },
+    /// Take over what was given to that owner.
+    Adopt(Box<Adoption>),
     /// Ask the server who holds and who waits.
     Status(Reply<Vec<Row>>),
     /// Ask the server what is wrong with the set-up.
@@ -59,6 +65,22 @@ pub(crate) enum Mail {
     Close { patient: bool },
     /// Drop this when all is confirmed that was let go before.
     Settle(mpsc::Sender<()>),
+}
+
+/// What was handed over, and for how long.
+pub(crate) struct HandedOver {
+    pub(crate) fence: Option<u64>,
+    pub(crate) ttl: Duration,
+}
+
+/// A caller who wants what was handed over.
+pub(crate) struct Adoption {
+    /// Not patient, and without an end: the statement has one.
+    pub(crate) request: Request,
+    pub(crate) owner: Arc<str>,
+    pub(crate) fence: Option<u64>,
+    /// Why it does not get it.
+    pub(crate) refused: oneshot::Sender<Error>,
 }
 
 /// A caller who wants a lock.
@@ -114,6 +136,11 @@ impl Request {
         let _ = self.reply.send(Ok(Delivery::while_off(hold)));
     }
 
+    /// It is for what another process had: not for the next grant of the key.
+    pub(super) fn is_adoption(&self) -> bool {
+        !self.patient && self.end.is_none()
+    }
+
     /// Answers with an error.
     pub(super) fn fail(self, error: Error) {
         // Whoever asked may have gone.
@@ -140,6 +167,8 @@ impl Mail {
             Mail::Status(reply) => drop(reply.send(Err(error.clone()))),
             Mail::Check(reply) => drop(reply.send(Err(error.clone()))),
             Mail::Ping(reply) => drop(reply.send(Err(error.clone()))),
+            Mail::IntoToken { reply, .. } => drop(reply.send(Err(error.clone()))),
+            Mail::Adopt(adoption) => adoption.request.fail(error.clone()),
             Mail::Prune { reply, .. } => drop(reply.send(Err(error.clone()))),
             Mail::Break { reply, .. } => drop(reply.send(Err(error.clone()))),
             _ => {}

@@ -12,6 +12,7 @@ mod doubts;
 mod end;
 mod executor;
 mod handle;
+mod handover;
 mod hold;
 mod holds;
 mod inbox;
@@ -64,7 +65,7 @@ use self::inbox::Inbox;
     feature = "sqlite"
 ))]
 pub(crate) use self::leases::Leases;
-pub(crate) use self::mail::{Mail, Request};
+pub(crate) use self::mail::{Adoption, HandedOver, Mail, Request};
 use self::opening::Opening;
 pub(crate) use self::sessions::{Limits, Sessions};
 pub(crate) use self::status_file::StatusFile;

@@ -68,6 +68,7 @@ impl<K: Shareable> Table<K> {
                     self.stop_waiting(&key, out);
                 }
             }
+            Event::Adopted { key, ticket, request } => self.adopted(key, ticket, request, out),
             Event::Granted { key, ticket } => self.granted(key, ticket, out),
             Event::Refused { key, ticket } => match self.phase(&key, ticket) {
                 Some(Phase::Trying) => self.ask_again(key, true, Refusal::BusyElsewhere, out),
@@ -96,6 +97,12 @@ impl<K: Shareable> Table<K> {
             Event::Converted { grant, key } => self.converted(grant, key, out),
             Event::Unconverted { grant, why } => self.unconverted(grant, why, out),
         }
+    }
+
+    /// A ticket for a question beside those of the table.
+    pub fn ticket(&mut self) -> Ticket {
+        self.last_ticket += 1;
+        self.last_ticket
     }
 
     /// Whether nothing is held, asked for or wanted.

@@ -28,7 +28,7 @@ use self::server::Server;
 use self::texts::Texts;
 use super::prune::{self, Pruned};
 use super::seam::cannot_prune;
-use super::{Failure, Lease, LeaseBackend, TTL, Verdicts};
+use super::{Failure, Lease, LeaseBackend, Owner, TTL, Taken, Verdicts};
 use crate::backend::mysql::{as_it_is, meaning, replicates, text};
 use crate::backend::{Seen, hosts, rows};
 use crate::error::Result;
@@ -233,6 +233,13 @@ impl LeaseBackend for MySql {
         of: Option<&NativeKey>,
     ) -> Result<Vec<Seen>, Failure> {
         self.seen(member, of).await
+    }
+
+    async fn own(&self, member: &mut Member, lease: &Lease, to: &Owner) -> Result<Taken, Failure> {
+        let sql = self.texts(member).own(lease, to);
+        let answers = Answers::of(&self.write(member, sql).await?);
+        let owned = Lease { owner: to.clone(), ..lease.clone() };
+        Ok(answers.taken(&owned, self.texts.has_fences()))
     }
 
     async fn prune(

@@ -5,14 +5,10 @@
 //! grant follows, after a space. All of it stands in the column `owner`, which is compared as a whole
 //! and not read by other versions.
 
-use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::time::SystemTime;
-
-use blake2::{Blake2b512, Digest};
+use std::sync::Arc;
 
 use crate::native::hex;
+use crate::random::random;
 use crate::text::Text;
 
 /// The columns of MySQL and SQL Server have room for 255 bytes: for two such parts, a process id, the
@@ -105,39 +101,6 @@ fn token(process: &str, data: Option<&str>) -> Arc<str> {
         token.push_str(data);
     }
     token.into()
-}
-
-/// 128 bits that nobody else has.
-pub(crate) fn random() -> [u8; RANDOM_LEN / 2] {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let mut hash = Blake2b512::new_with_prefix(seed());
-    // A forked child has the seed and the count of its parent.
-    hash.update(std::process::id().to_le_bytes());
-    hash.update(nanos());
-    hash.update(COUNT.fetch_add(1, Ordering::Relaxed).to_le_bytes());
-    let mut random = [0; RANDOM_LEN / 2];
-    random.iter_mut().zip(hash.finalize()).for_each(|(byte, hashed)| *byte = hashed);
-    random
-}
-
-/// What this process does not share with any other.
-fn seed() -> &'static [u8] {
-    static SEED: OnceLock<[u8; 64]> = OnceLock::new();
-    SEED.get_or_init(|| {
-        let mut hash = Blake2b512::new_with_prefix(nanos());
-        hash.update(std::process::id().to_le_bytes());
-        // The standard library keys its maps from the system's random numbers: 128 bits, of which
-        // each hash shows 64.
-        for round in 0_u64..4 {
-            hash.update(RandomState::new().hash_one(round).to_le_bytes());
-        }
-        hash.finalize().into()
-    })
-}
-
-fn nanos() -> [u8; 16] {
-    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    now.as_nanos().to_le_bytes()
 }
 
 #[cfg(test)]

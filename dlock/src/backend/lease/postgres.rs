@@ -23,7 +23,7 @@ use self::open::Opened;
 use self::texts::Texts;
 use super::prune::{self, Pruned};
 use super::seam::cannot_prune;
-use super::{Failure, Lease, LeaseBackend, Table, Taken, Verdicts};
+use super::{Failure, Lease, LeaseBackend, Owner, Table, Taken, Verdicts};
 use crate::backend::postgres::{Address, has_code};
 use crate::backend::{Options, Seen, hosts, rows};
 use crate::error::Result;
@@ -142,6 +142,19 @@ impl LeaseBackend for Postgres {
         of: Option<&NativeKey>,
     ) -> Result<Vec<Seen>, Failure> {
         self.seen(connection, of).await
+    }
+
+    async fn own(
+        &self,
+        connection: &mut Connection,
+        lease: &Lease,
+        to: &Owner,
+    ) -> Result<Taken, Failure> {
+        let text = connection.texts().own(lease, to);
+        let rows = self.ask(connection, text).await?;
+        let Some(row) = rows.first() else { return Ok(Taken::Held(None)) };
+        let fence: Option<i64> = row.try_get(0).map_err(|error| self.failure(error))?;
+        Ok(Taken::Granted(fence.and_then(|fence| u64::try_from(fence).ok())))
     }
 
     async fn prune(

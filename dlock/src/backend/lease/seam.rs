@@ -100,6 +100,23 @@ pub(crate) trait LeaseBackend: Send + Sync + 'static {
         of: Option<&NativeKey>,
     ) -> impl Future<Output = Result<Vec<Seen>, Failure>> + Send;
 
+    /// Has the row of this lease, if it has not run out, belong to another owner, and last from now on as
+    /// long as the lease says. Its fence stays, and is the answer.
+    fn own(
+        &self,
+        _: &mut Self::Connection,
+        _lease: &Lease,
+        _to: &Owner,
+    ) -> impl Future<Output = Result<Taken, Failure>> + Send {
+        async {
+            Err(Failure::Failed(Error::Unsupported {
+                backend: self.label(),
+                what: "leases that can be handed over to another process in this version".into(),
+                instead: "release it, and have the other process take it".into(),
+            }))
+        }
+    }
+
     /// Removes rows that nobody has had for so long, of at most [`prune::ROWS_MAX`] keys from this
     /// name on; [`prune`] says which. Rows that somebody works on are left alone.
     fn prune(

@@ -18,10 +18,10 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 use tokio::time::sleep;
 
-use self::batch::{fence, first_fence, json};
+use self::batch::{fence, first_fence, json, millis};
 use self::texts::Texts;
 use super::prune::{self, Pruned};
-use super::{Failure, Lease, LeaseBackend, Taken, Verdicts};
+use super::{Failure, Lease, LeaseBackend, Owner, Taken, Verdicts};
 use crate::backend::Seen;
 use crate::error::{Error, Result};
 use crate::holder::foreign;
@@ -190,6 +190,24 @@ impl LeaseBackend for Sqlite {
 
     async fn status(&self, file: &mut File, of: Option<&NativeKey>) -> Result<Vec<Seen>, Failure> {
         self.seen(file, of).await
+    }
+
+    async fn own(&self, file: &mut File, lease: &Lease, to: &Owner) -> Result<Taken, Failure> {
+        self.same_file(file)?;
+        let sql = AssertSqlSafe(Arc::clone(&self.texts.own));
+        let fences = sqlx::query_scalar::<_, i64>(sql)
+            .bind(lease.name())
+            .bind(lease.owner.as_str())
+            .bind(fence(lease))
+            .bind(to.as_str())
+            .bind(millis(lease.lasts))
+            .fetch_all(&mut file.connection)
+            .await
+            .map_err(|error| self.failure(error))?;
+        Ok(match fences.first() {
+            Some(fence) => Taken::Granted(u64::try_from(*fence).ok()),
+            None => Taken::Held(None),
+        })
     }
 
     async fn prune(

@@ -18,7 +18,9 @@ use super::server::{self, Server};
 use super::table;
 use crate::backend::Seen;
 use crate::backend::lease::prune::{self, Pruned};
-use crate::backend::lease::{Failure, Lease, LeaseBackend, Table, Taken, Verdicts, name, seen};
+use crate::backend::lease::{
+    Failure, Lease, LeaseBackend, Owner, Table, Taken, Verdicts, name, seen,
+};
 use crate::error::{Error, Result};
 use crate::native::NativeKey;
 use crate::status::{Finding, Severity};
@@ -194,6 +196,23 @@ impl LeaseBackend for MssqlLeases {
             Some(seen(key, &owner, long(row, 2), age.map(Duration::from_micros)))
         });
         Ok(seen.collect())
+    }
+
+    async fn own(
+        &self,
+        connection: &mut Connection,
+        lease: &Lease,
+        to: &Owner,
+    ) -> Result<Taken, Failure> {
+        let mut query = Query::new(self.sql.own());
+        bind(&mut query, lease, true);
+        query.bind(to.as_str().as_bytes().to_vec());
+        let rows = self.ask(connection, query, 1).await?;
+        let fence = rows.iter().flatten().next().map(|row| long(row, 0));
+        Ok(match fence {
+            Some(fence) => Taken::Granted(fence.and_then(|fence| u64::try_from(fence).ok())),
+            None => Taken::Held(None),
+        })
     }
 
     async fn prune(

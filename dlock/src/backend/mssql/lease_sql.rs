@@ -155,6 +155,17 @@ impl LeaseSql {
         )
     }
 
+    /// Gives one to another owner, if it has not run out: parameters are name, owner, fence, seconds, micros
+    /// and the next owner. The fence comes back.
+    pub(super) fn own(&self) -> String {
+        format!(
+            "UPDATE t SET owner=@P6,expires_at={END} OUTPUT inserted.fence FROM {} t INNER JOIN {} \
+             ON {OURS} WHERE t.expires_at>{NOW};",
+            self.table,
+            values("name,owner,fence,seconds,micros", 1, 1)
+        )
+    }
+
     /// Removes rows that nobody has had for so long; their names come back. Those that somebody works
     /// on are left alone.
     pub(super) fn prune(&self, older_than: Duration) -> String {

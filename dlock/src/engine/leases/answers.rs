@@ -142,6 +142,7 @@ impl<B: LeaseBackend> Leases<B> {
                     self.lose(&lease, LostReason::NotHeld);
                 }
             }
+            Job::Ask { question: Some(Question::Own(own)), .. } => self.owned(*own, sent),
             Job::Ask { question, .. } => self.ask_later(question),
         }
     }
@@ -175,6 +176,9 @@ impl<B: LeaseBackend> Leases<B> {
                 self.ask_to_check(lease, reply);
             }
             Job::Ask { question, .. } if matches!(why, Why::Busy(_)) => self.ask_later(question),
+            Job::Ask { question: Some(Question::Own(own)), .. } => {
+                self.unowned(*own, matches!(why, Why::Failed { sent: true, .. }));
+            }
             Job::Ask { question, .. } => {
                 let error = self.trouble.clone();
                 question.into_iter().zip(error).for_each(|(question, error)| question.fail(error));
@@ -197,6 +201,10 @@ impl<B: LeaseBackend> Leases<B> {
             return self.owe(lease);
         }
         self.lapses_in(word.left(now));
+        // One that was adopted: its row has just been free, so it is lost.
+        if let Some(before) = self.held.get(&key).map(|grant| grant.lease.clone()) {
+            self.lose(&before, LostReason::NotHeld);
+        }
         let grant = Grant {
             ticket,
             lease,

@@ -54,7 +54,7 @@ impl Agreed {
         Lease { key, owner, fence: None, lasts: self.lasts_at_first() }
     }
 
-    fn lasts_at_first(&self) -> Duration {
+    pub(super) fn lasts_at_first(&self) -> Duration {
         let ttl = if self.is_endless() { AT_FIRST } else { self.ttl };
         ttl.max(self.min_hold)
     }

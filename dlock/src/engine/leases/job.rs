@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use super::handover::Own;
 use crate::backend::Seen;
 use crate::backend::lease::{Failure, Lease, LeaseBackend, Owner, Verdicts};
 use crate::clock::{Time, Wall, Word};
@@ -44,6 +45,8 @@ pub(super) enum Question {
     Ping(Reply<()>),
     /// Remove old rows.
     Prune(Prune),
+    /// Give a lease to another owner.
+    Own(Box<Own>),
 }
 
 /// Rows that are removed in parts: other questions, and locks, have their turn in between.
@@ -65,6 +68,7 @@ impl Question {
             Question::Break(_, reply) => drop(reply.send(Err(error))),
             Question::Ping(reply) => drop(reply.send(Err(error))),
             Question::Prune(Prune { reply, .. }) => drop(reply.send(Err(error))),
+            Question::Own(own) => own.fail(error),
         }
     }
 
@@ -206,6 +210,9 @@ async fn answer<B: LeaseBackend>(
             if let Some(Question::Ping(reply)) = question.take() {
                 let _ = reply.send(Ok(()));
             }
+        }
+        Some(Question::Own(own)) => {
+            own.taken = Some(backend.own(connection, &own.lease, &own.to).await?);
         }
         Some(Question::Prune(prune)) => {
             let part = backend.prune(connection, prune.older_than, &prune.from).await?;

@@ -18,6 +18,8 @@ pub trait Shareable: Clone + Eq + Hash {
 /// What has happened.
 #[derive(Debug, Clone)]
 pub enum Event<K> {
+    /// The database has passed a grant to this caller that another process had: nobody was asked for it.
+    Adopted { key: K, ticket: Ticket, request: RequestId },
     /// A caller wants the key. One that is not patient takes it now or not at all. `spent`: the
     /// database must be asked before somebody joins those who share the key.
     Acquire { request: RequestId, key: K, patient: bool, spent: bool },

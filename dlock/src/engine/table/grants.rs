@@ -1,8 +1,10 @@
 //! What the database has granted: who has it here, who is next, how it goes back.
 
+use std::collections::VecDeque;
+
 use super::Table;
 use super::entry::{Entry, Grant, Phase, Waiter};
-use super::event::{Action, HoldId, Refusal, Shareable, Ticket};
+use super::event::{Action, HoldId, Refusal, RequestId, Shareable, Ticket};
 
 /// A lock may pass from task to task of this process so many times before other processes have
 /// their turn.
@@ -29,6 +31,28 @@ impl<K: Shareable> Table<K> {
         }
         while self.pass_on(&key, out) && key.is_shareable() {}
         self.refuse(&key, Refusal::BusyHere, Refusal::TimedOutHere, out);
+    }
+
+    /// Whoever waits for the key here goes on to. It does not pass to them without the database: they may
+    /// have asked already.
+    pub(super) fn adopted(
+        &mut self,
+        key: K,
+        ticket: Ticket,
+        request: RequestId,
+        out: &mut Vec<Action<K>>,
+    ) {
+        self.last_hold += 1;
+        let hold = self.last_hold;
+        let entry = self.keys.entry(key.clone()).or_insert_with(|| Entry {
+            grant: None,
+            phase: Phase::Idle,
+            ticket: 0,
+            queue: VecDeque::new(),
+        });
+        entry.grant = Some(Grant { ticket, holders: vec![hold], handoffs: HANDOFFS });
+        self.holds.insert(hold, key.clone());
+        out.push(Action::Grant { key, grant: ticket, request, hold });
     }
 
     pub(super) fn release(&mut self, hold: HoldId, spent: bool, out: &mut Vec<Action<K>>) {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::answers::{AFTER, BEFORE};
 use super::texts::{Columns, NOW, Texts, end};
-use crate::backend::lease::{Lease, Table};
+use crate::backend::lease::{Lease, Owner, Table};
 use crate::backend::mysql::literal;
 
 /// See the [module](self).
@@ -123,6 +123,14 @@ impl Texts for Django {
 
     fn check(&self, lease: &Lease) -> String {
         self.select(AFTER, lease, "")
+    }
+
+    fn own(&self, lease: &Lease, to: &Owner) -> String {
+        let set = format!("locked_by={},expires_at={}", literal(to.as_str()), end(lease.lasts));
+        let alive = format!(" AND expires_at>={NOW} AND {}", ours(lease));
+        let update = self.update(lease, &set, &alive);
+        let read = self.select(AFTER, lease, " FOR UPDATE");
+        format!("START TRANSACTION;{update};{read};COMMIT")
     }
 
     fn old(&self, _: Duration, _: &str) -> Option<String> {

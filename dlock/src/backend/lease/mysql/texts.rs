@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::answers::{AFTER, BEFORE};
-use crate::backend::lease::{Lease, Table, ddl, prune};
+use crate::backend::lease::{Lease, Owner, Table, ddl, prune};
 use crate::backend::mysql::{FIRST_FENCE, literal};
 
 pub(super) const NOW: &str = "UTC_TIMESTAMP(6)";
@@ -42,6 +42,8 @@ pub(super) trait Texts: Send + Sync + 'static {
     fn renew(&self, leases: &[Lease]) -> String;
     /// Reads one.
     fn check(&self, lease: &Lease) -> String;
+    /// Gives one to another owner, if it has not run out, and reads it.
+    fn own(&self, lease: &Lease, to: &Owner) -> String;
     /// The names of rows that nobody has had for so long, which are locked until the end of the
     /// transaction; `None` where dlock removes no rows.
     fn old(&self, older_than: Duration, from: &str) -> Option<String>;
@@ -226,6 +228,16 @@ impl Texts for Own {
              WHERE expires_at>{NOW}{filter} ORDER BY name",
             self.name
         )
+    }
+
+    fn own(&self, lease: &Lease, to: &Owner) -> String {
+        let [before, after] = self.guard;
+        let to = literal(to.as_str());
+        let set = |lasts| format!("owner={to},expires_at={before}{}{after}", end(lasts));
+        let own = std::slice::from_ref(lease);
+        let update = self.update(own, set, &format!(" AND expires_at>{NOW}"));
+        let read = self.select(AFTER, &names(own), " FOR UPDATE");
+        format!("START TRANSACTION;{update};{read};COMMIT")
     }
 
     fn old(&self, older_than: Duration, from: &str) -> Option<String> {

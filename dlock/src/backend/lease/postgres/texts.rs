@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::backend::lease::{Lease, Table, name, prune};
+use crate::backend::lease::{Lease, Owner, Table, name, prune};
 pub(super) use crate::backend::postgres::BEGIN;
 use crate::backend::postgres::FIRST_FENCE;
 use crate::native::NativeKey;
@@ -154,6 +154,21 @@ impl Texts {
             text,
             ") UPDATE {table} t SET expires_at = {end} FROM w \
              WHERE t.name = w.n AND {is_ours} AND {is_held} RETURNING w.i"
+        );
+        text
+    }
+
+    /// A row with the fence, if it had not run out.
+    pub(super) fn own(&self, lease: &Lease, to: &Owner) -> String {
+        let (table, end, to) = (&self.table, self.end("w"), quoted(to.as_str()));
+        let Columns { owner, is_ours, is_held, fence, .. } = self.columns;
+        let mut text = format!("{BEGIN}WITH w(i, n, o, f, s) AS (");
+        values(std::slice::from_ref(lease), &mut text);
+        // Writing to a String cannot fail.
+        let _ = write!(
+            text,
+            ") UPDATE {table} t SET {owner} = {to}, expires_at = {end} FROM w \
+             WHERE t.name = w.n AND {is_ours} AND {is_held} RETURNING {fence}"
         );
         text
     }

@@ -203,7 +203,7 @@ pub(super) fn fence(lease: &Lease) -> i64 {
 
 /// Rounded up, and one more because the database's clock is rounded down: a lease must not end
 /// before its holder's word.
-fn millis(time: Duration) -> i64 {
+pub(super) fn millis(time: Duration) -> i64 {
     if time.is_zero() {
         return 0;
     }

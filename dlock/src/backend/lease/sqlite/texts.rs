@@ -27,6 +27,8 @@ pub(super) struct Texts {
     pub(super) held: Arc<str>,
     pub(super) renew: Arc<str>,
     pub(super) check: Arc<str>,
+    /// Name, owner, fence or 0, the next owner, for how long.
+    pub(super) own: Arc<str>,
     /// For how long nobody has had them, from which name on, and the fence of a new row.
     pub(super) prune: Arc<str>,
     pub(super) count: String,
@@ -83,6 +85,12 @@ impl Texts {
             check: format!(
                 "SELECT 1 FROM {name} WHERE name = ?1 AND owner = ?2 AND (?3 = 0 OR fence = ?3)
                  AND expires_at > {NOW}"
+            )
+            .into(),
+            own: format!(
+                "UPDATE {name} SET owner = ?4, expires_at = {NOW} + ?5
+                 WHERE name = ?1 AND owner = ?2 AND (?3 = 0 OR fence = ?3) AND expires_at > {NOW}
+                 RETURNING fence"
             )
             .into(),
             prune: format!(

@@ -1,0 +1,63 @@
+//! A grant on its way from one process to another: the engine's part on both sides.
+
+use std::sync::Arc;
+
+use super::actor::Actor;
+use super::executor::{Adopted, Executor, Reply};
+use super::mail::{Adoption, HandedOver, Request};
+use super::table::HoldId;
+use crate::error::Error;
+use crate::lost::{LostInfo, LostReason};
+
+impl<E: Executor> Actor<E> {
+    /// Its guard has gone with the question. From now on nobody here holds it: who adopts it does.
+    pub(super) fn hand_over_to_token(
+        &mut self,
+        id: HoldId,
+        owner: Arc<str>,
+        reply: Reply<HandedOver>,
+    ) {
+        if !E::HAS_TOKENS {
+            let _ = reply.send(Err(self.no_tokens()));
+            return self.release(id);
+        }
+        match self.callers.holds.remove(&id) {
+            Some((hold, (claim, _))) => {
+                hold.settle();
+                self.executor.make_token(&claim, id, owner, reply);
+            }
+            // It is lost, which its guard knows.
+            None => drop(reply),
+        }
+    }
+
+    pub(super) fn adopt(&mut self, adoption: Adoption) {
+        let Adoption { request, owner, fence, refused } = adoption;
+        if !E::HAS_TOKENS {
+            return request.fail(self.no_tokens());
+        }
+        let (claim, terms, id) = (request.claim.clone(), request.terms.clone(), request.id);
+        let ticket = self.table.ticket();
+        self.callers.requests.insert(id, request);
+        let adopted = Adopted { claim, owner, fence, terms, request: id, refused };
+        self.executor.adopt(ticket, adopted);
+    }
+
+    /// It was lost again before its caller knew of it.
+    pub(super) fn refuse_adoption(&mut self, request: Request) {
+        let held_for = request.waited();
+        let info = LostInfo { key: request.key.clone(), reason: LostReason::NotHeld, held_for };
+        request.fail(info.into());
+    }
+
+    fn no_tokens(&self) -> Error {
+        Error::Unsupported {
+            backend: self.executor.label(),
+            what: "locks that can be handed over to another process".into(),
+            instead:
+                "they end with their connection; leases have that: use sqlite://, or put lease+ \
+                      before a server's url"
+                    .into(),
+        }
+    }
+}
