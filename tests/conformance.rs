@@ -260,6 +260,7 @@ mod converting {
                 upgrade_that_waits_keeps_nobody_else,
                 upgrade_of_what_is_lost_meanwhile_is_lost,
                 upgrade_under_itself_is_refused,
+                holders_go_together_whatever_becomes_of_upgrades,
             ]
         }
     }

@@ -71,6 +71,13 @@ mod servers {
     }
 }
 
+mod converting {
+    //! Where a guard can change the mode of its lock.
+    dlock_tests::suite! {
+        "counters" on [mssql Mssql] { statements: [upgrade_is_one] }
+    }
+}
+
 #[cfg(target_os = "linux")]
 mod linux {
     //! What the kernel counts.

@@ -1,9 +1,13 @@
 //! Guards that change the mode of their lock while they hold it.
 
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dlock::{Error, Guard, Lock, Locker, Mode, Wait};
-use dlock_tests::{Backend, Site, in_time};
+use dlock_tests::{Backend, Site, eventually_async, in_time};
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::modes::is_free;
@@ -248,4 +252,69 @@ pub(crate) async fn update_lock_becomes_exclusive(site: Site) {
     guard.release().await.unwrap();
     let planner = in_time("its turn", LONG, planner).await.unwrap().unwrap();
     assert_eq!(planner.mode(), Mode::Update);
+}
+
+/// Who is inside, and how: each says so before it lets go.
+#[derive(Default)]
+struct Inside(Mutex<HashMap<u32, Mode>>);
+
+impl Inside {
+    fn enter(&self, id: u32, mode: Mode) {
+        let mut all = self.0.lock().unwrap();
+        all.remove(&id);
+        for (other, theirs) in &*all {
+            assert!(theirs.is_compatible_with(mode), "{id}: {mode}, {other}: {theirs}");
+        }
+        all.insert(id, mode);
+    }
+
+    fn leave(&self, id: u32) {
+        self.0.lock().unwrap().remove(&id);
+    }
+}
+
+/// Readers and writers of two clients at random, of whom some change from one to the other, and some
+/// do not wait for that.
+pub(crate) async fn holders_go_together_whatever_becomes_of_upgrades(site: Site) {
+    const ROUNDS: u32 = 30;
+    let lockers = [site.locker().await, site.locker().await];
+    let modes = match site.backend {
+        Some(Backend::Mssql) => [Mode::Shared, Mode::Shared, Mode::Update, Mode::Exclusive],
+        _ => [Mode::Shared, Mode::Shared, Mode::Shared, Mode::Exclusive],
+    };
+    let (inside, changed) = (Arc::new(Inside::default()), Arc::new(AtomicU32::new(0)));
+    let mut tasks = JoinSet::new();
+    for id in 0..6_u32 {
+        let locker = lockers[id as usize % 2].clone();
+        let (inside, changed) = (Arc::clone(&inside), Arc::clone(&changed));
+        tasks.spawn(async move {
+            for _ in 0..ROUNDS {
+                let mode = modes[fastrand::usize(..modes.len())];
+                let lock = locker.lock("k").mode(mode);
+                let mut guard = lock.timeout(LONG).acquire().await.unwrap();
+                inside.enter(id, mode);
+                sleep(Duration::from_millis(fastrand::u64(..3))).await;
+                let patience = Duration::from_millis(fastrand::u64(..40));
+                match timeout(patience, guard.upgrade()).await {
+                    Ok(Ok(())) => {
+                        inside.enter(id, Mode::Exclusive);
+                        assert_eq!(guard.mode(), Mode::Exclusive);
+                        changed.fetch_add(u32::from(mode != Mode::Exclusive), Ordering::Relaxed);
+                    }
+                    Ok(Err(Error::Deadlock { .. })) => assert_eq!(guard.mode(), mode),
+                    Ok(Err(error)) => panic!("{error}"),
+                    // It may come a moment later, and the guard says so then.
+                    Err(_) => assert!([mode, Mode::Exclusive].contains(&guard.mode())),
+                }
+                inside.leave(id);
+                if fastrand::bool() {
+                    guard.release().await.unwrap();
+                }
+            }
+        });
+    }
+    in_time("all rounds", 2 * LONG, tasks.join_all()).await;
+    assert!(changed.load(Ordering::Relaxed) > 0);
+    let free = async || is_free(lockers[0].lock("k")).await;
+    eventually_async("all is given back", LONG, free).await;
 }

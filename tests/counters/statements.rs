@@ -109,6 +109,21 @@ pub(crate) async fn single_try_is_one(site: Site) {
     assert_eq!(least, [(1, 1); 2]);
 }
 
+pub(crate) async fn upgrade_is_one(site: Site) {
+    let proxy = Proxy::to(&plain(&site)).await;
+    let locker = site.through(proxy.url()).locker().await;
+    let mut least = (u64::MAX, u64::MAX);
+    for _ in 0..4 {
+        let mut guard = locker.lock("k").shared().acquire().await.unwrap();
+        let since = Since::now(&proxy);
+        guard.upgrade().await.unwrap();
+        // The first time, statements are prepared.
+        least = least.min(since.counts());
+        guard.release().await.unwrap();
+    }
+    assert_eq!(least, (1, 1));
+}
+
 /// A try, and a wait that lasts until the lock is free.
 pub(crate) async fn contended_wait_is_two(site: Site) {
     let proxy = Proxy::to(&plain(&site)).await;

@@ -267,7 +267,7 @@ impl World {
 fn modes_that_change_keep_out_who_is_to_be_kept_out() {
     let (mut changed, mut unchanged) = (0, [0; 4]);
     let seed = std::env::var("DLOCK_SIM_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seeds = repeat_with(|| fastrand::u64(..)).take(150);
+    let seeds = repeat_with(|| fastrand::u64(..)).take(300);
     for seed in seed.into_iter().chain(seeds) {
         println!("DLOCK_SIM_SEED={seed}");
         let (mut world, mut rng) = (World::default(), Rng::with_seed(seed));

@@ -130,6 +130,7 @@ impl<K: Shareable> Table<K> {
         match &mut apart.change {
             Some(change) if change.hold == hold && change.asked => {
                 change.released = true;
+                out.push(Action::StopConvert { grant });
                 return true;
             }
             Some(change) if change.hold == hold => apart.change = None,
