@@ -87,49 +87,86 @@ fn command_has_the_terminal() {
     assert_eq!(fs::read_to_string(read).unwrap(), "typed\n");
 }
 
+/// A job of a shell's that Ctrl-Z has stopped: a command that steps until the file `end` is there.
+struct Stopped {
+    folder: Temp,
+    cli: Cli,
+    shell: Running,
+}
+
+impl Stopped {
+    fn new(ttl: &str) -> Option<Self> {
+        let folder = Temp::new();
+        let cli = Cli::in_file(&folder);
+        let [shown, pid, end, steps] = ["shown", "pid", "end", "steps"].map(|f| folder.file(f));
+        let script = format!(
+            "echo $$ $PPID > {}; until test -e {}; do echo . >> {}; sleep 0.05; done; exit 7",
+            pid.display(),
+            end.display(),
+            steps.display()
+        );
+        let dlock =
+            in_one_line(&cli.command(["run", "--ttl", ttl, "k", "--", "sh", "-c", &script]));
+        let line = format!(
+            "set -m; {dlock}; echo \"stopped with $?\"; read line; echo \"read $line\"; fg; \
+             echo \"ended with $?\""
+        );
+        let mut bash = Command::new("bash");
+        bash.args(["--norc", "-c", &line]);
+        let mut shell = line_on_a_terminal(&cli, &in_one_line(&bash), &shown)?;
+        until("it runs", || fs::read_to_string(&pid).is_ok_and(|pids| pids.ends_with('\n')));
+        let pids = fs::read_to_string(&pid).unwrap();
+        let command = pids.split_whitespace().next().unwrap();
+        until("it has the terminal", || stat(command, PGRP) == stat(command, TPGID));
+        shell.write("\u{1a}");
+        // What bash says of one that was ended by the signal that stops for certain.
+        until("the shell has its turn", || shows(&shown, "stopped with 147"));
+        for pid in pids.split_whitespace() {
+            until("it stands", || stat(pid, STATE).as_deref() == Some("T"));
+        }
+        Some(Stopped { folder, cli, shell })
+    }
+
+    fn go_on(&mut self) {
+        self.shell.write("typed\n");
+        until("the shell has the terminal", || shows(&self.folder.file("shown"), "read typed"));
+    }
+
+    fn steps(&self) -> u64 {
+        fs::metadata(self.folder.file("steps")).unwrap().len()
+    }
+
+    #[track_caller]
+    fn ends_with(self, status: u8) {
+        assert_eq!(self.shell.outcome().code, Some(0));
+        let shown = self.folder.file("shown");
+        let text = fs::read_to_string(&shown).unwrap();
+        assert!(shows(&shown, &format!("ended with {status}")), "{text}");
+    }
+}
+
 /// Ctrl-Z stops the command and us, so that the shell has its terminal back; `fg` continues both.
 #[test]
 fn control_z_stops_all_of_it_and_fg_goes_on() {
-    let folder = Temp::new();
-    let cli = Cli::in_file(&folder);
-    let (shown, pid, end) = (folder.file("shown"), folder.file("pid"), folder.file("end"));
-    let steps = folder.file("steps");
-    let script = format!(
-        "echo $$ $PPID > {}; until test -e {}; do echo . >> {}; sleep 0.05; done; exit 7",
-        pid.display(),
-        end.display(),
-        steps.display()
-    );
     // Longer than a busy machine makes it stand.
-    let words = ["run", "--ttl", "5m", "k", "--", "sh", "-c", &script];
-    let dlock = in_one_line(&cli.command(words));
-    let shell = format!(
-        "set -m; {dlock}; echo \"stopped with $?\"; read line; echo \"read $line\"; fg; \
-         echo \"ended with $?\""
-    );
-    let mut bash = Command::new("bash");
-    bash.args(["--norc", "-c", &shell]);
-    let Some(mut terminal) = line_on_a_terminal(&cli, &in_one_line(&bash), &shown) else { return };
-    let begun = || fs::read_to_string(&pid).is_ok_and(|pids| pids.ends_with('\n'));
-    until("it runs", begun);
-    let pids = fs::read_to_string(&pid).unwrap();
-    let command = pids.split_whitespace().next().unwrap();
-    until("it has the terminal", || stat(command, PGRP) == stat(command, TPGID));
-    terminal.write("\u{1a}");
-    // What bash says of one that was ended by the signal that stops for certain.
-    until("the shell has its turn", || shows(&shown, "stopped with 147"));
-    for pid in pids.split_whitespace() {
-        until("it stands", || stat(pid, STATE).as_deref() == Some("T"));
-    }
+    let Some(mut job) = Stopped::new("5m") else { return };
     // The lock is held meanwhile.
-    assert_eq!(cli.run(["test", "k"]).code, Some(75));
-    let stood = fs::metadata(&steps).unwrap().len();
-    terminal.write("typed\n");
-    until("the shell has the terminal", || shows(&shown, "read typed"));
-    until("the command goes on", || fs::metadata(&steps).unwrap().len() > stood + 4);
-    fs::write(&end, "").unwrap();
-    assert_eq!(terminal.outcome().code, Some(0));
-    assert!(shows(&shown, "ended with 7"), "{}", fs::read_to_string(&shown).unwrap());
+    assert_eq!(job.cli.run(["test", "k"]).code, Some(75));
+    let stood = job.steps();
+    job.go_on();
+    until("the command goes on", || job.steps() > stood + 4);
+    fs::write(job.folder.file("end"), "").unwrap();
+    job.ends_with(7);
+}
+
+/// Who stands for longer than its lock lasts has lost it, and ends when it goes on.
+#[test]
+fn control_z_for_longer_than_the_lock_lasts_ends_the_command() {
+    let Some(mut job) = Stopped::new("1s") else { return };
+    until("others can have the lock", || job.cli.run(["test", "k"]).code == Some(0));
+    assert_eq!(job.cli.run(["run", "-n", "k", "--", "true"]).code, Some(0));
+    job.go_on();
+    job.ends_with(74);
 }
 
 /// What a process does, which group it is in, and which group its terminal's foreground is: places
