@@ -80,14 +80,6 @@ dlock_tests::suite! {
             made_by_hand_is_used,
             that_is_emptied_gives_no_fence_again,
         ]
-        prune: [removes_what_nobody_has_and_fences_go_on, takes_beside_it_have_fences_that_grow]
-        handover: [
-            outlasts_the_process_that_took_it,
-            adopted_guard_is_renewed_and_passes_on,
-            token_that_is_not_adopted_runs_out,
-            others_cannot_make_it,
-            dropped_halfway_leaves_nothing,
-        ]
         fight: [histories]
         turns: [others_have_theirs, thousand_leases_are_renewed_together]
     }
@@ -100,13 +92,47 @@ mod servers {
             lease_postgres LeasePostgres, lease_mysql LeaseMySql, lease_mariadb LeaseMariaDb,
             lease_mssql LeaseMssql,
         ] {
-            handover: [server_that_does_not_answer_is_told_later]
             endings: [
                 waiter_is_woken_by_the_end_of_a_lease,
                 silent_connection_is_replaced_in_time,
                 server_that_stands_still_costs_nothing,
             ]
             once: [clocks_of_hosts_do_not_matter]
+        }
+    }
+}
+
+mod passing {
+    //! What Oracle's leases do not have yet.
+    dlock_tests::suite! {
+        "lease" on [
+            sqlite Sqlite, lease_postgres LeasePostgres, lease_mysql LeaseMySql,
+            lease_mariadb LeaseMariaDb, lease_mssql LeaseMssql,
+        ] {
+            prune: [
+                removes_what_nobody_has_and_fences_go_on,
+                takes_beside_it_have_fences_that_grow,
+            ]
+            handover: [
+                outlasts_the_process_that_took_it,
+                adopted_guard_is_renewed_and_passes_on,
+                token_that_is_not_adopted_runs_out,
+                others_cannot_make_it,
+                inner_guard_cannot_be_handed_over,
+                dropped_halfway_leaves_nothing,
+            ]
+        }
+    }
+}
+
+mod passing_servers {
+    //! The same, on servers.
+    dlock_tests::suite! {
+        "lease" on [
+            lease_postgres LeasePostgres, lease_mysql LeaseMySql, lease_mariadb LeaseMariaDb,
+            lease_mssql LeaseMssql,
+        ] {
+            handover: [server_that_does_not_answer_is_told_later]
         }
     }
 }

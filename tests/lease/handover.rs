@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use dlock::{Error, Guard, LeaseOptions, Locker, LostReason, Token};
-use dlock_tests::{Proxy, Site, eventually, eventually_async, in_time, taker};
+use dlock_tests::{Proxy, Site, eventually, eventually_async, in_time, on_a_thread, taker};
 
 use crate::rows::Rows;
 
@@ -69,9 +69,12 @@ pub(crate) async fn adopted_guard_is_renewed_and_passes_on(site: Site) {
     tokio::time::sleep(2 * SECOND).await;
     adopted.verify().await.unwrap();
     assert!(!waiting.is_finished());
-    // Once more, and back.
-    let token = adopted.into_token().await.unwrap();
-    let back = ours.adopt(token).await.unwrap();
+    // Once more, and back, from sync code.
+    let locker = ours.clone();
+    let back = on_a_thread(move || {
+        let token = adopted.into_token_blocking().unwrap();
+        locker.adopt_blocking(token).unwrap()
+    });
     assert_eq!(back.fence(), fence);
     back.release().await.unwrap();
     let next = in_time("the next grant", SOON, waiting).await.unwrap();
@@ -87,7 +90,9 @@ pub(crate) async fn token_that_is_not_adopted_runs_out(site: Site) {
     let short = site.builder().lease_options(options()).connect().await.unwrap();
     let token = short.lock("k").acquire().await.unwrap().into_token().await.unwrap();
     // Its process renews it no more, nor gives it back as it ends.
-    short.close().await;
+    short.clone().close().await;
+    let closed = short.adopt(token.clone()).await;
+    assert!(matches!(closed, Err(Error::Closed)), "{closed:?}");
     assert!(locker.lock("k").try_acquire().await.unwrap().is_none());
     let next = locker.lock("k").timeout(SOON).acquire().await.unwrap();
     assert!(next.fence() > token.fence());
@@ -124,6 +129,23 @@ pub(crate) async fn others_cannot_make_it(site: Site) {
     }
     assert_eq!(adopted.len(), 1);
     adopted.pop().unwrap().release().await.unwrap();
+}
+
+/// A body that has taken its lock again cannot give it away under the one who called it.
+pub(crate) async fn inner_guard_cannot_be_handed_over(site: Site) {
+    let locker = site.locker().await;
+    let lock = locker.lock("k").reentrant();
+    let body = async |outer: &Guard| {
+        let inner = lock.acquire().await.unwrap();
+        let refused = inner.into_token().await;
+        assert!(matches!(refused, Err(Error::Config { .. })), "{refused:?}");
+        outer.verify().await.unwrap();
+    };
+    lock.run(body).await.unwrap();
+    let guard = lock.acquire().await.unwrap();
+    locker.break_lock("k").await.unwrap();
+    let lost = guard.into_token().await;
+    assert!(matches!(lost, Err(Error::Lost { .. })), "{lost:?}");
 }
 
 /// Whoever gives up leaves nothing that stays taken.
