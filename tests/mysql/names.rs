@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dlock::{Key, KeyScheme, Locker, NativeKey};
-use dlock_tests::{Backend, Site, Witness};
+use dlock_tests::{Backend, Site, Witness, timeout_with_holder};
 
 pub(crate) async fn are_apart_whatever_the_server_thinks(site: Site) {
     let ours = site.locker().await;
@@ -39,7 +39,6 @@ pub(crate) async fn are_apart_whatever_the_server_thinks(site: Site) {
     }
 }
 
-/// By the name and the statement that the locker itself tells.
 /// The server has one space of names for all its databases: whoever waits for a lock that somebody in
 /// another one has is told so.
 pub(crate) async fn of_another_database_are_said_to_be(site: Site) {
@@ -47,7 +46,7 @@ pub(crate) async fn of_another_database_are_said_to_be(site: Site) {
     let (ours, theirs) = (site.locker().await, other.locker().await);
     let _held = theirs.lock("k").acquire().await.unwrap();
     let wait = Duration::from_millis(300);
-    let error = ours.lock("k").timeout(wait).acquire().await.unwrap_err().to_string();
+    let error = timeout_with_holder(&ours.lock("k").timeout(wait)).await.to_string();
     let (_, database) = other.url.rsplit_once('/').unwrap();
     let database = database.split('?').next().unwrap();
     assert!(error.contains(&format!("\"{database}\"")) && error.contains("namespace"), "{error}");
@@ -58,11 +57,12 @@ pub(crate) async fn of_another_database_are_said_to_be(site: Site) {
     // In one database there is nothing to say.
     let same = site.locker().await;
     let held = ours.lock("same").acquire().await.unwrap();
-    let error = same.lock("same").timeout(wait).acquire().await.unwrap_err().to_string();
+    let error = timeout_with_holder(&same.lock("same").timeout(wait)).await.to_string();
     assert!(error.contains("connection ") && !error.contains("namespace"), "{error}");
     held.release().await.unwrap();
 }
 
+/// By the name and the statement that the locker itself tells.
 pub(crate) async fn exclude_locks_taken_by_hand(site: Site) {
     let locker = Locker::connect(&site.url).await.unwrap();
     let mut witness = Witness::at(&site.url).await;

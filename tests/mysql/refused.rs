@@ -4,7 +4,9 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use dlock::{Error, Locker};
-use dlock_tests::{Backend, Server, Site, Witness, eventually_async, in_time, not_run};
+use dlock_tests::{
+    Backend, Server, Site, Witness, eventually_async, in_time, not_run, timeout_with_holder,
+};
 
 const SECRET: &str = "s3cr3t";
 
@@ -177,7 +179,8 @@ pub(crate) async fn names_of_others_end_no_line(site: Site) {
     let odd = site.named("odd").builder().application_name("evil\n\u{1b}[31mname").connect();
     let odd = odd.await.unwrap();
     let held = odd.lock("k").acquire().await.unwrap();
-    let error = locker.lock("k").timeout(Duration::from_millis(100)).acquire().await.unwrap_err();
+    let lock = locker.lock("k").timeout(Duration::from_millis(100));
+    let error = timeout_with_holder(&lock).await;
     assert!(!error.to_string().contains(['\n', '\u{1b}']), "{error}");
     for lock in locker.status().await.unwrap() {
         for holder in &lock.holders {

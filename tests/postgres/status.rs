@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use dlock::{Error, Key, LockStatus, Locker, Mode};
-use dlock_tests::{Server, Site, Witness, eventually_async};
+use dlock::{Key, LockStatus, Locker, Mode};
+use dlock_tests::{Server, Site, Witness, eventually_async, timeout_with_holder};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 const SOON: Duration = Duration::from_secs(5);
@@ -142,9 +142,8 @@ pub(crate) async fn timeout_names_the_holder(site: Site) {
     let (ours, theirs) = (site.locker().await, site.named("theirs").locker().await);
     let held = theirs.lock("k").acquire().await.unwrap();
     let lock = ours.lock("k").timeout(Duration::from_millis(100));
-    let error = lock.acquire().await.unwrap_err();
-    let Error::Timeout { holder: Some(holder), .. } = &error else { panic!("{error:?}") };
-    assert!(holder.who.contains(&site.named("theirs").name), "{holder:?}");
+    let error = timeout_with_holder(&lock).await;
+    assert!(error.to_string().contains(&site.named("theirs").name), "{error}");
     assert!(error.to_string().contains("application"), "{error}");
     held.release().await.unwrap();
 }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use dlock::{Error, Lock};
+
 /// How often to look.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -49,6 +51,23 @@ pub async fn once_within(limit: Duration, mut lasts: impl AsyncFnMut() -> Durati
         }
     }
     panic!("it took {least:?} or more each time, and not {limit:?}");
+}
+
+/// The timeout of a lock that somebody else holds, with who holds it. A caller whose time is up waits 50 ms at most to
+/// learn that, and a busy machine may need longer: it is asked until it tells.
+///
+/// # Panics
+/// When no timeout of this lock names the holder, or when it fails in another way.
+pub async fn timeout_with_holder(lock: &Lock) -> Error {
+    const LIMIT: Duration = Duration::from_secs(20);
+    let start = Instant::now();
+    loop {
+        match lock.acquire().await {
+            Err(error @ Error::Timeout { holder: Some(_), .. }) => return error,
+            Err(Error::Timeout { .. }) if start.elapsed() < LIMIT => {}
+            other => panic!("no holder: {other:?}"),
+        }
+    }
 }
 
 /// The future's output.

@@ -35,7 +35,9 @@ pub use self::backend::Backend;
 pub use self::check::{check, is_long, limited, not_run, on_a_thread, tabulate, tell};
 pub use self::double::{SqlServerClient, connect as connect_sql_server, connect_oracle};
 pub use self::doubles::program::run as run_double;
-pub use self::eventually::{eventually, eventually_async, in_time, once_within};
+pub use self::eventually::{
+    eventually, eventually_async, in_time, once_within, timeout_with_holder,
+};
 pub use self::forger::Forgery;
 pub use self::process::{Signal, Taker};
 pub use self::proxy::Proxy;
