@@ -390,6 +390,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::unwrap_used, reason = "tests fail by panicking")]
     fn text_is_pinned_and_read_again() {
         let secret = "a5".repeat(16);
         for (token, text) in [
@@ -401,7 +402,7 @@ mod tests {
         ] {
             let text = format!("dlock1.{text}.1800000000000");
             assert_eq!(token.to_string(), text);
-            let again: Token = text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
+            let again: Token = text.parse().unwrap();
             assert_eq!((again.key(), again.fence()), (token.key(), Some(7)));
             assert_eq!(again.to_string(), text);
             assert!(!format!("{again:?}").contains("a5a5"), "{again:?}");
@@ -424,7 +425,7 @@ mod tests {
             &good[..good.len() - 14],
             &format!("{good}.1"),
             &good.replace(".s.", ".x."),
-            &good.replace(".k.", ".~4.").replace(".s.", ".s."),
+            &good.replace(".k.", ".~4."),
         ] {
             assert!(matches!(bad.parse::<Token>(), Err(Error::Config { .. })), "{bad}");
         }

@@ -228,6 +228,7 @@ mod tests {
 
     use super::*;
     use crate::backend::lease::Owner;
+    use crate::backend::oracle::session_sql::ORDERS_MAX;
     use crate::native::NativeKey;
 
     #[test]
@@ -242,9 +243,7 @@ mod tests {
         let empty = NativeKey::Name(String::new());
         order('G', &Lease { key: empty, lasts: Duration::ZERO, ..lease }, &mut orders);
         assert_eq!(orders, "T 6B 017A 0 1500001\nR 6B 017A 7 -1\nG 257A 017A 0 0\n");
-        assert!(
-            LEASES_MAX * (4 + 255 * 4 + 20 + 20) <= crate::backend::oracle::session_sql::ORDERS_MAX
-        );
+        const { assert!(LEASES_MAX * (4 + 255 * 4 + 20 + 20) <= ORDERS_MAX) };
     }
 
     #[test]

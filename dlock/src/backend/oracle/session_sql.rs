@@ -222,7 +222,7 @@ mod tests {
         let orders = "x".repeat(PIECE_MAX + 1);
         let pieces = pieces(&orders);
         assert_eq!(pieces.iter().flatten().map(String::len).collect::<Vec<_>>(), [PIECE_MAX, 1]);
-        assert!(LOCKS_MAX * (9 + 128 + 1) <= ORDERS_MAX);
+        const { assert!(LOCKS_MAX * (9 + 128 + 1) <= ORDERS_MAX) };
     }
 
     #[test]
