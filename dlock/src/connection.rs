@@ -12,36 +12,20 @@
 
 #[cfg(feature = "oracle")]
 mod blocking;
-mod dialect;
-mod driver;
+pub(crate) mod dialect;
+pub(crate) mod driver;
 mod give;
 mod given;
-mod ledger;
+pub(crate) mod ledger;
 mod lock;
-#[cfg(feature = "mssql")]
-mod mssql;
-#[cfg(feature = "mysql")]
-mod mysql;
 mod on;
-#[cfg(feature = "oracle")]
-mod oracle;
-#[cfg(feature = "oracle")]
-mod oracledb;
 mod pause;
-mod plan;
-#[cfg(feature = "postgres")]
-mod postgres;
+pub(crate) mod plan;
 mod refused;
 mod run;
-mod session;
+pub(crate) mod session;
 mod settle;
-#[cfg(any(feature = "mysql", feature = "postgres"))]
-mod sqlx;
 mod take;
-#[cfg(feature = "mssql")]
-mod tiberius;
-#[cfg(feature = "tokio-postgres")]
-mod tokio_postgres;
 mod within;
 
 #[cfg(feature = "oracle")]

@@ -5,9 +5,9 @@ use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::holder::{By, Holder, Install, Names, Seconds, Stage, Within};
-use crate::key::Key;
-use crate::lost::LostReason;
+use crate::lock::lost::LostReason;
+use crate::spec::key::Key;
+use crate::status::holder::{By, Holder, Install, Names, Seconds, Stage, Within};
 use crate::text::Text;
 
 /// The error of everything in this crate.

@@ -63,8 +63,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
-use crate::guard::Guard;
-use crate::lost::LostReason;
+use crate::lock::guard::Guard;
+use crate::lock::lost::LostReason;
 
 /// Returns the token of a lock that was taken with [`Lock::fenced`](crate::Lock::fenced).
 ///

@@ -12,11 +12,11 @@ use self::campaign::Campaign;
 use crate::blocking::block_on;
 use crate::engine::Hold;
 use crate::error::{Error, Result};
-use crate::extent::{End, OnLoss};
-use crate::guard::Guard;
 use crate::lock::Lock;
-use crate::terms::LONGEST;
-use crate::wait::Wait;
+use crate::lock::guard::Guard;
+use crate::lock::scope::{End, OnLoss};
+use crate::spec::options::LONGEST;
+use crate::spec::wait::Wait;
 
 /// The default of [`Leader::retry_after`].
 const RETRY_AFTER: Duration = Duration::from_secs(1);

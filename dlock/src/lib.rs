@@ -16,44 +16,25 @@
 pub mod __private;
 mod backend;
 mod blocking;
-mod builder;
-mod claim;
 mod clock;
 #[cfg(any(feature = "mssql", feature = "mysql", feature = "oracle", feature = "postgres"))]
 mod connection;
-mod deadline;
 #[doc(hidden)]
 pub mod engine;
 mod error;
-mod extent;
 pub mod fence;
-mod guard;
 #[cfg(any(doc, doctest))]
 pub mod guide;
-mod holder;
-mod join;
-mod key;
 mod leader;
 pub mod lease;
 mod lock;
 mod locker;
-mod lost;
-mod mode;
-mod multi;
-mod native;
 mod random;
-pub mod registry;
-mod scheme;
 #[cfg(feature = "serde")]
 mod serialized;
-#[cfg(feature = "mysql")]
-mod short;
+pub(crate) mod spec;
 mod status;
-mod switch;
-mod terms;
 mod text;
-mod token;
-mod wait;
 
 #[cfg(feature = "macros")]
 #[doc = include_str!("locked.md")]
@@ -78,28 +59,30 @@ pub use tokio_postgres;
 
 pub use self::backend::Pool;
 pub use self::backend::lease::LeaseOptions;
-pub use self::builder::LockerBuilder;
 #[cfg(feature = "oracle")]
 pub use self::connection::BlockingConnection;
 #[cfg(any(feature = "mssql", feature = "mysql", feature = "oracle", feature = "postgres"))]
 pub use self::connection::{Connection, ConnectionLock, On, TransactionLock, Within, on, within};
 pub use self::error::{Error, Result, Source};
-pub use self::guard::Guard;
-pub use self::holder::{Holder, Stage};
-pub use self::key::{IntoKey, Key};
 pub use self::leader::{Leader, Role};
 pub use self::lock::Lock;
+pub use self::lock::guard::Guard;
+pub use self::lock::lost::{LostInfo, LostReason};
+pub use self::lock::multi::{MultiGuard, MultiLock};
+pub use self::lock::token::Token;
 pub use self::locker::Locker;
-pub use self::lost::{LostInfo, LostReason};
-pub use self::mode::Mode;
-pub use self::multi::{MultiGuard, MultiLock};
-pub use self::native::NativeKey;
-pub use self::registry::{
+pub use self::locker::builder::LockerBuilder;
+#[doc(inline)]
+pub use self::locker::registry;
+pub use self::locker::registry::{
     init, init_blocking, init_from_env, init_from_env_blocking, shutdown, shutdown_blocking,
 };
-pub use self::scheme::KeyScheme;
+pub use self::locker::switch::set_enabled;
+pub use self::spec::key::{IntoKey, Key};
+pub use self::spec::mode::Mode;
+pub use self::spec::native::NativeKey;
+pub use self::spec::scheme::KeyScheme;
+pub use self::spec::wait::Wait;
+pub use self::status::holder::{Holder, Stage};
 pub use self::status::{Explained, Finding, LockStatus, Report, Severity};
-pub use self::switch::set_enabled;
 pub use self::text::Text;
-pub use self::token::Token;
-pub use self::wait::Wait;

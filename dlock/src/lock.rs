@@ -1,7 +1,13 @@
 //! Lock: a key and how to take it.
 
+pub(crate) mod acquire;
+pub(crate) mod guard;
+pub(crate) mod join;
+pub(crate) mod lost;
+pub(crate) mod multi;
 mod permits;
-pub(crate) mod take;
+pub(crate) mod scope;
+pub(crate) mod token;
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,14 +15,14 @@ use std::time::Duration;
 
 use crate::engine::Function;
 use crate::error::Result;
-use crate::key::Key;
+use crate::lock::lost::LostInfo;
 use crate::locker::Locker;
-use crate::lost::LostInfo;
-use crate::mode::Mode;
-use crate::native::NativeKey;
-use crate::terms::Terms;
+use crate::spec::key::Key;
+use crate::spec::mode::Mode;
+use crate::spec::native::NativeKey;
+use crate::spec::options::Terms;
+use crate::spec::wait::Wait;
 use crate::text::Text;
-use crate::wait::Wait;
 
 /// A key and how to take it. Nothing is held yet; one `Lock` can be taken many times.
 ///

@@ -1,5 +1,11 @@
 //! Locker: where locks come from.
 
+pub(crate) mod builder;
+pub(crate) mod pool;
+pub mod registry;
+pub(crate) mod start;
+pub(crate) mod switch;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,21 +14,20 @@ use tokio::sync::oneshot;
 
 use crate::backend::{About, Address, Pool, normal};
 use crate::blocking::block_for;
-use crate::builder::LockerBuilder;
 use crate::engine::{Engine, Mail, Reply};
 use crate::error::{Error, Result, Source};
-use crate::holder::{Holder, KEPT};
-use crate::key::{IntoKey, Key};
 use crate::lock::Lock;
-use crate::mode::Mode;
-use crate::multi::MultiLock;
-use crate::native::{Naming, NativeKey};
-use crate::scheme::KeyScheme;
+use crate::lock::multi::MultiLock;
+use crate::locker::builder::LockerBuilder;
+use crate::spec::key::{IntoKey, Key};
+use crate::spec::mode::Mode;
+use crate::spec::native::{Naming, NativeKey};
+use crate::spec::options::Terms;
+use crate::spec::scheme::KeyScheme;
+use crate::spec::wait::Wait;
+use crate::status::holder::{Holder, KEPT};
 use crate::status::rows::{Names, statuses};
 use crate::status::{Explained, LockStatus, Report};
-use crate::switch;
-use crate::terms::Terms;
-use crate::wait::Wait;
 
 /// How long closing takes at most, with a server that does not answer.
 const CLOSED_WITHIN: Duration = Duration::from_secs(10);

@@ -1,13 +1,14 @@
 //! What the server knows: who holds a lock, who waits for it, and what is wrong with the set-up.
 
+pub(crate) mod holder;
 pub(crate) mod rows;
 
 use std::fmt::{self, Display};
 
-use crate::holder::Holder;
-use crate::key::Key;
-use crate::mode::Mode;
-use crate::native::NativeKey;
+use crate::spec::key::Key;
+use crate::spec::mode::Mode;
+use crate::spec::native::NativeKey;
+use crate::status::holder::Holder;
 
 /// One lock, as the server sees it. Made by [`Locker::status`](crate::Locker::status).
 #[derive(Debug, Clone, PartialEq, Eq)]

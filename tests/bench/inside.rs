@@ -7,7 +7,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use dlock::engine::table::{Action, Event, HoldId, Shareable, Table};
+use dlock::engine::lock_table::{Action, Event, HoldId, Shareable, Table};
 use dlock::{Locker, Wait};
 use tokio::runtime::{Builder, Runtime};
 

@@ -1,6 +1,6 @@
 //! What is locked, and how.
 
-use dlock::engine::table::Shareable;
+use dlock::engine::lock_table::Shareable;
 
 pub(crate) type Key = u8;
 /// As many keys as a world can have.

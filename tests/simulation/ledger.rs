@@ -4,7 +4,7 @@
 use std::array;
 use std::collections::BTreeMap;
 
-use dlock::engine::table::{Action, Event, HoldId, Ticket};
+use dlock::engine::lock_table::{Action, Event, HoldId, Ticket};
 
 use super::claim::{CLAIMS, Claim};
 use super::page::{Asked, HANDOFFS, Page};

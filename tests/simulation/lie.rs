@@ -1,6 +1,6 @@
 //! What a process may hear though it is not so.
 
-use dlock::engine::table::{Event, RequestId};
+use dlock::engine::lock_table::{Event, RequestId};
 use fastrand::Rng;
 
 use super::claim::Claim;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use dlock::engine::table::{Event, HoldId, Refusal, RequestId, Ticket};
+use dlock::engine::lock_table::{Event, HoldId, Refusal, RequestId, Ticket};
 
 use super::claim::Claim;
 

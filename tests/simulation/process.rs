@@ -6,7 +6,7 @@ mod routing;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use dlock::engine::table::{Action, Event, Table, Ticket};
+use dlock::engine::lock_table::{Action, Event, Table, Ticket};
 use fastrand::Rng;
 
 use self::routing::{Link, Poll};

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use dlock::engine::table::{Event, Ticket};
+use dlock::engine::lock_table::{Event, Ticket};
 use fastrand::Rng;
 
 use super::Process;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dlock::engine::table::{Action, Event};
+use dlock::engine::lock_table::{Action, Event};
 
 use super::claim::Claim;
 use super::page::{Asked, HANDOFFS, Page};

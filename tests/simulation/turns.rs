@@ -1,6 +1,6 @@
 //! A writer in line has its turn, however many readers come: with time as the engine keeps it.
 
-use dlock::engine::table::Event;
+use dlock::engine::lock_table::Event;
 use fastrand::Rng;
 
 use super::claim::Claim;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt::{Debug, Display};
 
-use dlock::engine::table::{Event, RequestId};
+use dlock::engine::lock_table::{Event, RequestId};
 use fastrand::Rng;
 
 use super::chance::{CALM, Chance, storm};

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use super::memory::{Memory, Session};
 use super::{Answer, Do, Op, Seen, SessionBackend, Tag, Waited};
-use crate::claim::Claim;
-use crate::engine::table::Event;
+use crate::engine::lock_table::Event;
 use crate::engine::{Executor as _, Limits, Report, Sessions};
 use crate::error::{Error, Result};
-use crate::mode::Mode;
-use crate::native::NativeKey;
+use crate::spec::lock_id::Claim;
+use crate::spec::mode::Mode;
+use crate::spec::native::NativeKey;
+use crate::spec::options::Terms;
 use crate::status::Finding;
-use crate::terms::Terms;
 
 struct Faulty {
     memory: Memory,

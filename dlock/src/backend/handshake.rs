@@ -7,7 +7,7 @@ use crate::error::Error;
 
 /// The error, if it is one of TLS: a certificate that is not trusted, or a file that is not there.
 #[cfg(any(feature = "mysql", feature = "postgres"))]
-pub(in crate::backend) fn error(label: &str, error: &sqlx::Error) -> Option<Error> {
+pub(crate) fn error(label: &str, error: &sqlx::Error) -> Option<Error> {
     let said = match error {
         sqlx::Error::Tls(error) => error.to_string(),
         // What rustls says of the handshake.
@@ -23,7 +23,7 @@ pub(in crate::backend) fn error(label: &str, error: &sqlx::Error) -> Option<Erro
 }
 
 /// What to do about an encryption that failed for this reason.
-pub(in crate::backend) fn said(label: &str, said: &str) -> Error {
+pub(crate) fn said(label: &str, said: &str) -> Error {
     let said: String = said.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     Error::config(format!("{label}: the connection cannot be encrypted: {said}; {}", advice(&said)))
 }

@@ -11,12 +11,12 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::{Answer, Do, Op, Party, Seen, SessionBackend, Tag, Waited};
-use crate::claim::Claim;
 use crate::error::{Error, Result};
-use crate::holder::Holder;
-use crate::mode::Mode;
-use crate::native::NativeKey;
+use crate::spec::lock_id::Claim;
+use crate::spec::mode::Mode;
+use crate::spec::native::NativeKey;
 use crate::status::Finding;
+use crate::status::holder::Holder;
 
 /// One space of keys.
 #[derive(Default)]
@@ -45,7 +45,7 @@ static LAST: AtomicI64 = AtomicI64::new(0);
 pub(crate) struct Memory(Arc<Space>);
 
 impl Memory {
-    pub(super) fn new(url: &str) -> Self {
+    pub(crate) fn new(url: &str) -> Self {
         let mut spaces = SPACES.lock().unwrap_or_else(PoisonError::into_inner);
         Memory(Arc::clone(spaces.entry(url.to_owned()).or_default()))
     }

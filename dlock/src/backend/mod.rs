@@ -2,31 +2,33 @@
 
 #[cfg(any(feature = "mssql", feature = "mysql", feature = "oracle", feature = "postgres"))]
 pub(crate) mod bounds;
+#[cfg(any(feature = "mssql", feature = "mysql", feature = "oracle", feature = "postgres"))]
+pub(crate) mod driver;
 #[cfg(test)]
 mod faulty;
 #[cfg(any(feature = "mssql", feature = "mysql", feature = "oracle", feature = "postgres"))]
 mod handshake;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
-mod hosts;
+pub(crate) mod hosts;
 pub(crate) mod lease;
-mod memory;
+pub(crate) mod memory;
 #[cfg(feature = "mssql")]
 pub(crate) mod mssql;
 #[cfg(feature = "mysql")]
-mod mysql;
+pub(crate) mod mysql;
 #[cfg(feature = "oracle")]
 pub(crate) mod oracle;
-mod pool;
 #[cfg(feature = "postgres")]
-mod postgres;
+pub(crate) mod postgres;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(crate) mod rows;
 #[cfg(test)]
 pub(crate) mod scripted;
-mod start;
+#[cfg(feature = "sqlite")]
+pub(crate) mod sqlite;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 mod tls;
-mod url;
+pub(crate) mod url;
 
 use std::future::Future;
 use std::ops::RangeInclusive;
@@ -39,19 +41,19 @@ pub(crate) use self::mssql::{
 };
 #[cfg(feature = "mysql")]
 pub(crate) use self::mysql::{name as mysql_name, of_number as mysql_error, text as mysql_text};
-pub use self::pool::Pool;
 #[cfg(feature = "postgres")]
 pub(crate) use self::postgres::{of_code as postgres_error, place as postgres_place};
-pub(crate) use self::start::{Address, Place, start};
 pub(crate) use self::url::normal;
-use crate::claim::Claim;
 use crate::error::{Error, Result};
-use crate::holder::Holder;
-use crate::mode::Mode;
-use crate::native::{Naming, NativeKey};
+pub use crate::locker::pool::Pool;
+pub(crate) use crate::locker::start::{Address, Place, start};
+use crate::spec::lock_id::Claim;
+use crate::spec::mode::Mode;
+use crate::spec::native::{Naming, NativeKey};
 use crate::status::Finding;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 use crate::status::Severity;
+use crate::status::holder::Holder;
 
 /// A database with a lock primitive of its own, whose locks belong to a session.
 pub(crate) trait SessionBackend: Send + Sync + 'static {

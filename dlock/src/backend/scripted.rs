@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use super::memory::{Memory, Session};
 use super::{About, Answer, Do, Op, Seen, SessionBackend, Tag, Waited};
-use crate::claim::Claim;
 use crate::engine::{Engine, Limits, Sessions};
 use crate::error::{Error, Result};
 use crate::locker::{Inner, Locker};
-use crate::mode::Mode;
-use crate::native::{Naming, NativeKey};
-use crate::scheme::KeyScheme;
+use crate::spec::lock_id::Claim;
+use crate::spec::mode::Mode;
+use crate::spec::native::{Naming, NativeKey};
+use crate::spec::scheme::KeyScheme;
+use crate::spec::wait::Wait;
 use crate::status::Finding;
-use crate::wait::Wait;
 
 /// What becomes of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

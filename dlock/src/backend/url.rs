@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 const ENCODE: &str = "in user and password write / ? # @ : % as %2F %3F %23 %40 %3A %25";
 
 /// Refuses a URL that does not say beyond doubt what is what.
-pub(super) fn check(url: &str) -> Result<()> {
+pub(crate) fn check(url: &str) -> Result<()> {
     let (scheme, rest) = url.split_once(':').unwrap_or(("", url));
     match scheme.strip_prefix("lease+").unwrap_or(scheme) {
         "postgres" | "postgresql" => check_server("postgres", "5432", rest),
@@ -34,7 +34,7 @@ fn check_server(scheme: &str, port: &str, rest: &str) -> Result<()> {
 }
 
 /// What to say of the URL of a server that cannot be read.
-pub(super) fn unreadable(scheme: &str, port: &str) -> Error {
+pub(crate) fn unreadable(scheme: &str, port: &str) -> Error {
     Error::config(format!(
         "the {scheme}:// url cannot be read, and is not shown here for the password it may have; it \
          should look like {scheme}://user:password@host:{port}/database, and {ENCODE}"
@@ -43,19 +43,19 @@ pub(super) fn unreadable(scheme: &str, port: &str) -> Error {
 
 /// The URL of a server, taken apart.
 #[cfg(any(feature = "mssql", feature = "oracle"))]
-pub(super) struct Parts<'u> {
-    pub(super) user: String,
-    pub(super) password: String,
-    pub(super) host: &'u str,
-    pub(super) port: u16,
-    pub(super) database: String,
-    pub(super) parameters: Vec<(&'u str, String)>,
+pub(crate) struct Parts<'u> {
+    pub(crate) user: String,
+    pub(crate) password: String,
+    pub(crate) host: &'u str,
+    pub(crate) port: u16,
+    pub(crate) database: String,
+    pub(crate) parameters: Vec<(&'u str, String)>,
 }
 
 #[cfg(any(feature = "mssql", feature = "oracle"))]
 impl<'u> Parts<'u> {
     /// `default_port`: where the database listens if nobody says another thing.
-    pub(super) fn of(url: &'u str, default_port: u16) -> Option<Self> {
+    pub(crate) fn of(url: &'u str, default_port: u16) -> Option<Self> {
         let (_, rest) = url.split_once("://")?;
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));

@@ -3,21 +3,13 @@
 use std::time::Duration;
 
 use super::driver::{Refused, Row};
-#[cfg(feature = "mssql")]
-use super::mssql;
-#[cfg(feature = "mysql")]
-use super::mysql;
-#[cfg(feature = "oracle")]
-use super::oracle;
 use super::plan::Wanted;
-#[cfg(feature = "postgres")]
-use super::postgres;
 use super::session::Session;
-use crate::claim::Claim;
 use crate::error::{Error, Result};
-use crate::mode::Mode;
-use crate::native::Naming;
-use crate::wait::Wait;
+use crate::spec::lock_id::Claim;
+use crate::spec::mode::Mode;
+use crate::spec::native::Naming;
+use crate::spec::wait::Wait;
 
 /// A database with locks of its own that belong to a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,26 +25,26 @@ pub enum Dialect {
 }
 
 /// What is asked for, and what is known of the session that is asked.
-pub(super) struct Take<'a> {
-    pub(super) wanted: &'a Wanted,
-    pub(super) wait: Wait,
+pub(crate) struct Take<'a> {
+    pub(crate) wanted: &'a Wanted,
+    pub(crate) wait: Wait,
     /// The session may have it already.
     #[cfg_attr(
         not(any(feature = "mssql", feature = "mysql")),
         expect(dead_code, reason = "of MySQL and SQL Server only")
     )]
-    pub(super) again: bool,
+    pub(crate) again: bool,
     /// A session that has it already, which this may be.
     #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "of PostgreSQL only"))]
-    pub(super) mine: Option<&'a Session>,
+    pub(crate) mine: Option<&'a Session>,
     /// A transaction is open.
     #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "of PostgreSQL only"))]
-    pub(super) inside: bool,
+    pub(crate) inside: bool,
 }
 
 /// Where a statement of ours runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum At {
+pub(crate) enum At {
     /// Nobody knows of a transaction.
     Outside,
     Inside,
@@ -61,14 +53,14 @@ pub(super) enum At {
 }
 
 impl At {
-    pub(super) fn of(inside: bool) -> Self {
+    pub(crate) fn of(inside: bool) -> Self {
         if inside { At::Inside } else { At::Outside }
     }
 }
 
 /// Whether a lock was granted.
 #[derive(Debug, PartialEq)]
-pub(super) enum Answer {
+pub(crate) enum Answer {
     /// To this session of the server.
     Yes {
         session: Session,
@@ -104,7 +96,7 @@ pub(super) enum Answer {
 
 /// What an error of the server is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Meaning {
+pub(crate) enum Meaning {
     /// The wait is over.
     Busy,
     Deadlock,
@@ -128,36 +120,36 @@ macro_rules! of {
     ($self:ident.$($call:tt)*) => {
         match $self {
             #[cfg(feature = "postgres")]
-            Dialect::Postgres => postgres::$($call)*,
+            Dialect::Postgres => crate::backend::postgres::caller_sql::$($call)*,
             #[cfg(feature = "mysql")]
-            Dialect::MySql => mysql::$($call)*,
+            Dialect::MySql => crate::backend::mysql::caller_sql::$($call)*,
             #[cfg(feature = "mssql")]
-            Dialect::Mssql => mssql::$($call)*,
+            Dialect::Mssql => crate::backend::mssql::caller::$($call)*,
             #[cfg(feature = "oracle")]
-            Dialect::Oracle => oracle::$($call)*,
+            Dialect::Oracle => crate::backend::oracle::caller_sql::$($call)*,
         }
     };
 }
 
 impl Dialect {
-    pub(super) fn naming(self) -> Naming {
+    pub(crate) fn naming(self) -> Naming {
         of!(self.NAMING)
     }
 
     /// What the database is called, in messages.
-    pub(super) fn label(self) -> &'static str {
+    pub(crate) fn label(self) -> &'static str {
         of!(self.LABEL)
     }
 
     /// Refuses a mode that the database lacks.
-    pub(super) fn check(self, mode: Mode) -> Result<()> {
+    pub(crate) fn check(self, mode: Mode) -> Result<()> {
         if of!(self.MODES).contains(&mode) {
             return Ok(());
         }
         Err(self.unsupported(&format!("{mode} locks"), of!(self.OTHER_MODES)))
     }
 
-    pub(super) fn unsupported(self, what: &str, instead: &str) -> Error {
+    pub(crate) fn unsupported(self, what: &str, instead: &str) -> Error {
         Error::Unsupported {
             backend: self.label().into(),
             what: what.into(),
@@ -166,18 +158,18 @@ impl Dialect {
     }
 
     /// Takes a lock for the session. Inside a transaction, that goes on whatever comes of it.
-    pub(super) fn take(self, take: &Take<'_>) -> String {
+    pub(crate) fn take(self, take: &Take<'_>) -> String {
         of!(self.take(take))
     }
 
     /// Takes locks for the transaction. `None`: the database has no such locks.
-    pub(super) fn take_within(self, wanted: &[Wanted], wait: Wait) -> Option<String> {
+    pub(crate) fn take_within(self, wanted: &[Wanted], wait: Wait) -> Option<String> {
         of!(self.take_within(wanted, wait))
     }
 
     /// Lets go of each as often as it says, as long as the session has it, and puts right the
     /// transaction; says which session that was. That one session, if it is this, lets go of nothing.
-    pub(super) fn settle(
+    pub(crate) fn settle(
         self,
         claims: &[(&Claim, usize)],
         but: Option<&Session>,
@@ -187,81 +179,81 @@ impl Dialect {
     }
 
     /// After locks for a transaction that were not had: the transaction is as it was before.
-    pub(super) fn settle_within(self, wanted: &[Wanted]) -> String {
+    pub(crate) fn settle_within(self, wanted: &[Wanted]) -> String {
         of!(self.settle_within(wanted))
     }
 
     /// Lets go of it if the session has it, and is not that one.
-    pub(super) fn give_if_held(self, claim: &Claim, but: Option<&Session>) -> String {
+    pub(crate) fn give_if_held(self, claim: &Claim, but: Option<&Session>) -> String {
         of!(self.give_if_held(claim, but))
     }
 
     /// Who has it. To know that must cost little, and no transaction.
-    pub(super) fn holder(self, claim: &Claim, inside: bool) -> String {
+    pub(crate) fn holder(self, claim: &Claim, inside: bool) -> String {
         of!(self.holder(claim, inside))
     }
 
     /// What puts right the transaction after an error of such a statement.
-    pub(super) fn undo(self, inside: bool) -> Option<&'static str> {
+    pub(crate) fn undo(self, inside: bool) -> Option<&'static str> {
         of!(self.undo(inside))
     }
 
     /// Lets go of all of these, if it is this session; unless a transaction may be `open`, only if
     /// none is.
-    pub(super) fn give(self, held: &[Wanted], session: &Session, open: bool) -> String {
+    pub(crate) fn give(self, held: &[Wanted], session: &Session, open: bool) -> String {
         of!(self.give(held, session, open))
     }
 
     /// Whether a transaction is open; the answer may be an error.
-    pub(super) fn look(self) -> String {
+    pub(crate) fn look(self) -> String {
         of!(self.look())
     }
 
     /// Ends a transaction, if one is open. To stand before other statements.
-    pub(super) fn rollback(self) -> &'static str {
+    pub(crate) fn rollback(self) -> &'static str {
         of!(self.ROLLBACK)
     }
 
     /// Whether the answer to [`look`](Dialect::look) says so.
-    pub(super) fn is_inside(self, rows: &[Row]) -> bool {
+    pub(crate) fn is_inside(self, rows: &[Row]) -> bool {
         of!(self.is_inside(rows))
     }
 
     /// Whether the answer to [`take`](Dialect::take) says as much.
-    pub(super) fn tells_inside(self) -> bool {
+    pub(crate) fn tells_inside(self) -> bool {
         of!(self.TELLS_INSIDE)
     }
 
     /// Returns `true` if the server counts how often a session has a lock. If not, it keeps a lock
     /// until its only release.
-    pub(super) fn counts(self) -> bool {
+    pub(crate) fn counts(self) -> bool {
         of!(self.COUNTS)
     }
 
     /// Whether a transaction takes nothing after an error but its end.
-    pub(super) fn refuses_after_errors(self) -> bool {
+    pub(crate) fn refuses_after_errors(self) -> bool {
         of!(self.REFUSES_AFTER_ERRORS)
     }
 
-    pub(super) fn answer(self, rows: &[Row]) -> Answer {
+    pub(crate) fn answer(self, rows: &[Row]) -> Answer {
         of!(self.answer(rows))
     }
 
     /// Without a word of the server's, the connection is gone and its session with it.
-    pub(super) fn meaning(self, refused: &Refused) -> Meaning {
+    pub(crate) fn meaning(self, refused: &Refused) -> Meaning {
         match &refused.code {
             Some(code) => of!(self.meaning(code)),
             None => Meaning::Ended,
         }
     }
 
-    pub(super) fn error(self, refused: Refused) -> Error {
+    pub(crate) fn error(self, refused: Refused) -> Error {
         of!(self.error(refused))
     }
 }
 
 /// The rows that answer a question by that name, without the name.
-pub(super) fn called<'a>(rows: &'a [Row], name: &str) -> Option<&'a [Option<String>]> {
+pub(crate) fn called<'a>(rows: &'a [Row], name: &str) -> Option<&'a [Option<String>]> {
     rows.iter().find_map(|row| match row.split_first() {
         Some((Some(first), rest)) if first == name => Some(rest),
         _ => None,
@@ -269,7 +261,7 @@ pub(super) fn called<'a>(rows: &'a [Row], name: &str) -> Option<&'a [Option<Stri
 }
 
 /// A time for the server, rounded up; none has no end.
-pub(super) fn milliseconds(wait: Wait) -> Option<u64> {
+pub(crate) fn milliseconds(wait: Wait) -> Option<u64> {
     /// What fits everywhere; who waits longer is asked again.
     const LONGEST: u128 = i32::MAX as u128;
     match wait {

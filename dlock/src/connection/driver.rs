@@ -11,7 +11,7 @@ use super::ledger::Place;
 use crate::error::Source;
 
 /// A row's columns.
-pub(super) type Row = Vec<Option<String>>;
+pub(crate) type Row = Vec<Option<String>>;
 
 /// A connection of some driver. A new driver is an implementation of this and no more.
 pub trait Driver: Send {
@@ -46,7 +46,7 @@ pub trait Driver: Send {
 /// Has a query sent, and nobody wait for its answer: drivers send when they are first polled, and
 /// read what was not waited for before the answer to the next query.
 #[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres"))]
-pub(super) fn start<T>(query: impl Future<Output = T>) -> Poll<T> {
+pub(crate) fn start<T>(query: impl Future<Output = T>) -> Poll<T> {
     pin!(query).poll(&mut Context::from_waker(Waker::noop()))
 }
 

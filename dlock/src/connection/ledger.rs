@@ -18,11 +18,11 @@ use once_cell::sync::Lazy;
 
 use super::dialect::Dialect;
 use super::session::Session;
-use crate::claim::Claim;
+use crate::spec::lock_id::Claim;
 
 /// Where a connection is in memory. A hint only: who locks on it borrows it, so that it stays there,
 /// but a lock can be forgotten. Which session it is, the server says.
-pub(super) type Place = usize;
+pub(crate) type Place = usize;
 
 /// Sessions that owe, at most: one that has ended never says so. The oldest are forgotten first.
 const DEBTORS_MAX: usize = 4096;
@@ -32,12 +32,12 @@ const SEARCHES_MAX: u8 = 32;
 static LEDGER: Lazy<Mutex<Ledger>> = Lazy::new(Mutex::default);
 
 /// The one of this process.
-pub(super) fn ledger() -> MutexGuard<'static, Ledger> {
+pub(crate) fn ledger() -> MutexGuard<'static, Ledger> {
     LEDGER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
+pub(crate) struct Ledger {
     accounts: HashMap<(Dialect, Session), Account>,
     places: HashMap<Place, Session>,
     lost: Vec<Lost>,
@@ -76,7 +76,7 @@ impl Lost {
 
 /// How a session has a key, as far as this process knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Held {
+pub(crate) enum Held {
     Not,
     /// In another mode.
     Otherwise,
@@ -100,7 +100,7 @@ impl Account {
 
 impl Ledger {
     /// The session that was last seen of the connection at this place, as long as it has anything.
-    pub(super) fn session_at(&self, place: Place) -> Option<&Session> {
+    pub(crate) fn session_at(&self, place: Place) -> Option<&Session> {
         self.places.get(&place)
     }
 
@@ -114,7 +114,7 @@ impl Ledger {
     }
 
     /// How this session has the key.
-    pub(super) fn look(&self, dialect: Dialect, session: &Session, claim: &Claim) -> Held {
+    pub(crate) fn look(&self, dialect: Dialect, session: &Session, claim: &Claim) -> Held {
         let entries = || self.account(dialect, session).map_or(&[][..], |it| &it.entries);
         let held = || entries().iter().filter(|entry| entry.held > 0);
         match held().any(|entry| entry.claim == *claim) {
@@ -125,23 +125,23 @@ impl Ledger {
     }
 
     /// Whether a lock on this session is held by way of a connection that is elsewhere.
-    pub(super) fn is_elsewhere(&self, dialect: Dialect, session: &Session, place: Place) -> bool {
+    pub(crate) fn is_elsewhere(&self, dialect: Dialect, session: &Session, place: Place) -> bool {
         let account = self.account(dialect, session);
         account.is_some_and(|account| account.holds() && account.place != place)
     }
 
     /// How often it is held.
-    pub(super) fn held(&self, dialect: Dialect, session: &Session, claim: &Claim) -> usize {
+    pub(crate) fn held(&self, dialect: Dialect, session: &Session, claim: &Claim) -> usize {
         self.find(dialect, session, claim).map_or(0, |entry| entry.held)
     }
 
     /// Returns `true` if it stays held after one release, and the server does not count.
-    pub(super) fn stays(&self, dialect: Dialect, session: &Session, claim: &Claim) -> bool {
+    pub(crate) fn stays(&self, dialect: Dialect, session: &Session, claim: &Claim) -> bool {
         !dialect.counts() && self.held(dialect, session, claim) > 1
     }
 
     /// What the session owes of this key, if so many are the last that are held of it.
-    pub(super) fn owed_behind(
+    pub(crate) fn owed_behind(
         &self,
         dialect: Dialect,
         session: &Session,
@@ -155,14 +155,14 @@ impl Ledger {
     }
 
     /// What the session owes of keys that nobody holds, and how often.
-    pub(super) fn payable(&self, dialect: Dialect, session: &Session) -> Vec<(Claim, usize)> {
+    pub(crate) fn payable(&self, dialect: Dialect, session: &Session) -> Vec<(Claim, usize)> {
         let entries = self.account(dialect, session).map_or(&[][..], |it| &it.entries);
         let due = entries.iter().filter(|entry| entry.held == 0 && entry.owed > 0);
         due.map(|entry| (entry.claim.clone(), entry.owed)).collect()
     }
 
     /// The session has told that it was granted this.
-    pub(super) fn granted(
+    pub(crate) fn granted(
         &mut self,
         dialect: Dialect,
         session: &Session,
@@ -180,7 +180,7 @@ impl Ledger {
     }
 
     /// What is held is on its way back: nobody knows yet whether it gets there.
-    pub(super) fn giving(&mut self, dialect: Dialect, session: &Session, claim: &Claim) {
+    pub(crate) fn giving(&mut self, dialect: Dialect, session: &Session, claim: &Claim) {
         self.change(dialect, session, |account| {
             let entry = account.entry(claim);
             if entry.held > 0 {
@@ -191,7 +191,7 @@ impl Ledger {
     }
 
     /// It was not given back after all: the server has done nothing of what was sent.
-    pub(super) fn not_given(&mut self, dialect: Dialect, session: &Session, claim: &Claim) {
+    pub(crate) fn not_given(&mut self, dialect: Dialect, session: &Session, claim: &Claim) {
         self.change(dialect, session, |account| {
             let entry = account.entry(claim);
             if entry.owed > 0 {
@@ -202,13 +202,13 @@ impl Ledger {
     }
 
     /// The server may have counted once more.
-    pub(super) fn owe(&mut self, dialect: Dialect, session: &Session, claim: &Claim) {
+    pub(crate) fn owe(&mut self, dialect: Dialect, session: &Session, claim: &Claim) {
         self.open(dialect, session).entry(claim).owed += 1;
         self.forget_the_oldest();
     }
 
     /// The server has answered to a payment of so many.
-    pub(super) fn paid(
+    pub(crate) fn paid(
         &mut self,
         dialect: Dialect,
         session: &Session,
@@ -222,31 +222,31 @@ impl Ledger {
     }
 
     /// Another session is at this place by now.
-    pub(super) fn left(&mut self, place: Place) {
+    pub(crate) fn left(&mut self, place: Place) {
         self.places.remove(&place);
     }
 
     /// The session is no more, and its locks with it.
-    pub(super) fn ended(&mut self, dialect: Dialect, session: &Session) {
+    pub(crate) fn ended(&mut self, dialect: Dialect, session: &Session) {
         self.accounts.remove(&(dialect, session.clone()));
         self.places.retain(|_, at| at != session);
     }
 
     /// A session of this database owes this, and nobody knows which.
-    pub(super) fn owe_somewhere(&mut self, dialect: Dialect, claim: &Claim, place: Option<Place>) {
+    pub(crate) fn owe_somewhere(&mut self, dialect: Dialect, claim: &Claim, place: Option<Place>) {
         self.lost.push(Lost { dialect, claim: claim.clone(), place, searches: 0 });
         let over = self.lost.len().saturating_sub(DEBTORS_MAX);
         self.lost.drain(..over);
     }
 
     /// Whether there are such debts that can be of the connection at this place.
-    pub(super) fn is_searching(&self, dialect: Dialect, place: Place) -> bool {
+    pub(crate) fn is_searching(&self, dialect: Dialect, place: Place) -> bool {
         self.lost.iter().any(|lost| lost.may_be_of(dialect, place))
     }
 
     /// This session may be the one: debts of nobody knows which are its own until it has answered.
     /// Of each key one, for no session is suspected of more.
-    pub(super) fn suspect(&mut self, dialect: Dialect, session: &Session, place: Place) {
+    pub(crate) fn suspect(&mut self, dialect: Dialect, session: &Session, place: Place) {
         let mut claims: Vec<Claim> = Vec::new();
         for lost in self.lost.iter_mut().filter(|lost| lost.may_be_of(dialect, place)) {
             // There is but one connection at a place.
@@ -260,7 +260,7 @@ impl Ledger {
     }
 
     /// It was: so much of it was there.
-    pub(super) fn found(&mut self, dialect: Dialect, claim: &Claim) {
+    pub(crate) fn found(&mut self, dialect: Dialect, claim: &Claim) {
         let here = |lost: &Lost| lost.dialect == dialect && lost.claim == *claim;
         if let Some(at) = self.lost.iter().position(here) {
             self.lost.swap_remove(at);

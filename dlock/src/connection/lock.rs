@@ -7,9 +7,9 @@ use super::ledger::ledger;
 use super::plan::Wanted;
 use super::session::Session;
 use super::{Connection, Plan};
-use crate::claim::Claim;
-use crate::mode::Mode;
-use crate::wait::Wait;
+use crate::spec::lock_id::Claim;
+use crate::spec::mode::Mode;
+use crate::spec::wait::Wait;
 
 /// A lock on the caller's own connection. Made by [`On::lock`](crate::On::lock). Nothing is held before
 /// [`acquire`](ConnectionLock::acquire).

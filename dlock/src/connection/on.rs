@@ -1,8 +1,8 @@
 //! `on`: locks that the caller's connection holds until it releases them.
 
 use super::{Connection, ConnectionLock, Plan};
-use crate::key::IntoKey;
-use crate::scheme::KeyScheme;
+use crate::spec::key::IntoKey;
+use crate::spec::scheme::KeyScheme;
 
 /// Starts a lock on the caller's own connection, beside its queries.
 ///

@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use super::dialect::Dialect;
-use crate::claim::Claim;
 use crate::error::{Error, Result};
-use crate::key::Key;
-use crate::mode::Mode;
-use crate::scheme::KeyScheme;
-use crate::terms::check_retry_every;
-use crate::wait::Wait;
+use crate::spec::key::Key;
+use crate::spec::lock_id::Claim;
+use crate::spec::mode::Mode;
+use crate::spec::options::check_retry_every;
+use crate::spec::scheme::KeyScheme;
+use crate::spec::wait::Wait;
 
 /// What is to be locked, before anything is asked of the database.
 #[derive(Debug, Clone)]
@@ -61,7 +61,7 @@ impl Plan {
     }
 
     /// This error, about what is to be locked: the first key, if it names none.
-    pub(super) fn name(&self, error: Error) -> Error {
+    pub(crate) fn name(&self, error: Error) -> Error {
         match self.keys.first() {
             Some(key) => error.about(key),
             None => error,

@@ -4,7 +4,7 @@ use super::dialect::{Answer, Meaning};
 use super::driver::{Driver, Refused};
 use super::plan::{Waiting, Wanted};
 use crate::error::Error;
-use crate::holder::{Holder, Stage};
+use crate::status::holder::{Holder, Stage};
 
 /// Another connection of this process is on the very same session.
 pub(super) fn pooled<C: Driver>() -> Error {

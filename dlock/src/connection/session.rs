@@ -6,14 +6,14 @@ use super::driver::Row;
 /// PostgreSQL when the server was started and where the session's client is, on MySQL and MariaDB a
 /// word of ours that the session remembers until it ends.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Session {
-    pub(super) id: i64,
-    pub(super) born: Box<str>,
+pub(crate) struct Session {
+    pub(crate) id: i64,
+    pub(crate) born: Box<str>,
 }
 
 impl Session {
     /// From two columns of an answer.
-    pub(super) fn read(columns: &[Option<String>]) -> Option<Self> {
+    pub(crate) fn read(columns: &[Option<String>]) -> Option<Self> {
         match columns {
             // It becomes part of statements.
             [Some(id), Some(born), ..] if born.bytes().all(is_plain) => {
@@ -24,7 +24,7 @@ impl Session {
     }
 
     /// Of the row that has this name: the session, and what stands behind it.
-    pub(super) fn named(rows: &[Row], name: &str) -> Option<Self> {
+    pub(crate) fn named(rows: &[Row], name: &str) -> Option<Self> {
         super::dialect::called(rows, name).and_then(Session::read)
     }
 }

@@ -7,8 +7,8 @@ use super::ledger::{Held, ledger};
 use super::lock::{ConnectionLock, Doubt};
 use super::refused::{aborted, strange};
 use super::session::Session;
-use crate::claim::Claim;
 use crate::error::Result;
+use crate::spec::lock_id::Claim;
 
 impl<C: Connection> ConnectionLock<'_, C> {
     pub(super) async fn ready(&mut self) -> Result<()> {

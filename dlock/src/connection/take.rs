@@ -11,11 +11,11 @@ use super::pause::sleep;
 use super::plan::{Waiting, Wanted};
 use super::refused::{aborted, failure, pooled, strange, timeout};
 use super::session::Session;
-use crate::claim::Claim;
 use crate::error::{Error, Result};
-use crate::holder::Holder;
-use crate::switch;
-use crate::wait::Wait;
+use crate::locker::switch;
+use crate::spec::lock_id::Claim;
+use crate::spec::wait::Wait;
+use crate::status::holder::Holder;
 
 impl<C: Connection> ConnectionLock<'_, C> {
     /// Acquires the lock, waiting at most [`timeout`](ConnectionLock::timeout).

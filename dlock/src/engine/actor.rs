@@ -11,16 +11,16 @@ use super::executor::{Executor, Report};
 use super::handle::WeakEngine;
 use super::hold::Hold;
 use super::inbox::Inbox;
+use super::lock_table::{Action, Event, RequestId, Shareable as _, Table};
 use super::lookup::Lookups;
 use super::mail::{Mail, Request, on_our_clock};
 use super::recent::Recent;
 use super::status_file::StatusFile;
-use super::table::{Action, Event, RequestId, Shareable as _, Table};
 use super::timer::Timer;
-use crate::claim::Claim;
-use crate::lost::LostReason;
-use crate::switch;
-use crate::terms::Terms;
+use crate::lock::lost::LostReason;
+use crate::locker::switch;
+use crate::spec::lock_id::Claim;
+use crate::spec::options::Terms;
 
 /// A lock may stay in this process so long before others have their turn (measured: longer only
 /// makes their tail longer). Unit tests must not depend on how busy the machine is.

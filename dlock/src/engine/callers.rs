@@ -10,12 +10,12 @@ use tokio::time::Instant;
 use super::conversions::Converting;
 use super::doubts::Doubt;
 use super::hold::Hold;
+use super::lock_table::{HoldId, RequestId, Ticket};
 use super::mail::Request;
 use super::map::Map;
-use super::table::{HoldId, RequestId, Ticket};
-use crate::claim::Claim;
 use crate::error::Error;
-use crate::lost::LostReason;
+use crate::lock::lost::LostReason;
+use crate::spec::lock_id::Claim;
 
 /// So long before a caller's time is up it is found out who is in the way: then the answer need not
 /// wait for that.

@@ -13,12 +13,12 @@ use super::callers::lose_all;
 use super::end::EngineEnd;
 use super::executor::{Executor, Report};
 use super::inbox::Inbox;
+use super::lock_table::{Event, HoldId};
 use super::mail::{Mail, Request};
-use super::table::{Event, HoldId};
 use super::timer::Timer;
 use crate::error::Error;
-use crate::holder::Stage;
-use crate::lost::LostReason;
+use crate::lock::lost::LostReason;
+use crate::status::holder::Stage;
 
 /// How long the database may take to confirm that it has let go.
 const CONFIRMED_WITHIN: Duration = Duration::from_secs(3);

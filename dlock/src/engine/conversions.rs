@@ -11,15 +11,15 @@ use super::callers::Alarm;
 use super::executor::{Executor, Reply};
 use super::hold::Hold;
 use super::inquiry::this_process;
+use super::lock_table::{Event, HoldId, Stays, Ticket};
 use super::mail::on_our_clock;
-use super::table::{Event, HoldId, Stays, Ticket};
-use crate::claim::Claim;
-use crate::deadline::Deadline;
 use crate::error::{Error, Result};
-use crate::holder::{Holder, Stage};
-use crate::key::Key;
-use crate::lost::LostReason;
-use crate::mode::Mode;
+use crate::lock::lost::LostReason;
+use crate::spec::deadline::Deadline;
+use crate::spec::key::Key;
+use crate::spec::lock_id::Claim;
+use crate::spec::mode::Mode;
+use crate::status::holder::{Holder, Stage};
 
 /// A change of mode that a caller waits for.
 pub(crate) struct Conversion {

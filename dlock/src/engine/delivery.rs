@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::handle::{Engine, WeakEngine};
 use super::hold::Hold;
 use super::mail::Mail;
-use crate::guard::Guard;
+use crate::lock::guard::Guard;
 
 /// A grant on its way to its caller. One that does not arrive is given back.
 pub(crate) struct Delivery {

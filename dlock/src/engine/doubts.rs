@@ -6,8 +6,8 @@ use tokio::time::Instant;
 use super::actor::{Actor, HOT};
 use super::callers::Alarm;
 use super::executor::{Contact, Executor};
+use super::lock_table::{Refusal, RequestId};
 use super::mail::Request;
-use super::table::{Refusal, RequestId};
 use crate::clock::Time;
 
 /// A caller who is to be told that somebody else has the lock, if that is still so.

@@ -151,7 +151,7 @@ impl Drop for MainThread {
         let until = Instant::now() + FAREWELL_MAX;
         let left = || until.saturating_duration_since(Instant::now());
         // The lockers live until all is over, or each would be waited for by itself.
-        let lockers = crate::registry::close_all(false);
+        let lockers = crate::locker::registry::close_all(false);
         let engines: Vec<_> = lock(&ENGINES).iter().filter_map(Weak::upgrade).collect();
         let (settled, all_settled) = std_mpsc::channel();
         let mut closing = Vec::new();

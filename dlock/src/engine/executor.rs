@@ -8,17 +8,17 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::hold::Hold;
+use super::lock_table::{Event, HoldId, RequestId, Ticket};
 use super::mail::HandedOver;
-use super::table::{Event, HoldId, RequestId, Ticket};
 use crate::backend::{Seen, no_conversion};
-use crate::claim::Claim;
 use crate::clock::{Time, Word};
 use crate::error::{Error, Result};
-use crate::lost::LostReason;
-use crate::mode::Mode;
-use crate::native::NativeKey;
+use crate::lock::lost::LostReason;
+use crate::spec::lock_id::Claim;
+use crate::spec::mode::Mode;
+use crate::spec::native::NativeKey;
+use crate::spec::options::Terms;
 use crate::status::Finding;
-use crate::terms::Terms;
 
 /// Carries the table's decisions out on a database.
 pub(crate) trait Executor: Send + 'static {

@@ -11,8 +11,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::callbacks::{CallbackThread, Function, OnLost};
 use super::cork;
 use super::end::{EngineEnd, Farewell};
+use super::lock_table::RequestId;
 use super::mail::Mail;
-use super::table::RequestId;
 use super::threads::OnlyThread;
 use crate::error::{Error, Result};
 

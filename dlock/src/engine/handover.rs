@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::actor::Actor;
 use super::executor::{Adopted, Executor, Reply};
+use super::lock_table::HoldId;
 use super::mail::{Adoption, HandedOver, Request};
-use super::table::HoldId;
 use crate::error::Error;
-use crate::lost::{LostInfo, LostReason};
+use crate::lock::lost::{LostInfo, LostReason};
 
 impl<E: Executor> Actor<E> {
     /// Its guard has gone with the question. From now on nobody here holds it: who adopts it does.

@@ -9,15 +9,15 @@ use tokio::sync::Notify;
 
 use super::callbacks::OnLost;
 use super::executor::Held;
+use super::lock_table::HoldId;
 use super::mail::Request;
-use super::table::HoldId;
 use crate::clock::{Time, Word};
 use crate::error::{Error, Result};
-use crate::key::Key;
-use crate::lost::{LostInfo, LostReason};
-use crate::mode::Mode;
-use crate::native::NativeKey;
-use crate::terms::Terms;
+use crate::lock::lost::{LostInfo, LostReason};
+use crate::spec::key::Key;
+use crate::spec::mode::Mode;
+use crate::spec::native::NativeKey;
+use crate::spec::options::Terms;
 
 /// The fencing token of a lock that is none. A higher one, once it is stored, would shut out all
 /// that are drawn later.

@@ -9,15 +9,15 @@ use tokio::time::timeout;
 
 use super::actor::Actor;
 use super::executor::{Executor, Reply};
+use super::lock_table::HoldId;
 use super::map::Map;
-use super::table::HoldId;
 use crate::backend::Seen;
-use crate::claim::Claim;
 use crate::error::{Error, Result};
-use crate::holder::Holder;
-use crate::key::Key;
-use crate::mode::Mode;
-use crate::native::NativeKey;
+use crate::spec::key::Key;
+use crate::spec::lock_id::Claim;
+use crate::spec::mode::Mode;
+use crate::spec::native::NativeKey;
+use crate::status::holder::Holder;
 use crate::status::rows::Row;
 use crate::status::{Finding, Report};
 

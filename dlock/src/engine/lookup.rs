@@ -13,12 +13,12 @@ use tokio::time::{Instant, timeout};
 use super::actor::Actor;
 use super::callers::{Alarm, expiry};
 use super::executor::Executor;
+use super::lock_table::RequestId;
 use super::mail::{Mail, Request};
 use super::map::Map;
-use super::table::RequestId;
 use crate::backend::Seen;
-use crate::holder::{Holder, Stage};
-use crate::native::NativeKey;
+use crate::spec::native::NativeKey;
+use crate::status::holder::{Holder, Stage};
 
 /// So long a caller whose time is up waits at most to learn who was in the way.
 const WAIT_MAX: Duration = Duration::from_millis(50);

@@ -11,15 +11,15 @@ use super::conversions::Conversion;
 use super::delivery::Delivery;
 use super::executor::Reply;
 use super::hold::Hold;
-use super::table::{HoldId, RequestId};
-use crate::claim::Claim;
+use super::lock_table::{HoldId, RequestId};
 use crate::error::{Error, Result};
-use crate::holder::{Holder, Stage};
-use crate::key::Key;
-use crate::native::NativeKey;
+use crate::spec::key::Key;
+use crate::spec::lock_id::Claim;
+use crate::spec::native::NativeKey;
+use crate::spec::options::Terms;
 use crate::status::Report;
+use crate::status::holder::{Holder, Stage};
 use crate::status::rows::Row;
-use crate::terms::Terms;
 
 /// A message to the engine.
 pub(crate) enum Mail {

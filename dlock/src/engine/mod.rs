@@ -24,15 +24,15 @@ mod inquiry;
     feature = "postgres",
     feature = "sqlite"
 ))]
-mod leases;
+mod lease;
+pub mod lock_table;
 mod lookup;
 mod mail;
 mod map;
 mod opening;
 mod recent;
-mod sessions;
+mod session;
 mod status_file;
-pub mod table;
 mod threads;
 mod timer;
 mod unwind;
@@ -64,10 +64,10 @@ use self::inbox::Inbox;
     feature = "postgres",
     feature = "sqlite"
 ))]
-pub(crate) use self::leases::Leases;
+pub(crate) use self::lease::Leases;
 pub(crate) use self::mail::{Adoption, HandedOver, Mail, Request};
 use self::opening::Opening;
-pub(crate) use self::sessions::{Limits, Sessions};
+pub(crate) use self::session::{Limits, Sessions};
 pub(crate) use self::status_file::StatusFile;
 use self::threads::OnlyThread;
 use crate::error::{Error, Result};

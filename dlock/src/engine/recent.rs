@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::map::Map;
-use crate::claim::Claim;
+use crate::spec::lock_id::Claim;
 
 /// More than this many are looked through for those that are over.
 const MANY: usize = 1024;

@@ -12,12 +12,12 @@ use super::delivery::Delivery;
 use super::executor::{Executor, Held};
 use super::hold::Hold;
 use super::inquiry::this_process;
+use super::lock_table::{Event, HoldId, Refusal, RequestId, Shareable as _};
 use super::mail::Request;
-use super::table::{Event, HoldId, Refusal, RequestId, Shareable as _};
-use crate::claim::Claim;
-use crate::holder::{Holder, Stage};
-use crate::lost::LostReason;
-use crate::mode::Mode;
+use crate::lock::lost::LostReason;
+use crate::spec::lock_id::Claim;
+use crate::spec::mode::Mode;
+use crate::status::holder::{Holder, Stage};
 
 impl<E: Executor> Actor<E> {
     /// The caller has gone, or the database takes too long to confirm what was granted to it.

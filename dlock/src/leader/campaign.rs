@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::{Leader, Role, State};
 use crate::clock::Time;
 use crate::error::{Error, Result};
-use crate::extent::{Extent, Held, OnLoss};
+use crate::lock::scope::{Extent, Held, OnLoss};
 
 /// A pause after errors is at most this many times the first one.
 const BACK_OFF_MAX: u32 = 32;

@@ -11,16 +11,16 @@
 use std::time::Duration;
 
 use super::Lock;
-use crate::deadline::Deadline;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::extent;
-use crate::guard::{Guard, discard};
-use crate::join::join_all;
-use crate::mode::Mode;
-use crate::native::NativeKey;
-use crate::switch;
-use crate::terms::Terms;
+use crate::lock::guard::{Guard, discard};
+use crate::lock::join::join_all;
+use crate::lock::scope;
+use crate::locker::switch;
+use crate::spec::deadline::Deadline;
+use crate::spec::mode::Mode;
+use crate::spec::native::NativeKey;
+use crate::spec::options::Terms;
 
 /// Each is asked for by name.
 const PERMITS_MAX: u32 = 1000;
@@ -57,7 +57,7 @@ impl Lock {
         }
         let native = self.native.as_ref().map_err(Error::clone)?;
         let engine = self.locker.engine();
-        if let Some(hold) = extent::is_under(engine.id(), native) {
+        if let Some(hold) = scope::is_under(engine.id(), native) {
             return self.again(hold);
         }
         let guard = self.permits_of(native, n).take(deadline).await?;

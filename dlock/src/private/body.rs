@@ -7,7 +7,7 @@
 use std::future::Future;
 
 use crate::error::{Error, Result};
-use crate::extent::{End, Extent, Held};
+use crate::lock::scope::{End, Extent, Held};
 
 pub async fn run<G: Held, R>(
     extent: Extent<G>,

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::extent::{Extent, Held, OnLoss};
-use crate::guard::Guard;
-pub use crate::key::IntoKey;
-use crate::key::Key;
 use crate::lock::Lock;
+use crate::lock::guard::Guard;
+use crate::lock::multi::{MultiGuard, MultiLock};
+use crate::lock::scope::{Extent, Held, OnLoss};
 use crate::locker::Locker;
-use crate::mode::Mode;
-use crate::multi::{MultiGuard, MultiLock};
-use crate::wait::Wait;
-use crate::{registry, switch};
+use crate::locker::{registry, switch};
+pub use crate::spec::key::IntoKey;
+use crate::spec::key::Key;
+use crate::spec::mode::Mode;
+use crate::spec::wait::Wait;
 
 /// A lock that a function is about to take.
 pub struct Call<L = Lock>(State<L>);

@@ -11,7 +11,7 @@ use super::body::{run, run_background, run_blocking, run_blocking_background};
 use super::call::{Call, Takes, enter, enter_blocking};
 use super::output::Carries;
 use crate::error::Error;
-use crate::extent::OnLoss;
+use crate::lock::scope::OnLoss;
 
 /// That a return type has room for a failure, as a value. A bound on each of the functions below
 /// would blame one missing trait at three places: the call, its future and the await.

@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::call::{IntoKey, Timeout};
 use crate::connection::{Connection, ConnectionLock, Plan, TransactionLock};
 use crate::error::Result;
-use crate::key::Key;
-use crate::mode::Mode;
-use crate::scheme::KeyScheme;
+use crate::spec::key::Key;
+use crate::spec::mode::Mode;
+use crate::spec::scheme::KeyScheme;
 
 /// Keys and how to take them, before the connection is borrowed.
 pub struct Own {

@@ -29,6 +29,6 @@ pub use self::output::{Carries, OtherOutput, Output, Skip, SkipOther, failed, ne
 pub use self::path::{path_of, path_of_method};
 pub use self::template::{Part, key, part};
 pub use self::whole::{whole, whole_background, whole_blocking, whole_blocking_background};
-pub use crate::extent::OnLoss;
-pub use crate::mode::Mode;
-pub use crate::wait::Wait;
+pub use crate::lock::scope::OnLoss;
+pub use crate::spec::mode::Mode;
+pub use crate::spec::wait::Wait;

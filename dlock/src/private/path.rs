@@ -2,7 +2,7 @@
 
 use std::any::type_name;
 
-use crate::key::Key;
+use crate::spec::key::Key;
 
 /// The path of the function that the given one is nested in.
 ///

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter, Write};
 
-use crate::key::Key;
+use crate::spec::key::Key;
 
 /// A value inside a template: the character that ends it, and `%`, are percent-encoded in it, so
 /// that no two tuples of values make one key.

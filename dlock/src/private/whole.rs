@@ -8,7 +8,7 @@ use std::future::Future;
 use super::body::{run, run_background, run_blocking, run_blocking_background};
 use super::call::{Call, Takes, enter, enter_blocking};
 use crate::error::Result;
-use crate::extent::OnLoss;
+use crate::lock::scope::OnLoss;
 
 pub async fn whole<L: Takes, R>(
     call: Call<L>,

@@ -4,11 +4,11 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use super::LockStatus;
-use crate::holder::Holder;
-use crate::key::Key;
-use crate::mode::Mode;
-use crate::native::{Naming, NativeKey, Part};
-use crate::scheme::KeyScheme;
+use crate::spec::key::Key;
+use crate::spec::mode::Mode;
+use crate::spec::native::{Naming, NativeKey, Part};
+use crate::spec::scheme::KeyScheme;
+use crate::status::holder::Holder;
 
 /// One lock of the server.
 pub(crate) struct Row {

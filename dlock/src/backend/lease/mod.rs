@@ -5,8 +5,6 @@
 //! the past or there is no row. Only [`prune`] deletes rows, for `fence` must go on growing.
 
 pub(crate) mod ddl;
-#[cfg(feature = "mysql")]
-pub(crate) mod mysql;
 mod options;
 #[cfg(any(
     feature = "mssql",
@@ -16,8 +14,6 @@ mod options;
     feature = "sqlite"
 ))]
 mod owner;
-#[cfg(feature = "postgres")]
-pub(crate) mod postgres;
 #[cfg(any(
     feature = "mssql",
     feature = "mysql",
@@ -37,9 +33,7 @@ pub(crate) mod prune;
     feature = "postgres",
     feature = "sqlite"
 ))]
-mod seam;
-#[cfg(feature = "sqlite")]
-pub(crate) mod sqlite;
+pub(crate) mod seam;
 #[cfg(any(
     feature = "mssql",
     feature = "mysql",
@@ -88,7 +82,7 @@ pub(crate) use self::table::Table;
 use crate::error::Result;
 
 /// How long a lease lasts where nobody says another thing.
-const TTL: Duration = Duration::from_secs(10);
+pub(crate) const TTL: Duration = Duration::from_secs(10);
 
 /// The statements that make the lease table on a database of this kind, `postgres`, `mysql`,
 /// `mariadb`, `mssql` or `sqlite` (or a whole URL), for those who migrate by hand. For a table of another

@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::owner::{OwnerSpec, process};
 use super::table::Table;
 use crate::error::{Error, Result};
-use crate::terms::{LONGEST, Terms, check_owner, check_ttl};
+use crate::spec::options::{LONGEST, Terms, check_owner, check_ttl};
 
 /// To ask a database more often than this is to do nothing else.
 const POLL_TIME_MIN: Duration = Duration::from_micros(100);

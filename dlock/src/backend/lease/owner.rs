@@ -7,12 +7,12 @@
 
 use std::sync::Arc;
 
-use crate::native::hex;
 use crate::random::random;
+use crate::spec::native::hex;
 use crate::text::Text;
 
 /// The columns of MySQL and SQL Server have room for 255 bytes: for two such parts, a process id, the
-/// random part, and [`DATA_LEN_MAX`](crate::terms::DATA_LEN_MAX).
+/// random part, and [`DATA_LEN_MAX`](crate::spec::options::DATA_LEN_MAX).
 const PART_LEN_MAX: usize = 48;
 /// Hex digits of the random part.
 const RANDOM_LEN: usize = 32;
@@ -124,7 +124,7 @@ mod tests {
         assert!(of("billing").starts_with("billing@"), "{}", of("billing"));
         assert!(of("billing").ends_with(&format!(":{pid}")));
         assert!(of("a b/c@d:é\0").starts_with("a_b_c_d___@"), "{}", of("a b/c@d:é\0"));
-        let data = "x".repeat(crate::terms::DATA_LEN_MAX);
+        let data = "x".repeat(crate::spec::options::DATA_LEN_MAX);
         let longest = token(&process(Some(&"n".repeat(300))), Some(&data));
         let host = PART_LEN_MAX - host().len().min(PART_LEN_MAX);
         assert!(longest.len() + host + 10 <= 255, "{}", longest.len());

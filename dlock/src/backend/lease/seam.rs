@@ -10,8 +10,8 @@ use super::prune::Pruned;
 use super::{Owner, TTL};
 use crate::backend::Seen;
 use crate::error::Error;
-use crate::key::Key;
-use crate::native::NativeKey;
+use crate::spec::key::Key;
+use crate::spec::native::NativeKey;
 use crate::status::Finding;
 
 /// A database with a lease table.
@@ -148,7 +148,7 @@ pub(crate) trait LeaseBackend: Send + Sync + 'static {
 
 /// Its table is somebody else's.
 #[cfg(any(feature = "mysql", feature = "postgres"))]
-pub(super) fn cannot_prune(label: &str) -> Error {
+pub(crate) fn cannot_prune(label: &str) -> Error {
     Error::Unsupported {
         backend: label.into(),
         what: "rows that dlock may remove".into(),

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::owner::read;
 use crate::backend::{Party, Seen};
-use crate::claim::Claim;
-use crate::holder::{Holder, KEPT, foreign};
-use crate::native::NativeKey;
+use crate::spec::lock_id::Claim;
+use crate::spec::native::NativeKey;
+use crate::status::holder::{Holder, KEPT, foreign};
 
 /// The lock that a row stands for. An `owner` of no characters is nobody: the lock was released, and
 /// is kept from others for a while. `fence` is `None` where the table has none.

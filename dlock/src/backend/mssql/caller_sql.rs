@@ -3,7 +3,7 @@
 
 use super::session::name;
 use super::status;
-use crate::native::NativeKey;
+use crate::spec::native::NativeKey;
 
 /// What the server knows a key by, as it stands in a statement.
 pub(crate) fn literal(key: &NativeKey) -> String {

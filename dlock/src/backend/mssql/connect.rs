@@ -16,14 +16,14 @@ const REDIRECTS_MAX: usize = 3;
 
 /// A server, and how to log in there.
 #[derive(Clone)]
-pub(in crate::backend) struct Target {
+pub(crate) struct Target {
     config: Config,
     label: Box<str>,
 }
 
 impl Target {
     /// Reads a URL: `mssql://user:password@host:port/database?encrypt=true`.
-    pub(in crate::backend) fn of_url(url: &str, application: Option<&str>) -> Result<Self> {
+    pub(crate) fn of_url(url: &str, application: Option<&str>) -> Result<Self> {
         let scheme = if url.starts_with("sqlserver:") { "sqlserver" } else { "mssql" };
         let parts = Parts::of(url, 1433).ok_or_else(|| unreadable(scheme, "1433"))?;
         let host = parts.host;
@@ -53,7 +53,7 @@ impl Target {
     }
 
     /// Reads an ADO.NET connection string: `Server=tcp:host,port;Database=…;User ID=…;Password=…`.
-    pub(in crate::backend) fn of_ado(text: &str, application: Option<&str>) -> Result<Self> {
+    pub(crate) fn of_ado(text: &str, application: Option<&str>) -> Result<Self> {
         let read = Config::from_ado_string(text);
         // The driver's own words may repeat the string, and so the password.
         let mut config = read.map_err(|_| {
@@ -78,7 +78,7 @@ impl Target {
     }
 
     /// The server and its address, for messages.
-    pub(in crate::backend) fn label(&self) -> &str {
+    pub(crate) fn label(&self) -> &str {
         &self.label
     }
 

@@ -14,9 +14,9 @@ use super::errors::{Code, DEADLOCK};
 use super::session::{Session, millis, name};
 use super::session_sql::{self as sql, mode};
 use crate::backend::{Waited, no_conversion};
-use crate::claim::Claim;
 use crate::error::{Error, Result};
-use crate::mode::Mode;
+use crate::spec::lock_id::Claim;
+use crate::spec::mode::Mode;
 
 impl Mssql {
     /// An error where a lock cannot become what is wanted.

@@ -22,7 +22,7 @@ use crate::backend::lease::{
     Failure, Lease, LeaseBackend, Owner, Table, Taken, Verdicts, name, seen,
 };
 use crate::error::{Error, Result};
-use crate::native::NativeKey;
+use crate::spec::native::NativeKey;
 use crate::status::{Finding, Severity};
 
 /// Whether a commit may be lost although it was confirmed.
@@ -30,20 +30,18 @@ const DURABILITY: &str =
     "SELECT delayed_durability_desc FROM sys.databases WHERE database_id=DB_ID()";
 
 /// Leases on SQL Server.
-pub(in crate::backend) struct MssqlLeases {
+pub(crate) struct MssqlLeases {
     target: Target,
     sql: LeaseSql,
 }
 
 impl MssqlLeases {
-    pub(in crate::backend) fn new(target: Target, table: &Table) -> Self {
+    pub(crate) fn new(target: Target, table: &Table) -> Self {
         MssqlLeases { target, sql: LeaseSql::new(table) }
     }
 
     /// How to find the holder of a key by hand.
-    pub(in crate::backend) fn explain(
-        table: &Table,
-    ) -> Box<dyn Fn(&NativeKey) -> String + Send + Sync> {
+    pub(crate) fn explain(table: &Table) -> Box<dyn Fn(&NativeKey) -> String + Send + Sync> {
         let sql = LeaseSql::new(table);
         Box::new(move |key| sql.explain(&name(key)))
     }

@@ -8,6 +8,8 @@
 //! has vanished by the keep-alive packets of its network (after some 35 s), and one that is frozen not
 //! at all. So a guard ends by its own clock before that, see [`TTL_MAX`].
 
+#[cfg(feature = "mssql")]
+pub(crate) mod caller;
 mod caller_sql;
 mod check;
 mod connect;
@@ -30,17 +32,17 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 pub(crate) use self::caller_sql::{holder, literal};
-pub(super) use self::connect::Target;
+pub(crate) use self::connect::Target;
 pub(crate) use self::errors::of_code;
-pub(super) use self::lease::MssqlLeases;
+pub(crate) use self::lease::MssqlLeases;
 use self::lease_sql::LeaseSql;
 use self::session::{LOCKS_MAX, Session};
 pub(crate) use self::session_sql::mode;
 use super::{About, Answer, Op, Options, Seen, SessionBackend, Tag, Waited};
-use crate::claim::Claim;
 use crate::error::{Error, Result};
-use crate::mode::Mode;
-use crate::native::{Naming, NativeKey};
+use crate::spec::lock_id::Claim;
+use crate::spec::mode::Mode;
+use crate::spec::native::{Naming, NativeKey};
 use crate::status::Finding;
 
 /// For how long a guard is valid without an answer, at most: SQL Server gives a silent client's locks
@@ -50,7 +52,7 @@ const TTL_MAX: Duration = Duration::from_secs(30);
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-pub(super) struct Mssql {
+pub(crate) struct Mssql {
     target: Target,
     label: Box<str>,
     /// What was asked for.
@@ -62,7 +64,7 @@ pub(super) struct Mssql {
 }
 
 impl Mssql {
-    pub(super) fn new(target: Target, options: &Options) -> Result<Self> {
+    pub(crate) fn new(target: Target, options: &Options) -> Result<Self> {
         Ok(Mssql {
             label: target.label().into(),
             target,
@@ -73,7 +75,7 @@ impl Mssql {
     }
 
     /// What is known of it without asking.
-    pub(super) fn about(&self) -> About {
+    pub(crate) fn about(&self) -> About {
         About {
             label: self.label.clone(),
             naming: Naming::AppLock,

@@ -21,16 +21,16 @@ use super::session_sql as sql;
 use super::socket::Socket;
 use super::{Mssql, table};
 use crate::backend::{Answer, Do, Op, Tag, Waited};
-use crate::claim::Claim;
 use crate::error::{Error, Result};
-use crate::key::Key;
-use crate::native::NativeKey;
+use crate::spec::key::Key;
+use crate::spec::lock_id::Claim;
+use crate::spec::native::NativeKey;
 
 /// How many locks a statement is about at most: it may have 2,100 parameters, and takes a share of
 /// time to put together.
 pub(super) const LOCKS_MAX: usize = 500;
 
-pub(in crate::backend) struct Session {
+pub(crate) struct Session {
     pub(super) connection: Connection,
     /// The same, to be watched.
     pub(super) socket: Socket,

@@ -9,7 +9,7 @@
 use std::fmt::Write as _;
 
 use crate::backend::{Do, Op, Tag};
-use crate::mode::Mode;
+use crate::spec::mode::Mode;
 
 /// Which session an answer comes from: the last two columns of every row.
 pub(super) const PROOF: &str = "@@SPID,CONTEXT_INFO()";
@@ -145,8 +145,8 @@ pub(super) fn order(op: &Op) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::claim::Claim;
-    use crate::native::NativeKey;
+    use crate::spec::lock_id::Claim;
+    use crate::spec::native::NativeKey;
 
     #[test]
     fn a_batch_is_one_statement_of_one_shape() {

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 /// The driver's half, or ours. The connection ends when both are dropped. Only one task uses the two,
 /// so the mutex is always free.
 #[derive(Clone, Debug)]
-pub(in crate::backend) struct Socket(Arc<Mutex<TcpStream>>);
+pub(crate) struct Socket(Arc<Mutex<TcpStream>>);
 
 impl Socket {
     pub(super) fn new(stream: TcpStream) -> Self {

@@ -11,11 +11,11 @@ use super::errors::{is_right, number};
 use super::results;
 use super::session::{Session, integer, name};
 use crate::backend::{Party, Seen};
-use crate::claim::Claim;
 use crate::error::Result;
-use crate::holder::{Holder, foreign};
-use crate::mode::Mode;
-use crate::native::NativeKey;
+use crate::spec::lock_id::Claim;
+use crate::spec::mode::Mode;
+use crate::spec::native::NativeKey;
+use crate::status::holder::{Holder, foreign};
 
 /// Application locks of this database. The name is in `resource_description`: the number of the
 /// principal (0 is `public`), the first 32 characters of the name, and a hash of all of it.

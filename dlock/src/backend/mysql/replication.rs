@@ -3,7 +3,7 @@
 use sqlx::mysql::{MySqlConnection, MySqlRow};
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::codes::{NO_RIGHT, number};
+use super::errors::{NO_RIGHT, number};
 use super::integer;
 use crate::backend::rows;
 
@@ -12,14 +12,14 @@ const NO_SUCH_WORDS: u16 = 1064;
 /// What everybody may see, on MariaDB.
 const RUNNING: &str = "SHOW GLOBAL STATUS LIKE 'Slaves_running'";
 /// What is to be granted to see it.
-pub(in crate::backend) const REMEDY: &str = "GRANT REPLICATION CLIENT ON *.* to this user (MariaDB: GRANT REPLICA MONITOR ON *.*), or make \
+pub(crate) const REMEDY: &str = "GRANT REPLICATION CLIENT ON *.* to this user (MariaDB: GRANT REPLICA MONITOR ON *.*), or make \
      sure of it yourself";
 
 /// Whether the server is set up to replicate another one: `None` if this user may not see it. Members
 /// of a group replicate each other by channels of their own.
 /// <https://dev.mysql.com/doc/refman/8.4/en/show-replica-status.html>,
 /// <https://mariadb.com/kb/en/show-replica-status/>
-pub(in crate::backend) async fn replicates(
+pub(crate) async fn replicates(
     connection: &mut MySqlConnection,
     mariadb: bool,
 ) -> sqlx::Result<Option<bool>> {

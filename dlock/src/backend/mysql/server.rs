@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use sqlx::mysql::MySqlRow;
 
-use super::codes::NoPrimary;
-use super::texts::BIRTH;
+use super::errors::NoPrimary;
+use super::session_sql::BIRTH;
 use super::{MySql, Session, integer};
 use crate::error::{Error, Result};
 

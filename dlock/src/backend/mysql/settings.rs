@@ -20,11 +20,7 @@ const READS_AND_WRITES: &str = "SET NAMES utf8mb4;\
 /// The statements for all that, and for these settings: `name=value`. `limit` is the variable that
 /// ends statements which take long. Where the log of changes is one of statements, nothing can be
 /// written at READ COMMITTED.
-pub(in crate::backend) fn fit(
-    settings: &[String],
-    limit: Option<&str>,
-    logs_statements: bool,
-) -> String {
+pub(crate) fn fit(settings: &[String], limit: Option<&str>, logs_statements: bool) -> String {
     let mut sql = READS_AND_WRITES.to_owned();
     for setting in settings {
         sql.push(',');

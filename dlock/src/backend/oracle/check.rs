@@ -3,7 +3,7 @@
 use super::session::Session;
 use super::{Oracle, TTL_MAX, status};
 use crate::error::Result;
-use crate::native::NativeKey;
+use crate::spec::native::NativeKey;
 use crate::status::{Finding, Severity};
 
 const SERVER: &str = "SELECT server FROM v$session WHERE sid = SYS_CONTEXT('USERENV','SID')";

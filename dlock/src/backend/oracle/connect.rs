@@ -23,7 +23,7 @@ const THREADS_MAX: usize = 64;
 
 /// A server, and how to log in there.
 #[derive(Clone)]
-pub(in crate::backend) struct Target {
+pub(crate) struct Target {
     config: Config,
     label: Arc<str>,
     /// One more for each thread that is alive.
@@ -32,7 +32,7 @@ pub(in crate::backend) struct Target {
 
 impl Target {
     /// Reads a URL: `oracle://user:password@host:1521/service`.
-    pub(in crate::backend) fn of_url(url: &str, application: Option<&str>) -> Result<Self> {
+    pub(crate) fn of_url(url: &str, application: Option<&str>) -> Result<Self> {
         let parts = Parts::of(url, 1521).ok_or_else(|| unreadable("oracle", "1521"))?;
         let (host, port) = (parts.host, parts.port);
         if host.contains(',') {
@@ -84,7 +84,7 @@ impl Target {
     }
 
     /// The server and its address, for messages.
-    pub(in crate::backend) fn label(&self) -> &str {
+    pub(crate) fn label(&self) -> &str {
         &self.label
     }
 
@@ -180,7 +180,7 @@ fn checked<'a>(what: &str, value: &'a str) -> Result<&'a str> {
 type Job = Box<dyn FnOnce(&Driver) -> bool + Send>;
 
 /// A connection, whose driver is on a thread of its own. Dropped, it is closed there.
-pub(in crate::backend) struct Connection {
+pub(crate) struct Connection {
     jobs: mpsc::Sender<Job>,
     /// Ends with the thread.
     ended: oneshot::Receiver<()>,

@@ -14,7 +14,7 @@ use super::table;
 use crate::backend::lease::{Failure, Lease, LeaseBackend, Table, Taken, Verdicts, name, seen};
 use crate::backend::{Options, Seen};
 use crate::error::Error;
-use crate::native::NativeKey;
+use crate::spec::native::NativeKey;
 use crate::status::Finding;
 
 /// How long the server may take to answer. The engine judges that by its own clock, and sooner: this
@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const OPEN: &str = "SELECT SYS_CONTEXT('USERENV','DATABASE_ROLE') FROM dual";
 
 /// Leases on Oracle.
-pub(in crate::backend) struct OracleLeases {
+pub(crate) struct OracleLeases {
     target: Target,
     sql: LeaseSql,
     block: Arc<str>,
@@ -32,16 +32,14 @@ pub(in crate::backend) struct OracleLeases {
 }
 
 impl OracleLeases {
-    pub(in crate::backend) fn new(target: Target, table: &Table, options: &Options) -> Self {
+    pub(crate) fn new(target: Target, table: &Table, options: &Options) -> Self {
         let sql = LeaseSql::new(table);
         let connect_timeout = options.connect_timeout;
         OracleLeases { target, block: sql.block().into(), sql, connect_timeout }
     }
 
     /// How to find the holder of a key by hand.
-    pub(in crate::backend) fn explain(
-        table: &Table,
-    ) -> Box<dyn Fn(&NativeKey) -> String + Send + Sync> {
+    pub(crate) fn explain(table: &Table) -> Box<dyn Fn(&NativeKey) -> String + Send + Sync> {
         let sql = LeaseSql::new(table);
         Box::new(move |key| sql.explain(&name(key)))
     }

@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 
 use crate::backend::lease::{Lease, Table, ddl};
-use crate::native::hex;
+use crate::spec::native::hex;
 
 /// How many leases a block is about at most: so many names and owners of the greatest length go in.
 pub(super) const LEASES_MAX: usize = 28;
@@ -229,7 +229,7 @@ mod tests {
     use super::*;
     use crate::backend::lease::Owner;
     use crate::backend::oracle::session_sql::ORDERS_MAX;
-    use crate::native::NativeKey;
+    use crate::spec::native::NativeKey;
 
     #[test]
     fn orders_are_lines_with_an_end_or_none() {

@@ -8,6 +8,8 @@
 //! `SQLNET.EXPIRE_TIME` has it send, and without that setting maybe never. So a guard ends by its own
 //! clock before that, see [`TTL_MAX`].
 
+#[cfg(feature = "oracle")]
+pub(crate) mod caller_sql;
 mod check;
 mod connect;
 mod errors;
@@ -23,18 +25,18 @@ use std::future::pending;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-pub(super) use self::connect::Target;
+pub(crate) use self::connect::Target;
 pub(crate) use self::errors::{Code, Said, is_end, number, of_number};
-pub(super) use self::lease::OracleLeases;
+pub(crate) use self::lease::OracleLeases;
 use self::lease_sql::LeaseSql;
 use self::session::Session;
 pub(crate) use self::session_sql::{MODES, mode};
 pub(crate) use self::status::holders_of;
 use super::{About, Answer, Do, Op, Options, Seen, SessionBackend, Tag, Waited};
-use crate::claim::Claim;
 use crate::error::{Error, Result};
-use crate::mode::Mode;
-use crate::native::{Naming, NativeKey};
+use crate::spec::lock_id::Claim;
+use crate::spec::mode::Mode;
+use crate::spec::native::{Naming, NativeKey};
 use crate::status::Finding;
 
 /// For how long a guard is valid without an answer, at most: with the shortest `SQLNET.EXPIRE_TIME`,
@@ -44,7 +46,7 @@ const TTL_MAX: Duration = Duration::from_secs(60);
 /// That a session has ended does not show without a question.
 const HEARTBEAT_MAX: Duration = Duration::from_secs(2);
 
-pub(super) struct Oracle {
+pub(crate) struct Oracle {
     target: Target,
     label: Box<str>,
     /// What was asked for.
@@ -60,7 +62,7 @@ pub(super) struct Oracle {
 }
 
 impl Oracle {
-    pub(super) fn new(target: Target, options: &Options) -> Result<Self> {
+    pub(crate) fn new(target: Target, options: &Options) -> Result<Self> {
         let tokens = LeaseSql::new(&options.lease.table_of(false)?);
         Ok(Oracle {
             label: target.label().into(),
@@ -75,7 +77,7 @@ impl Oracle {
     }
 
     /// What is known of it without asking.
-    pub(super) fn about(&self) -> About {
+    pub(crate) fn about(&self) -> About {
         About {
             label: self.label.clone(),
             naming: Naming::UserLock,

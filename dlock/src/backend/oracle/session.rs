@@ -12,11 +12,11 @@ use super::errors::{AnotherSession, Code, UnexpectedReply, of_number, standby, u
 use super::session_sql::{self as sql, LOCKS_MAX, Order, What};
 use super::{Oracle, TTL_MAX};
 use crate::backend::{Answer, Do, Op, Waited, lease};
-use crate::claim::Claim;
 use crate::clock::Time;
 use crate::error::{Error, Result};
-use crate::mode::Mode;
-use crate::native::NativeKey;
+use crate::spec::lock_id::Claim;
+use crate::spec::mode::Mode;
+use crate::spec::native::NativeKey;
 
 /// The longest that one statement waits. The driver cannot stop it: a wait that nobody wants any more
 /// goes on for so long, and a client that has vanished may still be granted the lock.
@@ -30,7 +30,7 @@ const HANDLE_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many handles of locks that are not held are kept.
 const HANDLES_MAX: usize = 10_000;
 
-pub(in crate::backend) struct Session {
+pub(crate) struct Session {
     pub(super) connection: Connection,
     /// What other sessions call this one by.
     pub(super) id: i64,

@@ -9,11 +9,11 @@ use super::session::Session;
 use super::session_sql::{end, mode_of, number_of};
 use super::table::{self, Row};
 use crate::backend::{Do, Op, Party, Seen, Tag};
-use crate::claim::Claim;
 use crate::error::Result;
-use crate::holder::{Holder, foreign};
-use crate::mode::Mode;
-use crate::native::{NativeKey, USER_LOCK_ID_MAX};
+use crate::spec::lock_id::Claim;
+use crate::spec::mode::Mode;
+use crate::spec::native::{NativeKey, USER_LOCK_ID_MAX};
+use crate::status::holder::{Holder, foreign};
 
 /// User locks of all instances, the sessions and the names. `ctime`: for how many seconds it has been
 /// held in this mode, or waited for.

@@ -8,21 +8,21 @@ use sqlx::{Column as _, Execute, PgPool, Row as _, Type as _};
 use tokio::net::TcpStream;
 
 use super::Postgres;
-use super::codes::AnotherSession;
-use super::fence::Fences;
+use super::errors::AnotherSession;
+use super::fencing::Fences;
 use super::listener::Listener;
-use super::sql::{OPEN, SET};
+use super::session_sql::{OPEN, SET};
 use super::wait::Waits;
-use crate::backend::pool::{LikePool as _, or_why};
 use crate::backend::rows;
 use crate::error::{Error, Result};
+use crate::locker::pool::{LikePool as _, or_why};
 
 /// A setting that no server has: it keeps what the client has said as it started.
 /// <https://www.postgresql.org/docs/current/runtime-config-custom.html>
 const SIGN: &str = "dlock.session";
 const KNOWS: &str = "SELECT pg_catalog.current_setting($1, true)";
 
-pub(in crate::backend) struct Session {
+pub(crate) struct Session {
     pub(super) listener: Listener,
     /// Of one connection, for the listener's sake.
     pub(super) pool: PgPool,

@@ -24,7 +24,7 @@ const WRITES: [(&str, &str); 5] = [
 /// The same for one transaction, which these statements begin; `search_path` comes first of what
 /// names anything. A row that somebody has locked is waited for only briefly: others are in the same
 /// statement.
-pub(in crate::backend) const BEGIN: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE, NOT DEFERRABLE; \
+pub(crate) const BEGIN: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE, NOT DEFERRABLE; \
     SET LOCAL search_path = pg_catalog, pg_temp; \
     SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 100; \
     SELECT WHERE CASE WHEN current_setting('synchronous_commit') IN ('off', 'local') \

@@ -7,13 +7,13 @@ use sqlx::postgres::PgRow;
 
 use super::Postgres;
 use super::session::Session;
-use super::sql::{key, place};
+use super::session_sql::{key, place};
 use crate::backend::{Party, Seen};
-use crate::claim::Claim;
 use crate::error::Result;
-use crate::holder::{Holder, foreign};
-use crate::mode::Mode;
-use crate::native::NativeKey;
+use crate::spec::lock_id::Claim;
+use crate::spec::mode::Mode;
+use crate::spec::native::NativeKey;
+use crate::status::holder::{Holder, foreign};
 
 /// Locks are per database. A prepared transaction holds locks without a session. Since when
 /// somebody holds a lock, the server does not know. To whom an address is not shown, a port is not

@@ -13,13 +13,14 @@ use sqlx::{AssertSqlSafe, Row as _};
 use tokio::time::Instant;
 
 use super::Postgres;
-use super::codes::{DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE, QUERY_CANCELED, code, has_code};
+use super::errors::{DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE, QUERY_CANCELED, code, has_code};
 use super::session::Session;
+use super::session_sql;
+use super::session_sql::{HELD, halves};
 use super::settings::milliseconds;
-use super::sql::{self, HELD, halves};
 use crate::backend::Waited;
-use crate::claim::Claim;
 use crate::error::{Error, Result};
+use crate::spec::lock_id::Claim;
 
 /// A wait that begins so soon after one that was granted is probably granted too.
 const HANDOVER: Duration = Duration::from_millis(100);
@@ -82,7 +83,7 @@ const BLOCKS: [&str; 4] = [
 
 /// Waits in a block; how it ended is the last row.
 fn block(claim: &Claim, timeout: &str) -> String {
-    let (key, code) = sql::lock(claim);
+    let (key, code) = session_sql::lock(claim);
     let block = BLOCKS[usize::from(code.unsigned_abs() / 2) % BLOCKS.len()];
     format!(
         "SELECT pg_catalog.set_config('dlock.key','{key}',true),\
@@ -95,7 +96,7 @@ fn block(claim: &Claim, timeout: &str) -> String {
 /// Waits without a block. The timeout is in force for this one statement, and is evaluated before the lock is asked
 /// for.
 fn plain(claim: &Claim, timeout: String) -> Query<'static, sqlx::Postgres, PgArguments> {
-    let (key, code) = sql::lock(claim);
+    let (key, code) = session_sql::lock(claim);
     let sql = match code {
         0 => {
             "SELECT pg_catalog.set_config('lock_timeout', $1, true), \
@@ -204,12 +205,12 @@ impl Postgres {
         session: &mut Session,
         claim: &Claim,
     ) -> sqlx::Result<Vec<PgRow>> {
-        let (key, code) = sql::lock(claim);
+        let (key, code) = session_sql::lock(claim);
         let held = sqlx::query(HELD).bind(vec![key]).bind(vec![code]);
         let mut rows = vec![session.fetch_one(held).await?];
         let held: Option<Vec<bool>> = rows.first().map(|row| row.try_get(0)).transpose()?;
         if held.is_some_and(|held| held.contains(&true)) {
-            rows.push(session.fetch_one(sql::batch(&[sql::unlock(claim)])).await?);
+            rows.push(session.fetch_one(session_sql::batch(&[session_sql::unlock(claim)])).await?);
         }
         Ok(rows)
     }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use fastrand::Rng;
 
 use super::*;
-use crate::mode::Mode;
-use crate::native::NativeKey;
+use crate::spec::mode::Mode;
+use crate::spec::native::NativeKey;
 
 #[cfg(feature = "postgres")]
 const DIALECT: Dialect = Dialect::Postgres;

@@ -1,0 +1,185 @@
+//! sqlx: a bare connection, one of a pool, one inside a transaction.
+
+use std::task::Poll;
+
+use sqlx::pool::PoolConnection;
+use sqlx::{AssertSqlSafe, Connection, Database, Row as _, Transaction};
+
+use crate::backend::rows;
+use crate::connection::dialect::Dialect;
+use crate::connection::driver::{Driver, Refused, Row, start};
+use crate::connection::ledger::Place;
+use crate::error::cause;
+
+/// Errors of abandoned statements are read one at a time; so many never wait.
+const ABANDONED_MAX: usize = 256;
+
+#[cfg(feature = "postgres")]
+impl Driver for sqlx::PgConnection {
+    const DIALECT: Dialect = Dialect::Postgres;
+
+    async fn ready(&mut self) -> Result<(), Refused> {
+        ready(self).await
+    }
+
+    async fn ask(&mut self, text: String) -> Result<Vec<Row>, Refused> {
+        match rows::ask(self, sqlx::raw_sql(AssertSqlSafe(text))).all().await {
+            Ok(rows) => rows
+                .iter()
+                // Without a statement that is prepared, every value comes as text.
+                .map(|row| (0..row.len()).map(|column| row.try_get_unchecked(column)).collect())
+                .collect::<sqlx::Result<_>>()
+                .map_err(refused),
+            Err(error) => Err(refused(error)),
+        }
+    }
+
+    fn send(&mut self, text: String) -> bool {
+        if is_ready(self) {
+            let _ = start(sqlx::raw_sql(AssertSqlSafe(text)).execute(self));
+            return true;
+        }
+        // Behind a running statement sqlx has nothing wait but what begins a transaction, and takes
+        // any text for that where none is open: it is written before anything is read. Dropped
+        // before the answer, it leaves nothing but that text.
+        if self.is_inside() {
+            return false;
+        }
+        let _ = start(self.begin_with(AssertSqlSafe(text)));
+        true
+    }
+
+    fn place(&self) -> Place {
+        std::ptr::from_ref(self).addr()
+    }
+
+    fn is_inside(&self) -> bool {
+        self.is_in_transaction()
+    }
+}
+
+#[cfg(feature = "mysql")]
+impl Driver for sqlx::MySqlConnection {
+    const DIALECT: Dialect = Dialect::MySql;
+
+    async fn ready(&mut self) -> Result<(), Refused> {
+        ready(self).await
+    }
+
+    async fn ask(&mut self, text: String) -> Result<Vec<Row>, Refused> {
+        use crate::backend::mysql_text;
+        match rows::ask(self, sqlx::raw_sql(AssertSqlSafe(text))).all().await {
+            Ok(rows) => Ok(rows
+                .iter()
+                .map(|row| (0..row.len()).map(|column| mysql_text(row, column)).collect())
+                .collect()),
+            Err(error) => Err(refused(error)),
+        }
+    }
+
+    /// Behind a running statement nothing can wait here.
+    fn send(&mut self, text: String) -> bool {
+        let ready = is_ready(self);
+        if ready {
+            let _ = start(sqlx::raw_sql(AssertSqlSafe(text)).execute(self));
+        }
+        ready
+    }
+
+    fn place(&self) -> Place {
+        std::ptr::from_ref(self).addr()
+    }
+
+    fn is_inside(&self) -> bool {
+        self.is_in_transaction()
+    }
+}
+
+impl<DB: Database<Connection: Driver>> Driver for PoolConnection<DB> {
+    const DIALECT: Dialect = DB::Connection::DIALECT;
+
+    async fn ready(&mut self) -> Result<(), Refused> {
+        (**self).ready().await
+    }
+
+    async fn ask(&mut self, text: String) -> Result<Vec<Row>, Refused> {
+        (**self).ask(text).await
+    }
+
+    fn send(&mut self, text: String) -> bool {
+        (**self).send(text)
+    }
+
+    fn discard(&mut self) -> bool {
+        self.close_on_drop();
+        true
+    }
+
+    fn place(&self) -> Place {
+        (**self).place()
+    }
+
+    fn is_inside(&self) -> bool {
+        (**self).is_inside()
+    }
+}
+
+impl<DB: Database<Connection: Driver>> Driver for Transaction<'_, DB> {
+    const DIALECT: Dialect = DB::Connection::DIALECT;
+
+    async fn ready(&mut self) -> Result<(), Refused> {
+        (**self).ready().await
+    }
+
+    async fn ask(&mut self, text: String) -> Result<Vec<Row>, Refused> {
+        (**self).ask(text).await
+    }
+
+    fn send(&mut self, text: String) -> bool {
+        (**self).send(text)
+    }
+
+    fn place(&self) -> Place {
+        (**self).place()
+    }
+
+    fn is_inside(&self) -> bool {
+        (**self).is_inside()
+    }
+}
+
+async fn ready(conn: &mut impl Connection) -> Result<(), Refused> {
+    for _ in 0..ABANDONED_MAX {
+        match conn.flush().await {
+            Ok(()) => return Ok(()),
+            Err(sqlx::Error::Database(error)) => {
+                tracing::debug!(target: "dlock", %error, "of an abandoned statement");
+            }
+            Err(error) => return Err(refused(error)),
+        }
+    }
+    Err(refused(sqlx::Error::Protocol("there is no end of errors".into())))
+}
+
+/// Whether nothing is under way.
+fn is_ready(conn: &mut impl Connection) -> bool {
+    for _ in 0..ABANDONED_MAX {
+        match start(conn.flush()) {
+            Poll::Ready(Ok(())) => return true,
+            Poll::Ready(Err(sqlx::Error::Database(_))) => {}
+            Poll::Ready(Err(_)) | Poll::Pending => return false,
+        }
+    }
+    false
+}
+
+fn refused(error: sqlx::Error) -> Refused {
+    let code = error.as_database_error().and_then(|error| {
+        #[cfg(feature = "mysql")]
+        if let Some(error) = error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
+            return Some(error.number().to_string());
+        }
+        error.code().map(String::from)
+    });
+    Refused { code, source: cause(error) }
+}

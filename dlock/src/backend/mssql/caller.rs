@@ -1,0 +1,223 @@
+//! SQL Server: application locks, of the session and of the transaction.
+//!
+//! <https://learn.microsoft.com/sql/relational-databases/system-stored-procedures/sp-getapplock-transact-sql>
+//!
+//! A wait that ends is no error here, and neither an unlock of what is not held: each is looked up
+//! first. So nothing of this breaks a transaction, also where `XACT_ABORT` is on.
+
+use crate::backend::{mssql_error, mssql_holder, mssql_literal, mssql_mode};
+use crate::connection::dialect::{Answer, At, Meaning, Take, called, milliseconds};
+use crate::connection::driver::{Refused, Row};
+use crate::connection::plan::Wanted;
+use crate::connection::session::Session;
+use crate::error::Error;
+use crate::spec::lock_id::Claim;
+use crate::spec::mode::Mode;
+use crate::spec::native::Naming;
+use crate::spec::wait::Wait;
+
+pub(crate) const NAMING: Naming = Naming::AppLock;
+pub(crate) const LABEL: &str = "mssql";
+pub(crate) const MODES: &[Mode] = &[Mode::Exclusive, Mode::Shared, Mode::Update];
+pub(crate) const OTHER_MODES: &str = "it has exclusive, shared and update ones";
+pub(crate) const TELLS_INSIDE: bool = false;
+pub(crate) const REFUSES_AFTER_ERRORS: bool = false;
+pub(crate) const COUNTS: bool = true;
+/// Without a transaction a `ROLLBACK` is an error.
+pub(crate) const ROLLBACK: &str = "IF @@TRANCOUNT>0 ROLLBACK;";
+
+/// Refuses replicas, whose locks exclude nobody elsewhere, before any is taken.
+const IS_REPLICA: &str = "DATABASEPROPERTYEX(DB_NAME(),'Updateability')<>'READ_WRITE'";
+/// The session, as an answer has it: its number, and when it began.
+const SESSION: &str = "@@SPID,(SELECT DATEDIFF_BIG(millisecond,'2000-01-01',login_time) \
+    FROM sys.dm_exec_sessions WHERE session_id=@@SPID)";
+/// What a return code says. Babelfish says -999 where it should say -1.
+const WORD: &str = "CASE WHEN @dlock IN (0,1) THEN N'yes' WHEN @dlock=-1 THEN N'busy' \
+    WHEN @dlock=-3 THEN N'deadlock' WHEN @dlock=-999 AND @@VERSION LIKE '%Babelfish%' THEN N'busy' \
+    WHEN @dlock=-1001 THEN N'mine' WHEN @dlock=-1002 THEN N'replica' WHEN @dlock=-1003 THEN N'outside' \
+    ELSE CONCAT(N'code ',@dlock) END";
+
+/// Whose lock it is.
+#[derive(Clone, Copy)]
+enum Owner {
+    Session,
+    Transaction,
+}
+
+impl Owner {
+    fn as_str(self) -> &'static str {
+        match self {
+            Owner::Session => "Session",
+            Owner::Transaction => "Transaction",
+        }
+    }
+}
+
+pub(crate) fn look() -> String {
+    "SELECT N'dlock',CASE WHEN @@TRANCOUNT>0 THEN N't' ELSE N'f' END".into()
+}
+
+pub(crate) fn is_inside(rows: &[Row]) -> bool {
+    matches!(called(rows, "dlock"), Some([Some(inside)]) if inside == "t")
+}
+
+pub(crate) fn take(take: &Take<'_>) -> String {
+    let claim = &take.wanted.claim;
+    let mine = match take.again {
+        true => String::new(),
+        false => format!("ELSE IF {} SET @dlock=-1001 ", is_held(claim)),
+    };
+    format!(
+        "DECLARE @dlock int;IF {IS_REPLICA} SET @dlock=-1002 {mine}ELSE {};\
+         SELECT N'dlock',{WORD},{SESSION}",
+        get(claim, Owner::Session, &time(take.wait))
+    )
+}
+
+/// All keys together have the time that one would have. Those before the one that is refused are
+/// given back.
+pub(crate) fn take_within(wanted: &[Wanted], wait: Wait) -> Option<String> {
+    let time = time(wait);
+    let mut text = format!(
+        "DECLARE @dlock int=0,@dlock_count int=0,@dlock_time int={time},\
+         @dlock_begin datetime2=SYSUTCDATETIME();\
+         IF {IS_REPLICA} SET @dlock=-1002;IF @@TRANCOUNT=0 SET @dlock=-1003;"
+    );
+    for one in wanted {
+        text.push_str(&format!(
+            "IF @dlock>=0 BEGIN {};SET @dlock=ISNULL(@dlock,-1004);IF @dlock>=0 SET @dlock_count=@dlock_count+1;\
+             IF {time}>0 SET @dlock_time=CASE \
+             WHEN DATEDIFF_BIG(millisecond,@dlock_begin,SYSUTCDATETIME())<{time} \
+             THEN {time}-DATEDIFF_BIG(millisecond,@dlock_begin,SYSUTCDATETIME()) ELSE 0 END END;",
+            get(&one.claim, Owner::Transaction, "@dlock_time")
+        ));
+    }
+    for (index, one) in wanted.iter().enumerate() {
+        text.push_str(&format!(
+            "IF @dlock<0 AND @dlock_count>{index} {};",
+            release(&one.claim, Owner::Transaction)
+        ));
+    }
+    text.push_str(&format!("SELECT N'dlock',{WORD},{SESSION}"));
+    Some(text)
+}
+
+/// There is no lock of a wait that has ended, and nothing was set.
+pub(crate) fn settle_within(_: &[Wanted]) -> String {
+    "SELECT N'settled'".into()
+}
+
+/// A wait that ends, or an error of a lock, is no matter of the transaction here.
+pub(crate) fn settle(claims: &[(&Claim, usize)], but: Option<&Session>, _: At) -> String {
+    let mut text = String::new();
+    for (claim, count) in claims {
+        for _ in 0..*count {
+            text.push_str(&give_if_held(claim, but));
+            text.push(';');
+        }
+    }
+    text.push_str(&format!("SELECT N'settled',{SESSION}"));
+    text
+}
+
+pub(crate) fn give_if_held(claim: &Claim, but: Option<&Session>) -> String {
+    let but = but.map(|session| format!("NOT {} AND ", is_session(session))).unwrap_or_default();
+    format!(
+        "IF {but}{} BEGIN {};SELECT N'given',N't' END ELSE SELECT N'given',NULL",
+        is_held(claim),
+        release(claim, Owner::Session)
+    )
+}
+
+/// Where the right is missing, to ask would be an error, which may cost a transaction.
+pub(crate) fn holder(claim: &Claim, _: bool) -> String {
+    format!("IF HAS_PERMS_BY_NAME(NULL,NULL,'VIEW SERVER STATE')=1 {}", mssql_holder(&claim.key))
+}
+
+pub(crate) fn undo(_: bool) -> Option<&'static str> {
+    None
+}
+
+pub(crate) fn give(held: &[Wanted], session: &Session, open: bool) -> String {
+    let open = if open { "" } else { "ELSE IF @@TRANCOUNT>0 SET @dlock=N'open' " };
+    let mut text = format!(
+        "DECLARE @dlock nvarchar(4000)=N'';IF NOT {} SET @dlock=N'' {open}ELSE BEGIN ",
+        is_session(session)
+    );
+    for one in held.iter().rev() {
+        text.push_str(&format!(
+            "IF {} BEGIN {};SET @dlock=@dlock+N't' END ELSE SET @dlock=@dlock+N'f';",
+            is_held(&one.claim),
+            release(&one.claim, Owner::Session)
+        ));
+    }
+    text.push_str(&format!("END;SELECT N'dlock',@dlock,{SESSION}"));
+    text
+}
+
+fn is_held(claim: &Claim) -> String {
+    format!("APPLOCK_MODE('public',{},'Session')<>'NoLock'", mssql_literal(&claim.key))
+}
+
+fn get(claim: &Claim, owner: Owner, time: &str) -> String {
+    format!(
+        "EXEC @dlock=sp_getapplock @Resource={},@LockMode='{}',@LockOwner='{}',@LockTimeout={time}",
+        mssql_literal(&claim.key),
+        mssql_mode(claim.mode),
+        owner.as_str()
+    )
+}
+
+fn release(claim: &Claim, owner: Owner) -> String {
+    format!(
+        "EXEC sp_releaseapplock @Resource={},@LockOwner='{}'",
+        mssql_literal(&claim.key),
+        owner.as_str()
+    )
+}
+
+fn is_session(session: &Session) -> String {
+    format!(
+        "(@@SPID={} AND EXISTS(SELECT 1 FROM sys.dm_exec_sessions WHERE session_id=@@SPID AND \
+         DATEDIFF_BIG(millisecond,'2000-01-01',login_time)={}))",
+        session.id, session.born
+    )
+}
+
+/// In milliseconds; -1 has no end.
+fn time(wait: Wait) -> String {
+    milliseconds(wait).map_or_else(|| "-1".into(), |millis| millis.to_string())
+}
+
+pub(crate) fn answer(rows: &[Row]) -> Answer {
+    let Some([Some(word), rest @ ..]) = called(rows, "dlock") else {
+        return Answer::Strange(format!("{:?}", called(rows, "dlock")));
+    };
+    match (&**word, Session::read(rest)) {
+        ("yes", Some(session)) => Answer::Yes { session, inside: false },
+        ("busy", Some(session)) => Answer::Busy { session },
+        ("mine", Some(session)) => Answer::Mine { session },
+        ("deadlock", _) => Answer::Deadlock,
+        ("outside", _) => Answer::Outside,
+        ("replica", _) => Answer::Useless {
+            what: "locks that exclude the primary's (the database is read-only here: a secondary \
+                   replica, or set so)",
+            instead: "connect to the primary",
+        },
+        (word, _) => Answer::Strange(word.to_owned()),
+    }
+}
+
+/// <https://learn.microsoft.com/sql/relational-databases/errors-events/database-engine-events-and-errors>
+pub(crate) fn meaning(code: &str) -> Meaning {
+    match code {
+        "1205" => Meaning::Deadlock,
+        "596" | "6005" | "6006" => Meaning::Ended,
+        _ => Meaning::Other,
+    }
+}
+
+pub(crate) fn error(refused: Refused) -> Error {
+    let number = refused.code.as_deref().and_then(|code| code.parse().ok());
+    mssql_error(LABEL, number, refused.source)
+}

@@ -1,0 +1,163 @@
+//! Fencing tokens: a counter for each key, in its row of the lease table.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+
+use sqlx::AssertSqlSafe;
+
+use super::errors::{NO_RIGHT, number};
+use super::polling::{Flag, text};
+use super::{MySql, Session, session_sql};
+use crate::backend::lease::{ddl, name};
+use crate::backend::{Answer, Do, Op, rows};
+use crate::error::{Error, Result, Source, cause};
+
+/// `ER_NO_SUCH_TABLE`.
+const NO_TABLE: u16 = 1146;
+/// `ER_NO_DB_ERROR`.
+const NO_DATABASE: u16 = 1046;
+/// `ER_LOCK_WAIT_TIMEOUT`, `ER_LOCK_DEADLOCK`.
+const BUSY: [u16; 2] = [1205, 1213];
+/// So long the row of a token, or its table, may be kept by others, in seconds: less than a server
+/// may take to answer what it need not wait for.
+const PATIENCE: &str = "SET SESSION innodb_lock_wait_timeout=2,lock_wait_timeout=2";
+
+impl MySql {
+    /// Tries and unlocks of which some draw tokens: in one packet with the locks, after them.
+    pub(super) async fn fenced_locks(
+        &self,
+        session: &mut Session,
+        ops: &[&Op],
+        out: &mut Vec<Answer>,
+    ) -> Result<()> {
+        let table = self.table.quoted('`');
+        if !session.fences {
+            self.prepare(session, &table).await?;
+            session.fences = true;
+        }
+        let ignores_case = session.server.family.ignores_case();
+        let sql = session_sql::fenced(session.server.proof(), &table, ops, ignores_case);
+        let sql = AssertSqlSafe(sql);
+        let rows = match rows::ask(&mut session.connection, sqlx::raw_sql(sql)).all().await {
+            Ok(rows) => rows,
+            Err(error) => {
+                // Whoever has dropped the table may want a new one.
+                session.fences = number(&error) != Some(NO_TABLE);
+                let error = self.fence_error(error, &table);
+                // Only a session that is in no transaction goes on.
+                if self.survives_fence(&error) {
+                    self.rows(&mut session.connection, "ROLLBACK".into()).await?;
+                }
+                return Err(error);
+            }
+        };
+        let [first, tokens @ ..] = &rows[..] else {
+            return Err(self.strange("no row"));
+        };
+        let flags = self.read_flags(session, first, ops.len())?;
+        let token = |row| Some((text(row, 0)?, text(row, 1)?.parse().ok()?));
+        let tokens: HashMap<String, u64> = tokens.iter().filter_map(token).collect();
+        for (op, flag) in ops.iter().zip(flags) {
+            let done = self.done(op, flag)?;
+            out.push(match &op.what {
+                Do::TryFenced(claim) | Do::Fence(claim) if done == Answer::Yes => {
+                    let token = tokens.get(&*name(&claim.key));
+                    Answer::Fence(*token.ok_or_else(|| self.strange("no token"))?)
+                }
+                _ => done,
+            });
+        }
+        Ok(())
+    }
+
+    /// Finds the table, or makes it.
+    async fn prepare(&self, session: &mut Session, table: &str) -> Result<()> {
+        self.rows(&mut session.connection, PATIENCE.into()).await?;
+        if let Some(flush) = session.server.flush.as_deref().filter(|flush| *flush != "1")
+            && !self.warned.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(
+                target: "dlock",
+                backend = &*self.label,
+                "innodb_flush_log_at_trx_commit is {flush}: after a crash of the server a fencing \
+                 token may be given out once more; set it to 1"
+            );
+        }
+        let look = AssertSqlSafe(format!("SELECT name,fence FROM {table} LIMIT 0"));
+        let look = rows::ask(&mut session.connection, sqlx::raw_sql(look)).none().await;
+        match look.map_err(|error| (number(&error), error)) {
+            Ok(_) => return Ok(()),
+            Err((Some(NO_TABLE), _)) => {}
+            // It may be there or not.
+            Err((Some(number), error)) if NO_RIGHT.contains(&number) => {
+                return Err(self.no_table(error, table));
+            }
+            Err((Some(NO_DATABASE), _)) => {
+                return Err(Error::config(
+                    "the url names no database, so there is none for the table of fencing tokens; \
+                     add one to the url, or name one: LeaseOptions::table(\"database.table\")",
+                ));
+            }
+            Err((_, error)) => return Err(self.fence_error(error, table)),
+        }
+        let ddl = ddl::mysql(&self.table);
+        let made =
+            rows::ask(&mut session.connection, sqlx::raw_sql(AssertSqlSafe(ddl))).none().await;
+        match made.map_err(|error| (number(&error), error)) {
+            Ok(_) => Ok(()),
+            Err((Some(number), error)) if NO_RIGHT.contains(&number) => {
+                Err(self.no_table(error, table))
+            }
+            Err((_, error)) => Err(self.fence_error(error, table)),
+        }
+    }
+
+    fn no_table(&self, error: sqlx::Error, table: &str) -> Error {
+        let ddl = ddl::mysql(&self.table);
+        let remedy = format!(
+            "fencing tokens need the table {table}, and this user may neither see nor make it; run the \
+             statements that make it, and GRANT SELECT, INSERT, UPDATE ON it TO the user"
+        );
+        Error::permission(&self.label, remedy, cause(error)).with_ddl(ddl)
+    }
+
+    fn fence_error(&self, error: sqlx::Error, table: &str) -> Error {
+        match number(&error) {
+            Some(number) if BUSY.contains(&number) => {
+                Error::unavailable(&self.label, Busy(cause(error)))
+            }
+            Some(number) if NO_RIGHT.contains(&number) => {
+                let remedy = format!(
+                    "fencing tokens are written; GRANT SELECT, INSERT, UPDATE ON {table} TO the user"
+                );
+                Error::permission(&self.label, remedy, cause(error))
+            }
+            _ => self.error(error),
+        }
+    }
+
+    /// Whether the session can go on after this error.
+    pub(super) fn survives_fence(&self, error: &Error) -> bool {
+        match error {
+            Error::Backend { .. } | Error::Permission { .. } | Error::Config { .. } => true,
+            Error::Unavailable { source, .. } => source.is::<Busy>(),
+            _ => false,
+        }
+    }
+
+    /// What a function of locks says of a try or of an unlock.
+    pub(super) fn done(&self, op: &Op, flag: Flag) -> Result<Answer> {
+        match (&op.what, flag) {
+            (_, Flag::Yes) => Ok(Answer::Yes),
+            (_, Flag::No) | (Do::Unlock(_) | Do::Fence(_), Flag::Null) => Ok(Answer::No),
+            // Out of memory, or what else nobody knows: the session goes on, and what it holds is
+            // read back.
+            (_, Flag::Null) => Err(self.null()),
+        }
+    }
+}
+
+/// Others are writing the row: the session is as it was, and the same can be asked again.
+#[derive(Debug, thiserror::Error)]
+#[error("somebody else's transaction keeps the row of a fencing token")]
+struct Busy(#[source] Source);

@@ -1,0 +1,80 @@
+//! What can be seen of leases: who holds one, and how the server is set up.
+
+use std::time::Duration;
+
+use super::{Member, MySql};
+use crate::backend::Seen;
+use crate::backend::lease::{Failure, name, prune, seen};
+use crate::backend::mysql::{REMEDY, integer, replicates, text};
+use crate::spec::native::NativeKey;
+use crate::status::{Finding, Severity};
+
+/// Twice the time that a cluster stands still when it loses a node, and some.
+const SHORT: Duration = Duration::from_secs(15);
+
+impl MySql {
+    /// How to find the holder of a key by hand.
+    pub(crate) fn explain(&self) -> Box<dyn Fn(&NativeKey) -> String + Send + Sync> {
+        let explain = self.texts.explain();
+        Box::new(move |key| explain(&name(key)))
+    }
+
+    /// Who holds this key, or any.
+    pub(super) async fn seen(
+        &self,
+        member: &mut Member,
+        of: Option<&NativeKey>,
+    ) -> Result<Vec<Seen>, Failure> {
+        let sql = self.texts.status(of.map(name).as_deref());
+        let rows = self.rows(&mut member.connection, sql).await?;
+        let seen = rows.iter().filter_map(|row| {
+            let (name, owner) = (text(row, 0)?, text(row, 1).unwrap_or_default());
+            let fence = text(row, 2).and_then(|fence| fence.parse().ok());
+            let age = integer(row, 3).and_then(|age| u64::try_from(age).ok());
+            // As it was asked for: the table may write it in another way.
+            let key = of.cloned().unwrap_or(NativeKey::Name(name));
+            Some(seen(key, &owner, fence, age.map(Duration::from_micros)))
+        });
+        Ok(seen.collect())
+    }
+
+    /// What weakens locks.
+    pub(super) async fn findings(&self, member: &mut Member) -> Result<Vec<Finding>, Failure> {
+        let mut findings = Vec::new();
+        let mut find = |severity, what: String, remedy: &str| {
+            findings.push(Finding { severity, what, remedy: remedy.into() });
+        };
+        if member.server.clustered && self.ttl.is_some_and(|ttl| ttl < SHORT) {
+            let what = "a cluster stands still for six seconds when it loses a node, and leases \
+                        of less than 15 s may be lost then";
+            find(Severity::Problem, what.into(), "choose a ttl of 15 s or more");
+        }
+        if !member.server.clustered {
+            let seen = replicates(&mut member.connection, member.server.is_mariadb()).await;
+            if seen.map_err(|error| self.failure(error))?.is_none() {
+                let what = "whether this server is a replica of another one, this user may not see";
+                find(Severity::Note, what.into(), REMEDY);
+            }
+        }
+        let sql = "SELECT @@GLOBAL.innodb_flush_log_at_trx_commit";
+        let flush = self.rows(&mut member.connection, sql.into()).await?;
+        if let Some(flush) = flush.first().and_then(|row| text(row, 0)).filter(|flush| flush != "1")
+        {
+            // What a node of a cluster forgets, the others know.
+            let severity = if member.server.clustered { Severity::Note } else { Severity::Problem };
+            let what = format!(
+                "innodb_flush_log_at_trx_commit is {flush}: after a crash a lease may be granted \
+                 twice, and a fencing token may repeat"
+            );
+            find(severity, what, "set innodb_flush_log_at_trx_commit=1");
+        }
+        let table = self.texts.table();
+        if table.django {
+            return Ok(findings);
+        }
+        let rows = self.rows(&mut member.connection, prune::count(&table.quoted('`'))).await?;
+        let rows = rows.first().and_then(|row| integer(row, 0)).unwrap_or_default();
+        findings.extend(prune::finding(&table.name, rows));
+        Ok(findings)
+    }
+}

@@ -1,0 +1,174 @@
+//! What a session is asked, and what its answers mean.
+
+use sqlx::mysql::{MySqlConnection, MySqlRow};
+use sqlx::{AssertSqlSafe, Row as _};
+
+use super::errors::{AnotherSession, NO_SUCH_SESSION, NoPrimary, Strange, WAIT_ENDED, number};
+use super::session_sql;
+use super::session_sql::name;
+use super::{MySql, Session};
+use crate::backend::{Answer, Op, rows};
+use crate::error::{Error, Result};
+use crate::spec::lock_id::Claim;
+
+impl MySql {
+    /// The rows of a statement.
+    pub(super) async fn rows(
+        &self,
+        connection: &mut MySqlConnection,
+        sql: String,
+    ) -> Result<Vec<MySqlRow>> {
+        let rows = rows::ask(connection, sqlx::raw_sql(AssertSqlSafe(sql))).all().await;
+        rows.map_err(|error| self.error(error))
+    }
+
+    /// Makes sure that an answer comes from the session that was opened, on a server that is still
+    /// what it was then.
+    fn vouch(&self, session: &Session, proof: Option<&str>) -> Result<()> {
+        match proof {
+            Some(proof) if proof == session.proof => Ok(()),
+            Some(proof) if proof.split('/').next() == Some(&session.id.to_string()) => {
+                Err(Error::unavailable(&self.label, NoPrimary))
+            }
+            _ => Err(Error::unavailable(&self.label, AnotherSession)),
+        }
+    }
+
+    /// The answer of a statement of one row, whose second column is the session's proof.
+    pub(super) async fn ask(
+        &self,
+        session: &mut Session,
+        sql: String,
+    ) -> Result<Option<String>, Failed> {
+        let rows =
+            rows::ask(&mut session.connection, sqlx::raw_sql(AssertSqlSafe(sql))).all().await;
+        let rows = rows.map_err(Failed::Sql)?;
+        let [row] = &rows[..] else {
+            return Err(Failed::Other(self.strange("not one row")));
+        };
+        self.vouch(session, text(row, 1).as_deref()).map_err(Failed::Other)?;
+        Ok(text(row, 0))
+    }
+
+    /// Answers of a character each.
+    pub(super) async fn flags(
+        &self,
+        session: &mut Session,
+        sql: String,
+        count: usize,
+    ) -> Result<Vec<Flag>> {
+        let row = rows::ask(&mut session.connection, sqlx::raw_sql(AssertSqlSafe(sql))).one().await;
+        self.read_flags(session, &row.map_err(|error| self.error(error))?, count)
+    }
+
+    pub(super) fn read_flags(
+        &self,
+        session: &Session,
+        row: &MySqlRow,
+        count: usize,
+    ) -> Result<Vec<Flag>> {
+        let answer = text(row, 0).unwrap_or_default();
+        let (flags, proof) = answer.split_once('/').unwrap_or_default();
+        self.vouch(session, Some(proof))?;
+        let flags: Option<Vec<Flag>> = flags.chars().map(Flag::of).collect();
+        flags.filter(|flags| flags.len() == count).ok_or_else(|| self.strange(&answer))
+    }
+
+    /// Does these, which are all tries and unlocks.
+    pub(super) async fn locks(
+        &self,
+        session: &mut Session,
+        ops: &[&Op],
+        out: &mut Vec<Answer>,
+    ) -> Result<()> {
+        if ops.iter().any(|op| op.what.is_written()) {
+            return self.fenced_locks(session, ops, out).await;
+        }
+        let sql =
+            session_sql::batch(session.server.proof(), ops, session.server.family.ignores_case());
+        let flags = self.flags(session, sql, ops.len()).await?;
+        for (op, flag) in ops.iter().zip(flags) {
+            out.push(self.done(op, flag)?);
+        }
+        Ok(())
+    }
+
+    /// Whether there was such a session to stop or to end.
+    pub(super) async fn kill(&self, session: &mut Session, sql: String) -> Result<bool> {
+        match rows::ask(&mut session.connection, sqlx::raw_sql(AssertSqlSafe(sql))).none().await {
+            Ok(_) => Ok(true),
+            Err(error) if number(&error).is_some_and(|n| NO_SUCH_SESSION.contains(&n)) => Ok(false),
+            Err(error) => Err(self.error(error)),
+        }
+    }
+
+    /// After a wait that was stopped: the grant and what stopped it may have met.
+    pub(super) async fn let_go(&self, session: &mut Session, claim: &Claim) -> Result<()> {
+        // A cancel that came too late for the wait may hit this statement.
+        let mut tries = 3;
+        loop {
+            match self
+                .ask(session, session_sql::unlock(session.server.proof(), &name(&claim.key)))
+                .await
+            {
+                Ok(_) => return Ok(()),
+                Err(failed) if tries > 0 && failed.is_ended_wait() => tries -= 1,
+                Err(failed) => return Err(self.failed(failed)),
+            }
+        }
+    }
+
+    pub(super) fn failed(&self, failed: Failed) -> Error {
+        match failed {
+            Failed::Sql(error) => self.error(error),
+            Failed::Other(error) => error,
+        }
+    }
+
+    pub(super) fn strange(&self, answer: &str) -> Error {
+        Error::unavailable(&self.label, Strange(answer.into()))
+    }
+}
+
+/// Why a statement has no answer.
+pub(super) enum Failed {
+    Sql(sqlx::Error),
+    Other(Error),
+}
+
+impl Failed {
+    /// The server has stopped what the session was doing, and goes on with it.
+    pub(super) fn is_ended_wait(&self) -> bool {
+        matches!(self, Failed::Sql(error) if number(error).is_some_and(|n| WAIT_ENDED.contains(&n)))
+    }
+}
+
+/// What a function of locks says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flag {
+    Yes,
+    No,
+    Null,
+}
+
+impl Flag {
+    fn of(answer: char) -> Option<Self> {
+        match answer {
+            '1' => Some(Flag::Yes),
+            '0' => Some(Flag::No),
+            session_sql::NULL => Some(Flag::Null),
+            _ => None,
+        }
+    }
+}
+
+/// A column as text, whatever type the server calls it: the two do not agree on the types of these
+/// functions.
+pub(crate) fn text(row: &MySqlRow, column: usize) -> Option<String> {
+    let bytes: Option<Vec<u8>> = row.try_get_unchecked(column).ok()?;
+    String::from_utf8(bytes?).ok()
+}
+
+pub(crate) fn integer(row: &MySqlRow, column: usize) -> Option<i64> {
+    text(row, column)?.parse().ok()
+}

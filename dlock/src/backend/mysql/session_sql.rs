@@ -1,0 +1,252 @@
+//! The statements.
+
+use std::fmt::Write as _;
+
+use crate::backend::{Do, Op, Tag, lease};
+use crate::spec::key::Key;
+use crate::spec::lock_id::Claim;
+use crate::spec::native::{NativeKey, hex};
+
+/// A proxy may answer `SELECT CONNECTION_ID()` alone, with an id of its own.
+pub(super) const LOOK_AT_ID: &str = "SELECT 1,CONNECTION_ID()";
+
+/// A sign of life.
+pub(super) fn ping(proof: &str) -> String {
+    format!("SELECT 1,{proof}")
+}
+pub(super) const UNLOCK_ALL: &str = "SELECT RELEASE_ALL_LOCKS()";
+
+/// In answers of a character each, and so in the statements for them.
+pub(super) const NULL: char = '-';
+
+/// What the server knows a key by, as it stands in a statement.
+pub(crate) fn name(key: &NativeKey) -> String {
+    match key {
+        NativeKey::Name(name) => literal(name),
+        // Not what this backend is asked for.
+        other => literal(&Key::of_native(other).short_name("")),
+    }
+}
+
+/// A string that means the same in every `sql_mode` and in every character set that a connection
+/// can have.
+pub(crate) fn literal(text: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-.:/,=@+~".contains(&b);
+    if text.bytes().all(plain) {
+        return ["'", text, "'"].concat();
+    }
+    let mut literal = String::from("_utf8mb4 x'");
+    text.bytes().for_each(|byte| hex(byte, &mut literal));
+    literal.push('\'');
+    literal
+}
+
+/// One column: an answer of a character for each of these expressions, in their order (arguments of
+/// `CONCAT` are evaluated from left to right), a slash, and the proof that session and server are
+/// what they were. Each further column would cost server and client more than a lock does.
+fn flags<T>(
+    proof: &str,
+    each: impl IntoIterator<Item = T>,
+    expression: impl Fn(&mut String, T),
+) -> String {
+    let mut sql = String::with_capacity(256);
+    sql.push_str("SELECT CONCAT(");
+    for one in each {
+        sql.push_str("IFNULL(");
+        expression(&mut sql, one);
+        // Writing to a String cannot fail.
+        let _ = write!(sql, ",'{NULL}'),");
+    }
+    // Writing to a String cannot fail.
+    let _ = write!(sql, "'/',{proof})");
+    sql
+}
+
+/// Tries and unlocks. A session that has a lock would get it once more, and names that we tell
+/// apart may be one to a server that ignores case: such a one is asked first.
+pub(super) fn batch(proof: &str, ops: &[&Op], ignores_case: bool) -> String {
+    flags(proof, ops, |sql, op| {
+        // Writing to a String cannot fail.
+        let _ = match &op.what {
+            Do::Try(claim) | Do::TryFenced(claim) if ignores_case => {
+                let name = name(&claim.key);
+                write!(sql, "IF(IS_USED_LOCK({name})=CONNECTION_ID(),0,GET_LOCK({name},0))")
+            }
+            Do::Try(claim) | Do::TryFenced(claim) => {
+                write!(sql, "GET_LOCK({},0)", name(&claim.key))
+            }
+            Do::Fence(claim) => write!(sql, "{}", is_ours(claim)),
+            Do::Unlock(claim) => write!(sql, "RELEASE_LOCK({})", name(&claim.key)),
+            // Orders go out on their own.
+            Do::Cancel(_) | Do::End(_) => write!(sql, "NULL"),
+        };
+    })
+}
+
+fn is_ours(claim: &Claim) -> String {
+    format!("IS_USED_LOCK({})=CONNECTION_ID()", name(&claim.key))
+}
+
+/// The same, and then a token for each that is to have one, if it is ours. A row that is somebody's
+/// lease stays it. Rows are written in the order of their names, so that two who write the same ones
+/// do not meet in a deadlock, and read before others can write them.
+pub(super) fn fenced(proof: &str, table: &str, ops: &[&Op], ignores_case: bool) -> String {
+    let mut rows: Vec<(String, &Claim)> = ops
+        .iter()
+        .filter_map(|op| match &op.what {
+            Do::TryFenced(claim) | Do::Fence(claim) => {
+                Some((binary(&lease::name(&claim.key)), claim))
+            }
+            _ => None,
+        })
+        .collect();
+    rows.sort();
+    let mut sql = batch(proof, ops, ignores_case);
+    sql.push_str(";START TRANSACTION");
+    for (name, claim) in &rows {
+        // Writing to a String cannot fail.
+        let _ = write!(
+            sql,
+            ";INSERT INTO {table} (name,owner,fence,acquired_at,expires_at) \
+             SELECT {name},'',{FIRST_FENCE},UTC_TIMESTAMP(6),'2000-01-01' FROM DUAL WHERE {} \
+             ON DUPLICATE KEY UPDATE fence=fence+1",
+            is_ours(claim)
+        );
+    }
+    let names: Vec<&str> = rows.iter().map(|(name, _)| name.as_str()).collect();
+    let _ =
+        write!(sql, ";SELECT name,fence FROM {table} WHERE name IN ({});COMMIT", names.join(","));
+    sql
+}
+
+/// The token of a row that is new: microseconds of the server's clock since 2020. A row that has been
+/// deleted had fewer grants than microseconds.
+pub(crate) const FIRST_FENCE: &str = "TIMESTAMPDIFF(MICROSECOND,'2020-01-01',UTC_TIMESTAMP(6))";
+
+/// Bytes that no character set has a part in.
+fn binary(text: &str) -> String {
+    let mut literal = String::from("x'");
+    text.bytes().for_each(|byte| hex(byte, &mut literal));
+    literal.push('\'');
+    literal
+}
+
+pub(super) fn held(proof: &str, claims: &[Claim]) -> String {
+    flags(proof, claims, |sql, claim| sql.push_str(&is_ours(claim)))
+}
+
+pub(super) fn unlock(proof: &str, name: &str) -> String {
+    format!("SELECT RELEASE_LOCK({name}),{proof}")
+}
+
+/// How a waiting statement begins, but for a hint, by which it is recognized in the list of
+/// processes.
+const WAITS: [&str; 2] = ["SELECT ", "GET_LOCK("];
+
+/// The comment shows, in the list of processes, who waits.
+pub(super) fn wait(
+    proof: &str,
+    name: &str,
+    (hint, seconds): &(String, String),
+    who: Option<&str>,
+) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.:".contains(c) { c } else { '_' };
+    let who: String = who.unwrap_or("dlock").chars().map(plain).collect();
+    let [select, get_lock] = WAITS;
+    format!("{select}{hint}{get_lock}{name},{seconds}),{proof} /* {who} */")
+}
+
+/// What a statement waits for, and who that says of itself.
+pub(super) fn read_wait(sql: &str) -> Option<(String, Option<String>)> {
+    let [select, get_lock] = WAITS;
+    let sql = sql.strip_prefix(select)?;
+    let sql = match sql.strip_prefix("/*+ ") {
+        Some(hint) => hint.split_once(" */ ")?.1,
+        None => sql,
+    };
+    let (name, rest) = sql.strip_prefix(get_lock)?.split_once("',")?;
+    let name = match name.split_once('\'')? {
+        ("", plain) => plain.to_owned(),
+        ("_utf8mb4 x", hex) => {
+            let byte = |at| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok();
+            let bytes: Option<Vec<u8>> = (0..hex.len()).step_by(2).map(byte).collect();
+            String::from_utf8(bytes?).ok()?
+        }
+        _ => return None,
+    };
+    let who = rest.split_once("/* ").and_then(|(_, who)| who.split_once(" */"));
+    Some((name, who.map(|(who, _)| who.to_owned())))
+}
+
+/// Who holds these: ids with commas between.
+pub(super) fn holders(keys: &[NativeKey]) -> String {
+    let ids: Vec<String> =
+        keys.iter().map(|key| format!("IFNULL(IS_USED_LOCK({}),'{NULL}')", name(key))).collect();
+    format!("SELECT CONCAT_WS(',',{})", ids.join(","))
+}
+
+/// Which server it is, in which second it was started, and a number that it drew at random then (for
+/// one that is restarted in that second): everybody may ask for them, and they can stand in a `KILL`,
+/// where a subquery cannot.
+/// <https://dev.mysql.com/doc/refman/8.4/en/miscellaneous-functions.html#function_uuid-short>
+pub(super) const BIRTH: &str = "((UUID_SHORT()>>24)<<16|CONV(SUBSTR(UUID(),20,4),16,10))";
+
+/// To another session: to none, which there is not, if the server is not the one that had it.
+pub(super) fn order(op: &Op) -> String {
+    let its_own = |Tag { id, birth }| format!("IF({BIRTH}={birth},{id},0)");
+    match op.what {
+        Do::Cancel(tag) => format!("KILL QUERY {}", its_own(tag)),
+        Do::End(tag) => format!("KILL CONNECTION {}", its_own(tag)),
+        Do::Try(_) | Do::TryFenced(_) | Do::Fence(_) | Do::Unlock(_) => LOOK_AT_ID.into(),
+    }
+}
+
+/// To be run by hand: a row when somebody holds it.
+pub(super) fn explain(name: &str) -> String {
+    format!(
+        "SELECT IS_USED_LOCK({name}) AS connection_id FROM DUAL \
+         WHERE IS_USED_LOCK({name}) IS NOT NULL"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_text_stands_as_it_is() {
+        assert_eq!(literal("user:42~c3"), "'user:42~c3'");
+        for (text, hex) in [
+            ("it's", "69742773"),
+            ("a\\", "615c"),
+            ("é", "c3a9"),
+            ("\0", "00"),
+            ("a b", "612062"),
+            ("*/", "2a2f"),
+        ] {
+            assert_eq!(literal(text), format!("_utf8mb4 x'{hex}'"));
+        }
+        let limits = ("/*+ MAX_EXECUTION_TIME(9) */ ".to_owned(), "1".to_owned());
+        let wait = wait("CONNECTION_ID()", "'k'", &limits, Some("*/ DROP é"));
+        assert_eq!(
+            wait,
+            "SELECT /*+ MAX_EXECUTION_TIME(9) */ GET_LOCK('k',1),CONNECTION_ID() /* ___DROP__ */"
+        );
+    }
+
+    #[test]
+    fn waits_are_recognized() {
+        for key in ["user:42", "it's é", ""] {
+            for hint in ["", "/*+ MAX_EXECUTION_TIME(9) */ "] {
+                let limits = (hint.to_owned(), "30".to_owned());
+                let sql = wait("CONNECTION_ID()", &literal(key), &limits, Some("app"));
+                assert_eq!(read_wait(&sql), Some((key.to_owned(), Some("app".to_owned()))));
+            }
+        }
+        let other = "SELECT GET_LOCK('k', 10)";
+        assert_eq!(read_wait(other), Some(("k".to_owned(), None)));
+        for sql in ["SELECT 1", "SELECT GET_LOCK(?,1)", "SELECT GET_LOCK(_utf8mb4 x'f',1)"] {
+            assert_eq!(read_wait(sql), None);
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! Oracle: user locks of the session, and those that end with the transaction (`release_on_commit`).
+//!
+//! <https://docs.oracle.com/en/database/oracle/oracle-database/19/arpls/DBMS_LOCK.html>
+//!
+//! Each text is a part of a PL/SQL block, which [`block`] makes whole: rows are lines of its one
+//! answer. Nothing of it commits, for names are allocated by a transaction of their own. The server
+//! does not count how often a session has a lock: the [ledger](crate::connection::ledger) does.
+
+use crate::backend::oracle::{self, Code};
+use crate::connection::dialect::{Answer, At, Meaning, Take, called, milliseconds};
+use crate::connection::driver::{Refused, Row};
+use crate::connection::plan::Wanted;
+use crate::connection::session::Session;
+use crate::error::Error;
+use crate::spec::lock_id::Claim;
+use crate::spec::mode::Mode;
+use crate::spec::native::{Naming, NativeKey};
+use crate::spec::wait::Wait;
+
+pub(crate) const NAMING: Naming = Naming::UserLock;
+pub(crate) const LABEL: &str = "oracle";
+pub(crate) const MODES: &[Mode] = oracle::MODES;
+pub(crate) const OTHER_MODES: &str = "it has all but update ones; exclusive and shared sub-exclusive \
+    ones are next to that";
+pub(crate) const TELLS_INSIDE: bool = false;
+pub(crate) const REFUSES_AFTER_ERRORS: bool = false;
+pub(crate) const COUNTS: bool = false;
+pub(crate) const ROLLBACK: &str = "ROLLBACK;";
+
+/// Which session answers.
+const SESSION: &str = "SYS_CONTEXT('USERENV','SID') || CHR(9) || DBMS_SESSION.UNIQUE_SESSION_ID";
+const NO_TRANSACTION: &str = "DBMS_TRANSACTION.LOCAL_TRANSACTION_ID IS NULL";
+/// The server compares the names of locks, and may do so without regard to case where the session
+/// compares like that. A standby's locks exclude nobody elsewhere.
+const REFUSED: &str = "dlock_word := 'a'; \
+    IF dlock_word = UPPER(dlock_word) THEN dlock_word := 'nls'; \
+    ELSIF SYS_CONTEXT('USERENV','DATABASE_ROLE') <> 'PRIMARY' THEN dlock_word := 'replica'; ";
+/// The longest that one request waits (`MAXWAIT`).
+const SECONDS_MAX: u64 = 32_767;
+
+/// The whole of a block, with its one answer.
+pub(crate) fn block(text: &str) -> String {
+    format!(
+        "DECLARE dlock_rows VARCHAR2(32767); dlock_word VARCHAR2(4000); dlock_handle VARCHAR2(128); \
+         dlock_code INTEGER; dlock_count INTEGER := 0; \
+         BEGIN {text}; :dlock := dlock_rows; END;"
+    )
+}
+
+/// The rows of an answer.
+pub(crate) fn rows(answer: Option<&str>) -> Vec<Row> {
+    let row = |line: &str| line.split('\t').map(|column| Some(column.to_owned())).collect();
+    answer.unwrap_or_default().lines().map(row).collect()
+}
+
+/// Adds a row with these columns.
+fn row(columns: &str) -> String {
+    format!("dlock_rows := dlock_rows || {columns} || CHR(10)")
+}
+
+fn told() -> String {
+    row(&format!("'dlock' || CHR(9) || dlock_word || CHR(9) || {SESSION}"))
+}
+
+pub(crate) fn look() -> String {
+    row(&format!("'dlock' || CHR(9) || CASE WHEN {NO_TRANSACTION} THEN 'f' ELSE 't' END"))
+}
+
+pub(crate) fn is_inside(rows: &[Row]) -> bool {
+    matches!(called(rows, "dlock"), Some([Some(inside)]) if inside == "t")
+}
+
+pub(crate) fn take(take: &Take<'_>) -> String {
+    let claim = &take.wanted.claim;
+    format!(
+        "{REFUSED}ELSE {}dlock_word := {WORD}; END IF; {}",
+        request(claim, take.wait, false),
+        told()
+    )
+}
+
+/// What a return code says.
+const WORD: &str = "CASE dlock_code WHEN 0 THEN 'yes' WHEN 1 THEN 'busy' WHEN 2 THEN 'deadlock' \
+    WHEN 4 THEN 'mine' ELSE 'code ' || dlock_code END";
+
+/// Those before the one that is refused are given back. Each waits as long as one would.
+pub(crate) fn take_within(wanted: &[Wanted], wait: Wait) -> Option<String> {
+    let mut text = format!("{REFUSED}ELSE dlock_word := 'yes'; END IF; ");
+    for one in wanted {
+        text.push_str(&format!(
+            "IF dlock_word = 'yes' THEN {}dlock_word := {WORD}; \
+             IF dlock_code = 0 THEN dlock_count := dlock_count + 1; END IF; END IF; ",
+            request(&one.claim, wait, true)
+        ));
+    }
+    for (index, one) in wanted.iter().enumerate() {
+        text.push_str(&format!(
+            "IF dlock_word <> 'yes' AND dlock_count > {index} THEN {}END IF; ",
+            release(&one.claim)
+        ));
+    }
+    text.push_str(&told());
+    Some(text)
+}
+
+/// There is no lock of a wait that has ended, and nothing was set.
+pub(crate) fn settle_within(_: &[Wanted]) -> String {
+    row("'settled'")
+}
+
+/// A wait that ends, or an error of a lock, is no matter of the transaction here.
+pub(crate) fn settle(claims: &[(&Claim, usize)], but: Option<&Session>, _: At) -> String {
+    let mut text = String::new();
+    for (claim, count) in claims {
+        for _ in 0..*count {
+            text.push_str(&give_if_held(claim, but));
+            text.push_str("; ");
+        }
+    }
+    text + &row(&format!("'settled' || CHR(9) || {SESSION}"))
+}
+
+pub(crate) fn give_if_held(claim: &Claim, but: Option<&Session>) -> String {
+    let but =
+        but.map_or_else(String::new, |session| format!("IF NOT {} THEN ", is_session(session)));
+    let end = if but.is_empty() { "" } else { "END IF; " };
+    format!(
+        "dlock_code := NULL; {but}{}{end}{}",
+        release(claim),
+        row("'given' || CHR(9) || CASE dlock_code WHEN 0 THEN 't' END")
+    )
+}
+
+/// Where the right is missing, nobody says.
+pub(crate) fn holder(claim: &Claim, _: bool) -> String {
+    let query = format!(
+        "SELECT s.program || ', ' || s.username || '@' || s.machine || ', session ' || l.sid FROM {} \
+         AND ROWNUM = 1",
+        oracle::holders_of(&claim.key)
+    );
+    format!(
+        "BEGIN EXECUTE IMMEDIATE {} INTO dlock_word; {}; EXCEPTION WHEN OTHERS THEN NULL; END",
+        quoted(&query),
+        row("'holder' || CHR(9) || dlock_word")
+    )
+}
+
+pub(crate) fn undo(_: bool) -> Option<&'static str> {
+    None
+}
+
+pub(crate) fn give(held: &[Wanted], session: &Session, open: bool) -> String {
+    let open = match open {
+        true => String::new(),
+        false => format!("ELSIF NOT ({NO_TRANSACTION}) THEN dlock_word := 'open'; "),
+    };
+    let mut text = format!(
+        "dlock_word := ''; IF NOT {} THEN dlock_word := ''; {open}ELSE ",
+        is_session(session)
+    );
+    for one in held.iter().rev() {
+        // Others on the session have it too.
+        if !one.stays {
+            text.push_str(&release(&one.claim));
+        } else {
+            text.push_str("dlock_code := 0; ");
+        }
+        text.push_str("dlock_word := dlock_word || CASE dlock_code WHEN 0 THEN 't' ELSE 'f' END; ");
+    }
+    format!("{text}END IF; {}", told())
+}
+
+/// The lock, as an argument, after what finds it.
+fn lock(claim: &Claim) -> (String, String) {
+    match &claim.key {
+        NativeKey::Id(id) => (String::new(), id.to_string()),
+        key => (
+            format!(
+                "SYS.DBMS_LOCK.ALLOCATE_UNIQUE_AUTONOMOUS({}, dlock_handle); ",
+                quoted(&key.to_string())
+            ),
+            "dlock_handle".to_owned(),
+        ),
+    }
+}
+
+/// The server waits whole seconds; what is left of the time is for tries. Never shorter than asked.
+fn request(claim: &Claim, wait: Wait, within: bool) -> String {
+    let (find, lock) = lock(claim);
+    let millis = milliseconds(wait).unwrap_or(u64::MAX);
+    let seconds = (millis / 1000).min(SECONDS_MAX);
+    let mode = oracle::mode(claim.mode);
+    let to_commit = if within { "TRUE" } else { "FALSE" };
+    let mut text = format!(
+        "{find}dlock_code := SYS.DBMS_LOCK.REQUEST({lock}, {mode}, {seconds}, {to_commit}); "
+    );
+    let tries = (millis % 1000).div_ceil(10);
+    if millis != u64::MAX && tries > 0 {
+        text.push_str(&format!(
+            "FOR dlock_try IN 1..{tries} LOOP EXIT WHEN dlock_code <> 1; SYS.DBMS_LOCK.SLEEP(0.01); \
+             dlock_code := SYS.DBMS_LOCK.REQUEST({lock}, {mode}, 0, {to_commit}); END LOOP; "
+        ));
+    }
+    text
+}
+
+fn release(claim: &Claim) -> String {
+    let (find, lock) = lock(claim);
+    format!("{find}dlock_code := SYS.DBMS_LOCK.RELEASE({lock}); ")
+}
+
+fn is_session(session: &Session) -> String {
+    format!("(DBMS_SESSION.UNIQUE_SESSION_ID = '{}')", session.born)
+}
+
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+pub(crate) fn answer(rows: &[Row]) -> Answer {
+    let Some([Some(word), rest @ ..]) = called(rows, "dlock") else {
+        return Answer::Strange(format!("{:?}", called(rows, "dlock")));
+    };
+    match (&**word, Session::read(rest)) {
+        ("yes", Some(session)) => Answer::Yes { session, inside: false },
+        ("busy", Some(session)) => Answer::Busy { session },
+        ("mine", Some(session)) => Answer::Mine { session },
+        ("deadlock", _) => Answer::Deadlock,
+        ("replica", _) => Answer::Useless {
+            what: "locks that exclude the primary's (the database is read-only here: a standby, or \
+                   opened so)",
+            instead: "connect to the primary",
+        },
+        ("nls", _) => Answer::Useless {
+            what: "locks by name where the session compares without regard to case",
+            instead: "ALTER SESSION SET NLS_COMP=BINARY NLS_SORT=BINARY first, or lock Key::native",
+        },
+        (word, _) => {
+            let code = word.strip_prefix("code ").and_then(|code| Code::of(code.parse().ok()?));
+            Answer::Strange(code.map_or_else(|| word.to_owned(), |code| format!("{code:?}")))
+        }
+    }
+}
+
+/// <https://docs.oracle.com/en/error-help/db/>
+pub(crate) fn meaning(code: &str) -> Meaning {
+    match code.parse() {
+        Ok(60) => Meaning::Deadlock,
+        Ok(number) if oracle::is_end(number) => Meaning::Ended,
+        _ => Meaning::Other,
+    }
+}
+
+pub(crate) fn error(refused: Refused) -> Error {
+    let number = refused.code.as_deref().and_then(|code| code.parse().ok());
+    oracle::of_number(LABEL, number, refused.source)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn wanted(name: &str, stays: bool) -> Wanted {
+        let claim = Claim::exclusive(NativeKey::Name(name.into()));
+        Wanted { key: name.into(), claim, stays }
+    }
+
+    #[test]
+    fn waits_are_never_shorter_than_asked() {
+        let claim = Claim::exclusive(NativeKey::Id(7));
+        let text = request(&claim, Wait::For(Duration::from_millis(2_301)), false);
+        assert!(text.contains("REQUEST(7, 6, 2, FALSE)") && text.contains("1..31 LOOP"), "{text}");
+        let once = request(&claim, Wait::NoWait, true);
+        assert_eq!(once, "dlock_code := SYS.DBMS_LOCK.REQUEST(7, 6, 0, TRUE); ");
+        let forever = request(&claim, Wait::Forever, false);
+        assert!(forever.contains("32767") && !forever.contains("LOOP"), "{forever}");
+    }
+
+    #[test]
+    fn what_others_on_the_session_hold_is_not_released() {
+        let session = Session { id: 1, born: "00AB".into() };
+        let text = give(&[wanted("it's", false), wanted("b", true)], &session, true);
+        assert_eq!(text.matches("RELEASE(").count(), 1, "{text}");
+        assert!(text.contains("'it''s'"), "{text}");
+    }
+
+    #[test]
+    fn rows_are_read_from_lines() {
+        let answer = rows(Some("given\t\ndlock\tyes\t12\t00AB\n"));
+        assert_eq!(answer.len(), 2);
+        let session = Session { id: 12, born: "00AB".into() };
+        assert_eq!(super::answer(&answer), Answer::Yes { session, inside: false });
+        assert_eq!(
+            super::answer(&rows(Some("dlock\tcode 5\t1\tA\n"))),
+            Answer::Strange("Handle".into())
+        );
+        assert_eq!(super::answer(&rows(None)), Answer::Strange("None".into()));
+    }
+}

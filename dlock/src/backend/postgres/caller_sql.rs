@@ -1,0 +1,270 @@
+//! PostgreSQL: advisory locks, of the session and of the transaction.
+//!
+//! <https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-ADVISORY-LOCKS>
+//!
+//! Everything is sent as text in the simple protocol: so one message can have several statements,
+//! and where no transaction is open, `now()` is the time of the very message and all of it is one
+//! transaction, whose `SET LOCAL` ends with it. Every function, type and operator is named with its
+//! schema: the search path is the caller's.
+
+mod parts;
+
+use self::parts::{BORN, call, is_ours, is_session, set, who};
+use crate::backend::postgres_error;
+use crate::connection::dialect::{Answer, At, Meaning, Take, called, milliseconds};
+use crate::connection::driver::{Refused, Row};
+use crate::connection::plan::Wanted;
+use crate::connection::session::Session;
+use crate::error::Error;
+use crate::spec::lock_id::Claim;
+use crate::spec::mode::Mode;
+use crate::spec::native::Naming;
+use crate::spec::wait::Wait;
+
+pub(crate) const NAMING: Naming = Naming::Id;
+pub(crate) const LABEL: &str = "postgres";
+pub(crate) const MODES: &[Mode] = &[Mode::Exclusive, Mode::Shared];
+pub(crate) const OTHER_MODES: &str = "it has exclusive and shared ones";
+/// Of a transaction that has failed the answer is 25P02.
+pub(crate) fn look() -> String {
+    format!("SELECT 'dlock',{INSIDE}")
+}
+pub(crate) const ROLLBACK: &str = "ROLLBACK;";
+pub(crate) const TELLS_INSIDE: bool = true;
+pub(crate) const REFUSES_AFTER_ERRORS: bool = true;
+pub(crate) const COUNTS: bool = true;
+
+/// Refuses servers whose locks exclude nobody, before any is taken.
+const VET: &str = "WHEN pg_catalog.pg_is_in_recovery() THEN 'standby' \
+    WHEN pg_catalog.version() OPERATOR(pg_catalog.~) 'Cockroach' THEN 'cockroach'";
+const INSIDE: &str = "pg_catalog.now() OPERATOR(pg_catalog.<>) pg_catalog.statement_timestamp()";
+/// What a wait of ours has its own limits for. The first statement of a message, for what it sets
+/// is true from the second one on.
+const UNLIMITED: &str = "pg_catalog.set_config('statement_timeout','0',true)";
+/// Ends a session that takes longer for a transaction, on PostgreSQL 17 and newer.
+/// <https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-TRANSACTION-TIMEOUT>
+const ENDLESS: &str = "CASE WHEN pg_catalog.current_setting('transaction_timeout',true) IS NOT NULL \
+    THEN pg_catalog.set_config('transaction_timeout','0',true) END";
+/// A client that is gone is noticed, so that it does not stay in the queue with all that it holds.
+/// <https://www.postgresql.org/docs/current/runtime-config-connection.html>
+const WATCHED: &str = "CASE WHEN pg_catalog.version() OPERATOR(pg_catalog.~) 'linux' AND \
+    pg_catalog.current_setting('client_connection_check_interval',true) OPERATOR(pg_catalog.=) '0' \
+    THEN pg_catalog.set_config('client_connection_check_interval','500ms',true) END";
+const BACK: &str = "ROLLBACK TO SAVEPOINT dlock;RELEASE SAVEPOINT dlock";
+
+pub(crate) fn take(take: &Take<'_>) -> String {
+    let claim = &take.wanted.claim;
+    let mut text = String::new();
+    match (take.inside, take.wait) {
+        // What is set here, and an error, end with the savepoint; locks of the session do not.
+        (true, Wait::NoWait) => text.push_str(&format!("SAVEPOINT dlock;SELECT {UNLIMITED};")),
+        (true, _) => text.push_str(&format!("SAVEPOINT dlock;SELECT {UNLIMITED},{WATCHED};")),
+        (false, Wait::NoWait) => {}
+        (false, _) => {
+            text.push_str(&format!("SELECT {UNLIMITED},{ENDLESS},{WATCHED} WHERE NOT {INSIDE};"))
+        }
+    }
+    text.push_str(&format!("SELECT 'dlock',CASE {VET}"));
+    if let Some(session) = take.mine {
+        text.push_str(&format!(" WHEN {} THEN 'mine'", is_session(session)));
+    }
+    text.push_str(&format!(" WHEN {} THEN 'yes'", call("pg_try_advisory_lock", claim)));
+    if take.wait == Wait::NoWait {
+        text.push_str(" ELSE 'busy' END");
+    } else {
+        if !take.inside {
+            text.push_str(&format!(" WHEN {INSIDE} THEN 'inside'"));
+        }
+        text.push_str(&format!(
+            " WHEN {} IS NULL THEN '' WHEN {}::pg_catalog.text IS NULL THEN '' ELSE 'yes' END",
+            set(
+                "lock_timeout",
+                &format!("'{}'", milliseconds(take.wait).unwrap_or(0).max(least(take.wait)))
+            ),
+            call("pg_advisory_lock", claim)
+        ));
+    }
+    text.push_str(&format!(",pg_catalog.pg_backend_pid(),{BORN},{INSIDE}"));
+    if take.inside {
+        text.push(';');
+        text.push_str(BACK);
+    }
+    text
+}
+
+/// No time at all would have no end.
+fn least(wait: Wait) -> u64 {
+    u64::from(milliseconds(wait).is_some())
+}
+
+pub(crate) fn take_within(wanted: &[Wanted], wait: Wait) -> Option<String> {
+    Some(match (wanted, wait) {
+        ([one], Wait::NoWait) => format!(
+            "SAVEPOINT dlock;SELECT 'dlock',CASE {VET} WHEN {} THEN 'yes' ELSE 'busy' END,\
+             pg_catalog.pg_backend_pid(),{BORN},true;RELEASE SAVEPOINT dlock",
+            call("pg_try_advisory_xact_lock", &one.claim)
+        ),
+        // Of several, those before the one that is refused are given back by the savepoint.
+        _ => waiting("pg_advisory_xact_lock", wanted, wait),
+    })
+}
+
+/// Under a savepoint, so that an error costs the transaction nothing; the caller's time limits are
+/// put away and back. All keys together have the time that one would have.
+fn waiting(function: &str, wanted: &[Wanted], wait: Wait) -> String {
+    let setting = |name: &str| format!("pg_catalog.current_setting('{name}',true)");
+    let was = |n: u8| format!("pg_catalog.split_part({},'/',{n})", setting("dlock.was"));
+    let mut text = format!(
+        "SAVEPOINT dlock;SELECT {},{UNLIMITED},{WATCHED};SELECT 'dlock',CASE {VET}",
+        set(
+            "dlock.was",
+            &format!(
+                "pg_catalog.concat({},'/',{},'/',{})",
+                setting("lock_timeout"),
+                setting("statement_timeout"),
+                setting("client_connection_check_interval")
+            )
+        ),
+    );
+    for (index, one) in wanted.iter().enumerate() {
+        let limit = match (milliseconds(wait), index) {
+            (None, _) => "'0'".to_owned(),
+            (Some(millis), 0) => format!("'{}'", millis.max(1)),
+            (Some(millis), _) => format!(
+                "GREATEST(1,{millis} OPERATOR(pg_catalog.-) (EXTRACT(EPOCH FROM \
+                 pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) pg_catalog.statement_timestamp()) \
+                 OPERATOR(pg_catalog.*) 1000)::bigint)::pg_catalog.text"
+            ),
+        };
+        text.push_str(&format!(
+            " WHEN {} IS NULL THEN '' WHEN {}::pg_catalog.text IS NULL THEN ''",
+            set("lock_timeout", &limit),
+            call(function, &one.claim)
+        ));
+    }
+    text.push_str(&format!(
+        " ELSE 'yes' END,pg_catalog.pg_backend_pid(),{BORN},true;SELECT {},{},\
+         CASE WHEN {} OPERATOR(pg_catalog.<>) '' THEN {} END;RELEASE SAVEPOINT dlock",
+        set("lock_timeout", &was(1)),
+        set("statement_timeout", &was(2)),
+        was(3),
+        set("client_connection_check_interval", &was(3)),
+    ));
+    text
+}
+
+/// Of the grant and the end of a wait that have met, the lock is ours all the same.
+pub(crate) fn settle(claims: &[(&Claim, usize)], but: Option<&Session>, at: At) -> String {
+    let mut text = String::new();
+    match at {
+        At::Outside => {}
+        At::Inside => text.push_str("SAVEPOINT dlock;"),
+        At::Failed => text.push_str("ROLLBACK TO SAVEPOINT dlock;"),
+    }
+    text.push_str(&format!("SELECT {UNLIMITED}"));
+    if at == At::Outside {
+        // Of a transaction that nobody has told of, the limits are left alone.
+        text.push_str(&format!(" WHERE NOT {INSIDE}"));
+    }
+    text.push(';');
+    for (claim, count) in claims {
+        for _ in 0..*count {
+            text.push_str(&give_if_held(claim, but));
+            text.push(';');
+        }
+    }
+    text.push_str(&format!("SELECT 'settled',pg_catalog.pg_backend_pid(),{BORN}"));
+    if at != At::Outside {
+        text.push(';');
+        text.push_str(BACK);
+    }
+    text
+}
+
+pub(crate) fn give_if_held(claim: &Claim, but: Option<&Session>) -> String {
+    let but = but.map(|session| format!("NOT {} AND ", is_session(session)));
+    format!(
+        "SELECT 'given',CASE WHEN {}{} THEN {} END",
+        but.unwrap_or_default(),
+        is_ours(claim),
+        call("pg_advisory_unlock", claim)
+    )
+}
+
+pub(crate) fn settle_within(_: &[Wanted]) -> String {
+    BACK.to_owned()
+}
+
+/// Who is in the way, or has been just now.
+pub(crate) fn holder(claim: &Claim, inside: bool) -> String {
+    // A limit that is running is not changed but ended, and one that is set then begins anew.
+    let bounded = format!(
+        "SELECT {UNLIMITED};SELECT {};{}",
+        set("statement_timeout", "'1s'"),
+        who(&claim.key)
+    );
+    match inside {
+        true => format!("SAVEPOINT dlock;{bounded};{BACK}"),
+        false => bounded,
+    }
+}
+
+pub(crate) fn undo(inside: bool) -> Option<&'static str> {
+    inside.then_some(BACK)
+}
+
+pub(crate) fn give(held: &[Wanted], session: &Session, open: bool) -> String {
+    let each: Vec<String> =
+        held.iter().rev().map(|one| call("pg_advisory_unlock", &one.claim)).collect();
+    let open = if open { "" } else { " WHEN INSIDE THEN 'open'" }.replace("INSIDE", INSIDE);
+    format!(
+        "SELECT 'dlock',CASE WHEN NOT {} THEN ''{open} ELSE pg_catalog.concat({}) END,\
+         pg_catalog.pg_backend_pid(),{BORN}",
+        is_session(session),
+        each.join(",")
+    )
+}
+
+pub(crate) fn answer(rows: &[Row]) -> Answer {
+    const ELSEWHERE: &str = "keep the locks in another database, or use the lease+postgres:// url";
+    let Some([Some(word), rest @ ..]) = called(rows, "dlock") else {
+        return Answer::Strange(format!("{:?}", called(rows, "dlock")));
+    };
+    let inside = matches!(rest, [_, _, Some(inside)] if inside == "t");
+    match (&**word, Session::read(rest)) {
+        ("yes", Some(session)) => Answer::Yes { session, inside },
+        ("mine", Some(session)) => Answer::Mine { session },
+        ("busy", Some(session)) => Answer::Busy { session },
+        ("inside", Some(_)) => Answer::Inside,
+        ("standby", _) => Answer::Useless {
+            what: "locks that exclude the primary's (it is a standby)",
+            instead: "connect to the primary",
+        },
+        ("cockroach", _) => Answer::Useless {
+            what: "working advisory locks (CockroachDB grants each to everybody)",
+            instead: ELSEWHERE,
+        },
+        (word, _) => Answer::Strange(word.to_owned()),
+    }
+}
+
+pub(crate) fn is_inside(rows: &[Row]) -> bool {
+    matches!(called(rows, "dlock"), Some([Some(inside)]) if inside == "t")
+}
+
+/// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
+pub(crate) fn meaning(code: &str) -> Meaning {
+    match code {
+        "55P03" => Meaning::Busy,
+        "40P01" => Meaning::Deadlock,
+        "25P01" => Meaning::NoTransaction,
+        "25P02" => Meaning::Aborted,
+        "3B001" => Meaning::NoSavepoint,
+        "57P01" | "57P02" | "57P05" | "25P03" | "25P04" => Meaning::Ended,
+        _ => Meaning::Other,
+    }
+}
+
+pub(crate) fn error(refused: Refused) -> Error {
+    postgres_error(LABEL, refused.code.as_deref(), refused.source)
+}

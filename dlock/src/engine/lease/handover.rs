@@ -1,0 +1,159 @@
+//! Leases that go from one process to another: the row gets another owner, and keeps its fence.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::Leases;
+use super::grant::{Agreed, Grant};
+use super::job::{Question, Sent};
+use super::portion::Luck;
+use crate::backend::lease::{Lease, LeaseBackend, Owner, Taken};
+use crate::clock::Time;
+use crate::engine::executor::{Adopted, Reply};
+use crate::engine::lock_table::{Event, HoldId, RequestId, Ticket};
+use crate::engine::mail::HandedOver;
+use crate::error::Error;
+use crate::lock::lost::{LostInfo, LostReason};
+use crate::spec::key::Key;
+use crate::spec::lock_id::Claim;
+use crate::spec::native::NativeKey;
+
+/// A row that is to have another owner.
+pub(super) struct Own {
+    /// As it is, and how long it is to last.
+    pub(super) lease: Lease,
+    pub(super) to: Owner,
+    /// The database's answer.
+    pub(super) taken: Option<Taken>,
+    goal: Goal,
+}
+
+enum Goal {
+    /// It waits for whoever has the token.
+    Token { hold: HoldId, agreed: Agreed, reply: Reply<HandedOver> },
+    /// This caller has it.
+    Adopt { ticket: Ticket, request: RequestId, agreed: Agreed, refused: oneshot::Sender<Error> },
+}
+
+impl Own {
+    /// Answers with an error.
+    pub(super) fn fail(self, error: Error) {
+        match self.goal {
+            Goal::Token { reply, .. } => drop(reply.send(Err(error))),
+            Goal::Adopt { refused, .. } => drop(refused.send(error)),
+        }
+    }
+
+    /// What the row is when it was done.
+    fn done(&self, fence: Option<u64>) -> Lease {
+        Lease { owner: self.to.clone(), fence, ..self.lease.clone() }
+    }
+}
+
+impl<B: LeaseBackend> Leases<B> {
+    pub(super) fn ask_for_token(
+        &mut self,
+        key: &NativeKey,
+        hold: HoldId,
+        owner: Arc<str>,
+        reply: Reply<HandedOver>,
+    ) {
+        let Some(grant) = self.held.get(key) else {
+            // It is lost, which the table knows.
+            let _ = reply.send(Err(not_held(key)));
+            return;
+        };
+        let (lease, agreed) = (grant.renewal(), grant.agreed.clone());
+        let goal = Goal::Token { hold, agreed, reply };
+        let own = Own { lease, to: Owner::Token(owner), taken: None, goal };
+        self.questions.push_back(Question::Own(Box::new(own)));
+    }
+
+    pub(super) fn ask_to_adopt(&mut self, ticket: Ticket, adopted: Adopted) {
+        let Adopted { claim, owner, fence, terms, request, refused } = adopted;
+        let agreed = self.agree(&terms);
+        let lasts = agreed.lasts_at_first();
+        let lease = Lease { key: claim.key, owner: Owner::Token(owner), fence, lasts };
+        let to = Owner::new(&agreed.owner);
+        let goal = Goal::Adopt { ticket, request, agreed, refused };
+        self.questions.push_back(Question::Own(Box::new(Own { lease, to, taken: None, goal })));
+    }
+
+    /// Takes in the database's answer.
+    pub(super) fn owned(&mut self, own: Own, sent: Sent) {
+        let fence = match own.taken {
+            Some(Taken::Granted(fence)) => fence.or(own.lease.fence),
+            _ => {
+                // The row is somebody else's, or has run out.
+                let error = not_held(&own.lease.key);
+                if let Goal::Token { .. } = own.goal {
+                    self.lose(&own.lease, LostReason::NotHeld);
+                }
+                return own.fail(error);
+            }
+        };
+        let lease = own.done(fence);
+        match own.goal {
+            Goal::Token { agreed, reply, .. } => {
+                let key = Claim::exclusive(lease.key.clone());
+                let held = self.held.get(&key.key).filter(|grant| grant.lease.is_of(&own.lease));
+                if let Some(grant) = held.map(|grant| grant.ticket) {
+                    self.held.remove(&key.key);
+                    self.report(Event::Lost { key, grant }, LostReason::NotHeld);
+                }
+                if reply.send(Ok(HandedOver { fence, ttl: agreed.ttl })).is_err() {
+                    // Nobody knows the token.
+                    self.owe(lease);
+                }
+            }
+            Goal::Adopt { ticket, request, agreed, refused } => {
+                let word = Arc::new(sent.word(lease.lasts));
+                let now = Time::now();
+                if !word.good_at(now) || refused.is_closed() {
+                    let _ = refused.send(not_held(&lease.key));
+                    return self.owe(lease);
+                }
+                if let Some(before) = self.held.get(&lease.key).map(|grant| grant.lease.clone()) {
+                    self.lose(&before, LostReason::NotHeld);
+                }
+                self.lapses_in(word.left(now));
+                let key = Claim::exclusive(lease.key.clone());
+                let grant = Grant {
+                    ticket,
+                    lease,
+                    agreed,
+                    word,
+                    since: now,
+                    granted: now,
+                    used: false,
+                    due: false,
+                    renew_at: None,
+                    luck: Luck::default(),
+                    handing: None,
+                };
+                self.held.insert(key.key.clone(), grant);
+                self.schedule(&key.key);
+                self.report(Event::Adopted { key, ticket, request }, LostReason::NotHeld);
+            }
+        }
+    }
+
+    /// There is no answer. `sent`: it may have been done all the same.
+    pub(super) fn unowned(&mut self, own: Own, sent: bool) {
+        if sent {
+            self.owe(own.done(own.lease.fence));
+        }
+        if let Goal::Token { hold, .. } = own.goal {
+            self.report(Event::Release { hold, spent: true }, LostReason::NotHeld);
+        }
+        let error = self.trouble.clone().unwrap_or_else(|| not_held(&own.lease.key));
+        own.fail(error);
+    }
+}
+
+/// Whoever asked says for how long it had been held.
+fn not_held(key: &NativeKey) -> Error {
+    let (key, reason) = (Key::of_native(key), LostReason::NotHeld);
+    LostInfo { key, reason, held_for: std::time::Duration::ZERO }.into()
+}

@@ -1,0 +1,215 @@
+//! The one connection: what goes out on it, and when.
+
+use std::future::pending;
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::grant::{ENOUGH, Grant};
+use super::job::{Done, Job, carry_out};
+use super::portion::Luck;
+use super::{Leases, Release};
+use crate::backend::lease::{Lease, LeaseBackend, Verdicts};
+use crate::clock::Time;
+use crate::engine::unwind::catch_panic;
+use crate::spec::native::NativeKey;
+
+/// The connection, or the job that has it.
+pub(super) enum Line<C> {
+    Idle(Option<C>),
+    Busy(Pin<Box<dyn Future<Output = Done<C>> + Send>>),
+}
+
+impl<C> Line<C> {
+    /// Ends with the job that is on its way. Cancel-safe: the job stays where it is.
+    pub(super) async fn done(&mut self) -> Done<C> {
+        match self {
+            Line::Busy(job) => {
+                let done = job.await;
+                *self = Line::Idle(None);
+                done
+            }
+            Line::Idle(_) => pending().await,
+        }
+    }
+}
+
+impl<C> Line<C> {
+    /// Ends with the job that is on its way; without one, when what is polled may have changed.
+    /// Cancel-safe.
+    pub(super) async fn word<B>(&mut self, backend: &B, polled: bool) -> Option<Done<C>>
+    where
+        B: LeaseBackend<Connection = C>,
+    {
+        match self {
+            Line::Busy(_) => Some(self.done().await),
+            Line::Idle(Some(connection)) if polled => {
+                if catch_panic(backend.changed(connection)).await.is_err() {
+                    // In doubt: the next job opens another one.
+                    *self = Line::Idle(None);
+                }
+                None
+            }
+            Line::Idle(_) => pending().await,
+        }
+    }
+}
+
+impl<B: LeaseBackend> Leases<B> {
+    /// When there is something to do that no answer brings.
+    pub(super) fn alarm(&self) -> Option<Instant> {
+        let work = match self.line {
+            // There is nothing to do then yet. But a timer that is earlier than all others wakes the
+            // thread that sets it: this one is not to be the first again with every answer.
+            Line::Busy(_) => self.renew_at.filter(|at| *at > Instant::now()),
+            Line::Idle(_) if !self.questions.is_empty() => Some(self.not_before),
+            Line::Idle(_) => {
+                let at = |luck: Luck| luck.at().unwrap_or(self.not_before);
+                let releases = self.releases.iter().map(|release| at(release.luck)).min();
+                let handings = self.handings().map(|handing| at(handing.luck)).min();
+                let next = [self.renew_at, self.asks.next(), releases, handings];
+                let next = next.into_iter().flatten().min();
+                next.map(|next| next.max(self.not_before))
+            }
+        };
+        [work, self.lapse_at].into_iter().flatten().min()
+    }
+
+    /// Sends what is due, unless the line is busy.
+    pub(super) fn send(&mut self) {
+        let now = Instant::now();
+        let Line::Idle(connection) = &mut self.line else {
+            return;
+        };
+        let connection = connection.take();
+        let job = if now < self.not_before { None } else { self.next_job(now) };
+        self.line = match job {
+            Some(job) => {
+                let longest = self.patience(&job);
+                Line::Busy(Box::pin(carry_out(self.backend.clone(), connection, job, longest)))
+            }
+            None => Line::Idle(connection),
+        };
+    }
+
+    /// How long this job may take: an answer that comes when what it grants has run out is worth
+    /// nothing, and a renewal without an answer must be asked for again in time.
+    fn patience(&self, job: &Job) -> Duration {
+        let renewing = self.held.values().filter_map(Grant::patience);
+        let takes: &[_] = if let Job::Apply { takes, .. } = job { takes } else { &[] };
+        let taking = takes.iter().map(|lease| lease.lasts).max();
+        renewing.chain(taking.map(|time| time.max(ENOUGH))).min().unwrap_or(Duration::MAX)
+    }
+
+    /// Sees to it that this one is renewed in time.
+    pub(super) fn schedule(&mut self, key: &NativeKey) {
+        let Some(grant) = self.held.get_mut(key) else {
+            return;
+        };
+        let now = Instant::now();
+        grant.renew_at = if grant.due { Some(now) } else { grant.next_renewal(now) };
+        self.renew_at = self.renew_at.into_iter().chain(grant.renew_at).min();
+    }
+
+    /// Has all that is held renewed now.
+    pub(super) fn renew_all(&mut self) {
+        let now = Instant::now();
+        for grant in self.held.values_mut().filter(|grant| grant.renew_at.is_some()) {
+            grant.renew_at = Some(now);
+            self.renew_at = Some(now);
+        }
+    }
+
+    fn next_job(&mut self, now: Instant) -> Option<Job> {
+        self.next_renewals(now).or_else(|| self.next_question()).or_else(|| self.next_apply(now))
+    }
+
+    fn next_renewals(&mut self, now: Instant) -> Option<Job> {
+        self.renew_at.filter(|at| *at <= now)?;
+        // The machine may have been suspended, which the timers do not know.
+        self.lapse_at = Some(now);
+        let time = Time::now();
+        let held = self.held.values().filter(|grant| grant.word.good_at(time));
+        let mut wanted: Vec<_> = held.filter(|grant| grant.wants_renewal(now)).collect();
+        let chosen = self.renewals.choose(now, &mut wanted, |grant| grant.luck);
+        let mut leases: Vec<_> = chosen.into_iter().map(Grant::renewal).collect();
+        for lease in &leases {
+            if let Some(grant) = self.held.get_mut(&lease.key) {
+                grant.renew_at = grant.next_renewal(now);
+            }
+        }
+        let held = self.held.values().filter(|grant| grant.handing.is_none());
+        let next = held.filter(|grant| grant.word.good_at(time)).filter_map(|grant| grant.renew_at);
+        self.renew_at = next.min();
+        if leases.is_empty() {
+            return None;
+        }
+        self.renewing = true;
+        leases.sort_by(|a, b| a.key.cmp(&b.key));
+        Some(Job::Renew { leases, renewed: Vec::new() })
+    }
+
+    fn next_question(&mut self) -> Option<Job> {
+        // After a question the others have their turn.
+        if std::mem::take(&mut self.asked) {
+            return None;
+        }
+        let question = self.questions.pop_front()?;
+        self.asked = true;
+        Some(Job::Ask { question: Some(question), lost: None })
+    }
+
+    fn next_apply(&mut self, now: Instant) -> Option<Job> {
+        let mut wanted: Vec<_> = self.releases.drain(..).map(Wanted::Release).collect();
+        wanted.extend(self.asks.due(now).map(|ask| Wanted::Ask(ask.lease.clone(), ask.luck)));
+        wanted.extend(
+            self.handings().map(|handing| Wanted::Handing(handing.lease.key.clone(), handing.luck)),
+        );
+        self.applies.limit(self.backend.most());
+        let chosen = self.applies.choose(now, &mut wanted, Wanted::luck);
+        let left = wanted.into_iter().filter_map(Wanted::into_release);
+        self.releases.extend(left);
+        let mut takes = Vec::new();
+        for wanted in chosen {
+            match wanted {
+                Wanted::Release(release) => self.releasing.push(release),
+                Wanted::Ask(lease, _) => {
+                    self.asks.sent(&lease);
+                    takes.push(lease);
+                }
+                Wanted::Handing(key, _) => takes.extend(self.send_handing(&key)),
+            }
+        }
+        if takes.is_empty() && self.releasing.is_empty() {
+            return None;
+        }
+        self.releasing.sort_by(|a, b| a.lease.key.cmp(&b.lease.key));
+        let releases = self.releasing.iter().map(|release| release.lease.clone()).collect();
+        takes.sort_by(|a, b| a.key.cmp(&b.key));
+        Some(Job::Apply { releases, takes, verdicts: Verdicts::default() })
+    }
+}
+
+/// What can go out in one statement.
+enum Wanted {
+    Release(Release),
+    Ask(Lease, Luck),
+    Handing(NativeKey, Luck),
+}
+
+impl Wanted {
+    fn luck(&self) -> Luck {
+        match self {
+            Wanted::Release(release) => release.luck,
+            Wanted::Ask(_, luck) | Wanted::Handing(_, luck) => *luck,
+        }
+    }
+
+    fn into_release(self) -> Option<Release> {
+        match self {
+            Wanted::Release(release) => Some(release),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! A session for questions about locks: who holds, who waits, what is wrong with the set-up.
+//!
+//! They do not travel with locks: the answer to one can be long, and whoever tries, renews or
+//! releases meanwhile would wait for it. The session is opened for the first question and closed
+//! after a rest. It counts as one of `max_sessions`, and is not opened in the place of one that a
+//! key could be waited for on. Where it cannot be had, what a person asks goes to the session that
+//! carries the locks, and the search for a holder is left out.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::roles::Room;
+use super::task::{Question, SessionId, Tale, Tales, ask};
+use super::{Sessions, reap};
+use crate::backend::SessionBackend;
+use crate::engine::unwind::catch_panic;
+
+/// How long the session is kept for the next question.
+const REST: Duration = Duration::from_secs(2);
+
+/// Questions do not come from a session of locks.
+pub(super) const DESK: SessionId = 0;
+
+type Questions = mpsc::UnboundedReceiver<Question>;
+
+/// Runs the session: all that the desk knows of a backend.
+pub(super) type Clerk =
+    Box<dyn Fn(Questions, Tales) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+
+/// See the [module](self).
+pub(super) struct Desk {
+    clerk: Clerk,
+    /// Its other end is gone when the session is.
+    questions: Option<mpsc::UnboundedSender<Question>>,
+}
+
+impl Desk {
+    pub(super) fn new(clerk: Clerk) -> Self {
+        Desk { clerk, questions: None }
+    }
+
+    /// Sessions that it has open.
+    pub(super) fn len(&self) -> usize {
+        usize::from(self.questions.as_ref().is_some_and(|questions| !questions.is_closed()))
+    }
+
+    /// Asks on its session, or on a new one if there is room. Gives the question back if not.
+    pub(super) fn ask(
+        &mut self,
+        question: Question,
+        has_room: bool,
+        tasks: &mut JoinSet<()>,
+        tell: &Tales,
+    ) -> Option<Question> {
+        let question = match &self.questions {
+            Some(questions) => questions.send(question).err()?.0,
+            None => question,
+        };
+        if !has_room {
+            return Some(question);
+        }
+        let (questions, queue) = mpsc::unbounded_channel();
+        tasks.spawn((self.clerk)(queue, tell.clone()));
+        let unsent = questions.send(question).err();
+        self.questions = Some(questions);
+        unsent.map(|unsent| unsent.0)
+    }
+
+    /// Closes its session.
+    pub(super) fn close(&mut self) {
+        self.questions = None;
+    }
+}
+
+/// See [`run`]. `limit`: how long connecting may take.
+pub(super) fn clerk<B: SessionBackend>(backend: &Arc<B>, limit: Duration) -> Clerk {
+    let backend = Arc::clone(backend);
+    Box::new(move |questions, tell| Box::pin(run(Arc::clone(&backend), limit, questions, tell)))
+}
+
+/// Answers questions until there is none for a while.
+async fn run<B: SessionBackend>(
+    backend: Arc<B>,
+    limit: Duration,
+    mut questions: Questions,
+    tell: Tales,
+) {
+    // Whoever is not answered is told by the dropped reply.
+    let _ = catch_panic(async {
+        let Ok(Ok(mut session)) = timeout(limit, backend.open()).await else {
+            // To be asked elsewhere: the server may have no connection left but those there are.
+            questions.close();
+            while let Some(question) = questions.recv().await {
+                let _ = tell.send((DESK, Tale::Unasked(question)));
+            }
+            return;
+        };
+        while let Ok(Some(question)) = timeout(REST, questions.recv()).await {
+            if !question.is_wanted() {
+                continue;
+            }
+            // Whoever asked has been told before, that there is no answer.
+            let Ok(asked) = timeout(limit, ask(&*backend, &mut session, question)).await else {
+                return;
+            };
+            match asked {
+                Ok(told) => drop(tell.send((DESK, told))),
+                Err(_) => return,
+            }
+        }
+        // What comes now is asked on another one.
+        questions.close();
+        while let Some(question) = questions.recv().await {
+            let _ = tell.send((DESK, Tale::Unasked(question)));
+        }
+        backend.close(session).await;
+    })
+    .await;
+}
+
+impl Sessions {
+    /// Has this answered, as far as that is in nobody's way.
+    pub(super) fn inquire(&mut self, question: Question) {
+        // One more is left for a key to wait on.
+        let has_room = matches!(self.room(), Room::For(room) if room > 1);
+        let Sessions { desk, tasks, tell, .. } = self;
+        reap(tasks);
+        if let Some(question) = desk.ask(question, has_room, tasks, tell) {
+            self.inquire_here(question);
+        }
+    }
+
+    /// The same where the desk has no session.
+    pub(super) fn inquire_here(&mut self, question: Question) {
+        if !matches!(question, Question::Status { spare: true, .. }) {
+            self.questions.push(question);
+        }
+    }
+}

@@ -1,0 +1,378 @@
+//! One session's task: does one job after the other on a connection, and between jobs watches it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
+
+use super::parts::batch;
+use crate::backend::{Answer, Do, Op, PING, Party, Seen, SessionBackend, Tag, Waited};
+use crate::clock::{Time, Word};
+use crate::engine::executor::Reply;
+use crate::engine::timer::Timer;
+use crate::engine::unwind::catch_panic;
+use crate::error::{Error, Result};
+use crate::lock::lost::LostReason;
+use crate::spec::lock_id::Claim;
+use crate::spec::mode::Mode;
+use crate::spec::native::NativeKey;
+use crate::status::Finding;
+
+pub(super) type SessionId = u64;
+
+/// To begin to watch a session costs a system call, and the next answer another one: it is not done
+/// between two jobs in quick succession.
+const REST: Duration = Duration::from_millis(10);
+
+pub(super) enum Job {
+    /// Tries, unlocks and the like; a sign of life when there is none.
+    /// `again`: some of it is about what the session holds already, and goes on holding.
+    /// `careful`: it is a write, and others' locks depend on the session.
+    Batch { ops: Arc<Vec<Op>>, again: bool, careful: bool },
+    /// Answer this to whom it may concern.
+    Ask(Question),
+    /// Wait for this key so long.
+    Wait { claim: Claim, time: Duration },
+    /// Hold what is held as this in another mode, waiting so long.
+    Convert { claim: Claim, to: Mode, time: Duration },
+    /// Disconnect in peace.
+    Close,
+}
+
+/// What somebody else than the engine wants to know.
+pub(super) enum Question {
+    /// Whether this is held.
+    Held(Claim, Reply<bool>),
+    /// Who holds and who waits: of this key, or of all. `spare`: only if it is in nobody's way.
+    Status { of: Option<NativeKey>, own: Vec<Own>, spare: bool, reply: Reply<Vec<Seen>> },
+    /// What is wrong with the set-up.
+    Check(Reply<Vec<Finding>>),
+    /// End the sessions that hold this; who they were.
+    Break(NativeKey, Reply<Vec<String>>),
+    /// Whether it answers.
+    Ping(Reply<()>),
+}
+
+impl Question {
+    /// Whether anybody waits for the answer.
+    pub(super) fn is_wanted(&self) -> bool {
+        match self {
+            Question::Held(_, reply) => !reply.is_closed(),
+            Question::Status { reply, .. } => !reply.is_closed(),
+            Question::Check(reply) => !reply.is_closed(),
+            Question::Break(_, reply) => !reply.is_closed(),
+            Question::Ping(reply) => !reply.is_closed(),
+        }
+    }
+
+    /// Answers it with an error.
+    pub(super) fn fail(self, error: &Error) {
+        match self {
+            Question::Held(_, reply) => drop(reply.send(Err(error.clone()))),
+            Question::Status { reply, .. } => drop(reply.send(Err(error.clone()))),
+            Question::Check(reply) => drop(reply.send(Err(error.clone()))),
+            Question::Break(_, reply) => drop(reply.send(Err(error.clone()))),
+            Question::Ping(reply) => drop(reply.send(Err(error.clone()))),
+        }
+    }
+}
+
+/// What one of this locker's sessions holds, and since when, or what it waits for.
+pub(super) struct Own {
+    pub(super) tag: Tag,
+    pub(super) held: Option<(NativeKey, Time)>,
+    pub(super) waits: Option<NativeKey>,
+}
+
+impl Own {
+    /// Returns `true` if it is that session of the server's.
+    fn is(&self, party: &Party) -> bool {
+        party.id == Some(self.tag.id)
+    }
+}
+
+/// What a session's task has to tell.
+pub(super) enum Tale {
+    /// `left`: how many connections the server has left for clients, if that is known.
+    Opened { tag: Tag, left: Option<i64> },
+    /// The answers to a batch that was sent then.
+    Answered { answers: Vec<Answer>, sent: Time },
+    /// The batch failed, and was done in parts; nothing is held by those that failed.
+    Parts { answers: Vec<Result<Answer>>, sent: Time },
+    /// Nothing of the batch was done: it might have to wait for another server.
+    Unwritten { sent: Time },
+    /// A question that the desk had no session for.
+    Unasked(Question),
+    /// A question was answered.
+    Told { sent: Time },
+    /// How a wait ended, as the server confirmed at the earliest then.
+    Waited { end: Waited, sent: Time },
+    /// What became of a change of a lock's mode; after an error the mode is what it was.
+    Converted { end: Result<Waited>, sent: Time },
+    /// It is over with this session.
+    Died(Error),
+}
+
+pub(super) type Tales = mpsc::UnboundedSender<(SessionId, Tale)>;
+
+/// Runs a session: all that the engine knows of a backend, so that the rest of it is compiled once
+/// for all of them.
+pub(super) type Dialer = Box<
+    dyn Fn(SessionId, Arc<Word>, Jobs, Tales) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send,
+>;
+
+type Jobs = mpsc::UnboundedReceiver<Job>;
+
+/// See [`run`]. `limit`: how long connecting may take, with all that a server is asked at that.
+pub(super) fn dialer<B: SessionBackend>(backend: &Arc<B>, limit: Duration) -> Dialer {
+    let backend = Arc::clone(backend);
+    Box::new(move |id, word, jobs, tales| {
+        let backend = Arc::clone(&backend);
+        Box::pin(async move {
+            let session = run((&*backend, limit), id, word, jobs, tales.clone());
+            if let Err(panicked) = catch_panic(session).await {
+                let error = Error::unavailable(backend.label(), panicked);
+                // An engine that has ended has told everybody.
+                let _ = tales.send((id, Tale::Died(error)));
+            }
+        })
+    })
+}
+
+/// Ends the validity of all that a session holds, when the session's task ends in any way: it has
+/// failed or was closed, it has panicked, it was dropped with its runtime.
+struct Validity(Arc<Word>);
+
+impl Drop for Validity {
+    fn drop(&mut self) {
+        let panics = std::thread::panicking();
+        self.0.end(if panics { LostReason::SessionEnded } else { LostReason::Closed });
+    }
+}
+
+/// Runs a session until it dies or is closed. A panic is for the caller to catch.
+async fn run<B: SessionBackend>(
+    (backend, limit): (&B, Duration),
+    id: SessionId,
+    word: Arc<Word>,
+    mut jobs: Jobs,
+    tales: Tales,
+) {
+    let tell = |tale| drop(tales.send((id, tale)));
+    let opened = timeout(limit, backend.open()).await;
+    let mut session = match opened {
+        Ok(Ok(session)) => session,
+        Ok(Err(error)) => return tell(Tale::Died(error)),
+        Err(late) => return tell(Tale::Died(Error::unavailable(backend.label(), late))),
+    };
+    tracing::debug!(target: "dlock", backend = backend.label(), "session opened");
+    // Declared after the session, so it is dropped before the connection is.
+    let validity = Validity(word);
+    let left = backend.connections_left(&session);
+    tell(Tale::Opened { tag: backend.tag(&session), left });
+    let (mut rest, mut rests) = (Timer::default(), false);
+    loop {
+        let idle = async {
+            if rests {
+                rest.until(Some(Instant::now() + REST)).await;
+            }
+            backend.watch(&mut session).await
+        };
+        let job = tokio::select! {
+            biased;
+            job = jobs.recv() => job,
+            error = idle => {
+                validity.0.end(LostReason::SessionEnded);
+                return tell(Tale::Died(error));
+            }
+        };
+        // After a sign of life nothing else is to be expected.
+        rests = matches!(&job, Some(Job::Batch { ops, .. }) if !ops.is_empty());
+        let done = match job {
+            Some(Job::Batch { ops, again, careful: false }) => {
+                batch(backend, &mut session, &ops, again).await
+            }
+            Some(Job::Batch { ops, again, careful: true }) => {
+                careful_batch(backend, &mut session, &ops, again).await
+            }
+            Some(Job::Ask(question)) => ask(backend, &mut session, question).await,
+            Some(Job::Wait { claim, time }) => wait(backend, &mut session, &claim, time).await,
+            Some(Job::Convert { claim, to, time }) => {
+                convert(backend, &mut session, &claim, to, time).await
+            }
+            Some(Job::Close) | None => {
+                drop(validity);
+                backend.close(session).await;
+                tracing::debug!(target: "dlock", backend = backend.label(), "session closed");
+                return;
+            }
+        };
+        match done {
+            Ok(tale) => tell(tale),
+            Err(error) => {
+                validity.0.end(LostReason::SessionEnded);
+                return tell(Tale::Died(error));
+            }
+        }
+    }
+}
+
+/// A batch of writes on a session that others' locks depend on: only if they wait for nobody.
+async fn careful_batch<B: SessionBackend>(
+    backend: &B,
+    session: &mut B::Session,
+    ops: &[Op],
+    again: bool,
+) -> Result<Tale> {
+    let sent = Time::now();
+    if backend.writes_wait(session).await? {
+        return Ok(Tale::Unwritten { sent });
+    }
+    batch(backend, session, ops, again).await
+}
+
+/// Answers a question. An error ends the session.
+pub(super) async fn ask<B: SessionBackend>(
+    backend: &B,
+    session: &mut B::Session,
+    question: Question,
+) -> Result<Tale> {
+    let sent = Time::now();
+    // Whoever asked may have gone.
+    let failed = match question {
+        Question::Held(claim, reply) => {
+            let held = backend.held(session, &[claim]).await?;
+            let _ = reply.send(Ok(held.first() == Some(&true)));
+            None
+        }
+        Question::Status { of, own, reply, .. } => {
+            let mut seen = backend.status(session, of.as_ref()).await;
+            for seen in seen.iter_mut().flatten() {
+                complete_name(backend, seen, &own);
+                recognize(seen, &own);
+            }
+            let failed = seen.as_ref().err().cloned();
+            let _ = reply.send(seen);
+            failed
+        }
+        Question::Check(reply) => {
+            let found = backend.check(session).await;
+            let failed = found.as_ref().err().cloned();
+            let _ = reply.send(found);
+            failed
+        }
+        Question::Break(key, reply) => {
+            let ended = end_holders(backend, session, &key).await;
+            let failed = ended.as_ref().err().cloned();
+            let _ = reply.send(ended);
+            failed
+        }
+        Question::Ping(reply) => {
+            let answer = backend.batch(session, PING, &mut Vec::new()).await;
+            let failed = answer.as_ref().err().cloned();
+            let _ = reply.send(answer);
+            failed
+        }
+    };
+    match failed {
+        Some(error) if !backend.survives(&error) => Err(error),
+        _ => Ok(Tale::Told { sent }),
+    }
+}
+
+/// Ends the sessions that hold this key, whosever they are.
+async fn end_holders<B: SessionBackend>(
+    backend: &B,
+    session: &mut B::Session,
+    key: &NativeKey,
+) -> Result<Vec<String>> {
+    let seen = backend.status(session, Some(key)).await?;
+    let ids: Vec<i64> = seen.iter().flat_map(|seen| &seen.holders).filter_map(|p| p.id).collect();
+    let tags = backend.tags(session, &ids).await?;
+    // Those that hold it now that it is known which they are: a number alone may be another's by now.
+    let seen = backend.status(session, Some(key)).await?;
+    let mut ended = Vec::new();
+    for party in seen.into_iter().flat_map(|seen| seen.holders) {
+        let tag = tags.iter().find(|tag| party.id == Some(tag.id));
+        let mut answers = Vec::new();
+        if let Some(tag) = tag {
+            let end = Op { what: Do::End(*tag), ticket: 0 };
+            backend.batch(session, &[end], &mut answers).await?;
+        }
+        if answers != [Answer::Yes] {
+            let source = Arc::from(Box::from(format!("cannot end {}", party.holder.who)));
+            return Err(Error::permission(backend.label(), backend.right_to_end(), source));
+        }
+        ended.push(party.holder.who);
+    }
+    Ok(ended)
+}
+
+/// Gives a lock its name, if the server shows only the beginning of that and a session of this locker's
+/// has, or waits for, just one key that begins so.
+fn complete_name<B: SessionBackend>(backend: &B, seen: &mut Seen, own: &[Own]) {
+    let held = own.iter().filter(|own| seen.holders.iter().any(|party| own.is(party)));
+    let held = held.filter_map(|own| own.held.as_ref()).map(|(key, _)| key);
+    let waits = own.iter().filter(|own| seen.waiters.iter().any(|party| own.is(party)));
+    let keys = held.chain(waits.filter_map(|own| own.waits.as_ref()));
+    let mut keys = keys.filter(|key| backend.is_shown_cut(key, &seen.claim.key));
+    if let Some(key) = keys.next()
+        && keys.all(|other| other == key)
+    {
+        seen.claim.key = key.clone();
+    }
+}
+
+/// Says which of the sessions that the server shows are this locker's own. One that waits stands
+/// for any number of callers, whom the engine knows.
+fn recognize(seen: &mut Seen, own: &[Own]) {
+    seen.waiters.retain(|party| !own.iter().any(|own| own.is(party)));
+    for party in &mut seen.holders {
+        let same = |own: &&Own| own.is(party);
+        if own.iter().any(|own| same(&own)) {
+            let held = own.iter().filter(same).filter_map(|own| own.held.as_ref());
+            let since = held.filter(|(key, _)| *key == seen.claim.key).map(|(_, since)| since);
+            party.holder.held_for =
+                since.map(|since| since.elapsed()).max().or(party.holder.held_for);
+            party.holder.who.insert_str(0, "this process, ");
+        }
+    }
+}
+
+/// Changes the mode of what is held. An error of which the backend does not say that all is as it was
+/// ends the session.
+async fn convert<B: SessionBackend>(
+    backend: &B,
+    session: &mut B::Session,
+    claim: &Claim,
+    to: Mode,
+    time: Duration,
+) -> Result<Tale> {
+    let sent = Time::now();
+    match backend.convert(session, claim, to, time).await {
+        Err(error) if !matches!(error, Error::Unsupported { .. }) && !backend.survives(&error) => {
+            Err(error)
+        }
+        end => Ok(Tale::Converted { end, sent }),
+    }
+}
+
+async fn wait<B: SessionBackend>(
+    backend: &B,
+    session: &mut B::Session,
+    claim: &Claim,
+    time: Duration,
+) -> Result<Tale> {
+    let mut sent = Time::now();
+    let end = backend.wait(session, claim, time).await?;
+    let granted = end == Waited::Granted;
+    // The server counts the session's silence from now, but we know only when we asked: if that
+    // was long ago, ask once more.
+    if granted && backend.session_ttl().is_some_and(|ttl| sent.elapsed() > ttl / 4) {
+        sent = Time::now();
+        backend.batch(session, PING, &mut Vec::new()).await?;
+    }
+    Ok(Tale::Waited { end, sent })
+}

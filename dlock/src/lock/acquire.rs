@@ -1,0 +1,294 @@
+//! From a lock to a guard.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::Lock;
+use crate::blocking::{block_for, block_on};
+use crate::engine::{Hold, Mail, Request};
+use crate::error::{Error, Result};
+use crate::lock::guard::Guard;
+use crate::lock::scope::{self, End, Extent, OnLoss};
+use crate::locker::switch;
+use crate::spec::deadline::Deadline;
+use crate::spec::lock_id::Claim;
+use crate::spec::mode::Mode;
+use crate::spec::options::Terms;
+use crate::spec::wait::Wait;
+use crate::status::holder::Stage;
+
+/// A blocking call keeps its own time as well: the engine's may be on a runtime that is stuck.
+const GRACE: Duration = Duration::from_secs(1);
+
+impl Lock {
+    /// Takes the lock, waiting for it as long as [`timeout`](Lock::timeout) says.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] when the wait is over, [`Error::Reentrant`] under this very lock,
+    /// [`Error::Unavailable`] when the server does not answer in that time, [`Error::InvalidKey`] when the
+    /// locker's [`KeyScheme`](crate::KeyScheme) has no lock for this key.
+    ///
+    /// # Cancel safety
+    /// Dropping the future at any point leaves nothing held and nothing queued.
+    pub async fn acquire(&self) -> Result<Guard> {
+        self.take_or_say_why(Deadline::after(self.wait)).await.map(Guard::claimed)
+    }
+
+    /// Takes the lock if it is free: one try that never waits for whoever holds it. `None` when it
+    /// is taken.
+    ///
+    /// # Errors
+    /// As [`acquire`](Lock::acquire), without `Timeout`; [`Error::Unavailable`] when the server
+    /// does not answer within 5 s.
+    ///
+    /// # Cancel safety
+    /// As [`acquire`](Lock::acquire).
+    pub async fn try_acquire(&self) -> Result<Option<Guard>> {
+        none_if_busy(self.take(Deadline::after(Wait::NoWait)).await.map(Guard::claimed))
+    }
+
+    /// Takes the lock, runs the body under it, and lets go of it.
+    ///
+    /// When the lock is lost, the body is dropped at its next await. When the body panics or the
+    /// future is dropped, the lock is released in the background. Inside the body the same key is
+    /// refused at once, with [`Error::Reentrant`]. Whether a body that returned has succeeded is not
+    /// known here: with [`once_per`](Lock::once_per), `run` never completes the period.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> dlock::Result<()> {
+    /// let locker = dlock::Locker::connect("memory:docs-run").await?;
+    /// // An async closure; a closure that returns an async block (`|_| async { … }`) is refused
+    /// // where the future must be `Send`, as "not general enough".
+    /// let sum = locker.lock("sum").run(async |_| 1 + 1).await?;
+    /// assert_eq!(sum, 2);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`acquire`](Lock::acquire); [`Error::Lost`] when the lock was lost before the body ended.
+    ///
+    /// # Cancel safety
+    /// As the body's; nothing stays locked.
+    pub async fn run<T>(&self, body: impl AsyncFnOnce(&Guard) -> T) -> Result<T> {
+        let extent = Extent::new(self.acquire().await?, OnLoss::Cancel)?;
+        let output = match extent.guard() {
+            Some(guard) => extent.poll_body(body(guard)).await,
+            None => None,
+        };
+        result(extent.finish(output).await)
+    }
+
+    /// [`acquire`](Lock::acquire) without `await`: on a plain thread, inside a runtime of any
+    /// flavour, while unwinding.
+    ///
+    /// # Errors
+    /// As [`acquire`](Lock::acquire); [`Error::Config`] inside the very current-thread runtime that
+    /// the locker was told to run on.
+    pub fn acquire_blocking(&self) -> Result<Guard> {
+        self.take_blocking(self.wait, |deadline| self.take_or_say_why(deadline))
+    }
+
+    /// [`try_acquire`](Lock::try_acquire) without `await`.
+    ///
+    /// # Errors
+    /// As [`try_acquire`](Lock::try_acquire) and [`acquire_blocking`](Lock::acquire_blocking).
+    pub fn try_acquire_blocking(&self) -> Result<Option<Guard>> {
+        none_if_busy(self.take_blocking(Wait::NoWait, |deadline| self.take(deadline)))
+    }
+
+    /// [`run`](Lock::run) without `await`. A sync body cannot be dropped: it asks
+    /// [`Guard::is_lost`], or learns of a loss afterwards.
+    ///
+    /// # Errors
+    /// As [`run`](Lock::run) and [`acquire_blocking`](Lock::acquire_blocking).
+    pub fn run_blocking<T>(&self, body: impl FnOnce(&Guard) -> T) -> Result<T> {
+        let guard = self.acquire_blocking()?;
+        let extent = Extent::new(guard, OnLoss::Report)?;
+        let output = extent.guard().map(|guard| extent.call(|| body(guard)));
+        result(extent.finish_blocking(output))
+    }
+
+    fn take_blocking<F>(&self, wait: Wait, take: impl FnOnce(Deadline) -> F) -> Result<Guard>
+    where
+        F: Future<Output = Result<Guard>>,
+    {
+        self.locker.may_block()?;
+        let deadline = Deadline::after(wait);
+        let taken = block_until(deadline, take(deadline));
+        let stuck = || Err(self.locker.does_not_run().about(&self.key));
+        taken.unwrap_or_else(stuck).map(Guard::claimed)
+    }
+
+    /// Takes the lock, or a permit. The guard is nobody's yet, see [`Guard::claimed`].
+    pub(crate) async fn take(&self, deadline: Deadline) -> Result<Guard> {
+        let taken = match self.permits {
+            None => self.request(deadline).await,
+            // Few want a semaphore, and the future of a plain lock is to stay small.
+            Some(n) => Box::pin(self.take_one_of(n, deadline)).await,
+        };
+        taken.map_err(|error| error.about(&self.key))
+    }
+
+    /// The same for those who are told why they do not get it.
+    async fn take_or_say_why(&self, deadline: Deadline) -> Result<Guard> {
+        match self.take(deadline).await {
+            Err(error) if self.may_be_done(&error) => Err(Box::pin(self.done_or(error)).await),
+            taken => taken,
+        }
+    }
+
+    /// Returns `true` if what it was refused for may be that it is done for this period.
+    pub(crate) fn may_be_done(&self, refused: &Error) -> bool {
+        self.terms.once_per.is_some()
+            && matches!(refused, Error::Timeout { key, .. } if *key == self.key)
+    }
+
+    /// Whether nobody holds what it has waited for in vain: it is done for this period.
+    pub(crate) async fn done_or(&self, mut error: Error) -> Error {
+        let Ok(native) = &self.native else { return error };
+        // What cannot be looked up stays what it was.
+        let is_kept = self.locker.is_kept(native).await.unwrap_or(false);
+        if let Error::Timeout { stage, holder, .. } = &mut error
+            && is_kept
+        {
+            (*stage, *holder) = (Stage::Done, None);
+        }
+        error
+    }
+
+    /// Takes the lock.
+    pub(super) async fn request(&self, deadline: Deadline) -> Result<Guard> {
+        if !switch::enabled() {
+            return Ok(self.unlocked());
+        }
+        self.locker.check_mode(self.mode)?;
+        self.locker.check_terms(&self.terms, self.mode)?;
+        let native = self.native.clone()?;
+        let engine = self.locker.engine();
+        if let Some(hold) = scope::is_under(engine.id(), self.family.as_ref().unwrap_or(&native)) {
+            return self.again(hold);
+        }
+        let (reply, answer) = oneshot::channel();
+        let id = engine.next_request();
+        let claim = Claim { key: native, mode: self.mode };
+        engine.post(Mail::Acquire(Request {
+            id,
+            key: self.key.clone(),
+            claim,
+            family: self.family.clone().map(Box::new),
+            patient: deadline.is_patient(),
+            asked: deadline.asked().into(),
+            end: deadline.end().map(Into::into),
+            terms: self.terms.clone(),
+            on_lost: self.on_lost.as_ref().map(|function| engine.on_lost(function)),
+            reply,
+        }))?;
+        let mut asking = Asking { lock: self, id: Some(id) };
+        let answer = answer.await;
+        asking.id = None;
+        let guard = answer.unwrap_or(Err(Error::Closed))?.accept(engine).ok_or(Error::Closed)?;
+        Ok(guard.with_wait(self.wait))
+    }
+}
+
+impl Lock {
+    /// A guard of nothing: locking is switched off.
+    pub(super) fn unlocked(&self) -> Guard {
+        Guard::while_off(self.key.clone(), self.mode, self.terms.fenced)
+    }
+
+    /// Another guard of what the caller runs under, if it may have one and still has the lock.
+    pub(super) fn again(&self, hold: Arc<Hold>) -> Result<Guard> {
+        if !self.locker.engine().is_of_this_process() {
+            // The child of a fork runs on in the parent's body, but not under its lock.
+            return Err(Error::Closed);
+        }
+        if hold.is_lost() {
+            return Err(hold.lost_info().map_or(Error::Closed, |info| info.clone().into()));
+        }
+        // A reader does not become a writer, and the holder of one permit among several is not alone.
+        let alone = !hold.is_permit() || self.permits.is_some_and(|n| n > 1);
+        let covered = alone && (hold.mode() == self.mode || hold.mode() == Mode::Exclusive);
+        // A token is drawn only with a grant.
+        let fenced = hold.fence.is_some() || !self.terms.fenced;
+        if !self.terms.reentrant || !covered || !fenced {
+            return Err(Error::Reentrant { key: self.key.clone() });
+        }
+        self.check_inner(hold.terms())?;
+        if !hold.share() {
+            return Err(Error::Reentrant { key: self.key.clone() });
+        }
+        let engine = self.locker.engine();
+        if hold.keep_for(self.terms.min_hold) {
+            // An engine that has ended keeps nothing.
+            let _ = engine.post(Mail::Keep { hold: hold.id });
+        }
+        let mut guard = Guard::new(hold, Some(engine.clone())).with_wait(self.wait);
+        if let Some(callback) = &self.on_lost {
+            guard.tell_too(engine.on_lost(callback));
+        }
+        Ok(guard)
+    }
+
+    /// An error if this asks for what only the first of those who share a grant can have.
+    fn check_inner(&self, outer: &Terms) -> Result<()> {
+        let own = &self.terms;
+        let what = if own.ttl.is_some() && own.ttl != outer.ttl {
+            "ttl"
+        } else if own.owner.is_some() && own.owner != outer.owner {
+            "owner"
+        } else if own.data.is_some() && own.data != outer.data {
+            "data"
+        } else if !own.auto_renew && outer.auto_renew {
+            "auto_renew"
+        } else {
+            return Ok(());
+        };
+        Err(Error::config(format!(
+            "lock \"{}\" is taken again under itself with another {what} than it has; leave {what} out \
+             of the inner one, or give both the same",
+            self.key
+        )))
+    }
+}
+
+/// Tells the engine when the caller goes before it has an answer.
+struct Asking<'a> {
+    lock: &'a Lock,
+    id: Option<u64>,
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            // An engine that is gone has forgotten it anyway.
+            let _ = self.lock.locker.engine().post(Mail::Abandon(id));
+        }
+    }
+}
+
+/// Waits for the future's end, but no longer than until a moment after the deadline.
+pub(crate) fn block_until<F: Future>(deadline: Deadline, future: F) -> Option<F::Output> {
+    match deadline.end() {
+        None => Some(block_on(future)),
+        Some(_) => block_for(deadline.remaining() + GRACE, future),
+    }
+}
+
+pub(crate) fn none_if_busy<G>(result: Result<G>) -> Result<Option<G>> {
+    match result {
+        Ok(guard) => Ok(Some(guard)),
+        Err(Error::Timeout { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+pub(crate) fn result<T>(end: End<T>) -> Result<T> {
+    match end {
+        End { lost: Some(lost), .. } => Err(lost),
+        End { output: Some(output), .. } => Ok(output),
+        End { output: None, .. } => Err(Error::Closed),
+    }
+}

@@ -1,0 +1,260 @@
+//! MultiLock: several keys, all or none.
+
+mod guard;
+
+use std::fmt;
+use std::time::Duration;
+
+pub use self::guard::MultiGuard;
+use crate::error::{Error, Result};
+use crate::lock::Lock;
+use crate::lock::acquire::{block_until, none_if_busy, result};
+use crate::lock::guard::{Guard, discard};
+use crate::lock::join::join_all;
+use crate::lock::scope::{Extent, OnLoss};
+use crate::locker::Locker;
+use crate::spec::deadline::Deadline;
+use crate::spec::key::Key;
+use crate::spec::wait::Wait;
+
+/// Several keys and how to take them: all or none. Nothing is held yet; made by
+/// [`Locker::lock_all`].
+///
+/// The keys are taken in the order of their native ids, whatever order they were given in, so that
+/// two callers who want the same keys never wait for each other. While one key is waited for, only
+/// keys before it are held. Keys that come to the same lock count once.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> dlock::Result<()> {
+/// let locker = dlock::Locker::connect("memory:docs-multi").await?;
+/// let transfer = locker.lock_all(["account:7", "account:3"]);
+/// let moved = transfer.run(async |_| 100).await?;
+/// assert_eq!(moved, 100);
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+#[must_use = "nothing is locked before `acquire`"]
+pub struct MultiLock {
+    locker: Locker,
+    /// Sorted by their native ids, each once.
+    locks: Vec<Lock>,
+    /// Why there is no such lock.
+    error: Option<Error>,
+    wait: Wait,
+}
+
+impl MultiLock {
+    pub(crate) fn new(locker: Locker, locks: impl Iterator<Item = Lock>, wait: Wait) -> Self {
+        let mut error = None;
+        let mut sorted: Vec<_> = locks
+            .filter_map(|lock| match lock.native() {
+                Ok(native) => Some((native.clone(), lock)),
+                Err(why) => {
+                    error.get_or_insert_with(|| why.clone());
+                    None
+                }
+            })
+            .collect();
+        if sorted.is_empty() && error.is_none() {
+            error = Some(Error::config(
+                "lock_all was given no key; leave the lock out where there is nothing to lock",
+            ));
+        }
+        sorted.sort_by(|(a, _), (b, _)| a.cmp(b));
+        sorted.dedup_by(|(a, _), (b, _)| a == b);
+        let locks = sorted.into_iter().map(|(_, lock)| lock).collect();
+        MultiLock { locker, locks, error, wait }
+    }
+
+    /// How long to wait for all of them together. Default: the locker's, 30 s unless it was told
+    /// otherwise.
+    pub fn timeout(mut self, wait: impl Into<Wait>) -> Self {
+        self.wait = wait.into().normal();
+        self
+    }
+
+    /// Takes all of them to read, see [`Lock::shared`].
+    pub fn shared(self) -> Self {
+        self.each(Lock::shared)
+    }
+
+    /// Takes each of them so.
+    pub(crate) fn each(mut self, how: impl Fn(Lock) -> Lock) -> Self {
+        self.locks = self.locks.into_iter().map(how).collect();
+        self
+    }
+
+    /// Takes all the locks, waiting as long as [`timeout`](MultiLock::timeout) says for all of them
+    /// together. One round trip when all are free.
+    ///
+    /// # Errors
+    /// As [`Lock::acquire`], for the first key that cannot be had; [`Error::Config`] when there are
+    /// no keys. Nothing is held then.
+    ///
+    /// # Cancel safety
+    /// Dropping the future at any point leaves nothing held and nothing queued.
+    pub async fn acquire(&self) -> Result<MultiGuard> {
+        self.take_or_say_why(Deadline::after(self.wait)).await
+    }
+
+    /// Takes all the locks if all are free; `None` when one is taken, and then none is held.
+    ///
+    /// # Errors
+    /// As [`Lock::try_acquire`], and [`Error::Config`] when there are no keys.
+    ///
+    /// # Cancel safety
+    /// As [`acquire`](MultiLock::acquire).
+    pub async fn try_acquire(&self) -> Result<Option<MultiGuard>> {
+        none_if_busy(self.take(Deadline::after(Wait::NoWait)).await)
+    }
+
+    /// Takes all the locks, runs the body under them, and lets go of them: as [`Lock::run`]. The body
+    /// is dropped when one of them is lost.
+    ///
+    /// # Errors
+    /// As [`acquire`](MultiLock::acquire); [`Error::Lost`] when one of the locks was lost before the
+    /// body ended.
+    ///
+    /// # Cancel safety
+    /// As the body's; nothing stays locked.
+    pub async fn run<T>(&self, body: impl AsyncFnOnce(&MultiGuard) -> T) -> Result<T> {
+        let extent = Extent::new(self.acquire().await?, OnLoss::Cancel)?;
+        let output = match extent.guard() {
+            Some(guard) => extent.poll_body(body(guard)).await,
+            None => None,
+        };
+        result(extent.finish(output).await)
+    }
+
+    /// [`acquire`](MultiLock::acquire) without `await`, from anywhere.
+    ///
+    /// # Errors
+    /// As [`acquire`](MultiLock::acquire) and [`Lock::acquire_blocking`].
+    pub fn acquire_blocking(&self) -> Result<MultiGuard> {
+        self.take_blocking(self.wait, |deadline| self.take_or_say_why(deadline))
+    }
+
+    /// [`try_acquire`](MultiLock::try_acquire) without `await`.
+    ///
+    /// # Errors
+    /// As [`try_acquire`](MultiLock::try_acquire) and [`Lock::acquire_blocking`].
+    pub fn try_acquire_blocking(&self) -> Result<Option<MultiGuard>> {
+        none_if_busy(self.take_blocking(Wait::NoWait, |deadline| self.take(deadline)))
+    }
+
+    /// [`run`](MultiLock::run) without `await`.
+    ///
+    /// # Errors
+    /// As [`run`](MultiLock::run) and [`Lock::acquire_blocking`].
+    pub fn run_blocking<T>(&self, body: impl FnOnce(&MultiGuard) -> T) -> Result<T> {
+        let guard = self.acquire_blocking()?;
+        let extent = Extent::new(guard, OnLoss::Report)?;
+        let output = extent.guard().map(|guard| extent.call(|| body(guard)));
+        result(extent.finish_blocking(output))
+    }
+
+    /// What is to be locked, in the order in which it is taken.
+    pub fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.locks.iter().map(Lock::key)
+    }
+
+    async fn take(&self, deadline: Deadline) -> Result<MultiGuard> {
+        if let Some(error) = &self.error {
+            return Err(error.clone());
+        }
+        let mut held = Vec::with_capacity(self.locks.len());
+        match self.collect(deadline, &mut held).await {
+            Ok(()) => Ok(MultiGuard::new(held)),
+            Err(error) => {
+                discard(self.locker.engine(), held, &error).await;
+                Err(of_all(error, deadline.waited()))
+            }
+        }
+    }
+
+    /// The same for those who are told why they do not get them.
+    async fn take_or_say_why(&self, deadline: Deadline) -> Result<MultiGuard> {
+        match self.take(deadline).await {
+            Err(error) => match self.locks.iter().find(|lock| lock.may_be_done(&error)) {
+                Some(lock) => Err(Box::pin(lock.done_or(error)).await),
+                None => Err(error),
+            },
+            taken => taken,
+        }
+    }
+
+    /// Collects a guard of each lock. After an error, what is held so far is to be released.
+    async fn collect(&self, deadline: Deadline, held: &mut Vec<Guard>) -> Result<()> {
+        loop {
+            let (refused, behind) = self.try_rest(deadline, held).await;
+            let Some(refused) = refused else {
+                return Ok(());
+            };
+            // A server that does not answer now may do so in time: a wait sees that through.
+            let goes_on = matches!(refused, Error::Timeout { .. } | Error::Unavailable { .. });
+            let first = self.locks.get(held.len()).filter(|_| goes_on && deadline.may_wait());
+            let Some(first) = first else {
+                held.extend(behind);
+                return Err(refused);
+            };
+            // Released before the first one is waited for.
+            drop(behind);
+            held.push(first.take(deadline).await?);
+        }
+    }
+
+    /// Tries all that are not held yet, together. Those before the first refused one are held then;
+    /// returns why that one was refused, and the guards of those behind it.
+    async fn try_rest(
+        &self,
+        deadline: Deadline,
+        held: &mut Vec<Guard>,
+    ) -> (Option<Error>, Vec<Guard>) {
+        let rest = self.locks.iter().skip(held.len());
+        let tries = rest.map(|lock| lock.take(deadline.of_a_try()));
+        let answers = join_all(Some(self.locker.engine()), tries).await;
+        let (mut refused, mut behind) = (None, Vec::new());
+        for answer in answers {
+            match (answer, &refused) {
+                (Ok(guard), None) => held.push(guard),
+                (Ok(guard), Some(_)) => behind.push(guard),
+                (Err(error), None) => refused = Some(error),
+                // One that no wait mends.
+                (Err(error), Some(Error::Timeout { .. })) if !error.is_timeout() => {
+                    refused = Some(error);
+                }
+                (Err(_), Some(_)) => {}
+            }
+        }
+        (refused, behind)
+    }
+
+    fn take_blocking<F>(&self, wait: Wait, take: impl FnOnce(Deadline) -> F) -> Result<MultiGuard>
+    where
+        F: Future<Output = Result<MultiGuard>>,
+    {
+        self.locker.may_block()?;
+        let deadline = Deadline::after(wait);
+        block_until(deadline, take(deadline)).unwrap_or_else(|| {
+            let stuck = self.locker.does_not_run();
+            Err(self.keys().next().map_or(stuck.clone(), |key| stuck.about(key)))
+        })
+    }
+}
+
+/// The time is that of the whole wait.
+fn of_all(error: Error, waited: Duration) -> Error {
+    match error {
+        Error::Timeout { key, stage, holder, .. } => Error::Timeout { key, waited, stage, holder },
+        error => error,
+    }
+}
+
+impl fmt::Debug for MultiLock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MultiLock")
+            .field("locks", &self.locks)
+            .field("timeout", &self.wait)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,136 @@
+//! MultiGuard: several locks are held while it lives.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::blocking::block_for;
+use crate::engine::{Engine, Holds};
+use crate::error::{Error, Result};
+use crate::lock::guard::{Guard, LONGEST_RELEASE};
+use crate::lock::join::join_all;
+use crate::lock::lost::LostInfo;
+use crate::lock::scope::{self, Held};
+use crate::spec::key::Key;
+use crate::spec::mode::Mode;
+
+/// Several locks are held while this lives, as one: it is lost when any of them is.
+///
+/// Dropping it releases them all in the background, see [`Guard`].
+#[must_use = "the locks are released when the guard is dropped"]
+#[clippy::has_significant_drop]
+pub struct MultiGuard {
+    guards: Vec<Guard>,
+    holds: Holds,
+}
+
+impl MultiGuard {
+    pub(super) fn new(guards: Vec<Guard>) -> Self {
+        let guards: Vec<_> = guards.into_iter().map(Guard::claimed).collect();
+        let holds: Arc<[_]> = guards.iter().map(|guard| Arc::clone(guard.hold())).collect();
+        MultiGuard { guards, holds: Holds::Many(holds) }
+    }
+
+    /// A guard of nothing: locking is switched off.
+    pub(crate) fn unlocked(keys: Vec<Key>) -> Self {
+        let unlocked = |key| Guard::while_off(key, Mode::Exclusive, false);
+        MultiGuard::new(keys.into_iter().map(unlocked).collect())
+    }
+
+    /// What is locked, in the order in which it was taken.
+    pub fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.guards.iter().map(Guard::key)
+    }
+
+    /// Releases all of them and waits for the server's word, see [`Guard::release`].
+    ///
+    /// # Errors
+    /// [`Error::Lost`] when one of them had been lost before; the others are
+    /// released all the same.
+    ///
+    /// # Cancel safety
+    /// A release that was begun goes on; one that was not is done by the drop.
+    pub async fn release(self) -> Result<()> {
+        let engine = self.engine().cloned();
+        let releases = self.guards.into_iter().map(Guard::release);
+        let released = join_all(engine.as_ref(), releases).await;
+        released.into_iter().collect()
+    }
+
+    /// [`release`](MultiGuard::release) without `await`.
+    ///
+    /// # Errors
+    /// As [`release`](MultiGuard::release) and [`Guard::release_blocking`].
+    pub fn release_blocking(self) -> Result<()> {
+        self.engine().map_or(Ok(()), Engine::check_blocking)?;
+        block_for(LONGEST_RELEASE, self.release()).unwrap_or(Err(Error::Closed))
+    }
+
+    fn engine(&self) -> Option<&Engine> {
+        self.guards.first().and_then(Guard::engine)
+    }
+
+    /// Ends when one of them is lost, see [`Guard::lost`].
+    pub fn lost(&self) -> impl Future<Output = LostInfo> + Send + 'static + use<> {
+        self.holds.lost()
+    }
+
+    /// Whether one of them is lost, see [`Guard::is_lost`].
+    pub fn is_lost(&self) -> bool {
+        self.holds.is_lost()
+    }
+
+    /// The shortest [`Guard::valid_for`] of all.
+    pub fn valid_for(&self) -> Duration {
+        self.guards.iter().map(Guard::valid_for).min().unwrap_or(Duration::MAX)
+    }
+
+    /// Asks the server whether they are held, see [`Guard::verify`].
+    ///
+    /// # Errors
+    /// [`Error::Lost`] when one of them is not.
+    ///
+    /// # Cancel safety
+    /// Changes nothing.
+    pub async fn verify(&self) -> Result<()> {
+        let verified = join_all(self.engine(), self.guards.iter().map(Guard::verify)).await;
+        verified.into_iter().collect()
+    }
+
+    /// Runs a future as long as all of them are held, see [`Guard::protect`].
+    ///
+    /// # Errors
+    /// [`Error::Lost`] when one of them was lost before the future ended.
+    ///
+    /// # Cancel safety
+    /// As the future's.
+    pub async fn protect<F: Future>(&self, body: F) -> Result<F::Output> {
+        scope::protect(&self.holds, body).await
+    }
+}
+
+impl Held for MultiGuard {
+    fn holds(&self) -> Holds {
+        self.holds.clone()
+    }
+
+    fn release(self) -> impl Future<Output = Result<()>> + Send {
+        MultiGuard::release(self)
+    }
+
+    fn release_blocking(self) -> Result<()> {
+        MultiGuard::release_blocking(self)
+    }
+
+    fn another(&self) -> Option<Self> {
+        let guards = self.guards.iter().map(Held::another).collect::<Option<_>>()?;
+        Some(MultiGuard { guards, holds: self.holds.clone() })
+    }
+}
+
+impl fmt::Debug for MultiGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MultiGuard").field("guards", &self.guards).finish_non_exhaustive()
+    }
+}

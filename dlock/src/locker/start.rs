@@ -1,0 +1,384 @@
+//! From a URL or a pool to a running engine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use super::pool::Pool;
+use crate::backend::memory::Memory;
+#[cfg(feature = "mssql")]
+use crate::backend::mssql::Target;
+use crate::backend::url::{check, normal};
+use crate::backend::{About, Options, SessionBackend};
+use crate::engine::{Engine, Executor, Limits, Opened, Sessions, StatusFile};
+use crate::error::{Error, Result};
+use crate::spec::native::Naming;
+use crate::spec::scheme::KeyScheme;
+
+/// Where the database is.
+pub(crate) enum Address {
+    Url(String),
+    /// An ADO.NET connection string, of SQL Server.
+    #[cfg(feature = "mssql")]
+    Ado(String),
+    Pool(Pool),
+}
+
+/// An engine on its way up.
+pub(crate) struct Started {
+    pub(crate) engine: Engine,
+    /// Whether the first connection was made.
+    pub(crate) opened: Opened,
+    pub(crate) about: About,
+}
+
+/// Where and how the engine is to start.
+pub(crate) struct Place {
+    /// The user's runtime, if it is to run there.
+    pub(crate) runtime: Option<Handle>,
+    /// How long the first connection may take.
+    pub(crate) limit: Duration,
+    /// It connects when it is first of use.
+    pub(crate) lazy: bool,
+    /// Where it is to write what it does.
+    pub(crate) file: Option<StatusFile>,
+    /// The keys' scheme, to be refused where the database has no locks of it.
+    pub(crate) scheme: KeyScheme,
+}
+
+impl Place {
+    fn sessions<B: SessionBackend>(
+        self,
+        about: About,
+        backend: B,
+        options: &Options,
+    ) -> Result<Started> {
+        options.check_for_sessions()?;
+        let limits = Limits {
+            connect: options.connect_timeout,
+            sessions: options.max_sessions,
+            // What is not a server's is nobody else's.
+            keys: backend.session_ttl().map_or(u32::MAX, |_| options.max_keys),
+            slice: options.slice,
+        };
+        let backend = Arc::new(backend);
+        self.start(about, move || Sessions::open(Arc::clone(&backend), limits))
+    }
+
+    /// Leases, and a statement that finds the holder of one.
+    #[cfg(any(
+        feature = "mssql",
+        feature = "mysql",
+        feature = "oracle",
+        feature = "postgres",
+        feature = "sqlite"
+    ))]
+    fn leases<B: crate::backend::lease::LeaseBackend>(
+        self,
+        backend: B,
+        options: Options,
+        explain: Box<dyn Fn(&crate::spec::native::NativeKey) -> String + Send + Sync>,
+    ) -> Result<Started> {
+        options.check_for_leases()?;
+        let name = options.application_name.clone().or_else(|| backend.application_name());
+        let lease = options.lease.of_process(crate::backend::lease::process(name.as_deref()));
+        let about = About {
+            label: backend.label(),
+            naming: Naming::Row,
+            modes: &[crate::spec::mode::Mode::Exclusive],
+            leases: Some(lease.clone()),
+            // That of django-database-locks has no column for them.
+            fences: !self.scheme.is_django(),
+            explain,
+        };
+        let (backend, limit) = (Arc::new(backend), options.connect_timeout);
+        self.start(about, move || {
+            crate::engine::Leases::open(Arc::clone(&backend), lease.clone(), limit)
+        })
+    }
+
+    /// The Python package itself locks nothing on SQLite, and dlock has no table of it on SQL Server and
+    /// on Oracle.
+    #[cfg(any(feature = "mssql", feature = "oracle", feature = "sqlite"))]
+    fn refuse_django(&self, backend: &str) -> Result<()> {
+        if !self.scheme.is_django() {
+            return Ok(());
+        }
+        Err(Error::Unsupported {
+            backend: backend.into(),
+            what: format!("locks of the key scheme {:?}", self.scheme).into(),
+            instead: "its table is not kept there: use PostgreSQL, MySQL or \
+                      MariaDB, or leave the key scheme away"
+                .into(),
+        })
+    }
+
+    fn start<E, O>(self, about: About, open: impl Fn() -> O + Send + 'static) -> Result<Started>
+    where
+        E: Executor,
+        O: Future<Output = Result<E>> + Send + 'static,
+    {
+        self.scheme.check(about.naming, &about.label)?;
+        let limit = (self.limit, &*about.label);
+        let (engine, opened) = Engine::start(self.runtime, limit, self.file, self.lazy, open)?;
+        Ok(Started { engine, opened, about })
+    }
+}
+
+/// Starts the engine for a database.
+pub(crate) fn start(address: Address, options: Options, place: Place) -> Result<Started> {
+    match address {
+        #[cfg(feature = "mssql")]
+        Address::Ado(text) => {
+            let target = Target::of_ado(&text, options.application_name.as_deref())?;
+            mssql(target, options, place)
+        }
+        Address::Url(url) if options.leases && !url.starts_with("lease+") => {
+            by_url(&format!("lease+{url}"), options, place)
+        }
+        Address::Url(url) => by_url(&url, options, place),
+        #[cfg(feature = "postgres")]
+        Address::Pool(Pool::Postgres(pool)) if options.leases => {
+            let table = options.lease.table_of(place.scheme.is_django())?;
+            let backend =
+                crate::backend::postgres::lease::Postgres::from_pool(pool, table, &options);
+            let explain = backend.explain();
+            place.leases(backend, options, explain)
+        }
+        #[cfg(feature = "postgres")]
+        Address::Pool(Pool::Postgres(pool)) => {
+            let backend = crate::backend::postgres::Postgres::from_pool(pool, &options)?;
+            place.sessions(backend.about(), backend, &options)
+        }
+        #[cfg(feature = "mysql")]
+        Address::Pool(Pool::MySql(pool)) if options.leases => {
+            let table = options.lease.table_of(place.scheme.is_django())?;
+            let backend = crate::backend::mysql::lease::MySql::from_pool(pool, &table, &options)?;
+            let explain = backend.explain();
+            place.leases(backend, options, explain)
+        }
+        #[cfg(feature = "mysql")]
+        Address::Pool(Pool::MySql(pool)) => {
+            let backend = crate::backend::mysql::MySql::from_pool(pool, &options)?;
+            place.sessions(backend.about(), backend, &options)
+        }
+        #[cfg(feature = "sqlite")]
+        Address::Pool(Pool::Sqlite(pool)) => {
+            place.refuse_django("sqlite")?;
+            let table = options.lease.table_of(false)?;
+            let backend = crate::backend::sqlite::Sqlite::from_pool(&pool, &table)?;
+            let explain = backend.explain();
+            place.leases(backend, options, explain)
+        }
+    }
+}
+
+fn by_url(url: &str, options: Options, place: Place) -> Result<Started> {
+    check(url)?;
+    let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+    #[cfg(any(feature = "mysql", feature = "postgres"))]
+    if crate::backend::hosts::are_several(url) && !scheme.starts_with("lease+") {
+        return Err(Error::config(
+            "the url has several hosts, and a session's locks are those of one server: two processes \
+             that meet different ones would both have the lock; name one host, or put lease+ before \
+             the url of a cluster",
+        ));
+    }
+    match scheme {
+        "memory" => {
+            let memory = Memory::new(&normal(url));
+            let about = About {
+                label: "memory".into(),
+                naming: Naming::Name,
+                modes: memory.modes(),
+                leases: None,
+                fences: true,
+                explain: Box::new(|_| "-- memory: there is nothing to ask but this process".into()),
+            };
+            place.sessions(about, memory, &options)
+        }
+        #[cfg(feature = "postgres")]
+        "postgres" | "postgresql" => {
+            let backend = crate::backend::postgres::Postgres::from_url(url, &options)?;
+            place.sessions(backend.about(), backend, &options)
+        }
+        #[cfg(feature = "postgres")]
+        "lease+postgres" | "lease+postgresql" => {
+            let url = url.strip_prefix("lease+").unwrap_or(url);
+            let table = options.lease.table_of(place.scheme.is_django())?;
+            let backend =
+                crate::backend::postgres::lease::Postgres::from_url(url, table, &options)?;
+            let explain = backend.explain();
+            place.leases(backend, options, explain)
+        }
+        #[cfg(feature = "mysql")]
+        "mysql" | "mariadb" => {
+            let backend = crate::backend::mysql::MySql::from_url(url, &options)?;
+            place.sessions(backend.about(), backend, &options)
+        }
+        #[cfg(feature = "mysql")]
+        "lease+mysql" | "lease+mariadb" => {
+            let url = url.strip_prefix("lease+").unwrap_or(url);
+            let table = options.lease.table_of(place.scheme.is_django())?;
+            let backend = crate::backend::mysql::lease::MySql::from_url(url, &table, &options)?;
+            let explain = backend.explain();
+            place.leases(backend, options, explain)
+        }
+        #[cfg(feature = "mssql")]
+        "mssql" | "sqlserver" => {
+            let target = Target::of_url(url, options.application_name.as_deref())?;
+            mssql(target, options, place)
+        }
+        #[cfg(feature = "mssql")]
+        "lease+mssql" | "lease+sqlserver" => {
+            let url = url.strip_prefix("lease+").unwrap_or(url);
+            let target = Target::of_url(url, options.application_name.as_deref())?;
+            mssql(target, Options { leases: true, ..options }, place)
+        }
+        #[cfg(feature = "oracle")]
+        "oracle" | "lease+oracle" => {
+            let leases = scheme.starts_with("lease+");
+            let url = url.strip_prefix("lease+").unwrap_or(url);
+            let target =
+                crate::backend::oracle::Target::of_url(url, options.application_name.as_deref())?;
+            if !leases {
+                let backend = crate::backend::oracle::Oracle::new(target, &options)?;
+                return place.sessions(backend.about(), backend, &options);
+            }
+            place.refuse_django("oracle")?;
+            let table = options.lease.table_of(false)?;
+            let backend = crate::backend::oracle::OracleLeases::new(target, &table, &options);
+            place.leases(backend, options, crate::backend::oracle::OracleLeases::explain(&table))
+        }
+        #[cfg(feature = "sqlite")]
+        "sqlite" | "lease+sqlite" => {
+            let url = url.strip_prefix("lease+").unwrap_or(url);
+            place.refuse_django("sqlite")?;
+            let table = options.lease.table_of(false)?;
+            let backend = crate::backend::sqlite::Sqlite::from_url(url, &table)?;
+            let explain = backend.explain();
+            place.leases(backend, options, explain)
+        }
+        // What stands there may be a user, or a password.
+        _ if url.contains('@') && !url.contains("://") => Err(not_there("")),
+        other => Err(not_there(other)),
+    }
+}
+
+/// Session locks of SQL Server, or leases there.
+#[cfg(feature = "mssql")]
+fn mssql(target: Target, options: Options, place: Place) -> Result<Started> {
+    if !options.leases {
+        let backend = crate::backend::mssql::Mssql::new(target, &options)?;
+        return place.sessions(backend.about(), backend, &options);
+    }
+    place.refuse_django("mssql")?;
+    let table = options.lease.table_of(false)?;
+    let explain = crate::backend::mssql::MssqlLeases::explain(&table);
+    let backend = crate::backend::mssql::MssqlLeases::new(target, &table);
+    place.leases(backend, options, explain)
+}
+
+/// What to say about a scheme that is not compiled in, or not there at all.
+fn not_there(scheme: &str) -> Error {
+    const ALL: &str = "postgres://, mysql://, mariadb:// (for leases with lease+ before it), \
+                       mssql://, oracle://, sqlite://, memory:";
+    let known = scheme.strip_prefix("lease+").unwrap_or(scheme);
+    let feature = match known {
+        "postgres" | "postgresql" => Some("postgres"),
+        "mssql" | "sqlserver" => Some("mssql"),
+        "mysql" | "mariadb" => Some("mysql"),
+        "oracle" => Some("oracle"),
+        "sqlite" => Some("sqlite"),
+        _ => None,
+    };
+    if let Some(feature) = feature {
+        return Error::config(format!(
+            "{scheme}: urls need dlock's feature \"{feature}\"; turn it on in Cargo.toml: \
+             dlock = {{ …, features = [\"{feature}\"] }}"
+        ));
+    }
+    // A url without a scheme may have the password at any place: none of it is shown.
+    let shown = if scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+        && !scheme.is_empty()
+    {
+        format!("unknown scheme {scheme}: in the database's url")
+    } else {
+        "the database's url has no scheme".to_owned()
+    };
+    match meant(scheme) {
+        Some(meant) => Error::config(format!("{shown}; write {meant}")),
+        None => Error::config(format!("{shown}; there are {ALL}")),
+    }
+}
+
+/// What to write instead of a scheme that other libraries know.
+fn meant(scheme: &str) -> Option<&'static str> {
+    let lower = scheme.to_ascii_lowercase();
+    let leases = lower.starts_with("lease+");
+    let bare = lower.strip_prefix("lease+").unwrap_or(&lower);
+    // SQLAlchemy puts the name of a driver behind a plus.
+    let database = bare.split_once('+').map_or(bare, |(database, _)| database);
+    Some(match (database, leases) {
+        ("postgres" | "postgresql" | "postgis" | "pgsql" | "psql" | "pg" | "postgre", false) => {
+            "postgres://"
+        }
+        ("postgres" | "postgresql" | "postgis" | "pgsql" | "psql" | "pg" | "postgre", true)
+        | ("cockroach" | "cockroachdb" | "crdb" | "yugabyte" | "yugabytedb", _) => {
+            "lease+postgres://"
+        }
+        ("mysql" | "mysql2" | "mysqlx", false) => "mysql://",
+        ("mysql" | "mysql2" | "mysqlx" | "galera" | "tidb" | "vitess", _) => "lease+mysql://",
+        ("mariadb", false) => "mariadb://",
+        ("mariadb", true) => "lease+mariadb://",
+        ("sqlite" | "sqlite2" | "sqlite3" | "file", _) => "sqlite://path/to/file",
+        ("oracle" | "oracledb" | "ora", false) => "oracle://",
+        ("oracle" | "oracledb" | "ora", true) => "lease+oracle://",
+        ("memory" | "mem", _) => "memory:",
+        ("jdbc", _) => "the url without jdbc:, as in postgres://user@host/database",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No build of the tests has a feature off: what is said then is asked for directly.
+    #[test]
+    fn a_backend_that_is_off_names_its_feature() {
+        for (scheme, feature) in [
+            ("postgres", "postgres"),
+            ("postgresql", "postgres"),
+            ("mysql", "mysql"),
+            ("mariadb", "mysql"),
+            ("sqlite", "sqlite"),
+            ("lease+postgresql", "postgres"),
+            ("lease+mysql", "mysql"),
+        ] {
+            let text = not_there(scheme).to_string();
+            assert!(text.contains(&format!("features = [\"{feature}\"]")), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_scheme_of_another_library_gets_ours() {
+        for (scheme, ours) in [
+            ("postgresql+asyncpg", "write postgres://"),
+            ("POSTGRES", "write postgres://"),
+            ("lease+Postgres", "write lease+postgres://"),
+            ("cockroachdb", "write lease+postgres://"),
+            ("mysql+pymysql", "write mysql://"),
+            ("lease+MySQL", "write lease+mysql://"),
+            ("sqlite3", "write sqlite://"),
+            ("sqlite+aiosqlite", "write sqlite://"),
+            ("jdbc", "without jdbc:"),
+            ("redis", "there are postgres://"),
+        ] {
+            let text = not_there(scheme).to_string();
+            assert!(text.contains(ours), "{scheme}: {text}");
+            assert!(text.contains(scheme), "{text}");
+        }
+    }
+}

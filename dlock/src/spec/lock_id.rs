@@ -1,0 +1,43 @@
+//! Claim: a key and how it is to be held.
+
+use std::fmt::{self, Display};
+
+use crate::engine::lock_table::Shareable;
+use crate::spec::mode::Mode;
+use crate::spec::native::NativeKey;
+
+/// A key and the mode it is wanted or held in. A process has one voice for each: readers and
+/// writers of one key are told apart by the database, as those of two processes are.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Claim {
+    pub(crate) key: NativeKey,
+    pub(crate) mode: Mode,
+}
+
+/// For backends that have no other mode.
+#[cfg(any(
+    test,
+    feature = "mssql",
+    feature = "mysql",
+    feature = "oracle",
+    feature = "postgres",
+    feature = "sqlite"
+))]
+impl Claim {
+    pub(crate) fn exclusive(key: NativeKey) -> Self {
+        Claim { key, mode: Mode::Exclusive }
+    }
+}
+
+impl Shareable for Claim {
+    fn is_shareable(&self) -> bool {
+        self.mode.is_compatible_with(self.mode)
+    }
+}
+
+impl Display for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.key.fmt(f)?;
+        if self.mode == Mode::Exclusive { Ok(()) } else { write!(f, " ({})", self.mode) }
+    }
+}
