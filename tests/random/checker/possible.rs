@@ -19,10 +19,10 @@ fn until(history: &History, call: &Call, bounds: Bounds) -> u64 {
         let kept = kept(call, bounds).filter(|_| bounds.leases).unwrap_or(0);
         (exited + bounds.ttl + own_ttl(call) + bounds.grace).max(kept)
     });
-    let end = own.min(gone);
     if is_exact(call) {
-        return end;
+        return own.min(gone);
     }
+    let end = own.min(gone).max(left_behind(history, call, bounds).unwrap_or(0));
     // A frozen process does nothing for what it has dropped.
     let thaws = history
         .freezes
@@ -47,6 +47,21 @@ fn is_exact(call: &Call) -> bool {
 fn kept(call: &Call, bounds: Bounds) -> Option<u64> {
     let granted = call.granted.filter(|_| call.take.min_hold > 0)?;
     Some(granted + call.take.min_hold * MS + bounds.grace)
+}
+
+/// Until when a lease may be kept that nobody was told of: its process went before it could take back what the call had
+/// asked for, and the row says how long it lasts.
+fn left_behind(history: &History, call: &Call, bounds: Bounds) -> Option<u64> {
+    let unknown = match &call.ended {
+        _ if !bounds.leases || call.take.min_hold == 0 || call.granted.is_some() => false,
+        Some((_, outcome)) => matches!(outcome, Outcome::Cancelled | Outcome::Failed(..)),
+        None => true,
+    };
+    let gone = history.gone.get(&call.process).filter(|_| unknown)?;
+    let given_up = call.ended.as_ref().map_or(*gone, |(at, _)| *at);
+    let exited = history.exited.get(&call.process).map_or(*gone, |at| *at.max(gone));
+    let in_flight = *gone <= given_up.saturating_add(bounds.grace);
+    in_flight.then(|| exited + call.take.min_hold * MS + bounds.grace)
 }
 
 fn own_end(history: &History, call: &Call, bounds: Bounds) -> u64 {

@@ -180,7 +180,14 @@ fn false_busy() {
         6 1 0.0 asks keys=1 how=try
         7 1 0.0 busy";
     good(cancelled);
-    bad(&but(&but(cancelled, "6 1", "3006 1"), "7 1", "3007 1"), Kind::FalseBusy);
+    let late = but(&but(cancelled, "6 1", "3006 1"), "7 1", "3007 1");
+    bad(&late, Kind::FalseBusy);
+    // A lease that was asked for as its process went may have been granted, and nobody is left to give it back.
+    let gone = but(&late, "5 0 0.0 cancelled", "5 0 0.0 cancelled\n 6 0 process exited");
+    assert_eq!(found_on(&gone, true), []);
+    bad(&gone, Kind::FalseBusy);
+    let lived = but(&late, "5 0 0.0 cancelled", "5 0 0.0 cancelled\n 2900 0 process exited");
+    assert_eq!(found_on(&lived, true), [Kind::FalseBusy]);
     // A time-out needs a holder, too.
     let timeout = "
         0 0 0.0 asks keys=1 wait=500
