@@ -39,7 +39,19 @@ mod faults_of_servers {
             postgres Postgres, mysql MySql, mariadb MariaDb,
             lease_postgres LeasePostgres, lease_mysql LeaseMySql, lease_mariadb LeaseMariaDb,
         ] {
-            faults: [of_servers_are_told_before_the_next_one_comes]
+            server_faults: [
+                of_servers_that_end_are_told_before_the_next_one_comes,
+                of_servers_that_stay_are_told_before_the_next_one_comes,
+            ]
+        }
+    }
+}
+
+mod faults_of_clusters {
+    //! Session locks end with their server.
+    dlock_tests::suite! {
+        "chaos" on [lease_postgres LeasePostgres] {
+            server_faults: [of_a_primary_are_told_before_the_next_one_comes]
         }
     }
 }
@@ -70,3 +82,7 @@ mod faults;
 mod fight;
 #[path = "chaos/figures.rs"]
 mod figures;
+#[path = "chaos/holder.rs"]
+mod holder;
+#[path = "chaos/server_faults.rs"]
+mod server_faults;

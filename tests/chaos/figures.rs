@@ -8,8 +8,10 @@ use dlock_tests::{Backend, history, tabulate, tell};
 /// What came of one fault.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Outcome {
-    /// When the holder was told, if it lived.
+    /// When the holder was told, if it lived and lost the lock.
     told: Option<Duration>,
+    /// The holder has kept the lock through the fault.
+    kept: bool,
     /// When the next one had the lock.
     next: Duration,
     /// For how long both worked under it.
@@ -24,7 +26,12 @@ impl Outcome {
         let until = held.iter().map(|hold| hold.until).max().unwrap_or(0);
         let since = |from: u64, time: u64| Duration::from_nanos(time.saturating_sub(from));
         let told = told_from.and_then(|from| Some(since(from, history::told(file)?)));
-        Outcome { told, next: since(fault_at, next), overlap: since(next, until) }
+        Outcome { told, kept: false, next: since(fault_at, next), overlap: since(next, until) }
+    }
+
+    /// The same of a holder that has kept its lock, and was ended afterwards.
+    pub(crate) fn kept(self) -> Self {
+        Outcome { kept: true, ..self }
     }
 }
 
@@ -47,6 +54,11 @@ impl Figures {
     /// Adds a line to the summary, and a row to the table of docs/reliability.md where one is made.
     pub(crate) fn report(&self, backend: Backend) {
         let told = summary(self.outcomes.iter().filter_map(|outcome| outcome.told));
+        let told = match self.outcomes.iter().filter(|outcome| outcome.kept).count() {
+            0 => told,
+            kept if kept == self.outcomes.len() => "keeps it".to_owned(),
+            kept => format!("{told}, keeps it {kept} times"),
+        };
         let next = summary(self.outcomes.iter().map(|outcome| outcome.next));
         let overlaps: Vec<_> =
             self.outcomes.iter().map(|o| o.overlap).filter(|overlap| !overlap.is_zero()).collect();
@@ -57,7 +69,7 @@ impl Figures {
         };
         let (fault, runs) = (self.fault, self.outcomes.len());
         tabulate(&format!(
-            "fault: {fault:<31} {backend:<15} told {told:<16} next {next:<16} overlaps {overlaps}"
+            "fault: {fault:<33} {backend:<15} told {told:<16} next {next:<16} overlaps {overlaps}"
         ));
         tell(
             "DLOCK_TEST_RELIABILITY",

@@ -16,9 +16,27 @@ use crate::wire::Wire;
 #[derive(Debug)]
 pub struct Proxy {
     url: String,
-    /// Connections up to this number: 1 is the first.
-    silent: watch::Sender<u64>,
+    silent: watch::Sender<Silence>,
     counts: Arc<Counts>,
+}
+
+/// What does not pass.
+#[derive(Debug, Clone, Copy, Default)]
+struct Silence {
+    /// That of connections up to this number: 1 is the first.
+    last: u64,
+    /// What goes to the server, and what comes back.
+    ways: [bool; 2],
+}
+
+/// The ways of [`Silence`].
+const FORTH: usize = 0;
+const BACK: usize = 1;
+
+impl Silence {
+    fn is_of(&self, number: u64, way: usize) -> bool {
+        number <= self.last && self.ways[way]
+    }
 }
 
 #[derive(Debug, Default)]
@@ -46,7 +64,7 @@ impl Proxy {
         let (user, server) = address.rsplit_once('@').unwrap_or(("", address));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (silent, is_silent) = watch::channel(0);
+        let (silent, is_silent) = watch::channel(Silence::default());
         let counts = Arc::new(Counts::default());
         let ends = (listener, server.to_owned(), Wire::of(scheme));
         tokio::spawn(serve(ends, is_silent, Arc::clone(&counts)));
@@ -60,17 +78,27 @@ impl Proxy {
 
     /// From now on nothing passes, and nobody is told: neither side sees its connection end.
     pub fn go_silent(&self) {
-        self.silent.send_replace(u64::MAX);
+        self.silent.send_replace(Silence { last: u64::MAX, ways: [true, true] });
+    }
+
+    /// From now on the server hears nothing, and what it says arrives.
+    pub fn lose_requests(&self) {
+        self.silent.send_replace(Silence { last: u64::MAX, ways: [true, false] });
+    }
+
+    /// From now on the server hears and does everything, and nobody hears of it.
+    pub fn lose_answers(&self) {
+        self.silent.send_replace(Silence { last: u64::MAX, ways: [false, true] });
     }
 
     /// The same for those connections that there are; new ones are not hurt.
     pub fn forget_open(&self) {
-        self.silent.send_replace(self.connections());
+        self.silent.send_replace(Silence { last: self.connections(), ways: [true, true] });
     }
 
     /// Everything passes again, late as it is: TCP forgets nothing.
     pub fn come_back(&self) {
-        self.silent.send_replace(0);
+        self.silent.send_replace(Silence::default());
     }
 
     /// From now on answers come to those connections that there are like this. No answer may be on
@@ -103,7 +131,7 @@ impl Proxy {
 
 async fn serve(
     (listener, server, wire): (TcpListener, String, Wire),
-    mut silent: watch::Receiver<u64>,
+    mut silent: watch::Receiver<Silence>,
     counts: Arc<Counts>,
 ) {
     loop {
@@ -120,7 +148,7 @@ async fn serve(
 async fn connect(
     number: u64,
     (client, server, mut wire): (TcpStream, String, Wire),
-    silent: watch::Receiver<u64>,
+    silent: watch::Receiver<Silence>,
     counts: Arc<Counts>,
 ) {
     tokio::time::sleep(Duration::from_millis(counts.delay.load(Ordering::SeqCst))).await;
@@ -150,15 +178,15 @@ async fn connect(
         forger.get_or_insert_with(|| Forger::new(forgery, postgres)).forge(said)
     };
     tokio::join!(
-        pass(number, (from_client, to_server), silent.clone(), forth),
-        pass(number, (from_server, to_client), silent, back),
+        pass((number, FORTH), (from_client, to_server), silent.clone(), forth),
+        pass((number, BACK), (from_server, to_client), silent, back),
     );
 }
 
 async fn pass(
-    number: u64,
+    (number, way): (u64, usize),
     (mut from, mut to): (OwnedReadHalf, OwnedWriteHalf),
-    mut silent: watch::Receiver<u64>,
+    mut silent: watch::Receiver<Silence>,
     mut spoke: impl FnMut(&[u8]) -> Said,
 ) {
     let mut buffer = vec![0; 64 * 1024];
@@ -168,7 +196,7 @@ async fn pass(
             () = dropped(&mut silent) => return,
         };
         let length = read.unwrap_or(0);
-        if silent.wait_for(|silent| number > *silent).await.is_err() || length == 0 {
+        if silent.wait_for(|silent| !silent.is_of(number, way)).await.is_err() || length == 0 {
             return;
         }
         let sent = match spoke(&buffer[..length]) {
@@ -192,6 +220,6 @@ async fn pass(
 }
 
 /// Ends when the proxy is dropped: so do its connections.
-async fn dropped(silent: &mut watch::Receiver<u64>) {
+async fn dropped(silent: &mut watch::Receiver<Silence>) {
     while silent.changed().await.is_ok() {}
 }

@@ -172,6 +172,19 @@ impl Witness {
         self.kill(&format!("SELECT CAST(id AS SIGNED) FROM {MY_SESSIONS} AND db = ?"), site).await
     }
 
+    /// Ends all sessions of clients but its own, on a server of the test's own.
+    pub async fn terminate_all(&mut self, site: &Site) -> i64 {
+        if let Connection::Postgres(_) = self.0 {
+            let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+                WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND $1 <> ''";
+            return self.number(sql, site).await;
+        }
+        let sql = format!(
+            "SELECT CAST(id AS SIGNED) FROM {MY_SESSIONS} AND command <> 'Daemon' AND ? <> ''"
+        );
+        self.kill(&sql, site).await
+    }
+
     /// Ends a session that holds something, of any locker whose name begins with the site's.
     pub async fn terminate_a_holder(&mut self, site: &Site) -> i64 {
         let holding = match self.0 {
