@@ -34,6 +34,8 @@ mod random;
 mod serialized;
 pub(crate) mod spec;
 mod status;
+#[cfg(feature = "test-util")]
+pub mod testing;
 mod text;
 
 #[cfg(feature = "macros")]

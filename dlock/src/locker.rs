@@ -334,6 +334,8 @@ impl Locker {
 
     fn ask_blocking<T>(&self, answer: impl Future<Output = Result<T>>) -> Result<T> {
         self.0.engine.check_blocking()?;
+        #[cfg(feature = "test-util")]
+        let _blocks = self.0.engine.blocks();
         block_for(ASK_TIME_MAX, answer).unwrap_or_else(|| Err(self.does_not_run()))
     }
 

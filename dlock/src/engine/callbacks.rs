@@ -67,6 +67,8 @@ impl Drop for OnLost {
 }
 
 enum Task {
+    #[cfg(feature = "test-util")]
+    Tell(SyncSender<()>),
     Call(Arc<Function>, LostInfo),
     Drop(Function),
 }
@@ -81,6 +83,18 @@ pub(super) struct CallbackThread {
 impl CallbackThread {
     pub(super) fn new() -> Self {
         CallbackThread { process: std::process::id(), tasks: OnceLock::new() }
+    }
+
+    /// Waits until all have run that were called before, but no longer than this.
+    #[cfg(feature = "test-util")]
+    pub(super) fn wait(&self, longest: std::time::Duration) {
+        if let Some(Some(tasks)) = self.tasks.get() {
+            let (done, all_done) = sync_channel(1);
+            if tasks.try_send(Task::Tell(done)).is_ok() {
+                // A callback that does not end is not waited for.
+                let _ = all_done.recv_timeout(longest);
+            }
+        }
     }
 
     fn run(&self, task: Task) {
@@ -117,11 +131,13 @@ fn work(queue: &Receiver<Task>) {
     while let Ok(task) = queue.recv() {
         let what = match &task {
             Task::Call(_, info) => Some(info.key.clone()),
-            Task::Drop(_) => None,
+            _ => None,
         };
         let done = catch_unwind(AssertUnwindSafe(|| match task {
             Task::Call(function, info) => (function.function)(&info),
             Task::Drop(function) => drop(function),
+            #[cfg(feature = "test-util")]
+            Task::Tell(done) => drop(done.send(())),
         }));
         match (done, what) {
             (Ok(()), _) => {}

@@ -178,7 +178,7 @@ impl<E: Executor> Actor<E> {
 }
 
 /// An error if others have the lock by the same grant, whose mode would change with it.
-fn check_alone(hold: &Hold) -> Result<()> {
+pub(super) fn check_alone(hold: &Hold) -> Result<()> {
     if !hold.is_permit() && hold.has_one_guard() {
         return Ok(());
     }

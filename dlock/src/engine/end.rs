@@ -50,6 +50,19 @@ impl EngineEnd {
         end
     }
 
+    /// That of an engine that has nothing to end.
+    #[cfg(feature = "test-util")]
+    pub(super) fn ended_already() -> Arc<Self> {
+        let (mailbox, _) = mpsc::unbounded_channel();
+        Arc::new(EngineEnd {
+            process: std::process::id(),
+            mailbox: mailbox.downgrade(),
+            state: Mutex::new(State { ended: true, keeps_until: None }),
+            changed: Condvar::new(),
+            notify: Notify::new(),
+        })
+    }
+
     /// It keeps something until then.
     pub(super) fn keep_until(&self, at: Instant) {
         lock(&self.state).keeps_until = Some(at);

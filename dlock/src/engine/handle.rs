@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -11,10 +11,15 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::callbacks::{CallbackThread, Function, OnLost};
 use super::cork;
 use super::end::{EngineEnd, Farewell};
+#[cfg(feature = "test-util")]
+use super::inline::{Blocks, Inline};
 use super::lock_table::RequestId;
 use super::mail::Mail;
 use super::threads::OnlyThread;
 use crate::error::{Error, Result};
+use crate::spec::deadline::Deadline;
+use crate::spec::wait::Wait;
+use crate::spec::watch::Watch;
 
 /// The way to an engine. Cheap to clone; the engine ends when the last one is gone.
 ///
@@ -31,9 +36,33 @@ struct Shared {
     requests: AtomicU64,
     callbacks: Arc<CallbackThread>,
     only_thread: Option<OnlyThread>,
+    /// It is one for tests, which has no mailbox.
+    #[cfg(feature = "test-util")]
+    inline: Option<Arc<Inline>>,
     // Dropped in this order: that the mailbox closes is what the engine ends by.
     mailbox: mpsc::UnboundedSender<Mail>,
     end: Farewell,
+}
+
+impl Shared {
+    fn new(
+        mailbox: mpsc::UnboundedSender<Mail>,
+        end: Arc<EngineEnd>,
+        only_thread: Option<OnlyThread>,
+    ) -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Shared {
+            id: LAST.fetch_add(1, Ordering::Relaxed) + 1,
+            process: std::process::id(),
+            requests: AtomicU64::new(0),
+            callbacks: Arc::new(CallbackThread::new()),
+            only_thread,
+            #[cfg(feature = "test-util")]
+            inline: None,
+            mailbox,
+            end: Farewell(end),
+        }
+    }
 }
 
 impl Engine {
@@ -43,16 +72,19 @@ impl Engine {
         end: Arc<EngineEnd>,
         only_thread: Option<OnlyThread>,
     ) -> Self {
-        static LAST: AtomicU64 = AtomicU64::new(0);
-        Engine(Arc::new(Shared {
-            id: LAST.fetch_add(1, Ordering::Relaxed) + 1,
-            process: std::process::id(),
-            requests: AtomicU64::new(0),
-            callbacks: Arc::new(CallbackThread::new()),
-            only_thread,
-            mailbox,
-            end: Farewell(end),
-        }))
+        Engine(Arc::new(Shared::new(mailbox, end, only_thread)))
+    }
+
+    /// An engine for tests.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn inline() -> (Self, Arc<Inline>) {
+        // Nobody reads it, and there is nothing to wait for at its end.
+        let (mailbox, _) = mpsc::unbounded_channel();
+        let shared = Shared::new(mailbox, EngineEnd::ended_already(), None);
+        let inline = Inline::new();
+        let engine = Engine(Arc::new(Shared { inline: Some(Arc::clone(&inline)), ..shared }));
+        inline.is_of(engine.downgrade());
+        (engine, inline)
     }
 
     /// Tells lockers apart.
@@ -83,10 +115,12 @@ impl Engine {
         if !self.is_of_this_process() {
             return Err(Error::Closed);
         }
-        match cork::gather(self.0.id, mail) {
-            Some(mail) => self.0.mailbox.send(mail).map_err(|_| Error::Closed),
-            None => Ok(()),
+        let Some(mail) = cork::gather(self.0.id, mail) else { return Ok(()) };
+        #[cfg(feature = "test-util")]
+        if let Some(inline) = &self.0.inline {
+            return inline.receive(mail);
         }
+        self.0.mailbox.send(mail).map_err(|_| Error::Closed)
     }
 
     /// `false` in the child of a fork: its engine, and what that holds, are the parent's.
@@ -96,7 +130,44 @@ impl Engine {
 
     /// Whether it takes messages: it is neither closed nor that of another process.
     pub(crate) fn is_open(&self) -> bool {
+        #[cfg(feature = "test-util")]
+        if let Some(inline) = &self.0.inline {
+            return self.is_of_this_process() && inline.is_open();
+        }
         self.is_of_this_process() && !self.0.mailbox.is_closed()
+    }
+
+    /// What the time of calls is read from.
+    pub(crate) fn watch(&self) -> Watch {
+        #[cfg(feature = "test-util")]
+        if let Some(inline) = &self.0.inline {
+            return inline.watch();
+        }
+        Watch::default()
+    }
+
+    /// The deadline of a call that is made now and waits this long.
+    pub(crate) fn deadline(&self, wait: Wait) -> Deadline {
+        Deadline::after(wait, self.watch())
+    }
+
+    /// The engine for tests that it is, if it is one.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn for_tests(&self) -> Option<&Inline> {
+        self.0.inline.as_deref()
+    }
+
+    /// Says that a call blocks this thread, as long as that lives: the clock of a locker for tests is to
+    /// go on.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn blocks(&self) -> Option<Blocks> {
+        self.for_tests().map(Inline::blocks)
+    }
+
+    /// Waits until the callbacks of losses have run that are known already, but no longer than this.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn wait_for_callbacks(&self, longest: Duration) {
+        self.0.callbacks.wait(longest);
     }
 
     /// An error where a blocking call would wait for itself: on the only thread that the engine can
@@ -114,7 +185,7 @@ impl Engine {
     pub(crate) async fn sleep(&self, time: Duration) -> Result<()> {
         let (reply, woken) = oneshot::channel();
         let id = self.next_request();
-        self.post(Mail::Wake { id, at: Instant::now() + time, reply })?;
+        self.post(Mail::Wake { id, at: self.watch().now() + time, reply })?;
         woken.await.map_err(|_| Error::Closed)
     }
 

@@ -266,8 +266,15 @@ impl Hold {
     }
 
     /// The caller has it now.
-    pub(crate) fn claim(&self) {
-        self.claimed.store(true, Ordering::Release);
+    /// Returns `true` if nobody had.
+    pub(crate) fn claim(&self) -> bool {
+        !self.claimed.swap(true, Ordering::AcqRel)
+    }
+
+    /// Whether a caller has had it.
+    #[cfg(feature = "test-util")]
+    pub(super) fn is_claimed(&self) -> bool {
+        self.claimed.load(Ordering::Acquire)
     }
 
     /// How long nobody else may have it yet, whatever becomes of its holder.

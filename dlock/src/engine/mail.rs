@@ -90,6 +90,9 @@ pub(crate) struct Request {
     pub(crate) claim: Claim,
     /// The key that this is a permit of.
     pub(crate) family: Option<Box<NativeKey>>,
+    /// How many may have the key at once: a locker for tests counts them.
+    #[cfg(feature = "test-util")]
+    pub(crate) permits: u32,
     /// It waits for those who hold the key.
     pub(crate) patient: bool,
     /// When the call was made and when it must have its answer: by the callers' clock until it

@@ -16,6 +16,8 @@ mod handover;
 mod hold;
 mod holds;
 mod inbox;
+#[cfg(feature = "test-util")]
+mod inline;
 mod inquiry;
 #[cfg(any(
     feature = "mssql",
@@ -57,6 +59,8 @@ pub(crate) use self::handle::{Engine, Opened};
 pub use self::hold::Hold;
 pub use self::holds::Holds;
 use self::inbox::Inbox;
+#[cfg(feature = "test-util")]
+pub(crate) use self::inline::{Inline, test_clock};
 #[cfg(any(
     feature = "mssql",
     feature = "mysql",

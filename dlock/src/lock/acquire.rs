@@ -7,6 +7,8 @@ use tokio::sync::oneshot;
 
 use super::Lock;
 use crate::blocking::{block_for, block_on};
+#[cfg(feature = "test-util")]
+use crate::engine::Inline;
 use crate::engine::{Hold, Mail, Request};
 use crate::error::{Error, Result};
 use crate::lock::guard::Guard;
@@ -33,7 +35,8 @@ impl Lock {
     /// # Cancel safety
     /// Dropping the future at any point leaves nothing held and nothing queued.
     pub async fn acquire(&self) -> Result<Guard> {
-        self.take_or_say_why(Deadline::after(self.wait)).await.map(Guard::claimed)
+        let deadline = self.locker.engine().deadline(self.wait);
+        self.answer(self.take_or_say_why(deadline).await)
     }
 
     /// Takes the lock if it is free: one try that never waits for whoever holds it. `None` when it
@@ -46,7 +49,8 @@ impl Lock {
     /// # Cancel safety
     /// As [`acquire`](Lock::acquire).
     pub async fn try_acquire(&self) -> Result<Option<Guard>> {
-        none_if_busy(self.take(Deadline::after(Wait::NoWait)).await.map(Guard::claimed))
+        let deadline = self.locker.engine().deadline(Wait::NoWait);
+        none_if_busy(self.answer(self.take(deadline).await))
     }
 
     /// Takes the lock, runs the body under it, and lets go of it.
@@ -115,14 +119,35 @@ impl Lock {
         F: Future<Output = Result<Guard>>,
     {
         self.locker.may_block()?;
-        let deadline = Deadline::after(wait);
+        let deadline = self.locker.engine().deadline(wait);
+        #[cfg(feature = "test-util")]
+        let _blocks = self.locker.engine().blocks();
         let taken = block_until(deadline, take(deadline));
         let stuck = || Err(self.locker.does_not_run().about(&self.key));
-        taken.unwrap_or_else(stuck).map(Guard::claimed)
+        self.answer(taken.unwrap_or_else(stuck))
+    }
+
+    /// The answer as the caller gets it.
+    fn answer(&self, taken: Result<Guard>) -> Result<Guard> {
+        #[cfg(feature = "test-util")]
+        if let (Err(_), Some(engine)) = (&taken, self.locker.engine().for_tests()) {
+            self.note_refused(engine);
+        }
+        taken.map(Guard::claimed)
+    }
+
+    /// Has it in the history that the caller does not get this lock.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn note_refused(&self, engine: &Inline) {
+        engine.note_refused(&self.key, self.mode);
     }
 
     /// Takes the lock, or a permit. The guard is nobody's yet, see [`Guard::claimed`].
     pub(crate) async fn take(&self, deadline: Deadline) -> Result<Guard> {
+        #[cfg(feature = "test-util")]
+        if let Some(error) = self.locker.engine().for_tests().and_then(Inline::planned_failure) {
+            return Err(error.about(&self.key));
+        }
         let taken = match self.permits {
             None => self.request(deadline).await,
             // Few want a semaphore, and the future of a plain lock is to stay small.
@@ -178,6 +203,8 @@ impl Lock {
             key: self.key.clone(),
             claim,
             family: self.family.clone().map(Box::new),
+            #[cfg(feature = "test-util")]
+            permits: self.permits.unwrap_or(1),
             patient: deadline.is_patient(),
             asked: deadline.asked().into(),
             end: deadline.end().map(Into::into),

@@ -14,7 +14,6 @@ use crate::error::{Error, Result};
 use crate::lock::join::join_all;
 use crate::lock::lost::{LostInfo, LostReason};
 use crate::lock::scope::{self, Held};
-use crate::spec::deadline::Deadline;
 use crate::spec::key::Key;
 use crate::spec::mode::Mode;
 use crate::spec::wait::Wait;
@@ -163,7 +162,7 @@ impl Guard {
             return Err(Error::Closed);
         }
         let (reply, answer) = oneshot::channel();
-        let wanted = Conversion { to, deadline: Deadline::after(self.wait), reply };
+        let wanted = Conversion { to, deadline: engine.deadline(self.wait), reply };
         let mut asking = AskingToConvert { engine, hold: Some(self.hold.id) };
         if engine.post(Mail::Convert { hold: self.hold.id, wanted }).is_err() {
             asking.hold = None;
@@ -223,6 +222,8 @@ impl Guard {
             return self.not_lost();
         }
         engine.as_ref().map_or(Ok(()), Engine::check_blocking)?;
+        #[cfg(feature = "test-util")]
+        let _blocks = engine.as_ref().and_then(Engine::blocks);
         block_for(LONGEST_RELEASE, self.hold.settled()).unwrap_or(Err(Error::Closed))
     }
 
@@ -279,7 +280,12 @@ impl Guard {
     /// The caller has it now, with all the terms of a holder. One that goes before that is given back
     /// at once.
     pub(crate) fn claimed(self) -> Self {
-        self.hold.claim();
+        if self.hold.claim() {
+            #[cfg(feature = "test-util")]
+            if let Some(engine) = self.engine.as_ref().and_then(Engine::for_tests) {
+                engine.note_taken(&self.hold);
+            }
+        }
         self
     }
 

@@ -6,6 +6,8 @@ use std::fmt;
 use std::time::Duration;
 
 pub use self::guard::MultiGuard;
+#[cfg(feature = "test-util")]
+use crate::engine::Inline;
 use crate::error::{Error, Result};
 use crate::lock::Lock;
 use crate::lock::acquire::{block_until, none_if_busy, result};
@@ -94,7 +96,8 @@ impl MultiLock {
     /// # Cancel safety
     /// Dropping the future at any point leaves nothing held and nothing queued.
     pub async fn acquire(&self) -> Result<MultiGuard> {
-        self.take_or_say_why(Deadline::after(self.wait)).await
+        let deadline = self.locker.engine().deadline(self.wait);
+        self.answer(self.take_or_say_why(deadline).await)
     }
 
     /// Takes all the locks if all are free; `None` when one is taken, and then none is held.
@@ -105,7 +108,8 @@ impl MultiLock {
     /// # Cancel safety
     /// As [`acquire`](MultiLock::acquire).
     pub async fn try_acquire(&self) -> Result<Option<MultiGuard>> {
-        none_if_busy(self.take(Deadline::after(Wait::NoWait)).await)
+        let deadline = self.locker.engine().deadline(Wait::NoWait);
+        none_if_busy(self.answer(self.take(deadline).await))
     }
 
     /// Takes all the locks, runs the body under them, and lets go of them: as [`Lock::run`]. The body
@@ -161,6 +165,10 @@ impl MultiLock {
     async fn take(&self, deadline: Deadline) -> Result<MultiGuard> {
         if let Some(error) = &self.error {
             return Err(error.clone());
+        }
+        #[cfg(feature = "test-util")]
+        if let Some(error) = self.locker.engine().for_tests().and_then(Inline::planned_failure) {
+            return Err(error);
         }
         let mut held = Vec::with_capacity(self.locks.len());
         match self.collect(deadline, &mut held).await {
@@ -234,11 +242,25 @@ impl MultiLock {
         F: Future<Output = Result<MultiGuard>>,
     {
         self.locker.may_block()?;
-        let deadline = Deadline::after(wait);
-        block_until(deadline, take(deadline)).unwrap_or_else(|| {
+        let deadline = self.locker.engine().deadline(wait);
+        #[cfg(feature = "test-util")]
+        let _blocks = self.locker.engine().blocks();
+        self.answer(block_until(deadline, take(deadline)).unwrap_or_else(|| {
             let stuck = self.locker.does_not_run();
             Err(self.keys().next().map_or(stuck.clone(), |key| stuck.about(key)))
-        })
+        }))
+    }
+
+    /// The answer as the caller gets it.
+    fn answer(&self, taken: Result<MultiGuard>) -> Result<MultiGuard> {
+        #[cfg(feature = "test-util")]
+        if let (Err(error), Some(engine)) = (&taken, self.locker.engine().for_tests()) {
+            let of_key =
+                |lock: &&Lock| matches!(error, Error::Timeout { key, .. } if key == lock.key());
+            let refused = self.locks.iter().find(of_key).or(self.locks.first());
+            refused.inspect(|lock| lock.note_refused(engine));
+        }
+        taken
     }
 }
 

@@ -222,6 +222,16 @@ pub(crate) fn is_under(engine: u64, native: &NativeKey) -> Option<Arc<Hold>> {
     UNDER.try_with(|under| under.borrow().iter().find(is_it).cloned()).ok().flatten()
 }
 
+/// The keys that the code now running on this thread runs under, and whether each is lost.
+#[cfg(feature = "test-util")]
+pub(crate) fn all_under() -> Vec<(crate::spec::key::Key, bool)> {
+    let state = |hold: &Arc<Hold>| (hold.key.clone(), hold.is_lost());
+    let held = |hold: &&Arc<Hold>| !hold.has_been_let_go();
+    UNDER
+        .try_with(|under| under.borrow().iter().filter(held).map(state).collect())
+        .unwrap_or_default()
+}
+
 /// Whether the code now running on this thread runs under this very grant.
 fn runs_under(hold: &Arc<Hold>) -> bool {
     UNDER.try_with(|under| under.borrow().iter().any(|one| Arc::ptr_eq(one, hold))).unwrap_or(false)

@@ -16,7 +16,6 @@ use crate::lock::lost::{LostInfo, LostReason};
 use crate::locker::Locker;
 use crate::locker::switch;
 use crate::random::random;
-use crate::spec::deadline::Deadline;
 use crate::spec::key::{Key, Repr};
 use crate::spec::lock_id::Claim;
 use crate::spec::mode::Mode;
@@ -200,8 +199,10 @@ impl Locker {
             key,
             claim,
             family: None,
+            #[cfg(feature = "test-util")]
+            permits: 1,
             patient: false,
-            asked: Deadline::after(Wait::NoWait).asked().into(),
+            asked: engine.deadline(Wait::NoWait).asked().into(),
             end: None,
             terms,
             on_lost: None,

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::spec::wait::Wait;
+use crate::spec::watch::Watch;
 
 /// A single try may take this long, for the server's sake.
 const TRY_TIME_MAX: Duration = Duration::from_secs(5);
@@ -24,12 +25,13 @@ pub(crate) struct Deadline {
     /// `None`: never.
     end: Option<Instant>,
     patient: bool,
+    watch: Watch,
 }
 
 impl Deadline {
-    /// The deadline of a call that is made now and waits this long.
-    pub(crate) fn after(wait: Wait) -> Self {
-        let asked = Instant::now();
+    /// The deadline of a call that is made now, by this watch, and waits this long.
+    pub(crate) fn after(wait: Wait, watch: Watch) -> Self {
+        let asked = watch.now();
         let time = match wait {
             Wait::NoWait => Some(TRY_TIME_MAX),
             Wait::For(time) => Some(time),
@@ -37,19 +39,19 @@ impl Deadline {
         };
         // A wait is at most a century, which every clock has.
         let end = time.and_then(|time| asked.checked_add(time));
-        Deadline { asked, end, patient: wait != Wait::NoWait }
+        Deadline { asked, end, patient: wait != Wait::NoWait, watch }
     }
 
     /// The same for a try within the call, which does not wait for holders.
     pub(crate) fn of_a_try(self) -> Self {
-        let now = Instant::now();
+        let now = self.watch.now();
         let end = self.end.map_or(now + TRY_TIME_MAX, |end| end.max(now + TRY_TIME_MIN));
         Deadline { end: Some(end), patient: false, ..self }
     }
 
     /// The same for a wait within the call that takes no longer than this.
     pub(crate) fn within(self, time: Duration) -> Self {
-        let end = Instant::now() + time;
+        let end = self.watch.now() + time;
         Deadline { end: Some(self.end.map_or(end, |all| all.min(end))), patient: true, ..self }
     }
 
@@ -74,12 +76,12 @@ impl Deadline {
     }
 
     pub(crate) fn waited(self) -> Duration {
-        self.asked.elapsed()
+        self.watch.now().saturating_duration_since(self.asked)
     }
 
     /// [`Duration::MAX`] if it has no end.
     pub(crate) fn remaining(self) -> Duration {
-        self.end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()))
+        self.end.map_or(Duration::MAX, |end| end.saturating_duration_since(self.watch.now()))
     }
 }
 
@@ -87,13 +89,17 @@ impl Deadline {
 mod tests {
     use super::*;
 
+    fn after(wait: Wait) -> Deadline {
+        Deadline::after(wait, Watch::default())
+    }
+
     #[test]
     fn a_try_within_a_call_ends_with_it_but_gets_a_moment() {
-        let long = Deadline::after(Wait::For(Duration::from_secs(100)));
+        let long = after(Wait::For(Duration::from_secs(100)));
         assert_eq!(long.of_a_try().end(), long.end());
-        let over = Deadline::after(Wait::For(Duration::from_nanos(1))).of_a_try();
+        let over = after(Wait::For(Duration::from_nanos(1))).of_a_try();
         assert!(!over.is_patient() && over.remaining() > TRY_TIME_MIN / 2);
-        let endless = Deadline::after(Wait::Forever);
+        let endless = after(Wait::Forever);
         assert!(endless.may_wait() && endless.remaining() == Duration::MAX);
         assert!(endless.of_a_try().remaining() <= TRY_TIME_MAX);
     }

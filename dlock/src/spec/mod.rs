@@ -10,3 +10,4 @@ pub(crate) mod native;
 pub(crate) mod options;
 pub(crate) mod scheme;
 pub(crate) mod wait;
+pub(crate) mod watch;

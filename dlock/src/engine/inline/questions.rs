@@ -1,0 +1,159 @@
+//! What is asked of a locker for tests beside locks: about them, about modes, and hand-overs.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::entry::{HandedOver, end};
+use super::space::{Effects, Space, TTL};
+use crate::engine::conversions::Conversion;
+use crate::engine::executor::Reply;
+use crate::engine::lock_table::HoldId;
+use crate::engine::mail::{Adoption, HandedOver as Answer, Mail};
+use crate::error::Error;
+use crate::lock::lost::{LostInfo, LostReason};
+use crate::spec::mode::Mode;
+use crate::spec::native::NativeKey;
+use crate::status::Report;
+use crate::status::rows::Row;
+use crate::testing::What;
+
+impl Space {
+    /// Answers a question.
+    pub(super) fn ask(&mut self, mail: Mail, now: Instant, effects: &mut Effects) {
+        if matches!(mail, Mail::GiveUpConversion { .. } | Mail::Keep { .. }) {
+            return self.give_up_change(&mail);
+        }
+        if let Some(error) = self.planned_failure() {
+            if let Mail::IntoToken { hold, .. } = &mail {
+                self.release(*hold, now, effects);
+            }
+            return effects.push(Box::new(move |_| mail.fail(&error)));
+        }
+        match mail {
+            Mail::Convert { hold, wanted } => self.change(hold, wanted, now, effects),
+            Mail::Verify { hold, reply } => {
+                let held = self.holds.contains_key(&hold);
+                answer(reply, held, effects);
+            }
+            Mail::IntoToken { hold, owner, reply } => {
+                self.hand_over(hold, owner, reply, now, effects);
+            }
+            Mail::DropToken { key, owner } => {
+                if let Some(entry) = self.keys.get_mut(&key) {
+                    entry.handed_over.retain(|handed| handed.owner != owner);
+                }
+                self.serve(&key, now, effects);
+            }
+            Mail::Adopt(adoption) => self.adopt(*adoption, now, effects),
+            Mail::Status(reply) => answer(reply, self.rows(now), effects),
+            Mail::Check(reply) => answer(reply, Report::default(), effects),
+            Mail::Break { key, reply } => {
+                let holders = self.end_all(&key, now, effects);
+                answer(reply, holders, effects);
+            }
+            Mail::Prune { reply, .. } => answer(reply, 0, effects),
+            Mail::Ping(reply) => answer(reply, (), effects),
+            _ => {}
+        }
+    }
+
+    fn rows(&self, now: Instant) -> Vec<Row> {
+        let rows = self.keys.iter().map(|(native, entry)| Row {
+            key: Some(entry.key.clone()),
+            native: native.clone(),
+            mode: entry.holdings.first().map_or(Mode::Exclusive, |holding| holding.hold.mode()),
+            holders: entry.holders(now),
+            waiters: entry.waiters(now),
+        });
+        rows.filter(|row| !row.holders.is_empty() || !row.waiters.is_empty()).collect()
+    }
+
+    /// Takes the key from whoever has it; who that was.
+    fn end_all(&mut self, native: &NativeKey, now: Instant, effects: &mut Effects) -> Vec<String> {
+        let Some(entry) = self.keys.get_mut(native) else { return Vec::new() };
+        let holders = entry.holders(now).into_iter().map(|holder| holder.who).collect();
+        entry.busy = None;
+        entry.handed_over.clear();
+        entry.kept_until = None;
+        self.lose(native, now, effects);
+        holders
+    }
+
+    /// Has a guard hold its lock in another mode.
+    fn change(&mut self, id: HoldId, wanted: Conversion, now: Instant, effects: &mut Effects) {
+        let entry = self.holds.get(&id).and_then(|native| self.keys.get_mut(native));
+        // Whoever asks has been told of the loss.
+        let Some(entry) = entry else { return };
+        let holding = entry.holdings.iter().find(|holding| holding.hold.id == id);
+        let Some(hold) = holding.map(|holding| Arc::clone(&holding.hold)) else { return };
+        let refused = if let Err(error) = crate::engine::conversions::check_alone(&hold) {
+            Some(error)
+        } else if entry.is_free_for_change(id, wanted.to) {
+            hold.set_mode(wanted.to);
+            None
+        } else if !entry.converting.is_empty() {
+            Some(Error::Deadlock { key: entry.key.clone() })
+        } else if wanted.deadline.is_patient() {
+            return entry.converting.push((id, wanted));
+        } else {
+            return entry.refuse_change(wanted, std::time::Duration::ZERO, now, effects);
+        };
+        let native = self.holds.get(&id).cloned();
+        effects.push(Box::new(move |_| drop(wanted.reply.send(refused.map_or(Ok(()), Err)))));
+        native.into_iter().for_each(|native| self.serve(&native, now, effects));
+    }
+
+    /// Nobody waits for that change any more.
+    fn give_up_change(&mut self, mail: &Mail) {
+        if let Mail::GiveUpConversion { hold } = mail {
+            let entries = self.keys.values_mut();
+            entries.for_each(|entry| entry.converting.retain(|(id, _)| id != hold));
+        }
+    }
+
+    /// Nobody holds it from now on, until somebody comes with the token.
+    fn hand_over(
+        &mut self,
+        id: HoldId,
+        owner: Arc<str>,
+        reply: Reply<Answer>,
+        now: Instant,
+        effects: &mut Effects,
+    ) {
+        let native = self.holds.remove(&id);
+        let entry = native.and_then(|native| self.keys.get_mut(&native));
+        let Some(holding) = entry.and_then(|entry| {
+            let holding = entry.take_out(id)?;
+            let ttl = holding.hold.terms().ttl.unwrap_or(TTL);
+            let fence = holding.hold.fence;
+            entry.handed_over.push(HandedOver { owner, fence, ends: end(now, ttl) });
+            Some((holding.hold, Answer { fence, ttl }))
+        }) else {
+            // It is lost, which its guard knows.
+            return effects.push(Box::new(move |_| drop(reply)));
+        };
+        let (hold, handed_over) = holding;
+        self.note(What::Released, &hold.key.clone(), hold.mode(), now);
+        effects.push(Box::new(move |_| {
+            hold.settle();
+            let _ = reply.send(Ok(handed_over));
+        }));
+    }
+
+    fn adopt(&mut self, adoption: Adoption, now: Instant, effects: &mut Effects) {
+        let Adoption { request, owner, fence, .. } = adoption;
+        let native = request.claim.key.clone();
+        let entry = self.entry(&native, &request.key);
+        let is_it = |handed: &mut HandedOver| handed.owner == owner && handed.fence == fence;
+        if entry.handed_over.extract_if(.., is_it).next().is_some() {
+            return self.grant_with(&native, request, fence, now, effects);
+        }
+        let (key, reason) = (request.key.clone(), LostReason::NotHeld);
+        let info = LostInfo { key, reason, held_for: std::time::Duration::ZERO };
+        effects.push(Box::new(move |_| request.fail(info.into())));
+    }
+}
+
+fn answer<T: Send + 'static>(reply: Reply<T>, answer: T, effects: &mut Effects) {
+    effects.push(Box::new(move |_| drop(reply.send(Ok(answer)))));
+}

@@ -1,0 +1,380 @@
+//! The keys of a locker for tests. Events go in with the time, and what is to be told to others comes
+//! out, to be told when nothing is locked any more.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::entry::{Entry, Holding, end};
+use crate::clock::{Time, Word};
+use crate::engine::callers::lose_all;
+use crate::engine::conversions::Conversion;
+use crate::engine::delivery::Delivery;
+use crate::engine::executor::Held;
+use crate::engine::handle::WeakEngine;
+use crate::engine::hold::Hold;
+use crate::engine::lock_table::{HoldId, RequestId};
+use crate::engine::mail::{Mail, Request};
+use crate::error::Error;
+use crate::lock::lost::LostReason;
+use crate::spec::key::Key;
+use crate::spec::mode::Mode;
+use crate::spec::native::NativeKey;
+use crate::testing::{Event, What};
+
+/// What is to be told.
+pub(super) type Effect = Box<dyn FnOnce(&WeakEngine) + Send>;
+pub(super) type Effects = Vec<Effect>;
+
+/// How long a lease lasts where nobody says another thing.
+pub(super) const TTL: Duration = Duration::from_secs(10);
+
+/// What the test wants.
+#[derive(Default)]
+pub(super) struct Plan {
+    pub(super) failures: VecDeque<Error>,
+    pub(super) delay: Duration,
+    pub(super) skips_waits: bool,
+    /// The time that was not waited.
+    pub(super) skipped: Duration,
+}
+
+/// See the [module](self).
+pub(super) struct Space {
+    began: Instant,
+    pub(super) keys: BTreeMap<NativeKey, Entry>,
+    pub(super) holds: HashMap<HoldId, NativeKey>,
+    sleepers: Vec<(Instant, oneshot::Sender<()>)>,
+    /// What has not arrived yet.
+    under_way: Vec<(Instant, Mail)>,
+    pub(super) plan: Plan,
+    pub(super) history: Vec<Event>,
+    is_closed: bool,
+    /// Whose guards these are.
+    pub(super) engine: u64,
+    last_hold: HoldId,
+}
+
+impl Space {
+    pub(super) fn new(began: Instant) -> Self {
+        Space {
+            began,
+            keys: BTreeMap::new(),
+            holds: HashMap::new(),
+            sleepers: Vec::new(),
+            under_way: Vec::new(),
+            plan: Plan::default(),
+            history: Vec::new(),
+            is_closed: false,
+            engine: 0,
+            last_hold: 0,
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    pub(super) fn planned_failure(&mut self) -> Option<Error> {
+        self.plan.failures.pop_front()
+    }
+
+    pub(super) fn note(&mut self, what: What, key: &Key, mode: Mode, now: Instant) {
+        let at = now.saturating_duration_since(self.began);
+        self.history.push(Event { what, key: key.clone(), mode, at });
+    }
+
+    /// Takes a message in; one that a database would answer may be under way for a while.
+    pub(super) fn receive(&mut self, mail: Mail, now: Instant, effects: &mut Effects) {
+        let at_once = matches!(
+            mail,
+            Mail::Abandon(_)
+                | Mail::GiveUpConversion { .. }
+                | Mail::Wake { .. }
+                | Mail::Close { .. }
+        );
+        if at_once || self.plan.delay.is_zero() {
+            return self.arrive(mail, now, effects);
+        }
+        self.under_way.push((now + self.plan.delay, mail));
+    }
+
+    fn arrive(&mut self, mail: Mail, now: Instant, effects: &mut Effects) {
+        match mail {
+            Mail::Acquire(request) => self.acquire(request, now, effects),
+            Mail::Abandon(id) => self.abandon(id, now, effects),
+            Mail::Release { hold, .. } => self.release(hold, now, effects),
+            Mail::Wake { at, reply, .. } => self.sleepers.push((at, reply)),
+            Mail::Close { .. } => self.close(effects),
+            other => self.ask(other, now, effects),
+        }
+    }
+
+    pub(super) fn entry(&mut self, native: &NativeKey, key: &Key) -> &mut Entry {
+        self.keys.entry(native.clone()).or_insert_with(|| Entry::new(key.clone()))
+    }
+
+    fn acquire(&mut self, request: Request, now: Instant, effects: &mut Effects) {
+        let (native, key) = (request.claim.key.clone(), request.key.clone());
+        let (patient, mode) = (request.patient, request.claim.mode);
+        let entry = self.entry(&native, &key);
+        if entry.queue.is_empty() && entry.is_free_for(&request, now) {
+            return self.grant(&native, request, now, effects);
+        }
+        if !patient {
+            return self.refuse(&native, request, Duration::ZERO, now, effects);
+        }
+        self.note(What::Waited, &key, mode, now);
+        if let Some(end) = request.end.filter(|_| self.plan.skips_waits) {
+            let (end, asked) = (end.into_std(), request.asked.into_std());
+            self.plan.skipped = end.saturating_duration_since(now);
+            let waited = end.saturating_duration_since(asked);
+            return self.refuse(&native, request, waited, now, effects);
+        }
+        self.entry(&native, &key).queue.push_back(request);
+    }
+
+    fn grant(&mut self, native: &NativeKey, request: Request, now: Instant, effects: &mut Effects) {
+        let fence = (request.claim.mode == Mode::Exclusive).then(|| {
+            let entry = self.entry(native, &request.key);
+            entry.fence += 1;
+            entry.fence
+        });
+        self.grant_with(native, request, fence, now, effects);
+    }
+
+    pub(super) fn grant_with(
+        &mut self,
+        native: &NativeKey,
+        request: Request,
+        fence: Option<u64>,
+        now: Instant,
+        effects: &mut Effects,
+    ) {
+        self.last_hold += 1;
+        let id = self.last_hold;
+        let ttl = request.terms.ttl.unwrap_or(TTL);
+        let ends = if request.terms.auto_renew { None } else { end(now, ttl) };
+        // It ends when this says so.
+        let word = Arc::new(Word::endless());
+        let lapse = LostReason::Expired;
+        let held = Held { word, fresh: true, fence, since: Time::now(), lapse };
+        let hold = Arc::new(Hold::new(id, self.engine, &request, &held));
+        self.holds.insert(id, native.clone());
+        let holding = Holding { hold: Arc::clone(&hold), since: now, ends };
+        self.entry(native, &request.key).holdings.push(holding);
+        effects.push(Box::new(move |engine| {
+            // One that does not arrive comes back as a release.
+            let _ = request.reply.send(Ok(Delivery::new(hold, engine.clone())));
+        }));
+    }
+
+    pub(super) fn refuse(
+        &mut self,
+        native: &NativeKey,
+        request: Request,
+        waited: Duration,
+        now: Instant,
+        effects: &mut Effects,
+    ) {
+        let (stage, holder) = self.entry(native, &request.key).in_the_way(now);
+        effects.push(Box::new(move |_| request.refuse(waited, stage, holder)));
+    }
+
+    fn abandon(&mut self, id: RequestId, now: Instant, effects: &mut Effects) {
+        let is_it = |mail: &Mail| matches!(mail, Mail::Acquire(request) if request.id == id);
+        self.under_way.retain(|(_, mail)| !is_it(mail));
+        let mut left = Vec::new();
+        for (native, entry) in &mut self.keys {
+            let before = entry.queue.len();
+            entry.queue.retain(|request| request.id != id);
+            if entry.queue.len() < before {
+                left.push(native.clone());
+            }
+        }
+        left.iter().for_each(|native| self.serve(native, now, effects));
+    }
+
+    pub(super) fn release(&mut self, id: HoldId, now: Instant, effects: &mut Effects) {
+        let Some(native) = self.holds.remove(&id) else { return };
+        let Some(entry) = self.keys.get_mut(&native) else { return };
+        let Some(Holding { hold, since, .. }) = entry.take_out(id) else { return };
+        // A grant that arrived nowhere was nobody's.
+        if hold.is_claimed() {
+            let kept = end(since, hold.min_hold()).filter(|until| *until > now);
+            entry.kept_until = entry.kept_until.max(kept);
+            let key = hold.key.clone();
+            self.note(What::Released, &key, hold.mode(), now);
+        }
+        effects.push(Box::new(move |_| hold.settle()));
+        self.serve(&native, now, effects);
+    }
+
+    /// Gives the key to those who can have it now.
+    pub(super) fn serve(&mut self, native: &NativeKey, now: Instant, effects: &mut Effects) {
+        let Some(entry) = self.keys.get_mut(native) else { return };
+        let changes = std::mem::take(&mut entry.converting);
+        for (hold, Conversion { to, deadline, reply }) in changes {
+            if entry.is_free_for_change(hold, to) {
+                let holding = entry.holdings.iter().find(|holding| holding.hold.id == hold);
+                holding.inspect(|holding| holding.hold.set_mode(to));
+                effects.push(Box::new(move |_| drop(reply.send(Ok(())))));
+            } else {
+                entry.converting.push((hold, Conversion { to, deadline, reply }));
+            }
+        }
+        while let Some(entry) = self.keys.get_mut(native)
+            && let Some(first) = entry.queue.front()
+            && entry.is_free_for(first, now)
+            && let Some(first) = entry.queue.pop_front()
+        {
+            self.grant(native, first, now, effects);
+        }
+    }
+
+    /// Somebody else has the key from now on, or has it no more.
+    pub(super) fn set_busy(
+        &mut self,
+        native: &NativeKey,
+        key: &Key,
+        busy: bool,
+        now: Instant,
+        effects: &mut Effects,
+    ) {
+        let entry = self.entry(native, key);
+        entry.busy = busy.then(|| entry.busy.unwrap_or(now));
+        self.serve(native, now, effects);
+    }
+
+    pub(super) fn lose(
+        &mut self,
+        native: &NativeKey,
+        now: Instant,
+        effects: &mut Effects,
+    ) -> usize {
+        let all = self.keys.get(native).map_or(&[][..], |entry| &entry.holdings);
+        let all: Vec<_> = all.iter().map(|holding| holding.hold.id).collect();
+        for id in &all {
+            self.lose_one(*id, LostReason::SessionEnded, now, effects);
+        }
+        self.serve(native, now, effects);
+        all.len()
+    }
+
+    fn lose_one(&mut self, id: HoldId, why: LostReason, now: Instant, effects: &mut Effects) {
+        let Some(native) = self.holds.remove(&id) else { return };
+        let entry = self.keys.get_mut(&native);
+        let Some(Holding { hold, .. }) = entry.and_then(|entry| entry.take_out(id)) else { return };
+        let key = hold.key.clone();
+        self.note(What::Lost, &key, hold.mode(), now);
+        effects.push(Box::new(move |_| hold.lose(why)));
+    }
+
+    fn close(&mut self, effects: &mut Effects) {
+        self.is_closed = true;
+        let keys = std::mem::take(&mut self.keys);
+        let mut holds = Vec::new();
+        for entry in keys.into_values() {
+            holds.extend(entry.holdings.into_iter().map(|holding| holding.hold));
+            effects.push(Box::new(move |_| {
+                entry.queue.into_iter().for_each(|request| request.fail(Error::Closed));
+            }));
+        }
+        let under_way = std::mem::take(&mut self.under_way);
+        effects.push(Box::new(move |_| {
+            under_way.into_iter().for_each(|(_, mail)| mail.fail(&Error::Closed));
+            lose_all(holds.iter());
+            holds.iter().for_each(|hold| hold.settle());
+        }));
+        self.holds.clear();
+        self.sleepers.clear();
+    }
+
+    /// When the next thing is due.
+    pub(super) fn next(&self) -> Option<Instant> {
+        let keys = self.keys.values().filter_map(Entry::next);
+        let sleepers = self.sleepers.iter().map(|(at, _)| *at);
+        let under_way = self.under_way.iter().map(|(at, mail)| (*at).min(end_of(mail, *at)));
+        keys.chain(sleepers).chain(under_way).min()
+    }
+
+    /// Does what is due, in the order of its time.
+    pub(super) fn tick(&mut self, now: Instant, effects: &mut Effects) {
+        while let Some(due) = self.next().filter(|due| *due <= now) {
+            self.do_due(due, effects);
+        }
+    }
+
+    fn do_due(&mut self, now: Instant, effects: &mut Effects) {
+        for (_, sleeper) in self.sleepers.extract_if(.., |(at, _)| *at <= now) {
+            effects.push(Box::new(move |_| sleeper.send(()).unwrap_or(())));
+        }
+        let is_due = |(at, mail): &mut (Instant, Mail)| *at <= now || end_of(mail, *at) <= now;
+        let arrived: Vec<_> = self.under_way.extract_if(.., is_due).collect();
+        for (at, mail) in arrived {
+            if at <= now {
+                self.arrive(mail, now, effects);
+            } else {
+                let late = Error::unavailable("testing", Late(self.plan.delay));
+                effects.push(Box::new(move |_| mail.fail(&late)));
+            }
+        }
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        let natives: Vec<_> = self.keys.keys().cloned().collect();
+        for native in &natives {
+            let Some(entry) = self.keys.get_mut(native) else { continue };
+            entry.handed_over.retain(|handed| !is_due(handed.ends));
+            if is_due(entry.kept_until) {
+                entry.kept_until = None;
+            }
+            let ended = entry.holdings.iter().filter(|holding| is_due(holding.ends));
+            let ended: Vec<_> = ended.map(|holding| holding.hold.id).collect();
+            for id in ended {
+                self.lose_one(id, LostReason::Expired, now, effects);
+            }
+            self.serve(native, now, effects);
+            self.refuse_late(native, now, effects);
+        }
+    }
+
+    /// Refuses those whose time is up.
+    fn refuse_late(&mut self, native: &NativeKey, now: Instant, effects: &mut Effects) {
+        let Some(entry) = self.keys.get_mut(native) else { return };
+        let is_late = |end: Option<Instant>| end.is_some_and(|end| end <= now);
+        let (late, queue) = std::mem::take(&mut entry.queue)
+            .into_iter()
+            .partition::<Vec<_>, _>(|request| is_late(request.end.map(|end| end.into_std())));
+        entry.queue = queue.into();
+        let mut in_time = Vec::new();
+        for (hold, wanted) in std::mem::take(&mut entry.converting) {
+            if !is_late(wanted.deadline.end()) {
+                in_time.push((hold, wanted));
+                continue;
+            }
+            let waited = now.saturating_duration_since(wanted.deadline.asked());
+            entry.refuse_change(wanted, waited, now, effects);
+        }
+        entry.converting = in_time;
+        for request in late {
+            let waited = now.saturating_duration_since(request.asked.into_std());
+            self.refuse(native, request, waited, now, effects);
+        }
+        // Those behind them may be compatible with who has it.
+        self.serve(native, now, effects);
+    }
+}
+
+/// When whoever asks has no time left; at the latest when it arrives.
+fn end_of(mail: &Mail, arrives: Instant) -> Instant {
+    match mail {
+        Mail::Acquire(Request { end: Some(end), .. }) => end.into_std(),
+        _ => arrives,
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+#[error("each answer takes {0:?} (dlock::testing::Locker::delay)")]
+struct Late(Duration);
