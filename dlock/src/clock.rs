@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use crate::lock::lost::LostReason;
+use crate::status::lost::LostReason;
 
 /// A point in time on a clock that also goes on while the machine is suspended.
 ///

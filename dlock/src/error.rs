@@ -5,9 +5,9 @@ use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::lock::lost::LostReason;
 use crate::spec::key::Key;
 use crate::status::holder::{By, Holder, Install, Names, Seconds, Stage, Within};
+use crate::status::lost::{LostInfo, LostReason};
 use crate::text::Text;
 
 /// The error of everything in this crate.
@@ -306,6 +306,19 @@ impl Display for Unreached<'_> {
             ),
             None => f.write_str(" (the server has no setting for it but its memory)"),
         }
+    }
+}
+
+/// One line, the same as that of [`Error::Lost`].
+impl Display for LostInfo {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        Error::from(self.clone()).fmt(f)
+    }
+}
+
+impl From<LostInfo> for Error {
+    fn from(info: LostInfo) -> Self {
+        Error::Lost { key: info.key, reason: info.reason, held_for: info.held_for }
     }
 }
 

@@ -64,7 +64,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
 use crate::lock::guard::Guard;
-use crate::lock::lost::LostReason;
+use crate::status::lost::LostReason;
 
 /// Returns the token of a lock that was taken with [`Lock::fenced`](crate::Lock::fenced).
 ///

@@ -34,6 +34,7 @@ mod random;
 mod serialized;
 pub(crate) mod spec;
 mod status;
+pub(crate) mod switch;
 #[cfg(feature = "test-util")]
 pub mod testing;
 mod text;
@@ -69,7 +70,6 @@ pub use self::error::{Error, Result, Source};
 pub use self::leader::{Leader, Role};
 pub use self::lock::Lock;
 pub use self::lock::guard::Guard;
-pub use self::lock::lost::{LostInfo, LostReason};
 pub use self::lock::multi::{MultiGuard, MultiLock};
 pub use self::lock::token::Token;
 pub use self::locker::Locker;
@@ -79,12 +79,13 @@ pub use self::locker::registry;
 pub use self::locker::registry::{
     init, init_blocking, init_from_env, init_from_env_blocking, shutdown, shutdown_blocking,
 };
-pub use self::locker::switch::set_enabled;
 pub use self::spec::key::{IntoKey, Key};
 pub use self::spec::mode::Mode;
 pub use self::spec::native::NativeKey;
 pub use self::spec::scheme::KeyScheme;
 pub use self::spec::wait::Wait;
 pub use self::status::holder::{Holder, Stage};
+pub use self::status::lost::{LostInfo, LostReason};
 pub use self::status::{Explained, Finding, LockStatus, Report, Severity};
+pub use self::switch::set_enabled;
 pub use self::text::Text;

@@ -3,7 +3,6 @@
 pub(crate) mod acquire;
 pub(crate) mod guard;
 pub(crate) mod join;
-pub(crate) mod lost;
 pub(crate) mod multi;
 mod permits;
 pub(crate) mod scope;
@@ -15,13 +14,13 @@ use std::time::Duration;
 
 use crate::engine::Function;
 use crate::error::Result;
-use crate::lock::lost::LostInfo;
 use crate::locker::Locker;
 use crate::spec::key::Key;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
 use crate::spec::options::Terms;
 use crate::spec::wait::Wait;
+use crate::status::lost::LostInfo;
 use crate::text::Text;
 
 /// A key and how to take it. Nothing is held yet; one `Lock` can be taken many times.

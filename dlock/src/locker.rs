@@ -1,10 +1,8 @@
 //! Locker: where locks come from.
 
 pub(crate) mod builder;
-pub(crate) mod pool;
 pub mod registry;
 pub(crate) mod start;
-pub(crate) mod switch;
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,13 +10,14 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use crate::backend::{About, Address, Pool, normal};
+use crate::backend::{About, Pool, normal};
 use crate::blocking::block_for;
 use crate::engine::{Engine, Mail, Reply};
 use crate::error::{Error, Result, Source};
 use crate::lock::Lock;
 use crate::lock::multi::MultiLock;
 use crate::locker::builder::LockerBuilder;
+use crate::locker::start::Address;
 use crate::spec::key::{IntoKey, Key};
 use crate::spec::mode::Mode;
 use crate::spec::native::{Naming, NativeKey};
@@ -487,7 +486,7 @@ impl Locker {
 
     /// An error where a blocking call would wait for itself.
     pub(crate) fn may_block(&self) -> Result<()> {
-        if switch::enabled() { self.0.engine.check_blocking() } else { Ok(()) }
+        if crate::switch::enabled() { self.0.engine.check_blocking() } else { Ok(()) }
     }
 
     /// What to say when the engine has not even kept the time.

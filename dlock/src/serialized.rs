@@ -9,11 +9,11 @@ use std::time::Duration;
 use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
 
 use crate::error::Error;
-use crate::lock::lost::{LostInfo, LostReason};
 use crate::spec::key::Key;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
 use crate::status::holder::{Holder, Stage};
+use crate::status::lost::{LostInfo, LostReason};
 use crate::status::{Explained, Finding, LockStatus, Report, Severity};
 
 /// What is one word, or one line.

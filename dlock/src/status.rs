@@ -1,6 +1,7 @@
 //! What the server knows: who holds a lock, who waits for it, and what is wrong with the set-up.
 
 pub(crate) mod holder;
+pub(crate) mod lost;
 pub(crate) mod rows;
 
 use std::fmt::{self, Display};

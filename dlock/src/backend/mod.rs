@@ -18,6 +18,7 @@ pub(crate) mod mssql;
 pub(crate) mod mysql;
 #[cfg(feature = "oracle")]
 pub(crate) mod oracle;
+pub(crate) mod pool;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
@@ -44,9 +45,8 @@ pub(crate) use self::mysql::{name as mysql_name, of_number as mysql_error, text 
 #[cfg(feature = "postgres")]
 pub(crate) use self::postgres::{of_code as postgres_error, place as postgres_place};
 pub(crate) use self::url::normal;
+pub use crate::backend::pool::Pool;
 use crate::error::{Error, Result};
-pub use crate::locker::pool::Pool;
-pub(crate) use crate::locker::start::{Address, Place, start};
 use crate::spec::lock_id::Claim;
 use crate::spec::mode::Mode;
 use crate::spec::native::{Naming, NativeKey};

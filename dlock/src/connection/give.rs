@@ -9,8 +9,8 @@ use super::lock::{ConnectionLock, Ending, Grant};
 use super::refused::strange;
 use super::session::Session;
 use crate::error::{Error, Result};
-use crate::lock::lost::LostReason;
 use crate::spec::key::Key;
+use crate::status::lost::LostReason;
 
 impl<C: Connection> ConnectionLock<'_, C> {
     /// Releases the lock and waits until the server confirms it. Returns `false` if nothing was held. Costs one

@@ -6,7 +6,7 @@ use super::lock::Grant;
 use super::plan::Wanted;
 use super::session::Session;
 use crate::error::{Error, Result};
-use crate::lock::lost::LostReason;
+use crate::status::lost::LostReason;
 
 /// Whether a transaction may be open that was begun under the lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,10 +12,10 @@ use super::plan::{Waiting, Wanted};
 use super::refused::{aborted, failure, pooled, strange, timeout};
 use super::session::Session;
 use crate::error::{Error, Result};
-use crate::locker::switch;
 use crate::spec::lock_id::Claim;
 use crate::spec::wait::Wait;
 use crate::status::holder::Holder;
+use crate::switch;
 
 impl<C: Connection> ConnectionLock<'_, C> {
     /// Acquires the lock, waiting at most [`timeout`](ConnectionLock::timeout).

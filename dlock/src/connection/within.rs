@@ -9,11 +9,11 @@ use super::refused::{aborted, failure, refusal, timeout};
 use super::take::who;
 use super::{Connection, Plan};
 use crate::error::{Error, Result};
-use crate::locker::switch;
 use crate::spec::key::IntoKey;
 use crate::spec::mode::Mode;
 use crate::spec::scheme::KeyScheme;
 use crate::spec::wait::Wait;
+use crate::switch;
 
 /// Starts a lock inside the caller's transaction. It ends with the transaction: there is nothing to release.
 ///

@@ -17,10 +17,10 @@ use super::mail::{Mail, Request, on_our_clock};
 use super::recent::Recent;
 use super::status_file::StatusFile;
 use super::timer::Timer;
-use crate::lock::lost::LostReason;
-use crate::locker::switch;
 use crate::spec::lock_id::Claim;
 use crate::spec::options::Terms;
+use crate::status::lost::LostReason;
+use crate::switch;
 
 /// A lock may stay in this process so long before others have their turn (measured: longer only
 /// makes their tail longer). Unit tests must not depend on how busy the machine is.

@@ -8,8 +8,8 @@ use super::actor::{Actor, TURN};
 use super::callers::{Alarm, Place, expiry};
 use super::executor::Executor;
 use super::lock_table::{Event, HoldId};
-use crate::lock::lost::LostReason;
 use crate::spec::lock_id::Claim;
+use crate::status::lost::LostReason;
 
 /// How long the database may take to say what became of a wait that ran out.
 pub(super) const GRACE: Duration = Duration::from_millis(500);

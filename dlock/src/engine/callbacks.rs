@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
-use crate::lock::lost::LostInfo;
+use crate::status::lost::LostInfo;
 
 /// More losses than this do not wait for a callback that does not end.
 const QUEUED_MAX: usize = 10_000;

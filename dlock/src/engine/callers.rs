@@ -14,8 +14,8 @@ use super::lock_table::{HoldId, RequestId, Ticket};
 use super::mail::Request;
 use super::map::Map;
 use crate::error::Error;
-use crate::lock::lost::LostReason;
 use crate::spec::lock_id::Claim;
+use crate::status::lost::LostReason;
 
 /// So long before a caller's time is up it is found out who is in the way: then the answer need not
 /// wait for that.

@@ -17,8 +17,8 @@ use super::lock_table::{Event, HoldId};
 use super::mail::{Mail, Request};
 use super::timer::Timer;
 use crate::error::Error;
-use crate::lock::lost::LostReason;
 use crate::status::holder::Stage;
+use crate::status::lost::LostReason;
 
 /// How long the database may take to confirm that it has let go.
 const CONFIRMED_WITHIN: Duration = Duration::from_secs(3);

@@ -14,12 +14,12 @@ use super::inquiry::this_process;
 use super::lock_table::{Event, HoldId, Stays, Ticket};
 use super::mail::on_our_clock;
 use crate::error::{Error, Result};
-use crate::lock::lost::LostReason;
 use crate::spec::deadline::Deadline;
 use crate::spec::key::Key;
 use crate::spec::lock_id::Claim;
 use crate::spec::mode::Mode;
 use crate::status::holder::{Holder, Stage};
+use crate::status::lost::LostReason;
 
 /// A change of mode that a caller waits for.
 pub(crate) struct Conversion {

@@ -13,12 +13,12 @@ use super::mail::HandedOver;
 use crate::backend::{Seen, no_conversion};
 use crate::clock::{Time, Word};
 use crate::error::{Error, Result};
-use crate::lock::lost::LostReason;
 use crate::spec::lock_id::Claim;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
 use crate::spec::options::Terms;
 use crate::status::Finding;
+use crate::status::lost::LostReason;
 
 /// Carries the table's decisions out on a database.
 pub(crate) trait Executor: Send + 'static {

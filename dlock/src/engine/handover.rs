@@ -7,7 +7,7 @@ use super::executor::{Adopted, Executor, Reply};
 use super::lock_table::HoldId;
 use super::mail::{Adoption, HandedOver, Request};
 use crate::error::Error;
-use crate::lock::lost::{LostInfo, LostReason};
+use crate::status::lost::{LostInfo, LostReason};
 
 impl<E: Executor> Actor<E> {
     /// Its guard has gone with the question. From now on nobody here holds it: who adopts it does.

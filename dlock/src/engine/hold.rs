@@ -13,11 +13,11 @@ use super::lock_table::HoldId;
 use super::mail::Request;
 use crate::clock::{Time, Word};
 use crate::error::{Error, Result};
-use crate::lock::lost::{LostInfo, LostReason};
 use crate::spec::key::Key;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
 use crate::spec::options::Terms;
+use crate::status::lost::{LostInfo, LostReason};
 
 /// The fencing token of a lock that is none. A higher one, once it is stored, would shut out all
 /// that are drawn later.

@@ -6,7 +6,7 @@ use std::task::Poll;
 
 use super::hold::Hold;
 use crate::error::Result;
-use crate::lock::lost::LostInfo;
+use crate::status::lost::LostInfo;
 
 /// One grant, or several as one.
 #[derive(Debug, Clone)]

@@ -42,11 +42,11 @@ use crate::backend::Seen;
 use crate::backend::lease::{Failure, Lease, LeaseBackend, LeaseOptions, Owner, Verdicts};
 use crate::clock::{Time, Word};
 use crate::error::{Error, Result};
-use crate::lock::lost::LostReason;
 use crate::spec::lock_id::Claim;
 use crate::spec::native::NativeKey;
 use crate::spec::options::Terms;
 use crate::status::Finding;
+use crate::status::lost::LostReason;
 
 /// How long a busy database is let alone.
 const BUSY: Duration = Duration::from_millis(3);

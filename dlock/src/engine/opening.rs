@@ -16,7 +16,7 @@ use super::mail::{Mail, on_our_clock};
 use super::timer::Timer;
 use super::unwind::catch_panic;
 use crate::error::{Error, Result};
-use crate::locker::switch;
+use crate::switch;
 
 /// An engine that is to be opened.
 pub(super) struct Opening<F> {

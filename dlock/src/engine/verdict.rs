@@ -14,10 +14,10 @@ use super::hold::Hold;
 use super::inquiry::this_process;
 use super::lock_table::{Event, HoldId, Refusal, RequestId, Shareable as _};
 use super::mail::Request;
-use crate::lock::lost::LostReason;
 use crate::spec::lock_id::Claim;
 use crate::spec::mode::Mode;
 use crate::status::holder::{Holder, Stage};
+use crate::status::lost::LostReason;
 
 impl<E: Executor> Actor<E> {
     /// The caller has gone, or the database takes too long to confirm what was granted to it.

@@ -13,13 +13,13 @@ use crate::engine::{Hold, Mail, Request};
 use crate::error::{Error, Result};
 use crate::lock::guard::Guard;
 use crate::lock::scope::{self, End, Extent, OnLoss};
-use crate::locker::switch;
 use crate::spec::deadline::Deadline;
 use crate::spec::lock_id::Claim;
 use crate::spec::mode::Mode;
 use crate::spec::options::Terms;
 use crate::spec::wait::Wait;
 use crate::status::holder::Stage;
+use crate::switch;
 
 /// A blocking call keeps its own time as well: the engine's may be on a runtime that is stuck.
 const GRACE: Duration = Duration::from_secs(1);

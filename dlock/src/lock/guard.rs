@@ -12,11 +12,11 @@ use crate::engine::lock_table::HoldId;
 use crate::engine::{Conversion, Engine, Hold, Holds, Mail, OnLost};
 use crate::error::{Error, Result};
 use crate::lock::join::join_all;
-use crate::lock::lost::{LostInfo, LostReason};
 use crate::lock::scope::{self, Held};
 use crate::spec::key::Key;
 use crate::spec::mode::Mode;
 use crate::spec::wait::Wait;
+use crate::status::lost::{LostInfo, LostReason};
 
 /// A release that takes longer than this is not worth a blocked thread.
 pub(crate) const LONGEST_RELEASE: Duration = Duration::from_secs(60);

@@ -16,11 +16,11 @@ use crate::error::{Error, Result};
 use crate::lock::guard::{Guard, discard};
 use crate::lock::join::join_all;
 use crate::lock::scope;
-use crate::locker::switch;
 use crate::spec::deadline::Deadline;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
 use crate::spec::options::Terms;
+use crate::switch;
 
 /// Each is asked for by name.
 const PERMITS_MAX: u32 = 1000;

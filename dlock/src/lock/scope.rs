@@ -11,8 +11,8 @@ use crate::blocking::block_for;
 use crate::engine::{Hold, Holds};
 use crate::error::{Error, Result};
 use crate::lock::guard::{Guard, LONGEST_RELEASE};
-use crate::lock::lost::LostReason;
 use crate::spec::native::NativeKey;
+use crate::status::lost::LostReason;
 
 /// What a loss does to the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,9 +12,7 @@ use crate::blocking::block_for;
 use crate::engine::{Adoption, Engine, HandedOver, Mail, Request};
 use crate::error::{Error, Result};
 use crate::lock::guard::{Guard, LONGEST_RELEASE};
-use crate::lock::lost::{LostInfo, LostReason};
 use crate::locker::Locker;
-use crate::locker::switch;
 use crate::random::random;
 use crate::spec::key::{Key, Repr};
 use crate::spec::lock_id::Claim;
@@ -22,6 +20,8 @@ use crate::spec::mode::Mode;
 use crate::spec::native::{NativeKey, hex};
 use crate::spec::options::Terms;
 use crate::spec::wait::Wait;
+use crate::status::lost::{LostInfo, LostReason};
+use crate::switch;
 
 /// What the text of a token begins with.
 const PREFIX: &str = "dlock1";

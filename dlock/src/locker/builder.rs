@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+use crate::backend::Options;
 use crate::backend::lease::LeaseOptions;
-use crate::backend::{self, Address, Options, Place};
 use crate::blocking::block_for;
 use crate::engine::{Engine, Opened, StatusFile};
 use crate::error::{Error, Result, Source};
 use crate::locker::registry;
+use crate::locker::start::{self, Address, Place};
 use crate::locker::{Inner, Locker};
 use crate::spec::key::Key;
 use crate::spec::options::check_retry_every;
@@ -276,7 +277,7 @@ impl LockerBuilder {
         }
         self.retry_every.map_or(Ok(()), check_retry_every)?;
         let url = match &self.address {
-            Address::Url(url) => Some(Key::from(&*backend::normal(url)).id("")),
+            Address::Url(url) => Some(Key::from(&*crate::backend::normal(url)).id("")),
             Address::Pool(_) => None,
             #[cfg(feature = "mssql")]
             Address::Ado(text) => Some(Key::from(text).id("")),
@@ -292,7 +293,7 @@ impl LockerBuilder {
         });
         let (runtime, scheme) = (self.runtime, self.scheme.clone());
         let place = Place { runtime, limit, lazy, file: file.transpose()?, scheme };
-        let started = backend::start(self.address, self.options, place)?;
+        let started = start::start(self.address, self.options, place)?;
         let locker = Locker::from_inner(Inner {
             engine: started.engine,
             about: started.about,

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use super::pool::Pool;
 use crate::backend::memory::Memory;
 #[cfg(feature = "mssql")]
 use crate::backend::mssql::Target;
+use crate::backend::pool::Pool;
 use crate::backend::url::{check, normal};
 use crate::backend::{About, Options, SessionBackend};
 use crate::engine::{Engine, Executor, Limits, Opened, Sessions, StatusFile};

@@ -10,11 +10,12 @@ use crate::lock::guard::Guard;
 use crate::lock::multi::{MultiGuard, MultiLock};
 use crate::lock::scope::{Extent, Held, OnLoss};
 use crate::locker::Locker;
-use crate::locker::{registry, switch};
+use crate::locker::registry;
 pub use crate::spec::key::IntoKey;
 use crate::spec::key::Key;
 use crate::spec::mode::Mode;
 use crate::spec::wait::Wait;
+use crate::switch;
 
 /// A lock that a function is about to take.
 pub struct Call<L = Lock>(State<L>);

@@ -3,9 +3,9 @@
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::{ConnectOptions as _, PgPool};
 
+use crate::backend::pool::{self, LikePool as _};
 use crate::backend::url::unreadable;
 use crate::error::Result;
-use crate::locker::pool::{self, LikePool as _};
 
 /// See the [module](self).
 pub(crate) struct Address {

@@ -13,9 +13,9 @@ use super::fencing::Fences;
 use super::listener::Listener;
 use super::session_sql::{OPEN, SET};
 use super::wait::Waits;
+use crate::backend::pool::{LikePool as _, or_why};
 use crate::backend::rows;
 use crate::error::{Error, Result};
-use crate::locker::pool::{LikePool as _, or_why};
 
 /// A setting that no server has: it keeps what the client has said as it started.
 /// <https://www.postgresql.org/docs/current/runtime-config-custom.html>

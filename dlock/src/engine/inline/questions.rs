@@ -10,10 +10,10 @@ use crate::engine::executor::Reply;
 use crate::engine::lock_table::HoldId;
 use crate::engine::mail::{Adoption, HandedOver as Answer, Mail};
 use crate::error::Error;
-use crate::lock::lost::{LostInfo, LostReason};
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
 use crate::status::Report;
+use crate::status::lost::{LostInfo, LostReason};
 use crate::status::rows::Row;
 use crate::testing::What;
 

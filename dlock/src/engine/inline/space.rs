@@ -18,10 +18,10 @@ use crate::engine::hold::Hold;
 use crate::engine::lock_table::{HoldId, RequestId};
 use crate::engine::mail::{Mail, Request};
 use crate::error::Error;
-use crate::lock::lost::LostReason;
 use crate::spec::key::Key;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
+use crate::status::lost::LostReason;
 use crate::testing::{Event, What};
 
 /// What is to be told.

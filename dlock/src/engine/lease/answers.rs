@@ -15,8 +15,8 @@ use crate::backend::lease::{Failure, Lease, LeaseBackend, Taken, Verdicts};
 use crate::clock::Time;
 use crate::engine::lock_table::Event;
 use crate::error::Error;
-use crate::lock::lost::LostReason;
 use crate::spec::lock_id::Claim;
+use crate::status::lost::LostReason;
 
 /// The pauses between attempts to reach a database that cannot be reached.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(50);

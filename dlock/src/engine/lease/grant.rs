@@ -9,9 +9,9 @@ use super::portion::Luck;
 use crate::backend::lease::{Lease, LeaseOptions, Owner, OwnerSpec};
 use crate::clock::{Time, Word};
 use crate::engine::lock_table::Ticket;
-use crate::lock::lost::LostReason;
 use crate::spec::native::NativeKey;
 use crate::spec::options::Terms;
+use crate::status::lost::LostReason;
 
 /// What a lock's terms come to with this locker.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,9 +11,9 @@ use super::{Leases, Release, What};
 use crate::backend::lease::{Lease, LeaseBackend, Taken};
 use crate::clock::Time;
 use crate::engine::lock_table::{Event, Ticket};
-use crate::lock::lost::LostReason;
 use crate::spec::lock_id::Claim;
 use crate::spec::native::NativeKey;
+use crate::status::lost::LostReason;
 
 impl<B: LeaseBackend> Leases<B> {
     /// Those that wait to be handed over.

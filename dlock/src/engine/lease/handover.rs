@@ -14,10 +14,10 @@ use crate::engine::executor::{Adopted, Reply};
 use crate::engine::lock_table::{Event, HoldId, RequestId, Ticket};
 use crate::engine::mail::HandedOver;
 use crate::error::Error;
-use crate::lock::lost::{LostInfo, LostReason};
 use crate::spec::key::Key;
 use crate::spec::lock_id::Claim;
 use crate::spec::native::NativeKey;
+use crate::status::lost::{LostInfo, LostReason};
 
 /// A row that is to have another owner.
 pub(super) struct Own {

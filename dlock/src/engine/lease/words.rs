@@ -14,9 +14,9 @@ use crate::clock::{Time, Word};
 use crate::engine::executor::Reply;
 use crate::engine::hold::Hold;
 use crate::engine::lock_table::Event;
-use crate::lock::lost::LostReason;
 use crate::spec::lock_id::Claim;
 use crate::spec::native::NativeKey;
+use crate::status::lost::LostReason;
 
 /// For how long at least, and at most, it is tried to give back what is perhaps ours.
 const LEAST: Duration = Duration::from_secs(1);

@@ -18,8 +18,8 @@ use crate::clock::Time;
 use crate::engine::executor::Report;
 use crate::engine::lock_table::{Event, Ticket};
 use crate::error::Error;
-use crate::lock::lost::LostReason;
 use crate::spec::lock_id::Claim;
+use crate::status::lost::LostReason;
 
 /// So many of its connections a server's other clients are left: as many as PostgreSQL keeps for those
 /// who look after it.

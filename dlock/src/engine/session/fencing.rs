@@ -4,8 +4,8 @@ use super::Sessions;
 use super::task::SessionId;
 use crate::engine::executor::Report;
 use crate::engine::lock_table::{Event, Ticket};
-use crate::lock::lost::LostReason;
 use crate::spec::lock_id::Claim;
+use crate::status::lost::LostReason;
 
 /// The token of a grant: each of its holders who wants one has one of their own.
 #[derive(Default)]

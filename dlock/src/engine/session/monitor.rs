@@ -14,7 +14,7 @@ use crate::backend::{Do, Op};
 use crate::clock::Time;
 use crate::engine::executor::Report;
 use crate::engine::lock_table::{Event, Ticket};
-use crate::lock::lost::LostReason;
+use crate::status::lost::LostReason;
 
 /// So long a write waits for a session before it is asked for anew.
 pub(super) const UNWRITTEN: Duration = Duration::from_millis(500);

@@ -16,12 +16,12 @@ use crate::clock::Time;
 use crate::engine::executor::{Contact, Executor, Held, Reply, Report};
 use crate::engine::lock_table::{Event, Ticket};
 use crate::error::{Error, Result};
-use crate::lock::lost::LostReason;
 use crate::spec::lock_id::Claim;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
 use crate::spec::options::Terms;
 use crate::status::Finding;
+use crate::status::lost::LostReason;
 
 /// A wait that the server itself ends so soon is not cancelled.
 const SOON: Duration = Duration::from_millis(10);

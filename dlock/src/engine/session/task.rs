@@ -14,11 +14,11 @@ use crate::engine::executor::Reply;
 use crate::engine::timer::Timer;
 use crate::engine::unwind::catch_panic;
 use crate::error::{Error, Result};
-use crate::lock::lost::LostReason;
 use crate::spec::lock_id::Claim;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
 use crate::status::Finding;
+use crate::status::lost::LostReason;
 
 pub(super) type SessionId = u64;
 

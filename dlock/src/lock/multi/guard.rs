@@ -10,10 +10,10 @@ use crate::engine::{Engine, Holds};
 use crate::error::{Error, Result};
 use crate::lock::guard::{Guard, LONGEST_RELEASE};
 use crate::lock::join::join_all;
-use crate::lock::lost::LostInfo;
 use crate::lock::scope::{self, Held};
 use crate::spec::key::Key;
 use crate::spec::mode::Mode;
+use crate::status::lost::LostInfo;
 
 /// Several locks are held while this lives, as one: it is lost when any of them is.
 ///

@@ -10,9 +10,9 @@ use super::django::Django;
 use crate::backend::lease::Table;
 use crate::backend::mysql::lease_sql::{Own, Texts};
 use crate::backend::mysql::{kind, label, parse};
+use crate::backend::pool;
 use crate::backend::{Options, hosts};
 use crate::error::{Error, Result};
-use crate::locker::pool;
 
 /// Where the servers are.
 pub(super) enum Hosts {

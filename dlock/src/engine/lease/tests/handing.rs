@@ -1,7 +1,7 @@
 //! How a lease passes from task to task of one process.
 
 use super::*;
-use crate::lock::lost::LostReason;
+use crate::status::lost::LostReason;
 
 /// Each holder has a fence of its own by one statement, and nothing is given back in between.
 #[tokio::test]

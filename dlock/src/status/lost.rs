@@ -1,12 +1,11 @@
-//! That a lock was lost, and how.
+//! Why and when a held lock was lost.
 
 use std::fmt::{self, Display};
 use std::time::Duration;
 
-use crate::error::Error;
 use crate::spec::key::Key;
 
-/// That a lock was lost, and how.
+/// Why and when a held lock was lost.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct LostInfo {
@@ -25,20 +24,7 @@ impl LostInfo {
     }
 }
 
-/// One line, the same as that of [`Error::Lost`].
-impl Display for LostInfo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Error::from(self.clone()).fmt(f)
-    }
-}
-
-impl From<LostInfo> for Error {
-    fn from(info: LostInfo) -> Self {
-        Error::Lost { key: info.key, reason: info.reason, held_for: info.held_for }
-    }
-}
-
-/// How a lock was lost.
+/// Why a lock was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LostReason {
