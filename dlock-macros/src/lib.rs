@@ -6,6 +6,8 @@ mod duration;
 mod expand;
 mod fallback;
 mod function;
+#[cfg(test)]
+mod fuzz;
 mod key;
 mod nearest;
 mod shape;

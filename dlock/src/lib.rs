@@ -23,6 +23,15 @@ mod connection;
 pub mod engine;
 mod error;
 pub mod fence;
+#[cfg(all(
+    test,
+    feature = "mssql",
+    feature = "mysql",
+    feature = "oracle",
+    feature = "postgres",
+    feature = "sqlite"
+))]
+mod fuzz;
 #[cfg(any(doc, doctest))]
 pub mod guide;
 mod leader;

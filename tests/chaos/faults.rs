@@ -83,10 +83,14 @@ impl Fault {
     }
 
     /// Whether the lock is free while the holder is still out of touch. SQL Server does not end the session of a client
-    /// that is frozen or cannot be reached: there the next one comes afterwards.
+    /// that is frozen or cannot be reached, and one that is frozen in a write keeps the file of SQLite from all others:
+    /// there the next one comes afterwards.
     fn frees_in_time(self, backend: Backend) -> bool {
-        let out_of_touch = matches!(self, Fault::Frozen | Fault::CutOff | Fault::Unheard);
-        !(out_of_touch && backend == Backend::Mssql)
+        match self {
+            Fault::Frozen => !matches!(backend, Backend::Mssql | Backend::Sqlite),
+            Fault::CutOff | Fault::Unheard => backend != Backend::Mssql,
+            _ => true,
+        }
     }
 }
 
@@ -172,7 +176,10 @@ pub(crate) async fn of_holders_are_told_before_the_next_one_comes(site: Site) {
     }
     let mut figures: Vec<Figures> = faults.iter().map(|fault| Figures::new(fault.name())).collect();
     for _ in 0..rounds() {
-        let outcomes = one_round(&site, &faults).await;
+        let outcomes = match backend {
+            Backend::Sqlite => each_in_a_file(&faults).await,
+            _ => one_round(&site, &faults).await,
+        };
         for ((fault, figures), outcome) in faults.iter().zip(&mut figures).zip(outcomes) {
             let bound = fault.overlap_max(backend);
             assert!(outcome.overlap <= bound, "{fault:?}: two for {:?}", outcome.overlap);
@@ -180,6 +187,21 @@ pub(crate) async fn of_holders_are_told_before_the_next_one_comes(site: Site) {
         }
     }
     figures.iter().for_each(|figures| figures.report(backend));
+}
+
+/// For whoever is frozen in a write keeps the file from all others.
+async fn each_in_a_file(faults: &[Fault]) -> Vec<Outcome> {
+    let rounds = faults.iter().copied().map(|fault| {
+        tokio::spawn(async move {
+            let site = Site::on(Backend::Sqlite).unwrap().ttl(TTL);
+            one_round(&site, &[fault]).await.remove(0)
+        })
+    });
+    let mut outcomes = Vec::new();
+    for round in rounds.collect::<Vec<_>>() {
+        outcomes.push(round.await.unwrap());
+    }
+    outcomes
 }
 
 async fn one_round(site: &Site, faults: &[Fault]) -> Vec<Outcome> {

@@ -182,13 +182,23 @@ async fn once(locker: &Locker, key: &str, end: &str) {
 async fn beat(locker: &Locker, key: &str, file: &Path) {
     let lock = locker.lock(key).timeout(Wait::Forever);
     let history = Writer::append(file);
+    // The clock is read before the body is polled, and so before it is looked whether the lock is held: whoever is
+    // frozen in the middle of a poll writes down a time from before it.
+    let (tick, mut ticks) = mpsc::channel(1);
+    tokio::spawn(async move {
+        loop {
+            sleep(Duration::from_millis(10)).await;
+            if let Err(mpsc::error::TrySendError::Closed(_)) = tick.try_send(clock::now()) {
+                return;
+            }
+        }
+    });
     let ended = lock.run(async |_| {
         let hold = history.acquired("beat", clock::now(), None);
         println!("held {}", clock::now());
-        loop {
-            // It does not ask whether the lock is lost: that it runs at all is the answer.
-            history.works(hold, clock::now());
-            sleep(Duration::from_millis(10)).await;
+        // It does not ask whether the lock is lost: that it runs at all is the answer.
+        while let Some(at) = ticks.recv().await {
+            history.works(hold, at);
         }
     });
     match ended.await {

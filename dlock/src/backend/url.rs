@@ -90,7 +90,9 @@ fn decoded(text: &str) -> Option<String> {
     let mut parts = text.split('%');
     let mut bytes = Cow::from(parts.next()?.as_bytes());
     for part in parts {
-        bytes.to_mut().push(u8::from_str_radix(part.get(..2)?, 16).ok()?);
+        // A sign is no digit, though numbers may have one.
+        let digits = part.get(..2).filter(|digits| !digits.starts_with('+'))?;
+        bytes.to_mut().push(u8::from_str_radix(digits, 16).ok()?);
         bytes.to_mut().extend_from_slice(part.get(2..)?.as_bytes());
     }
     String::from_utf8(bytes.into_owned()).ok()
@@ -134,7 +136,7 @@ mod tests {
         assert_eq!(parts.parameters, [("encrypt", "false".into()), ("ca", "/a&b".into())]);
         let parts = Parts::of("sqlserver://[::1]", 1433).unwrap();
         assert_eq!((parts.host, parts.port, &*parts.database), ("::1", 1433, ""));
-        for bad in ["mssql://h:port/db", "mssql://u:%zz@h/db", "mssql:h"] {
+        for bad in ["mssql://h:port/db", "mssql://u:%zz@h/db", "mssql://u:%+1@h/db", "mssql:h"] {
             assert!(Parts::of(bad, 1433).is_none(), "{bad}");
         }
     }

@@ -41,6 +41,8 @@ pub(crate) use self::polling::text;
 pub(crate) use self::replication::{REMEDY, replicates};
 use self::server::{Family, Server};
 pub(crate) use self::session_sql::name;
+#[cfg(test)]
+pub(crate) use self::session_sql::read_wait;
 pub(crate) use self::session_sql::{FIRST_FENCE, literal};
 pub(crate) use self::settings::fit;
 use super::lease::Table;

@@ -157,7 +157,7 @@ pub(super) fn wait(
 }
 
 /// What a statement waits for, and who that says of itself.
-pub(super) fn read_wait(sql: &str) -> Option<(String, Option<String>)> {
+pub(crate) fn read_wait(sql: &str) -> Option<(String, Option<String>)> {
     let [select, get_lock] = WAITS;
     let sql = sql.strip_prefix(select)?;
     let sql = match sql.strip_prefix("/*+ ") {
