@@ -136,6 +136,9 @@ fn users_differ_in_rights() {
     let limited = double.login("limited", "FREEPDB1").unwrap();
     assert_eq!(code(&limited.query("SELECT sid FROM v$session", &[]).err().unwrap()), 942);
     assert_eq!(code(&double.login("nobody", "FREEPDB1").err().unwrap()), 1017);
+    for wrong in ["dlock_1234", "x", "Dlock_12345678901234567890"] {
+        assert_eq!(code(&double.enter("scott", wrong, "FREEPDB1").err().unwrap()), 1017);
+    }
     assert!(double.login("scott", "NOSUCH").err().unwrap().to_string().contains("NOSUCH"));
     assert!(double.client().query("SELECT sid FROM v$session", &[]).unwrap().count() >= 3);
 }

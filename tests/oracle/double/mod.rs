@@ -13,6 +13,11 @@ use oracledb::{Config, Connection, DB_TYPE_NUMBER, Error, ErrorKind, ToDbValue};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 
+/// What must come soon.
+pub(crate) const SOON: Duration = Duration::from_secs(10);
+/// Of all users.
+pub(crate) const PASSWORD: &str = "Dlock_1234";
+
 /// A double of the test's own.
 #[derive(Clone, Copy)]
 pub(crate) struct Double {
@@ -37,8 +42,28 @@ impl Double {
         self.login("scott", "FREEPDB1").unwrap()
     }
 
-    fn login(self, user: &str, service: &str) -> Result<Connection, Error> {
-        let config = Config::default().set_credentials(user, "any");
+    /// Where it is.
+    pub(crate) fn url(self) -> String {
+        self.url_of("scott", PASSWORD)
+    }
+
+    /// The same for another user.
+    pub(crate) fn url_of(self, user: &str, password: &str) -> String {
+        format!("oracle://{user}:{password}@127.0.0.1:{}/FREEPDB1", self.port)
+    }
+
+    /// Has the server behave in another way.
+    pub(crate) fn set(self, option: &str, value: &str) {
+        let sql = "BEGIN DLOCK_DOUBLE.OPTION(:option, :value); END;";
+        self.client().execute(sql, &[&option, &value]).unwrap();
+    }
+
+    pub(crate) fn login(self, user: &str, service: &str) -> Result<Connection, Error> {
+        self.enter(user, PASSWORD, service)
+    }
+
+    fn enter(self, user: &str, password: &str, service: &str) -> Result<Connection, Error> {
+        let config = Config::default().set_credentials(user, password);
         let place = format!("127.0.0.1:{}/{service}", self.port);
         oracledb::connect(config.set_connect_string(&place)?)
     }
@@ -59,10 +84,19 @@ fn code(error: &Error) -> usize {
 }
 
 /// What a block assigns to `:result`, its last bind.
-fn number(client: &Connection, block: &str, binds: &[&dyn ToDbValue]) -> Result<i64, Error> {
+pub(crate) fn number(
+    client: &Connection,
+    block: &str,
+    binds: &[&dyn ToDbValue],
+) -> Result<i64, Error> {
     let mut all = binds.to_vec();
     all.push(&DB_TYPE_NUMBER);
     client.execute(block, &all)?.out_bind_data().get(0)
+}
+
+/// The one number that a query answers.
+pub(crate) fn count(client: &Connection, sql: &str) -> i64 {
+    client.query_row(sql, &[]).unwrap().get(0).unwrap()
 }
 
 /// Waits for what must come soon.

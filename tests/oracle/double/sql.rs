@@ -152,6 +152,9 @@ fn blocks_are_run() {
     }
     let unknown = a.execute("BEGIN nonsense(1); END;", &[]).err().unwrap();
     assert_eq!(code(&unknown), 6550);
+    let late =
+        "DECLARE FUNCTION f RETURN NUMBER IS BEGIN RETURN 1; END; late NUMBER; BEGIN NULL; END;";
+    assert_eq!(code(&a.execute(late, &[]).err().unwrap()), 900, "a variable after a routine");
     let unknown = a.execute("GRANT nothing", &[]).err().unwrap();
     assert!(code(&unknown) == 900 && unknown.to_string().contains("GRANT nothing"), "{unknown}");
     // More rows than come at once.

@@ -150,6 +150,7 @@ pub(super) enum Statement {
         key: Vec<String>,
     },
     DropTable(String),
+    TruncateTable(String),
     LockTable(String),
     Commit,
     /// To a savepoint, if one is named.

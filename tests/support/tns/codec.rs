@@ -115,9 +115,13 @@ fn number(bytes: &[u8]) -> Value {
         .map(|byte| if is_positive { i64::from(*byte) - 1 } else { 101 - i64::from(*byte) })
         .collect();
     let sign = if is_positive { 1 } else { -1 };
-    if exponent + 1 >= digits.len() as i32 && exponent < 9 {
-        let whole = digits.iter().fold(0, |sum: i64, digit| sum * 100 + digit);
-        return Value::Int(sign * whole * 100_i64.pow((exponent + 1) as u32 - digits.len() as u32));
+    // A float would not have all digits of a large one.
+    if exponent + 1 >= digits.len() as i32 && exponent < 10 {
+        let whole = digits.iter().fold(0, |sum: i128, digit| sum * 100 + i128::from(*digit));
+        let zeros = 100_i128.pow((exponent + 1) as u32 - digits.len() as u32);
+        if let Ok(whole) = i64::try_from(i128::from(sign) * whole * zeros) {
+            return Value::Int(whole);
+        }
     }
     let places =
         digits.iter().zip(0..).map(|(digit, place)| *digit as f64 * 100f64.powi(exponent - place));
@@ -170,11 +174,11 @@ mod tests {
 
     #[test]
     fn numbers_come_back() {
-        for int in
-            [0, 1, -1, 99, 100, 101, -12_345, 1_073_741_824, i64::MAX, i64::MIN + 1, 1_000_000]
-        {
+        for int in [0, 1, -1, 99, 100, 101, -12_345, 1_073_741_824, i64::MAX, i64::MIN, 1_000_000] {
             let value = Value::Int(int);
             assert_eq!(decode(NUMBER, &encode(&value, NUMBER).unwrap()), value);
+            // As text too.
+            assert_eq!(Value::text(int.to_string()).int(), Ok(Some(int)));
         }
         for float in [0.5, -0.25, 123.456, 0.0078125] {
             match decode(NUMBER, &encode(&Value::Float(float), NUMBER).unwrap()) {

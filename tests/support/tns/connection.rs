@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use crate::doubles::script::Trick;
 
@@ -19,16 +19,13 @@ use super::login::{self, Entered};
 use super::request::{Message, Request, Tags};
 use super::runner::Runner;
 use super::time;
-use super::wire::{self, ACCEPT, CONNECT, DATA, EOF, MARKER, Packet, REFUSE, SDU, Writer};
-use super::world::Shared;
+use super::wire::{self, ACCEPT, CONNECT, DATA, EOF, MARKER, Packet, REFUSE, Writer};
+use super::world::{Container, Shared};
 
 /// What a marker says.
 const BREAK: u8 = 1;
 const RESET: u8 = 2;
 const INTERRUPT: u8 = 3;
-
-/// How soon the next packet of a message comes.
-const FOLLOWS_WITHIN: Duration = Duration::from_millis(50);
 
 /// What ends while a call runs.
 enum Event {
@@ -55,14 +52,13 @@ struct Client {
 /// Serves a client until it goes.
 pub(super) async fn serve(mut stream: TcpStream, shared: Shared) {
     let _ = stream.set_nodelay(true);
-    if connect(&mut stream).await.is_none() {
-        return;
-    }
+    let Some(container) = connect(&mut stream).await else { return };
     let (from, to) = stream.into_split();
     let mut line = Line { said: listen(from), to };
-    let Some(who) = log_in(&shared, &mut line).await else { return };
+    let Some(who) = log_in(&shared, container, &mut line).await else { return };
     let (id, (stop, stopped)) = (who.id, watch::channel(false));
-    let runner = Runner::new(shared.clone(), id, who.serial, &who.user, stopped);
+    let whose = (&*who.user, container);
+    let runner = Runner::new(shared.clone(), id, who.serial, whose, stopped);
     let mut client = Client { shared: shared.clone(), line, who, stop };
     client.serve(runner).await;
     // Before the socket is closed: who sees it closed may rely on that nothing is held any more.
@@ -72,25 +68,29 @@ pub(super) async fn serve(mut stream: TcpStream, shared: Shared) {
 }
 
 /// The listener's part.
-async fn connect(stream: &mut TcpStream) -> Option<()> {
-    let packet = wire::read(stream, false).await.ok().filter(|packet| packet.kind == CONNECT)?;
+async fn connect(stream: &mut TcpStream) -> Option<Container> {
+    let packet = wire::read(stream).await.ok().filter(|packet| packet.kind == CONNECT)?;
     let data = match packet.body.get(66..).filter(|data| !data.is_empty()) {
         Some(data) => data.to_vec(),
         // It follows by itself, where it is long.
-        None => wire::read(stream, false).await.ok()?.body,
+        None => wire::read(stream).await.ok()?.body,
     };
-    if let Some(refusal) = login::refuse(&String::from_utf8_lossy(&data)) {
-        let _ = wire::write(stream, &wire::packets(REFUSE, &refusal, false)).await;
-        return None;
-    }
-    wire::write(stream, &wire::packets(ACCEPT, &login::accept(), false)).await.ok()
+    let container = match login::container(&String::from_utf8_lossy(&data)) {
+        Ok(container) => container,
+        Err(refusal) => {
+            let _ = wire::write(stream, &wire::packets(REFUSE, &refusal, false)).await;
+            return None;
+        }
+    };
+    wire::write(stream, &wire::packets(ACCEPT, &login::accept(), false)).await.ok()?;
+    Some(container)
 }
 
 /// What the client says, also while it is being answered.
 fn listen(mut from: OwnedReadHalf) -> mpsc::UnboundedReceiver<Packet> {
     let (say, said) = mpsc::unbounded_channel();
     tokio::spawn(async move {
-        while let Ok(packet) = wire::read(&mut from, true).await {
+        while let Ok(packet) = wire::read(&mut from).await {
             let ends = packet.flags & EOF != 0;
             if say.send(packet).is_err() || ends {
                 return;
@@ -100,10 +100,10 @@ fn listen(mut from: OwnedReadHalf) -> mpsc::UnboundedReceiver<Packet> {
     said
 }
 
-async fn log_in(shared: &Shared, line: &mut Line) -> Option<Entered> {
+async fn log_in(shared: &Shared, container: Container, line: &mut Line) -> Option<Entered> {
     let mut known = HashMap::new();
     loop {
-        match line.message().await?.request {
+        match line.message(|_| true).await?.request {
             Request::Protocol => line.send(&login::protocol()).await?,
             Request::DataTypes => line.send(&[2, 0, 0]).await?,
             Request::Login { pairs, is_second: false, .. } => {
@@ -112,7 +112,7 @@ async fn log_in(shared: &Shared, line: &mut Line) -> Option<Entered> {
             }
             Request::Login { user, pairs, .. } => {
                 known.extend(pairs);
-                let entered = login::enter(&mut shared.world(), &user, known);
+                let entered = login::enter(&mut shared.world(), (&user, container), known);
                 return match entered {
                     Ok(who) => {
                         let sent = line.send(&login::welcome(who.id, who.serial)).await;
@@ -133,33 +133,20 @@ async fn log_in(shared: &Shared, line: &mut Line) -> Option<Entered> {
 }
 
 impl Line {
-    /// Ends when the client has said something more.
-    async fn more(&mut self) {
-        while self.said.is_empty() && !self.said.is_closed() {
-            sleep(Duration::from_millis(1)).await;
-        }
-    }
-
-    /// The next message; none: there is none any more.
-    async fn message(&mut self) -> Option<Message> {
+    /// The next message; none: there is none any more. A message does not say how long it is: it is
+    /// there as a whole when all is there that it speaks of.
+    async fn message(&mut self, is_whole: impl Fn(&Message) -> bool) -> Option<Message> {
         let mut body = Vec::new();
         loop {
             let packet = self.said.recv().await?;
             match packet.kind {
                 DATA if packet.flags & EOF != 0 => return None,
-                DATA => {
-                    let is_full = packet.body.len() + 10 >= SDU;
-                    body.extend(packet.body);
-                    // A message has no length: more follows a full packet, but where it just fits.
-                    if is_full && timeout(FOLLOWS_WITHIN, self.more()).await.is_ok() {
-                        continue;
-                    }
-                }
+                DATA => body.extend(packet.body),
                 // It wants to cancel what has been answered already.
                 MARKER if packet.body.get(2) == Some(&INTERRUPT) => self.cancelled().await?,
                 _ => continue,
             }
-            if let Some(message) = Message::read(&body) {
+            if let Some(message) = Message::read(&body).filter(&is_whole) {
                 return Some(message);
             }
         }
@@ -197,8 +184,10 @@ impl Client {
         let mut state = Some((runner, Cursors::default()));
         loop {
             let kill = Arc::clone(&self.who.kill);
+            let Some((runner, cursors)) = &state else { break };
+            let is_whole = |message: &Message| cursors.has_all(runner, &message.request);
             let message = tokio::select! {
-                message = self.line.message() => message,
+                message = self.line.message(is_whole) => message,
                 () = kill.notified() => None,
             };
             let Some(message) = message else { break };

@@ -47,6 +47,30 @@ impl Reply {
     }
 }
 
+impl Cursor {
+    /// The rows of binds of another execution, for which only what goes in is sent; none: there is
+    /// more to come.
+    fn again(&self, count: u64, rest: &[u8]) -> Option<Vec<Vec<Value>>> {
+        let binds = self.prepared.binds.iter().zip(&self.types);
+        let ins: Vec<(usize, u8)> = binds
+            .enumerate()
+            .filter(|(_, (bind, _))| direction(bind) & 32 != 0)
+            .map(|(place, (_, of))| (place, *of))
+            .collect();
+        let types: Vec<u8> = ins.iter().map(|(_, of)| *of).collect();
+        let is_once = self.types.is_empty() || is_query(&self.prepared);
+        let sent = request::values(rest, &types, if is_once { 1 } else { count.max(1) })?;
+        let values = sent.into_iter().map(|row| {
+            let mut values = vec![Value::Null; self.types.len()];
+            for ((place, _), value) in ins.iter().zip(row) {
+                values[*place] = value;
+            }
+            values
+        });
+        Some(values.collect())
+    }
+}
+
 impl Cursors {
     pub(super) fn close(&mut self, all: &[u64]) {
         self.open.retain(|number, _| !all.contains(number));
@@ -70,6 +94,24 @@ impl Cursors {
             _ => return String::new(),
         };
         sql + "\n" + &String::from_utf8_lossy(rest)
+    }
+
+    /// Returns `true` if the request has come as a whole: a statement with all of its binds.
+    pub(super) fn has_all(&self, runner: &Runner, request: &Request) -> bool {
+        match request {
+            Request::Execute(execute) if execute.executes && !execute.types.is_empty() => {
+                let known = self.open.get(&execute.cursor).map(|cursor| cursor.prepared.clone());
+                let prepared = execute.sql.as_ref().map(|sql| runner.prepare(sql).ok());
+                // What cannot be read has no binds.
+                let Some(prepared) = prepared.unwrap_or(known) else { return true };
+                let sent = sent(&prepared, &execute.types);
+                request::values(&execute.rest, &sent, execute.times.max(1)).is_some()
+            }
+            Request::Again { cursor, count, rest } => {
+                self.open.get(cursor).is_none_or(|cursor| cursor.again(*count, rest).is_some())
+            }
+            _ => true,
+        }
     }
 
     pub(super) fn run(&mut self, runner: &mut Runner, request: Request) -> Reply {
@@ -117,10 +159,7 @@ impl Cursors {
         if !execute.executes {
             return Ok((Writer::default(), End { cursor: number, ..End::default() }, false));
         }
-        let sent: Vec<u8> = {
-            let all = cursor.prepared.binds.iter().zip(&cursor.types);
-            all.filter(|(bind, _)| !bind.returns).map(|(_, of)| *of).collect()
-        };
+        let sent = sent(&cursor.prepared, &cursor.types);
         let times = if cursor.types.is_empty() { 1 } else { execute.times.max(1) };
         let values = request::values(&execute.rest, &sent, times)
             .ok_or_else(|| (number, Fault::syntax("binds that end too early")))?;
@@ -129,27 +168,8 @@ impl Cursors {
 
     fn again(&mut self, runner: &mut Runner, number: u64, count: u64, rest: &[u8]) -> Done {
         let cursor = self.open.get(&number).ok_or_else(|| (0, Fault::numbered(1001)))?;
-        // Only what goes in is sent.
-        let binds = cursor.prepared.binds.iter().zip(&cursor.types);
-        let ins: Vec<(usize, u8)> = binds
-            .enumerate()
-            .filter(|(_, (bind, _))| direction(bind) & 32 != 0)
-            .map(|(place, (_, of))| (place, *of))
-            .collect();
-        let types: Vec<u8> = ins.iter().map(|(_, of)| *of).collect();
-        let times =
-            if cursor.types.is_empty() || is_query(&cursor.prepared) { 1 } else { count.max(1) };
-        let sent = request::values(rest, &types, times)
-            .ok_or_else(|| (number, Fault::syntax("binds that end too early")))?;
-        let all = cursor.types.len();
-        let values = sent.into_iter().map(|row| {
-            let mut values = vec![Value::Null; all];
-            for ((place, _), value) in ins.iter().zip(row) {
-                values[*place] = value;
-            }
-            values
-        });
-        let values = values.collect();
+        let values = cursor.again(count, rest);
+        let values = values.ok_or_else(|| (number, Fault::syntax("binds that end too early")))?;
         self.perform(runner, number, values, count)
     }
 
@@ -209,6 +229,12 @@ impl Cursors {
         // Whether there are more than asked for is not known yet.
         Ok((writer, end, rows.len() < count))
     }
+}
+
+/// The types of those binds that are sent: all but those which RETURNING fills.
+fn sent(prepared: &Prepared, types: &[u8]) -> Vec<u8> {
+    let all = prepared.binds.iter().zip(types);
+    all.filter(|(bind, _)| !bind.returns).map(|(_, of)| *of).collect()
 }
 
 fn is_query(prepared: &Prepared) -> bool {

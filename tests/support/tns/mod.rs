@@ -39,6 +39,21 @@ use tokio::net::TcpListener;
 
 use self::world::{Shared, World};
 
+/// The first packet that a client says, and how long it is; and whether it begins a message that has a
+/// statement run. None: more is to come.
+pub(crate) fn packet(bytes: &[u8]) -> Option<(usize, bool)> {
+    let length = wire::length(bytes.get(..8)?);
+    let packet = bytes.get(..length).filter(|packet| packet.len() >= 8)?;
+    let is_statement =
+        packet[4] == wire::DATA && packet.get(10..).is_some_and(request::is_statement);
+    Some((length, is_statement))
+}
+
+/// Returns `true` if the rest of a message comes after a packet of this length.
+pub(crate) fn is_continued(length: usize) -> bool {
+    length >= wire::SDU
+}
+
 /// Serves whoever comes, for ever.
 ///
 /// # Errors

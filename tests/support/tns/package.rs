@@ -12,7 +12,7 @@ use super::modes::Mode;
 use super::runner::Runner;
 use super::time;
 use super::value::Value;
-use super::world::{Resource, owner};
+use super::world::{Container, Resource, owner};
 
 /// `DBMS_LOCK.MAXWAIT`: a wait of so many seconds has no end.
 const MAXWAIT: i64 = 32_767;
@@ -198,7 +198,7 @@ impl Runner {
             self.commit();
         }
         let until = time::now() / 1_000_000 + expiration.int()?.unwrap_or(864_000);
-        let id = self.shared.world().allocate(name, until);
+        let id = self.shared.world().allocate(self.container, name, until);
         Ok(Value::Text(format!("{id}{id}{:03}", id % 199)))
     }
 
@@ -221,11 +221,11 @@ impl Runner {
                 None => return Ok(3),
             },
         };
-        let (resource, owner) = (Resource::User(id), owner(self.id, false));
+        let (resource, owner) = (Resource::User(self.container, id), owner(self.id, false));
         let held = self.shared.world().locks.mode(&resource, owner);
         if what == "RELEASE" {
             let mut world = self.shared.world();
-            world.of_transactions.remove(&(self.id, id));
+            world.of_transactions.remove(&(self.id, resource.clone()));
             return Ok(if world.locks.release_whole(&resource, owner) { 0 } else { 4 });
         }
         let (mode, timeout) = (mode.int()?.and_then(Mode::new), timeout.int()?);
@@ -234,13 +234,13 @@ impl Runner {
             return Ok(4);
         }
         let millis = if timeout >= MAXWAIT { -1 } else { timeout * 1000 };
-        let code = match self.wait(resource, owner, mode, millis)? {
+        let code = match self.wait(resource.clone(), owner, mode, millis)? {
             Outcome::AtOnce | Outcome::AfterWait => 0,
             Outcome::Timeout => 1,
             Outcome::Deadlock => 2,
         };
         if code == 0 && on_commit {
-            self.shared.world().of_transactions.insert((self.id, id));
+            self.shared.world().of_transactions.insert((self.id, resource));
         }
         Ok(code)
     }
@@ -250,7 +250,10 @@ impl Runner {
         let id = handle.get(..10)?;
         let number: i64 = id.parse().ok()?;
         let rest = handle[10..].strip_prefix(id)?;
-        let known = self.shared.world().allocated.values().any(|(known, _)| *known == number);
+        let is_this = |((container, _), (known, _)): (&(Container, String), &(i64, i64))| {
+            *container == self.container && *known == number
+        };
+        let known = self.shared.world().allocated.iter().any(is_this);
         (known && rest == format!("{:03}", number % 199)).then_some(number)
     }
 
@@ -307,7 +310,7 @@ impl Runner {
             "INSTANCE" => Value::text("1"),
             "INSTANCE_NAME" | "DB_UNIQUE_NAME" => Value::text("FREE"),
             "DB_NAME" | "CON_NAME" | "SERVICE_NAME" => {
-                Value::text(world.option("service").unwrap_or("FREEPDB1"))
+                Value::text(world.option("service").unwrap_or(self.container.name()))
             }
             "DATABASE_ROLE" => Value::text(world.option("role").unwrap_or("PRIMARY")),
             "CURRENT_SCHEMA" | "CURRENT_USER" | "SESSION_USER" => Value::text(self.user.clone()),
@@ -318,7 +321,7 @@ impl Runner {
             "HOST" => Value::text(client("AUTH_MACHINE")),
             "OS_USER" => Value::text(client("AUTH_SID")),
             "SERVER_HOST" => Value::text("localhost"),
-            "CON_ID" => Value::text("3"),
+            "CON_ID" => Value::text(self.container.id().to_string()),
             _ => return Err(Fault::new(2003, "invalid USERENV parameter")),
         })
     }

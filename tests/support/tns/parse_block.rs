@@ -57,6 +57,9 @@ impl Parser {
                 Declaration::Number(name, number)
             } else if self.is("PROCEDURE") || self.is("FUNCTION") {
                 Declaration::Routine(self.routine()?.into())
+            } else if matches!(block.declarations.last(), Some(Declaration::Routine(_))) {
+                // After a routine's body there are only routines.
+                return Err(self.wrong());
             } else {
                 let name = self.name()?;
                 if self.takes("EXCEPTION") {

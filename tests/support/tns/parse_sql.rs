@@ -60,6 +60,9 @@ impl Parser {
             self.takes("PURGE");
             return Ok(Statement::DropTable(table));
         }
+        if self.takes("TRUNCATE TABLE") {
+            return Ok(Statement::TruncateTable(self.table()?));
+        }
         if self.takes("LOCK TABLE") {
             let table = self.table()?;
             while !matches!(self.peek(), Token::End | Token::Symbol(";")) {

@@ -238,7 +238,7 @@ impl Runner {
             })
         };
         let Some((names, key)) = table else {
-            return views::find(&self.shared.world(), name, &self.user);
+            return views::find(&self.shared.world(), name, (&self.user, self.container));
         };
         let looked_up = match (key, condition) {
             (Some((key, of)), Some(condition)) => {

@@ -6,6 +6,11 @@ use super::codec;
 use super::value::Value;
 use super::wire::Reader;
 
+/// Functions that run a statement: a new one, and one that is known.
+const EXECUTE: u8 = 94;
+const REEXECUTE: u8 = 4;
+const REEXECUTE_AND_FETCH: u8 = 78;
+
 /// A message, after what is piggybacked on it.
 #[derive(Debug)]
 pub(super) struct Message {
@@ -64,35 +69,57 @@ pub(super) struct Execute {
     pub(super) rest: Vec<u8>,
 }
 
+/// What the rest of a message is.
+enum Kind {
+    Protocol,
+    DataTypes,
+    Function(u8),
+}
+
 impl Message {
     /// None: more is to come.
     pub(super) fn read(body: &[u8]) -> Option<Self> {
         let mut reader = Reader(body);
         let (mut closes, mut tags) = (Vec::new(), None);
-        let request = loop {
-            match (reader.u8()?, reader.0.first().copied()) {
-                (1, _) => break Request::Protocol,
-                (2, _) => break Request::DataTypes,
-                (kind, Some(function)) => {
-                    reader.skip(2)?;
-                    // Fields of version 23.4: a token.
-                    reader.int()?;
-                    match (kind, function) {
-                        (17, 105) => {
-                            reader.u8()?;
-                            for _ in 0..reader.int()? {
-                                closes.push(reader.int()?);
-                            }
-                        }
-                        (17, 135) => tags = Some(read_tags(&mut reader)?),
-                        (17, 176) => reader.ints(1)?,
-                        _ => break function_of(function, &mut reader)?,
-                    }
-                }
-                _ => return None,
-            }
+        let request = match head(&mut reader, &mut closes, &mut tags)? {
+            Kind::Protocol => Request::Protocol,
+            Kind::DataTypes => Request::DataTypes,
+            Kind::Function(function) => function_of(function, &mut reader)?,
         };
         Some(Message { closes, tags, request })
+    }
+}
+
+/// Returns `true` if the message that begins so has a statement run.
+pub(super) fn is_statement(body: &[u8]) -> bool {
+    let head = head(&mut Reader(body), &mut Vec::new(), &mut None);
+    matches!(head, Some(Kind::Function(EXECUTE | REEXECUTE | REEXECUTE_AND_FETCH)))
+}
+
+/// Reads a message until its kind.
+fn head(reader: &mut Reader<'_>, closes: &mut Vec<u64>, tags: &mut Option<Tags>) -> Option<Kind> {
+    loop {
+        match (reader.u8()?, reader.0.first().copied()) {
+            (1, _) => return Some(Kind::Protocol),
+            (2, _) => return Some(Kind::DataTypes),
+            (kind, Some(function)) => {
+                reader.skip(2)?;
+                // Fields of version 23.4: a token.
+                reader.int()?;
+                match (kind, function) {
+                    (17, 105) => {
+                        reader.u8()?;
+                        for _ in 0..reader.int()? {
+                            closes.push(reader.int()?);
+                        }
+                    }
+                    (17, 135) => *tags = Some(read_tags(reader)?),
+                    (17, 176) => reader.ints(1)?,
+                    _ => return Some(Kind::Function(function)),
+                }
+            }
+            _ => return None,
+        }
     }
 }
 
@@ -113,8 +140,8 @@ fn function_of(function: u8, reader: &mut Reader<'_>) -> Option<Request> {
             }
             Request::Login { user, pairs, is_second: function == 115 }
         }
-        94 => Request::Execute(execute(reader)?),
-        4 | 78 => {
+        EXECUTE => Request::Execute(execute(reader)?),
+        REEXECUTE | REEXECUTE_AND_FETCH => {
             let (cursor, count) = (reader.int()?, reader.int()?);
             reader.ints(2)?;
             Request::Again { cursor, count, rest: reader.0.to_vec() }

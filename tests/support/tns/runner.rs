@@ -17,7 +17,7 @@ use super::time;
 use super::transaction::Transaction;
 use super::value::{Type, Value};
 use super::views;
-use super::world::Shared;
+use super::world::{Container, Shared};
 
 /// What a name of a block is.
 #[derive(Debug, Clone)]
@@ -54,6 +54,7 @@ pub(super) struct Runner {
     pub(super) id: u16,
     pub(super) serial: u32,
     pub(super) user: String,
+    pub(super) container: Container,
     /// Whether nobody wants the answer any more.
     pub(super) stop: watch::Receiver<bool>,
     pub(super) trick: Option<Trick>,
@@ -77,7 +78,7 @@ impl Runner {
         shared: Shared,
         id: u16,
         serial: u32,
-        user: &str,
+        (user, container): (&str, Container),
         stop: watch::Receiver<bool>,
     ) -> Self {
         Runner {
@@ -86,6 +87,7 @@ impl Runner {
             id,
             serial,
             user: user.to_owned(),
+            container,
             stop,
             trick: None,
             transactions: Vec::new(),
@@ -149,7 +151,8 @@ impl Runner {
         }
         let world = self.shared.world();
         let is_there = |table: &&String| {
-            world.tables.contains_key(*table) || views::find(&world, table, &self.user).is_ok()
+            world.tables.contains_key(*table)
+                || views::find(&world, table, (&self.user, self.container)).is_ok()
         };
         if prepared.tables.iter().all(|table| is_there(&table)) {
             return Ok(());
@@ -199,6 +202,15 @@ impl Runner {
                 self.commit();
                 let dropped = self.shared.world().tables.remove(table);
                 dropped.ok_or_else(|| Fault::numbered(942))?;
+            }
+            Statement::TruncateTable(table) => {
+                self.commit();
+                let mut world = self.shared.world();
+                let emptied = world.tables.get_mut(table).map(super::table::Table::truncate);
+                match emptied.ok_or_else(|| Fault::numbered(942))? {
+                    true => {}
+                    false => return Err(Fault::numbered(54)),
+                }
             }
             Statement::LockTable(table) => {
                 let known = self.shared.world().tables.contains_key(table);

@@ -110,6 +110,16 @@ impl Table {
         }
     }
 
+    /// Removes all rows, unless somebody is at one.
+    #[must_use]
+    pub(super) fn truncate(&mut self) -> bool {
+        let is_free = self.rows.values().all(|row| row.pending.is_none());
+        if is_free {
+            self.rows.clear();
+        }
+        is_free
+    }
+
     /// A row is as it was.
     pub(super) fn restore(&mut self, key: &str, before: Option<Row>) {
         match before {

@@ -95,8 +95,10 @@ impl Value {
         let value = match (self, to) {
             (value, Type::Any) | (value @ Value::Null, _) => value,
             (Value::Text(text), Type::Number | Type::Integer) => {
-                let number = text.trim().parse().map_err(|_| Fault::numbered(1722))?;
-                return Value::float(number).into_type(to);
+                let text = text.trim();
+                let number =
+                    text.parse().map(Value::Int).or_else(|_| text.parse().map(Value::float));
+                return number.map_err(|_| Fault::numbered(1722))?.into_type(to);
             }
             (Value::Float(float), Type::Integer) => Value::Int(float.round() as i64),
             (value @ Value::Int(_), Type::Integer) => value,
@@ -156,7 +158,12 @@ impl Value {
                 let local = |value: &Value| Ok(value.clone().into_type(Type::Time)?.local());
                 Some(local(a)?.cmp(&local(b)?))
             }
-            (a, b) => a.number()?.partial_cmp(&b.number()?),
+            (a, b) => {
+                match (a.clone().into_type(Type::Number)?, b.clone().into_type(Type::Number)?) {
+                    (Value::Int(a), Value::Int(b)) => Some(a.cmp(&b)),
+                    _ => a.number()?.partial_cmp(&b.number()?),
+                }
+            }
         })
     }
 

@@ -6,7 +6,7 @@ use super::fault::Fault;
 use super::query::Found;
 use super::time;
 use super::value::Value;
-use super::world::{Resource, World};
+use super::world::{Container, Resource, World};
 
 fn text(of: impl Into<String>) -> Value {
     Value::text(of)
@@ -17,7 +17,11 @@ fn int(of: impl TryInto<i64>) -> Value {
 }
 
 /// The rows of a view, for a user.
-pub(super) fn find(world: &World, name: &str, user: &str) -> Result<Found, Fault> {
+pub(super) fn find(
+    world: &World,
+    name: &str,
+    (user, container): (&str, Container),
+) -> Result<Found, Fault> {
     let (plain, is_global) = match name.strip_prefix("GV$") {
         Some(rest) => (format!("V${rest}"), true),
         None => (name.replacen("V_$", "V$", 1), false),
@@ -31,14 +35,13 @@ pub(super) fn find(world: &World, name: &str, user: &str) -> Result<Found, Fault
     let (mut names, mut rows): (Vec<&str>, Vec<Vec<Value>>) = match plain.as_str() {
         "DUAL" => (vec!["DUMMY"], vec![vec![text("X")]]),
         "DBMS_LOCK_ALLOCATED" => {
-            let rows = world
-                .allocated
-                .iter()
-                .map(|(name, (id, until))| vec![text(name), Value::Int(*id), Value::Date(*until)]);
+            let rows = world.allocated.iter().filter(|((of, _), _)| *of == container).map(
+                |((_, name), (id, until))| vec![text(name), Value::Int(*id), Value::Date(*until)],
+            );
             (vec!["NAME", "LOCKID", "EXPIRATION"], rows.collect())
         }
-        "V$LOCK" => locks(world),
-        "V$SESSION" => sessions(world),
+        "V$LOCK" => locks(world, container),
+        "V$SESSION" => sessions(world, container),
         "V$INSTANCE" => (
             vec![
                 "INSTANCE_NUMBER",
@@ -134,11 +137,12 @@ fn privileges(user: &str) -> &'static [&'static str] {
     }
 }
 
-fn locks(world: &World) -> (Vec<&'static str>, Vec<Vec<Value>>) {
+fn locks(world: &World, container: Container) -> (Vec<&'static str>, Vec<Vec<Value>>) {
     let mut rows = Vec::new();
     for line in world.locks.lines() {
         let (kind, id) = match line.resource {
-            Resource::User(id) => ("UL", *id),
+            Resource::User(of, _) if !container.sees(*of) => continue,
+            Resource::User(_, id) => ("UL", *id),
             Resource::Transaction(number) => ("TX", *number as i64),
         };
         let waits = line.status != "GRANT";
@@ -169,16 +173,19 @@ fn locks(world: &World) -> (Vec<&'static str>, Vec<Vec<Value>>) {
             Value::Int(asked),
             int(since),
             int(u8::from(blocks)),
-            int(3),
+            int(container.id()),
         ]);
     }
     (vec!["SID", "TYPE", "ID1", "ID2", "LMODE", "REQUEST", "CTIME", "BLOCK", "CON_ID"], rows)
 }
 
-fn sessions(world: &World) -> (Vec<&'static str>, Vec<Vec<Value>>) {
+fn sessions(world: &World, container: Container) -> (Vec<&'static str>, Vec<Vec<Value>>) {
     let now = time::now() / 1_000_000;
     let mut rows = Vec::new();
     for (id, session) in &world.sessions {
+        if !container.sees(session.container) {
+            continue;
+        }
         let client = |what: &str| text(session.client.get(what).cloned().unwrap_or_default());
         let blocker =
             world.locks.blockers(*id).first().map_or(Value::Null, |blocker| int(*blocker));
@@ -206,11 +213,11 @@ fn sessions(world: &World) -> (Vec<&'static str>, Vec<Vec<Value>>) {
             int(now - session.asked),
             text("DEDICATED"),
             text("USER"),
-            text("FREEPDB1"),
+            text(session.container.name()),
             blocker.clone(),
             if blocker.is_null() { Value::Null } else { int(1) },
             text("NONE"),
-            int(3),
+            int(session.container.id()),
         ]);
     }
     let names = vec![

@@ -24,15 +24,19 @@ pub(super) struct Packet {
     pub(super) body: Vec<u8>,
 }
 
-/// Reads a packet; lengths have 16 bits until the connection is accepted.
-pub(super) async fn read(from: &mut (impl AsyncRead + Unpin), long: bool) -> io::Result<Packet> {
+/// How long the packet is whose head this is. Lengths have 16 bits until the connection is accepted, and
+/// 32 then, of which the first 16 are zero.
+pub(super) fn length(head: &[u8]) -> usize {
+    let half = |at: usize| usize::from(head[at]) << 8 | usize::from(head[at + 1]);
+    if half(0) > 0 { half(0) } else { half(2) }
+}
+
+/// Reads a packet.
+pub(super) async fn read(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Packet> {
     let mut head = [0; 8];
     from.read_exact(&mut head).await?;
-    let length = match long {
-        true => u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize,
-        false => usize::from(u16::from_be_bytes([head[0], head[1]])),
-    };
-    let mut body = vec![0; length.saturating_sub(8).min(1 << 24)];
+    let length = length(&head);
+    let mut body = vec![0; length.saturating_sub(8)];
     from.read_exact(&mut body).await?;
     let kind = head[4];
     let mut flags = 0;

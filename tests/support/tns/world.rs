@@ -19,10 +19,48 @@ pub(super) type Shared = waiting::Shared<World>;
 /// What is locked.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Resource {
-    /// By `DBMS_LOCK`: an id.
-    User(i64),
+    /// By `DBMS_LOCK`: an id in a container.
+    User(Container, i64),
     /// A transaction, by itself: whoever waits for a row that it has changed waits for it.
     Transaction(u64),
+}
+
+/// A database of the server: one that is plugged in, or the root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub(super) enum Container {
+    #[default]
+    Pluggable,
+    Root,
+}
+
+impl Container {
+    /// The one that a service leads to.
+    pub(super) fn of_service(service: &str) -> Option<Self> {
+        match service {
+            "FREEPDB1" => Some(Container::Pluggable),
+            "FREE" => Some(Container::Root),
+            _ => None,
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Container::Pluggable => "FREEPDB1",
+            Container::Root => "CDB$ROOT",
+        }
+    }
+
+    pub(super) fn id(self) -> i64 {
+        match self {
+            Container::Pluggable => 3,
+            Container::Root => 1,
+        }
+    }
+
+    /// Returns `true` if whoever is here sees what is there.
+    pub(super) fn sees(self, other: Self) -> bool {
+        self == Container::Root || self == other
+    }
 }
 
 /// A client's session, as others see it.
@@ -30,6 +68,7 @@ pub(super) enum Resource {
 pub(super) struct Session {
     pub(super) serial: u32,
     pub(super) user: String,
+    pub(super) container: Container,
     /// What the client has said of itself when it logged in.
     pub(super) client: HashMap<String, String>,
     pub(super) module: String,
@@ -53,9 +92,9 @@ pub(super) struct World {
     pub(super) tables: BTreeMap<String, Table>,
     pub(super) script: Script,
     /// Names of locks, with their ids and when they may be forgotten.
-    pub(super) allocated: BTreeMap<String, (i64, i64)>,
+    pub(super) allocated: BTreeMap<(Container, String), (i64, i64)>,
     /// Who has asked for which lock with `release_on_commit`.
-    pub(super) of_transactions: HashSet<(u16, i64)>,
+    pub(super) of_transactions: HashSet<(u16, Resource)>,
     pub(super) since: i64,
     options: HashMap<String, String>,
     serials: u32,
@@ -97,24 +136,28 @@ impl World {
         self.options.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
+    /// Returns `true` if a test has set it, to whatever.
+    pub(super) fn is_set(&self, name: &str) -> bool {
+        self.options.contains_key(name)
+    }
+
     pub(super) fn set_option(&mut self, name: String, value: String) {
         self.options.insert(name, value);
     }
 
     /// The id of a name, which it keeps.
-    pub(super) fn allocate(&mut self, name: &str, until: i64) -> i64 {
+    pub(super) fn allocate(&mut self, container: Container, name: &str, until: i64) -> i64 {
         let next = 1_073_741_824 + self.allocated.len() as i64;
-        let entry = self.allocated.entry(name.to_owned()).or_insert((next, until));
+        let entry = self.allocated.entry((container, name.to_owned())).or_insert((next, until));
         entry.1 = until;
         entry.0
     }
 
     /// The end of a session's transaction, for locks that last no longer.
     pub(super) fn release_of_transaction(&mut self, session: u16) {
-        let ids = self.of_transactions.extract_if(|(of, _)| *of == session).map(|(_, id)| id);
-        let ids: Vec<i64> = ids.collect();
-        for id in ids {
-            self.locks.release_whole(&Resource::User(id), owner(session, false));
+        let locks = self.of_transactions.extract_if(|(of, _)| *of == session).map(|(_, lock)| lock);
+        for lock in locks.collect::<Vec<_>>() {
+            self.locks.release_whole(&lock, owner(session, false));
         }
     }
 
