@@ -143,6 +143,12 @@ pub(crate) trait SessionBackend: Send + Sync + 'static {
         async { refused }
     }
 
+    /// The longest that a session which holds one lock waits to have that in another mode, before it
+    /// hears what else is asked of it: also that its guard has gone.
+    fn conversion_wait_max(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
     /// Returns `true` if an order from another session ends a wait ([`Do::Cancel`]). Where it does
     /// not, a wait that is not wanted any more ends with its connection.
     fn stops_waits(&self) -> bool {

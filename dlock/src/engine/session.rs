@@ -144,7 +144,7 @@ impl Sessions {
             held: Map::default(),
             questions: Vec::new(),
             polls: Polls::default(),
-            conversions: Conversions::default(),
+            conversions: Conversions::new(backend.conversion_wait_max()),
             check_conversion: {
                 let backend = Arc::clone(&backend);
                 Box::new(move |from, to| backend.check_conversion(from, to))

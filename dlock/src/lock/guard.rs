@@ -170,8 +170,9 @@ impl Guard {
             return self.not_lost();
         }
         let answer = tokio::select! {
-            answer = answer => answer.ok(),
+            biased;
             _ = self.hold.lost() => None,
+            answer = answer => answer.ok(),
         };
         asking.hold = None;
         // It is lost: with its engine, or with its session.

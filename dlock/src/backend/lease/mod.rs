@@ -21,10 +21,6 @@ mod owner;
     feature = "postgres",
     feature = "sqlite"
 ))]
-#[cfg_attr(
-    not(any(feature = "mssql", feature = "mysql", feature = "postgres", feature = "sqlite")),
-    expect(dead_code, reason = "Oracle's table is pruned by hand yet")
-)]
 pub(crate) mod prune;
 #[cfg(any(
     feature = "mssql",
@@ -85,7 +81,7 @@ use crate::error::Result;
 pub(crate) const TTL: Duration = Duration::from_secs(10);
 
 /// The statements that make the lease table on a database of this kind, `postgres`, `mysql`,
-/// `mariadb`, `mssql` or `sqlite` (or a whole URL), for those who migrate by hand. For a table of another
+/// `mariadb`, `mssql`, `oracle` or `sqlite` (or a whole URL), for those who migrate by hand. For a table of another
 /// name: [`LeaseOptions::ddl`].
 ///
 /// ```

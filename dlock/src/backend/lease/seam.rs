@@ -104,37 +104,19 @@ pub(crate) trait LeaseBackend: Send + Sync + 'static {
     /// long as the lease says. Its fence stays, and is the answer.
     fn own(
         &self,
-        _: &mut Self::Connection,
-        _lease: &Lease,
-        _to: &Owner,
-    ) -> impl Future<Output = Result<Taken, Failure>> + Send {
-        async {
-            Err(Failure::Failed(Error::Unsupported {
-                backend: self.label(),
-                what: "leases that can be handed over to another process in this version".into(),
-                instead: "release it, and have the other process take it".into(),
-            }))
-        }
-    }
+        connection: &mut Self::Connection,
+        lease: &Lease,
+        to: &Owner,
+    ) -> impl Future<Output = Result<Taken, Failure>> + Send;
 
     /// Removes rows that nobody has had for so long, of at most [`prune::ROWS_MAX`] keys from this
     /// name on; [`prune`] says which. Rows that somebody works on are left alone.
     fn prune(
         &self,
-        _: &mut Self::Connection,
-        _older_than: Duration,
-        _from: &str,
-    ) -> impl Future<Output = Result<Pruned, Failure>> + Send {
-        async {
-            Err(Failure::Failed(Error::Unsupported {
-                backend: self.label(),
-                what: "pruning in this version".into(),
-                instead: "delete rows by hand whose acquired_at and expires_at are long past: a new row's \
-                          fencing token is the database's clock, and so higher"
-                    .into(),
-            }))
-        }
-    }
+        connection: &mut Self::Connection,
+        older_than: Duration,
+        from: &str,
+    ) -> impl Future<Output = Result<Pruned, Failure>> + Send;
 
     /// What is wrong with the set-up.
     fn examine(

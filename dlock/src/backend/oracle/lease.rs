@@ -4,14 +4,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use oracledb::DB_TYPE_VARCHAR;
+use oracledb::{DB_TYPE_NUMBER, DB_TYPE_VARCHAR};
 
 use super::connect::{Connection, Target, Unanswered};
 use super::errors::{NO_TABLE, is_busy, is_right, standby, unexpected};
-use super::lease_sql::{LEASES_MAX, LeaseSql, name_of, order, row_name};
+use super::lease_sql::{LEASES_MAX, LeaseSql, name_of, order, own, row_name};
 use super::session_sql::{ORDERS_MAX, pieces};
 use super::table;
-use crate::backend::lease::{Failure, Lease, LeaseBackend, Table, Taken, Verdicts, name, seen};
+use crate::backend::lease::prune::{self, Pruned};
+use crate::backend::lease::{
+    Failure, Lease, LeaseBackend, Owner, Table, Taken, Verdicts, name, seen,
+};
 use crate::backend::{Options, Seen};
 use crate::error::Error;
 use crate::spec::native::NativeKey;
@@ -100,6 +103,7 @@ impl OracleLeases {
         let (kind, number) = answer.split_at_checked(1).unwrap_or_default();
         match (kind, number.parse().ok()) {
             ("T", Some(fence)) => Ok(Taken::Granted(Some(fence))),
+            ("0", _) => Ok(Taken::Held(None)),
             ("H", left) => Ok(Taken::Held(left.map(Duration::from_micros))),
             _ => Err(Failure::Failed(unexpected(self.label(), answer))),
         }
@@ -196,9 +200,40 @@ impl LeaseBackend for OracleLeases {
         Ok(all.collect())
     }
 
+    async fn own(
+        &self,
+        connection: &mut Connection,
+        lease: &Lease,
+        to: &Owner,
+    ) -> Result<Taken, Failure> {
+        let answers = self.ask(connection, own(lease, to), 1).await?;
+        self.taken(answers.first().map_or("", |answer| answer))
+    }
+
+    /// The rows that there may be more of are found by their age: not from a name on.
+    async fn prune(
+        &self,
+        connection: &mut Connection,
+        older_than: Duration,
+        _: &str,
+    ) -> Result<Pruned, Failure> {
+        let sql = self.sql.prune(older_than);
+        let told = connection.ask(PATIENCE, move |driver| {
+            driver.execute(&sql, &[&DB_TYPE_NUMBER])?.out_bind_data().get::<i64>(0)
+        });
+        let removed = told.await.map_err(|error| self.failure(error));
+        let removed = removed.map_err(|failure| prune::needs_delete(failure, self.sql.table()))?;
+        let removed = u64::try_from(removed).unwrap_or_default();
+        let is_full = usize::try_from(removed).is_ok_and(|removed| removed >= prune::ROWS_MAX);
+        Ok(Pruned { removed, next: is_full.then(String::new) })
+    }
+
     /// Commits here wait for the disk unless the server's parameters say otherwise, which few may see.
-    async fn examine(&self, _: &mut Connection) -> Result<Vec<Finding>, Failure> {
-        Ok(Vec::new())
+    async fn examine(&self, connection: &mut Connection) -> Result<Vec<Finding>, Failure> {
+        let rows = table::rows(connection, PATIENCE, self.sql.count()).await;
+        let rows = rows.map_err(|error| self.failure(error))?;
+        let rows = rows.first().and_then(|row| row.first()?.as_ref()?.parse().ok());
+        Ok(prune::finding(self.sql.table(), rows.unwrap_or_default()).into_iter().collect())
     }
 
     async fn close(&self, connection: Connection) {

@@ -5,8 +5,9 @@
 //! waited for shortly; who gets none does nothing at all.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
-use crate::backend::lease::{Lease, Table, ddl};
+use crate::backend::lease::{Lease, Owner, Table, ddl, prune};
 use crate::spec::native::hex;
 
 /// How many leases a block is about at most: so many names and owners of the greatest length go in.
@@ -89,12 +90,13 @@ impl LeaseSql {
         )
     }
 
-    /// Gives back (G), takes (T), renews (R) and checks (C): all of it, or nothing.
+    /// Gives back (G), takes (T), renews (R), gives to another owner (O) and checks (C): all of it, or
+    /// nothing.
     ///
-    /// A line is the order, the name, the owner, the fence (0: any), and the microseconds that it
-    /// lasts (less than none: for ever). The answer is 0 or 1; of a take, T and the fence, or H and
-    /// how long it is held by somebody else. What has run out is not renewed: somebody may have
-    /// looked already.
+    /// A line is the order, the name, the owner, the fence (0: any), the microseconds that it lasts
+    /// (less than none: for ever), and the next owner. The answer is 0 or 1; of a take, T and the
+    /// fence, or H and how long it is held by somebody else; of another owner, T and the fence. What
+    /// has run out is not renewed: somebody may have looked already.
     pub(super) fn block(&self) -> String {
         let table = &self.table;
         let row = "SELECT RAWTOHEX(owner), fence, expires_at INTO owner_now, fence_now, end_now";
@@ -139,10 +141,12 @@ impl LeaseSql {
              IF what = 'T' THEN take; \
              ELSIF what = 'C' THEN see; \
              IF is_ours AND end_now > now_is THEN answer := '1'; END IF; \
-             ELSIF what = 'R' THEN hold; \
-             IF is_ours AND end_now > now_is THEN \
-             UPDATE {table} SET expires_at = lasts_until WHERE name = row_name; \
-             answer := '1'; END IF; \
+             ELSIF what IN ('R', 'O') THEN hold; \
+             IF is_ours AND end_now > now_is THEN answer := '1'; \
+             IF what = 'O' THEN owner_of := REGEXP_SUBSTR(line, '[^ ]+', 1, 6); \
+             answer := 'T' || fence_now; END IF; \
+             UPDATE {table} SET owner = HEXTORAW(owner_of), expires_at = lasts_until \
+             WHERE name = row_name; END IF; \
              ELSIF what = 'G' THEN hold; \
              IF is_ours THEN \
              UPDATE {table} SET owner = NULL, expires_at = lasts_until WHERE name = row_name; \
@@ -153,6 +157,35 @@ impl LeaseSql {
              EXCEPTION WHEN OTHERS THEN ROLLBACK; RAISE; END;",
             orders = super::session_sql::DECLARE_ORDERS,
             NEXT_ORDER = super::session_sql::NEXT_ORDER,
+        )
+    }
+
+    /// Removes rows that nobody has had for so long, and says how many. Those that somebody works on
+    /// are left alone.
+    pub(super) fn prune(&self, older_than: Duration) -> String {
+        format!(
+            "DECLARE removed PLS_INTEGER := 0; unused_since TIMESTAMP(6); high_water NUMBER; {MICROS}\
+             BEGIN unused_since := SYS_EXTRACT_UTC(SYSTIMESTAMP) \
+             - NUMTODSINTERVAL({micros} / 1000000, 'SECOND'); \
+             high_water := {FIRST_FENCE} - {micros}; \
+             FOR unused IN (SELECT name FROM {table} WHERE expires_at <= unused_since \
+             AND acquired_at <= unused_since AND fence < high_water FOR UPDATE SKIP LOCKED) LOOP \
+             DELETE FROM {table} WHERE name = unused.name; \
+             removed := removed + 1; EXIT WHEN removed >= {most}; END LOOP; \
+             COMMIT; :removed := removed; \
+             EXCEPTION WHEN OTHERS THEN ROLLBACK; RAISE; END;",
+            micros = prune::micros(older_than),
+            most = prune::ROWS_MAX,
+            table = self.table,
+        )
+    }
+
+    /// Counts the rows, to one more than are many.
+    pub(super) fn count(&self) -> String {
+        format!(
+            "SELECT TO_CHAR(COUNT(*)) FROM (SELECT name FROM {} WHERE ROWNUM <= {})",
+            self.table,
+            prune::ROWS_MANY + 1
         )
     }
 
@@ -182,22 +215,38 @@ impl LeaseSql {
 
 /// An order about a lease, as a line.
 pub(super) fn order(what: char, lease: &Lease, orders: &mut String) {
-    let name = lease.name();
-    orders.push(what);
-    for text in [row_name(&name), lease.owner.as_str()] {
+    line(what, lease, None, orders);
+}
+
+/// The order that gives a lease to another owner.
+pub(super) fn own(lease: &Lease, to: &Owner) -> String {
+    let mut orders = String::new();
+    line('O', lease, Some(to), &mut orders);
+    orders
+}
+
+fn line(what: char, lease: &Lease, to: Option<&Owner>, orders: &mut String) {
+    // As the server shows it.
+    let put = |text: &str, orders: &mut String| {
         orders.push(' ');
-        // As the server shows it.
         for byte in text.bytes() {
             // Writing to a String cannot fail.
             let _ = write!(orders, "{byte:02X}");
         }
-    }
+    };
+    orders.push(what);
+    put(row_name(&lease.name()), orders);
+    put(lease.owner.as_str(), orders);
     let micros = lease.lasts.as_nanos().div_ceil(1000);
     // A hundred years and more have no end.
     let micros = i64::try_from(micros).ok().filter(|micros| *micros < 3_000_000_000_000_000);
     let (fence, micros) = (lease.fence.unwrap_or(0), micros.unwrap_or(-1));
     // Writing to a String cannot fail.
-    let _ = writeln!(orders, " {fence} {micros}");
+    let _ = write!(orders, " {fence} {micros}");
+    if let Some(to) = to {
+        put(to.as_str(), orders);
+    }
+    orders.push('\n');
 }
 
 /// A name, as it stands in a statement.
@@ -224,10 +273,7 @@ fn literal(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::backend::lease::Owner;
     use crate::backend::oracle::session_sql::ORDERS_MAX;
     use crate::spec::native::NativeKey;
 
@@ -241,8 +287,10 @@ mod tests {
         order('T', &lease, &mut orders);
         order('R', &Lease { fence: Some(7), lasts: Duration::MAX, ..lease.clone() }, &mut orders);
         let empty = NativeKey::Name(String::new());
-        order('G', &Lease { key: empty, lasts: Duration::ZERO, ..lease }, &mut orders);
+        order('G', &Lease { key: empty, lasts: Duration::ZERO, ..lease.clone() }, &mut orders);
         assert_eq!(orders, "T 6B 017A 0 1500001\nR 6B 017A 7 -1\nG 257A 017A 0 0\n");
+        let to = Owner::Named("b".into());
+        assert_eq!(own(&lease, &to), "O 6B 017A 0 1500001 62\n");
         const { assert!(LEASES_MAX * (4 + 255 * 4 + 20 + 20) <= ORDERS_MAX) };
     }
 

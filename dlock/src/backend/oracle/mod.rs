@@ -165,6 +165,11 @@ impl SessionBackend for Oracle {
         self.convert_to(session, held, to, time).await
     }
 
+    /// The server looks whether a wait is part of a circle when it has lasted some seconds.
+    fn conversion_wait_max(&self) -> Duration {
+        session::SLICE
+    }
+
     fn stops_waits(&self) -> bool {
         false
     }

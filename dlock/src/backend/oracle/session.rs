@@ -20,8 +20,10 @@ use crate::spec::native::NativeKey;
 
 /// The longest that one statement waits. The driver cannot stop it: a wait that nobody wants any more
 /// goes on for so long, and a client that has vanished may still be granted the lock.
-const SLICE: Duration = Duration::from_secs(5);
-/// The server counts whole seconds. What is left of a wait is for tries with such pauses.
+pub(super) const SLICE: Duration = Duration::from_secs(5);
+/// The server counts whole seconds: to this exactness,
+const EXACTNESS: Duration = Duration::from_millis(10);
+/// and what is left of a wait is for tries with such pauses.
 const PAUSE_MIN: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_millis(50);
 /// How old a handle may be. The server may forget a name ten days after it was last allocated, and
@@ -242,11 +244,24 @@ impl Oracle {
         claim: &Claim,
         time: Duration,
     ) -> Result<Waited> {
-        let what = What::Request;
-        self.wait_in_slices(session, what, claim, time).await
+        let begun = Instant::now();
+        let left = || time.saturating_sub(begun.elapsed());
+        let mut pause = PAUSE_MIN;
+        loop {
+            let seconds = whole_seconds(left());
+            match self.wait_once(session, What::Request, claim, seconds).await? {
+                Waited::Busy if left().is_zero() => return Ok(Waited::Busy),
+                Waited::Busy if seconds > 0 => {}
+                Waited::Busy => {
+                    sleep(pause.min(left())).await;
+                    pause = (2 * pause).min(PAUSE_MAX);
+                }
+                end => return Ok(end),
+            }
+        }
     }
 
-    /// Has a lock that is held be held in another mode.
+    /// Has a lock that is held be held in another mode. Less than a second is one try.
     pub(super) async fn convert_to(
         &self,
         session: &mut Session,
@@ -259,41 +274,28 @@ impl Oracle {
             return Ok(Waited::Busy);
         }
         let claim = Claim { key: held.key.clone(), mode: to };
-        self.wait_in_slices(session, What::Convert, &claim, time).await
+        self.wait_once(session, What::Convert, &claim, whole_seconds(time)).await
     }
 
-    async fn wait_in_slices(
+    async fn wait_once(
         &self,
         session: &mut Session,
         what: What,
         claim: &Claim,
-        time: Duration,
+        seconds: u32,
     ) -> Result<Waited> {
-        let begun = Instant::now();
-        let left = || time.saturating_sub(begun.elapsed());
-        let mut pause = PAUSE_MIN;
-        loop {
-            // No second more than there are; for less than one, this is a try.
-            let seconds = u32::try_from(left().min(SLICE).as_secs()).unwrap_or(0);
-            let part = Part { what, claim, seconds, fenced: false };
-            let replies = self.orders(session, &[part]).await?;
-            let reply = replies.first().ok_or_else(|| self.unexpected("no answer"))?;
-            match self.code(reply)? {
-                Code::Done => {
-                    session.granted(claim);
-                    return Ok(Waited::Granted);
-                }
-                Code::Deadlock => return Ok(Waited::Deadlock),
-                Code::Timeout if left().is_zero() => return Ok(Waited::Busy),
-                Code::Timeout if seconds > 0 => {}
-                Code::Timeout => {
-                    sleep(pause.min(left())).await;
-                    pause = (2 * pause).min(PAUSE_MAX);
-                }
-                // What waits holds nothing, and what converts holds it.
-                code @ (Code::Owner | Code::Wrong | Code::Handle) => {
-                    return Err(self.unexpected(&format!("{code:?} of a wait")));
-                }
+        let replies = self.orders(session, &[Part { what, claim, seconds, fenced: false }]).await?;
+        let reply = replies.first().ok_or_else(|| self.unexpected("no answer"))?;
+        match self.code(reply)? {
+            Code::Done => {
+                session.granted(claim);
+                Ok(Waited::Granted)
+            }
+            Code::Deadlock => Ok(Waited::Deadlock),
+            Code::Timeout => Ok(Waited::Busy),
+            // What waits holds nothing, and what converts holds it.
+            code @ (Code::Owner | Code::Wrong | Code::Handle) => {
+                Err(self.unexpected(&format!("{code:?} of a wait")))
             }
         }
     }
@@ -404,6 +406,11 @@ impl Session {
         let aged = self.locks.iter().filter(|(_, known)| is_aged(known));
         aged.map(|(key, known)| Claim { key: key.clone(), mode: known.mode }).collect()
     }
+}
+
+/// The seconds of one slice of a wait: no more than there are.
+fn whole_seconds(left: Duration) -> u32 {
+    u32::try_from((left + EXACTNESS).min(SLICE).as_secs()).unwrap_or(0)
 }
 
 /// The order for a part of a batch; none for a release of what stays held.

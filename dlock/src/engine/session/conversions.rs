@@ -20,8 +20,11 @@ use crate::spec::mode::Mode;
 const POLL: Range<u64> = 5..50;
 
 /// See the [module](self).
-#[derive(Default)]
-pub(super) struct Conversions(Map<Ticket, Conversion>);
+pub(super) struct Conversions {
+    all: Map<Ticket, Conversion>,
+    /// The longest that the server waits for one before it is asked again.
+    slice_max: Duration,
+}
 
 struct Conversion {
     to: Mode,
@@ -43,13 +46,14 @@ pub(super) struct Wanted {
     pub(super) slice: Duration,
 }
 
-/// The longest that a session which holds one lock waits to have that in another mode, before it hears
-/// what else is asked of it: also that its guard has gone.
-const SLICE_MAX: Duration = Duration::from_secs(1);
-/// The first of these waits is shorter by so many halvings, and each is twice as long as the last.
+/// The first of the waits in the server is shorter by so many halvings, and each is twice as long as the last.
 const HALVINGS: u32 = 4;
 
 impl Conversions {
+    pub(super) fn new(slice_max: Duration) -> Self {
+        Conversions { all: Map::default(), slice_max }
+    }
+
     pub(super) fn add(
         &mut self,
         grant: Ticket,
@@ -59,36 +63,36 @@ impl Conversions {
     ) {
         let (refusals, asked, stopped) = (0, false, false);
         let conversion = Conversion { to, until, once, at: now, refusals, asked, stopped };
-        self.0.insert(grant, conversion);
+        self.all.insert(grant, conversion);
     }
 
     /// The grants that the server is to be asked about now.
     pub(super) fn due(&self, now: Instant) -> Vec<Ticket> {
-        let due = self.0.iter().filter(|(_, wanted)| !wanted.asked && wanted.at <= now);
+        let due = self.all.iter().filter(|(_, wanted)| !wanted.asked && wanted.at <= now);
         due.map(|(grant, _)| *grant).collect()
     }
 
     /// The server is being asked.
     pub(super) fn ask(&mut self, grant: Ticket) -> Option<Wanted> {
-        let conversion = self.0.get_mut(&grant)?;
+        let conversion = self.all.get_mut(&grant)?;
         conversion.asked = true;
-        let slice = SLICE_MAX / 2_u32.pow(HALVINGS.saturating_sub(conversion.refusals));
+        let slice = self.slice_max / 2_u32.pow(HALVINGS.saturating_sub(conversion.refusals));
         let slice = if conversion.once { Duration::ZERO } else { slice };
         Some(Wanted { to: conversion.to, until: conversion.until, slice })
     }
 
     /// It cannot be asked now.
     pub(super) fn put_off(&mut self, grant: Ticket, now: Instant) {
-        if let Some(conversion) = self.0.get_mut(&grant) {
+        if let Some(conversion) = self.all.get_mut(&grant) {
             conversion.at = now + Duration::from_millis(fastrand::u64(POLL));
         }
     }
 
     /// The server has said no. Returns `false` if it is not asked again. `waited`: it had waited.
     pub(super) fn refused(&mut self, grant: Ticket, waited: bool, now: Instant) -> bool {
-        let Some(conversion) = self.0.get_mut(&grant) else { return false };
+        let Some(conversion) = self.all.get_mut(&grant) else { return false };
         if conversion.stopped || conversion.once {
-            self.0.remove(&grant);
+            self.all.remove(&grant);
             return false;
         }
         conversion.asked = false;
@@ -103,19 +107,19 @@ impl Conversions {
 
     /// Nobody wants it any more. Returns `true` if it ends by that: the server is not being asked.
     pub(super) fn stop(&mut self, grant: Ticket) -> bool {
-        let Some(conversion) = self.0.get_mut(&grant) else { return false };
+        let Some(conversion) = self.all.get_mut(&grant) else { return false };
         conversion.stopped = true;
         !conversion.asked && self.forget(grant)
     }
 
     /// It is over. Returns `false` if it was over before.
     pub(super) fn forget(&mut self, grant: Ticket) -> bool {
-        self.0.remove(&grant).is_some()
+        self.all.remove(&grant).is_some()
     }
 
     /// When the server is next to be asked.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.0.values().filter(|wanted| !wanted.asked).map(|wanted| wanted.at).min()
+        self.all.values().filter(|wanted| !wanted.asked).map(|wanted| wanted.at).min()
     }
 }
 
@@ -123,9 +127,11 @@ impl Conversions {
 mod tests {
     use super::*;
 
+    const SLICE_MAX: Duration = Duration::from_secs(1);
+
     #[test]
     fn server_is_asked_until_it_grants_or_nobody_wants_it() {
-        let (mut all, now) = (Conversions::default(), Instant::now());
+        let (mut all, now) = (Conversions::new(SLICE_MAX), Instant::now());
         all.add(1, Mode::Exclusive, (None, false), now);
         assert_eq!(all.due(now), [1]);
         let wanted = all.ask(1).map(|wanted| (wanted.to, wanted.slice < SLICE_MAX / 10));
@@ -150,14 +156,14 @@ mod tests {
 
     #[test]
     fn one_that_is_stopped_between_two_tries_is_over() {
-        let (mut all, now) = (Conversions::default(), Instant::now());
+        let (mut all, now) = (Conversions::new(SLICE_MAX), Instant::now());
         all.add(1, Mode::Exclusive, (None, false), now);
         assert!(all.stop(1) && !all.stop(1) && all.next().is_none());
     }
 
     #[test]
     fn single_try_is_made_once() {
-        let (mut all, now) = (Conversions::default(), Instant::now());
+        let (mut all, now) = (Conversions::new(SLICE_MAX), Instant::now());
         all.add(1, Mode::Exclusive, (None, true), now);
         assert!(all.ask(1).is_some_and(|wanted| wanted.slice.is_zero()));
         assert!(!all.refused(1, false, now) && all.next().is_none());

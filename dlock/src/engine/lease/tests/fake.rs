@@ -9,7 +9,8 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::backend::Seen;
-use crate::backend::lease::{Failure, Lease, LeaseBackend, LeaseOptions, Taken, Verdicts};
+use crate::backend::lease::prune::Pruned;
+use crate::backend::lease::{Failure, Lease, LeaseBackend, LeaseOptions, Owner, Taken, Verdicts};
 use crate::clock::Time;
 use crate::engine::{Engine, Leases};
 use crate::error::Error;
@@ -260,6 +261,20 @@ impl LeaseBackend for Fake {
             row.is_some_and(|row| is_ours(row, lease) && !row.is_free())
         };
         answer(fate, held).await
+    }
+
+    async fn own(&self, (): &mut (), lease: &Lease, to: &Owner) -> Result<Taken, Failure> {
+        let mut inside = self.inside();
+        let row = inside.rows.get_mut(&*lease.name());
+        let Some(row) = row.filter(|row| is_ours(row, lease) && !row.is_free()) else {
+            return Ok(Taken::Held(None));
+        };
+        (row.owner, row.until) = (to.as_str().to_owned(), until(lease));
+        Ok(Taken::Granted(Some(row.fence)))
+    }
+
+    async fn prune(&self, (): &mut (), _: Duration, _: &str) -> Result<Pruned, Failure> {
+        Ok(Pruned::default())
     }
 
     async fn status(&self, (): &mut (), _: Option<&NativeKey>) -> Result<Vec<Seen>, Failure> {

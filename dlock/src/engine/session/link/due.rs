@@ -131,10 +131,11 @@ impl Link {
                     }
                 }
             }
-            Some(Sent::Batch(_) | Sent::Question | Sent::Conversion(..)) => {
-                return self.silent(now, next);
+            Some(Sent::Conversion(_, waits)) => return self.silent(*waits, now, next),
+            Some(Sent::Batch(_) | Sent::Question) => {
+                return self.silent(Duration::ZERO, now, next);
             }
-            None if self.cancelling => return self.silent(now, next),
+            None if self.cancelling => return self.silent(Duration::ZERO, now, next),
             None if wanted => {
                 // What holds nothing has nothing to lose: it is only not to be ended for its silence.
                 let kept = self.pace.ttl.map(|ttl| ttl / 3 * 2);
@@ -157,9 +158,9 @@ impl Link {
         Due::Later(next)
     }
 
-    /// The same while an answer is due, or a cancel is on its way.
-    fn silent(&self, now: Time, next: Duration) -> Due {
-        match self.pace.silence.checked_sub(now.since(self.asked)) {
+    /// The same while an answer is due, for which the server waits so long, or a cancel is on its way.
+    fn silent(&self, waits: Duration, now: Time, next: Duration) -> Due {
+        match (self.pace.silence + waits).checked_sub(now.since(self.asked)) {
             None | Some(Duration::ZERO) if self.holds == 0 => Due::Dead,
             None | Some(Duration::ZERO) => Due::Stuck(next),
             Some(left) => Due::Later(next.min(left)),
