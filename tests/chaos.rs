@@ -13,7 +13,7 @@ dlock_tests::suite! {
         sqlite Sqlite, postgres Postgres, postgres18 Postgres18,
         mysql MySql, mariadb MariaDb,
         lease_postgres LeasePostgres, lease_mysql LeaseMySql, lease_mariadb LeaseMariaDb,
-        mssql Mssql, lease_mssql LeaseMssql,
+        mssql Mssql, lease_mssql LeaseMssql, oracle Oracle, lease_oracle LeaseOracle,
     ] {
         fight: [survives_kills_and_freezes]
     }
@@ -25,7 +25,7 @@ mod faults_of_holders {
         "chaos" on [
             sqlite Sqlite, postgres Postgres, mysql MySql, mariadb MariaDb,
             lease_postgres LeasePostgres, lease_mysql LeaseMySql, lease_mariadb LeaseMariaDb,
-            mssql Mssql, lease_mssql LeaseMssql,
+            mssql Mssql, lease_mssql LeaseMssql, oracle Oracle, lease_oracle LeaseOracle,
         ] {
             faults: [of_holders_are_told_before_the_next_one_comes]
         }
@@ -68,7 +68,10 @@ mod leaders {
 mod sessions {
     //! Only a server can end them.
     dlock_tests::suite! {
-        "chaos" on [postgres Postgres, postgres18 Postgres18, mysql MySql, mariadb MariaDb, mssql Mssql] {
+        "chaos" on [
+            postgres Postgres, postgres18 Postgres18, mysql MySql, mariadb MariaDb, mssql Mssql,
+            oracle Oracle,
+        ] {
             fight: [survives_ended_sessions]
         }
     }

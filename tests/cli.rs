@@ -32,7 +32,7 @@ use self::command::{Cli, Outcome};
 dlock_tests::suite! {
     "cli" on [
         sqlite Sqlite, postgres Postgres, mysql MySql, mariadb MariaDb, lease_postgres LeasePostgres,
-        mssql Mssql, lease_mssql LeaseMssql,
+        mssql Mssql, lease_mssql LeaseMssql, oracle Oracle, lease_oracle LeaseOracle,
     ] {
         loss: [
             broken_lock_ends_the_command,

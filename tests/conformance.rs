@@ -53,7 +53,7 @@ dlock_tests::suite! {
         memory Memory, sqlite Sqlite, postgres Postgres, postgres18 Postgres18,
         mysql MySql, mariadb MariaDb, mariadb118 MariaDb118,
         lease_postgres LeasePostgres, lease_mysql LeaseMySql, lease_mariadb LeaseMariaDb,
-        mssql Mssql, lease_mssql LeaseMssql,
+        mssql Mssql, lease_mssql LeaseMssql, oracle Oracle, lease_oracle LeaseOracle,
     ] {
         status: [
             held_key_is_shown_with_its_holder,
@@ -198,7 +198,7 @@ mod several {
         "conformance" on [
             sqlite Sqlite, postgres Postgres, postgres18 Postgres18, mysql MySql, mariadb MariaDb,
             lease_postgres LeasePostgres, lease_mysql LeaseMySql, lease_mariadb LeaseMariaDb,
-            mssql Mssql, lease_mssql LeaseMssql,
+            mssql Mssql, lease_mssql LeaseMssql, oracle Oracle, lease_oracle LeaseOracle,
         ] {
             processes: [
                 four_processes_count_right,
@@ -218,7 +218,7 @@ mod leases {
     dlock_tests::suite! {
         "conformance" on [
             sqlite Sqlite, lease_postgres LeasePostgres, lease_mysql LeaseMySql,
-            lease_mariadb LeaseMariaDb, lease_mssql LeaseMssql,
+            lease_mariadb LeaseMariaDb, lease_mssql LeaseMssql, lease_oracle LeaseOracle,
         ] {
             callbacks: [may_take_locks_of_the_same_locker]
         }
@@ -228,7 +228,9 @@ mod leases {
 mod sharing {
     //! Where there are shared locks.
     dlock_tests::suite! {
-        "conformance" on [memory Memory, postgres Postgres, postgres18 Postgres18, mssql Mssql] {
+        "conformance" on [
+            memory Memory, postgres Postgres, postgres18 Postgres18, mssql Mssql, oracle Oracle,
+        ] {
             modes: [readers_share_and_keep_writers_out, writer_keeps_readers_out]
             reentrancy: [reader_does_not_become_a_writer]
             readers: [
@@ -249,7 +251,7 @@ mod sharing {
 mod converting {
     //! Where a guard can change the mode of its lock.
     dlock_tests::suite! {
-        "conformance" on [mssql Mssql] {
+        "conformance" on [mssql Mssql, oracle Oracle] {
             conversions: [
                 upgrade_waits_for_readers_and_lets_no_writer_between,
                 upgrade_that_runs_out_leaves_what_was_held,
@@ -270,6 +272,15 @@ mod updating {
     //! Where there are update locks that can become exclusive.
     dlock_tests::suite! {
         "conformance" on [mssql Mssql] { conversions: [update_lock_becomes_exclusive] }
+    }
+}
+
+mod way_back {
+    //! Where an exclusive lock can become a shared one again.
+    dlock_tests::suite! {
+        "conformance" on [oracle Oracle] {
+            conversions: [downgrade_lets_readers_in_and_no_writer_between]
+        }
     }
 }
 

@@ -28,7 +28,7 @@ dlock_tests::suite! {
         memory Memory, sqlite Sqlite, postgres Postgres, postgres18 Postgres18, mysql MySql,
         mariadb MariaDb, mariadb118 MariaDb118, lease_postgres LeasePostgres,
         lease_mysql LeaseMySql, lease_mariadb LeaseMariaDb, mssql Mssql,
-        lease_mssql LeaseMssql,
+        lease_mssql LeaseMssql, oracle Oracle, lease_oracle LeaseOracle,
     ] {
         allocations: [of_one_key, of_many_keys]
     }
@@ -39,7 +39,7 @@ mod dropped {
     dlock_tests::suite! {
         "counters" on [
             memory Memory, sqlite Sqlite, postgres Postgres, postgres18 Postgres18, mysql MySql,
-            mariadb MariaDb, mariadb118 MariaDb118, mssql Mssql,
+            mariadb MariaDb, mariadb118 MariaDb118, mssql Mssql, oracle Oracle,
         ] {
             allocations: [of_dropped_guards]
         }
@@ -51,7 +51,7 @@ mod servers {
     dlock_tests::suite! {
         "counters" on [
             postgres Postgres, postgres18 Postgres18, mysql MySql, mariadb MariaDb,
-            mariadb118 MariaDb118, mssql Mssql,
+            mariadb118 MariaDb118, mssql Mssql, oracle Oracle,
         ] {
             statements: [
                 acquire_and_release_are_one_each,
@@ -74,7 +74,7 @@ mod servers {
 mod converting {
     //! Where a guard can change the mode of its lock.
     dlock_tests::suite! {
-        "counters" on [mssql Mssql] { statements: [upgrade_is_one] }
+        "counters" on [mssql Mssql, oracle Oracle] { statements: [upgrade_is_one] }
     }
 }
 
@@ -84,7 +84,7 @@ mod linux {
     dlock_tests::suite! {
         "counters" on [
             postgres Postgres, postgres18 Postgres18, mysql MySql, mariadb MariaDb,
-            mariadb118 MariaDb118, mssql Mssql,
+            mariadb118 MariaDb118, mssql Mssql, oracle Oracle,
         ] {
             wakes: [of_a_pair, of_a_holder_who_does_nothing]
         }

@@ -35,7 +35,7 @@ mod turns;
 dlock_tests::suite! {
     "lease" on [
         sqlite Sqlite, lease_postgres LeasePostgres, lease_mysql LeaseMySql,
-        lease_mariadb LeaseMariaDb, lease_mssql LeaseMssql,
+        lease_mariadb LeaseMariaDb, lease_mssql LeaseMssql, lease_oracle LeaseOracle,
     ] {
         terms: [
             ttl_is_the_lockers_or_the_locks_own,
@@ -82,6 +82,18 @@ dlock_tests::suite! {
         ]
         fight: [histories]
         turns: [others_have_theirs, thousand_leases_are_renewed_together]
+        prune: [
+            removes_what_nobody_has_and_fences_go_on,
+            takes_beside_it_have_fences_that_grow,
+        ]
+        handover: [
+            outlasts_the_process_that_took_it,
+            adopted_guard_is_renewed_and_passes_on,
+            token_that_is_not_adopted_runs_out,
+            others_cannot_make_it,
+            inner_guard_cannot_be_handed_over,
+            dropped_halfway_leaves_nothing,
+        ]
     }
 }
 
@@ -90,7 +102,7 @@ mod servers {
     dlock_tests::suite! {
         "lease" on [
             lease_postgres LeasePostgres, lease_mysql LeaseMySql, lease_mariadb LeaseMariaDb,
-            lease_mssql LeaseMssql,
+            lease_mssql LeaseMssql, lease_oracle LeaseOracle,
         ] {
             endings: [
                 waiter_is_woken_by_the_end_of_a_lease,
@@ -98,40 +110,6 @@ mod servers {
                 server_that_stands_still_costs_nothing,
             ]
             once: [clocks_of_hosts_do_not_matter]
-        }
-    }
-}
-
-mod passing {
-    //! What Oracle's leases do not have yet.
-    dlock_tests::suite! {
-        "lease" on [
-            sqlite Sqlite, lease_postgres LeasePostgres, lease_mysql LeaseMySql,
-            lease_mariadb LeaseMariaDb, lease_mssql LeaseMssql,
-        ] {
-            prune: [
-                removes_what_nobody_has_and_fences_go_on,
-                takes_beside_it_have_fences_that_grow,
-            ]
-            handover: [
-                outlasts_the_process_that_took_it,
-                adopted_guard_is_renewed_and_passes_on,
-                token_that_is_not_adopted_runs_out,
-                others_cannot_make_it,
-                inner_guard_cannot_be_handed_over,
-                dropped_halfway_leaves_nothing,
-            ]
-        }
-    }
-}
-
-mod passing_servers {
-    //! The same, on servers.
-    dlock_tests::suite! {
-        "lease" on [
-            lease_postgres LeasePostgres, lease_mysql LeaseMySql, lease_mariadb LeaseMariaDb,
-            lease_mssql LeaseMssql,
-        ] {
             handover: [server_that_does_not_answer_is_told_later]
         }
     }
@@ -161,7 +139,7 @@ mod clock_of_ours {
 mod sessions {
     //! What only leases have.
     dlock_tests::suite! {
-        "lease" on [memory Memory, postgres Postgres, mysql MySql, mssql Mssql] {
+        "lease" on [memory Memory, postgres Postgres, mysql MySql, mssql Mssql, oracle Oracle] {
             refusals: [sessions_have_no_such_terms]
         }
     }

@@ -76,19 +76,20 @@ impl Fault {
     /// For how long the holder may go on beside the next one: only where the server frees the lock by itself.
     fn overlap_max(self, backend: Backend) -> Duration {
         match self {
-            Fault::Closed | Fault::Ended if backend.is_mysql() => NEWS + HEARTBEAT,
+            Fault::Closed | Fault::Ended if backend.is_silent() => NEWS + HEARTBEAT,
             Fault::Closed | Fault::Ended => NEWS,
             _ => Duration::ZERO,
         }
     }
 
-    /// Whether the lock is free while the holder is still out of touch. SQL Server does not end the session of a client
-    /// that is frozen or cannot be reached, and one that is frozen in a write keeps the file of SQLite from all others:
-    /// there the next one comes afterwards.
+    /// Whether the lock is free while the holder is still out of touch. SQL Server and Oracle do not end the session of a
+    /// client that is frozen or cannot be reached, and one that is frozen in a write keeps the file of SQLite from all
+    /// others: there the next one comes afterwards.
     fn frees_in_time(self, backend: Backend) -> bool {
+        let is_patient = matches!(backend, Backend::Mssql | Backend::Oracle);
         match self {
-            Fault::Frozen => !matches!(backend, Backend::Mssql | Backend::Sqlite),
-            Fault::CutOff | Fault::Unheard => backend != Backend::Mssql,
+            Fault::Frozen => !is_patient && backend != Backend::Sqlite,
+            Fault::CutOff | Fault::Unheard => !is_patient,
             _ => true,
         }
     }

@@ -138,7 +138,7 @@ pub(crate) async fn survives_ended_sessions(site: Site) {
     let mut witness = Witness::at(&site.url).await;
     let fighters: Vec<_> = (0..4).map(|_| Fighter::new(&site, FIGHT)).collect();
     let start = Instant::now();
-    let silent = site.backend.is_some_and(Backend::is_mysql);
+    let silent = site.backend.is_some_and(Backend::is_silent);
     let news = if silent { NEWS + HEARTBEAT } else { NEWS };
     let soon = u64::try_from(news.as_nanos()).unwrap() / 5;
     let mut ends = Vec::new();

@@ -50,7 +50,7 @@ impl Fault {
         match self {
             _ if backend.is_lease() => Duration::ZERO,
             Fault::Frozen | Fault::Full => Duration::ZERO,
-            _ if backend.is_mysql() => NEWS + HEARTBEAT,
+            _ if backend.is_silent() => NEWS + HEARTBEAT,
             _ => NEWS,
         }
     }

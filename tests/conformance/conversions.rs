@@ -36,21 +36,51 @@ async fn holds(guard: &Guard, mode: Mode, others: &Locker) {
 pub(crate) async fn change_of_mode_is_refused_where_there_is_none(site: Site) {
     let locker = site.locker().await;
     let mut guard = locker.lock("k").acquire().await.unwrap();
-    let has_upgrade = site.backend == Some(Backend::Mssql);
-    for up in [true, false] {
+    let (has_up, has_down) = match site.backend {
+        Some(Backend::Oracle) => (true, true),
+        Some(Backend::Mssql) => (true, false),
+        _ => (false, false),
+    };
+    for (up, has) in [(true, has_up), (false, has_down)] {
         let changed = if up { guard.upgrade().await } else { guard.downgrade().await };
         match changed {
             // It is exclusive already.
-            Ok(()) => assert!(up && has_upgrade),
+            Ok(()) => assert!(has),
             Err(Error::Unsupported { instead, .. }) => {
-                assert!(!(up && has_upgrade) && instead.contains("still held"), "{instead}");
+                assert!(!has && instead.contains("still held"), "{instead}");
             }
             Err(error) => panic!("{error}"),
         }
-        assert_eq!(guard.mode(), Mode::Exclusive);
+        assert_eq!(guard.mode(), if up || !has { Mode::Exclusive } else { Mode::Shared });
         guard.verify().await.unwrap();
     }
     guard.release().await.unwrap();
+}
+
+pub(crate) async fn downgrade_lets_readers_in_and_no_writer_between(site: Site) {
+    let (ours, theirs) = (site.locker().await, site.locker().await);
+    let mut guard = ours.lock("k").acquire().await.unwrap();
+    guard.downgrade().await.unwrap();
+    holds(&guard, Mode::Shared, &theirs).await;
+    guard.upgrade().await.unwrap();
+    let writer = tokio::spawn({
+        let lock = theirs.lock("k").timeout(LONG);
+        async move { lock.acquire().await }
+    });
+    let waits = async || {
+        let status = ours.status().await.unwrap();
+        status.iter().any(|status| !status.waiters.is_empty())
+    };
+    eventually_async("the writer waits", LONG, waits).await;
+    guard.downgrade().await.unwrap();
+    assert_eq!(guard.mode(), Mode::Shared);
+    guard.verify().await.unwrap();
+    assert!(!writer.is_finished());
+    // And up again, before the writer.
+    guard.upgrade().await.unwrap();
+    holds(&guard, Mode::Exclusive, &site.locker().await).await;
+    guard.release().await.unwrap();
+    in_time("the writer's turn", LONG, writer).await.unwrap().unwrap().release().await.unwrap();
 }
 
 pub(crate) async fn upgrade_waits_for_readers_and_lets_no_writer_between(site: Site) {
@@ -144,16 +174,23 @@ pub(crate) async fn upgraded_lock_is_not_handed_on_unasked(site: Site) {
     let mut guard = readers(&ours, LONG).await;
     in_time("the upgrade", LONG, guard.upgrade()).await.unwrap();
     let acquire = |lock: Lock| tokio::spawn(async move { lock.acquire().await });
-    let reader = acquire(ours.lock("k").shared().timeout(LONG));
-    let writer = acquire(ours.lock("k").timeout(LONG));
+    let mut reader = acquire(ours.lock("k").shared().timeout(LONG));
+    let mut writer = acquire(ours.lock("k").timeout(LONG));
     sleep(SHORT).await;
     assert!(!reader.is_finished() && !writer.is_finished());
     holds(&guard, Mode::Exclusive, &theirs).await;
     guard.release().await.unwrap();
-    for waiting in [reader, writer] {
-        let guard = in_time("its turn", LONG, waiting).await.unwrap().unwrap();
-        guard.release().await.unwrap();
-    }
+    // In whichever order.
+    let (first, second) = in_time("a turn", LONG, async {
+        tokio::select! {
+            first = &mut reader => (first, writer),
+            first = &mut writer => (first, reader),
+        }
+    })
+    .await;
+    first.unwrap().unwrap().release().await.unwrap();
+    let second = in_time("the other turn", LONG, second).await.unwrap().unwrap();
+    second.release().await.unwrap();
     assert!(is_free(theirs.lock("k")).await);
 }
 

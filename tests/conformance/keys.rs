@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use dlock::Key;
-use dlock_tests::Site;
+use dlock_tests::{Backend, Site};
 
-fn distinct() -> Vec<Key> {
+fn distinct(backend: Option<Backend>) -> Vec<Key> {
     let long = "x".repeat(10_000);
     let texts = [
         "",
@@ -77,14 +77,19 @@ fn distinct() -> Vec<Key> {
         Key::from(&[0xc3]),
     ]);
     // These have no namespace, and other tests may use the server.
-    let id = fastrand::i64(1 << 32..);
-    keys.extend([Key::native(id), Key::native(-id), Key::from(id)]);
+    if backend == Some(Backend::Oracle) {
+        let id = fastrand::i64(1..1 << 30);
+        keys.extend([Key::native(id), Key::native(id - 1), Key::from(id)]);
+    } else {
+        let id = fastrand::i64(1 << 32..);
+        keys.extend([Key::native(id), Key::native(-id), Key::from(id)]);
+    }
     keys
 }
 
 pub(crate) async fn of_any_content_are_distinct_locks(site: Site) {
     let (ours, theirs) = (site.locker().await, site.locker().await);
-    let keys = distinct();
+    let keys = distinct(site.backend);
     let mut guards = Vec::new();
     for key in &keys {
         let guard = ours.lock(key).try_acquire().await.unwrap();
@@ -141,7 +146,11 @@ pub(crate) async fn of_different_namespaces_are_apart(site: Site) {
         assert!(site.locker().await.lock(&key).try_acquire().await.unwrap().is_none());
     }
     // But an id of the database's own is what it is.
-    let id = Key::native(fastrand::i64(..));
+    let id = match site.backend {
+        Some(Backend::Oracle) => fastrand::i64(0..1 << 30),
+        _ => fastrand::i64(..),
+    };
+    let id = Key::native(id);
     let _held = site.locker().await.lock(&id).acquire().await.unwrap();
     assert!(none.locker().await.lock(&id).try_acquire().await.unwrap().is_none());
 }

@@ -14,7 +14,7 @@ pub(crate) struct Allocations {
 }
 
 #[rustfmt::skip]
-const ALLOCATIONS: [Allocations; 8] = [
+const ALLOCATIONS: [Allocations; 10] = [
     Allocations { on: &[Memory], one_key: 28, many_keys: 33 },
     // One more than measured: here the file's own threads are not in step with ours.
     Allocations { on: &[Sqlite], one_key: 63, many_keys: 68 },
@@ -25,6 +25,8 @@ const ALLOCATIONS: [Allocations; 8] = [
     Allocations { on: &[LeaseMySql, LeaseMariaDb], one_key: 154, many_keys: 159 },
     Allocations { on: &[Mssql], one_key: 91, many_keys: 96 },
     Allocations { on: &[LeaseMssql], one_key: 172, many_keys: 177 },
+    Allocations { on: &[Oracle], one_key: 225, many_keys: 232 },
+    Allocations { on: &[LeaseOracle], one_key: 195, many_keys: 200 },
 ];
 
 /// So many tasks do it side by side.

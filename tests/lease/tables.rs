@@ -11,6 +11,7 @@ fn kind(site: &Site) -> &'static str {
         Some(Backend::LeaseMySql) => "mysql",
         Some(Backend::LeaseMariaDb) => "mariadb",
         Some(Backend::LeaseMssql) => "mssql",
+        Some(Backend::LeaseOracle) => "oracle",
         _ => "sqlite",
     }
 }
@@ -24,7 +25,9 @@ async fn is_used(site: &Site, table: &str, rows: &mut Rows) {
     assert!(elsewhere.lock("k").try_acquire().await.unwrap().is_some(), "another table");
     let again = site.builder().lease_options(options).connect().await.unwrap();
     assert!(again.lock("k").try_acquire().await.unwrap().is_none());
-    assert!(again.explain("k").sql.contains(table), "{}", again.explain("k").sql);
+    // A name without quotes is one of large letters to Oracle.
+    let sql = again.explain("k").sql.to_lowercase();
+    assert!(sql.contains(table), "{sql}");
     guard.release().await.unwrap();
     for locker in [locker, elsewhere, again] {
         locker.close().await;
@@ -43,9 +46,11 @@ pub(crate) async fn made_by_hand_is_used(site: Site) {
     let options = LeaseOptions::new().table(&table);
     let ddl = options.ddl(kind(&site)).unwrap();
     assert_eq!(ddl, options.ddl(&site.url).unwrap());
-    // It can be run again.
     rows.run(&ddl).await;
-    rows.run(&ddl).await;
+    // It can be run again, but on Oracle, which has no such statement before version 23.
+    if site.backend != Some(Backend::LeaseOracle) {
+        rows.run(&ddl).await;
+    }
     is_used(&site, &table, &mut rows).await;
     let other = dlock::lease::ddl("cassandra").unwrap_err();
     assert!(matches!(other, dlock::Error::Config { .. }), "{other}");

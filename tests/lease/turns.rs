@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use dlock_tests::{Proxy, Site, tabulate};
+use dlock_tests::{Backend, Proxy, Site, tabulate};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -81,6 +81,8 @@ pub(crate) async fn thousand_leases_are_renewed_together(site: Site) {
             site.backend.unwrap(),
             TTL.as_secs()
         ));
-        assert!((2..=5).contains(&asked), "{asked} statements");
+        // A block of Oracle's takes 32,000 bytes, which are the rows of fewer.
+        let most = if site.backend == Some(Backend::LeaseOracle) { 30 } else { 5 };
+        assert!((2..=most).contains(&asked), "{asked} statements");
     }
 }

@@ -51,6 +51,11 @@ impl Backend {
         self == Backend::MySql || self.is_mariadb()
     }
 
+    /// That a session has ended shows only when something is asked of it.
+    pub fn is_silent(self) -> bool {
+        self.is_mysql() || self == Backend::Oracle
+    }
+
     /// Its locks belong to sessions of a server.
     pub fn is_server(self) -> bool {
         self.is_postgres() || self.is_mysql() || matches!(self, Backend::Mssql | Backend::Oracle)

@@ -108,6 +108,11 @@ pub fn connect_oracle(url: &str, program: &str) -> oracledb::Connection {
     oracledb::connect(config).unwrap()
 }
 
+/// Whether a URL is one of Oracle.
+pub(crate) fn is_oracle(url: &str) -> bool {
+    url.strip_prefix("lease+").unwrap_or(url).starts_with("oracle:")
+}
+
 /// Whether a URL is one of such a server.
 pub(crate) fn is_sql_server(url: &str) -> bool {
     let url = url.strip_prefix("lease+").unwrap_or(url);

@@ -1,5 +1,7 @@
 //! Reads what clients say, as far as to count statements.
 
+use crate::tns;
+
 /// One connection's way to the server.
 #[derive(Debug, Clone)]
 pub(crate) struct Wire {
@@ -16,6 +18,10 @@ enum Protocol {
     },
     MySql,
     Tds,
+    /// `continued`: the next packet is the rest of a message.
+    Tns {
+        continued: bool,
+    },
 }
 
 impl Wire {
@@ -24,6 +30,7 @@ impl Wire {
         let protocol = match scheme.strip_prefix("lease+").unwrap_or(scheme) {
             "mysql" | "mariadb" => Protocol::MySql,
             "mssql" | "sqlserver" => Protocol::Tds,
+            "oracle" => Protocol::Tns { continued: false },
             _ => Protocol::Postgres { begun: false },
         };
         Wire { protocol, rest: Vec::new() }
@@ -49,6 +56,11 @@ impl Wire {
 impl Protocol {
     /// The length of the first message, if it is there as a whole, and whether it runs a statement.
     fn message(&mut self, bytes: &[u8]) -> Option<(usize, bool)> {
+        if let Protocol::Tns { continued } = self {
+            let (length, begins) = tns::packet(bytes)?;
+            let is_rest = std::mem::replace(continued, tns::is_continued(length));
+            return Some((length, begins && !is_rest));
+        }
         let number = |at: usize| Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
         let size = |number: u32| usize::try_from(number).ok();
         let (length, is_statement) = match self {
@@ -69,6 +81,7 @@ impl Protocol {
                 // Batches and calls of procedures.
                 (usize::from(u16::from_be_bytes([a, b])), is_last && matches!(kind, 1 | 3))
             }
+            Protocol::Tns { .. } => return None,
         };
         if length == 0 || bytes.len() < length {
             return None;
@@ -111,6 +124,23 @@ mod tests {
         let (first, last) = (&[3, 0, 0, 9, 0, 0, 1, 0, 7], &[3, 1, 0, 9, 0, 0, 2, 0, 7]);
         let (batch, attention) = (&[1, 1, 0, 8, 0, 0, 1, 0], &[6, 1, 0, 8, 0, 0, 1, 0]);
         assert_eq!(counted("mssql", &[login, first, last, batch, attention]), 2);
+    }
+
+    #[test]
+    fn statements_of_oracle() {
+        let connect: &[u8] = &[0, 10, 0, 0, 1, 0, 0, 0, 3, 1];
+        let said = |body: &[u8]| {
+            let mut packet = (body.len() as u32 + 10).to_be_bytes().to_vec();
+            packet.extend([6, 0, 0, 0, 0, 0]);
+            packet.extend(body);
+            packet
+        };
+        let (execute, ping) = (said(&[3, 94, 0, 0, 1]), said(&[3, 147, 0, 0]));
+        // Cursors are closed by the way.
+        let again = said(&[17, 105, 0, 0, 1, 1, 2, 1, 7, 1, 9, 3, 78, 0, 0, 1, 7]);
+        let mut long = said(&[3, 94, 0, 0, 1].repeat(1637)[..8182]);
+        long.extend(said(&[3, 94, 0, 0]));
+        assert_eq!(counted("lease+oracle", &[connect, &ping, &execute, &again, &long]), 3);
     }
 
     #[test]

@@ -1,26 +1,34 @@
 //! What is held, as somebody sees it who looks into the database and not at dlock.
 
+use std::fmt;
+
 use sqlx::mysql::MySqlConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
 use crate::database::Database;
-use crate::double::{SqlServerClient, connect, is_sql_server};
+use crate::double::{SqlServerClient, connect, connect_oracle, is_oracle, is_sql_server};
 use crate::site::Site;
 
 /// A connection of the test's own to a server.
-#[derive(Debug)]
 pub struct Witness(Connection);
 
-#[derive(Debug)]
+impl fmt::Debug for Witness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Witness")
+    }
+}
+
 enum Connection {
     Postgres(PgConnection),
     MySql(MySqlConnection),
     MariaDb(MySqlConnection),
     Mssql(Box<SqlServerClient>),
+    /// Its driver blocks, which a test does not mind.
+    Oracle(Box<oracledb::Connection>),
 }
 
-/// The sessions of a site's lockers: by name on PostgreSQL and SQL Server, by database on the others.
+/// The sessions of a site's lockers: by database on MySQL and MariaDB, by name on the others.
 const PG_HOLDING: &str = "pg_locks l JOIN pg_stat_activity a USING (pid) \
     WHERE l.locktype = 'advisory' AND l.granted";
 const PG_WAITING: &str = "pg_locks l JOIN pg_stat_activity a USING (pid) \
@@ -37,9 +45,16 @@ const MARIADB_HOLDING: &str = "information_schema.metadata_lock_info l \
 const MS_LOCKS: &str = "sys.dm_tran_locks l JOIN sys.dm_exec_sessions s \
     ON s.session_id = l.request_session_id WHERE l.resource_type = 'APPLICATION'";
 
+/// The same on Oracle.
+const ORA_LOCKS: &str =
+    "v$lock l JOIN v$session s ON s.sid = l.sid WHERE l.type = 'UL' AND s.program";
+
 impl Witness {
     /// Connects.
     pub async fn at(url: &str) -> Self {
+        if is_oracle(url) {
+            return Witness(Connection::Oracle(Box::new(connect_oracle(url, "witness"))));
+        }
         if is_sql_server(url) {
             return Witness(Connection::Mssql(Box::new(connect(url, "witness").await)));
         }
@@ -73,11 +88,15 @@ impl Witness {
                 let done = client.simple_query(text).await.unwrap();
                 done.into_results().await.unwrap();
             }
+            Connection::Oracle(client) => {
+                client.execute(text, &[]).unwrap();
+                client.commit().unwrap();
+            }
         }
     }
 
-    /// The one number that a statement returns with this, as `$1`, `@P1` or `?`: the site's name on
-    /// PostgreSQL and SQL Server, its database on the others.
+    /// The one number that a statement returns with this, as `$1`, `@P1`, `:who` or `?`: the site's
+    /// database on MySQL and MariaDB, its name on the others.
     pub async fn number(&mut self, sql: &str, site: &Site) -> i64 {
         let numbers = self.numbers(sql, who(site)).await;
         assert_eq!(numbers.len(), 1, "{sql}");
@@ -101,6 +120,10 @@ impl Witness {
                 let rows = rows.into_first_result().await.unwrap();
                 rows.iter().map(|row| row.get::<i64, _>(0).unwrap()).collect()
             }
+            Connection::Oracle(client) => {
+                let rows = client.query(text, &[&with]).unwrap();
+                rows.map(|row| row.unwrap().get(0).unwrap()).collect()
+            }
         }
     }
 
@@ -118,6 +141,9 @@ impl Witness {
                 "SELECT COUNT_BIG(*) FROM {MS_LOCKS} AND l.request_status = 'GRANT' \
                 AND s.program_name = @P1"
             ),
+            Connection::Oracle(_) => {
+                format!("SELECT COUNT(*) FROM {ORA_LOCKS} = :who AND l.lmode > 0")
+            }
         };
         self.number(&sql, site).await
     }
@@ -132,6 +158,9 @@ impl Witness {
                 "SELECT COUNT_BIG(*) FROM {MS_LOCKS} AND l.request_status <> 'GRANT' \
                 AND s.program_name = @P1"
             ),
+            Connection::Oracle(_) => {
+                format!("SELECT COUNT(*) FROM {ORA_LOCKS} = :who AND l.request > 0")
+            }
             _ => format!("SELECT count(*) FROM {MY_WAITING} AND db = ?"),
         };
         self.number(&sql, site).await
@@ -145,6 +174,9 @@ impl Witness {
             }
             Connection::Mssql(_) => {
                 "SELECT COUNT_BIG(*) FROM sys.dm_exec_sessions WHERE program_name = @P1".to_owned()
+            }
+            Connection::Oracle(_) => {
+                "SELECT COUNT(*) FROM v$session WHERE program = :who".to_owned()
             }
             _ => format!("SELECT count(*) FROM {MY_SESSIONS} AND db = ?"),
         };
@@ -168,6 +200,9 @@ impl Witness {
             let sql = "SELECT CAST(session_id AS bigint) FROM sys.dm_exec_sessions \
                 WHERE program_name = @P1";
             return self.kill(sql, site).await;
+        }
+        if let Connection::Oracle(_) = self.0 {
+            return self.kill("SELECT sid FROM v$session WHERE program = :who", site).await;
         }
         self.kill(&format!("SELECT CAST(id AS SIGNED) FROM {MY_SESSIONS} AND db = ?"), site).await
     }
@@ -205,6 +240,13 @@ impl Witness {
                 );
                 return self.kill(&sql, site).await;
             }
+            Connection::Oracle(_) => {
+                let sql = format!("SELECT l.sid FROM {ORA_LOCKS} LIKE :who || '%' AND l.lmode > 0");
+                let holders = self.numbers(&sql, who(site)).await;
+                return holders
+                    .get(fastrand::usize(..holders.len().max(1)))
+                    .map_or(0, |sid| self.kill_oracle(*sid));
+            }
         };
         let sql = format!(
             "SELECT CAST(p.id AS SIGNED) FROM {holding} AND locate(?, p.db) = 1 \
@@ -230,6 +272,10 @@ impl Witness {
             }
             return ended;
         }
+        if let Connection::Oracle(_) = self.0 {
+            let sessions = self.numbers(sql, who(site)).await;
+            return sessions.into_iter().map(|sid| self.kill_oracle(sid)).sum();
+        }
         let (Connection::MySql(connection) | Connection::MariaDb(connection)) = &mut self.0 else {
             panic!("not a MySQL or MariaDB server");
         };
@@ -244,6 +290,18 @@ impl Witness {
             }
         }
         ended
+    }
+}
+
+impl Witness {
+    /// Ends that session of Oracle's: 1, or 0 if it has ended by itself.
+    fn kill_oracle(&self, sid: i64) -> i64 {
+        let Connection::Oracle(client) = &self.0 else { return 0 };
+        let sql = "SELECT serial# FROM v$session WHERE sid = :sid";
+        let Ok(row) = client.query_row(sql, &[&sid]) else { return 0 };
+        let serial: i64 = row.get(0).unwrap();
+        let sql = format!("ALTER SYSTEM KILL SESSION '{sid},{serial}' IMMEDIATE");
+        i64::from(client.execute(&sql, &[]).is_ok())
     }
 }
 
