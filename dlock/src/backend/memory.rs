@@ -1,7 +1,6 @@
 //! `memory:`: locks inside this process, for tests and for programs that have no database yet.
 
 use std::collections::hash_map::HashMap;
-use std::future::pending;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -29,6 +28,8 @@ struct State {
     owners: HashMap<NativeKey, Vec<(i64, Mode)>>,
     /// Who waits for a key, first come first served.
     queues: HashMap<NativeKey, Vec<Waiter>>,
+    /// How each session learns that another one has ended it.
+    ends: HashMap<i64, Arc<Notify>>,
     /// The newest fencing token of each key that ever had one.
     fences: HashMap<NativeKey, u64>,
 }
@@ -55,7 +56,14 @@ impl Memory {
 pub(crate) struct Session {
     id: i64,
     space: Arc<Space>,
+    /// Another session has ended it.
+    ended: Arc<Notify>,
 }
+
+/// Why a session is no more.
+#[derive(Debug, thiserror::Error)]
+#[error("another session has ended this one")]
+struct Ended;
 
 impl Space {
     fn state(&self) -> MutexGuard<'_, State> {
@@ -164,7 +172,9 @@ fn party(id: i64) -> Party {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.space.state().end(self.id);
+        let mut state = self.space.state();
+        state.ends.remove(&self.id);
+        state.end(self.id);
     }
 }
 
@@ -185,7 +195,9 @@ impl SessionBackend for Memory {
 
     async fn open(&self) -> Result<Session> {
         let id = LAST.fetch_add(1, Ordering::Relaxed) + 1;
-        Ok(Session { id, space: Arc::clone(&self.0) })
+        let ended = Arc::new(Notify::new());
+        self.0.state().ends.insert(id, Arc::clone(&ended));
+        Ok(Session { id, space: Arc::clone(&self.0), ended })
     }
 
     fn tag(&self, session: &Session) -> Tag {
@@ -207,6 +219,9 @@ impl SessionBackend for Memory {
             }
             Do::End(tag) => {
                 state.end(tag.id);
+                if let Some(ended) = state.ends.get(&tag.id) {
+                    ended.notify_one();
+                }
                 Answer::Yes
             }
         }));
@@ -262,8 +277,9 @@ impl SessionBackend for Memory {
         Ok(Vec::new())
     }
 
-    async fn watch(&self, _: &mut Session) -> Error {
-        pending().await
+    async fn watch(&self, session: &mut Session) -> Error {
+        session.ended.notified().await;
+        Error::unavailable(self.label(), Ended)
     }
 
     async fn close(&self, session: Session) {
