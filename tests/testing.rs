@@ -15,17 +15,27 @@ mod attribute;
 mod blocking;
 #[path = "testing/clock.rs"]
 mod clock;
+#[path = "testing/conformance.rs"]
+mod conformance;
 #[path = "testing/defaults.rs"]
 mod defaults;
 #[path = "testing/leases.rs"]
 mod leases;
 #[path = "testing/steering.rs"]
 mod steering;
+#[path = "testing/traps.rs"]
+mod traps;
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
+
+dlock_tests::suite! {
+    "testing" on [memory Memory, sqlite Sqlite, postgres Postgres] {
+        conformance: [real_databases_conform]
+    }
+}
 
 /// Polls a future once.
 fn poll_once<F: Future + Unpin>(mut future: F) -> Option<F::Output> {

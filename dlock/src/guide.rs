@@ -53,5 +53,9 @@ pub mod reliability {}
 #[doc = include_str!("../../docs/sqlserver.md")]
 pub mod sqlserver {}
 
+#[cfg(feature = "test-util")]
+#[doc = include_str!("../../docs/testing.md")]
+pub mod testing {}
+
 #[doc = include_str!("../../docs/timeouts.md")]
 pub mod timeouts {}

@@ -67,7 +67,7 @@ type OnChange = Arc<dyn Fn(Role) + Send + Sync>;
 /// assert_eq!(ticks, Some(true));
 /// # Ok(()) }
 /// ```
-#[must_use = "nobody is elected before `run`"]
+#[must_use = "nobody is elected yet: await `run(async |term| …)`, or call `run_blocking`"]
 pub struct Leader {
     lock: Lock,
     retry_after: Duration,

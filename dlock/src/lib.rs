@@ -1,12 +1,14 @@
 // The README's links, as rustdoc has them: the first definition of a link is the one that counts.
 //! [cli]: guide::cli
 //! [connections]: guide::connections
+//! [leader]: guide::leader
 //! [leases]: guide::leases
 //! [limits]: guide::limits
 //! [migrations]: guide::migrations
 //! [python]: guide::python
 //! [reliability]: guide::reliability
 //! [timeouts]: guide::timeouts
+#![cfg_attr(feature = "test-util", doc = "[testing]: guide::testing")]
 //!
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -37,7 +37,8 @@ use crate::text::Text;
 /// # }
 /// ```
 #[derive(Clone)]
-#[must_use = "nothing is locked before `acquire`"]
+#[must_use = "nothing is locked yet: await `acquire()`, `try_acquire()` or `run(…)`, or call one of their \
+              `_blocking` forms"]
 pub struct Lock {
     locker: Locker,
     key: Key,

@@ -12,6 +12,8 @@ use tokio::sync::oneshot;
 
 use crate::backend::{About, Pool, normal};
 use crate::blocking::block_for;
+#[cfg(feature = "test-util")]
+use crate::engine::Inline;
 use crate::engine::{Engine, Mail, Reply};
 use crate::error::{Error, Result, Source};
 use crate::lock::Lock;
@@ -177,6 +179,7 @@ impl Locker {
     /// # Cancel safety
     /// Changes nothing.
     pub async fn status(&self) -> Result<Vec<LockStatus>> {
+        self.fail_as_planned()?;
         let rows = self.ask(Mail::Status).await?;
         let (scheme, namespace) = (&self.0.scheme, &*self.0.namespace);
         Ok(statuses(rows, Names { scheme, naming: self.0.about.naming, namespace }))
@@ -192,6 +195,7 @@ impl Locker {
     /// # Cancel safety
     /// Changes nothing.
     pub async fn check(&self) -> Result<Report> {
+        self.fail_as_planned()?;
         self.ask(Mail::Check).await
     }
 
@@ -224,6 +228,7 @@ impl Locker {
     pub async fn break_lock(&self, key: impl IntoKey) -> Result<bool> {
         let key = key.into_key();
         let native = self.native(&key)?;
+        self.fail_as_planned()?;
         // Once: it could be another holder's by the second time.
         let asked = native.clone();
         let ended = self.ask_once(|reply| Mail::Break { key: asked, reply }).await;
@@ -281,6 +286,7 @@ impl Locker {
     /// # Ok(()) }
     /// ```
     pub async fn prune(&self, older_than: Duration) -> Result<u64> {
+        self.fail_as_planned()?;
         self.ask(|reply| Mail::Prune { older_than, reply }).await
     }
 
@@ -303,6 +309,7 @@ impl Locker {
     /// # Cancel safety
     /// Changes nothing.
     pub async fn ping(&self) -> Result<()> {
+        self.fail_as_planned()?;
         self.ask(Mail::Ping).await
     }
 
@@ -336,6 +343,15 @@ impl Locker {
         #[cfg(feature = "test-util")]
         let _blocks = self.0.engine.blocks();
         block_for(ASK_TIME_MAX, answer).unwrap_or_else(|| Err(self.does_not_run()))
+    }
+
+    /// The error that a test wants the next question to fail with.
+    fn fail_as_planned(&self) -> Result<()> {
+        #[cfg(feature = "test-util")]
+        if let Some(error) = self.0.engine.for_tests().and_then(Inline::planned_failure) {
+            return Err(error);
+        }
+        Ok(())
     }
 
     /// Whether nobody holds this and nobody is to have it yet either.

@@ -34,7 +34,7 @@ use crate::spec::wait::Wait;
 /// Locks that the application takes by hand on the same session, with the same id, are its own: the server counts
 /// them, and dlock neither sees nor releases them. There is one exception: a session that a cancelled `acquire`
 /// left in doubt may lose one of its counts. So take no such id by hand.
-#[must_use = "nothing is locked before `acquire`"]
+#[must_use = "nothing is locked yet: await `acquire()`, `try_acquire()` or `run(…)`"]
 pub struct ConnectionLock<'c, C: Connection> {
     pub(super) conn: &'c mut C,
     pub(super) plan: Plan,

@@ -35,7 +35,7 @@ pub fn on<C: Connection>(conn: &mut C) -> On<'_, C> {
 }
 
 /// A connection to take locks on. Made by [`on`].
-#[must_use = "nothing is locked before `lock` and `acquire`"]
+#[must_use = "nothing is locked yet: write `on(…).lock(key)`, and await its `acquire()` or `run(…)`"]
 pub struct On<'c, C: Connection> {
     conn: &'c mut C,
     scheme: KeyScheme,

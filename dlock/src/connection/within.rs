@@ -52,7 +52,7 @@ pub fn within<C: Connection>(tx: &mut C) -> Within<'_, C> {
 }
 
 /// A transaction to take locks in. Made by [`within`].
-#[must_use = "nothing is locked before `lock` and `acquire`"]
+#[must_use = "nothing is locked yet: write `within(…).lock(key).acquire().await`"]
 pub struct Within<'c, C: Connection> {
     conn: &'c mut C,
     scheme: KeyScheme,
@@ -87,7 +87,7 @@ impl<'c, C: Connection> Within<'c, C> {
 }
 
 /// A lock that ends with the caller's transaction. Made by [`Within::lock`].
-#[must_use = "nothing is locked before `acquire`"]
+#[must_use = "nothing is locked yet: await `acquire()` or `try_acquire()`"]
 pub struct TransactionLock<'c, C: Connection> {
     conn: &'c mut C,
     plan: Plan,

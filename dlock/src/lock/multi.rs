@@ -35,7 +35,8 @@ use crate::spec::wait::Wait;
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]
-#[must_use = "nothing is locked before `acquire`"]
+#[must_use = "nothing is locked yet: await `acquire()`, `try_acquire()` or `run(…)`, or call one of their \
+              `_blocking` forms"]
 pub struct MultiLock {
     locker: Locker,
     /// Sorted by their native ids, each once.

@@ -51,7 +51,8 @@ const OWNER: &str = "handed-over/";
 /// guard.release().await?;
 /// # Ok(()) }
 /// ```
-#[must_use = "the lock stays taken until its ttl is over, unless the token is adopted"]
+#[must_use = "the lock stays taken until its ttl is over, unless the token is adopted: pass its text on, and \
+              call `Locker::adopt` there"]
 #[derive(Clone)]
 pub struct Token {
     key: Key,

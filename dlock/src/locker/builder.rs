@@ -24,7 +24,8 @@ use crate::spec::wait::Wait;
 const CONNECT_GRACE: Duration = Duration::from_secs(1);
 
 /// How a [`Locker`] is to be. Made by [`Locker::builder`] and [`Locker::from_pool`].
-#[must_use = "nothing is connected before `connect`"]
+#[must_use = "nothing is connected yet: await `connect()` or `init()`, or call one of their `_blocking` \
+              forms"]
 pub struct LockerBuilder {
     address: Address,
     options: Options,

@@ -1,8 +1,11 @@
-//! What tests need: a locker in memory that they steer, and [`assert_locked!`](crate::assert_locked).
+//! What tests need: a locker in memory that they steer, [`assert_locked!`](crate::assert_locked), and checks
+//! for a locker of one's own ([`conformance`](conformance())).
 //!
-//! With the feature `test-util`, best among the `dev-dependencies`.
+//! With the feature `test-util`, best among the `dev-dependencies`. [The guide](crate::guide::testing) has an
+//! example of each.
 
 mod assert;
+pub mod conformance;
 mod history;
 mod scoped;
 
@@ -12,6 +15,7 @@ use std::time::Duration;
 
 #[doc(hidden)]
 pub use self::assert::assert_locked;
+pub use self::conformance::conformance;
 pub use self::history::{Event, What};
 pub use self::scoped::Scoped;
 pub(crate) use self::scoped::scoped;

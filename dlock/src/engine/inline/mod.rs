@@ -3,6 +3,7 @@
 //! only to what is due here too.
 
 mod clock;
+mod due;
 mod entry;
 mod questions;
 mod space;

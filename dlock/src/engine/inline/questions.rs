@@ -23,7 +23,12 @@ impl Space {
         if matches!(mail, Mail::GiveUpConversion { .. } | Mail::Keep { .. }) {
             return self.give_up_change(&mail);
         }
-        if let Some(error) = self.planned_failure() {
+        // The others' askers ask again after an error, and have looked for one before.
+        let fails = matches!(
+            mail,
+            Mail::Convert { .. } | Mail::Verify { .. } | Mail::IntoToken { .. } | Mail::Adopt(_)
+        );
+        if fails && let Some(error) = self.planned_failure() {
             if let Mail::IntoToken { hold, .. } = &mail {
                 self.release(*hold, now, effects);
             }

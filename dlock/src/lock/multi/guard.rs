@@ -18,7 +18,8 @@ use crate::status::lost::LostInfo;
 /// Several locks are held while this lives, as one: it is lost when any of them is.
 ///
 /// Dropping it releases them all in the background, see [`Guard`].
-#[must_use = "the locks are released when the guard is dropped"]
+#[must_use = "the locks are released at once when the guard is not kept: bind it to a name, as in \
+              `let _guard = …` (`let _ = …` drops it at once), or use `run`"]
 #[clippy::has_significant_drop]
 pub struct MultiGuard {
     guards: Vec<Guard>,
