@@ -88,7 +88,8 @@ pub use self::locker::builder::LockerBuilder;
 #[doc(inline)]
 pub use self::locker::registry;
 pub use self::locker::registry::{
-    init, init_blocking, init_from_env, init_from_env_blocking, shutdown, shutdown_blocking,
+    init, init_blocking, init_from_env, init_from_env_blocking, set_enabled, shutdown,
+    shutdown_blocking,
 };
 pub use self::spec::key::{IntoKey, Key};
 pub use self::spec::mode::Mode;
@@ -98,5 +99,4 @@ pub use self::spec::wait::Wait;
 pub use self::status::holder::{Holder, Stage};
 pub use self::status::lost::{LostInfo, LostReason};
 pub use self::status::{Explained, Finding, LockStatus, Report, Severity};
-pub use self::switch::set_enabled;
 pub use self::text::Text;

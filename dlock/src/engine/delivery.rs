@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::handle::{Engine, WeakEngine};
 use super::hold::Hold;
 use super::mail::Mail;
-use crate::lock::guard::Guard;
 
 /// A grant on its way to its caller. One that does not arrive is given back.
 pub(crate) struct Delivery {
@@ -25,10 +24,11 @@ impl Delivery {
         Delivery { hold: Some(Arc::new(hold)), engine: None }
     }
 
-    /// It has arrived.
-    pub(crate) fn accept(mut self, engine: &Engine) -> Option<Guard> {
+    /// Returns what arrived, for a guard, and the engine that it is released by, if it is to be
+    /// released.
+    pub(crate) fn accept(mut self, engine: &Engine) -> Option<(Arc<Hold>, Option<Engine>)> {
         let hold = self.hold.take()?;
-        Some(Guard::new(hold, self.engine.as_ref().map(|_| engine.clone())))
+        Some((hold, self.engine.as_ref().map(|_| engine.clone())))
     }
 
     /// It did not arrive, and the engine itself does what is left to do.

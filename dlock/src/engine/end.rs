@@ -1,6 +1,7 @@
 //! The ends of engines and of the program, and how long who waits for them.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak, mpsc as std_mpsc};
+use std::any::Any;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak, mpsc as std_mpsc};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
@@ -15,6 +16,17 @@ const FAREWELL_MAX: Duration = Duration::from_secs(1);
 
 /// All engines that have been started and not been forgotten.
 static ENGINES: Mutex<Vec<Weak<EngineEnd>>> = Mutex::new(Vec::new());
+
+/// Begins to close the lockers of the registry, and returns them.
+type CloseRegistered = fn() -> Box<dyn Any>;
+
+/// What the end of the main thread closes, once something was installed.
+static CLOSE_REGISTERED: OnceLock<CloseRegistered> = OnceLock::new();
+
+/// Lets the end of the main thread close what is installed by then.
+pub(crate) fn close_at_the_end(close: CloseRegistered) {
+    let _ = CLOSE_REGISTERED.set(close);
+}
 
 /// Whether an engine has ended.
 pub(super) struct EngineEnd {
@@ -164,7 +176,7 @@ impl Drop for MainThread {
         let until = Instant::now() + FAREWELL_MAX;
         let left = || until.saturating_duration_since(Instant::now());
         // The lockers live until all is over, or each would be waited for by itself.
-        let lockers = crate::locker::registry::close_all(false);
+        let lockers = CLOSE_REGISTERED.get().map(|close| close());
         let engines: Vec<_> = lock(&ENGINES).iter().filter_map(Weak::upgrade).collect();
         let (settled, all_settled) = std_mpsc::channel();
         let mut closing = Vec::new();

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::hold::Hold;
-use super::lock_table::{Event, HoldId, RequestId, Ticket};
+use super::lock_table::{Event, HoldId, RequestId, Shareable, Ticket};
 use super::mail::HandedOver;
 use crate::backend::{Seen, no_conversion};
 use crate::clock::{Time, Word};
@@ -195,4 +195,10 @@ pub(crate) struct Held {
     pub(crate) since: Time,
     /// How it is lost when the word runs out.
     pub(crate) lapse: LostReason,
+}
+
+impl Shareable for Claim {
+    fn is_shareable(&self) -> bool {
+        self.mode.is_compatible_with(self.mode)
+    }
 }

@@ -50,8 +50,9 @@ use self::actor::run;
 pub(crate) use self::callbacks::{Function, OnLost};
 pub(crate) use self::conversions::Conversion;
 pub(crate) use self::cork::Cork;
-pub(crate) use self::end::tell_all_switched;
+pub(crate) use self::delivery::Delivery;
 use self::end::{Ends, EngineEnd};
+pub(crate) use self::end::{close_at_the_end, tell_all_switched};
 #[cfg(test)]
 pub(crate) use self::executor::Report;
 pub(crate) use self::executor::{Executor, Reply};

@@ -215,7 +215,7 @@ impl Lock {
         let mut asking = Asking { lock: self, id: Some(id) };
         let answer = answer.await;
         asking.id = None;
-        let guard = answer.unwrap_or(Err(Error::Closed))?.accept(engine).ok_or(Error::Closed)?;
+        let guard = Guard::of(answer.unwrap_or(Err(Error::Closed))?, engine)?;
         Ok(guard.with_wait(self.wait))
     }
 }

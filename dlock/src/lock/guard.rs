@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::blocking::block_for;
 use crate::engine::lock_table::HoldId;
-use crate::engine::{Conversion, Engine, Hold, Holds, Mail, OnLost};
+use crate::engine::{Conversion, Delivery, Engine, Hold, Holds, Mail, OnLost};
 use crate::error::{Error, Result};
 use crate::lock::join::join_all;
 use crate::lock::scope::{self, Held};
@@ -80,6 +80,12 @@ impl Drop for InnerCallback {
 }
 
 impl Guard {
+    /// The guard of what has arrived.
+    pub(crate) fn of(delivery: Delivery, engine: &Engine) -> Result<Self> {
+        let (hold, engine) = delivery.accept(engine).ok_or(Error::Closed)?;
+        Ok(Guard::new(hold, engine))
+    }
+
     pub(crate) fn new(hold: Arc<Hold>, engine: Option<Engine>) -> Self {
         Guard { hold, engine, inner: None, wait: Wait::DEFAULT }
     }

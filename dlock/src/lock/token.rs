@@ -224,7 +224,7 @@ impl Locker {
             Error::Lost { .. } => token.not_held(),
             error => error.about(&token.key),
         })?;
-        delivery.accept(engine).map(Guard::claimed).ok_or(Error::Closed)
+        Guard::of(delivery, engine).map(Guard::claimed)
     }
 
     /// [`adopt`](Locker::adopt) without `await`.

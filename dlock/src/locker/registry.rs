@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use crate::blocking::{block_for, block_on};
-use crate::engine::Opened;
+use crate::engine::{Opened, close_at_the_end, tell_all_switched};
 use crate::error::{Error, Result};
 use crate::locker::Locker;
+use crate::switch;
 
 /// What `#[locked]` uses when it is not told otherwise.
 pub(crate) const DEFAULT: &str = "default";
@@ -45,6 +46,7 @@ pub fn install(name: &str, locker: Locker) -> Result<()> {
     if lockers.contains_key(name) {
         return Err(Error::AlreadyInstalled { name: name.into() });
     }
+    close_at_the_end(|| Box::new(close_all(false)));
     lockers.insert(name.to_owned(), locker);
     Ok(())
 }
@@ -56,6 +58,7 @@ pub(crate) fn install_open(name: &str, locker: Locker) -> Result<()> {
         return Err(Error::AlreadyInstalled { name: name.into() });
     }
     // Dropped outside of the lock: it may be the last of what was closed.
+    close_at_the_end(|| Box::new(close_all(false)));
     let closed = lockers.insert(name.to_owned(), locker);
     drop(lockers);
     drop(closed);
@@ -207,7 +210,7 @@ fn wait_for_all(lockers: &[Locker]) {
 }
 
 /// Begins to close all that are of this process. `patient`: somebody waits for that.
-pub(crate) fn close_all(patient: bool) -> Vec<Locker> {
+fn close_all(patient: bool) -> Vec<Locker> {
     let lockers = match LOCKERS.try_read() {
         Ok(lockers) => lockers,
         Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
@@ -218,6 +221,31 @@ pub(crate) fn close_all(patient: bool) -> Vec<Locker> {
     let lockers: Vec<_> = lockers.values().cloned().collect();
     lockers.iter().for_each(|locker| locker.begin_close(patient));
     lockers
+}
+
+/// Switches all locking of this process off (`false`) or on again (`true`, as it starts).
+///
+/// While it is off, every lock is granted at once without a database, also where no locker is
+/// installed: for tests, and for the day when the database is down and the work must go on by hand.
+/// It says so once, loudly, at WARN. Guards that are held already stay what they are.
+///
+/// Whoever waits for a lock is granted it when locking is switched off, within milliseconds, without
+/// a word to the database, which may be down. Not so a wait on the caller's own connection
+/// ([`on`](crate::on), [`within`](crate::within)) that a statement has begun: it has its timeout.
+///
+/// While locking is off, `connect` and [`init`](crate::init) check the settings and succeed at once,
+/// whatever has become of the server. The connection is made when locking is switched on again; if
+/// that fails, by the first lock that is taken, whose error it is.
+pub fn set_enabled(on: bool) {
+    if switch::set(on) {
+        if on {
+            tracing::warn!(target: "dlock", "locking is switched on again");
+        } else {
+            tracing::warn!(target: "dlock",
+                "LOCKING IS SWITCHED OFF: every lock is granted, nothing excludes anything");
+        }
+        tell_all_switched(on);
+    }
 }
 
 /// [`init`] without `await`.

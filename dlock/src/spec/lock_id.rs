@@ -2,7 +2,6 @@
 
 use std::fmt::{self, Display};
 
-use crate::engine::lock_table::Shareable;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
 
@@ -26,12 +25,6 @@ pub(crate) struct Claim {
 impl Claim {
     pub(crate) fn exclusive(key: NativeKey) -> Self {
         Claim { key, mode: Mode::Exclusive }
-    }
-}
-
-impl Shareable for Claim {
-    fn is_shareable(&self) -> bool {
-        self.mode.is_compatible_with(self.mode)
     }
 }
 
