@@ -145,6 +145,9 @@ impl Leader {
     /// [`stop`](Leader::stop), the body is dropped at its next await, the lock is released, and this
     /// returns. What a body returns after its term was lost is dropped, too: somebody else may lead.
     ///
+    /// In a task that is spawned, the body is `async move |term: &Guard| …`: one that borrows what it captures
+    /// is refused there, as "not general enough".
+    ///
     /// A server that cannot be reached or answers with an error is asked again, see
     /// [`retry_after`](Leader::retry_after); each such error is logged at WARN.
     ///

@@ -39,7 +39,13 @@ fn tests_in_parallel_do_not_meet() {
         })
     });
     tests.collect::<Vec<_>>().into_iter().for_each(|test| test.join().unwrap());
-    assert!(matches!(sync_work().unwrap_err(), Error::NotInstalled { .. }));
+    let error = sync_work().unwrap_err();
+    assert!(matches!(error, Error::NotInstalled { .. }));
+    // A thread of the code's own is told what to do about it.
+    assert!(
+        error.to_string().contains("testing::Locker::install_scoped on this thread"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -125,9 +125,14 @@ pub(crate) struct Install<'a>(pub(crate) &'a str);
 impl Display for Install<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            "default" => f.write_str("dlock::init(url)"),
-            name => write!(f, "dlock::registry::install({name:?}, locker)"),
+            "default" => f.write_str("dlock::init(url)")?,
+            name => write!(f, "dlock::registry::install({name:?}, locker)")?,
         }
+        // Only who tests knows what that is.
+        if cfg!(feature = "test-util") {
+            f.write_str(", or in a test testing::Locker::install_scoped on this thread,")?;
+        }
+        Ok(())
     }
 }
 
@@ -166,10 +171,8 @@ mod tests {
         let text = |name: &str| {
             Error::NotInstalled { name: name.into(), installed: Vec::new() }.to_string()
         };
-        assert!(text("default").ends_with("call dlock::init(url) first"));
-        assert!(
-            text("billing").ends_with("call dlock::registry::install(\"billing\", locker) first")
-        );
+        assert!(text("default").contains("; call dlock::init(url)"));
+        assert!(text("billing").contains("; call dlock::registry::install(\"billing\", locker)"));
     }
 
     #[test]
