@@ -24,7 +24,7 @@ mod world;
 dlock_tests::suite! {
     "liveness" on [
         postgres Postgres, postgres18 Postgres18, mysql MySql, mariadb MariaDb,
-        mssql Mssql,
+        mssql Mssql, oracle Oracle,
     ] {
         few: [
             one_connection_is_enough_to_connect,

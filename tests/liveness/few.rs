@@ -15,7 +15,7 @@ const SOON: Duration = Duration::from_secs(15);
 /// Where one connection is all that the user may have.
 pub(crate) async fn one_connection_is_enough_to_connect(site: Site) {
     if !can_limit(&site) {
-        return not_run("liveness on mssql", "SQL Server limits no login's sessions");
+        return not_run("liveness", "no user's sessions can be limited here");
     }
     let mut world = World::new(&site, 1, 1, 0).await;
     world.locker.clone().close().await;

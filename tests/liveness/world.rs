@@ -49,6 +49,11 @@ impl World {
             witness.run(&sql).await;
         } else if is_mssql(&site) {
             // Of the double, which lets in whoever comes.
+        } else if is_oracle(&site) {
+            // Of the double, which lets in whose sessions have a limit.
+            if can_limit(&site) {
+                witness.run(&oracle_limit(&user, None)).await;
+            }
         } else {
             witness.run(&format!("CREATE USER {user}@'%'")).await;
             witness.run(&format!("GRANT ALL ON `{}`.* TO {user}@'%'", database(&site.url))).await;
@@ -102,6 +107,8 @@ impl World {
         } else if is_mssql(&self.site) {
             let limit = connections.map_or_else(String::new, |limit| limit.max(1).to_string());
             format!("EXEC dlock_double.[option] 'sessions_of_{user}', '{limit}'")
+        } else if is_oracle(&self.site) {
+            oracle_limit(user, connections)
         } else {
             // There 0 is no limit.
             let limit = connections.map_or(0, |connections| connections.max(1));
@@ -115,7 +122,7 @@ impl World {
         self.locker.close().await;
         let sql = if self.site.backend.is_some_and(dlock_tests::Backend::is_postgres) {
             format!("{ONE_BY_ONE}; DROP OWNED BY {0}; DROP ROLE {0}", self.user)
-        } else if is_mssql(&self.site) {
+        } else if is_mssql(&self.site) || is_oracle(&self.site) {
             return Ok(());
         } else {
             format!("DROP USER {}@'%'", self.user)
@@ -125,9 +132,20 @@ impl World {
     }
 }
 
-/// SQL Server itself limits no login's sessions.
+/// SQL Server itself limits no login's sessions, and Oracle only where its profiles may be changed.
 pub(crate) fn can_limit(site: &Site) -> bool {
-    !is_mssql(site) || std::env::var_os("DLOCK_TEST_MSSQL_URL").is_none()
+    let is_real = |variable| std::env::var_os(variable).is_some();
+    !(is_mssql(site) && is_real("DLOCK_TEST_MSSQL_URL")
+        || is_oracle(site) && is_real("DLOCK_TEST_ORACLE_URL"))
+}
+
+fn is_oracle(site: &Site) -> bool {
+    site.backend == Some(dlock_tests::Backend::Oracle)
+}
+
+fn oracle_limit(user: &str, connections: Option<u32>) -> String {
+    let limit = connections.map_or_else(String::new, |limit| limit.max(1).to_string());
+    format!("BEGIN DLOCK_DOUBLE.OPTION('sessions_of_{user}', '{limit}'); END;")
 }
 
 fn is_mssql(site: &Site) -> bool {
@@ -139,9 +157,10 @@ fn database(url: &str) -> &str {
     path.split_once('?').map_or(path, |(name, _)| name)
 }
 
-/// The same place, as another user without a password.
+/// The same place, as another user without a password; on Oracle, with the double's.
 fn as_user(url: &str, user: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap();
     let (_, server) = rest.rsplit_once('@').unwrap_or(("", rest));
-    format!("{scheme}://{user}@{server}")
+    let password = if scheme == "oracle" { ":Dlock_1234" } else { "" };
+    format!("{scheme}://{user}{password}@{server}")
 }
