@@ -32,6 +32,7 @@ pub(crate) struct Pruned {
 
 impl Pruned {
     /// Of the names of the rows that were removed, in their order.
+    #[cfg(any(feature = "mssql", feature = "mysql", feature = "postgres", feature = "sqlite"))]
     pub(crate) fn of(mut names: Vec<String>) -> Self {
         let removed = names.len();
         Pruned {
