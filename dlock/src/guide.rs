@@ -39,6 +39,9 @@ pub mod migrations {}
 #[doc = include_str!("../../docs/oracle.md")]
 pub mod oracle {}
 
+#[doc = include_str!("../../docs/observing.md")]
+pub mod observing {}
+
 #[doc = include_str!("../../docs/orm.md")]
 pub mod orm {}
 

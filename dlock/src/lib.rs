@@ -40,6 +40,7 @@ mod leader;
 pub mod lease;
 mod lock;
 mod locker;
+mod observe;
 mod random;
 #[cfg(feature = "serde")]
 mod serialized;
@@ -49,6 +50,7 @@ pub(crate) mod switch;
 #[cfg(feature = "test-util")]
 pub mod testing;
 mod text;
+mod worker;
 
 #[cfg(feature = "macros")]
 #[doc = include_str!("locked.md")]
@@ -91,6 +93,7 @@ pub use self::locker::registry::{
     init, init_blocking, init_from_env, init_from_env_blocking, set_enabled, shutdown,
     shutdown_blocking,
 };
+pub use self::observe::{ObservedLock, ObservedLocker, Observer};
 pub use self::spec::key::{IntoKey, Key};
 pub use self::spec::mode::Mode;
 pub use self::spec::native::NativeKey;

@@ -8,6 +8,7 @@ mod permits;
 pub(crate) mod scope;
 pub(crate) mod token;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use crate::engine::Function;
 use crate::error::Result;
 use crate::locker::Locker;
+use crate::observe::{Label, Subject};
 use crate::spec::key::Key;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
@@ -52,13 +54,28 @@ pub struct Lock {
     /// The key that a permit's slot belongs to.
     family: Option<NativeKey>,
     on_lost: Option<Arc<Function>>,
+    label: Label,
+    /// Who takes it is not who has called: a part of a semaphore.
+    inner: bool,
 }
 
 impl Lock {
     pub(crate) fn new(locker: Locker, key: Key, native: Result<NativeKey>, wait: Wait) -> Self {
         let retry_every = locker.retry_every();
         let (mode, terms) = (Mode::Exclusive, Terms { retry_every, ..Terms::default() });
-        Lock { locker, key, native, wait, mode, terms, permits: None, family: None, on_lost: None }
+        Lock {
+            locker,
+            key,
+            native,
+            wait,
+            mode,
+            terms,
+            permits: None,
+            family: None,
+            on_lost: None,
+            label: Label::NONE,
+            inner: false,
+        }
     }
 
     /// How long [`acquire`](Lock::acquire) and [`run`](Lock::run) wait for the lock: a [`Duration`]
@@ -277,6 +294,22 @@ impl Lock {
         self
     }
 
+    /// What this lock is called in metrics and in the log, beside its key: one name for all keys of a
+    /// kind, as `export` for `export:7` and `export:8`. `#[locked]` uses the text of its template, `export:<id>`.
+    /// Default: none.
+    ///
+    /// Metrics have this name as the label `lock`, and never the key: of names there must be few.
+    ///
+    /// ```
+    /// # async fn export(locker: dlock::Locker, id: u64) -> dlock::Result<()> {
+    /// let lock = locker.lock(format!("export:{id}")).label("export");
+    /// # lock.acquire().await?.release().await }
+    /// ```
+    pub fn label(mut self, label: impl Into<Cow<'static, str>>) -> Self {
+        self.label = label.into().into();
+        self
+    }
+
     /// What is to be locked.
     pub fn key(&self) -> &Key {
         &self.key
@@ -285,6 +318,11 @@ impl Lock {
     /// Whose lock it is.
     pub(crate) fn locker(&self) -> &Locker {
         &self.locker
+    }
+
+    /// What is told of it.
+    pub(crate) fn subject(&self) -> Subject<'_> {
+        Subject { key: &self.key, label: &self.label, mode: self.mode }
     }
 
     /// The database's name for it, or why it has none.

@@ -164,6 +164,15 @@ impl Locker {
         MultiLock::new(self.clone(), locks, self.0.wait)
     }
 
+    /// The same with a label for each.
+    pub(crate) fn lock_listed(
+        &self,
+        keys: impl IntoIterator<Item = (Key, &'static str)>,
+    ) -> MultiLock {
+        let locks = keys.into_iter().map(|(key, label)| self.lock(key).label(label));
+        MultiLock::new(self.clone(), locks, self.0.wait)
+    }
+
     /// Who holds and who waits, of all locks of the database that the server shows: also those of
     /// other programs. Of this locker's own callers, each who waits is shown.
     ///
@@ -360,7 +369,7 @@ impl Locker {
     }
 
     /// Asks who holds this, as the server sees it.
-    async fn holders(&self, native: &NativeKey) -> Result<Vec<Holder>> {
+    pub(crate) async fn holders(&self, native: &NativeKey) -> Result<Vec<Holder>> {
         let rows = self.ask(Mail::Status).await?;
         let of_key = rows.into_iter().filter(|row| row.native == *native);
         Ok(of_key.flat_map(|row| row.holders).collect())

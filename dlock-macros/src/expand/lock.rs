@@ -35,15 +35,33 @@ impl Expansion<'_> {
             None => quote_spanned!(ours()=> "default"),
         };
         match &self.args.keys {
-            Some(keys) => {
-                let keys = self.keys(keys);
+            Some(Keys::Listed(keys)) => {
+                let keys = keys.iter().map(|key| {
+                    let label = label(key).unwrap_or_default();
+                    let key = self.key(key);
+                    quote_spanned!(ours()=> (#private::IntoKey::into_key(#key), #label))
+                });
+                quote_spanned!(ours()=> #private::lock_listed(#locker, [#(#keys),*]))
+            }
+            Some(Keys::Expr(keys)) => {
+                let keys = self.users(keys);
                 quote_spanned!(ours()=> #private::lock_all(#locker, #keys))
             }
             None => {
-                let key = self.one_key();
-                quote_spanned!(ours()=> #private::lock(#locker, #key))
+                let (key, label) = (self.one_key(), self.label());
+                quote_spanned!(ours()=> #private::lock(#locker, #key) #label)
             }
         }
+    }
+
+    /// What all keys of this function are called in metrics: the text of the template, or without a key
+    /// the function's own name. An expression has none.
+    fn label(&self) -> Option<TokenStream> {
+        let label = match &self.args.key {
+            Some(key) => label(key)?,
+            None => self.function.sig.ident.to_string(),
+        };
+        Some(quote_spanned!(ours()=> .label(#label)))
     }
 
     /// For a connection of the caller's own: keys, and nowhere to take them from.
@@ -56,7 +74,8 @@ impl Expansion<'_> {
                 quote_spanned!(ours()=> [#private::IntoKey::into_key(#key)])
             }
         };
-        quote_spanned!(ours()=> #private::own(#keys))
+        let label = if self.args.keys.is_none() { self.label() } else { None };
+        quote_spanned!(ours()=> #private::own(#keys) #label)
     }
 
     /// Whatever can be iterated.
@@ -199,5 +218,13 @@ impl Expansion<'_> {
             });
         }
         place
+    }
+}
+
+/// The text of a key's template.
+fn label(key: &Key) -> Option<String> {
+    match key {
+        Key::Template(_, literal) => Some(literal.value()),
+        Key::Expr(_) => None,
     }
 }

@@ -101,7 +101,7 @@ impl Bench {
         let faulty = Faulty { memory: Memory::new(url), fails: Arc::clone(&fails) };
         let slice = Duration::from_secs(30);
         let limits = Limits { connect: Duration::from_secs(10), sessions: 1, keys: 9, slice };
-        let sessions = Sessions::open(Arc::new(faulty), limits).await?;
+        let sessions = Sessions::open(Arc::new(faulty), limits, Arc::default()).await?;
         Ok(Bench { url, fails, sessions, reports: Vec::new() })
     }
 

@@ -95,9 +95,9 @@ impl Scripted {
             slice: Duration::from_secs(30),
         };
         let backend = Arc::new(self.clone());
-        let open = move || Sessions::open(Arc::clone(&backend), limits);
+        let open = move || Sessions::open(Arc::clone(&backend), limits, Arc::default());
         let limit = (Duration::from_secs(10), "scripted");
-        let (engine, mut opened) = Engine::start(None, limit, None, false, open)?;
+        let (engine, mut opened) = Engine::start(None, limit, Arc::default(), None, false, open)?;
         opened.wait().await?;
         let about = About {
             label: "scripted".into(),

@@ -1,5 +1,7 @@
 //! How a connection gives its locks back.
 
+use std::time::Instant;
+
 use super::Connection;
 use super::dialect::Meaning;
 use super::driver::Refused;
@@ -9,8 +11,9 @@ use super::lock::{ConnectionLock, Ending, Grant};
 use super::refused::strange;
 use super::session::Session;
 use crate::error::{Error, Result};
+use crate::observe::Event;
 use crate::spec::key::Key;
-use crate::status::lost::LostReason;
+use crate::status::lost::{LostInfo, LostReason};
 
 impl<C: Connection> ConnectionLock<'_, C> {
     /// Releases the lock and waits until the server confirms it. Returns `false` if nothing was held. Costs one
@@ -35,7 +38,31 @@ impl<C: Connection> ConnectionLock<'_, C> {
 
     /// The text before it is for the transaction.
     pub(super) async fn let_go(&mut self, before: &str, open: Open) -> Result<bool> {
-        self.let_all_go(before, open).await.map_err(|error| self.plan.name(error))
+        let held = self.grant.as_ref().map(|grant| grant.since);
+        let ended = self.let_all_go(before, open).await.map_err(|error| self.plan.name(error));
+        if let Some(since) = held {
+            self.tell_end(since, &ended);
+        }
+        ended
+    }
+
+    /// Tells that what was held since then is released, or was lost.
+    fn tell_end(&self, since: Instant, ended: &Result<bool>) {
+        let held = since.elapsed();
+        match ended {
+            Ok(_) => {
+                for key in &self.plan.keys {
+                    self.plan.tell(C::DIALECT, key, |of| Event::Released { of, held });
+                }
+            }
+            Err(Error::Lost { key, reason, held_for }) => {
+                let info = LostInfo { key: key.clone(), reason: *reason, held_for: *held_for };
+                self.plan.tell(C::DIALECT, key, |of| Event::Lost { of, info: &info, ends: true });
+            }
+            Err(error) => {
+                tracing::debug!(target: "dlock", %error, "not released yet");
+            }
+        }
     }
 
     async fn let_all_go(&mut self, before: &str, open: Open) -> Result<bool> {

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::dialect::Dialect;
 use crate::error::{Error, Result};
+use crate::observe::{Event, Label, Subject, Telemetry, refusal};
 use crate::spec::key::Key;
 use crate::spec::lock_id::Claim;
 use crate::spec::mode::Mode;
@@ -21,6 +22,8 @@ pub(crate) struct Plan {
     /// The pause between two tries; `None`: a statement waits.
     pub(crate) retry_every: Option<Duration>,
     pub(crate) mode: Mode,
+    /// What the lock is called in the log.
+    pub(crate) label: Label,
 }
 
 /// A key, and what the database knows it by.
@@ -36,7 +39,7 @@ pub(crate) struct Wanted {
 impl Plan {
     pub(crate) fn new(keys: Vec<Key>, scheme: KeyScheme, namespace: String) -> Self {
         let (wait, retry_every, mode) = (Wait::DEFAULT, None, Mode::Exclusive);
-        Plan { keys, scheme, namespace, wait, retry_every, mode }
+        Plan { keys, scheme, namespace, wait, retry_every, mode, label: Label::NONE }
     }
 
     /// The locks, each once and in one order everywhere, so that two who want the same ones do not
@@ -58,6 +61,25 @@ impl Plan {
             return Err(Error::config("there is no key to lock; give at least one"));
         }
         Ok(wanted)
+    }
+
+    /// Tells of a call that has an answer: why it did not get the lock.
+    pub(super) fn tell_refusal(&self, dialect: Dialect, waiting: Waiting, error: &Error) {
+        let Some(first) = self.keys.first() else { return };
+        let key = if let Error::Timeout { key, .. } = error { key } else { first };
+        let (waited, patient) = (waiting.since.elapsed(), waiting.wait != Wait::NoWait);
+        self.tell(dialect, key, |of| refusal(of, waited, patient, error));
+    }
+
+    /// Tells of one of these locks what happened to it.
+    pub(super) fn tell<'a>(
+        &'a self,
+        dialect: Dialect,
+        key: &'a Key,
+        event: impl FnOnce(Subject<'a>) -> Event<'a>,
+    ) {
+        let of = Subject { key, label: &self.label, mode: self.mode };
+        Telemetry::of_connection(dialect.label()).emit(&event(of));
     }
 
     /// This error, about what is to be locked: the first key, if it names none.

@@ -45,7 +45,6 @@ pub(super) fn aborted() -> Error {
 
 pub(super) fn timeout(one: &Wanted, waiting: Waiting, holder: Option<Holder>) -> Error {
     let waited = waiting.since.elapsed();
-    tracing::debug!(target: "dlock", key = %one.key, ?waited, "timed out");
     Error::Timeout {
         key: one.key.clone(),
         waited,

@@ -12,6 +12,7 @@ use super::plan::{Waiting, Wanted};
 use super::refused::{aborted, failure, pooled, strange, timeout};
 use super::session::Session;
 use crate::error::{Error, Result};
+use crate::observe::Event;
 use crate::spec::lock_id::Claim;
 use crate::spec::wait::Wait;
 use crate::status::holder::Holder;
@@ -65,11 +66,12 @@ impl<C: Connection> ConnectionLock<'_, C> {
     }
 
     async fn take(&mut self, wait: Wait) -> Result<()> {
-        self.take_all(wait).await.map_err(|error| self.plan.name(error))
+        let waiting = Waiting::begin(wait);
+        let taken = self.take_all(waiting).await.map_err(|error| self.plan.name(error));
+        taken.inspect_err(|error| self.plan.tell_refusal(C::DIALECT, waiting, error))
     }
 
-    async fn take_all(&mut self, wait: Wait) -> Result<()> {
-        let waiting = Waiting::begin(wait);
+    async fn take_all(&mut self, waiting: Waiting) -> Result<()> {
         let wanted = self.plan.wanted(C::DIALECT)?;
         if !switch::enabled() {
             let session = Session { id: 0, born: "".into() };
@@ -92,8 +94,8 @@ impl<C: Connection> ConnectionLock<'_, C> {
                 }
                 return Err(error.about(&one.key));
             }
-            tracing::debug!(target: "dlock", key = %one.key, on = C::DIALECT.label(),
-                waited = ?waiting.since.elapsed(), "acquired");
+            let waited = waiting.since.elapsed();
+            self.plan.tell(C::DIALECT, &one.key, |of| Event::Acquired { of, waited });
         }
         self.kept = self.held.len();
         Ok(())

@@ -9,6 +9,7 @@ use super::refused::{aborted, failure, refusal, timeout};
 use super::take::who;
 use super::{Connection, Plan};
 use crate::error::{Error, Result};
+use crate::observe::Event;
 use crate::spec::key::IntoKey;
 use crate::spec::mode::Mode;
 use crate::spec::scheme::KeyScheme;
@@ -151,14 +152,15 @@ impl<'c, C: Connection> TransactionLock<'c, C> {
     }
 
     async fn take(&mut self, wait: Wait) -> Result<()> {
-        self.take_all(wait).await.map_err(|error| self.plan.name(error))
+        let waiting = Waiting::begin(wait);
+        let taken = self.take_all(waiting).await.map_err(|error| self.plan.name(error));
+        taken.inspect_err(|error| self.plan.tell_refusal(C::DIALECT, waiting, error))
     }
 
-    async fn take_all(&mut self, wait: Wait) -> Result<()> {
-        let waiting = Waiting::begin(wait);
+    async fn take_all(&mut self, waiting: Waiting) -> Result<()> {
         let wanted = self.plan.wanted(C::DIALECT)?;
         let Some(first) = wanted.first() else { return Ok(()) };
-        let Some(mut text) = C::DIALECT.take_within(&wanted, wait) else {
+        let Some(mut text) = C::DIALECT.take_within(&wanted, waiting.wait) else {
             return Err(C::DIALECT.unsupported(
                 "locks of a transaction",
                 "take it with dlock::on, for the time of the transaction, or lock a row with \
@@ -172,8 +174,11 @@ impl<'c, C: Connection> TransactionLock<'c, C> {
             match self.ask(text).await {
                 Ok(rows) => match C::DIALECT.answer(&rows) {
                     Answer::Yes { .. } => {
-                        tracing::debug!(target: "dlock", key = %first.key,
-                            on = C::DIALECT.label(), waited = ?waiting.since.elapsed(), "acquired");
+                        let waited = waiting.since.elapsed();
+                        for one in &wanted {
+                            self.plan
+                                .tell(C::DIALECT, &one.key, |of| Event::Acquired { of, waited });
+                        }
                         return Ok(());
                     }
                     Answer::Busy { .. } => return Err(timeout(first, waiting, None)),

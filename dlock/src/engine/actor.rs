@@ -5,7 +5,7 @@ use std::future::pending;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use super::callers::{Alarm, Alarms, Callers, Place, alarm, disarm};
+use super::callers::{Alarm, Alarms, Callers, Place, alarm, disarm, slow};
 use super::end::EngineEnd;
 use super::executor::{Executor, Report};
 use super::handle::WeakEngine;
@@ -17,6 +17,7 @@ use super::mail::{Mail, Request, on_our_clock};
 use super::recent::Recent;
 use super::status_file::StatusFile;
 use super::timer::Timer;
+use crate::observe::Telemetry;
 use crate::spec::lock_id::Claim;
 use crate::spec::options::Terms;
 use crate::status::lost::LostReason;
@@ -42,6 +43,7 @@ pub(super) struct Actor<E> {
     pub(super) lookups: Lookups,
     /// The way back for guards.
     pub(super) engine: WeakEngine,
+    pub(super) telemetry: Arc<Telemetry>,
     /// Those who wait until all that was let go is confirmed.
     pub(super) settling: Vec<mpsc::Sender<()>>,
     actions: Vec<Action<Claim>>,
@@ -52,7 +54,7 @@ pub(super) struct Actor<E> {
 pub(super) async fn run<E: Executor>(
     executor: E,
     inbox: &mut Inbox,
-    (engine, end): (WeakEngine, &EngineEnd),
+    (engine, end, telemetry): (WeakEngine, &EngineEnd, Arc<Telemetry>),
     leisure: bool,
     mut file: Option<StatusFile>,
 ) {
@@ -65,6 +67,7 @@ pub(super) async fn run<E: Executor>(
         turns: Recent::new(TURN),
         lookups: Lookups::default(),
         engine,
+        telemetry,
         settling: Vec::new(),
         actions: Vec::new(),
     };
@@ -209,7 +212,7 @@ impl<E: Executor> Actor<E> {
         if self.table.is_beyond(most, &request.claim) {
             return request.fail(self.executor.too_many_keys());
         }
-        self.alarms.extend(alarm(&request));
+        self.alarms.extend(alarm(&request).into_iter().chain(slow(&request)));
         self.want(request);
     }
 
@@ -296,8 +299,6 @@ impl<E: Executor> Actor<E> {
                 self.forget_conversion(hold);
                 if let Some((hold, _)) = self.callers.holds.remove(&hold) {
                     if clean || hold.lost_info().is_some() {
-                        tracing::debug!(target: "dlock", key = %hold.key,
-                            held_for = ?hold.since.elapsed(), "released");
                         hold.settle();
                     } else {
                         hold.lose(reason);

@@ -20,6 +20,9 @@ impl<E: Executor> Actor<E> {
         let Some((hold, place)) = self.callers.holds.get(&id) else {
             return;
         };
+        if let Some(at) = hold.long_at() {
+            self.alarms.remove(&(at, id, Alarm::Long));
+        }
         let rest = hold.min_hold_left();
         if rest.is_zero() {
             return self.let_go(id, &place.clone());
@@ -92,6 +95,12 @@ impl<E: Executor> Actor<E> {
                 (Alarm::Wake, _) => {
                     if let Some(reply) = self.callers.sleepers.remove(&id) {
                         let _ = reply.send(());
+                    }
+                }
+                (Alarm::Slow, _) => self.waits_long(id),
+                (Alarm::Long, _) => {
+                    if let Some((hold, _)) = self.callers.holds.get(&id) {
+                        hold.tell_long();
                     }
                 }
                 (Alarm::Convert, _) => self.conversion_is_late(id),

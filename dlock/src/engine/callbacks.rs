@@ -1,19 +1,13 @@
-//! Runs the users' `on_lost` callbacks, away from the engine.
-//!
-//! A callback may block, panic, or have captured something whose drop does. So it neither runs nor
-//! is dropped on the engine's thread, nor on one that only drops a guard: each locker has a thread
-//! for that, which starts when it is first needed and ends with the locker and its last guard.
+//! Runs the users' `on_lost` callbacks on a [`Worker`], away from the engine: each locker has one.
 
 use std::mem::forget;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, OnceLock};
-use std::thread;
+use std::sync::Arc;
+#[cfg(feature = "test-util")]
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 use crate::status::lost::LostInfo;
-
-/// More losses than this do not wait for a callback that does not end.
-const QUEUED_MAX: usize = 10_000;
+use crate::worker::{self, QUEUED_MAX, Worker};
 
 /// What the user has given to be called.
 pub(crate) struct Function {
@@ -44,7 +38,7 @@ impl OnLost {
     /// Has it called, soon.
     pub(super) fn call(&self, info: LostInfo) {
         if let Some(function) = &self.function {
-            self.thread.run(Task::Call(Arc::clone(function), info));
+            post(&self.thread, Task::Call(Arc::clone(function), info));
         }
     }
 }
@@ -61,12 +55,12 @@ impl Drop for OnLost {
         if let Some(last) = self.function.take().and_then(Arc::into_inner)
             && last.needs_drop
         {
-            self.thread.run(Task::Drop(last));
+            post(&self.thread, Task::Drop(last));
         }
     }
 }
 
-enum Task {
+pub(super) enum Task {
     #[cfg(feature = "test-util")]
     Tell(SyncSender<()>),
     Call(Arc<Function>, LostInfo),
@@ -74,66 +68,17 @@ enum Task {
 }
 
 /// The thread on which a locker's callbacks run, one after the other.
-pub(super) struct CallbackThread {
-    /// Threads do not survive a fork: in the child nothing is called, for nothing is lost there.
-    process: u32,
-    tasks: OnceLock<Option<SyncSender<Task>>>,
-}
+pub(super) type CallbackThread = Worker<Task>;
 
-impl CallbackThread {
-    pub(super) fn new() -> Self {
-        CallbackThread { process: std::process::id(), tasks: OnceLock::new() }
-    }
+impl worker::Task for Task {
+    const THREAD: &'static str = "dlock-on-lost";
 
-    /// Waits until all have run that were called before, but no longer than this.
-    #[cfg(feature = "test-util")]
-    pub(super) fn wait(&self, longest: std::time::Duration) {
-        if let Some(Some(tasks)) = self.tasks.get() {
-            let (done, all_done) = sync_channel(1);
-            if tasks.try_send(Task::Tell(done)).is_ok() {
-                // A callback that does not end is not waited for.
-                let _ = all_done.recv_timeout(longest);
-            }
-        }
-    }
-
-    fn run(&self, task: Task) {
-        if self.process != std::process::id() {
-            // What the parent's callback has captured is not the child's to drop.
-            return forget(task);
-        }
-        let Some(tasks) = self.tasks.get_or_init(start) else {
-            return forget(task);
-        };
-        if let Err(error) = tasks.try_send(task) {
-            tracing::error!(target: "dlock",
-                "a lock was lost and its on_lost callback is not called: {QUEUED_MAX} others wait \
-                 for one that does not end; let callbacks be short");
-            forget(error);
-        }
-    }
-}
-
-fn start() -> Option<SyncSender<Task>> {
-    let (tasks, queue) = sync_channel(QUEUED_MAX);
-    let thread = thread::Builder::new().name("dlock-on-lost".into()).spawn(move || work(&queue));
-    match thread {
-        Ok(_) => Some(tasks),
-        Err(error) => {
-            tracing::error!(target: "dlock", %error,
-                "the thread for on_lost callbacks cannot be started; they are not called");
-            None
-        }
-    }
-}
-
-fn work(queue: &Receiver<Task>) {
-    while let Ok(task) = queue.recv() {
-        let what = match &task {
+    fn run(self) {
+        let what = match &self {
             Task::Call(_, info) => Some(info.key.clone()),
             _ => None,
         };
-        let done = catch_unwind(AssertUnwindSafe(|| match task {
+        let done = catch_unwind(AssertUnwindSafe(|| match self {
             Task::Call(function, info) => (function.function)(&info),
             Task::Drop(function) => drop(function),
             #[cfg(feature = "test-util")]
@@ -151,6 +96,27 @@ fn work(queue: &Receiver<Task>) {
                     "what an on_lost callback had captured has panicked when it was dropped");
                 forget(panic);
             }
+        }
+    }
+}
+
+/// Has this done on the thread.
+fn post(thread: &CallbackThread, task: Task) {
+    if !thread.run(task) {
+        tracing::error!(target: "dlock",
+            "a lock was lost and its on_lost callback is not called: {QUEUED_MAX} others wait \
+             for one that does not end; let callbacks be short");
+    }
+}
+
+/// Waits until all have run that were called before, but no longer than this.
+#[cfg(feature = "test-util")]
+pub(super) fn wait_for(thread: &CallbackThread, longest: std::time::Duration) {
+    if thread.has_started() {
+        let (done, all_done) = sync_channel(1);
+        if thread.run(Task::Tell(done)) {
+            // A callback that does not end is not waited for.
+            let _ = all_done.recv_timeout(longest);
         }
     }
 }

@@ -32,6 +32,10 @@ pub(super) enum Alarm {
     /// The time is over for which a lock that was released is to be held all the same: here the id
     /// is that of the hold.
     Linger,
+    /// It waits for longer than usual.
+    Slow,
+    /// It is held for longer than it should be: here the id is that of the hold.
+    Long,
     /// The time is up for a change of a held lock's mode: here the id is that of the hold.
     Convert,
 }
@@ -65,8 +69,17 @@ pub(super) fn expiry(request: &Request) -> Option<AlarmAt> {
     Some((end, request.id, Alarm::Expire))
 }
 
+/// When a caller has waited for longer than usual.
+pub(super) fn slow(request: &Request) -> Option<AlarmAt> {
+    let after = request.waiting.as_ref().filter(|_| request.patient)?.after;
+    Some((request.asked + after, request.id, Alarm::Slow))
+}
+
 /// A caller waits no more.
 pub(super) fn disarm(alarms: &mut Alarms, request: &Request) {
+    if let Some(alarm) = slow(request) {
+        alarms.remove(&alarm);
+    }
     let mut due = [alarm(request), expiry(request)].into_iter().flatten();
     due.any(|alarm| alarms.remove(&alarm));
 }

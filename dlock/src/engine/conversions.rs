@@ -141,8 +141,6 @@ impl<E: Executor> Actor<E> {
         let waited = if converting.patient { converting.asked.elapsed() } else { Duration::ZERO };
         if let Some(reply) = converting.reply {
             let answer = answer(hold.key.clone(), waited);
-            tracing::debug!(target: "dlock", key = %hold.key, mode = %hold.mode(), ?waited,
-                converted = answer.is_ok(), "conversion");
             let _ = reply.send(answer);
         }
         if let Some(next) = converting.next {

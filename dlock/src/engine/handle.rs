@@ -8,6 +8,8 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 
+#[cfg(feature = "test-util")]
+use super::callbacks::wait_for;
 use super::callbacks::{CallbackThread, Function, OnLost};
 use super::cork;
 use super::end::{EngineEnd, Farewell};
@@ -17,6 +19,9 @@ use super::lock_table::RequestId;
 use super::mail::Mail;
 use super::threads::OnlyThread;
 use crate::error::{Error, Result};
+#[cfg(feature = "test-util")]
+use crate::observe::Settings;
+use crate::observe::Telemetry;
 use crate::spec::deadline::Deadline;
 use crate::spec::wait::Wait;
 use crate::spec::watch::Watch;
@@ -39,6 +44,7 @@ struct Shared {
     /// It is one for tests, which has no mailbox.
     #[cfg(feature = "test-util")]
     inline: Option<Arc<Inline>>,
+    telemetry: Arc<Telemetry>,
     // Dropped in this order: that the mailbox closes is what the engine ends by.
     mailbox: mpsc::UnboundedSender<Mail>,
     end: Farewell,
@@ -49,6 +55,7 @@ impl Shared {
         mailbox: mpsc::UnboundedSender<Mail>,
         end: Arc<EngineEnd>,
         only_thread: Option<OnlyThread>,
+        telemetry: Arc<Telemetry>,
     ) -> Self {
         static LAST: AtomicU64 = AtomicU64::new(0);
         Shared {
@@ -57,6 +64,7 @@ impl Shared {
             requests: AtomicU64::new(0),
             callbacks: Arc::new(CallbackThread::new()),
             only_thread,
+            telemetry,
             #[cfg(feature = "test-util")]
             inline: None,
             mailbox,
@@ -71,8 +79,9 @@ impl Engine {
         mailbox: mpsc::UnboundedSender<Mail>,
         end: Arc<EngineEnd>,
         only_thread: Option<OnlyThread>,
+        telemetry: Arc<Telemetry>,
     ) -> Self {
-        Engine(Arc::new(Shared::new(mailbox, end, only_thread)))
+        Engine(Arc::new(Shared::new(mailbox, end, only_thread, telemetry)))
     }
 
     /// An engine for tests.
@@ -80,7 +89,8 @@ impl Engine {
     pub(crate) fn inline() -> (Self, Arc<Inline>) {
         // Nobody reads it, and there is nothing to wait for at its end.
         let (mailbox, _) = mpsc::unbounded_channel();
-        let shared = Shared::new(mailbox, EngineEnd::ended_already(), None);
+        let telemetry = Telemetry::new("memory", false, Settings::default());
+        let shared = Shared::new(mailbox, EngineEnd::ended_already(), None, telemetry);
         let inline = Inline::new();
         let engine = Engine(Arc::new(Shared { inline: Some(Arc::clone(&inline)), ..shared }));
         inline.is_of(engine.downgrade());
@@ -103,6 +113,11 @@ impl Engine {
             shared: Arc::downgrade(&self.0),
             mailbox: self.0.mailbox.downgrade(),
         }
+    }
+
+    /// What is told of its locks.
+    pub(crate) fn telemetry(&self) -> &Arc<Telemetry> {
+        &self.0.telemetry
     }
 
     /// Has this called when a lock of this engine is lost.
@@ -167,7 +182,7 @@ impl Engine {
     /// Waits until the callbacks of losses have run that are known already, but no longer than this.
     #[cfg(feature = "test-util")]
     pub(crate) fn wait_for_callbacks(&self, longest: Duration) {
-        self.0.callbacks.wait(longest);
+        wait_for(&self.0.callbacks, longest);
     }
 
     /// An error where a blocking call would wait for itself: on the only thread that the engine can

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::callbacks::OnLost;
 use super::executor::Held;
@@ -13,6 +14,7 @@ use super::lock_table::HoldId;
 use super::mail::Request;
 use crate::clock::{Time, Word};
 use crate::error::{Error, Result};
+use crate::observe::{Label, ObservedGrant, Telemetry};
 use crate::spec::key::Key;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
@@ -59,6 +61,10 @@ pub struct Hold {
     /// Set when it is over; whether the database, or who has the lock next, has confirmed that.
     settled: OnceLock<bool>,
     changed: Notify,
+    /// Set when a caller has it: what is told of it.
+    observed: OnceLock<ObservedGrant>,
+    /// When it has been held for longer than it should be, by the engine's clock.
+    long_at: Option<Instant>,
 }
 
 impl Hold {
@@ -103,12 +109,25 @@ impl Hold {
             lost: OnceLock::new(),
             settled: OnceLock::new(),
             changed: Notify::new(),
+            observed: OnceLock::new(),
+            long_at: None,
         }
     }
 
     /// The same where a token may be expected: then it has one that is lower than all that are drawn.
     pub(crate) fn while_off(key: Key, mode: Mode, fenced: bool) -> Self {
         Hold { fence: fenced.then_some(FENCE_WHILE_OFF), ..Hold::unlocked(key, mode) }
+    }
+
+    /// The same, to be held no longer than this.
+    pub(super) fn held_at_most(self, time: Option<Duration>) -> Self {
+        let long_at = time.and_then(|time| Instant::now().checked_add(time));
+        Hold { long_at, ..self }
+    }
+
+    /// When it has been held for longer than it should be.
+    pub(super) fn long_at(&self) -> Option<Instant> {
+        self.long_at
     }
 
     /// What the database calls it.
@@ -136,6 +155,7 @@ impl Hold {
     /// It is held in this mode from now on.
     pub(crate) fn set_mode(&self, mode: Mode) {
         self.mode.store(place(mode), Ordering::Release);
+        self.observed.get().into_iter().for_each(|observed| observed.converted(&self.key, mode));
     }
 
     /// Whether this is the only guard of it.
@@ -172,12 +192,52 @@ impl Hold {
         first
     }
 
-    /// Tells the log and the callback.
+    /// Tells whoever observes it, and the callback.
     pub(super) fn tell_loss(&self) {
         let Some(info) = self.lost.get() else { return };
-        let LostInfo { key, reason, held_for } = info;
-        tracing::warn!(target: "dlock", %key, ?held_for, %reason, "lost");
+        if let Some(observed) = self.observed.get() {
+            observed.lost(info, self.has_been_let_go());
+        }
         self.call_back(info);
+    }
+
+    /// A caller has it now, after this wait, on the thread and in the span of this call. One that has had
+    /// it already, and takes it again under itself, changes nothing.
+    pub(crate) fn observe(&self, telemetry: &Arc<Telemetry>, label: &Label, waited: Duration) {
+        let new = ObservedGrant::new(Arc::clone(telemetry), label.clone(), self.mode());
+        if self.observed.set(new).is_err() {
+            return;
+        }
+        let Some(observed) = self.observed.get() else { return };
+        observed.acquired(&self.key, waited);
+        if let Some(info) = self.lost.get() {
+            observed.lost(info, false);
+        }
+    }
+
+    /// Its guard has gone, and knows how that ended.
+    pub(crate) fn tell_end(&self) {
+        let Some(observed) = self.observed.get() else { return };
+        // What failed has been told when it did.
+        if self.lost.get().is_none() && self.settled.get() != Some(&false) {
+            observed.released(&self.key, self.since.elapsed());
+        }
+        observed.leave_span();
+    }
+
+    /// It is still held, for longer than it should be.
+    pub(super) fn tell_long(&self) {
+        if let Some(observed) = self.observed.get()
+            && !self.has_been_let_go()
+            && self.lost.get().is_none()
+        {
+            observed.held_long(&self.key, self.since.elapsed());
+        }
+    }
+
+    /// In the child of a fork: it is the parent's.
+    pub(crate) fn disown(&self) {
+        self.observed.get().into_iter().for_each(ObservedGrant::disown);
     }
 
     fn call_back(&self, info: &LostInfo) {
@@ -320,7 +380,14 @@ impl Hold {
     }
 
     fn settle_as(&self, confirmed: bool) {
-        let _ = self.settled.set(confirmed);
+        let first = self.settled.set(confirmed).is_ok();
+        if first
+            && !confirmed
+            && self.lost.get().is_none()
+            && let Some(observed) = self.observed.get()
+        {
+            observed.release_failed(&self.key, self.since.elapsed());
+        }
         self.changed.notify_waiters();
     }
 

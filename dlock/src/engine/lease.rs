@@ -28,7 +28,7 @@ use tokio::time::{Instant, sleep, timeout};
 use self::answers::FIRST_PAUSE;
 use self::asks::{Asks, about};
 use self::grant::{Agreed, Grant};
-use self::job::{Job, Prune, Question, carry_out};
+use self::job::{Job, Prune, Question, Session, carry_out};
 use self::line::Line;
 use self::portion::{Luck, Portions};
 use super::executor::{Adopted, Contact, Executor, Held, Reply, Report};
@@ -42,6 +42,7 @@ use crate::backend::Seen;
 use crate::backend::lease::{Failure, Lease, LeaseBackend, LeaseOptions, Owner, Verdicts};
 use crate::clock::{Time, Word};
 use crate::error::{Error, Result};
+use crate::observe::Telemetry;
 use crate::spec::lock_id::Claim;
 use crate::spec::native::NativeKey;
 use crate::spec::options::Terms;
@@ -60,6 +61,7 @@ pub(crate) struct Leases<B: LeaseBackend> {
     /// Of leases that do not say it themselves.
     ttl: Duration,
     line: Line<B::Connection>,
+    telemetry: Arc<Telemetry>,
     asks: Asks,
     held: Map<NativeKey, Grant>,
     releases: Vec<Release>,
@@ -149,22 +151,24 @@ impl<B: LeaseBackend> Leases<B> {
         backend: Arc<B>,
         options: LeaseOptions,
         limit: Duration,
+        telemetry: Arc<Telemetry>,
     ) -> Result<Self> {
         let deadline = Instant::now() + limit;
-        let connection = loop {
-            match job::open(&*backend).await {
-                Ok(connection) => break connection,
+        let session = loop {
+            match job::open(&*backend, &telemetry).await {
+                Ok(session) => break session,
                 Err(Failure::Busy(_)) if Instant::now() < deadline => sleep(about(BUSY)).await,
                 Err(failure) => return Err(failure.into_error()),
             }
         };
-        let ttl = options.time_to_live().unwrap_or_else(|| backend.ttl(&connection));
+        let ttl = options.time_to_live().unwrap_or_else(|| backend.ttl(&session.connection));
         let intervals = options.intervals().unwrap_or_else(|| backend.poll());
         Ok(Leases {
             backend,
             options,
             ttl,
-            line: Line::Idle(Some(connection)),
+            line: Line::Idle(Some(session)),
+            telemetry,
             asks: Asks::new(intervals),
             held: Map::default(),
             releases: Vec::new(),
@@ -406,22 +410,23 @@ impl<B: LeaseBackend> Executor for Leases<B> {
             }
             releases.extend(self.releases.drain(..).map(|release| release.lease));
             releases.sort_by(|a, b| a.key.cmp(&b.key));
-            let Line::Idle(mut connection) = self.line else {
+            let Line::Idle(mut session) = self.line else {
                 return;
             };
             while !releases.is_empty() {
                 let job = Job::Apply { releases, takes: Vec::new(), verdicts: Verdicts::default() };
-                let done = carry_out(self.backend.clone(), connection, job, FAREWELL).await;
-                connection = done.connection;
+                let (backend, telemetry) = (self.backend.clone(), self.telemetry.clone());
+                let done = carry_out(backend, telemetry, session, job, FAREWELL).await;
+                session = done.session;
                 releases = match (done.job, done.result) {
                     (Job::Apply { releases, .. }, Err(Failure::Busy(_))) => releases,
                     _ => break,
                 };
                 sleep(about(BUSY)).await;
             }
-            if let Some(connection) = connection {
+            if let Some(Session { connection, observed }) = session {
                 self.backend.close(connection).await;
-                tracing::debug!(target: "dlock", backend = %self.backend.label(), "session closed");
+                drop(observed);
             }
         };
         // What a panic leaves undone runs out by itself.

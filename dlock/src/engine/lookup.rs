@@ -17,6 +17,9 @@ use super::lock_table::RequestId;
 use super::mail::{Mail, Request};
 use super::map::Map;
 use crate::backend::Seen;
+use crate::observe::Waiting;
+use crate::spec::key::Key;
+use crate::spec::lock_id::Claim;
 use crate::spec::native::NativeKey;
 use crate::status::holder::{Holder, Stage};
 
@@ -39,11 +42,26 @@ pub(super) struct Lookups {
     /// Callers whose time is up, and how long they have waited.
     callers: Map<RequestId, (Request, Duration)>,
     found: Map<NativeKey, (Instant, Option<Holder>)>,
+    /// Callers who go on waiting, of whom it is to be told for whom.
+    slow: Vec<Slow>,
+}
+
+/// A caller who waits for longer than usual.
+struct Slow {
+    waiting: Box<Waiting>,
+    key: Key,
+    claim: Claim,
+    asked: Instant,
 }
 
 impl Lookups {
     fn is_known(&self, key: &NativeKey) -> bool {
         self.found.get(key).is_some_and(|(at, _)| at.elapsed() < FOUND_AGE_MAX)
+    }
+
+    /// Who was found to hold this.
+    fn holder(&self, key: &NativeKey) -> Option<Holder> {
+        self.found.get(key).and_then(|(_, holder)| holder.clone())
     }
 
     fn want(&mut self, key: &NativeKey) {
@@ -85,7 +103,7 @@ impl<E: Executor> Actor<E> {
     pub(super) fn look_for_holder(&mut self, request: Request, waited: Duration) {
         let key = &request.claim.key;
         if self.lookups.is_known(key) {
-            let holder = self.lookups.found.get(key).and_then(|(_, holder)| holder.clone());
+            let holder = self.lookups.holder(key);
             return request.refuse(waited, Stage::Database, holder);
         }
         self.lookups.want(key);
@@ -102,6 +120,28 @@ impl<E: Executor> Actor<E> {
             self.lookups.want(&request.claim.key);
             self.search();
         }
+    }
+
+    /// A caller has waited for longer than usual: tells for whom, as soon as that is known.
+    pub(super) fn waits_long(&mut self, id: RequestId) {
+        let Some(request) = self.callers.requests.get_mut(&id) else { return };
+        let Some(waiting) = request.waiting.take() else { return };
+        let (key, claim) = (request.key.clone(), request.claim.clone());
+        let slow = Slow { waiting, key, claim, asked: request.asked };
+        if let Some(holder) = self.holder_here(&slow.claim) {
+            return self.tell_slow(&slow, Some(&holder));
+        }
+        if self.lookups.is_known(&slow.claim.key) {
+            return self.tell_slow(&slow, self.lookups.holder(&slow.claim.key).as_ref());
+        }
+        self.lookups.want(&slow.claim.key);
+        self.lookups.slow.push(slow);
+        self.search();
+    }
+
+    fn tell_slow(&self, slow: &Slow, holder: Option<&Holder>) {
+        let Slow { waiting, key, claim, asked } = slow;
+        waiting.tell(&self.telemetry, (key, claim.mode), asked.elapsed(), holder);
     }
 
     /// Begins a search that had to wait for its turn.
@@ -146,12 +186,16 @@ impl<E: Executor> Actor<E> {
         let callers = std::mem::take(&mut self.lookups.callers);
         for (id, (request, waited)) in callers {
             if keys.contains(&request.claim.key) {
-                let found = self.lookups.found.get(&request.claim.key);
-                let holder = found.and_then(|(_, holder)| holder.clone());
+                let holder = self.lookups.holder(&request.claim.key);
                 request.refuse(waited, Stage::Database, holder);
             } else {
                 self.lookups.callers.insert(id, (request, waited));
             }
+        }
+        let is_known = |slow: &mut Slow| keys.contains(&slow.claim.key);
+        let known: Vec<_> = self.lookups.slow.extract_if(.., is_known).collect();
+        for slow in known {
+            self.tell_slow(&slow, self.lookups.holder(&slow.claim.key).as_ref());
         }
     }
 

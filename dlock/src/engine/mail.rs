@@ -13,6 +13,7 @@ use super::executor::Reply;
 use super::hold::Hold;
 use super::lock_table::{HoldId, RequestId};
 use crate::error::{Error, Result};
+use crate::observe::Waiting;
 use crate::spec::key::Key;
 use crate::spec::lock_id::Claim;
 use crate::spec::native::NativeKey;
@@ -101,6 +102,8 @@ pub(crate) struct Request {
     pub(crate) end: Option<Instant>,
     pub(crate) terms: Terms,
     pub(crate) on_lost: Option<OnLost>,
+    /// `None`: nobody is to be told if it waits for long.
+    pub(crate) waiting: Option<Box<Waiting>>,
     /// A grant travels as something live: a receiver that has gone drops it, and so releases it.
     pub(crate) reply: oneshot::Sender<Result<Delivery>>,
 }

@@ -76,6 +76,7 @@ pub(crate) use self::session::{Limits, Sessions};
 pub(crate) use self::status_file::StatusFile;
 use self::threads::OnlyThread;
 use crate::error::{Error, Result};
+use crate::observe::Telemetry;
 
 impl Engine {
     /// Starts an engine: on a thread of its own, or on the given runtime. `limit`: how long opening
@@ -84,6 +85,7 @@ impl Engine {
     pub(crate) fn start<E, O>(
         runtime: Option<Handle>,
         (limit, label): (Duration, &str),
+        telemetry: Arc<Telemetry>,
         file: Option<StatusFile>,
         lazy: bool,
         open: impl Fn() -> O + Send + 'static,
@@ -96,7 +98,8 @@ impl Engine {
         let (mailbox, mail) = mpsc::unbounded_channel();
         let end = EngineEnd::new(&mailbox);
         let only_thread = runtime.as_ref().and_then(OnlyThread::of);
-        let engine = Engine::new(mailbox, Arc::clone(&end), only_thread.clone());
+        let engine =
+            Engine::new(mailbox, Arc::clone(&end), only_thread.clone(), Arc::clone(&telemetry));
         let (ready, opened) = watch::channel(None);
         let (leisure, label, weak) = (runtime.is_none(), label.to_owned(), engine.downgrade());
         let (ends, inbox) = (Ends(end), Inbox::new(mail));
@@ -106,7 +109,7 @@ impl Engine {
             let mut inbox = inbox;
             let opening = Opening { open, limit, label, ready, lazy, callers: Vec::new() };
             if let Some(executor) = Box::pin(opening.opened(&mut inbox)).await {
-                run(executor, &mut inbox, (weak, &ends.0), leisure, file).await;
+                run(executor, &mut inbox, (weak, &ends.0, telemetry), leisure, file).await;
             }
         };
         match (runtime, only_thread) {

@@ -54,6 +54,7 @@ use super::timer::Timer;
 use crate::backend::{Op, SessionBackend};
 use crate::clock::Time;
 use crate::error::{Error, Result};
+use crate::observe::Telemetry;
 use crate::spec::lock_id::Claim;
 use crate::spec::mode::Mode;
 
@@ -126,7 +127,11 @@ struct Grant {
 
 impl Sessions {
     /// Opens the first session.
-    pub(crate) async fn open<B: SessionBackend>(backend: Arc<B>, limits: Limits) -> Result<Self> {
+    pub(crate) async fn open<B: SessionBackend>(
+        backend: Arc<B>,
+        limits: Limits,
+        telemetry: Arc<Telemetry>,
+    ) -> Result<Self> {
         backend.preflight().await?;
         let (tell, tales) = mpsc::unbounded_channel();
         let label: Box<str> = backend.label().into();
@@ -134,8 +139,8 @@ impl Sessions {
             trouble: no_answer(&label),
             label,
             pace: Pace::of(&*backend, limits.slice),
-            dialer: dialer(&backend, limits.connect),
-            desk: Desk::new(clerk(&backend, limits.connect)),
+            dialer: dialer(&backend, limits.connect, &telemetry),
+            desk: Desk::new(clerk(&backend, limits.connect, telemetry)),
             limits,
             locks_setting: backend.locks_setting(),
             links: BTreeMap::new(),

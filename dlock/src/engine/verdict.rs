@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::actor::Actor;
 use super::alarms::GRACE;
-use super::callers::disarm;
+use super::callers::{Alarm, disarm};
 use super::delivery::Delivery;
 use super::executor::{Executor, Held};
 use super::hold::Hold;
@@ -38,6 +38,7 @@ impl<E: Executor> Actor<E> {
             let executor = &mut self.executor;
             let holds = &mut self.callers.holds;
             let (alarms, engine) = (&mut self.alarms, &self.engine);
+            let max_hold = self.telemetry.max_hold();
             self.callers.unsure.retain(|&id, (place, request)| {
                 match executor.held(&place.0, place.1) {
                     Some(Held { fresh: false, .. }) => {
@@ -48,11 +49,11 @@ impl<E: Executor> Actor<E> {
                         disarm(alarms, request);
                         let (reply, _) = oneshot::channel();
                         let reply = std::mem::replace(&mut request.reply, reply);
-                        let hold = Arc::new(Hold::new(id, engine.id, request, &held));
+                        let hold = Hold::new(id, engine.id, request, &held).held_at_most(max_hold);
+                        alarms.extend(hold.long_at().map(|at| (at, id, Alarm::Long)));
+                        let hold = Arc::new(hold);
                         holds.insert(id, (Arc::clone(&hold), place.clone()));
                         let grant = Delivery::new(hold, engine.clone());
-                        tracing::debug!(target: "dlock", key = %request.key,
-                            waited = ?request.asked.elapsed(), "acquired");
                         // Whoever has gone may want the lock again by the next message: their
                         // guard's release must not come after that.
                         if let Err(Ok(grant)) = reply.send(Ok(grant)) {
@@ -86,9 +87,7 @@ impl<E: Executor> Actor<E> {
         }
         let waited = request.waited();
         if let Some(holder) = self.holder_here(&request.claim) {
-            let stage = Stage::Process;
-            tracing::debug!(target: "dlock", key = %request.key, ?waited, %stage, "timed out");
-            return request.refuse(waited, stage, Some(holder));
+            return request.refuse(waited, Stage::Process, Some(holder));
         }
         // The time of one who waits is up now, that of a single try is not.
         let end = request.end.filter(|_| !request.patient);
@@ -104,7 +103,6 @@ impl<E: Executor> Actor<E> {
             _ => Stage::Database,
         };
         let waited = request.waited();
-        tracing::debug!(target: "dlock", key = %request.key, ?waited, %stage, "timed out");
         match why {
             Refusal::TimedOutElsewhere => self.look_for_holder(request, waited),
             Refusal::BusyElsewhere => request.refuse(waited, stage, None),

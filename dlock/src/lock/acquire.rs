@@ -1,5 +1,6 @@
 //! From a lock to a guard.
 
+use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use crate::engine::{Hold, Mail, Request};
 use crate::error::{Error, Result};
 use crate::lock::guard::Guard;
 use crate::lock::scope::{self, End, Extent, OnLoss};
+use crate::observe::{Call, Waiting};
 use crate::spec::deadline::Deadline;
 use crate::spec::lock_id::Claim;
 use crate::spec::mode::Mode;
@@ -36,7 +38,8 @@ impl Lock {
     /// Dropping the future at any point leaves nothing held and nothing queued.
     pub async fn acquire(&self) -> Result<Guard> {
         let deadline = self.locker.engine().deadline(self.wait);
-        self.answer(self.take_or_say_why(deadline).await)
+        let call = self.begin();
+        self.end(call, deadline, self.take_or_say_why(deadline).await)
     }
 
     /// Takes the lock if it is free: one try that never waits for whoever holds it. `None` when it
@@ -50,7 +53,8 @@ impl Lock {
     /// As [`acquire`](Lock::acquire).
     pub async fn try_acquire(&self) -> Result<Option<Guard>> {
         let deadline = self.locker.engine().deadline(Wait::NoWait);
-        none_if_busy(self.answer(self.take(deadline).await))
+        let call = self.begin();
+        none_if_busy(self.end(call, deadline, self.take(deadline).await))
     }
 
     /// Takes the lock, runs the body under it, and lets go of it.
@@ -122,18 +126,31 @@ impl Lock {
         let deadline = self.locker.engine().deadline(wait);
         #[cfg(feature = "test-util")]
         let _blocks = self.locker.engine().blocks();
+        let call = self.begin();
         let taken = block_until(deadline, take(deadline));
         let stuck = || Err(self.locker.does_not_run().about(&self.key));
-        self.answer(taken.unwrap_or_else(stuck))
+        self.end(call, deadline, taken.unwrap_or_else(stuck))
     }
 
-    /// The answer as the caller gets it.
-    fn answer(&self, taken: Result<Guard>) -> Result<Guard> {
-        #[cfg(feature = "test-util")]
-        if let (Err(_), Some(engine)) = (&taken, self.locker.engine().for_tests()) {
-            self.note_refused(engine);
+    /// The caller wants the lock from now on.
+    fn begin(&self) -> Call<'_> {
+        Call::begin(self.locker.engine().telemetry(), slice::from_ref(self))
+    }
+
+    /// The caller has its answer: it has the guard, or learns why not.
+    fn end(&self, call: Call<'_>, deadline: Deadline, taken: Result<Guard>) -> Result<Guard> {
+        match taken {
+            Ok(guard) => Ok(guard.claimed(&self.label, deadline.waited())),
+            Err(error) => {
+                #[cfg(feature = "test-util")]
+                if let Some(engine) = self.locker.engine().for_tests() {
+                    self.note_refused(engine);
+                }
+                let (waited, patient) = (deadline.waited(), deadline.is_patient());
+                call.refused(self.subject(), waited, patient, &error);
+                Err(error)
+            }
         }
-        taken.map(Guard::claimed)
     }
 
     /// Has it in the history that the caller does not get this lock.
@@ -210,6 +227,10 @@ impl Lock {
             end: deadline.end().map(Into::into),
             terms: self.terms.clone(),
             on_lost: self.on_lost.as_ref().map(|function| engine.on_lost(function)),
+            // What is only a part of a call is told of by the whole.
+            waiting: Some(engine.telemetry())
+                .filter(|_| deadline.is_patient() && !self.inner)
+                .and_then(|telemetry| Waiting::here(telemetry, &self.label)),
             reply,
         }))?;
         let mut asking = Asking { lock: self, id: Some(id) };

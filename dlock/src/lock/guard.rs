@@ -13,6 +13,7 @@ use crate::engine::{Conversion, Delivery, Engine, Hold, Holds, Mail, OnLost};
 use crate::error::{Error, Result};
 use crate::lock::join::join_all;
 use crate::lock::scope::{self, Held};
+use crate::observe::Label;
 use crate::spec::key::Key;
 use crate::spec::mode::Mode;
 use crate::spec::wait::Wait;
@@ -211,7 +212,10 @@ impl Guard {
         // It may be the last handle, and the engine is to be there until it has confirmed.
         let engine = self.engine.take();
         let released = match self.begin_release(engine.as_ref(), true) {
-            true => self.hold.settled().await,
+            true => {
+                let _ending = Ending(&self.hold);
+                self.hold.settled().await
+            }
             false => self.not_lost(),
         };
         drop(engine);
@@ -228,6 +232,7 @@ impl Guard {
         if !self.begin_release(engine.as_ref(), true) {
             return self.not_lost();
         }
+        let _ending = Ending(&self.hold);
         engine.as_ref().map_or(Ok(()), Engine::check_blocking)?;
         #[cfg(feature = "test-util")]
         let _blocks = engine.as_ref().and_then(Engine::blocks);
@@ -279,19 +284,20 @@ impl Guard {
         // An engine that ends settles all that it has granted. In the child of a fork there is none,
         // and the lock is the parent's.
         if posted.is_err() && !engine.is_of_this_process() {
+            self.hold.disown();
             self.hold.settle_unconfirmed();
         }
         true
     }
 
-    /// The caller has it now, with all the terms of a holder. One that goes before that is given back
-    /// at once.
-    pub(crate) fn claimed(self) -> Self {
-        if self.hold.claim() {
+    /// The caller has it now, with all the terms of a holder, after this wait. One that goes before that
+    /// is given back at once.
+    pub(crate) fn claimed(self, label: &Label, waited: Duration) -> Self {
+        let first = self.hold.claim();
+        if let Some(engine) = self.engine.as_ref().filter(|_| first) {
             #[cfg(feature = "test-util")]
-            if let Some(engine) = self.engine.as_ref().and_then(Engine::for_tests) {
-                engine.note_taken(&self.hold);
-            }
+            engine.for_tests().into_iter().for_each(|tests| tests.note_taken(&self.hold));
+            self.hold.observe(engine.telemetry(), label, waited);
         }
         self
     }
@@ -404,6 +410,15 @@ impl Guard {
     }
 }
 
+/// Tells the end of a guard, in whatever way the wait for it ends.
+pub(crate) struct Ending<'a>(pub(crate) &'a Hold);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.tell_end();
+    }
+}
+
 /// Tells the engine when the caller goes before it has an answer.
 struct AskingToConvert<'a> {
     engine: &'a Engine,
@@ -439,8 +454,10 @@ impl Held for Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if let Some(engine) = self.engine.take() {
-            self.begin_release(Some(&engine), false);
+        if let Some(engine) = self.engine.take()
+            && self.begin_release(Some(&engine), false)
+        {
+            self.hold.tell_end();
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod guard;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use crate::lock::guard::{Guard, discard};
 use crate::lock::join::join_all;
 use crate::lock::scope::{Extent, OnLoss};
 use crate::locker::Locker;
+use crate::observe::Call;
 use crate::spec::deadline::Deadline;
 use crate::spec::key::Key;
 use crate::spec::wait::Wait;
@@ -81,6 +83,12 @@ impl MultiLock {
         self.each(Lock::shared)
     }
 
+    /// What these locks are called in metrics and in the log, see [`Lock::label`]: one name for all of them.
+    pub fn label(self, label: impl Into<Cow<'static, str>>) -> Self {
+        let label = label.into();
+        self.each(|lock| lock.label(label.clone()))
+    }
+
     /// Takes each of them so.
     pub(crate) fn each(mut self, how: impl Fn(Lock) -> Lock) -> Self {
         self.locks = self.locks.into_iter().map(how).collect();
@@ -98,7 +106,8 @@ impl MultiLock {
     /// Dropping the future at any point leaves nothing held and nothing queued.
     pub async fn acquire(&self) -> Result<MultiGuard> {
         let deadline = self.locker.engine().deadline(self.wait);
-        self.answer(self.take_or_say_why(deadline).await)
+        let call = self.begin();
+        self.end(call, deadline, self.take_or_say_why(deadline).await)
     }
 
     /// Takes all the locks if all are free; `None` when one is taken, and then none is held.
@@ -110,7 +119,8 @@ impl MultiLock {
     /// As [`acquire`](MultiLock::acquire).
     pub async fn try_acquire(&self) -> Result<Option<MultiGuard>> {
         let deadline = self.locker.engine().deadline(Wait::NoWait);
-        none_if_busy(self.answer(self.take(deadline).await))
+        let call = self.begin();
+        none_if_busy(self.end(call, deadline, self.take(deadline).await))
     }
 
     /// Takes all the locks, runs the body under them, and lets go of them: as [`Lock::run`]. The body
@@ -246,22 +256,41 @@ impl MultiLock {
         let deadline = self.locker.engine().deadline(wait);
         #[cfg(feature = "test-util")]
         let _blocks = self.locker.engine().blocks();
-        self.answer(block_until(deadline, take(deadline)).unwrap_or_else(|| {
+        let call = self.begin();
+        let taken = block_until(deadline, take(deadline)).unwrap_or_else(|| {
             let stuck = self.locker.does_not_run();
             Err(self.keys().next().map_or(stuck.clone(), |key| stuck.about(key)))
-        }))
+        });
+        self.end(call, deadline, taken)
     }
 
-    /// The answer as the caller gets it.
-    fn answer(&self, taken: Result<MultiGuard>) -> Result<MultiGuard> {
-        #[cfg(feature = "test-util")]
-        if let (Err(error), Some(engine)) = (&taken, self.locker.engine().for_tests()) {
-            let of_key =
-                |lock: &&Lock| matches!(error, Error::Timeout { key, .. } if key == lock.key());
-            let refused = self.locks.iter().find(of_key).or(self.locks.first());
-            refused.inspect(|lock| lock.note_refused(engine));
+    /// The caller wants the locks from now on.
+    fn begin(&self) -> Call<'_> {
+        Call::begin(self.locker.engine().telemetry(), &self.locks)
+    }
+
+    /// The caller has its answer: it has the guards, or learns why not.
+    fn end(
+        &self,
+        call: Call<'_>,
+        deadline: Deadline,
+        taken: Result<MultiGuard>,
+    ) -> Result<MultiGuard> {
+        let waited = deadline.waited();
+        let error = match taken {
+            Ok(guard) => return Ok(guard.claimed(&self.locks, waited)),
+            Err(error) => error,
+        };
+        let is_it =
+            |lock: &&Lock| matches!(&error, Error::Timeout { key, .. } if key == lock.key());
+        if let Some(lock) = self.locks.iter().find(is_it).or(self.locks.first()) {
+            #[cfg(feature = "test-util")]
+            if let Some(engine) = self.locker.engine().for_tests() {
+                lock.note_refused(engine);
+            }
+            call.refused(lock.subject(), waited, deadline.is_patient(), &error);
         }
-        taken
+        Err(error)
     }
 }
 

@@ -8,6 +8,8 @@
 //! Those who wait stand in line for another lock; the first in line takes the turn again and again,
 //! until a slot is free.
 
+use std::future::Future;
+use std::pin::pin;
 use std::time::Duration;
 
 use super::Lock;
@@ -16,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::lock::guard::{Guard, discard};
 use crate::lock::join::join_all;
 use crate::lock::scope;
+use crate::observe::Event;
 use crate::spec::deadline::Deadline;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
@@ -65,7 +68,12 @@ impl Lock {
             let counted = Lock { family: Some(native.clone()), ..self.clone() };
             return counted.request(deadline).await;
         }
-        let guard = self.permits_of(native, n).take(deadline).await?;
+        let permits = self.permits_of(native, n);
+        let taken = permits.take(deadline);
+        let guard = match engine.telemetry().slow_wait().filter(|_| deadline.is_patient()) {
+            Some(after) => self.tell_if_slow(native, after, deadline, taken).await?,
+            None => taken.await?,
+        };
         // A slot that was taken and not kept is nobody's loss.
         if let Some(callback) = &self.on_lost {
             guard.hold().tell_of_loss(engine.on_lost(callback));
@@ -75,7 +83,8 @@ impl Lock {
 
     fn permits_of(&self, native: &NativeKey, n: u32) -> Permits<'_> {
         let pause = self.terms.retry_every;
-        let inner = |what, terms| Lock { on_lost: None, ..self.beside(native, what, terms) };
+        let inner =
+            |what, terms| Lock { on_lost: None, inner: true, ..self.beside(native, what, terms) };
         let slot = |n| {
             let terms = Terms { reentrant: false, ..self.terms.clone() };
             let slot = match n {
@@ -91,6 +100,34 @@ impl Lock {
             line: inner("g", Terms { retry_every: pause, ..Terms::default() }),
             pause,
         }
+    }
+
+    /// Waits for a permit, and tells if that takes for longer than usual: who has the first of them
+    /// stands for all.
+    async fn tell_if_slow(
+        &self,
+        native: &NativeKey,
+        after: Duration,
+        deadline: Deadline,
+        taken: impl Future<Output = Result<Guard>>,
+    ) -> Result<Guard> {
+        let mut taken = pin!(taken);
+        let tell = async {
+            let engine = self.locker.engine();
+            if engine.sleep(after).await.is_err() {
+                // It has ended, and says so to whoever waits.
+                return;
+            }
+            let holders = self.locker.holders(native).await.unwrap_or_default();
+            let (of, waited, holder) = (self.subject(), deadline.waited(), holders.first());
+            engine.telemetry().emit(&Event::SlowWait { of, waited, holder });
+        };
+        tokio::select! {
+            biased;
+            guard = &mut taken => return guard,
+            () = tell => {}
+        }
+        taken.await
     }
 
     fn check_permits(&self, n: u32) -> Result<()> {

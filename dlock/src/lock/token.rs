@@ -3,7 +3,7 @@
 use std::fmt::{self, Display};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use blake2::{Blake2b512, Digest};
 use tokio::sync::oneshot;
@@ -11,8 +11,9 @@ use tokio::sync::oneshot;
 use crate::blocking::block_for;
 use crate::engine::{Adoption, Engine, HandedOver, Mail, Request};
 use crate::error::{Error, Result};
-use crate::lock::guard::{Guard, LONGEST_RELEASE};
+use crate::lock::guard::{Ending, Guard, LONGEST_RELEASE};
 use crate::locker::Locker;
+use crate::observe::Label;
 use crate::random::random;
 use crate::spec::key::{Key, Repr};
 use crate::spec::lock_id::Claim;
@@ -137,6 +138,7 @@ impl Guard {
                 self.key()
             )));
         }
+        let _ending = Ending(&hold);
         let secret = Secret(random());
         let (reply, answer) = oneshot::channel();
         let owner = secret.owner();
@@ -207,8 +209,10 @@ impl Locker {
             end: None,
             terms,
             on_lost: None,
+            waiting: None,
             reply,
         };
+        let asked = Instant::now();
         let (owner, fence) = (token.secret.owner(), token.fence);
         engine.post(Mail::Adopt(Box::new(Adoption { request, owner, fence, refused })))?;
         let mut asking = Asking { engine, id: Some(id) };
@@ -224,7 +228,7 @@ impl Locker {
             Error::Lost { .. } => token.not_held(),
             error => error.about(&token.key),
         })?;
-        Guard::of(delivery, engine).map(Guard::claimed)
+        Ok(Guard::of(delivery, engine)?.claimed(&Label::NONE, asked.elapsed()))
     }
 
     /// [`adopt`](Locker::adopt) without `await`.

@@ -15,6 +15,7 @@ use crate::error::{Error, Result, Source};
 use crate::locker::registry;
 use crate::locker::start::{self, Address, Place};
 use crate::locker::{Inner, Locker};
+use crate::observe::{self, Observer};
 use crate::spec::key::Key;
 use crate::spec::options::check_retry_every;
 use crate::spec::scheme::KeyScheme;
@@ -35,6 +36,9 @@ pub struct LockerBuilder {
     retry_every: Option<Duration>,
     runtime: Option<Handle>,
     status_file: Option<PathBuf>,
+    observe: observe::Settings,
+    /// The name that it is to be installed by.
+    installed_as: Option<Box<str>>,
 }
 
 impl LockerBuilder {
@@ -48,6 +52,8 @@ impl LockerBuilder {
             retry_every: None,
             runtime: None,
             status_file: None,
+            observe: observe::Settings::default(),
+            installed_as: None,
         }
     }
 
@@ -191,6 +197,52 @@ impl LockerBuilder {
         self
     }
 
+    /// Warns of each caller who has waited for a lock of this locker for this long, and goes on waiting:
+    /// an event `slow_wait` at WARN, in the caller's span, with the holder where the server can tell who
+    /// that is. Default: no such warning.
+    ///
+    /// To find out who the holder is costs one question to the server for all who wait by then.
+    pub fn slow_wait(mut self, time: Duration) -> Self {
+        self.observe.slow_wait = Some(time);
+        self
+    }
+
+    /// Warns of each lock of this locker that has been held for this long, and still is: an event
+    /// `long_hold` at WARN with the key, in the span in which the guard was taken, once for each guard.
+    /// Default: no such warning.
+    pub fn max_hold(mut self, time: Duration) -> Self {
+        self.observe.max_hold = Some(time);
+        self
+    }
+
+    /// Tells this observer what happens to this locker's locks, on a thread that the locker has for that: see
+    /// [`Observer`]. A second call replaces the first.
+    ///
+    /// ```
+    /// # fn main() -> dlock::Result<()> {
+    /// use dlock::{LostInfo, ObservedLock, Observer};
+    ///
+    /// struct Pager;
+    /// impl Observer for Pager {
+    ///     fn lost(&self, lock: &ObservedLock, info: &LostInfo) {
+    ///         eprintln!("{} on {}: {info}", lock.key, lock.locker.server);
+    ///     }
+    /// }
+    /// let locker = dlock::Locker::builder("memory:docs-observer").observer(Pager).connect_blocking()?;
+    /// # locker.ping_blocking()
+    /// # }
+    /// ```
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observe.observer = Some(Arc::new(observer));
+        self
+    }
+
+    /// The same for a locker that will be known by this name.
+    pub(crate) fn installed_as(mut self, name: &str) -> Self {
+        self.installed_as = Some(name.into());
+        self
+    }
+
     /// Connects.
     ///
     /// # Errors
@@ -224,7 +276,7 @@ impl LockerBuilder {
     /// As [`init`](LockerBuilder::init) and [`connect_blocking`](LockerBuilder::connect_blocking).
     pub fn init_blocking(self) -> Result<Locker> {
         registry::check_free(registry::DEFAULT)?;
-        let locker = self.connect_blocking()?;
+        let locker = self.installed_as(registry::DEFAULT).connect_blocking()?;
         registry::install_open(registry::DEFAULT, locker.clone())?;
         Ok(locker)
     }
@@ -238,7 +290,7 @@ impl LockerBuilder {
     /// Nothing is installed when the future is dropped.
     pub async fn install(self, name: &str) -> Result<Locker> {
         registry::check_free(name)?;
-        let locker = self.connect().await?;
+        let locker = self.installed_as(name).connect().await?;
         registry::install_open(name, locker.clone())?;
         Ok(locker)
     }
@@ -268,6 +320,7 @@ impl LockerBuilder {
     /// opened.
     pub(crate) fn begin(self, lazy: bool) -> Result<(Locker, Opened)> {
         self.options.check()?;
+        self.observe.check()?;
         self.scheme.check_namespace(&self.namespace)?;
         if self.namespace == crate::spec::native::BESIDE {
             return Err(Error::config(format!(
@@ -293,7 +346,12 @@ impl LockerBuilder {
             })
         });
         let (runtime, scheme) = (self.runtime, self.scheme.clone());
-        let place = Place { runtime, limit, lazy, file: file.transpose()?, scheme };
+        // What tells this locker from others of the process, best first.
+        let own = || Some(&*self.namespace).filter(|name| !name.is_empty());
+        let name = self.installed_as.as_deref().or_else(own);
+        let name = name.or(self.options.application_name.as_deref());
+        let observe = observe::Settings { locker: name.unwrap_or("").into(), ..self.observe };
+        let place = Place { runtime, limit, lazy, file: file.transpose()?, scheme, observe };
         let started = start::start(self.address, self.options, place)?;
         let locker = Locker::from_inner(Inner {
             engine: started.engine,

@@ -148,7 +148,7 @@ fn connecting(url: &str) -> Result<Arc<Connecting>> {
     if let Some(connecting) = current.upgrade().filter(|c| c.locker.is_open()) {
         return Ok(connecting);
     }
-    let (locker, opened) = Locker::builder(url).begin(false)?;
+    let (locker, opened) = Locker::builder(url).installed_as(DEFAULT).begin(false)?;
     let connecting = Arc::new(Connecting { locker, opened });
     *current = Arc::downgrade(&connecting);
     Ok(connecting)

@@ -13,6 +13,7 @@ use crate::backend::url::{check, normal};
 use crate::backend::{About, Options, SessionBackend};
 use crate::engine::{Engine, Executor, Limits, Opened, Sessions, StatusFile};
 use crate::error::{Error, Result};
+use crate::observe::{self, Telemetry};
 use crate::spec::native::Naming;
 use crate::spec::scheme::KeyScheme;
 
@@ -45,6 +46,8 @@ pub(crate) struct Place {
     pub(crate) file: Option<StatusFile>,
     /// The keys' scheme, to be refused where the database has no locks of it.
     pub(crate) scheme: KeyScheme,
+    /// What is told of its locks.
+    pub(crate) observe: observe::Settings,
 }
 
 impl Place {
@@ -63,7 +66,7 @@ impl Place {
             slice: options.slice,
         };
         let backend = Arc::new(backend);
-        self.start(about, move || Sessions::open(Arc::clone(&backend), limits))
+        self.start(about, move |telemetry| Sessions::open(Arc::clone(&backend), limits, telemetry))
     }
 
     /// Leases, and a statement that finds the holder of one.
@@ -93,8 +96,8 @@ impl Place {
             explain,
         };
         let (backend, limit) = (Arc::new(backend), options.connect_timeout);
-        self.start(about, move || {
-            crate::engine::Leases::open(Arc::clone(&backend), lease.clone(), limit)
+        self.start(about, move |telemetry| {
+            crate::engine::Leases::open(Arc::clone(&backend), lease.clone(), limit, telemetry)
         })
     }
 
@@ -114,14 +117,22 @@ impl Place {
         })
     }
 
-    fn start<E, O>(self, about: About, open: impl Fn() -> O + Send + 'static) -> Result<Started>
+    fn start<E, O>(
+        self,
+        about: About,
+        open: impl Fn(Arc<Telemetry>) -> O + Send + 'static,
+    ) -> Result<Started>
     where
         E: Executor,
         O: Future<Output = Result<E>> + Send + 'static,
     {
         self.scheme.check(about.naming, &about.label)?;
         let limit = (self.limit, &*about.label);
-        let (engine, opened) = Engine::start(self.runtime, limit, self.file, self.lazy, open)?;
+        let telemetry = Telemetry::new(&about.label, about.leases.is_some(), self.observe);
+        let own = Arc::clone(&telemetry);
+        let open = move || open(Arc::clone(&own));
+        let (engine, opened) =
+            Engine::start(self.runtime, limit, telemetry, self.file, self.lazy, open)?;
         Ok(Started { engine, opened, about })
     }
 }

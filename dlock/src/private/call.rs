@@ -120,6 +120,22 @@ where
     })
 }
 
+/// The same for keys of templates, each with its text.
+pub fn lock_listed<L, K>(locker: &L, keys: K) -> Call<MultiLock>
+where
+    L: FindLocker + ?Sized,
+    K: IntoIterator<Item = (Key, &'static str)>,
+{
+    if !switch::enabled() {
+        let keys = keys.into_iter().map(|(key, _)| key).collect();
+        return Call(State::Off { keys, fenced: false });
+    }
+    Call(match locker.find() {
+        Ok(locker) => State::Lock(locker.lock_listed(keys)),
+        Err(error) => State::Failed(error),
+    })
+}
+
 /// One lock, or several as one.
 pub trait Takes: Sized + Sync {
     type Guard: Held;
@@ -195,6 +211,12 @@ impl<L: Takes> Call<L> {
     #[must_use]
     pub fn mode(self, mode: Mode) -> Self {
         self.each(|lock| lock.mode(mode))
+    }
+
+    /// The text of the template that the key is made of.
+    #[must_use]
+    pub fn label(self, label: &'static str) -> Self {
+        self.each(|lock| lock.label(label))
     }
 
     #[must_use]

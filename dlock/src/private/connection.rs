@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::call::{IntoKey, Timeout};
 use crate::connection::{Connection, ConnectionLock, Plan, TransactionLock};
 use crate::error::Result;
+use crate::observe::Label;
 use crate::spec::key::Key;
 use crate::spec::mode::Mode;
 use crate::spec::scheme::KeyScheme;
@@ -29,6 +30,13 @@ impl Own {
     #[must_use]
     pub fn timeout(mut self, timeout: impl Timeout) -> Self {
         self.plan.wait = timeout.wait().normal();
+        self
+    }
+
+    /// The text of the template that the key is made of.
+    #[must_use]
+    pub fn label(mut self, label: &'static str) -> Self {
+        self.plan.label = Label::Static(label);
         self
     }
 

@@ -17,6 +17,7 @@ pub use self::body::{
 };
 pub use self::call::{
     Call, FindLocker, IntoKey, Takes, Timeout, enter, enter_blocking, guarded, lock, lock_all,
+    lock_listed,
 };
 pub use self::carry::{
     Room, carry, carry_background, carry_blocking, carry_blocking_background, room,

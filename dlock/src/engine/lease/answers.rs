@@ -15,6 +15,7 @@ use crate::backend::lease::{Failure, Lease, LeaseBackend, Taken, Verdicts};
 use crate::clock::Time;
 use crate::engine::lock_table::Event;
 use crate::error::Error;
+use crate::observe;
 use crate::spec::lock_id::Claim;
 use crate::status::lost::LostReason;
 
@@ -38,7 +39,7 @@ pub(super) enum Why {
 impl<B: LeaseBackend> Leases<B> {
     /// Takes in what became of a job.
     pub(super) fn finish(&mut self, done: Done<B::Connection>) {
-        self.line = Line::Idle(done.connection);
+        self.line = Line::Idle(done.session);
         self.news |= std::mem::take(&mut self.in_doubt);
         self.renewing = false;
         match done.result {
@@ -133,6 +134,7 @@ impl<B: LeaseBackend> Leases<B> {
                 }
             }
             Job::Renew { leases, renewed } => {
+                self.telemetry.emit(&observe::Event::Renewed { took: sent.at.elapsed() });
                 for (index, lease) in leases.into_iter().enumerate() {
                     self.renewed(&lease, renewed.get(index).copied().unwrap_or(false), sent);
                 }

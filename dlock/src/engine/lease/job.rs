@@ -13,6 +13,7 @@ use crate::clock::{Time, Wall, Word};
 use crate::engine::executor::Reply;
 use crate::engine::unwind::{Panicked, catch_panic};
 use crate::error::Error;
+use crate::observe::{ObservedSession, Telemetry};
 use crate::spec::native::NativeKey;
 use crate::status::Finding;
 
@@ -81,6 +82,13 @@ impl Question {
     }
 }
 
+/// A connection that is open.
+pub(super) struct Session<C> {
+    // Dropped in this order.
+    pub(super) connection: C,
+    pub(super) observed: ObservedSession,
+}
+
 /// A job that is over.
 pub(super) struct Done<C> {
     pub(super) job: Job,
@@ -89,7 +97,7 @@ pub(super) struct Done<C> {
     /// Whether there is an answer.
     pub(super) result: Result<(), Failure>,
     /// What can be used again of the connection: nothing, when it is in doubt.
-    pub(super) connection: Option<C>,
+    pub(super) session: Option<Session<C>>,
 }
 
 /// When a question went out.
@@ -115,44 +123,49 @@ impl Sent {
 /// Does a job, on a new connection if there is none. It may take so long.
 pub(super) async fn carry_out<B: LeaseBackend>(
     backend: Arc<B>,
-    connection: Option<B::Connection>,
+    telemetry: Arc<Telemetry>,
+    session: Option<Session<B::Connection>>,
     mut job: Job,
     longest: Duration,
 ) -> Done<B::Connection> {
-    let opened = match connection {
-        Some(connection) => Ok(connection),
-        None => open(&*backend).await,
+    let opened = match session {
+        Some(session) => Ok(session),
+        None => open(&*backend, &telemetry).await,
     };
-    let mut connection = match opened {
-        Ok(connection) => connection,
+    let mut session = match opened {
+        Ok(session) => session,
         Err(failure) => {
-            return Done { job, sent: None, result: Err(failure), connection: None };
+            return Done { job, sent: None, result: Err(failure), session: None };
         }
     };
     let longest = longest.min(SILENCE);
     let wall = backend.has_our_clock().then(Wall::now);
     let sent = Some(Sent { at: Time::now(), wall });
-    let asked = ask(&*backend, &mut connection, &mut job);
+    let asked = ask(&*backend, &mut session.connection, &mut job);
     // A panic leaves the job as it was, without an answer.
     let result = match catch_panic(timeout(longest, asked)).await {
         Ok(in_time) => in_time.unwrap_or_else(|_| Err(silence(&*backend, longest))),
         Err(panicked) => Err(panic(&*backend, panicked)),
     };
     if let Err(Failure::Failed(error)) = &result {
-        tracing::debug!(target: "dlock", backend = %backend.label(), %error, "session dropped");
-        return Done { job, sent, result, connection: None };
+        session.observed.is_broken(error);
+        return Done { job, sent, result, session: None };
     }
-    Done { job, sent, result, connection: Some(connection) }
+    Done { job, sent, result, session: Some(session) }
 }
 
 /// Opens a connection, in bounded time.
-pub(super) async fn open<B: LeaseBackend>(backend: &B) -> Result<B::Connection, Failure> {
+pub(super) async fn open<B: LeaseBackend>(
+    backend: &B,
+    telemetry: &Arc<Telemetry>,
+) -> Result<Session<B::Connection>, Failure> {
+    let mut observed = ObservedSession::connecting(telemetry);
     let connection = match catch_panic(timeout(SILENCE, backend.open())).await {
         Ok(in_time) => in_time.unwrap_or_else(|_| Err(silence(backend, SILENCE)))?,
         Err(panicked) => return Err(panic(backend, panicked)),
     };
-    tracing::debug!(target: "dlock", backend = %backend.label(), "session opened");
-    Ok(connection)
+    observed.is_open();
+    Ok(Session { connection, observed })
 }
 
 async fn ask<B: LeaseBackend>(

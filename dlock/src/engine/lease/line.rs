@@ -2,12 +2,13 @@
 
 use std::future::pending;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::grant::{ENOUGH, Grant};
-use super::job::{Done, Job, carry_out};
+use super::job::{Done, Job, Session, carry_out};
 use super::portion::Luck;
 use super::{Leases, Release};
 use crate::backend::lease::{Lease, LeaseBackend, Verdicts};
@@ -17,7 +18,7 @@ use crate::spec::native::NativeKey;
 
 /// The connection, or the job that has it.
 pub(super) enum Line<C> {
-    Idle(Option<C>),
+    Idle(Option<Session<C>>),
     Busy(Pin<Box<dyn Future<Output = Done<C>> + Send>>),
 }
 
@@ -44,8 +45,8 @@ impl<C> Line<C> {
     {
         match self {
             Line::Busy(_) => Some(self.done().await),
-            Line::Idle(Some(connection)) if polled => {
-                if catch_panic(backend.changed(connection)).await.is_err() {
+            Line::Idle(Some(session)) if polled => {
+                if catch_panic(backend.changed(&mut session.connection)).await.is_err() {
                     // In doubt: the next job opens another one.
                     *self = Line::Idle(None);
                 }
@@ -79,17 +80,18 @@ impl<B: LeaseBackend> Leases<B> {
     /// Sends what is due, unless the line is busy.
     pub(super) fn send(&mut self) {
         let now = Instant::now();
-        let Line::Idle(connection) = &mut self.line else {
+        let Line::Idle(session) = &mut self.line else {
             return;
         };
-        let connection = connection.take();
+        let session = session.take();
         let job = if now < self.not_before { None } else { self.next_job(now) };
         self.line = match job {
             Some(job) => {
                 let longest = self.patience(&job);
-                Line::Busy(Box::pin(carry_out(self.backend.clone(), connection, job, longest)))
+                let (backend, telemetry) = (Arc::clone(&self.backend), Arc::clone(&self.telemetry));
+                Line::Busy(Box::pin(carry_out(backend, telemetry, session, job, longest)))
             }
-            None => Line::Idle(connection),
+            None => Line::Idle(session),
         };
     }
 

@@ -19,6 +19,7 @@ use super::task::{Question, SessionId, Tale, Tales, ask};
 use super::{Sessions, reap};
 use crate::backend::SessionBackend;
 use crate::engine::unwind::catch_panic;
+use crate::observe::{ObservedSession, Telemetry};
 
 /// How long the session is kept for the next question.
 const REST: Duration = Duration::from_secs(2);
@@ -78,20 +79,28 @@ impl Desk {
 }
 
 /// See [`run`]. `limit`: how long connecting may take.
-pub(super) fn clerk<B: SessionBackend>(backend: &Arc<B>, limit: Duration) -> Clerk {
+pub(super) fn clerk<B: SessionBackend>(
+    backend: &Arc<B>,
+    limit: Duration,
+    telemetry: Arc<Telemetry>,
+) -> Clerk {
     let backend = Arc::clone(backend);
-    Box::new(move |questions, tell| Box::pin(run(Arc::clone(&backend), limit, questions, tell)))
+    Box::new(move |questions, tell| {
+        let (backend, telemetry) = (Arc::clone(&backend), Arc::clone(&telemetry));
+        Box::pin(run((backend, telemetry), limit, questions, tell))
+    })
 }
 
 /// Answers questions until there is none for a while.
 async fn run<B: SessionBackend>(
-    backend: Arc<B>,
+    (backend, telemetry): (Arc<B>, Arc<Telemetry>),
     limit: Duration,
     mut questions: Questions,
     tell: Tales,
 ) {
     // Whoever is not answered is told by the dropped reply.
     let _ = catch_panic(async {
+        let mut observed = ObservedSession::connecting(&telemetry);
         let Ok(Ok(mut session)) = timeout(limit, backend.open()).await else {
             // To be asked elsewhere: the server may have no connection left but those there are.
             questions.close();
@@ -100,6 +109,7 @@ async fn run<B: SessionBackend>(
             }
             return;
         };
+        observed.is_open();
         while let Ok(Some(question)) = timeout(REST, questions.recv()).await {
             if !question.is_wanted() {
                 continue;

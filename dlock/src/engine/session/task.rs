@@ -14,6 +14,7 @@ use crate::engine::executor::Reply;
 use crate::engine::timer::Timer;
 use crate::engine::unwind::catch_panic;
 use crate::error::{Error, Result};
+use crate::observe::{Event, ObservedSession, Telemetry};
 use crate::spec::lock_id::Claim;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
@@ -126,12 +127,16 @@ pub(super) type Dialer = Box<
 type Jobs = mpsc::UnboundedReceiver<Job>;
 
 /// See [`run`]. `limit`: how long connecting may take, with all that a server is asked at that.
-pub(super) fn dialer<B: SessionBackend>(backend: &Arc<B>, limit: Duration) -> Dialer {
-    let backend = Arc::clone(backend);
+pub(super) fn dialer<B: SessionBackend>(
+    backend: &Arc<B>,
+    limit: Duration,
+    telemetry: &Arc<Telemetry>,
+) -> Dialer {
+    let (backend, telemetry) = (Arc::clone(backend), Arc::clone(telemetry));
     Box::new(move |id, word, jobs, tales| {
-        let backend = Arc::clone(&backend);
+        let (backend, telemetry) = (Arc::clone(&backend), Arc::clone(&telemetry));
         Box::pin(async move {
-            let session = run((&*backend, limit), id, word, jobs, tales.clone());
+            let session = run((&*backend, limit, &telemetry), id, word, jobs, tales.clone());
             if let Err(panicked) = catch_panic(session).await {
                 let error = Error::unavailable(backend.label(), panicked);
                 // An engine that has ended has told everybody.
@@ -154,20 +159,21 @@ impl Drop for Validity {
 
 /// Runs a session until it dies or is closed. A panic is for the caller to catch.
 async fn run<B: SessionBackend>(
-    (backend, limit): (&B, Duration),
+    (backend, limit, telemetry): (&B, Duration, &Arc<Telemetry>),
     id: SessionId,
     word: Arc<Word>,
     mut jobs: Jobs,
     tales: Tales,
 ) {
     let tell = |tale| drop(tales.send((id, tale)));
+    let mut observed = ObservedSession::connecting(telemetry);
     let opened = timeout(limit, backend.open()).await;
     let mut session = match opened {
         Ok(Ok(session)) => session,
         Ok(Err(error)) => return tell(Tale::Died(error)),
         Err(late) => return tell(Tale::Died(Error::unavailable(backend.label(), late))),
     };
-    tracing::debug!(target: "dlock", backend = backend.label(), "session opened");
+    observed.is_open();
     // Declared after the session, so it is dropped before the connection is.
     let validity = Validity(word);
     let left = backend.connections_left(&session);
@@ -185,6 +191,7 @@ async fn run<B: SessionBackend>(
             job = jobs.recv() => job,
             error = idle => {
                 validity.0.end(LostReason::SessionEnded);
+                observed.is_broken(&error);
                 return tell(Tale::Died(error));
             }
         };
@@ -192,20 +199,30 @@ async fn run<B: SessionBackend>(
         rests = matches!(&job, Some(Job::Batch { ops, .. }) if !ops.is_empty());
         let done = match job {
             Some(Job::Batch { ops, again, careful: false }) => {
-                batch(backend, &mut session, &ops, again).await
+                let sent = Time::now();
+                let done = batch(backend, &mut session, &ops, again).await;
+                if ops.is_empty() && done.is_ok() {
+                    telemetry.emit(&Event::Renewed { took: sent.elapsed() });
+                }
+                done
             }
             Some(Job::Batch { ops, again, careful: true }) => {
                 careful_batch(backend, &mut session, &ops, again).await
             }
             Some(Job::Ask(question)) => ask(backend, &mut session, question).await,
-            Some(Job::Wait { claim, time }) => wait(backend, &mut session, &claim, time).await,
+            Some(Job::Wait { claim, time }) => {
+                observed.waits();
+                let done = wait(backend, &mut session, &claim, time).await;
+                observed.is_open();
+                done
+            }
             Some(Job::Convert { claim, to, time }) => {
                 convert(backend, &mut session, &claim, to, time).await
             }
             Some(Job::Close) | None => {
                 drop(validity);
                 backend.close(session).await;
-                tracing::debug!(target: "dlock", backend = backend.label(), "session closed");
+                drop(observed);
                 return;
             }
         };
@@ -213,6 +230,7 @@ async fn run<B: SessionBackend>(
             Ok(tale) => tell(tale),
             Err(error) => {
                 validity.0.end(LostReason::SessionEnded);
+                observed.is_broken(&error);
                 return tell(Tale::Died(error));
             }
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::blocking::block_for;
 use crate::engine::{Engine, Holds};
 use crate::error::{Error, Result};
+use crate::lock::Lock;
 use crate::lock::guard::{Guard, LONGEST_RELEASE};
 use crate::lock::join::join_all;
 use crate::lock::scope::{self, Held};
@@ -28,7 +29,6 @@ pub struct MultiGuard {
 
 impl MultiGuard {
     pub(super) fn new(guards: Vec<Guard>) -> Self {
-        let guards: Vec<_> = guards.into_iter().map(Guard::claimed).collect();
         let holds: Arc<[_]> = guards.iter().map(|guard| Arc::clone(guard.hold())).collect();
         MultiGuard { guards, holds: Holds::Many(holds) }
     }
@@ -37,6 +37,14 @@ impl MultiGuard {
     pub(crate) fn unlocked(keys: Vec<Key>) -> Self {
         let unlocked = |key| Guard::while_off(key, Mode::Exclusive, false);
         MultiGuard::new(keys.into_iter().map(unlocked).collect())
+    }
+
+    /// The caller has them now, after this wait. `locks`: what they are of, in their order.
+    pub(super) fn claimed(mut self, locks: &[Lock], waited: Duration) -> Self {
+        let guards = std::mem::take(&mut self.guards).into_iter().zip(locks);
+        self.guards =
+            guards.map(|(guard, lock)| guard.claimed(lock.subject().label, waited)).collect();
+        self
     }
 
     /// What is locked, in the order in which it was taken.

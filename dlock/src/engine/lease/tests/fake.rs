@@ -106,9 +106,10 @@ impl Fake {
     pub(super) async fn locker(&self, options: LeaseOptions) -> Locker {
         let (backend, own) = (Arc::new(self.clone()), options.clone());
         let longest = Duration::from_secs(10);
-        let open = move || Leases::open(Arc::clone(&backend), own.clone(), longest);
+        let open = move || Leases::open(Arc::clone(&backend), own.clone(), longest, Arc::default());
         let limit = (Duration::from_secs(10), "fake");
-        let (engine, mut opened) = Engine::start(None, limit, None, false, open).unwrap();
+        let (engine, mut opened) =
+            Engine::start(None, limit, Arc::default(), None, false, open).unwrap();
         opened.wait().await.unwrap();
         let about = crate::backend::About {
             label: "fake".into(),

@@ -28,6 +28,6 @@ async fn panic_fails_one_job() {
 async fn panic_while_connecting_is_an_error() {
     let fake = Fake::new();
     fake.script(once(Fate::Panics, |asked| *asked == Asked::Open));
-    let open = crate::engine::Leases::open(Arc::new(fake.clone()), ttl(LONG), LONG);
+    let open = crate::engine::Leases::open(Arc::new(fake.clone()), ttl(LONG), LONG, Arc::default());
     assert!(timeout(LIMIT, open).await.unwrap().is_err());
 }

@@ -14,7 +14,8 @@ async fn server_that_never_answers_is_waited_for_and_not_asked_after() {
     let fake = Scripted::new("memory:turns");
     let (connect, slice) = (LIMIT, Duration::from_secs(30));
     let limits = Limits { connect, sessions: 8, keys: 9, slice };
-    let mut sessions = Sessions::open(Arc::new(fake.clone()), limits).await.unwrap();
+    let mut sessions =
+        Sessions::open(Arc::new(fake.clone()), limits, Arc::default()).await.unwrap();
     let (mut ended, mut refused) = (false, false);
     fake.script(move |call| match call {
         Call::Batch(_) if !std::mem::replace(&mut ended, true) => Fate::Ends,
