@@ -1,6 +1,7 @@
 //! Lock: a key and how to take it.
 
 pub(crate) mod acquire;
+pub(crate) mod call;
 pub(crate) mod guard;
 pub(crate) mod join;
 pub(crate) mod multi;

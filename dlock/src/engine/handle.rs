@@ -18,13 +18,13 @@ use super::inline::{Blocks, Inline};
 use super::lock_table::RequestId;
 use super::mail::Mail;
 use super::threads::OnlyThread;
+use crate::engine::call_clock::Watch;
+use crate::engine::call_deadline::Deadline;
 use crate::error::{Error, Result};
 #[cfg(feature = "test-util")]
 use crate::observe::Settings;
 use crate::observe::Telemetry;
-use crate::spec::deadline::Deadline;
 use crate::spec::wait::Wait;
-use crate::spec::watch::Watch;
 
 /// The way to an engine. Cheap to clone; the engine ends when the last one is gone.
 ///

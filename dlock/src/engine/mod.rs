@@ -2,6 +2,8 @@
 
 mod actor;
 mod alarms;
+pub(crate) mod call_clock;
+pub(crate) mod call_deadline;
 mod callbacks;
 mod callers;
 mod closing;

@@ -10,12 +10,12 @@ use super::Lock;
 use crate::blocking::{block_for, block_on};
 #[cfg(feature = "test-util")]
 use crate::engine::Inline;
+use crate::engine::call_deadline::Deadline;
 use crate::engine::{Hold, Mail, Request};
 use crate::error::{Error, Result};
 use crate::lock::guard::Guard;
 use crate::lock::scope::{self, End, Extent, OnLoss};
 use crate::observe::{Call, Waiting};
-use crate::spec::deadline::Deadline;
 use crate::spec::lock_id::Claim;
 use crate::spec::mode::Mode;
 use crate::spec::options::Terms;

@@ -9,6 +9,7 @@ use std::time::Duration;
 pub use self::guard::MultiGuard;
 #[cfg(feature = "test-util")]
 use crate::engine::Inline;
+use crate::engine::call_deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::lock::Lock;
 use crate::lock::acquire::{block_until, none_if_busy, result};
@@ -17,7 +18,6 @@ use crate::lock::join::join_all;
 use crate::lock::scope::{Extent, OnLoss};
 use crate::locker::Locker;
 use crate::observe::Call;
-use crate::spec::deadline::Deadline;
 use crate::spec::key::Key;
 use crate::spec::wait::Wait;
 

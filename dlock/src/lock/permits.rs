@@ -14,12 +14,12 @@ use std::time::Duration;
 
 use super::Lock;
 use crate::engine::Engine;
+use crate::engine::call_deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::lock::guard::{Guard, discard};
 use crate::lock::join::join_all;
 use crate::lock::scope;
 use crate::observe::Event;
-use crate::spec::deadline::Deadline;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
 use crate::spec::options::Terms;

@@ -2,7 +2,6 @@
 //!
 //! Every place in the code says once what happened, as an [`Event`]. This module knows who is told.
 
-mod call;
 mod event;
 mod grant;
 mod label;
@@ -18,9 +17,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use self::call::Call;
-#[cfg(any(feature = "mssql", feature = "mysql", feature = "oracle", feature = "postgres"))]
-pub(crate) use self::call::refusal;
 pub(crate) use self::event::{Event, Subject};
 pub(crate) use self::grant::ObservedGrant;
 pub(crate) use self::label::Label;
@@ -31,6 +27,9 @@ pub use self::observer::{ObservedLock, ObservedLocker, Observer};
 pub(crate) use self::session::{ObservedSession, SessionState};
 pub(crate) use self::waiting::Waiting;
 use crate::error::{Error, Result};
+pub(crate) use crate::lock::call::Call;
+#[cfg(any(feature = "mssql", feature = "mysql", feature = "oracle", feature = "postgres"))]
+pub(crate) use crate::lock::call::refusal;
 
 /// What is to be observed of a locker.
 #[derive(Default)]

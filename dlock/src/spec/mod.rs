@@ -1,6 +1,5 @@
 //! What is asked for: the key, how it becomes the database's id, the mode, and the options.
 
-pub(crate) mod deadline;
 pub(crate) mod key;
 pub(crate) mod lock_id;
 pub(crate) mod mode;
@@ -10,4 +9,3 @@ pub(crate) mod native;
 pub(crate) mod options;
 pub(crate) mod scheme;
 pub(crate) mod wait;
-pub(crate) mod watch;

@@ -19,11 +19,11 @@ use self::ticker::Ticker;
 use super::handle::WeakEngine;
 use super::hold::Hold;
 use super::mail::Mail;
+use crate::engine::call_clock::Watch;
 use crate::error::{Error, Result};
 use crate::spec::key::Key;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
-use crate::spec::watch::Watch;
 use crate::testing::{Event, What};
 
 /// See the [module](self).

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Event, Subject, Telemetry};
 use crate::error::Error;
 use crate::lock::Lock;
+use crate::observe::{Event, Subject, Telemetry};
 
 /// A caller who wants locks, and has no answer yet. One that is dropped has gone without an answer.
 pub(crate) struct Call<'a> {

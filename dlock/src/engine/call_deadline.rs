@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::engine::call_clock::Watch;
 use crate::spec::wait::Wait;
-use crate::spec::watch::Watch;
 
 /// A single try may take this long, for the server's sake.
 const TRY_TIME_MAX: Duration = Duration::from_secs(5);
