@@ -5,11 +5,11 @@
 //!     let lock = __private::lock("default", __private::key(format_args!("user:{}", id)))
 //!         .timeout(Duration::new(10, 0));
 //!     let body = async move { /* the body */ };
-//!     __private::carry(lock, OnLoss::Cancel, body, __private::room::<Result<(), AppError>>()).await
+//!     __private::run_or_error(lock, OnLoss::Cancel, body, __private::room::<Result<(), AppError>>()).await
 //! }
 //! ```
 //!
-//! Where `on_busy` or `on_error` say what to return, it is `whole`, and a `match` of what comes of it;
+//! Where `on_busy` or `on_error` say what to return, it is `run_with_fallback`, and a `match` of what comes of it;
 //! where something of the user's stands between lock and body, `enter`, and after that `run`.
 //!
 //! The arguments are evaluated in a statement of their own, before the body moves anything and
@@ -105,8 +105,8 @@ impl<'a> Expansion<'a> {
             OnLost::Report => quote_spanned!(ours()=> #private::OnLoss::Report),
             OnLost::Ignore => quote_spanned!(ours()=> #private::OnLoss::Ignore),
         };
-        if let Some(whole) = self.whole(&on_loss) {
-            return quote_spanned!(ours()=> let __dlock_lock = #lock; #whole);
+        if let Some(run_with_fallback) = self.run_with_fallback(&on_loss) {
+            return quote_spanned!(ours()=> let __dlock_lock = #lock; #run_with_fallback);
         }
         let enter = if self.is_async() {
             quote_spanned!(ours()=> #private::enter(__dlock_lock, #on_loss).await)

@@ -1,4 +1,4 @@
-//! The clock by which a lock's word runs out.
+//! The clock by which a lock's validity ends.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -65,7 +65,7 @@ fn since_boot() -> Duration {
 /// Until when what a session (or a lease) holds is surely held: shared by the engine, which puts it
 /// off with each answer of the server, and by the guards, which compare the clock with it.
 #[derive(Debug)]
-pub(crate) struct Word {
+pub(crate) struct Validity {
     until: AtomicU64,
     /// The same in the wall clock's milliseconds since 1970, where that is the database's clock too:
     /// when it is set forward, others may have what it has run out for.
@@ -74,10 +74,10 @@ pub(crate) struct Word {
     ended: OnceLock<LostReason>,
 }
 
-impl Word {
-    /// A word that never runs out.
+impl Validity {
+    /// A validity that never ends.
     pub(crate) fn endless() -> Self {
-        Word {
+        Validity {
             until: AtomicU64::new(u64::MAX),
             wall: AtomicU64::new(u64::MAX),
             ended: OnceLock::new(),
@@ -85,7 +85,7 @@ impl Word {
     }
 
     pub(crate) fn until(time: Time) -> Self {
-        Word { until: AtomicU64::new(nanos(time)), ..Word::endless() }
+        Validity { until: AtomicU64::new(nanos(time)), ..Validity::endless() }
     }
 
     /// Ends it for all who go by it, at once and for good; the first reason counts. Whoever holds a
@@ -110,7 +110,7 @@ impl Word {
     ))]
     pub(crate) fn or_until(self, wall: Option<Wall>) -> Self {
         let wall = wall.map_or(u64::MAX, |wall| wall.0);
-        Word { wall: AtomicU64::new(wall), ..self }
+        Validity { wall: AtomicU64::new(wall), ..self }
     }
 
     pub(crate) fn extend(&self, time: Time) {
@@ -129,14 +129,14 @@ impl Word {
         self.wall.store(wall.0, Ordering::Release);
     }
 
-    pub(crate) fn good_at(&self, now: Time) -> bool {
+    pub(crate) fn is_valid_at(&self, now: Time) -> bool {
         self.ended.get().is_none()
             && nanos(now) < self.until.load(Ordering::Acquire)
             && !self.is_over_by_the_wall()
     }
 
     /// How much of it is left.
-    pub(crate) fn left(&self, now: Time) -> Duration {
+    pub(crate) fn remaining(&self, now: Time) -> Duration {
         if self.ended.get().is_some() {
             return Duration::ZERO;
         }

@@ -14,17 +14,17 @@
 mod blocking;
 pub(crate) mod dialect;
 pub(crate) mod driver;
-mod give;
-mod given;
+mod driver_error;
 pub(crate) mod ledger;
 mod lock;
 mod on;
 mod pause;
 pub(crate) mod plan;
-mod refused;
+mod release;
+mod released;
+mod resolve;
 mod run;
 pub(crate) mod session;
-mod settle;
 mod take;
 mod within;
 

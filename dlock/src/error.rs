@@ -123,7 +123,7 @@ pub enum Error {
         message: Box<str>,
     },
     /// The database cannot be reached, or does not answer.
-    #[error("{}{backend} {}", About(key), Unreached(source))]
+    #[error("{}{backend} {}", ForKey(key), Unreached(source))]
     Unavailable {
         /// What was to be locked, if it was about a lock.
         key: Option<Box<Key>>,
@@ -136,7 +136,7 @@ pub enum Error {
     #[error(
         "{}{backend} answered with an error; mend what it says (it is this error's source), for \
              to try again alone does not help",
-        About(key)
+        ForKey(key)
     )]
     Backend {
         /// What was to be locked, if it was about a lock.
@@ -323,9 +323,9 @@ impl From<LostInfo> for Error {
 }
 
 /// What was to be locked, at the head of a message.
-struct About<'a>(&'a Option<Box<Key>>);
+struct ForKey<'a>(&'a Option<Box<Key>>);
 
-impl Display for About<'_> {
+impl Display for ForKey<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         self.0.as_ref().map_or(Ok(()), |key| write!(f, "\"{key}\": "))
     }
@@ -340,7 +340,7 @@ fn permission(
     _: &Source,
     f: &mut Formatter<'_>,
 ) -> fmt::Result {
-    write!(f, "{}{backend} refuses for lack of a right: {remedy}", About(key))?;
+    write!(f, "{}{backend} refuses for lack of a right: {remedy}", ForKey(key))?;
     match ddl {
         None => f.write_str("; then try again"),
         Some(ddl) if f.alternate() => write!(f, "; then try again:\n{ddl}"),

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use self::campaign::Campaign;
 use crate::blocking::block_on;
-use crate::engine::Hold;
+use crate::engine::Grant;
 use crate::error::{Error, Result};
 use crate::lock::Lock;
 use crate::lock::guard::Guard;
@@ -28,7 +28,7 @@ pub enum Role {
     Candidate,
     /// It is elected.
     Leader {
-        /// The fencing token of this term: greater than those of all terms before. A lease always has
+        /// The fencing token of this term: greater than those of all options before. A lease always has
         /// one. A session lock has one if it was taken with [`Lock::fenced`]; else this is `None`.
         fence: Option<u64>,
     },
@@ -86,7 +86,7 @@ struct State {
     has_ended: bool,
     is_stopped: bool,
     /// The term, while it is elected.
-    term: Option<Arc<Hold>>,
+    term: Option<Arc<Grant>>,
 }
 
 impl State {

@@ -21,7 +21,7 @@ use crate::observe::{Label, Subject};
 use crate::spec::key::Key;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
-use crate::spec::options::Terms;
+use crate::spec::options::LockOptions;
 use crate::spec::wait::Wait;
 use crate::status::lost::LostInfo;
 use crate::text::Text;
@@ -49,7 +49,7 @@ pub struct Lock {
     native: Result<NativeKey>,
     wait: Wait,
     mode: Mode,
-    terms: Terms,
+    options: LockOptions,
     /// How many may hold it at once, if not one.
     permits: Option<u32>,
     /// The key that a permit's slot belongs to.
@@ -63,14 +63,15 @@ pub struct Lock {
 impl Lock {
     pub(crate) fn new(locker: Locker, key: Key, native: Result<NativeKey>, wait: Wait) -> Self {
         let retry_every = locker.retry_every();
-        let (mode, terms) = (Mode::Exclusive, Terms { retry_every, ..Terms::default() });
+        let (mode, options) =
+            (Mode::Exclusive, LockOptions { retry_every, ..LockOptions::default() });
         Lock {
             locker,
             key,
             native,
             wait,
             mode,
-            terms,
+            options,
             permits: None,
             family: None,
             on_lost: None,
@@ -116,7 +117,7 @@ impl Lock {
     /// Taking it is [`Error::Config`](crate::Error::Config) in a mode that several may hold at once,
     /// [`Error::Permission`](crate::Error::Permission) when the table can be neither made nor written.
     pub fn fenced(mut self) -> Self {
-        self.terms.fenced = true;
+        self.options.fenced = true;
         self
     }
 
@@ -131,7 +132,7 @@ impl Lock {
     /// "Under the lock" is the future that runs the body, not the task: what the body spawns, and
     /// its siblings in a `join!`, wait for it like everybody else.
     pub fn reentrant(mut self) -> Self {
-        self.terms.reentrant = true;
+        self.options.reentrant = true;
         self
     }
 
@@ -157,7 +158,7 @@ impl Lock {
     /// # Errors
     /// Taking it is [`Error::Unsupported`](crate::Error::Unsupported) on a database whose locks are no leases.
     pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.terms.ttl = Some(ttl);
+        self.options.ttl = Some(ttl);
         self
     }
 
@@ -167,7 +168,7 @@ impl Lock {
     /// # Errors
     /// As [`ttl`](Lock::ttl).
     pub fn auto_renew(mut self, renew: bool) -> Self {
-        self.terms.auto_renew = renew;
+        self.options.auto_renew = renew;
         self
     }
 
@@ -184,7 +185,7 @@ impl Lock {
     /// # Errors
     /// As [`ttl`](Lock::ttl).
     pub fn owner(mut self, owner: impl Into<String>) -> Self {
-        self.terms.owner = Some(owner.into().into());
+        self.options.owner = Some(owner.into().into());
         self
     }
 
@@ -209,7 +210,7 @@ impl Lock {
     /// # guard.release().await }
     /// ```
     pub fn data(mut self, data: impl Into<String>) -> Self {
-        self.terms.data = Some(Text::from(data.into()));
+        self.options.data = Some(Text::from(data.into()));
         self
     }
 
@@ -233,7 +234,7 @@ impl Lock {
     /// Taking it is [`Error::Config`](crate::Error::Config) with a pause of zero, or of more than a
     /// year.
     pub fn retry_every(mut self, pause: Duration) -> Self {
-        self.terms.retry_every = Some(pause);
+        self.options.retry_every = Some(pause);
         self
     }
 
@@ -250,7 +251,7 @@ impl Lock {
     /// leases, or close and wait. Where the session or the process is killed, a session lock is free
     /// at once.
     pub fn min_hold(mut self, time: Duration) -> Self {
-        self.terms.min_hold = time;
+        self.options.min_hold = time;
         self
     }
 
@@ -279,7 +280,7 @@ impl Lock {
     /// # Ok(()) }
     /// ```
     pub fn once_per(mut self, period: Duration) -> Self {
-        self.terms.once_per = Some(period);
+        self.options.once_per = Some(period);
         self
     }
 
@@ -339,7 +340,7 @@ impl fmt::Debug for Lock {
             .field("native", &self.native)
             .field("mode", &self.mode)
             .field("timeout", &self.wait)
-            .field("terms", &self.terms)
+            .field("terms", &self.options)
             .field("permits", &self.permits)
             .finish_non_exhaustive()
     }

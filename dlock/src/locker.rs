@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use crate::backend::{About, Pool, normal};
+use crate::backend::{BackendInfo, Pool, normal};
 use crate::blocking::block_for;
 #[cfg(feature = "test-util")]
 use crate::engine::Inline;
-use crate::engine::{Engine, Mail, Reply};
+use crate::engine::{Engine, Message, Reply};
 use crate::error::{Error, Result, Source};
 use crate::lock::Lock;
 use crate::lock::multi::MultiLock;
@@ -23,7 +23,7 @@ use crate::locker::start::Address;
 use crate::spec::key::{IntoKey, Key};
 use crate::spec::mode::Mode;
 use crate::spec::native::{Naming, NativeKey};
-use crate::spec::options::Terms;
+use crate::spec::options::LockOptions;
 use crate::spec::scheme::KeyScheme;
 use crate::spec::wait::Wait;
 use crate::status::holder::{Holder, KEPT};
@@ -80,7 +80,7 @@ pub struct Locker(Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) engine: Engine,
-    pub(crate) about: About,
+    pub(crate) about: BackendInfo,
     pub(crate) scheme: KeyScheme,
     pub(crate) namespace: Box<str>,
     pub(crate) wait: Wait,
@@ -189,7 +189,7 @@ impl Locker {
     /// Changes nothing.
     pub async fn status(&self) -> Result<Vec<LockStatus>> {
         self.fail_as_planned()?;
-        let rows = self.ask(Mail::Status).await?;
+        let rows = self.ask(Message::Status).await?;
         let (scheme, namespace) = (&self.0.scheme, &*self.0.namespace);
         Ok(statuses(rows, Names { scheme, naming: self.0.about.naming, namespace }))
     }
@@ -205,7 +205,7 @@ impl Locker {
     /// Changes nothing.
     pub async fn check(&self) -> Result<Report> {
         self.fail_as_planned()?;
-        self.ask(Mail::Check).await
+        self.ask(Message::Check).await
     }
 
     /// Takes a lock away from whoever holds it, in this program or in another one. Returns `true` when
@@ -240,7 +240,7 @@ impl Locker {
         self.fail_as_planned()?;
         // Once: it could be another holder's by the second time.
         let asked = native.clone();
-        let ended = self.ask_once(|reply| Mail::Break { key: asked, reply }).await;
+        let ended = self.ask_once(|reply| Message::Break { key: asked, reply }).await;
         let ended = ended.map_err(|error| error.about(&key))?;
         if ended.is_empty() {
             return Ok(false);
@@ -296,7 +296,7 @@ impl Locker {
     /// ```
     pub async fn prune(&self, older_than: Duration) -> Result<u64> {
         self.fail_as_planned()?;
-        self.ask(|reply| Mail::Prune { older_than, reply }).await
+        self.ask(|reply| Message::Prune { older_than, reply }).await
     }
 
     /// [`prune`](Locker::prune) without `await`.
@@ -319,7 +319,7 @@ impl Locker {
     /// Changes nothing.
     pub async fn ping(&self) -> Result<()> {
         self.fail_as_planned()?;
-        self.ask(Mail::Ping).await
+        self.ask(Message::Ping).await
     }
 
     /// [`status`](Locker::status) without `await`.
@@ -370,7 +370,7 @@ impl Locker {
 
     /// Asks who holds this, as the server sees it.
     pub(crate) async fn holders(&self, native: &NativeKey) -> Result<Vec<Holder>> {
-        let rows = self.ask(Mail::Status).await?;
+        let rows = self.ask(Message::Status).await?;
         let of_key = rows.into_iter().filter(|row| row.native == *native);
         Ok(of_key.flat_map(|row| row.holders).collect())
     }
@@ -389,11 +389,11 @@ impl Locker {
 
     /// Has the engine ask the server. A session that ends over the question says nothing of the
     /// server: while others may have ended with it, it is asked again.
-    async fn ask<T>(&self, mail: impl Fn(Reply<T>) -> Mail) -> Result<T> {
+    async fn ask<T>(&self, message: impl Fn(Reply<T>) -> Message) -> Result<T> {
         let began = Instant::now();
         let mut pause = ASK_AGAIN_PAUSE_MIN;
         loop {
-            let answer = self.ask_once(&mail).await;
+            let answer = self.ask_once(&message).await;
             let again = answer.as_ref().is_err_and(Error::is_retryable);
             if !again || began.elapsed() + pause > ASK_AGAIN_TIME_MAX {
                 return answer;
@@ -403,9 +403,9 @@ impl Locker {
         }
     }
 
-    async fn ask_once<T>(&self, mail: impl FnOnce(Reply<T>) -> Mail) -> Result<T> {
+    async fn ask_once<T>(&self, message: impl FnOnce(Reply<T>) -> Message) -> Result<T> {
         let (reply, answer) = oneshot::channel();
-        self.0.engine.post(mail(reply))?;
+        self.0.engine.send(message(reply))?;
         answer.await.unwrap_or_else(|_| {
             let source = Arc::from(Box::from("the connection was lost over the question"));
             Err(Error::away(self.backend(), source))
@@ -418,7 +418,7 @@ impl Locker {
 
     /// An error if the database has no such locks.
     pub(crate) fn check_mode(&self, mode: Mode) -> Result<()> {
-        let About { label, modes, .. } = &self.0.about;
+        let BackendInfo { label, modes, .. } = &self.0.about;
         if modes.contains(&mode) {
             return Ok(());
         }
@@ -430,30 +430,30 @@ impl Locker {
         })
     }
 
-    /// An error if locks cannot be taken on these terms.
-    pub(crate) fn check_terms(&self, terms: &Terms, mode: Mode) -> Result<()> {
-        let About { label, leases, fences, .. } = &self.0.about;
+    /// An error if locks cannot be taken on these options.
+    pub(crate) fn check_options(&self, options: &LockOptions, mode: Mode) -> Result<()> {
+        let BackendInfo { label, leases, fences, .. } = &self.0.about;
         let unsupported = |what: &str, instead: &str| Error::Unsupported {
             backend: label.clone(),
             what: what.into(),
             instead: instead.into(),
         };
         // What the database does not have at all is not a matter of its size.
-        if let (None, Some(what)) = (leases, terms.of_leases()) {
+        if let (None, Some(what)) = (leases, options.of_leases()) {
             return Err(unsupported(
                 what,
                 "leases have: use sqlite://, or put lease+ before a server's url",
             ));
         }
-        terms.check()?;
-        leases.as_ref().map_or(Ok(()), |lease| lease.check_terms(terms))?;
-        if terms.fenced && mode.is_compatible_with(mode) {
+        options.check()?;
+        leases.as_ref().map_or(Ok(()), |lease| lease.check_options(options))?;
+        if options.fenced && mode.is_compatible_with(mode) {
             return Err(Error::config(format!(
                 "a fencing token tells the later of two holders, and {mode} locks have many at \
                  once; leave out fenced() or the mode"
             )));
         }
-        if terms.fenced && !fences {
+        if options.fenced && !fences {
             return Err(unsupported("fencing tokens", "leases have: put lease+ before the url"));
         }
         Ok(())

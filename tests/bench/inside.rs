@@ -7,7 +7,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use dlock::engine::lock_table::{Action, Event, HoldId, Shareable, Table};
+use dlock::engine::lock_table::{Action, Event, GrantId, Shareable, Table};
 use dlock::{Locker, Wait};
 use tokio::runtime::{Builder, Runtime};
 
@@ -33,7 +33,7 @@ impl Desk {
     fn acquire(&mut self, key: u64) {
         self.requests += 1;
         let (request, key) = (self.requests, Plain(key));
-        self.step(Event::Acquire { request, key, patient: true, spent: true });
+        self.step(Event::Acquire { request, key, patient: true, budget_spent: true });
     }
 
     fn step(&mut self, event: Event<Plain>) {
@@ -41,7 +41,7 @@ impl Desk {
     }
 
     /// Answers what was asked until nothing is; the newest grant, if there was one.
-    fn settle(&mut self) -> Option<HoldId> {
+    fn settle(&mut self) -> Option<GrantId> {
         let mut granted = None;
         while let Some(action) = self.actions.pop() {
             match action {
@@ -60,7 +60,7 @@ impl Desk {
     fn pair(&mut self, key: u64) {
         self.acquire(key);
         let hold = self.settle().unwrap();
-        self.step(Event::Release { hold, spent: true });
+        self.step(Event::Release { hold, budget_spent: true });
         self.settle();
     }
 }
@@ -84,7 +84,7 @@ fn table(criterion: &mut Criterion) {
     group.bench_function("a hand-over among 64 callers", |bencher| {
         bencher.iter(|| {
             desk.acquire(0);
-            desk.step(Event::Release { hold, spent: false });
+            desk.step(Event::Release { hold, budget_spent: false });
             hold = desk.settle().unwrap();
         });
     });

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::iter::repeat_with;
 
-use dlock::engine::lock_table::{Action, Event, HoldId, Shareable as _, Stays, Table, Ticket};
+use dlock::engine::lock_table::{Action, Event, GrantId, Shareable as _, Stays, Table, Ticket};
 use fastrand::Rng;
 
 use super::claim::Claim;
@@ -34,7 +34,7 @@ struct Guard {
 struct Process {
     table: Table<Claim>,
     asked: Vec<Asked>,
-    guards: BTreeMap<HoldId, Guard>,
+    guards: BTreeMap<GrantId, Guard>,
     /// What will be lost, for its session has ended.
     losses: Vec<(Claim, Ticket)>,
 }
@@ -79,7 +79,7 @@ impl World {
                 assert!(process.guards.insert(hold, guard).is_none(), "granted twice");
             }
             Action::Refuse { .. } => {}
-            Action::Settle { hold, .. } => {
+            Action::MarkReleased { hold, .. } => {
                 let guard = process.guards.remove(&hold);
                 assert!(guard.is_some_and(|guard| guard.released), "settled, and not released");
             }
@@ -115,7 +115,7 @@ impl World {
                 assert!(guard.wants.take().is_some(), "nobody wanted that");
                 self.unchanged[why as usize] += 1;
             }
-            Action::Distrust { .. } => panic!("the answer was right"),
+            Action::DiscardSession { .. } => panic!("the answer was right"),
         }
     }
 
@@ -202,14 +202,14 @@ impl World {
     fn happen(&mut self, rng: &mut Rng) {
         let p = rng.usize(..PROCESSES);
         let claim = Claim { key: rng.u8(..KEYS), shared: rng.u8(..3) > 0 };
-        let holds: Vec<HoldId> = self.processes[p].guards.keys().copied().collect();
+        let holds: Vec<GrantId> = self.processes[p].guards.keys().copied().collect();
         let hold = if holds.is_empty() { 0 } else { holds[rng.usize(..holds.len())] };
         match rng.u8(..16) {
             0..6 => {
                 self.last_request += 1;
                 let (request, patient) = (self.last_request, rng.bool());
-                let spent = rng.bool();
-                self.step(p, Event::Acquire { request, key: claim, patient, spent }, rng);
+                let budget_spent = rng.bool();
+                self.step(p, Event::Acquire { request, key: claim, patient, budget_spent }, rng);
                 if patient && rng.bool() {
                     self.step(p, Event::Abandon { request }, rng);
                 }
@@ -235,11 +235,11 @@ impl World {
         }
     }
 
-    fn release(&mut self, p: usize, hold: HoldId, rng: &mut Rng) {
+    fn release(&mut self, p: usize, hold: GrantId, rng: &mut Rng) {
         if let Some(guard) = self.processes[p].guards.get_mut(&hold).filter(|guard| !guard.released)
         {
             guard.released = true;
-            self.step(p, Event::Release { hold, spent: rng.bool() }, rng);
+            self.step(p, Event::Release { hold, budget_spent: rng.bool() }, rng);
         }
     }
 
@@ -247,7 +247,7 @@ impl World {
     fn end(&mut self, rng: &mut Rng) {
         for _ in 0..10_000 {
             for p in 0..PROCESSES {
-                let holds: Vec<HoldId> = self.processes[p].guards.keys().copied().collect();
+                let holds: Vec<GrantId> = self.processes[p].guards.keys().copied().collect();
                 for hold in holds {
                     self.step(p, Event::Stay { hold }, rng);
                     self.release(p, hold, rng);
@@ -298,7 +298,8 @@ fn grant_that_changes_is_not_joined_nor_handed_on() {
         table.step(event, false, &mut actions);
         actions
     };
-    let acquire = |request| Event::Acquire { request, key: read, patient: true, spent: false };
+    let acquire =
+        |request| Event::Acquire { request, key: read, patient: true, budget_spent: false };
     step(acquire(1));
     step(acquire(2));
     step(Event::Granted { key: read, ticket: 1 });
@@ -311,11 +312,11 @@ fn grant_that_changes_is_not_joined_nor_handed_on() {
         [Action::Unchanged { hold: 2, why }]
     );
     let asked = Action::Convert { key: read, grant: 1, hold: 1 };
-    let settled = Action::Settle { hold: 2, clean: true };
-    assert_eq!(step(Event::Release { hold: 2, spent: false }), [settled, asked]);
+    let settled = Action::MarkReleased { hold: 2, clean: true };
+    assert_eq!(step(Event::Release { hold: 2, budget_spent: false }), [settled, asked]);
     step(Event::Refused { key: read, ticket: 2 });
     let changed = Action::Changed { hold: 1, key: write };
     assert_eq!(step(Event::Converted { grant: 1, key: write }), [changed]);
     let unlock = Action::Unlock { key: write, grant: 1, ticket: 4, hold: Some(1) };
-    assert_eq!(step(Event::Release { hold: 1, spent: false }), [unlock]);
+    assert_eq!(step(Event::Release { hold: 1, budget_spent: false }), [unlock]);
 }

@@ -20,7 +20,7 @@ impl Checked {
     }
 
     fn acquire(&mut self, request: u64) -> Vec<Action<Claim>> {
-        self.step(Event::Acquire { request, key: KEY, patient: true, spent: false })
+        self.step(Event::Acquire { request, key: KEY, patient: true, budget_spent: false })
     }
 
     /// Somebody waits in the database, with this ticket.
@@ -56,7 +56,8 @@ fn whose_time_is_up_goes_at_once_while_others_wait() {
 fn a_try_is_refused_while_others_wait() {
     let mut table = Checked::default();
     table.waiting();
-    let refused = table.step(Event::Acquire { request: 2, key: KEY, patient: false, spent: false });
+    let refused =
+        table.step(Event::Acquire { request: 2, key: KEY, patient: false, budget_spent: false });
     assert_eq!(refused, [Action::Refuse { request: 2, why: Refusal::BusyElsewhere }]);
 }
 
@@ -79,7 +80,7 @@ fn an_answer_to_an_old_question_grants_nothing() {
     let mut table = Checked::default();
     table.waiting();
     let distrust = table.step(Event::Granted { key: KEY, ticket: 1 });
-    assert_eq!(distrust, [Action::Distrust { key: KEY, ticket: 1 }]);
+    assert_eq!(distrust, [Action::DiscardSession { key: KEY, ticket: 1 }]);
 }
 
 #[test]
@@ -88,11 +89,11 @@ fn after_eight_hand_offs_others_have_their_turn() {
     (1..=10).for_each(|request| drop(table.acquire(request)));
     table.step(Event::Granted { key: KEY, ticket: 1 });
     for hold in 1..=8 {
-        let handed = table.step(Event::Release { hold, spent: false });
+        let handed = table.step(Event::Release { hold, budget_spent: false });
         let next = Action::Grant { key: KEY, grant: 1, request: hold + 1, hold: hold + 1 };
-        assert_eq!(handed, [Action::Settle { hold, clean: true }, next]);
+        assert_eq!(handed, [Action::MarkReleased { hold, clean: true }, next]);
     }
-    let back = table.step(Event::Release { hold: 9, spent: false });
+    let back = table.step(Event::Release { hold: 9, budget_spent: false });
     assert_eq!(back, [Action::Unlock { key: KEY, grant: 1, ticket: 2, hold: Some(9) }]);
 }
 
@@ -104,7 +105,7 @@ fn what_is_lost_is_asked_for_again() {
     table.step(Event::Granted { key: KEY, ticket: 1 });
     let lost = table.step(Event::Lost { key: KEY, grant: 1 });
     assert_eq!(lost, [Action::Lose { hold: 1 }, Action::Try { key: KEY, ticket: 2 }]);
-    assert_eq!(table.step(Event::Release { hold: 1, spent: false }), []);
+    assert_eq!(table.step(Event::Release { hold: 1, budget_spent: false }), []);
 }
 
 #[test]
@@ -148,13 +149,13 @@ fn what_is_adopted_passes_to_nobody_but_by_the_database() {
     };
     let adopted = step(Event::Adopted { key: KEY, ticket: grant, request: 9 });
     assert_eq!(adopted, [Action::Grant { key: KEY, grant, request: 9, hold: 1 }]);
-    let released = step(Event::Release { hold: 1, spent: false });
+    let released = step(Event::Release { hold: 1, budget_spent: false });
     let [Action::Unlock { grant: unlocked, ticket, hold: Some(1), .. }] = released[..] else {
         panic!("{released:?}")
     };
     assert_eq!(unlocked, grant);
     let over = step(Event::Unlocked { key: KEY, ticket, clean: true });
-    assert_eq!(over, [Action::Settle { hold: 1, clean: true }]);
+    assert_eq!(over, [Action::MarkReleased { hold: 1, clean: true }]);
     let next = step(Event::Granted { key: KEY, ticket: wait });
     assert_eq!(next, [Action::Grant { key: KEY, grant: wait, request: 1, hold: 2 }]);
     assert!(!table.is_empty());

@@ -4,7 +4,7 @@
 use std::array;
 use std::collections::BTreeMap;
 
-use dlock::engine::lock_table::{Action, Event, HoldId, Ticket};
+use dlock::engine::lock_table::{Action, Event, GrantId, Ticket};
 
 use super::claim::{CLAIMS, Claim};
 use super::page::{Asked, HANDOFFS, Page};
@@ -15,9 +15,9 @@ pub(crate) struct Ledger {
     pub(crate) pages: [Page; CLAIMS],
     pub(crate) seen: Seen,
     pub(crate) last_ticket: Ticket,
-    pub(crate) last_hold: HoldId,
+    pub(crate) last_hold: GrantId,
     /// Holds that have not ended; `true` when their guard has gone.
-    holds: BTreeMap<HoldId, (Claim, bool)>,
+    holds: BTreeMap<GrantId, (Claim, bool)>,
 }
 
 impl Default for Ledger {
@@ -61,7 +61,9 @@ impl Ledger {
                 Event::Granted { key, ticket }
                 | Event::Refused { key, ticket }
                 | Event::Ended { key, ticket }
-                | Event::Unlocked { key, ticket, .. } => vec![Action::Distrust { key, ticket }],
+                | Event::Unlocked { key, ticket, .. } => {
+                    vec![Action::DiscardSession { key, ticket }]
+                }
                 _ => Vec::new(),
             };
             assert_eq!(actions, expected, "it answers nothing that is asked");
@@ -140,8 +142,11 @@ impl Ledger {
                 match event {
                     Event::Granted { .. } => {}
                     // Only the database knows of writers elsewhere.
-                    Event::Acquire { spent: false, .. } if claim.shared && page.was.is_none() => {}
-                    Event::Release { spent: false, .. } if !claim.shared => page.handoffs += 1,
+                    Event::Acquire { budget_spent: false, .. }
+                        if claim.shared && page.was.is_none() => {}
+                    Event::Release { budget_spent: false, .. } if !claim.shared => {
+                        page.handoffs += 1
+                    }
                     _ => panic!("nothing has happened that could grant"),
                 }
                 assert!(page.handoffs <= HANDOFFS, "others never have their turn");
@@ -156,7 +161,7 @@ impl Ledger {
                 let right = page.reason(event, &caller);
                 assert_eq!(Some(why), right, "refused for no reason, or for another");
             }
-            Action::Settle { hold, clean } => {
+            Action::MarkReleased { hold, clean } => {
                 let ended = self.holds.remove(&hold);
                 assert_eq!(ended, Some((claim, true)), "no released hold is settled");
                 let surely = match (event, page.unlocked) {
@@ -175,7 +180,7 @@ impl Ledger {
                 assert!(page.holders.contains(&hold), "another hold is lost");
                 page.holders.retain(|holder| *holder != hold);
             }
-            Action::Distrust { .. } => panic!("the answer was right"),
+            Action::DiscardSession { .. } => panic!("the answer was right"),
             Action::Convert { .. }
             | Action::StopConvert { .. }
             | Action::Changed { .. }
@@ -189,7 +194,7 @@ impl Ledger {
         claim: Claim,
         grant: Ticket,
         ticket: Ticket,
-        hold: Option<HoldId>,
+        hold: Option<GrantId>,
     ) {
         let page = &mut self.pages[claim.index()];
         let kept = page.grants.iter().position(|held| *held == grant);

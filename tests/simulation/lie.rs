@@ -22,7 +22,7 @@ pub(crate) fn lie(
         1 => Event::Ended { key, ticket },
         2 => Event::Unlocked { key, ticket, clean: true },
         3 => Event::Failed { key, ticket, fatal: rng.bool() },
-        4 => Event::Release { hold, spent: rng.bool() },
+        4 => Event::Release { hold, budget_spent: rng.bool() },
         5 => Event::Abandon { request },
         6 => Event::Expire { request },
         7 => Event::Overdue { request },

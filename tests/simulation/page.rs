@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use dlock::engine::lock_table::{Event, HoldId, Refusal, RequestId, Ticket};
+use dlock::engine::lock_table::{Event, GrantId, Refusal, RequestId, Ticket};
 
 use super::claim::Claim;
 
@@ -10,7 +10,7 @@ use super::claim::Claim;
 pub(crate) enum Asked {
     Try,
     Wait { cancelled: bool },
-    Unlock(Option<HoldId>),
+    Unlock(Option<GrantId>),
 }
 
 pub(crate) struct Caller {
@@ -26,15 +26,15 @@ pub(crate) struct Page {
     /// Those who have not been answered, first come first.
     pub(crate) line: VecDeque<Caller>,
     /// Whose guards are out: more than one only where it is shared.
-    pub(crate) holders: Vec<HoldId>,
+    pub(crate) holders: Vec<GrantId>,
     /// The one question on its way to the database.
     pub(crate) asked: Option<(Asked, Ticket)>,
     /// What was asked when this event came.
     pub(crate) was: Option<Asked>,
     /// Unlocks beside that question, and the holds that end with them.
-    pub(crate) asides: BTreeMap<Ticket, Option<HoldId>>,
+    pub(crate) asides: BTreeMap<Ticket, Option<GrantId>>,
     /// What this event says of an unlock: with which hold it ends.
-    pub(crate) unlocked: Option<Option<HoldId>>,
+    pub(crate) unlocked: Option<Option<GrantId>>,
     /// What the database has granted, is not known to be lost, and has not been given back.
     pub(crate) grants: Vec<Ticket>,
     /// What is asked was asked while those who share it had it.
@@ -155,7 +155,7 @@ impl Page {
     /// What must have been done by the end of this event.
     pub(crate) fn complete(&self, event: &Event<Claim>) {
         match event {
-            Event::Acquire { spent: false, .. } if self.shared && self.was.is_none() => {
+            Event::Acquire { budget_spent: false, .. } if self.shared && self.was.is_none() => {
                 let joins = self.grants.is_empty() || self.asked.is_none() && self.line.is_empty();
                 assert!(joins, "asked for, though it may be shared at once");
             }
@@ -174,8 +174,8 @@ impl Page {
                 assert!(told, "whose question failed is not told so");
             }
             Event::Lost { .. } => assert!(self.holders.is_empty(), "the loss is not told"),
-            Event::Release { spent, .. } if !self.shared => {
-                let may_stay = !spent && self.handoffs < HANDOFFS && !self.line.is_empty();
+            Event::Release { budget_spent, .. } if !self.shared => {
+                let may_stay = !budget_spent && self.handoffs < HANDOFFS && !self.line.is_empty();
                 assert!(
                     !may_stay || !self.holders.is_empty(),
                     "given back before its turn is over"

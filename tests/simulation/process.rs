@@ -101,7 +101,7 @@ impl Process {
             Action::Grant { key, grant, .. } => {
                 self.granted_on[key.index()] = self.held.get(&grant).map(|(_, id)| *id);
             }
-            Action::Distrust { ticket, .. } => {
+            Action::DiscardSession { ticket, .. } => {
                 if let Some((_, id)) = self.held.get(&ticket) {
                     self.drop_session(server, *id, false);
                 }

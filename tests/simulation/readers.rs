@@ -8,8 +8,8 @@ use super::directed::Checked;
 const KEY: Claim = Claim { key: 0, shared: true };
 const OTHER: Claim = Claim { key: 1, shared: true };
 
-fn acquire(request: u64, spent: bool) -> Event<Claim> {
-    Event::Acquire { request, key: KEY, patient: true, spent }
+fn acquire(request: u64, budget_spent: bool) -> Event<Claim> {
+    Event::Acquire { request, key: KEY, patient: true, budget_spent }
 }
 
 fn grant(grant: u64, request: u64) -> Action<Claim> {
@@ -38,9 +38,9 @@ fn who_comes_in_time_joins_and_the_last_gives_it_back() {
     table.step(acquire(1, true));
     table.step(Event::Granted { key: KEY, ticket: 1 });
     assert_eq!(table.step(acquire(2, false)), [grant(1, 2)]);
-    let first = table.step(Event::Release { hold: 1, spent: true });
-    assert_eq!(first, [Action::Settle { hold: 1, clean: true }]);
-    let last = table.step(Event::Release { hold: 2, spent: false });
+    let first = table.step(Event::Release { hold: 1, budget_spent: true });
+    assert_eq!(first, [Action::MarkReleased { hold: 1, clean: true }]);
+    let last = table.step(Event::Release { hold: 2, budget_spent: false });
     assert_eq!(last, [unlock(1, 2, Some(2))]);
 }
 
@@ -58,12 +58,12 @@ fn one_grant_is_enough() {
 #[test]
 fn the_second_grant_stays_when_the_first_has_ended() {
     let mut table = third_asks();
-    table.step(Event::Release { hold: 1, spent: true });
-    let aside = table.step(Event::Release { hold: 2, spent: true });
+    table.step(Event::Release { hold: 1, budget_spent: true });
+    let aside = table.step(Event::Release { hold: 2, budget_spent: true });
     assert_eq!(aside, [unlock(1, 3, Some(2))]);
     assert_eq!(table.step(Event::Granted { key: KEY, ticket: 2 }), [grant(2, 3)]);
     let failed = table.step(Event::Failed { key: KEY, ticket: 3, fatal: false });
-    assert_eq!(failed, [Action::Settle { hold: 2, clean: false }]);
+    assert_eq!(failed, [Action::MarkReleased { hold: 2, clean: false }]);
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn who_is_in_line_waits_for_writers_elsewhere() {
     assert_eq!(wait, [Action::Wait { key: KEY, ticket: 3 }]);
     // Whoever comes now is behind them, though it is shared here.
     assert_eq!(table.step(acquire(4, false)), []);
-    let hasty = Event::Acquire { request: 5, key: KEY, patient: false, spent: false };
+    let hasty = Event::Acquire { request: 5, key: KEY, patient: false, budget_spent: false };
     let busy = Action::Refuse { request: 5, why: Refusal::BusyElsewhere };
     assert_eq!(table.step(hasty), [busy]);
 }
@@ -92,9 +92,9 @@ fn a_try_in_line_is_not_made_to_wait() {
     let mut table = Checked::default();
     table.step(acquire(1, true));
     table.step(Event::Granted { key: KEY, ticket: 1 });
-    table.step(Event::Release { hold: 1, spent: true });
+    table.step(Event::Release { hold: 1, budget_spent: true });
     table.step(acquire(2, true));
-    table.step(Event::Acquire { request: 3, key: KEY, patient: false, spent: true });
+    table.step(Event::Acquire { request: 3, key: KEY, patient: false, budget_spent: true });
     let mut actions = Vec::new();
     let unlocked = Event::Unlocked { key: KEY, ticket: 2, clean: true };
     table.0.step(unlocked, true, &mut actions);
@@ -106,7 +106,7 @@ fn an_unlock_of_something_else_ends_nothing() {
     let mut table = third_asks();
     table.step(Event::Granted { key: KEY, ticket: 2 });
     let wrong = table.step(Event::Unlocked { key: OTHER, ticket: 3, clean: true });
-    assert_eq!(wrong, [Action::Distrust { key: OTHER, ticket: 3 }]);
+    assert_eq!(wrong, [Action::DiscardSession { key: OTHER, ticket: 3 }]);
     assert_eq!(table.step(Event::Unlocked { key: KEY, ticket: 3, clean: true }), []);
 }
 
@@ -123,5 +123,5 @@ fn the_checker_objects_to_a_reader_who_joins_too_late() {
 #[should_panic(expected = "given back while others share it")]
 fn the_checker_objects_to_an_unlock_under_others() {
     let mut table = third_asks();
-    table.1.check(&Event::Release { hold: 1, spent: true }, &[unlock(1, 3, Some(1))]);
+    table.1.check(&Event::Release { hold: 1, budget_spent: true }, &[unlock(1, 3, Some(1))]);
 }

@@ -91,13 +91,13 @@ pub(crate) fn rarity(
         (_, Action::Lose { .. }) if page.asked.is_some() => 19,
         (_, Action::Lose { .. }) if page.holders.len() > 1 => 18,
         (_, Action::Lose { .. }) => 8,
-        (Event::Failed { .. }, Action::Settle { .. })
+        (Event::Failed { .. }, Action::MarkReleased { .. })
             if page.was.is_some() && page.asked.is_some() =>
         {
             20
         }
-        (Event::Failed { .. }, Action::Settle { .. }) => 9,
-        (Event::Unlocked { .. }, Action::Settle { clean: false, .. }) => 10,
+        (Event::Failed { .. }, Action::MarkReleased { .. }) => 9,
+        (Event::Unlocked { .. }, Action::MarkReleased { clean: false, .. }) => 10,
         (Event::Failed { fatal: true, .. }, Action::Refuse { .. }) => 11,
         _ => return None,
     };

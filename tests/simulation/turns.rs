@@ -38,8 +38,11 @@ impl Scene {
 
     fn acquire(&mut self, p: usize, key: Claim) {
         self.last_request += 1;
-        let spent = self.now - self.turn > TURN;
-        self.step(p, Event::Acquire { request: self.last_request, key, patient: true, spent });
+        let budget_spent = self.now - self.turn > TURN;
+        self.step(
+            p,
+            Event::Acquire { request: self.last_request, key, patient: true, budget_spent },
+        );
     }
 
     fn step(&mut self, p: usize, event: Event<Claim>) {
@@ -79,7 +82,7 @@ impl Scene {
         since.extend(new.map(|hold| (*hold, self.now)).collect::<Vec<_>>());
         let now = self.now;
         for (hold, _) in since.extract_if(.., |(_, from)| *from + HOLD <= now) {
-            self.step(0, Event::Release { hold, spent: false });
+            self.step(0, Event::Release { hold, budget_spent: false });
         }
     }
 }

@@ -139,13 +139,13 @@ impl World {
             Chance::Acquire if page.line.len().max(page.holders.len()) < LINE => {
                 self.last_request += 1;
                 let (request, key) = (self.last_request, claim);
-                let (patient, spent) = (rng.u8(..4) > 0, rng.u8(..4) == 0);
-                self.step(p, Event::Acquire { request, key, patient, spent });
+                let (patient, budget_spent) = (rng.u8(..4) > 0, rng.u8(..4) == 0);
+                self.step(p, Event::Acquire { request, key, patient, budget_spent });
             }
             Chance::Release => {
                 if let Some(hold) = rng.choice(page.holders.iter().copied()) {
-                    let spent = rng.u8(..16) == 0;
-                    self.step(p, Event::Release { hold, spent });
+                    let budget_spent = rng.u8(..16) == 0;
+                    self.step(p, Event::Release { hold, budget_spent });
                 }
             }
             Chance::Expire | Chance::Overdue | Chance::Abandon if !page.line.is_empty() => {
@@ -211,10 +211,10 @@ impl World {
 
     fn step(&mut self, p: usize, event: Event<Claim>) {
         self.steps += 1;
-        let hot = self.rng.bool();
+        let contended = self.rng.bool();
         let mut actions = Vec::new();
-        self.processes[p].table.step(event.clone(), hot, &mut actions);
-        self.note(|| format!("process {p}: {event:?}, hot: {hot} -> {actions:?}"));
+        self.processes[p].table.step(event.clone(), contended, &mut actions);
+        self.note(|| format!("process {p}: {event:?}, hot: {contended} -> {actions:?}"));
         let process = &mut self.processes[p];
         process.ledger.check(&event, &actions);
         process.waits_as_known();

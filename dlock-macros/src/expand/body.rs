@@ -12,7 +12,7 @@ use crate::types;
 
 impl Expansion<'_> {
     /// Lock, body and release in one call, unless something has to come between them.
-    pub(super) fn whole(&self, on_loss: &TokenStream) -> Option<TokenStream> {
+    pub(super) fn run_with_fallback(&self, on_loss: &TokenStream) -> Option<TokenStream> {
         let Expansion { private, args, .. } = self;
         // An expression of the user's for a call without the lock can have the parameters, and the
         // body takes them. What it says of a loss as well cannot have them in any case.
@@ -26,16 +26,16 @@ impl Expansion<'_> {
         let body = self.body();
         let carries = matches!(args.on_busy, OnBusy::Error) && args.on_error.is_none();
         if carries {
-            let (carry, dot_await) = self.runner("carry");
+            let (run_or_error, dot_await) = self.runner("run_or_error");
             let room = self.room();
             return Some(quote_spanned!(ours()=>
-                #private::#carry(__dlock_lock, #on_loss, #body, #room)#dot_await
+                #private::#run_or_error(__dlock_lock, #on_loss, #body, #room)#dot_await
             ));
         }
-        let (whole, dot_await) = self.runner("whole");
+        let (run_with_fallback, dot_await) = self.runner("run_with_fallback");
         let (is_err, not_entered) = (self.is_err(), self.not_entered());
         let whole = quote_spanned!(ours()=>
-            #private::#whole(__dlock_lock, #on_loss, #body, #is_err)#dot_await
+            #private::#run_with_fallback(__dlock_lock, #on_loss, #body, #is_err)#dot_await
         );
         Some(self.or_else(&whole, &not_entered))
     }

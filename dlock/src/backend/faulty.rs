@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::memory::{Memory, Session};
-use super::{Answer, Do, Op, Seen, SessionBackend, Tag, Waited};
+use super::{Answer, BatchItem, LockView, Op, SessionBackend, SessionTag, Waited};
 use crate::engine::lock_table::Event;
 use crate::engine::{Executor as _, Limits, Report, Sessions};
 use crate::error::{Error, Result};
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
-use crate::spec::options::Terms;
+use crate::spec::options::LockOptions;
 use crate::status::Finding;
 
 struct Faulty {
@@ -40,14 +40,19 @@ impl SessionBackend for Faulty {
         self.memory.open().await
     }
 
-    fn tag(&self, session: &Session) -> Tag {
+    fn tag(&self, session: &Session) -> SessionTag {
         self.memory.tag(session)
     }
 
-    async fn batch(&self, session: &mut Session, ops: &[Op], out: &mut Vec<Answer>) -> Result<()> {
-        let fails = |op: &Op| op.what.tried().is_some() || matches!(op.what, Do::Fence(_));
+    async fn batch(
+        &self,
+        session: &mut Session,
+        ops: &[BatchItem],
+        out: &mut Vec<Answer>,
+    ) -> Result<()> {
+        let fails = |op: &BatchItem| op.what.tried().is_some() || matches!(op.what, Op::Fence(_));
         let fails = ops.iter().any(fails) && self.fails.swap(false, Ordering::SeqCst);
-        let done = ops.iter().any(|op| !matches!(op.what, Do::Try(_)));
+        let done = ops.iter().any(|op| !matches!(op.what, Op::Try(_)));
         if !fails || done {
             self.memory.batch(session, ops, out).await?;
         }
@@ -58,19 +63,24 @@ impl SessionBackend for Faulty {
         Ok(())
     }
 
-    async fn wait(&self, session: &mut Session, claim: &Claim, time: Duration) -> Result<Waited> {
-        self.memory.wait(session, claim, time).await
+    async fn wait(
+        &self,
+        session: &mut Session,
+        lock_id: &LockId,
+        time: Duration,
+    ) -> Result<Waited> {
+        self.memory.wait(session, lock_id, time).await
     }
 
     fn survives(&self, error: &Error) -> bool {
         self.memory.survives(error)
     }
 
-    async fn held(&self, session: &mut Session, claims: &[Claim]) -> Result<Vec<bool>> {
-        self.memory.held(session, claims).await
+    async fn held(&self, session: &mut Session, lock_ids: &[LockId]) -> Result<Vec<bool>> {
+        self.memory.held(session, lock_ids).await
     }
 
-    async fn status(&self, session: &mut Session, of: Option<&NativeKey>) -> Result<Vec<Seen>> {
+    async fn status(&self, session: &mut Session, of: Option<&NativeKey>) -> Result<Vec<LockView>> {
         self.memory.status(session, of).await
     }
 
@@ -110,7 +120,7 @@ impl Bench {
     }
 
     /// Until it is told what came of this ticket.
-    async fn hear(&mut self, ticket: u64) -> Event<Claim> {
+    async fn hear(&mut self, ticket: u64) -> Event<LockId> {
         let about = |report: &Report| match report.event {
             Event::Granted { ticket: t, .. } | Event::Failed { ticket: t, .. } => t == ticket,
             Event::Lost { grant, .. } => grant == ticket,
@@ -125,8 +135,13 @@ impl Bench {
         }
     }
 
-    async fn take(&mut self, claim: &Claim, ticket: u64, terms: &Terms) -> Event<Claim> {
-        self.sessions.try_lock(claim.clone(), ticket, terms);
+    async fn take(
+        &mut self,
+        lock_id: &LockId,
+        ticket: u64,
+        options: &LockOptions,
+    ) -> Event<LockId> {
+        self.sessions.try_lock(lock_id.clone(), ticket, options);
         self.hear(ticket).await
     }
 
@@ -134,7 +149,7 @@ impl Bench {
     async fn is_free(&self, key: &NativeKey) -> Result<bool> {
         let other = Memory::new(self.url);
         let mut session = other.open().await?;
-        let wanted = Op { what: Do::Try(Claim::exclusive(key.clone())), ticket: 0 };
+        let wanted = BatchItem { what: Op::Try(LockId::exclusive(key.clone())), ticket: 0 };
         let mut free = Vec::new();
         other.batch(&mut session, &[wanted], &mut free).await?;
         Ok(free == [Answer::Yes])
@@ -146,31 +161,31 @@ impl Bench {
 #[tokio::test]
 async fn failed_try_does_not_free_what_others_share() -> Result<()> {
     let mut bench = Bench::new("memory:faulty").await?;
-    let claim = Claim { key: NativeKey::Id(1), mode: Mode::Shared };
-    bench.take(&claim, 1, &Terms::default()).await;
+    let lock_id = LockId { key: NativeKey::Id(1), mode: Mode::Shared };
+    bench.take(&lock_id, 1, &LockOptions::default()).await;
     bench.fail_next();
-    bench.take(&claim, 2, &Terms::default()).await;
+    bench.take(&lock_id, 2, &LockOptions::default()).await;
     let lost = bench.reports.iter().any(|r| matches!(r.event, Event::Lost { grant: 1, .. }));
-    let free = bench.is_free(&claim.key).await?;
+    let free = bench.is_free(&lock_id.key).await?;
     assert!(lost || !free, "a writer has what readers think they have");
     Ok(())
 }
 
-fn fenced() -> Terms {
-    Terms { fenced: true, ..Terms::default() }
+fn fenced() -> LockOptions {
+    LockOptions { fenced: true, ..LockOptions::default() }
 }
 
 /// Taken, and then there is no token: nobody keeps it.
 #[tokio::test]
 async fn lock_whose_token_was_not_written_is_given_back() -> Result<()> {
     let mut bench = Bench::new("memory:faulty-token").await?;
-    let claim = Claim::exclusive(NativeKey::Id(1));
+    let lock_id = LockId::exclusive(NativeKey::Id(1));
     bench.fail_next();
-    let event = bench.take(&claim, 1, &fenced()).await;
+    let event = bench.take(&lock_id, 1, &fenced()).await;
     assert!(matches!(event, Event::Failed { fatal: true, .. }), "{event:?}");
     assert!(!bench.sessions.trouble().is_retryable());
-    assert!(bench.is_free(&claim.key).await?);
-    let event = bench.take(&claim, 2, &fenced()).await;
+    assert!(bench.is_free(&lock_id.key).await?);
+    let event = bench.take(&lock_id, 2, &fenced()).await;
     assert!(matches!(event, Event::Granted { .. }), "{event:?}");
     assert!(
         bench.sessions.trouble().is_retryable(),
@@ -183,21 +198,22 @@ async fn lock_whose_token_was_not_written_is_given_back() -> Result<()> {
 #[tokio::test]
 async fn lock_is_not_handed_on_without_a_token() -> Result<()> {
     let mut bench = Bench::new("memory:faulty-hand-over").await?;
-    let (claim, other) = (Claim::exclusive(NativeKey::Id(1)), Claim::exclusive(NativeKey::Id(2)));
-    for (ticket, claim) in [(1, &claim), (2, &other)] {
-        bench.take(claim, ticket, &fenced()).await;
-        bench.sessions.hand_over(claim, ticket, &fenced());
+    let (lock_id, other) =
+        (LockId::exclusive(NativeKey::Id(1)), LockId::exclusive(NativeKey::Id(2)));
+    for (ticket, lock_id) in [(1, &lock_id), (2, &other)] {
+        bench.take(lock_id, ticket, &fenced()).await;
+        bench.sessions.hand_over(lock_id, ticket, &fenced());
     }
-    let held = |bench: &Bench| bench.sessions.held(&claim, 1);
+    let held = |bench: &Bench| bench.sessions.held(&lock_id, 1);
     let token = held(&bench).and_then(|held| held.fence);
     assert!(token.is_some() && held(&bench).is_some_and(|held| held.fresh));
     // To the next holder.
-    bench.sessions.hand_over(&claim, 1, &fenced());
+    bench.sessions.hand_over(&lock_id, 1, &fenced());
     assert!(held(&bench).is_some_and(|held| !held.fresh && held.fence.is_none()));
     bench.fail_next();
     let event = bench.hear(1).await;
     assert!(matches!(event, Event::Lost { grant: 1, .. }), "{event:?}");
-    assert!(held(&bench).is_none() && bench.is_free(&claim.key).await?);
+    assert!(held(&bench).is_none() && bench.is_free(&lock_id.key).await?);
     assert!(bench.sessions.held(&other, 2).is_some_and(|held| held.fence.is_some()));
     assert!(!bench.is_free(&other.key).await?);
     Ok(())

@@ -9,9 +9,9 @@ use once_cell::sync::Lazy;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::{Answer, Do, Op, Party, Seen, SessionBackend, Tag, Waited};
+use super::{Answer, BatchItem, LockView, Op, SessionBackend, SessionTag, SessionView, Waited};
 use crate::error::{Error, Result};
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
 use crate::status::Finding;
@@ -72,8 +72,8 @@ impl Space {
 }
 
 impl State {
-    fn take(&mut self, claim: &Claim, id: i64) -> bool {
-        let Claim { key, mode } = claim;
+    fn take(&mut self, lock_id: &LockId, id: i64) -> bool {
+        let LockId { key, mode } = lock_id;
         // A try never jumps the queue.
         let first = self.queues.get(key).and_then(|queue| queue.first());
         if first.is_some_and(|first| first.id != id) {
@@ -87,27 +87,27 @@ impl State {
         free
     }
 
-    fn draw(&mut self, claim: &Claim) -> Answer {
-        let fence = self.fences.entry(claim.key.clone()).or_default();
+    fn draw(&mut self, lock_id: &LockId) -> Answer {
+        let fence = self.fences.entry(lock_id.key.clone()).or_default();
         *fence += 1;
         Answer::Fence(*fence)
     }
 
-    fn holds(&self, claim: &Claim, id: i64) -> bool {
-        self.owners.get(&claim.key).is_some_and(|owners| owners.contains(&(id, claim.mode)))
+    fn holds(&self, lock_id: &LockId, id: i64) -> bool {
+        self.owners.get(&lock_id.key).is_some_and(|owners| owners.contains(&(id, lock_id.mode)))
     }
 
-    fn give(&mut self, claim: &Claim, id: i64) -> bool {
-        let held = self.holds(claim, id);
-        if held && let Some(owners) = self.owners.get_mut(&claim.key) {
+    fn give(&mut self, lock_id: &LockId, id: i64) -> bool {
+        let held = self.holds(lock_id, id);
+        if held && let Some(owners) = self.owners.get_mut(&lock_id.key) {
             // Counted, as on servers.
-            if let Some(index) = owners.iter().position(|owner| *owner == (id, claim.mode)) {
+            if let Some(index) = owners.iter().position(|owner| *owner == (id, lock_id.mode)) {
                 owners.swap_remove(index);
             }
             if owners.is_empty() {
-                self.owners.remove(&claim.key);
+                self.owners.remove(&lock_id.key);
             }
-            self.wake(&claim.key);
+            self.wake(&lock_id.key);
         }
         held
     }
@@ -145,29 +145,29 @@ impl State {
         self.cancel(id);
         let held = self.owners.iter().flat_map(|(key, owners)| {
             let own = owners.iter().filter(|(owner, _)| *owner == id);
-            own.map(|(_, mode)| Claim { key: key.clone(), mode: *mode })
+            own.map(|(_, mode)| LockId { key: key.clone(), mode: *mode })
         });
-        let held: Vec<Claim> = held.collect();
-        for claim in held {
-            self.give(&claim, id);
+        let held: Vec<LockId> = held.collect();
+        for lock_id in held {
+            self.give(&lock_id, id);
         }
     }
 
-    fn seen(&self, key: &NativeKey) -> Option<Seen> {
+    fn seen(&self, key: &NativeKey) -> Option<LockView> {
         let owners = self.owners.get(key)?;
         let queue = self.queues.get(key).into_iter().flatten();
         let (_, mode) = owners.first()?;
-        Some(Seen {
-            claim: Claim { key: key.clone(), mode: *mode },
+        Some(LockView {
+            lock_id: LockId { key: key.clone(), mode: *mode },
             holders: owners.iter().map(|(id, _)| party(*id)).collect(),
             waiters: queue.map(|waiter| party(waiter.id)).collect(),
         })
     }
 }
 
-fn party(id: i64) -> Party {
+fn party(id: i64) -> SessionView {
     let who = format!("session {id} of process {}", std::process::id());
-    Party { id: Some(id), lease: None, holder: Holder::new(who, None) }
+    SessionView { id: Some(id), lease: None, holder: Holder::new(who, None) }
 }
 
 impl Drop for Session {
@@ -200,24 +200,29 @@ impl SessionBackend for Memory {
         Ok(Session { id, space: Arc::clone(&self.0), ended })
     }
 
-    fn tag(&self, session: &Session) -> Tag {
+    fn tag(&self, session: &Session) -> SessionTag {
         // No two sessions of a process have one number.
-        Tag { id: session.id, birth: 0 }
+        SessionTag { id: session.id, birth: 0 }
     }
 
-    async fn batch(&self, session: &mut Session, ops: &[Op], out: &mut Vec<Answer>) -> Result<()> {
+    async fn batch(
+        &self,
+        session: &mut Session,
+        ops: &[BatchItem],
+        out: &mut Vec<Answer>,
+    ) -> Result<()> {
         let mut state = session.space.state();
         out.extend(ops.iter().map(|op| match &op.what {
-            Do::Try(claim) => state.take(claim, session.id).into(),
-            Do::TryFenced(claim) if state.take(claim, session.id) => state.draw(claim),
-            Do::Fence(claim) if state.holds(claim, session.id) => state.draw(claim),
-            Do::TryFenced(_) | Do::Fence(_) => Answer::No,
-            Do::Unlock(claim) => state.give(claim, session.id).into(),
-            Do::Cancel(tag) => {
+            Op::Try(lock_id) => state.take(lock_id, session.id).into(),
+            Op::TryFenced(lock_id) if state.take(lock_id, session.id) => state.draw(lock_id),
+            Op::Fence(lock_id) if state.holds(lock_id, session.id) => state.draw(lock_id),
+            Op::TryFenced(_) | Op::Fence(_) => Answer::No,
+            Op::Unlock(lock_id) => state.give(lock_id, session.id).into(),
+            Op::Cancel(tag) => {
                 state.cancel(tag.id);
                 Answer::Yes
             }
-            Do::End(tag) => {
+            Op::End(tag) => {
                 state.end(tag.id);
                 if let Some(ended) = state.ends.get(&tag.id) {
                     ended.notify_one();
@@ -228,8 +233,13 @@ impl SessionBackend for Memory {
         Ok(())
     }
 
-    async fn wait(&self, session: &mut Session, claim: &Claim, time: Duration) -> Result<Waited> {
-        let (id, key) = (session.id, &claim.key);
+    async fn wait(
+        &self,
+        session: &mut Session,
+        lock_id: &LockId,
+        time: Duration,
+    ) -> Result<Waited> {
+        let (id, key) = (session.id, &lock_id.key);
         let woken = Arc::new(Notify::new());
         {
             let mut state = session.space.state();
@@ -240,7 +250,7 @@ impl SessionBackend for Memory {
             loop {
                 {
                     let mut state = session.space.state();
-                    if state.take(claim, id) {
+                    if state.take(lock_id, id) {
                         return true;
                     }
                     if !state.waits(key, id) {
@@ -260,12 +270,12 @@ impl SessionBackend for Memory {
         true
     }
 
-    async fn held(&self, session: &mut Session, claims: &[Claim]) -> Result<Vec<bool>> {
+    async fn held(&self, session: &mut Session, lock_ids: &[LockId]) -> Result<Vec<bool>> {
         let state = session.space.state();
-        Ok(claims.iter().map(|claim| state.holds(claim, session.id)).collect())
+        Ok(lock_ids.iter().map(|lock_id| state.holds(lock_id, session.id)).collect())
     }
 
-    async fn status(&self, session: &mut Session, of: Option<&NativeKey>) -> Result<Vec<Seen>> {
+    async fn status(&self, session: &mut Session, of: Option<&NativeKey>) -> Result<Vec<LockView>> {
         let state = session.space.state();
         Ok(match of {
             Some(key) => state.seen(key).into_iter().collect(),

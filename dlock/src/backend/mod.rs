@@ -47,7 +47,7 @@ pub(crate) use self::postgres::{of_code as postgres_error, place as postgres_pla
 pub(crate) use self::url::normal;
 pub use crate::backend::pool::Pool;
 use crate::error::{Error, Result};
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::native::{Naming, NativeKey};
 use crate::status::Finding;
@@ -89,8 +89,8 @@ pub(crate) trait SessionBackend: Send + Sync + 'static {
     /// Connects, sets the session's limits, and makes sure that its locks exclude anybody.
     fn open(&self) -> impl Future<Output = Result<Self::Session>> + Send;
 
-    /// What other sessions call this one by, in [`Do::Cancel`] and [`Do::End`].
-    fn tag(&self, session: &Self::Session) -> Tag;
+    /// What other sessions call this one by, in [`Op::Cancel`] and [`Op::End`].
+    fn tag(&self, session: &Self::Session) -> SessionTag;
 
     /// How many connections the server had left for clients when this session was opened, if it is
     /// known.
@@ -103,7 +103,7 @@ pub(crate) trait SessionBackend: Send + Sync + 'static {
     fn batch(
         &self,
         session: &mut Self::Session,
-        ops: &[Op],
+        ops: &[BatchItem],
         out: &mut Vec<Answer>,
     ) -> impl Future<Output = Result<()>> + Send;
 
@@ -117,7 +117,7 @@ pub(crate) trait SessionBackend: Send + Sync + 'static {
     fn wait(
         &self,
         session: &mut Self::Session,
-        claim: &Claim,
+        lock_id: &LockId,
         time: Duration,
     ) -> impl Future<Output = Result<Waited>> + Send;
 
@@ -127,15 +127,15 @@ pub(crate) trait SessionBackend: Send + Sync + 'static {
         Err(no_conversion(self.label(), from, to))
     }
 
-    /// Changes how a session holds a key from the claim's mode to another one, waiting at most this
-    /// long; zero is one try. When it is granted, one [`Do::Unlock`] with the new mode gives it back.
+    /// Changes how a session holds a key from the lock's mode to another one, waiting at most this
+    /// long; zero is one try. When it is granted, one [`Op::Unlock`] with the new mode gives it back.
     /// Else, and after an error that the session [survives](Self::survives) or
     /// [`Error::Unsupported`], it is held as before. It is called again until it is granted or the
     /// caller's time is up: with zero where the session holds other keys.
     fn convert(
         &self,
         _: &mut Self::Session,
-        held: &Claim,
+        held: &LockId,
         to: Mode,
         _: Duration,
     ) -> impl Future<Output = Result<Waited>> + Send {
@@ -149,7 +149,7 @@ pub(crate) trait SessionBackend: Send + Sync + 'static {
         Duration::from_secs(1)
     }
 
-    /// Returns `true` if an order from another session ends a wait ([`Do::Cancel`]). Where it does
+    /// Returns `true` if an order from another session ends a wait ([`Op::Cancel`]). Where it does
     /// not, a wait that is not wanted any more ends with its connection.
     fn stops_waits(&self) -> bool {
         true
@@ -162,7 +162,7 @@ pub(crate) trait SessionBackend: Send + Sync + 'static {
     fn held(
         &self,
         session: &mut Self::Session,
-        claims: &[Claim],
+        lock_ids: &[LockId],
     ) -> impl Future<Output = Result<Vec<bool>>> + Send;
 
     /// Who holds and who waits, read from the server: of this key, or of all.
@@ -170,7 +170,7 @@ pub(crate) trait SessionBackend: Send + Sync + 'static {
         &self,
         session: &mut Self::Session,
         of: Option<&NativeKey>,
-    ) -> impl Future<Output = Result<Vec<Seen>>> + Send;
+    ) -> impl Future<Output = Result<Vec<LockView>>> + Send;
 
     /// Returns `true` if [`status`](Self::status) shows a lock of this key by the beginning of its name
     /// only, and that is what is shown.
@@ -183,10 +183,10 @@ pub(crate) trait SessionBackend: Send + Sync + 'static {
         &self,
         session: &mut Self::Session,
         ids: &[i64],
-    ) -> impl Future<Output = Result<Vec<Tag>>> + Send {
+    ) -> impl Future<Output = Result<Vec<SessionTag>>> + Send {
         // Where a number is not given to another session before the server starts anew.
         let birth = self.tag(session).birth;
-        let tags = ids.iter().map(|id| Tag { id: *id, birth }).collect();
+        let tags = ids.iter().map(|id| SessionTag { id: *id, birth }).collect();
         async { Ok(tags) }
     }
 
@@ -211,7 +211,7 @@ pub(crate) trait SessionBackend: Send + Sync + 'static {
 /// Which session of the server it is. A number alone does not tell: after a restart, the server gives
 /// it to somebody else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Tag {
+pub(crate) struct SessionTag {
     /// The number that the server shows.
     pub(crate) id: i64,
     /// What the server knows of when the session, or the server itself, began. An order about a
@@ -221,45 +221,45 @@ pub(crate) struct Tag {
 
 /// One part of a batch. The ticket is the engine's, for the answer.
 #[derive(Debug, Clone)]
-pub(crate) struct Op {
-    pub(crate) what: Do,
+pub(crate) struct BatchItem {
+    pub(crate) what: Op,
     pub(crate) ticket: u64,
 }
 
 /// What a batch is made of.
 #[derive(Debug, Clone)]
-pub(crate) enum Do {
+pub(crate) enum Op {
     /// Take the key if it is free.
-    Try(Claim),
+    Try(LockId),
     /// The same, and draw a fencing token for it.
-    TryFenced(Claim),
+    TryFenced(LockId),
     /// Draw a fencing token for what the session holds. One that fails may cost the lock.
-    Fence(Claim),
+    Fence(LockId),
     /// Give the key back; the answer is whether it was held.
-    Unlock(Claim),
+    Unlock(LockId),
     /// Stop what that session is doing; the answer is whether it was there.
-    Cancel(Tag),
+    Cancel(SessionTag),
     /// End that session; the same.
-    End(Tag),
+    End(SessionTag),
 }
 
-impl Do {
+impl Op {
     /// Whether it writes: then its answer may take as long as a disk, or a standby.
     pub(crate) fn is_written(&self) -> bool {
-        matches!(self, Do::TryFenced(_) | Do::Fence(_))
+        matches!(self, Op::TryFenced(_) | Op::Fence(_))
     }
 
     /// What is to be taken, if anything is.
-    pub(crate) fn tried(&self) -> Option<&Claim> {
+    pub(crate) fn tried(&self) -> Option<&LockId> {
         match self {
-            Do::Try(claim) | Do::TryFenced(claim) => Some(claim),
-            Do::Fence(_) | Do::Unlock(_) | Do::Cancel(_) | Do::End(_) => None,
+            Op::Try(lock_id) | Op::TryFenced(lock_id) => Some(lock_id),
+            Op::Fence(_) | Op::Unlock(_) | Op::Cancel(_) | Op::End(_) => None,
         }
     }
 
     /// Returns `true` if it is about another session, and not about a lock.
     pub(crate) fn is_order(&self) -> bool {
-        matches!(self, Do::Cancel(_) | Do::End(_))
+        matches!(self, Op::Cancel(_) | Op::End(_))
     }
 }
 
@@ -297,15 +297,15 @@ impl From<bool> for Answer {
 
 /// A lock as the server shows it.
 #[derive(Debug)]
-pub(crate) struct Seen {
-    pub(crate) claim: Claim,
-    pub(crate) holders: Vec<Party>,
-    pub(crate) waiters: Vec<Party>,
+pub(crate) struct LockView {
+    pub(crate) lock_id: LockId,
+    pub(crate) holders: Vec<SessionView>,
+    pub(crate) waiters: Vec<SessionView>,
 }
 
 /// A session or a lease as the server shows it.
 #[derive(Debug)]
-pub(crate) struct Party {
+pub(crate) struct SessionView {
     /// The session's number there, if that is to be seen.
     pub(crate) id: Option<i64>,
     /// The lease's owner as it is in the row, and its fence if it has one.
@@ -324,7 +324,7 @@ pub(crate) struct Party {
 }
 
 /// What a locker knows of its database without asking it.
-pub(crate) struct About {
+pub(crate) struct BackendInfo {
     /// The database and its address, for messages.
     pub(crate) label: Box<str>,
     pub(crate) naming: Naming,
@@ -369,7 +369,7 @@ pub(crate) fn no_conversion(backend: &str, from: Mode, to: Mode) -> Error {
 }
 
 /// A sign of life is a batch of nothing.
-pub(crate) const PING: &[Op] = &[];
+pub(crate) const PING: &[BatchItem] = &[];
 
 /// Settings that backends and engines share; their meaning is told at `LockerBuilder`.
 #[derive(Debug, Clone)]

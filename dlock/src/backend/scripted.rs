@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::memory::{Memory, Session};
-use super::{About, Answer, Do, Op, Seen, SessionBackend, Tag, Waited};
+use super::{Answer, BackendInfo, BatchItem, LockView, Op, SessionBackend, SessionTag, Waited};
 use crate::engine::{Engine, Limits, Sessions};
 use crate::error::{Error, Result};
 use crate::locker::{Inner, Locker};
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::native::{Naming, NativeKey};
 use crate::spec::scheme::KeyScheme;
@@ -99,7 +99,7 @@ impl Scripted {
         let limit = (Duration::from_secs(10), "scripted");
         let (engine, mut opened) = Engine::start(None, limit, Arc::default(), None, false, open)?;
         opened.wait().await?;
-        let about = About {
+        let about = BackendInfo {
             label: "scripted".into(),
             naming: Naming::Name,
             modes: &Mode::ALL,
@@ -167,22 +167,32 @@ impl SessionBackend for Scripted {
         self.memory().open().await
     }
 
-    fn tag(&self, session: &Session) -> Tag {
+    fn tag(&self, session: &Session) -> SessionTag {
         self.memory().tag(session)
     }
 
-    async fn batch(&self, session: &mut Session, ops: &[Op], out: &mut Vec<Answer>) -> Result<()> {
+    async fn batch(
+        &self,
+        session: &mut Session,
+        ops: &[BatchItem],
+        out: &mut Vec<Answer>,
+    ) -> Result<()> {
         let tried = ops.iter().filter_map(|op| op.what.tried());
-        let tried: Vec<_> = tried.map(|claim| claim.key.to_string()).collect();
-        let order = |op: &Op| matches!(op.what, Do::Cancel(_) | Do::End(_));
+        let tried: Vec<_> = tried.map(|lock_id| lock_id.key.to_string()).collect();
+        let order = |op: &BatchItem| matches!(op.what, Op::Cancel(_) | Op::End(_));
         let orders = !ops.is_empty() && ops.iter().all(order);
         self.fate(if orders { Call::Orders } else { Call::Batch(tried) }).await?;
         self.memory().batch(session, ops, out).await
     }
 
-    async fn wait(&self, session: &mut Session, claim: &Claim, time: Duration) -> Result<Waited> {
-        self.fate(Call::Wait(claim.key.to_string())).await?;
-        self.memory().wait(session, claim, time).await
+    async fn wait(
+        &self,
+        session: &mut Session,
+        lock_id: &LockId,
+        time: Duration,
+    ) -> Result<Waited> {
+        self.fate(Call::Wait(lock_id.key.to_string())).await?;
+        self.memory().wait(session, lock_id, time).await
     }
 
     fn stops_waits(&self) -> bool {
@@ -193,12 +203,12 @@ impl SessionBackend for Scripted {
         matches!(error, Error::Backend { .. })
     }
 
-    async fn held(&self, session: &mut Session, claims: &[Claim]) -> Result<Vec<bool>> {
+    async fn held(&self, session: &mut Session, lock_ids: &[LockId]) -> Result<Vec<bool>> {
         self.fate(Call::Held).await?;
-        self.memory().held(session, claims).await
+        self.memory().held(session, lock_ids).await
     }
 
-    async fn status(&self, session: &mut Session, of: Option<&NativeKey>) -> Result<Vec<Seen>> {
+    async fn status(&self, session: &mut Session, of: Option<&NativeKey>) -> Result<Vec<LockView>> {
         self.fate(Call::Status).await?;
         self.memory().status(session, of).await
     }

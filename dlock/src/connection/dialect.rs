@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::driver::{Refused, Row};
+use super::driver::{DriverError, Row};
 use super::plan::Wanted;
 use super::session::Session;
 use crate::error::{Error, Result};
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::native::Naming;
 use crate::spec::wait::Wait;
@@ -86,17 +86,17 @@ pub(crate) enum Answer {
     #[cfg_attr(not(feature = "mssql"), expect(dead_code, reason = "of SQL Server only"))]
     Outside,
     /// Locks of this server exclude nobody.
-    Useless {
+    NotExclusive {
         what: &'static str,
         instead: &'static str,
     },
     /// Neither yes nor no.
-    Strange(String),
+    UnexpectedReply(String),
 }
 
 /// What an error of the server is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Meaning {
+pub(crate) enum ErrorKind {
     /// The wait is over.
     Busy,
     Deadlock,
@@ -169,28 +169,28 @@ impl Dialect {
 
     /// Lets go of each as often as it says, as long as the session has it, and puts right the
     /// transaction; says which session that was. That one session, if it is this, lets go of nothing.
-    pub(crate) fn settle(
+    pub(crate) fn resolve(
         self,
-        claims: &[(&Claim, usize)],
+        lock_ids: &[(&LockId, usize)],
         but: Option<&Session>,
         at: At,
     ) -> String {
-        of!(self.settle(claims, but, at))
+        of!(self.resolve(lock_ids, but, at))
     }
 
     /// After locks for a transaction that were not had: the transaction is as it was before.
-    pub(crate) fn settle_within(self, wanted: &[Wanted]) -> String {
-        of!(self.settle_within(wanted))
+    pub(crate) fn resolve_within(self, wanted: &[Wanted]) -> String {
+        of!(self.resolve_within(wanted))
     }
 
     /// Lets go of it if the session has it, and is not that one.
-    pub(crate) fn give_if_held(self, claim: &Claim, but: Option<&Session>) -> String {
-        of!(self.give_if_held(claim, but))
+    pub(crate) fn release_if_held(self, lock_id: &LockId, but: Option<&Session>) -> String {
+        of!(self.release_if_held(lock_id, but))
     }
 
     /// Who has it. To know that must cost little, and no transaction.
-    pub(crate) fn holder(self, claim: &Claim, inside: bool) -> String {
-        of!(self.holder(claim, inside))
+    pub(crate) fn holder(self, lock_id: &LockId, inside: bool) -> String {
+        of!(self.holder(lock_id, inside))
     }
 
     /// What puts right the transaction after an error of such a statement.
@@ -200,8 +200,8 @@ impl Dialect {
 
     /// Lets go of all of these, if it is this session; unless a transaction may be `open`, only if
     /// none is.
-    pub(crate) fn give(self, held: &[Wanted], session: &Session, open: bool) -> String {
-        of!(self.give(held, session, open))
+    pub(crate) fn release_held(self, held: &[Wanted], session: &Session, open: bool) -> String {
+        of!(self.release_held(held, session, open))
     }
 
     /// Whether a transaction is open; the answer may be an error.
@@ -240,14 +240,14 @@ impl Dialect {
     }
 
     /// Without a word of the server's, the connection is gone and its session with it.
-    pub(crate) fn meaning(self, refused: &Refused) -> Meaning {
+    pub(crate) fn error_kind(self, refused: &DriverError) -> ErrorKind {
         match &refused.code {
-            Some(code) => of!(self.meaning(code)),
-            None => Meaning::Ended,
+            Some(code) => of!(self.error_kind(code)),
+            None => ErrorKind::Ended,
         }
     }
 
-    pub(crate) fn error(self, refused: Refused) -> Error {
+    pub(crate) fn error(self, refused: DriverError) -> Error {
         of!(self.error(refused))
     }
 }

@@ -20,11 +20,11 @@ pub trait Driver: Send {
 
     /// Reads what is left of statements whose futures were dropped, so that their errors are nobody
     /// else's, and so that the next text is on its way when its future is first polled.
-    fn ready(&mut self) -> impl Future<Output = Result<(), Refused>> + Send;
+    fn ready(&mut self) -> impl Future<Output = Result<(), DriverError>> + Send;
 
     /// Sends this text, which may be several statements, as one message, and reads the rows of all
     /// of them. Nothing is prepared. Only when it is [`ready`](Driver::ready).
-    fn ask(&mut self, text: String) -> impl Future<Output = Result<Vec<Row>, Refused>> + Send;
+    fn ask(&mut self, text: String) -> impl Future<Output = Result<Vec<Row>, DriverError>> + Send;
 
     /// Has this text sent if it can be without waiting, and returns whether it is on its way, behind
     /// whatever was sent before. Nobody reads the answer.
@@ -52,7 +52,7 @@ pub(crate) fn start<T>(query: impl Future<Output = T>) -> Poll<T> {
 
 /// Why there are no rows.
 #[derive(Debug)]
-pub struct Refused {
+pub struct DriverError {
     /// The server's, if the server has answered: an SQLSTATE, or the number of a MySQL error.
     pub code: Option<String>,
     pub source: Source,
@@ -61,11 +61,11 @@ pub struct Refused {
 impl<C: Driver + ?Sized> Driver for &mut C {
     const DIALECT: Dialect = C::DIALECT;
 
-    fn ready(&mut self) -> impl Future<Output = Result<(), Refused>> + Send {
+    fn ready(&mut self) -> impl Future<Output = Result<(), DriverError>> + Send {
         (**self).ready()
     }
 
-    fn ask(&mut self, text: String) -> impl Future<Output = Result<Vec<Row>, Refused>> + Send {
+    fn ask(&mut self, text: String) -> impl Future<Output = Result<Vec<Row>, DriverError>> + Send {
         (**self).ask(text)
     }
 

@@ -2,12 +2,12 @@
 //!
 //! A server counts how often a session has a lock, and tells nobody. So this process counts with it:
 //! what was granted and is still somebody's (`held`), and what was sent and never answered, or left
-//! behind (`owed`). The server's own count is `held`, and at most `owed` more.
+//! behind (`unreleased`). The server's own count is `held`, and at most `unreleased` more.
 //!
 //! A debt is paid when nobody here holds the key any more: the session lets go of it, once for each
-//! count that is owed, if it has it. That can't take from anybody, so a payment whose answer nobody
+//! count that is unreleased, if it has it. That can't take from anybody, so a payment whose answer nobody
 //! has read may be made again. What is held is given back once and never again: from the moment
-//! when that is sent it is owed.
+//! when that is sent it is unreleased.
 //!
 //! Pure: no clock, no connection.
 
@@ -18,7 +18,7 @@ use once_cell::sync::Lazy;
 
 use super::dialect::Dialect;
 use super::session::Session;
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 
 /// Where a connection is in memory. A hint only: who locks on it borrows it, so that it stays there,
 /// but a lock can be forgotten. Which session it is, the server says.
@@ -53,16 +53,16 @@ struct Account {
 
 #[derive(Debug)]
 struct Entry {
-    claim: Claim,
+    lock_id: LockId,
     held: usize,
-    owed: usize,
+    unreleased: usize,
 }
 
 /// A debt of a session that never told its name.
 #[derive(Debug)]
 struct Lost {
     dialect: Dialect,
-    claim: Claim,
+    lock_id: LockId,
     /// Where its connection is, if it goes into no other hands.
     place: Option<Place>,
     searches: u8,
@@ -84,10 +84,10 @@ pub(crate) enum Held {
 }
 
 impl Account {
-    fn entry(&mut self, claim: &Claim) -> &mut Entry {
-        let at = self.entries.iter().position(|entry| entry.claim == *claim);
+    fn entry(&mut self, lock_id: &LockId) -> &mut Entry {
+        let at = self.entries.iter().position(|entry| entry.lock_id == *lock_id);
         let at = at.unwrap_or_else(|| {
-            self.entries.push(Entry { claim: claim.clone(), held: 0, owed: 0 });
+            self.entries.push(Entry { lock_id: lock_id.clone(), held: 0, unreleased: 0 });
             self.entries.len() - 1
         });
         &mut self.entries[at]
@@ -108,18 +108,18 @@ impl Ledger {
         self.accounts.get(&(dialect, session.clone()))
     }
 
-    fn find(&self, dialect: Dialect, session: &Session, claim: &Claim) -> Option<&Entry> {
+    fn find(&self, dialect: Dialect, session: &Session, lock_id: &LockId) -> Option<&Entry> {
         let account = self.account(dialect, session)?;
-        account.entries.iter().find(|entry| entry.claim == *claim)
+        account.entries.iter().find(|entry| entry.lock_id == *lock_id)
     }
 
     /// How this session has the key.
-    pub(crate) fn look(&self, dialect: Dialect, session: &Session, claim: &Claim) -> Held {
+    pub(crate) fn look(&self, dialect: Dialect, session: &Session, lock_id: &LockId) -> Held {
         let entries = || self.account(dialect, session).map_or(&[][..], |it| &it.entries);
         let held = || entries().iter().filter(|entry| entry.held > 0);
-        match held().any(|entry| entry.claim == *claim) {
+        match held().any(|entry| entry.lock_id == *lock_id) {
             true => Held::Already,
-            false if held().any(|entry| entry.claim.key == claim.key) => Held::Otherwise,
+            false if held().any(|entry| entry.lock_id.key == lock_id.key) => Held::Otherwise,
             false => Held::Not,
         }
     }
@@ -131,34 +131,34 @@ impl Ledger {
     }
 
     /// How often it is held.
-    pub(crate) fn held(&self, dialect: Dialect, session: &Session, claim: &Claim) -> usize {
-        self.find(dialect, session, claim).map_or(0, |entry| entry.held)
+    pub(crate) fn held(&self, dialect: Dialect, session: &Session, lock_id: &LockId) -> usize {
+        self.find(dialect, session, lock_id).map_or(0, |entry| entry.held)
     }
 
     /// Returns `true` if it stays held after one release, and the server does not count.
-    pub(crate) fn stays(&self, dialect: Dialect, session: &Session, claim: &Claim) -> bool {
-        !dialect.counts() && self.held(dialect, session, claim) > 1
+    pub(crate) fn stays(&self, dialect: Dialect, session: &Session, lock_id: &LockId) -> bool {
+        !dialect.counts() && self.held(dialect, session, lock_id) > 1
     }
 
     /// What the session owes of this key, if so many are the last that are held of it.
-    pub(crate) fn owed_behind(
+    pub(crate) fn unreleased_behind(
         &self,
         dialect: Dialect,
         session: &Session,
-        claim: &Claim,
+        lock_id: &LockId,
         last: usize,
     ) -> usize {
-        match self.find(dialect, session, claim) {
-            Some(entry) if entry.held <= last => entry.owed,
+        match self.find(dialect, session, lock_id) {
+            Some(entry) if entry.held <= last => entry.unreleased,
             _ => 0,
         }
     }
 
     /// What the session owes of keys that nobody holds, and how often.
-    pub(crate) fn payable(&self, dialect: Dialect, session: &Session) -> Vec<(Claim, usize)> {
+    pub(crate) fn payable(&self, dialect: Dialect, session: &Session) -> Vec<(LockId, usize)> {
         let entries = self.account(dialect, session).map_or(&[][..], |it| &it.entries);
-        let due = entries.iter().filter(|entry| entry.held == 0 && entry.owed > 0);
-        due.map(|entry| (entry.claim.clone(), entry.owed)).collect()
+        let due = entries.iter().filter(|entry| entry.held == 0 && entry.unreleased > 0);
+        due.map(|entry| (entry.lock_id.clone(), entry.unreleased)).collect()
     }
 
     /// The session has told that it was granted this.
@@ -167,11 +167,11 @@ impl Ledger {
         dialect: Dialect,
         session: &Session,
         place: Place,
-        claim: &Claim,
+        lock_id: &LockId,
     ) {
         let account = self.open(dialect, session);
         let anew = !account.holds();
-        account.entry(claim).held += 1;
+        account.entry(lock_id).held += 1;
         // Where it holds something already, it is seen from where that is.
         if anew {
             account.place = place;
@@ -180,30 +180,30 @@ impl Ledger {
     }
 
     /// What is held is on its way back: nobody knows yet whether it gets there.
-    pub(crate) fn giving(&mut self, dialect: Dialect, session: &Session, claim: &Claim) {
+    pub(crate) fn giving(&mut self, dialect: Dialect, session: &Session, lock_id: &LockId) {
         self.change(dialect, session, |account| {
-            let entry = account.entry(claim);
+            let entry = account.entry(lock_id);
             if entry.held > 0 {
                 entry.held -= 1;
-                entry.owed += 1;
+                entry.unreleased += 1;
             }
         });
     }
 
     /// It was not given back after all: the server has done nothing of what was sent.
-    pub(crate) fn not_given(&mut self, dialect: Dialect, session: &Session, claim: &Claim) {
+    pub(crate) fn not_given(&mut self, dialect: Dialect, session: &Session, lock_id: &LockId) {
         self.change(dialect, session, |account| {
-            let entry = account.entry(claim);
-            if entry.owed > 0 {
-                entry.owed -= 1;
+            let entry = account.entry(lock_id);
+            if entry.unreleased > 0 {
+                entry.unreleased -= 1;
                 entry.held += 1;
             }
         });
     }
 
     /// The server may have counted once more.
-    pub(crate) fn owe(&mut self, dialect: Dialect, session: &Session, claim: &Claim) {
-        self.open(dialect, session).entry(claim).owed += 1;
+    pub(crate) fn add_unreleased(&mut self, dialect: Dialect, session: &Session, lock_id: &LockId) {
+        self.open(dialect, session).entry(lock_id).unreleased += 1;
         self.forget_the_oldest();
     }
 
@@ -212,12 +212,12 @@ impl Ledger {
         &mut self,
         dialect: Dialect,
         session: &Session,
-        claim: &Claim,
+        lock_id: &LockId,
         count: usize,
     ) {
         self.change(dialect, session, |account| {
-            let entry = account.entry(claim);
-            entry.owed = entry.owed.saturating_sub(count);
+            let entry = account.entry(lock_id);
+            entry.unreleased = entry.unreleased.saturating_sub(count);
         });
     }
 
@@ -233,8 +233,13 @@ impl Ledger {
     }
 
     /// A session of this database owes this, and nobody knows which.
-    pub(crate) fn owe_somewhere(&mut self, dialect: Dialect, claim: &Claim, place: Option<Place>) {
-        self.lost.push(Lost { dialect, claim: claim.clone(), place, searches: 0 });
+    pub(crate) fn add_unreleased_somewhere(
+        &mut self,
+        dialect: Dialect,
+        lock_id: &LockId,
+        place: Option<Place>,
+    ) {
+        self.lost.push(Lost { dialect, lock_id: lock_id.clone(), place, searches: 0 });
         let over = self.lost.len().saturating_sub(DEBTORS_MAX);
         self.lost.drain(..over);
     }
@@ -247,21 +252,21 @@ impl Ledger {
     /// This session may be the one: debts of nobody knows which are its own until it has answered.
     /// Of each key one, for no session is suspected of more.
     pub(crate) fn suspect(&mut self, dialect: Dialect, session: &Session, place: Place) {
-        let mut claims: Vec<Claim> = Vec::new();
+        let mut lock_ids: Vec<LockId> = Vec::new();
         for lost in self.lost.iter_mut().filter(|lost| lost.may_be_of(dialect, place)) {
             // There is but one connection at a place.
             lost.searches = if lost.place.is_some() { SEARCHES_MAX } else { lost.searches + 1 };
-            claims.push(lost.claim.clone());
+            lock_ids.push(lost.lock_id.clone());
         }
         self.lost.retain(|lost| lost.searches < SEARCHES_MAX);
-        for claim in claims {
-            self.owe(dialect, session, &claim);
+        for lock_id in lock_ids {
+            self.add_unreleased(dialect, session, &lock_id);
         }
     }
 
     /// It was: so much of it was there.
-    pub(crate) fn found(&mut self, dialect: Dialect, claim: &Claim) {
-        let here = |lost: &Lost| lost.dialect == dialect && lost.claim == *claim;
+    pub(crate) fn found(&mut self, dialect: Dialect, lock_id: &LockId) {
+        let here = |lost: &Lost| lost.dialect == dialect && lost.lock_id == *lock_id;
         if let Some(at) = self.lost.iter().position(here) {
             self.lost.swap_remove(at);
         }
@@ -278,7 +283,7 @@ impl Ledger {
     fn change(&mut self, dialect: Dialect, session: &Session, change: impl FnOnce(&mut Account)) {
         let Some(account) = self.accounts.get_mut(&(dialect, session.clone())) else { return };
         change(account);
-        account.entries.retain(|entry| entry.held + entry.owed > 0);
+        account.entries.retain(|entry| entry.held + entry.unreleased > 0);
         if account.entries.is_empty() {
             let place = account.place;
             self.accounts.remove(&(dialect, session.clone()));
@@ -292,8 +297,9 @@ impl Ledger {
         if self.accounts.len() <= DEBTORS_MAX {
             return;
         }
-        let debtors = self.accounts.iter().filter(|(_, account)| !account.holds());
-        let oldest = debtors.min_by_key(|(_, account)| account.turn).map(|(who, _)| who.clone());
+        let accounts_in_debt = self.accounts.iter().filter(|(_, account)| !account.holds());
+        let oldest =
+            accounts_in_debt.min_by_key(|(_, account)| account.turn).map(|(who, _)| who.clone());
         if let Some((dialect, session)) = oldest {
             self.ended(dialect, &session);
         }

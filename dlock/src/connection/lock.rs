@@ -7,7 +7,7 @@ use super::ledger::ledger;
 use super::plan::Wanted;
 use super::session::Session;
 use super::{Connection, Plan};
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::wait::Wait;
 
@@ -26,7 +26,7 @@ use crate::spec::wait::Wait;
 ///   `#[locked(on = …)]` warns of such parameters.
 /// * A failed transaction ignores the release. The lock then stays until the connection closes.
 ///
-/// So lock on the `PoolConnection`, and begin the transaction on [`conn`](ConnectionLock::conn). Do not lock on a
+/// So lock on the `PoolConnection`, and begin the transaction on [`conn`](ConnectionLock::conn). Op not lock on a
 /// `Transaction` of the pool.
 ///
 /// A lock that is forgotten ([`std::mem::forget`]) stays until its session ends.
@@ -49,7 +49,7 @@ pub struct ConnectionLock<'c, C: Connection> {
     /// What an `acquire` that has not come to its end may have left.
     pub(super) doubt: Option<Doubt>,
     /// Since when, on which session of the server, and whether a transaction was open.
-    pub(super) grant: Option<Grant>,
+    pub(super) grant: Option<ConnectionGrant>,
     /// What ends, with a transaction that was begun under the lock.
     pub(super) ending: Option<Ending>,
     /// Where the body of `run` has begun, inside a transaction.
@@ -64,7 +64,7 @@ pub(super) struct Doubt {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Grant {
+pub(super) struct ConnectionGrant {
     pub(super) since: Instant,
     pub(super) session: Session,
     pub(super) inside: bool,
@@ -154,49 +154,49 @@ impl<'c, C: Connection> ConnectionLock<'c, C> {
 }
 
 impl<C: Connection> ConnectionLock<'_, C> {
-    /// What lets go of everything, for nobody to wait for; all of it is owed from now on.
+    /// What lets go of everything, for nobody to wait for; all of it is unreleased from now on.
     fn farewell(&mut self) -> Farewell {
         let mut ledger = ledger();
         let session = self.grant.as_ref().map(|grant| grant.session.clone());
         let mut held = std::mem::take(&mut self.held);
         let mut texts: Vec<String> = Vec::new();
-        let mut claims: Vec<&Claim> = self.sent.iter().map(|one| &one.claim).collect();
+        let mut lock_ids: Vec<&LockId> = self.sent.iter().map(|one| &one.lock_id).collect();
         if let (Some(session), false) = (&session, held.is_empty()) {
             for one in &mut held {
-                one.stays = ledger.stays(C::DIALECT, session, &one.claim);
+                one.stays = ledger.stays(C::DIALECT, session, &one.lock_id);
             }
-            held.iter().for_each(|one| ledger.giving(C::DIALECT, session, &one.claim));
-            texts.push(C::DIALECT.give(&held, session, true));
+            held.iter().for_each(|one| ledger.giving(C::DIALECT, session, &one.lock_id));
+            texts.push(C::DIALECT.release_held(&held, session, true));
         }
         let mut nobodys = None;
         match (&self.doubt, &session) {
             (Some(doubt), Some(session)) => {
-                ledger.owe(C::DIALECT, session, &doubt.one.claim);
-                claims.push(&doubt.one.claim);
+                ledger.add_unreleased(C::DIALECT, session, &doubt.one.lock_id);
+                lock_ids.push(&doubt.one.lock_id);
             }
             (Some(doubt), None) => {
-                let claim = &doubt.one.claim;
+                let lock_id = &doubt.one.lock_id;
                 // Probably the session of an outer lock, which then has one more to give back. But
                 // that may have been forgotten, and this be another session: the server knows.
                 let outer = ledger.session_at(self.conn.place()).cloned();
-                let outer = outer.filter(|it| ledger.held(C::DIALECT, it, claim) > 0);
-                texts.push(C::DIALECT.give_if_held(claim, outer.as_ref()));
+                let outer = outer.filter(|it| ledger.held(C::DIALECT, it, lock_id) > 0);
+                texts.push(C::DIALECT.release_if_held(lock_id, outer.as_ref()));
                 if let Some(outer) = outer {
-                    ledger.owe(C::DIALECT, &outer, claim);
+                    ledger.add_unreleased(C::DIALECT, &outer, lock_id);
                 }
-                nobodys = Some(claim.clone());
+                nobodys = Some(lock_id.clone());
             }
             (None, _) => {}
         }
         if let Some(session) = &session {
-            claims.sort_unstable();
-            claims.dedup();
-            for claim in claims {
-                // Others who hold it give back what is owed behind them.
-                let owed = ledger.owed_behind(C::DIALECT, session, claim, 0);
-                let given = held.iter().filter(|one| one.claim == *claim).count();
-                let rest = owed.saturating_sub(given);
-                texts.extend((0..rest).map(|_| C::DIALECT.give_if_held(claim, None)));
+            lock_ids.sort_unstable();
+            lock_ids.dedup();
+            for lock_id in lock_ids {
+                // Others who hold it give back what is unreleased behind them.
+                let unreleased = ledger.unreleased_behind(C::DIALECT, session, lock_id, 0);
+                let given = held.iter().filter(|one| one.lock_id == *lock_id).count();
+                let rest = unreleased.saturating_sub(given);
+                texts.extend((0..rest).map(|_| C::DIALECT.release_if_held(lock_id, None)));
             }
         }
         Farewell { text: texts.join(";"), session, held, nobodys }
@@ -223,7 +223,7 @@ struct Farewell {
     session: Option<Session>,
     held: Vec<Wanted>,
     /// Owed by a session that has not told its name.
-    nobodys: Option<Claim>,
+    nobodys: Option<LockId>,
 }
 
 impl<C: Connection> Drop for ConnectionLock<'_, C> {
@@ -235,8 +235,8 @@ impl<C: Connection> Drop for ConnectionLock<'_, C> {
         let inside = self.conn.is_inside() || self.grant.as_ref().is_some_and(|it| it.inside);
         let Farewell { text, session, held, nobodys } = self.farewell();
         if self.conn.discard() {
-            if let Some(claim) = nobodys {
-                ledger().owe_somewhere(C::DIALECT, &claim, Some(self.conn.place()));
+            if let Some(lock_id) = nobodys {
+                ledger().add_unreleased_somewhere(C::DIALECT, &lock_id, Some(self.conn.place()));
             }
             return;
         }
@@ -245,13 +245,13 @@ impl<C: Connection> Drop for ConnectionLock<'_, C> {
         }
         let sent = self.conn.send(format!("{end}{text}"));
         let mut ledger = ledger();
-        if !sent && let Some(claim) = nobodys {
-            ledger.owe_somewhere(C::DIALECT, &claim, None);
+        if !sent && let Some(lock_id) = nobodys {
+            ledger.add_unreleased_somewhere(C::DIALECT, &lock_id, None);
         }
         // Nothing can come between, unless it is a transaction that has failed.
         let sure = sent && !(inside && C::DIALECT.refuses_after_errors());
         if let (true, Some(session)) = (sure, session) {
-            held.iter().for_each(|one| ledger.paid(C::DIALECT, &session, &one.claim, 1));
+            held.iter().for_each(|one| ledger.paid(C::DIALECT, &session, &one.lock_id, 1));
         }
     }
 }

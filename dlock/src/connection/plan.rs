@@ -6,7 +6,7 @@ use super::dialect::Dialect;
 use crate::error::{Error, Result};
 use crate::observe::{Event, Label, Subject, Telemetry, refusal};
 use crate::spec::key::Key;
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::options::check_retry_every;
 use crate::spec::scheme::KeyScheme;
@@ -30,7 +30,7 @@ pub(crate) struct Plan {
 #[derive(Debug, Clone)]
 pub(crate) struct Wanted {
     pub(crate) key: Key,
-    pub(crate) claim: Claim,
+    pub(crate) lock_id: LockId,
     /// Another lock here has it on the same session, whose server does not count: it is not to be
     /// released yet.
     pub(crate) stays: bool,
@@ -52,11 +52,11 @@ impl Plan {
         let mut wanted = Vec::with_capacity(self.keys.len());
         for key in &self.keys {
             let native = self.scheme.native(dialect.naming(), key, &self.namespace)?;
-            let claim = Claim { key: native, mode: self.mode };
-            wanted.push(Wanted { key: key.clone(), claim, stays: false });
+            let lock_id = LockId { key: native, mode: self.mode };
+            wanted.push(Wanted { key: key.clone(), lock_id, stays: false });
         }
-        wanted.sort_by(|a, b| a.claim.cmp(&b.claim));
-        wanted.dedup_by(|a, b| a.claim == b.claim);
+        wanted.sort_by(|a, b| a.lock_id.cmp(&b.lock_id));
+        wanted.dedup_by(|a, b| a.lock_id == b.lock_id);
         if wanted.is_empty() {
             return Err(Error::config("there is no key to lock; give at least one"));
         }

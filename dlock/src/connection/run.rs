@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Connection;
-use super::dialect::Meaning;
-use super::given::Open;
+use super::dialect::ErrorKind;
 use super::lock::{ConnectionLock, Ending};
+use super::released::Open;
 use crate::error::{Error, Result};
 
 impl<C: Connection> ConnectionLock<'_, C> {
@@ -90,7 +90,7 @@ impl<C: Connection> ConnectionLock<'_, C> {
             true => Open::MayBe,
             false => Open::IsRefused,
         };
-        let left = self.let_go(before, open).await;
+        let left = self.release_all(before, open).await;
         if let (Err(error), true) = (&left, failed) {
             tracing::warn!(target: "dlock", %error, "not released after a body that failed");
         }
@@ -102,8 +102,8 @@ impl<C: Connection> ConnectionLock<'_, C> {
         self.ready().await?;
         match self.conn.ask(C::DIALECT.look()).await {
             Ok(rows) => Ok(C::DIALECT.is_inside(&rows)),
-            Err(refused) => match C::DIALECT.meaning(&refused) {
-                Meaning::Aborted | Meaning::Open => Ok(true),
+            Err(refused) => match C::DIALECT.error_kind(&refused) {
+                ErrorKind::Aborted | ErrorKind::Open => Ok(true),
                 _ => Err(C::DIALECT.error(refused)),
             },
         }

@@ -3,17 +3,17 @@
 use std::time::Instant;
 
 use super::Connection;
-use super::dialect::{Answer, At, Meaning, Take, called};
+use super::dialect::{Answer, At, ErrorKind, Take, called};
 use super::driver::Driver;
+use super::driver_error::{aborted, failure, pooled, strange, timeout};
 use super::ledger::{Held, ledger};
-use super::lock::{ConnectionLock, Doubt, Grant};
+use super::lock::{ConnectionGrant, ConnectionLock, Doubt};
 use super::pause::sleep;
 use super::plan::{Waiting, Wanted};
-use super::refused::{aborted, failure, pooled, strange, timeout};
 use super::session::Session;
 use crate::error::{Error, Result};
 use crate::observe::Event;
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::spec::wait::Wait;
 use crate::status::holder::Holder;
 use crate::switch;
@@ -75,18 +75,22 @@ impl<C: Connection> ConnectionLock<'_, C> {
         let wanted = self.plan.wanted(C::DIALECT)?;
         if !switch::enabled() {
             let session = Session { id: 0, born: "".into() };
-            self.grant.get_or_insert(Grant { since: waiting.since, session, inside: false });
+            self.grant.get_or_insert(ConnectionGrant {
+                since: waiting.since,
+                session,
+                inside: false,
+            });
             return Ok(());
         }
-        self.settle_doubt().await?;
+        self.resolve_doubt().await?;
         self.pay_first().await?;
         if self.held.is_empty() {
             self.grant = None;
         }
         for one in wanted {
             if let Err(error) = self.take_one(&one, waiting).await {
-                // What could not be given back is owed.
-                if let Err(error) = self.give_back().await {
+                // What could not be given back is unreleased.
+                if let Err(error) = self.release_partial().await {
                     tracing::debug!(target: "dlock", %error, "not given back yet");
                 }
                 if self.held.is_empty() {
@@ -105,7 +109,7 @@ impl<C: Connection> ConnectionLock<'_, C> {
     async fn take_one(&mut self, one: &Wanted, waiting: Waiting) -> Result<()> {
         let mut inside = self.conn.is_inside();
         // What is held already is not waited for: no limit of time can end that.
-        let mut at_once = self.reentrant && self.has_it(&one.claim);
+        let mut at_once = self.reentrant && self.has_it(&one.lock_id);
         loop {
             let pause = self.plan.retry_every;
             let at_once = std::mem::take(&mut at_once) || pause.is_some();
@@ -125,7 +129,7 @@ impl<C: Connection> ConnectionLock<'_, C> {
                     }
                     Answer::Mine { session } => {
                         self.doubt = None;
-                        if self.reentrant && self.is_counted_here(&session, &one.claim) {
+                        if self.reentrant && self.is_counted_here(&session, &one.lock_id) {
                             return self.granted(one, session, inside).await;
                         }
                         if self.pay(&session, inside).await? {
@@ -141,8 +145,8 @@ impl<C: Connection> ConnectionLock<'_, C> {
                         }
                     }
                     // Somebody has ended the statement: nothing was granted.
-                    Answer::Busy { .. } => self.settle(At::of(inside)).await?,
-                    Answer::Useless { what, instead } => {
+                    Answer::Busy { .. } => self.resolve(At::of(inside)).await?,
+                    Answer::NotExclusive { what, instead } => {
                         self.doubt = None;
                         return Err(C::DIALECT.unsupported(what, instead));
                     }
@@ -151,39 +155,39 @@ impl<C: Connection> ConnectionLock<'_, C> {
                         return Err(Error::Deadlock { key: one.key.clone() });
                     }
                     Answer::Outside => return Err(strange::<C>("no transaction".to_owned())),
-                    Answer::Strange(said) => return Err(strange::<C>(said)),
+                    Answer::UnexpectedReply(said) => return Err(strange::<C>(said)),
                 },
-                Err(refused) => match C::DIALECT.meaning(&refused) {
-                    Meaning::Busy => {
-                        self.settle(if inside { At::Failed } else { At::Outside }).await?;
+                Err(refused) => match C::DIALECT.error_kind(&refused) {
+                    ErrorKind::Busy => {
+                        self.resolve(if inside { At::Failed } else { At::Outside }).await?;
                     }
                     // Nothing was begun.
-                    Meaning::Aborted => {
+                    ErrorKind::Aborted => {
                         self.doubt = None;
                         return Err(aborted());
                     }
                     // The transaction that the driver knows of has been ended by hand.
-                    Meaning::NoTransaction if inside => {
+                    ErrorKind::NoTransaction if inside => {
                         inside = false;
                         continue;
                     }
-                    Meaning::Ended => {
+                    ErrorKind::Ended => {
                         self.ended();
                         return Err(C::DIALECT.error(refused));
                     }
-                    meaning => {
+                    error_kind => {
                         let at = if inside { At::Failed } else { At::Outside };
                         // The first error tells more than one of the clean-up.
-                        if let Err(error) = self.settle(at).await {
+                        if let Err(error) = self.resolve(at).await {
                             tracing::debug!(target: "dlock", %error, "not settled yet");
                         }
-                        return Err(failure::<C>(one, meaning, refused));
+                        return Err(failure::<C>(one, error_kind, refused));
                     }
                 },
             }
             match (waiting.left(), pause) {
                 (Wait::NoWait, _) => {
-                    let holder = who::<C>(self.conn, &one.claim, inside).await;
+                    let holder = who::<C>(self.conn, &one.lock_id, inside).await;
                     return Err(timeout(one, waiting, holder));
                 }
                 (Wait::For(left), Some(pause)) => sleep(pause.min(left)).await?,
@@ -194,22 +198,22 @@ impl<C: Connection> ConnectionLock<'_, C> {
     }
 
     /// Whether the session that was last seen here has it.
-    fn has_it(&self, claim: &Claim) -> bool {
+    fn has_it(&self, lock_id: &LockId) -> bool {
         let ledger = ledger();
         let session = ledger.session_at(self.conn.place());
-        session.is_some_and(|session| ledger.held(C::DIALECT, session, claim) > 0)
+        session.is_some_and(|session| ledger.held(C::DIALECT, session, lock_id) > 0)
     }
 
     /// Returns `true` if the session has it by a lock of this process, and its server does not count.
-    fn is_counted_here(&self, session: &Session, claim: &Claim) -> bool {
-        !C::DIALECT.counts() && ledger().held(C::DIALECT, session, claim) > 0
+    fn is_counted_here(&self, session: &Session, lock_id: &LockId) -> bool {
+        !C::DIALECT.counts() && ledger().held(C::DIALECT, session, lock_id) > 0
     }
 
     fn text_to_take(&self, wanted: &Wanted, wait: Wait, inside: bool) -> String {
         let ledger = ledger();
         let again = self.reentrant;
         let has_it = |session: &&Session| {
-            !again && ledger.look(C::DIALECT, session, &wanted.claim) != Held::Not
+            !again && ledger.look(C::DIALECT, session, &wanted.lock_id) != Held::Not
         };
         let mine = ledger.session_at(self.conn.place()).filter(has_it);
         C::DIALECT.take(&Take { wanted, wait, again, mine, inside })
@@ -218,10 +222,10 @@ impl<C: Connection> ConnectionLock<'_, C> {
     /// The session has it once more: whether that is as it should be.
     async fn granted(&mut self, one: &Wanted, session: Session, inside: bool) -> Result<()> {
         let inside = inside || self.conn.is_inside();
-        let (place, claim) = (self.conn.place(), &one.claim);
+        let (place, lock_id) = (self.conn.place(), &one.lock_id);
         let wrong = {
             let ledger = ledger();
-            let before = ledger.look(C::DIALECT, &session, claim);
+            let before = ledger.look(C::DIALECT, &session, lock_id);
             let another = self.grant.as_ref().is_some_and(|grant| grant.session != session);
             match before {
                 _ if another => Some(pooled::<C>()),
@@ -231,13 +235,13 @@ impl<C: Connection> ConnectionLock<'_, C> {
                 _ => Some(Error::Reentrant { key: one.key.clone() }),
             }
         };
-        ledger().granted(C::DIALECT, &session, place, claim);
+        ledger().granted(C::DIALECT, &session, place, lock_id);
         if let Some(error) = wrong {
             // Once more than it was held before, and no more than that.
-            let grant = Grant { since: Instant::now(), session, inside };
+            let grant = ConnectionGrant { since: Instant::now(), session, inside };
             let kept = self.grant.replace(grant);
             let others = std::mem::replace(&mut self.held, vec![one.clone()]);
-            let given = self.give("", 0, true).await;
+            let given = self.release_held("", 0, true).await;
             self.grant = kept;
             self.held = others;
             if let Err(refused) = given {
@@ -247,7 +251,7 @@ impl<C: Connection> ConnectionLock<'_, C> {
         }
         self.held.push(one.clone());
         let since = Instant::now();
-        self.grant.get_or_insert(Grant { since, session: session.clone(), inside });
+        self.grant.get_or_insert(ConnectionGrant { since, session: session.clone(), inside });
         self.pay(&session, inside).await?;
         Ok(())
     }
@@ -255,7 +259,7 @@ impl<C: Connection> ConnectionLock<'_, C> {
     /// Why a session that has it does not get it.
     fn mine(&self, one: &Wanted, session: &Session) -> Error {
         let ledger = ledger();
-        let held = ledger.look(C::DIALECT, session, &one.claim) != Held::Not;
+        let held = ledger.look(C::DIALECT, session, &one.lock_id) != Held::Not;
         match held && ledger.is_elsewhere(C::DIALECT, session, self.conn.place()) {
             true => pooled::<C>(),
             false => Error::Reentrant { key: one.key.clone() },
@@ -265,9 +269,9 @@ impl<C: Connection> ConnectionLock<'_, C> {
 
 /// Who is in the way, if that can be had: whatever comes of the question, the wait is over and the
 /// transaction as it was.
-pub(super) async fn who<C: Driver>(conn: &mut C, claim: &Claim, inside: bool) -> Option<Holder> {
+pub(super) async fn who<C: Driver>(conn: &mut C, lock_id: &LockId, inside: bool) -> Option<Holder> {
     conn.ready().await.ok()?;
-    match conn.ask(C::DIALECT.holder(claim, inside)).await {
+    match conn.ask(C::DIALECT.holder(lock_id, inside)).await {
         Ok(rows) => match called(&rows, "holder") {
             Some([Some(who)]) => Some(Holder::new(who, None)),
             _ => None,

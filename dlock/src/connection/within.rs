@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use super::dialect::{Answer, Meaning};
-use super::driver::{Refused, Row};
+use super::dialect::{Answer, ErrorKind};
+use super::driver::{DriverError, Row};
+use super::driver_error::{aborted, failure, refusal, timeout};
 use super::plan::Waiting;
-use super::refused::{aborted, failure, refusal, timeout};
 use super::take::who;
 use super::{Connection, Plan};
 use crate::error::{Error, Result};
@@ -185,15 +185,15 @@ impl<'c, C: Connection> TransactionLock<'c, C> {
                     Answer::Outside => return Err(no_transaction()),
                     other => return Err(refusal::<C>(first, other)),
                 },
-                Err(refused) => match C::DIALECT.meaning(&refused) {
-                    Meaning::Ended => return Err(C::DIALECT.error(refused)),
-                    Meaning::NoTransaction => return Err(no_transaction()),
-                    Meaning::Aborted => return Err(aborted()),
-                    meaning => {
+                Err(refused) => match C::DIALECT.error_kind(&refused) {
+                    ErrorKind::Ended => return Err(C::DIALECT.error(refused)),
+                    ErrorKind::NoTransaction => return Err(no_transaction()),
+                    ErrorKind::Aborted => return Err(aborted()),
+                    error_kind => {
                         // The first error tells more than one of the clean-up.
-                        let settled = self.ask(C::DIALECT.settle_within(&wanted)).await;
-                        if meaning != Meaning::Busy {
-                            return Err(failure::<C>(first, meaning, refused));
+                        let settled = self.ask(C::DIALECT.resolve_within(&wanted)).await;
+                        if error_kind != ErrorKind::Busy {
+                            return Err(failure::<C>(first, error_kind, refused));
                         }
                         settled.map_err(|refused| C::DIALECT.error(refused))?;
                     }
@@ -204,7 +204,7 @@ impl<'c, C: Connection> TransactionLock<'c, C> {
                 let holder = match &wanted[..] {
                     [one] => {
                         self.asking = true;
-                        let holder = who::<C>(self.conn, &one.claim, true).await;
+                        let holder = who::<C>(self.conn, &one.lock_id, true).await;
                         self.asking = false;
                         holder
                     }
@@ -216,7 +216,7 @@ impl<'c, C: Connection> TransactionLock<'c, C> {
         }
     }
 
-    async fn ask(&mut self, text: String) -> Result<Vec<Row>, Refused> {
+    async fn ask(&mut self, text: String) -> Result<Vec<Row>, DriverError> {
         self.conn.ready().await?;
         self.asking = true;
         let answer = self.conn.ask(text).await;

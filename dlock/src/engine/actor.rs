@@ -5,39 +5,42 @@ use std::future::pending;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use super::callers::{Alarm, Alarms, Callers, Place, alarm, disarm, slow};
+use super::callers::{
+    Callers, EngineDeadline, EngineDeadlines, GrantTicket, disarm, engine_deadline, slow,
+};
 use super::end::EngineEnd;
 use super::executor::{Executor, Report};
+use super::grant::Grant;
 use super::handle::WeakEngine;
-use super::hold::Hold;
 use super::inbox::Inbox;
 use super::lock_table::{Action, Event, RequestId, Shareable as _, Table};
 use super::lookup::Lookups;
-use super::mail::{Mail, Request, on_our_clock};
+use super::message::{Message, Request, on_our_clock};
 use super::recent::Recent;
 use super::status_file::StatusFile;
 use super::timer::Timer;
 use crate::observe::Telemetry;
-use crate::spec::lock_id::Claim;
-use crate::spec::options::Terms;
+use crate::spec::lock_id::LockId;
+use crate::spec::options::LockOptions;
 use crate::status::lost::LostReason;
 use crate::switch;
 
 /// A lock may stay in this process so long before others have their turn (measured: longer only
 /// makes their tail longer). Unit tests must not depend on how busy the machine is.
-pub(super) const TURN: Duration = Duration::from_millis(if cfg!(test) { 5000 } else { 5 });
+pub(super) const HANDOFF_TIME_MAX: Duration =
+    Duration::from_millis(if cfg!(test) { 5000 } else { 5 });
 /// A key that was refused this short a time ago would be refused again.
-pub(super) const HOT: Duration = Duration::from_millis(100);
+pub(super) const CONTENTION_MEMORY: Duration = Duration::from_millis(100);
 
 /// An engine at work.
 pub(super) struct Actor<E> {
     /// Before the executor: when the engine is dropped, its guards know it before the connections go.
     pub(super) callers: Callers,
-    pub(super) table: Table<Claim>,
+    pub(super) table: Table<LockId>,
     pub(super) executor: E,
-    pub(super) alarms: Alarms,
+    pub(super) deadlines: EngineDeadlines,
     /// Refused or waited for.
-    hot: Recent,
+    contended: Recent,
     /// Granted by the database, of what can be shared.
     turns: Recent,
     pub(super) lookups: Lookups,
@@ -46,25 +49,25 @@ pub(super) struct Actor<E> {
     pub(super) telemetry: Arc<Telemetry>,
     /// Those who wait until all that was let go is confirmed.
     pub(super) settling: Vec<mpsc::Sender<()>>,
-    actions: Vec<Action<Claim>>,
+    actions: Vec<Action<LockId>>,
 }
 
-/// Runs an engine until it is closed, or nobody has a handle of it any more. `leisure`: it has a
+/// Runs an engine until it is closed, or nobody has a handle of it any more. `owns_thread`: it has a
 /// thread of its own.
 pub(super) async fn run<E: Executor>(
     executor: E,
     inbox: &mut Inbox,
     (engine, end, telemetry): (WeakEngine, &EngineEnd, Arc<Telemetry>),
-    leisure: bool,
+    owns_thread: bool,
     mut file: Option<StatusFile>,
 ) {
     let mut actor = Actor {
         table: Table::default(),
         executor,
         callers: Callers::default(),
-        alarms: Alarms::new(),
-        hot: Recent::new(HOT),
-        turns: Recent::new(TURN),
+        deadlines: EngineDeadlines::new(),
+        contended: Recent::new(CONTENTION_MEMORY),
+        turns: Recent::new(HANDOFF_TIME_MAX),
         lookups: Lookups::default(),
         engine,
         telemetry,
@@ -72,30 +75,30 @@ pub(super) async fn run<E: Executor>(
         actions: Vec::new(),
     };
     let mut timer = Timer::default();
-    let mut mail = Vec::new();
+    let mut message = Vec::new();
     let mut reports = Vec::new();
     let patient = 'open: loop {
-        let next_alarm = actor.alarms.first().map(|(at, ..)| *at);
+        let next_deadline = actor.deadlines.first().map(|(at, ..)| *at);
         let next_look = file.as_ref().and_then(StatusFile::next);
         let search = actor.lookups.next();
-        let wake = next_alarm.into_iter().chain(next_look).chain(search).min();
+        let wake = next_deadline.into_iter().chain(next_look).chain(search).min();
         tokio::select! {
             biased;
             () = actor.executor.recv(&mut reports) => {}
-            more = inbox.recv(&mut mail) => if !more { break false },
+            more = inbox.recv(&mut message) => if !more { break false },
             () = timer.until(wake) => {}
             () = written(&mut file) => {}
         }
-        let quiet = mail.is_empty() && reports.is_empty() && next_alarm.is_none();
-        if leisure && !mail.is_empty() && mail.iter().all(Mail::is_leisurely) {
+        let quiet = message.is_empty() && reports.is_empty() && next_deadline.is_none();
+        if owns_thread && !message.is_empty() && message.iter().all(Message::may_wait) {
             // Whoever released has probably something to ask: then it shares the statement.
             std::thread::yield_now();
-            inbox.more(&mut mail);
+            inbox.more(&mut message);
         }
-        if mail.iter().any(|mail| matches!(mail, Mail::All(_))) {
-            mail = mail.drain(..).flat_map(Mail::parts).collect();
+        if message.iter().any(|message| matches!(message, Message::All(_))) {
+            message = message.drain(..).flat_map(Message::parts).collect();
         }
-        mail.sort_by_key(|mail| !mail.comes_first());
+        message.sort_by_key(|message| !message.comes_first());
         if reports.iter().any(|report| matches!(report.event, Event::Ended { .. })) {
             // The server keeps time better than the runtime's timers: without this, a wait that it
             // has ended in time would be begun again.
@@ -104,9 +107,9 @@ pub(super) async fn run<E: Executor>(
         for Report { event, reason } in reports.drain(..) {
             actor.step(event, reason);
         }
-        let mut rest = mail.drain(..);
-        while let Some(mail) = rest.next() {
-            if let Some(patient) = actor.receive(mail) {
+        let mut rest = message.drain(..);
+        while let Some(message) = rest.next() {
+            if let Some(patient) = actor.receive(message) {
                 inbox.put_back(rest);
                 break 'open patient;
             }
@@ -126,7 +129,7 @@ pub(super) async fn run<E: Executor>(
             file.update(&actor.callers);
         }
         if file.as_ref().is_none_or(StatusFile::is_written) {
-            actor.tell_if_settled();
+            actor.report_idle();
         }
     };
     let settling = actor.close(inbox, end, patient).await;
@@ -147,58 +150,60 @@ async fn written(file: &mut Option<StatusFile>) {
 impl<E: Executor> Actor<E> {
     /// Takes a message in; after the last one the engine is to end, and somebody waits for that or
     /// not.
-    fn receive(&mut self, mail: Mail) -> Option<bool> {
-        match mail {
-            Mail::Acquire(request) => self.acquire(request),
-            Mail::Abandon(request) => {
+    fn receive(&mut self, message: Message) -> Option<bool> {
+        match message {
+            Message::Acquire(request) => self.acquire(request),
+            Message::Abandon(request) => {
                 self.take(request);
                 self.step(Event::Abandon { request }, LostReason::Closed);
                 self.give_up_on(request);
             }
-            Mail::Release { hold, .. } => self.release(hold),
-            Mail::Keep { hold } => {
-                if let Some((hold, (claim, _))) = self.callers.holds.get(&hold) {
-                    self.executor.keep(claim, hold.min_hold());
+            Message::Release { hold, .. } => self.release(hold),
+            Message::Keep { hold } => {
+                if let Some((hold, (lock_id, _))) = self.callers.holds.get(&hold) {
+                    self.executor.keep(lock_id, hold.min_hold());
                 }
             }
-            Mail::Convert { hold, wanted } => self.convert(hold, wanted),
-            Mail::GiveUpConversion { hold } => self.give_up_conversion(hold),
-            Mail::Verify { hold, reply } => {
+            Message::Convert { hold, wanted } => self.convert(hold, wanted),
+            Message::GiveUpConversion { hold } => self.give_up_conversion(hold),
+            Message::Verify { hold, reply } => {
                 self.verify(hold, reply);
             }
-            Mail::IntoToken { hold, owner, reply } => self.hand_over_to_token(hold, owner, reply),
-            Mail::DropToken { key, owner } => self.executor.drop_token(key, owner),
-            Mail::Adopt(adoption) => self.adopt(*adoption),
-            Mail::Status(reply) => self.status(reply),
-            Mail::Check(reply) => self.check(reply),
-            Mail::Break { key, reply } => self.break_lock(key, reply),
-            Mail::Prune { older_than, reply } => self.executor.prune(older_than, reply),
-            Mail::Ping(reply) => self.ping(reply),
-            Mail::Switched(on) => {
+            Message::IntoToken { hold, owner, reply } => {
+                self.hand_over_to_token(hold, owner, reply)
+            }
+            Message::DropToken { key, owner } => self.executor.drop_token(key, owner),
+            Message::Adopt(adoption) => self.adopt(*adoption),
+            Message::Status(reply) => self.status(reply),
+            Message::Check(reply) => self.check(reply),
+            Message::Break { key, reply } => self.break_lock(key, reply),
+            Message::Prune { older_than, reply } => self.executor.prune(older_than, reply),
+            Message::Ping(reply) => self.ping(reply),
+            Message::Switched(on) => {
                 if !on {
                     self.let_all_pass();
                 }
             }
-            Mail::Found(holders) => self.found(holders),
+            Message::Found(holders) => self.found(holders),
             // It has been taken apart.
-            Mail::All(_) => {}
-            Mail::Wake { id, at, reply } => {
+            Message::All(_) => {}
+            Message::Wake { id, at, reply } => {
                 self.callers.sleepers.insert(id, reply);
-                self.alarms.insert((on_our_clock(at), id, Alarm::Wake));
+                self.deadlines.insert((on_our_clock(at), id, EngineDeadline::Wake));
             }
-            Mail::Settle(done) => self.settling.push(done),
-            Mail::Close { patient } => return Some(patient),
+            Message::ReportIdle(done) => self.settling.push(done),
+            Message::Close { patient } => return Some(patient),
         }
         None
     }
 
     /// Tells those who wait for that when nothing is on its way back to the database.
-    fn tell_if_settled(&mut self) {
+    fn report_idle(&mut self) {
         if self.settling.is_empty() {
             return;
         }
-        let let_go = |(hold, _): &(Arc<Hold>, Place)| hold.has_been_let_go();
-        if !self.executor.owes() && !self.callers.holds.values().any(let_go) {
+        let let_go = |(hold, _): &(Arc<Grant>, GrantTicket)| hold.is_without_guards();
+        if !self.executor.has_unanswered() && !self.callers.holds.values().any(let_go) {
             self.settling.clear();
         }
     }
@@ -209,40 +214,40 @@ impl<E: Executor> Actor<E> {
         }
         request.arrive();
         let most = self.executor.most_keys();
-        if self.table.is_beyond(most, &request.claim) {
+        if self.table.is_beyond(most, &request.lock_id) {
             return request.fail(self.executor.too_many_keys());
         }
-        self.alarms.extend(alarm(&request).into_iter().chain(slow(&request)));
+        self.deadlines.extend(engine_deadline(&request).into_iter().chain(slow(&request)));
         self.want(request);
     }
 
     pub(super) fn want(&mut self, request: Request) {
         let (id, patient) = (request.id, request.patient);
-        let key = request.claim.clone();
-        let spent = !(key.is_shareable() && self.turns.contains(&key));
+        let key = request.lock_id.clone();
+        let budget_spent = !(key.is_shareable() && self.turns.contains(&key));
         self.callers.requests.insert(id, request);
-        self.step(Event::Acquire { request: id, key, patient, spent }, LostReason::Closed);
+        self.step(Event::Acquire { request: id, key, patient, budget_spent }, LostReason::Closed);
     }
 
     /// Takes a request out, with its alarm.
     pub(super) fn take(&mut self, id: RequestId) -> Option<Request> {
         let request = self.callers.requests.remove(&id)?;
-        disarm(&mut self.alarms, &request);
+        disarm(&mut self.deadlines, &request);
         Some(request)
     }
 
-    pub(super) fn step(&mut self, event: Event<Claim>, reason: LostReason) {
-        let hot = match &event {
+    pub(super) fn step(&mut self, event: Event<LockId>, reason: LostReason) {
+        let contended = match &event {
             Event::Acquire { request, key, .. } => {
                 let request = self.callers.requests.get(request);
-                self.hot.contains(key)
-                    && request.is_some_and(|request| self.executor.can_wait(&request.terms))
+                self.contended.contains(key)
+                    && request.is_some_and(|request| self.executor.can_wait(&request.options))
             }
             Event::Unlocked { key, .. } => {
-                self.hot.contains(key) && self.executor.can_wait(&self.terms(key))
+                self.contended.contains(key) && self.executor.can_wait(&self.options(key))
             }
             Event::Refused { key, .. } | Event::Ended { key, .. } => {
-                self.hot.insert(key.clone());
+                self.contended.insert(key.clone());
                 true
             }
             Event::Granted { key, .. } if key.is_shareable() => {
@@ -252,38 +257,38 @@ impl<E: Executor> Actor<E> {
             _ => false,
         };
         let mut actions = std::mem::take(&mut self.actions);
-        self.table.step(event, hot, &mut actions);
+        self.table.step(event, contended, &mut actions);
         for action in actions.drain(..) {
             self.carry_out(action, reason);
         }
         self.actions = actions;
     }
 
-    fn carry_out(&mut self, action: Action<Claim>, reason: LostReason) {
+    fn carry_out(&mut self, action: Action<LockId>, reason: LostReason) {
         match action {
             Action::Try { key, ticket } => {
-                let terms = self.terms(&key);
-                self.executor.try_lock(key, ticket, &terms);
+                let options = self.options(&key);
+                self.executor.try_lock(key, ticket, &options);
             }
             Action::Wait { key, ticket } => {
                 let until = self.latest(&key);
-                self.hot.insert(key.clone());
-                let terms = self.terms(&key);
-                self.executor.wait(key, ticket, until, &terms);
+                self.contended.insert(key.clone());
+                let options = self.options(&key);
+                self.executor.wait(key, ticket, until, &options);
             }
             Action::Cancel { key, ticket } => self.executor.cancel(&key, ticket),
             Action::Unlock { key, grant, ticket, .. } => self.executor.unlock(key, grant, ticket),
-            Action::Distrust { key, ticket } => {
+            Action::DiscardSession { key, ticket } => {
                 tracing::error!(target: "dlock", %key, "an answer that nobody has asked for");
-                self.executor.distrust(&key, ticket);
+                self.executor.discard_session(&key, ticket);
             }
             Action::Grant { key, grant, request, hold } => {
                 if let Some(request) = self.callers.requests.remove(&request) {
-                    self.executor.hand_over(&key, grant, &request.terms);
-                    self.callers.unsure.insert(hold, ((key, grant), request));
+                    self.executor.hand_over(&key, grant, &request.options);
+                    self.callers.confirming.insert(hold, ((key, grant), request));
                 } else {
                     // Its caller has gone meanwhile.
-                    self.step(Event::Release { hold, spent: false }, reason);
+                    self.step(Event::Release { hold, budget_spent: false }, reason);
                 }
             }
             Action::Refuse { request, why } => {
@@ -295,11 +300,11 @@ impl<E: Executor> Actor<E> {
             Action::StopConvert { grant } => self.executor.stop_convert(grant),
             Action::Changed { hold, key } => self.changed(hold, key),
             Action::Unchanged { hold, why } => self.unchanged(hold, why),
-            Action::Settle { hold, clean } => {
+            Action::MarkReleased { hold, clean } => {
                 self.forget_conversion(hold);
                 if let Some((hold, _)) = self.callers.holds.remove(&hold) {
                     if clean || hold.lost_info().is_some() {
-                        hold.settle();
+                        hold.mark_released();
                     } else {
                         hold.lose(reason);
                     }
@@ -309,9 +314,9 @@ impl<E: Executor> Actor<E> {
                 self.forget_conversion(hold);
                 if let Some((hold, _)) = self.callers.holds.remove(&hold) {
                     hold.lose(reason);
-                } else if self.callers.lingering.remove(&hold).is_some() {
+                } else if self.callers.min_hold_pending.remove(&hold).is_some() {
                     // Its holder has gone with an Ok, which was true.
-                } else if let Some((_, request)) = self.callers.unsure.remove(&hold) {
+                } else if let Some((_, request)) = self.callers.confirming.remove(&hold) {
                     // Nobody knows of it yet: who was to have it goes on waiting.
                     if request.is_adoption() {
                         self.refuse_adoption(request);
@@ -323,10 +328,10 @@ impl<E: Executor> Actor<E> {
         }
     }
 
-    /// On what terms the first of those who wait for this key wants it.
-    fn terms(&self, key: &Claim) -> Terms {
+    /// On what options the first of those who wait for this key wants it.
+    fn options(&self, key: &LockId) -> LockOptions {
         let mut waiting = self.table.waiting(key);
         let first = waiting.find_map(|id| self.callers.requests.get(&id));
-        first.map(|request| request.terms.clone()).unwrap_or_default()
+        first.map(|request| request.options.clone()).unwrap_or_default()
     }
 }

@@ -9,12 +9,12 @@ use tokio::time::Instant;
 
 use super::conversions::Converting;
 use super::doubts::Doubt;
-use super::hold::Hold;
-use super::lock_table::{HoldId, RequestId, Ticket};
-use super::mail::Request;
+use super::grant::Grant;
+use super::lock_table::{GrantId, RequestId, Ticket};
 use super::map::Map;
+use super::message::Request;
 use crate::error::Error;
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::status::lost::LostReason;
 
 /// So long before a caller's time is up it is found out who is in the way: then the answer need not
@@ -22,7 +22,7 @@ use crate::status::lost::LostReason;
 const AHEAD: Duration = Duration::from_millis(25);
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Alarm {
+pub(super) enum EngineDeadline {
     /// The time will soon be up.
     Look,
     Expire,
@@ -31,7 +31,7 @@ pub(super) enum Alarm {
     Wake,
     /// The time is over for which a lock that was released is to be held all the same: here the id
     /// is that of the hold.
-    Linger,
+    MinHold,
     /// It waits for longer than usual.
     Slow,
     /// It is held for longer than it should be: here the id is that of the hold.
@@ -40,82 +40,82 @@ pub(super) enum Alarm {
     Convert,
 }
 
-impl Alarm {
-    pub(super) fn is_linger(self) -> bool {
-        self == Alarm::Linger
+impl EngineDeadline {
+    pub(super) fn is_min_hold(self) -> bool {
+        self == EngineDeadline::MinHold
     }
 }
 
-pub(super) type AlarmAt = (Instant, RequestId, Alarm);
+pub(super) type EngineDeadlineAt = (Instant, RequestId, EngineDeadline);
 
-pub(super) type Alarms = BTreeSet<AlarmAt>;
+pub(super) type EngineDeadlines = BTreeSet<EngineDeadlineAt>;
 
 /// When something is to be done about a caller who waits.
-pub(super) fn alarm(request: &Request) -> Option<AlarmAt> {
+pub(super) fn engine_deadline(request: &Request) -> Option<EngineDeadlineAt> {
     let end = request.end?;
     if !request.patient {
-        return Some((end, request.id, Alarm::Overdue));
+        return Some((end, request.id, EngineDeadline::Overdue));
     }
     let ahead = end.checked_sub(AHEAD).filter(|at| *at > request.asked + AHEAD);
     match ahead {
-        Some(at) => Some((at, request.id, Alarm::Look)),
+        Some(at) => Some((at, request.id, EngineDeadline::Look)),
         None => expiry(request),
     }
 }
 
 /// When a caller's time is up.
-pub(super) fn expiry(request: &Request) -> Option<AlarmAt> {
+pub(super) fn expiry(request: &Request) -> Option<EngineDeadlineAt> {
     let end = request.end.filter(|_| request.patient)?;
-    Some((end, request.id, Alarm::Expire))
+    Some((end, request.id, EngineDeadline::Expire))
 }
 
 /// When a caller has waited for longer than usual.
-pub(super) fn slow(request: &Request) -> Option<AlarmAt> {
+pub(super) fn slow(request: &Request) -> Option<EngineDeadlineAt> {
     let after = request.waiting.as_ref().filter(|_| request.patient)?.after;
-    Some((request.asked + after, request.id, Alarm::Slow))
+    Some((request.asked + after, request.id, EngineDeadline::Slow))
 }
 
 /// A caller waits no more.
-pub(super) fn disarm(alarms: &mut Alarms, request: &Request) {
+pub(super) fn disarm(deadlines: &mut EngineDeadlines, request: &Request) {
     if let Some(alarm) = slow(request) {
-        alarms.remove(&alarm);
+        deadlines.remove(&alarm);
     }
-    let mut due = [alarm(request), expiry(request)].into_iter().flatten();
-    due.any(|alarm| alarms.remove(&alarm));
+    let mut due = [engine_deadline(request), expiry(request)].into_iter().flatten();
+    due.any(|alarm| deadlines.remove(&alarm));
 }
 
 /// Those whom the engine owes an answer.
 #[derive(Default)]
 pub(super) struct Callers {
     pub(super) requests: Map<RequestId, Request>,
-    pub(super) holds: Map<HoldId, (Arc<Hold>, Place)>,
+    pub(super) holds: Map<GrantId, (Arc<Grant>, GrantTicket)>,
     /// Granted by the table, but the database has to confirm first that it is still there.
-    pub(super) unsure: Map<HoldId, (Place, Request)>,
+    pub(super) confirming: Map<GrantId, (GrantTicket, Request)>,
     /// To be refused when the database is known to answer.
     pub(super) doubts: Vec<Doubt>,
     /// Those who want to be woken.
     pub(super) sleepers: Map<RequestId, oneshot::Sender<()>>,
     /// Released by their holders, but nobody else may have them yet.
-    pub(super) lingering: Map<HoldId, Place>,
+    pub(super) min_hold_pending: Map<GrantId, GrantTicket>,
     /// Held, and to be held in another mode.
-    pub(super) converting: Map<HoldId, Converting>,
+    pub(super) converting: Map<GrantId, Converting>,
 }
 
 /// Where a hold is: what was claimed, and the ticket it was granted by.
-pub(super) type Place = (Claim, Ticket);
+pub(super) type GrantTicket = (LockId, Ticket);
 
 impl Callers {
     /// Whether this request has had no answer yet.
-    pub(super) fn owes(&self, id: RequestId) -> bool {
-        let unsure = || self.unsure.values().any(|(_, request)| request.id == id);
-        self.requests.contains_key(&id) || unsure()
+    pub(super) fn has_unanswered(&self, id: RequestId) -> bool {
+        let confirming = || self.confirming.values().any(|(_, request)| request.id == id);
+        self.requests.contains_key(&id) || confirming()
     }
 }
 
 /// Tells those whose guards are still there that the locker is closed: all know it before the first
 /// callback runs.
-pub(super) fn lose_all<'a>(holds: impl Iterator<Item = &'a Arc<Hold>>) {
-    let held = holds.filter(|hold| !hold.has_been_let_go());
+pub(super) fn lose_all<'a>(holds: impl Iterator<Item = &'a Arc<Grant>>) {
+    let held = holds.filter(|hold| !hold.is_without_guards());
     let lost: Vec<_> = held.filter(|hold| hold.mark_lost(LostReason::Closed)).collect();
     lost.into_iter().for_each(|hold| hold.tell_loss());
 }
@@ -123,11 +123,11 @@ pub(super) fn lose_all<'a>(holds: impl Iterator<Item = &'a Arc<Hold>>) {
 /// However the engine ends (closed, or its runtime gone), whoever waits or holds learns it.
 impl Drop for Callers {
     fn drop(&mut self) {
-        let unsure = self.unsure.drain().map(|(_, (_, request))| request);
-        let waiting = self.requests.drain().map(|(_, request)| request).chain(unsure);
+        let confirming = self.confirming.drain().map(|(_, (_, request))| request);
+        let waiting = self.requests.drain().map(|(_, request)| request).chain(confirming);
         let doubts = self.doubts.drain(..).map(|doubt| doubt.request);
         waiting.chain(doubts).for_each(|request| request.fail(Error::Closed));
         lose_all(self.holds.values().map(|(hold, _)| hold));
-        self.holds.drain().for_each(|(_, (hold, _))| hold.settle_unconfirmed());
+        self.holds.drain().for_each(|(_, (hold, _))| hold.mark_unconfirmed());
     }
 }

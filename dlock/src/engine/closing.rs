@@ -13,8 +13,8 @@ use super::callers::lose_all;
 use super::end::EngineEnd;
 use super::executor::{Executor, Report};
 use super::inbox::Inbox;
-use super::lock_table::{Event, HoldId};
-use super::mail::{Mail, Request};
+use super::lock_table::{Event, GrantId};
+use super::message::{Message, Request};
 use super::timer::Timer;
 use crate::error::Error;
 use crate::status::holder::Stage;
@@ -38,15 +38,15 @@ impl<E: Executor> Actor<E> {
     ) -> Vec<mpsc::Sender<()>> {
         lose_all(self.callers.holds.values().map(|(hold, _)| hold));
         let mut settling = std::mem::take(&mut self.settling);
-        for mail in inbox.drain().await {
-            match mail {
-                Mail::Settle(done) => settling.push(done),
+        for message in inbox.drain().await {
+            match message {
+                Message::ReportIdle(done) => settling.push(done),
                 // What was let go goes below, with all the rest.
-                mail => mail.fail(&Error::Closed),
+                message => message.fail(&Error::Closed),
             }
         }
         self.turn_away();
-        let holds: Vec<HoldId> = self.callers.holds.keys().copied().collect();
+        let holds: Vec<GrantId> = self.callers.holds.keys().copied().collect();
         for hold in holds {
             self.release(hold);
         }
@@ -85,10 +85,10 @@ impl<E: Executor> Actor<E> {
             self.take(id).into_iter().for_each(&answer);
             self.step(Event::Abandon { request: id }, LostReason::Closed);
         }
-        let unsure: Vec<_> = self.callers.unsure.drain().collect();
-        for (hold, (_, request)) in unsure {
+        let confirming: Vec<_> = self.callers.confirming.drain().collect();
+        for (hold, (_, request)) in confirming {
             answer(request);
-            self.step(Event::Release { hold, spent: true }, LostReason::Closed);
+            self.step(Event::Release { hold, budget_spent: true }, LostReason::Closed);
         }
         self.callers.doubts.drain(..).for_each(|doubt| answer(doubt.request));
         self.lookups.drain().for_each(|(request, _)| answer(request));
@@ -104,7 +104,7 @@ impl<E: Executor> Actor<E> {
             end.keep_until(until.into_std());
         }
         if !patient || left > KEPT_MAX {
-            tracing::warn!(target: "dlock", locks = self.callers.lingering.len(), ?left,
+            tracing::warn!(target: "dlock", locks = self.callers.min_hold_pending.len(), ?left,
                 "the min_hold of a lock is not over, and a session lock keeps it no longer than its \
                  process, nor longer than {KEPT_MAX:?} after Locker::close, which is to be awaited \
                  at the end of the program; leases keep it by themselves");
@@ -116,9 +116,12 @@ impl<E: Executor> Actor<E> {
         if E::KEEPS_MIN_HOLD {
             return None;
         }
-        let lingering = |id: &HoldId| self.callers.lingering.contains_key(id);
-        let alarms = self.alarms.iter().filter(|(_, id, alarm)| alarm.is_linger() && lingering(id));
-        alarms.map(|(at, ..)| *at).max()
+        let min_hold_pending = |id: &GrantId| self.callers.min_hold_pending.contains_key(id);
+        let deadlines = self
+            .deadlines
+            .iter()
+            .filter(|(_, id, alarm)| alarm.is_min_hold() && min_hold_pending(id));
+        deadlines.map(|(at, ..)| *at).max()
     }
 
     /// Ends when the database has confirmed all that was let go, or does not.
@@ -130,7 +133,7 @@ impl<E: Executor> Actor<E> {
             let kept = self.kept_until();
             let kept = if patient { kept.map(|at| at.min(begun + KEPT_MAX)) } else { kept };
             let is_kept = kept.is_some_and(|at| at > Instant::now());
-            if self.callers.holds.is_empty() && !self.executor.owes() && !is_kept {
+            if self.callers.holds.is_empty() && !self.executor.has_unanswered() && !is_kept {
                 return;
             }
             let longest = kept.unwrap_or(begun).max(begun) + CONFIRMED_WITHIN;
@@ -138,7 +141,7 @@ impl<E: Executor> Actor<E> {
                 return;
             }
             self.executor.flush();
-            let next = self.alarms.first().map_or(longest, |(at, ..)| longest.min(*at));
+            let next = self.deadlines.first().map_or(longest, |(at, ..)| longest.min(*at));
             tokio::select! {
                 biased;
                 () = self.executor.recv(&mut reports) => {}

@@ -6,17 +6,17 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::actor::Actor;
-use super::alarms::GRACE;
-use super::callers::Alarm;
+use super::callers::EngineDeadline;
+use super::deadlines::GRACE;
 use super::executor::{Executor, Reply};
-use super::hold::Hold;
-use super::inquiry::this_process;
-use super::lock_table::{Event, HoldId, Stays, Ticket};
-use super::mail::on_our_clock;
+use super::grant::Grant;
+use super::lock_table::{Event, GrantId, Stays, Ticket};
+use super::message::on_our_clock;
+use super::server_query::this_process;
 use crate::engine::call_deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::spec::key::Key;
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::status::holder::{Holder, Stage};
 use crate::status::lost::LostReason;
@@ -55,12 +55,12 @@ impl Converting {
 
 impl<E: Executor> Actor<E> {
     /// Has a guard hold its lock in another mode.
-    pub(super) fn convert(&mut self, hold: HoldId, wanted: Conversion) {
-        let Some((held, (claim, _))) = self.callers.holds.get(&hold) else {
+    pub(super) fn convert(&mut self, hold: GrantId, wanted: Conversion) {
+        let Some((held, (lock_id, _))) = self.callers.holds.get(&hold) else {
             // Whoever asks has been told of the loss, or will be by the dropped reply.
             return;
         };
-        let checked = self.executor.check_conversion(claim.mode, wanted.to);
+        let checked = self.executor.check_conversion(lock_id.mode, wanted.to);
         if let Err(error) = checked.and_then(|()| check_alone(held)) {
             let _ = wanted.reply.send(Err(error));
             return;
@@ -70,19 +70,19 @@ impl<E: Executor> Actor<E> {
             converting.next = Some(wanted);
             return;
         }
-        if claim.mode == wanted.to {
+        if lock_id.mode == wanted.to {
             let _ = wanted.reply.send(Ok(()));
             return;
         }
         let converting = Converting::new(wanted);
         let patient = converting.patient;
-        self.alarms.extend(converting.alarm.map(|at| (at, hold, Alarm::Convert)));
+        self.deadlines.extend(converting.alarm.map(|at| (at, hold, EngineDeadline::Convert)));
         self.callers.converting.insert(hold, converting);
         self.step(Event::Convert { hold, patient }, LostReason::Closed);
     }
 
     /// The guard does not want its change of mode any more.
-    pub(super) fn give_up_conversion(&mut self, hold: HoldId) {
+    pub(super) fn give_up_conversion(&mut self, hold: GrantId) {
         if let Some(converting) = self.callers.converting.get_mut(&hold) {
             match converting.next.take() {
                 // The earlier one has been given up already.
@@ -94,28 +94,28 @@ impl<E: Executor> Actor<E> {
     }
 
     /// Asks the database for a change of mode.
-    pub(super) fn ask_to_convert(&mut self, claim: &Claim, grant: Ticket, hold: HoldId) {
+    pub(super) fn ask_to_convert(&mut self, lock_id: &LockId, grant: Ticket, hold: GrantId) {
         let Some(Converting { to, patient, until, .. }) = self.callers.converting.get(&hold) else {
             let why = Stays::Failed;
             return self.step(Event::Unconverted { grant, why }, LostReason::Closed);
         };
-        self.executor.convert(claim, grant, *to, until.filter(|_| *patient), *patient);
+        self.executor.convert(lock_id, grant, *to, until.filter(|_| *patient), *patient);
     }
 
     /// The database holds the lock in the mode that was wanted.
-    pub(super) fn changed(&mut self, hold: HoldId, key: Claim) {
+    pub(super) fn changed(&mut self, hold: GrantId, key: LockId) {
         let mode = key.mode;
-        if let Some((hold, (claim, _))) = self.callers.holds.get_mut(&hold) {
+        if let Some((hold, (lock_id, _))) = self.callers.holds.get_mut(&hold) {
             hold.set_mode(mode);
-            *claim = key;
-        } else if let Some((claim, _)) = self.callers.lingering.get_mut(&hold) {
-            *claim = key;
+            *lock_id = key;
+        } else if let Some((lock_id, _)) = self.callers.min_hold_pending.get_mut(&hold) {
+            *lock_id = key;
         }
         self.conversion_ended(hold, |_, _| Ok(()));
     }
 
     /// The database goes on holding the lock as it did.
-    pub(super) fn unchanged(&mut self, hold: HoldId, why: Stays) {
+    pub(super) fn unchanged(&mut self, hold: GrantId, why: Stays) {
         let trouble = self.executor.trouble();
         self.conversion_ended(hold, |key, waited| match why {
             Stays::Deadlock => Err(Error::Deadlock { key }),
@@ -130,10 +130,10 @@ impl<E: Executor> Actor<E> {
         });
     }
 
-    fn conversion_ended(&mut self, id: HoldId, answer: impl FnOnce(Key, Duration) -> Result<()>) {
+    fn conversion_ended(&mut self, id: GrantId, answer: impl FnOnce(Key, Duration) -> Result<()>) {
         let Some(converting) = self.callers.converting.remove(&id) else { return };
         if let Some(at) = converting.alarm {
-            self.alarms.remove(&(at, id, Alarm::Convert));
+            self.deadlines.remove(&(at, id, EngineDeadline::Convert));
         }
         let hold = self.callers.holds.get(&id).map(|(hold, _)| Arc::clone(hold));
         // Whose guard has gone meanwhile wants no answer.
@@ -149,13 +149,13 @@ impl<E: Executor> Actor<E> {
     }
 
     /// The time of a change of mode is up; after a moment more, there is no answer.
-    pub(super) fn conversion_is_late(&mut self, hold: HoldId) {
+    pub(super) fn conversion_is_late(&mut self, hold: GrantId) {
         let Some(converting) = self.callers.converting.get_mut(&hold) else { return };
         let in_time = converting.patient && converting.alarm == converting.until;
         if in_time {
             let at = Instant::now() + GRACE;
             converting.alarm = Some(at);
-            self.alarms.insert((at, hold, Alarm::Convert));
+            self.deadlines.insert((at, hold, EngineDeadline::Convert));
         } else {
             converting.alarm = None;
             if let Some(reply) = converting.reply.take() {
@@ -168,15 +168,15 @@ impl<E: Executor> Actor<E> {
     }
 
     /// The guard's lock has ended, and with it whatever it was to become.
-    pub(super) fn forget_conversion(&mut self, hold: HoldId) {
+    pub(super) fn forget_conversion(&mut self, hold: GrantId) {
         if let Some(Converting { alarm: Some(at), .. }) = self.callers.converting.remove(&hold) {
-            self.alarms.remove(&(at, hold, Alarm::Convert));
+            self.deadlines.remove(&(at, hold, EngineDeadline::Convert));
         }
     }
 }
 
 /// An error if others have the lock by the same grant, whose mode would change with it.
-pub(super) fn check_alone(hold: &Hold) -> Result<()> {
+pub(super) fn check_alone(hold: &Grant) -> Result<()> {
     if !hold.is_permit() && hold.has_one_guard() {
         return Ok(());
     }

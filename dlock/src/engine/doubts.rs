@@ -3,11 +3,11 @@
 
 use tokio::time::Instant;
 
-use super::actor::{Actor, HOT};
-use super::callers::Alarm;
+use super::actor::{Actor, CONTENTION_MEMORY};
+use super::callers::EngineDeadline;
 use super::executor::{Contact, Executor};
 use super::lock_table::{Refusal, RequestId};
-use super::mail::Request;
+use super::message::Request;
 use crate::clock::Time;
 
 /// A caller who is to be told that somebody else has the lock, if that is still so.
@@ -23,12 +23,12 @@ impl<E: Executor> Actor<E> {
     /// "busy".
     pub(super) fn refuse_in_touch(&mut self, request: Request, why: Refusal, until: Instant) {
         // What was refused as short a time ago as that would be refused again.
-        let since = Time::now().before(HOT);
-        match self.executor.contact(&request.claim, since) {
+        let since = Time::now().before(CONTENTION_MEMORY);
+        match self.executor.contact(&request.lock_id, since) {
             Contact::Heard => self.refuse_elsewhere(request, why),
             Contact::Failed => request.fail(self.executor.trouble()),
             Contact::Unknown => {
-                self.alarms.insert((until, request.id, Alarm::Overdue));
+                self.deadlines.insert((until, request.id, EngineDeadline::Overdue));
                 self.callers.doubts.push(Doubt { request, why, since });
             }
         }
@@ -44,7 +44,7 @@ impl<E: Executor> Actor<E> {
             if request.reply.is_closed() {
                 continue;
             }
-            match self.executor.contact(&request.claim, since) {
+            match self.executor.contact(&request.lock_id, since) {
                 Contact::Heard => self.refuse_elsewhere(request, why),
                 Contact::Failed => request.fail(self.executor.trouble()),
                 Contact::Unknown => self.callers.doubts.push(Doubt { request, why, since }),

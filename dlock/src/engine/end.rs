@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
 
-use super::mail::Mail;
+use super::message::Message;
 
 /// How long whoever drops the last handle of an engine waits for it to let go, outside of a
 /// runtime; and how long the end of the main thread waits for all engines together. A server that
@@ -31,7 +31,7 @@ pub(crate) fn close_at_the_end(close: CloseRegistered) {
 /// Whether an engine has ended.
 pub(super) struct EngineEnd {
     process: u32,
-    mailbox: mpsc::WeakUnboundedSender<Mail>,
+    mailbox: mpsc::WeakUnboundedSender<Message>,
     state: Mutex<State>,
     /// For threads,
     changed: Condvar,
@@ -48,7 +48,7 @@ struct State {
 
 impl EngineEnd {
     /// That of a new engine, which the end of the program will wait for.
-    pub(super) fn new(mailbox: &mpsc::UnboundedSender<Mail>) -> Arc<Self> {
+    pub(super) fn new(mailbox: &mpsc::UnboundedSender<Message>) -> Arc<Self> {
         let end = Arc::new(EngineEnd {
             process: std::process::id(),
             mailbox: mailbox.downgrade(),
@@ -138,7 +138,7 @@ pub(crate) fn tell_all_switched(on: bool) {
     for end in engines.iter().filter(|end| end.process == std::process::id()) {
         if let Some(mailbox) = end.mailbox.upgrade() {
             // One that has ended has nobody who waits.
-            let _ = mailbox.send(Mail::Switched(on));
+            let _ = mailbox.send(Message::Switched(on));
         }
     }
 }
@@ -178,20 +178,20 @@ impl Drop for MainThread {
         // The lockers live until all is over, or each would be waited for by itself.
         let lockers = CLOSE_REGISTERED.get().map(|close| close());
         let engines: Vec<_> = lock(&ENGINES).iter().filter_map(Weak::upgrade).collect();
-        let (settled, all_settled) = std_mpsc::channel();
+        let (settled, all_idle) = std_mpsc::channel();
         let mut closing = Vec::new();
         for end in engines.into_iter().filter(|end| end.process == std::process::id()) {
             let told = end
                 .mailbox
                 .upgrade()
-                .is_some_and(|mailbox| mailbox.send(Mail::Settle(settled.clone())).is_ok());
+                .is_some_and(|mailbox| mailbox.send(Message::ReportIdle(settled.clone())).is_ok());
             if !told {
                 closing.push(end);
             }
         }
         drop(settled);
         // Nobody says anything: they drop it.
-        let _: Result<(), _> = all_settled.recv_timeout(left());
+        let _: Result<(), _> = all_idle.recv_timeout(left());
         closing.iter().for_each(|end| end.wait(left()));
         std::mem::forget(lockers);
     }

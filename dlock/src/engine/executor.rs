@@ -7,16 +7,16 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::hold::Hold;
-use super::lock_table::{Event, HoldId, RequestId, Shareable, Ticket};
-use super::mail::HandedOver;
-use crate::backend::{Seen, no_conversion};
-use crate::clock::{Time, Word};
+use super::grant::Grant;
+use super::lock_table::{Event, GrantId, RequestId, Shareable, Ticket};
+use super::message::HandedOver;
+use crate::backend::{LockView, no_conversion};
+use crate::clock::{Time, Validity};
 use crate::error::{Error, Result};
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
-use crate::spec::options::Terms;
+use crate::spec::options::LockOptions;
 use crate::status::Finding;
 use crate::status::lost::LostReason;
 
@@ -28,12 +28,18 @@ pub(crate) trait Executor: Send + 'static {
     const HAS_TOKENS: bool = false;
 
     /// Ask for the key, without waiting.
-    fn try_lock(&mut self, claim: Claim, ticket: Ticket, terms: &Terms);
+    fn try_lock(&mut self, lock_id: LockId, ticket: Ticket, options: &LockOptions);
     /// Wait for the key, until then or for ever.
-    fn wait(&mut self, claim: Claim, ticket: Ticket, until: Option<Instant>, terms: &Terms);
-    /// The grant goes to a caller who wants it on these terms: they may not be those that it was
+    fn wait(
+        &mut self,
+        lock_id: LockId,
+        ticket: Ticket,
+        until: Option<Instant>,
+        options: &LockOptions,
+    );
+    /// The grant goes to a caller who wants it on these options: they may not be those that it was
     /// asked on, and it may have had another holder before.
-    fn hand_over(&mut self, claim: &Claim, grant: Ticket, terms: &Terms);
+    fn hand_over(&mut self, lock_id: &LockId, grant: Ticket, options: &LockOptions);
     /// How many keys there may be at once.
     fn most_keys(&self) -> usize {
         usize::MAX
@@ -42,28 +48,28 @@ pub(crate) trait Executor: Send + 'static {
     fn too_many_keys(&self) -> Error {
         Error::too_many_keys(&self.label(), self.most_keys(), None)
     }
-    /// Whether a wait on these terms would begin at once; if not, a try is the better question even
+    /// Whether a wait on these options would begin at once; if not, a try is the better question even
     /// for a key that was fought over a moment ago.
-    fn can_wait(&self, terms: &Terms) -> bool;
+    fn can_wait(&self, options: &LockOptions) -> bool;
     /// Stop that wait.
-    fn cancel(&mut self, claim: &Claim, ticket: Ticket);
+    fn cancel(&mut self, lock_id: &LockId, ticket: Ticket);
     /// Give back what was granted by that ticket.
-    fn unlock(&mut self, claim: Claim, grant: Ticket, ticket: Ticket);
+    fn unlock(&mut self, lock_id: LockId, grant: Ticket, ticket: Ticket);
     /// Nobody else is to have the key before this time has passed since its grant, even if the process
     /// ends.
-    fn keep(&mut self, _claim: &Claim, _min_hold: Duration) {}
+    fn keep(&mut self, _claim: &LockId, _min_hold: Duration) {}
     /// The holder has released the grant, which nobody else is to have for this long yet; when that
     /// is over, it is unlocked. Returns `true` if the executor has something to do about it first,
     /// and settles the hold then.
-    fn linger(&mut self, _claim: &Claim, _rest: Duration, _hold: &Arc<Hold>) -> bool {
+    fn linger(&mut self, _claim: &LockId, _rest: Duration, _hold: &Arc<Grant>) -> bool {
         false
     }
     /// Make sure that nothing is held by what answered this ticket.
-    fn distrust(&mut self, claim: &Claim, ticket: Ticket);
+    fn discard_session(&mut self, lock_id: &LockId, ticket: Ticket);
     /// How the key is held by what was granted by that ticket.
-    fn held(&self, claim: &Claim, grant: Ticket) -> Option<Held>;
+    fn held(&self, lock_id: &LockId, grant: Ticket) -> Option<GrantInfo>;
     /// Have the database confirm the grant.
-    fn refresh(&mut self, claim: &Claim, grant: Ticket);
+    fn refresh(&mut self, lock_id: &LockId, grant: Ticket);
     /// An error if what is held in one mode cannot be changed to another without a gap.
     fn check_conversion(&self, from: Mode, to: Mode) -> Result<()> {
         Err(no_conversion(&self.label(), from, to))
@@ -72,7 +78,7 @@ pub(crate) trait Executor: Send + 'static {
     /// patient is tried once.
     fn convert(
         &mut self,
-        _claim: &Claim,
+        _claim: &LockId,
         _grant: Ticket,
         _to: Mode,
         _until: Option<Instant>,
@@ -82,12 +88,12 @@ pub(crate) trait Executor: Send + 'static {
     /// Ask for that no more, and report what came of it.
     fn stop_convert(&mut self, _grant: Ticket) {}
     /// Ask the database whether the grant is there.
-    fn verify(&mut self, claim: &Claim, grant: Ticket, reply: Reply<bool>);
+    fn verify(&mut self, lock_id: &LockId, grant: Ticket, reply: Reply<bool>);
     /// Ask the database who holds and who waits, of all keys.
-    fn status(&mut self, reply: Reply<Vec<Seen>>);
+    fn status(&mut self, reply: Reply<Vec<LockView>>);
     /// Ask the database who holds these, and perhaps others, if that is in nobody's way: else there
     /// is no answer.
-    fn look_up(&mut self, keys: Vec<NativeKey>, reply: Reply<Vec<Seen>>);
+    fn look_up(&mut self, keys: Vec<NativeKey>, reply: Reply<Vec<LockView>>);
     /// Take the key from whoever holds it; who that was.
     fn break_lock(&mut self, key: NativeKey, reply: Reply<Vec<String>>);
     /// Ask the database what is wrong with the set-up.
@@ -109,8 +115,8 @@ pub(crate) trait Executor: Send + 'static {
     /// released by its holder.
     fn make_token(
         &mut self,
-        _claim: &Claim,
-        _hold: HoldId,
+        _claim: &LockId,
+        _hold: GrantId,
         _owner: Arc<str>,
         _reply: Reply<HandedOver>,
     ) {
@@ -125,10 +131,10 @@ pub(crate) trait Executor: Send + 'static {
     fn flush(&mut self);
     /// Whether the database has answered something about this that was asked later than `since`.
     /// If that is not known, it is asked now.
-    fn contact(&mut self, claim: &Claim, since: Time) -> Contact;
+    fn contact(&mut self, lock_id: &LockId, since: Time) -> Contact;
     /// Something is on its way back to the database that would stay there for long if the process
     /// ended now.
-    fn owes(&self) -> bool {
+    fn has_unanswered(&self) -> bool {
         false
     }
     /// Why the database cannot be asked.
@@ -151,10 +157,10 @@ pub(crate) trait Executor: Send + 'static {
     expect(dead_code, reason = "there are no leases without a database")
 )]
 pub(crate) struct Adopted {
-    pub(crate) claim: Claim,
+    pub(crate) lock_id: LockId,
     pub(crate) owner: Arc<str>,
     pub(crate) fence: Option<u64>,
-    pub(crate) terms: Terms,
+    pub(crate) options: LockOptions,
     pub(crate) request: RequestId,
     pub(crate) refused: oneshot::Sender<Error>,
 }
@@ -175,29 +181,29 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T>>;
 
 /// What an executor has to tell the table; the reason goes with a loss.
 pub(crate) struct Report {
-    pub(crate) event: Event<Claim>,
+    pub(crate) event: Event<LockId>,
     pub(crate) reason: LostReason,
 }
 
-impl From<Event<Claim>> for Report {
-    fn from(event: Event<Claim>) -> Self {
+impl From<Event<LockId>> for Report {
+    fn from(event: Event<LockId>) -> Self {
         Report { event, reason: LostReason::SessionEnded }
     }
 }
 
 /// How a key is held in the database.
-pub(crate) struct Held {
-    pub(crate) word: Arc<Word>,
-    /// Enough of the word is left to hand the lock to somebody.
+pub(crate) struct GrantInfo {
+    pub(crate) validity: Arc<Validity>,
+    /// Enough of the validity remains to hand the lock to somebody.
     pub(crate) fresh: bool,
     pub(crate) fence: Option<u64>,
     /// When the database granted it to this process.
     pub(crate) since: Time,
-    /// How it is lost when the word runs out.
+    /// How it is lost when the validity ends.
     pub(crate) lapse: LostReason,
 }
 
-impl Shareable for Claim {
+impl Shareable for LockId {
     fn is_shareable(&self) -> bool {
         self.mode.is_compatible_with(self.mode)
     }

@@ -11,12 +11,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 #[cfg(feature = "test-util")]
 use super::callbacks::wait_for;
 use super::callbacks::{CallbackThread, Function, OnLost};
-use super::cork;
 use super::end::{EngineEnd, Farewell};
 #[cfg(feature = "test-util")]
 use super::inline::{Blocks, Inline};
 use super::lock_table::RequestId;
-use super::mail::Mail;
+use super::message::Message;
+use super::message_batch;
 use super::threads::OnlyThread;
 use crate::engine::call_clock::Watch;
 use crate::engine::call_deadline::Deadline;
@@ -46,13 +46,13 @@ struct Shared {
     inline: Option<Arc<Inline>>,
     telemetry: Arc<Telemetry>,
     // Dropped in this order: that the mailbox closes is what the engine ends by.
-    mailbox: mpsc::UnboundedSender<Mail>,
+    mailbox: mpsc::UnboundedSender<Message>,
     end: Farewell,
 }
 
 impl Shared {
     fn new(
-        mailbox: mpsc::UnboundedSender<Mail>,
+        mailbox: mpsc::UnboundedSender<Message>,
         end: Arc<EngineEnd>,
         only_thread: Option<OnlyThread>,
         telemetry: Arc<Telemetry>,
@@ -76,7 +76,7 @@ impl Shared {
 impl Engine {
     /// The way to the engine that reads this mailbox, and will tell its end so.
     pub(super) fn new(
-        mailbox: mpsc::UnboundedSender<Mail>,
+        mailbox: mpsc::UnboundedSender<Message>,
         end: Arc<EngineEnd>,
         only_thread: Option<OnlyThread>,
         telemetry: Arc<Telemetry>,
@@ -126,16 +126,16 @@ impl Engine {
     }
 
     /// Posts a message; an error when there is nobody to read it.
-    pub(crate) fn post(&self, mail: Mail) -> Result<()> {
+    pub(crate) fn send(&self, message: Message) -> Result<()> {
         if !self.is_of_this_process() {
             return Err(Error::Closed);
         }
-        let Some(mail) = cork::gather(self.0.id, mail) else { return Ok(()) };
+        let Some(message) = message_batch::gather(self.0.id, message) else { return Ok(()) };
         #[cfg(feature = "test-util")]
         if let Some(inline) = &self.0.inline {
-            return inline.receive(mail);
+            return inline.receive(message);
         }
-        self.0.mailbox.send(mail).map_err(|_| Error::Closed)
+        self.0.mailbox.send(message).map_err(|_| Error::Closed)
     }
 
     /// `false` in the child of a fork: its engine, and what that holds, are the parent's.
@@ -200,14 +200,14 @@ impl Engine {
     pub(crate) async fn sleep(&self, time: Duration) -> Result<()> {
         let (reply, woken) = oneshot::channel();
         let id = self.next_request();
-        self.post(Mail::Wake { id, at: self.watch().now() + time, reply })?;
+        self.send(Message::Wake { id, at: self.watch().now() + time, reply })?;
         woken.await.map_err(|_| Error::Closed)
     }
 
     /// Has the engine end; [`closed`](Self::closed) waits for it.
     pub(crate) fn begin_close(&self, patient: bool) {
         // One that is closed already has begun.
-        let _ = self.post(Mail::Close { patient });
+        let _ = self.send(Message::Close { patient });
     }
 
     /// Ends when everything is released and disconnected.
@@ -228,22 +228,22 @@ impl Engine {
 pub(super) struct WeakEngine {
     pub(super) id: u64,
     shared: Weak<Shared>,
-    mailbox: mpsc::WeakUnboundedSender<Mail>,
+    mailbox: mpsc::WeakUnboundedSender<Message>,
 }
 
 impl WeakEngine {
     /// Posts a message, if anybody still has the engine.
-    pub(super) fn post(&self, mail: Mail) {
+    pub(super) fn send(&self, message: Message) {
         if let Some(mailbox) = self.mailbox.upgrade() {
             // Who has ended does not want to know.
-            let _ = mailbox.send(mail);
+            let _ = mailbox.send(message);
         }
     }
 
     /// [`Engine::post`], on a thread of a caller's.
-    pub(super) fn post_gathered(&self, mail: Mail) {
+    pub(super) fn post_gathered(&self, message: Message) {
         if let Some(shared) = self.shared.upgrade() {
-            let _ = Engine(shared).post(mail);
+            let _ = Engine(shared).send(message);
         }
     }
 }

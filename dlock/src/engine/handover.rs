@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::actor::Actor;
 use super::executor::{Adopted, Executor, Reply};
-use super::lock_table::HoldId;
-use super::mail::{Adoption, HandedOver, Request};
+use super::lock_table::GrantId;
+use super::message::{Adoption, HandedOver, Request};
 use crate::error::Error;
 use crate::status::lost::{LostInfo, LostReason};
 
@@ -13,7 +13,7 @@ impl<E: Executor> Actor<E> {
     /// Its guard has gone with the question. From now on nobody here holds it: who adopts it does.
     pub(super) fn hand_over_to_token(
         &mut self,
-        id: HoldId,
+        id: GrantId,
         owner: Arc<str>,
         reply: Reply<HandedOver>,
     ) {
@@ -22,9 +22,9 @@ impl<E: Executor> Actor<E> {
             return self.release(id);
         }
         match self.callers.holds.remove(&id) {
-            Some((hold, (claim, _))) => {
-                hold.settle();
-                self.executor.make_token(&claim, id, owner, reply);
+            Some((hold, (lock_id, _))) => {
+                hold.mark_released();
+                self.executor.make_token(&lock_id, id, owner, reply);
             }
             // It is lost, which its guard knows.
             None => drop(reply),
@@ -36,10 +36,10 @@ impl<E: Executor> Actor<E> {
         if !E::HAS_TOKENS {
             return request.fail(self.no_tokens());
         }
-        let (claim, terms, id) = (request.claim.clone(), request.terms.clone(), request.id);
+        let (lock_id, options, id) = (request.lock_id.clone(), request.options.clone(), request.id);
         let ticket = self.table.ticket();
         self.callers.requests.insert(id, request);
-        let adopted = Adopted { claim, owner, fence, terms, request: id, refused };
+        let adopted = Adopted { lock_id, owner, fence, options, request: id, refused };
         self.executor.adopt(ticket, adopted);
     }
 

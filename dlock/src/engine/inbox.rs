@@ -7,51 +7,51 @@ use std::thread::yield_now;
 use tokio::sync::mpsc;
 use tokio::task::unconstrained;
 
-use super::mail::Mail;
+use super::message::Message;
 
 /// What callers have posted.
 pub(super) struct Inbox {
-    receiver: mpsc::UnboundedReceiver<Mail>,
+    receiver: mpsc::UnboundedReceiver<Message>,
     /// Taken out, and not looked at yet.
-    rest: Vec<Mail>,
+    rest: Vec<Message>,
 }
 
 impl Inbox {
-    pub(super) fn new(receiver: mpsc::UnboundedReceiver<Mail>) -> Self {
+    pub(super) fn new(receiver: mpsc::UnboundedReceiver<Message>) -> Self {
         Inbox { receiver, rest: Vec::new() }
     }
 
     /// These come next.
-    pub(super) fn put_back(&mut self, rest: impl Iterator<Item = Mail>) {
+    pub(super) fn put_back(&mut self, rest: impl Iterator<Item = Message>) {
         self.rest.extend(rest);
     }
 
     /// Appends what has come, or waits for it; `false`: nobody will post anything any more.
     /// Cancel-safe.
-    pub(super) async fn recv(&mut self, mail: &mut Vec<Mail>) -> bool {
+    pub(super) async fn recv(&mut self, message: &mut Vec<Message>) -> bool {
         if !self.rest.is_empty() {
-            mail.append(&mut self.rest);
+            message.append(&mut self.rest);
             return true;
         }
-        self.receiver.recv_many(mail, 1024).await > 0
+        self.receiver.recv_many(message, 1024).await > 0
     }
 
     /// Appends what is there.
-    pub(super) fn more(&mut self, mail: &mut Vec<Mail>) {
+    pub(super) fn more(&mut self, message: &mut Vec<Message>) {
         while let Ok(more) = self.receiver.try_recv() {
-            mail.push(more);
+            message.push(more);
         }
     }
 
     /// Takes no more messages, and all that were posted before: also those that had been accepted
     /// but were not in the queue yet.
-    pub(super) async fn drain(&mut self) -> Vec<Mail> {
+    pub(super) async fn drain(&mut self) -> Vec<Message> {
         self.receiver.close();
-        let mut mail = std::mem::take(&mut self.rest);
+        let mut message = std::mem::take(&mut self.rest);
         while let Some(one) = self.receiver.recv().await {
-            mail.extend(one.parts());
+            message.extend(one.parts());
         }
-        mail
+        message
     }
 }
 

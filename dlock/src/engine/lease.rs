@@ -2,20 +2,20 @@
 //!
 //! While a question is with the database, whatever else is wanted comes together and goes out as
 //! the next one. What is held is renewed after each third of its ttl, all of it in one statement.
-//! A lease whose word has run out is lost, even if its row could still be renewed: its holder may
+//! A lease whose validity has ended is lost, even if its row could still be renewed: its holder may
 //! have stopped, and others may have looked.
 
-mod answers;
-mod asks;
+mod batch_size;
+mod expiry;
 mod grant;
-mod handing;
+mod handoff;
 mod handover;
 mod job;
-mod line;
-mod portion;
+mod polling;
+mod queue;
+mod replies;
 #[cfg(test)]
 mod tests;
-mod words;
 
 use std::collections::VecDeque;
 use std::io::{Error as IoError, ErrorKind};
@@ -25,27 +25,27 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
-use self::answers::FIRST_PAUSE;
-use self::asks::{Asks, about};
-use self::grant::{Agreed, Grant};
+use self::batch_size::{Backoff, BatchSize};
+use self::grant::{LeaseGrant, ResolvedOptions};
 use self::job::{Job, Prune, Question, Session, carry_out};
-use self::line::Line;
-use self::portion::{Luck, Portions};
-use super::executor::{Adopted, Contact, Executor, Held, Reply, Report};
-use super::hold::Hold;
-use super::lock_table::{Event, HoldId, Ticket};
-use super::mail::HandedOver;
+use self::polling::{Asks, about};
+use self::queue::Line;
+use self::replies::FIRST_PAUSE;
+use super::executor::{Adopted, Contact, Executor, GrantInfo, Reply, Report};
+use super::grant::Grant;
+use super::lock_table::{Event, GrantId, Ticket};
 use super::map::Map;
+use super::message::HandedOver;
 use super::timer::Timer;
 use super::unwind::catch_panic;
-use crate::backend::Seen;
-use crate::backend::lease::{Failure, Lease, LeaseBackend, LeaseOptions, Owner, Verdicts};
-use crate::clock::{Time, Word};
+use crate::backend::LockView;
+use crate::backend::lease::{Failure, Lease, LeaseBackend, LeaseOptions, Outcomes, Owner};
+use crate::clock::{Time, Validity};
 use crate::error::{Error, Result};
 use crate::observe::Telemetry;
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::spec::native::NativeKey;
-use crate::spec::options::Terms;
+use crate::spec::options::LockOptions;
 use crate::status::Finding;
 use crate::status::lost::LostReason;
 
@@ -63,24 +63,24 @@ pub(crate) struct Leases<B: LeaseBackend> {
     line: Line<B::Connection>,
     telemetry: Arc<Telemetry>,
     asks: Asks,
-    held: Map<NativeKey, Grant>,
+    held: Map<NativeKey, LeaseGrant>,
     releases: Vec<Release>,
     /// Those that are with the database, in its order.
     releasing: Vec<Release>,
     questions: VecDeque<Question>,
-    applies: Portions,
-    renewals: Portions,
+    applies: BatchSize,
+    renewals: BatchSize,
     /// How many have been refused alone since something was answered.
     failed_alone: u32,
     /// The last job was a question.
     asked: bool,
     renewing: bool,
     /// Something is to be handed over.
-    handing: bool,
+    handoff: bool,
     /// What was not fresh may be now.
     news: bool,
     renew_at: Option<Instant>,
-    /// When the first word may run out.
+    /// When the first validity may end.
     lapse_at: Option<Instant>,
     /// Nothing is asked before that.
     not_before: Instant,
@@ -101,15 +101,15 @@ struct Release {
     /// It was good when the release was asked.
     in_time: bool,
     /// When this has run out there is nothing left to give back.
-    word: Arc<Word>,
-    luck: Luck,
+    validity: Arc<Validity>,
+    backoff: Backoff,
     settles: Option<Settling>,
 }
 
 /// Settles a hold when its row has been given back, or has run out.
 struct Settling {
-    hold: Arc<Hold>,
-    word: Arc<Word>,
+    hold: Arc<Grant>,
+    validity: Arc<Validity>,
 }
 
 impl Settling {
@@ -117,7 +117,7 @@ impl Settling {
     /// then nothing is kept for this holder, who must not believe so.
     fn confirm(self, clean: bool) {
         if clean {
-            self.hold.settle();
+            self.hold.mark_released();
         } else {
             self.hold.lose(LostReason::NotHeld);
         }
@@ -126,10 +126,10 @@ impl Settling {
 
 impl Drop for Settling {
     fn drop(&mut self) {
-        if self.word.good_at(Time::now()) {
-            self.hold.settle_unconfirmed();
+        if self.validity.is_valid_at(Time::now()) {
+            self.hold.mark_unconfirmed();
         } else {
-            self.hold.settle();
+            self.hold.mark_released();
         }
     }
 }
@@ -140,7 +140,7 @@ enum What {
     /// Somebody has asked for it.
     Asked(Ticket),
     /// It is perhaps ours, and nobody here wants it.
-    Debt,
+    Cleanup,
     /// It is taken again in the same breath.
     HandOver,
 }
@@ -174,12 +174,12 @@ impl<B: LeaseBackend> Leases<B> {
             releases: Vec::new(),
             releasing: Vec::new(),
             questions: VecDeque::new(),
-            applies: Portions::new(),
-            renewals: Portions::new(),
+            applies: BatchSize::new(),
+            renewals: BatchSize::new(),
             failed_alone: 0,
             asked: false,
             renewing: false,
-            handing: false,
+            handoff: false,
             news: false,
             renew_at: None,
             lapse_at: None,
@@ -193,11 +193,11 @@ impl<B: LeaseBackend> Leases<B> {
         })
     }
 
-    fn agree(&self, terms: &Terms) -> Agreed {
-        Agreed::new(terms, &self.options, self.ttl)
+    fn agree(&self, options: &LockOptions) -> ResolvedOptions {
+        ResolvedOptions::new(options, &self.options, self.ttl)
     }
 
-    fn report(&mut self, event: Event<Claim>, reason: LostReason) {
+    fn report(&mut self, event: Event<LockId>, reason: LostReason) {
         self.reports.push(Report { event, reason });
     }
 }
@@ -206,63 +206,71 @@ impl<B: LeaseBackend> Executor for Leases<B> {
     const KEEPS_MIN_HOLD: bool = true;
     const HAS_TOKENS: bool = true;
 
-    fn try_lock(&mut self, claim: Claim, ticket: Ticket, terms: &Terms) {
-        self.asks.once(claim.key, ticket, self.agree(terms));
+    fn try_lock(&mut self, lock_id: LockId, ticket: Ticket, options: &LockOptions) {
+        self.asks.once(lock_id.key, ticket, self.agree(options));
     }
 
-    fn wait(&mut self, claim: Claim, ticket: Ticket, until: Option<Instant>, terms: &Terms) {
-        self.asks.until(claim.key, ticket, self.agree(terms), until);
+    fn wait(
+        &mut self,
+        lock_id: LockId,
+        ticket: Ticket,
+        until: Option<Instant>,
+        options: &LockOptions,
+    ) {
+        self.asks.until(lock_id.key, ticket, self.agree(options), until);
     }
 
-    fn hand_over(&mut self, claim: &Claim, ticket: Ticket, terms: &Terms) {
-        let agreed = self.agree(terms);
-        if let Some(grant) = self.held.get_mut(&claim.key).filter(|grant| grant.ticket == ticket) {
-            grant.hand_over(agreed);
-            self.handing |= grant.handing.is_some();
-            self.schedule(&claim.key);
+    fn hand_over(&mut self, lock_id: &LockId, ticket: Ticket, options: &LockOptions) {
+        let resolved = self.agree(options);
+        if let Some(grant) = self.held.get_mut(&lock_id.key).filter(|grant| grant.ticket == ticket)
+        {
+            grant.hand_over(resolved);
+            self.handoff |= grant.handoff.is_some();
+            self.schedule(&lock_id.key);
         }
     }
 
-    fn can_wait(&self, _: &Terms) -> bool {
+    fn can_wait(&self, _: &LockOptions) -> bool {
         true
     }
 
-    fn cancel(&mut self, claim: &Claim, ticket: Ticket) {
-        if self.asks.cancel(&claim.key, ticket) {
-            self.report(Event::Ended { key: claim.clone(), ticket }, LostReason::NotHeld);
+    fn cancel(&mut self, lock_id: &LockId, ticket: Ticket) {
+        if self.asks.cancel(&lock_id.key, ticket) {
+            self.report(Event::Ended { key: lock_id.clone(), ticket }, LostReason::NotHeld);
         }
     }
 
-    fn unlock(&mut self, claim: Claim, _: Ticket, ticket: Ticket) {
-        self.give_back(&claim.key, ticket);
+    fn unlock(&mut self, lock_id: LockId, _: Ticket, ticket: Ticket) {
+        self.release_unwanted(&lock_id.key, ticket);
     }
 
-    fn keep(&mut self, claim: &Claim, min_hold: Duration) {
-        if let Some(grant) = self.held.get_mut(&claim.key).filter(|grant| grant.handing.is_none()) {
-            grant.agreed.min_hold = grant.agreed.min_hold.max(min_hold);
+    fn keep(&mut self, lock_id: &LockId, min_hold: Duration) {
+        if let Some(grant) = self.held.get_mut(&lock_id.key).filter(|grant| grant.handoff.is_none())
+        {
+            grant.resolved.min_hold = grant.resolved.min_hold.max(min_hold);
             // Its row is to last as long.
             grant.due = true;
-            self.schedule(&claim.key);
+            self.schedule(&lock_id.key);
         }
     }
 
-    fn linger(&mut self, claim: &Claim, rest: Duration, hold: &Arc<Hold>) -> bool {
-        self.keep_from_all(&claim.key, rest, hold)
+    fn linger(&mut self, lock_id: &LockId, rest: Duration, hold: &Arc<Grant>) -> bool {
+        self.keep_from_all(&lock_id.key, rest, hold)
     }
 
-    fn distrust(&mut self, Claim { key, .. }: &Claim, ticket: Ticket) {
+    fn discard_session(&mut self, LockId { key, .. }: &LockId, ticket: Ticket) {
         if self.held.get(key).is_some_and(|grant| grant.ticket == ticket)
             && let Some(grant) = self.held.remove(key)
         {
-            grant.word.end(LostReason::NotHeld);
+            grant.validity.end(LostReason::NotHeld);
             self.owe_all_of(&grant);
         }
     }
 
-    fn held(&self, claim: &Claim, _: Ticket) -> Option<Held> {
-        let grant = self.held.get(&claim.key)?;
-        Some(Held {
-            word: grant.word.clone(),
+    fn held(&self, lock_id: &LockId, _: Ticket) -> Option<GrantInfo> {
+        let grant = self.held.get(&lock_id.key)?;
+        Some(GrantInfo {
+            validity: grant.validity.clone(),
             fresh: grant.is_fresh(),
             fence: grant.lease.fence,
             since: grant.since,
@@ -270,28 +278,29 @@ impl<B: LeaseBackend> Executor for Leases<B> {
         })
     }
 
-    fn refresh(&mut self, claim: &Claim, _: Ticket) {
-        if let Some(grant) = self.held.get_mut(&claim.key).filter(|grant| grant.handing.is_none()) {
+    fn refresh(&mut self, lock_id: &LockId, _: Ticket) {
+        if let Some(grant) = self.held.get_mut(&lock_id.key).filter(|grant| grant.handoff.is_none())
+        {
             grant.due = true;
             if !self.renewing {
-                self.schedule(&claim.key);
+                self.schedule(&lock_id.key);
             }
         }
     }
 
-    fn verify(&mut self, claim: &Claim, _: Ticket, reply: Reply<bool>) {
-        match self.held.get(&claim.key) {
+    fn verify(&mut self, lock_id: &LockId, _: Ticket, reply: Reply<bool>) {
+        match self.held.get(&lock_id.key) {
             Some(grant) => self.ask_to_check(grant.lease.clone(), reply),
             None => drop(reply.send(Ok(false))),
         }
     }
 
-    fn status(&mut self, reply: Reply<Vec<Seen>>) {
+    fn status(&mut self, reply: Reply<Vec<LockView>>) {
         self.questions.push_back(Question::Status(None, reply));
     }
 
     /// There is one connection: one short question goes between two jobs, and only where it works.
-    fn look_up(&mut self, keys: Vec<NativeKey>, reply: Reply<Vec<Seen>>) {
+    fn look_up(&mut self, keys: Vec<NativeKey>, reply: Reply<Vec<LockView>>) {
         if self.trouble.is_none() {
             // Of several, all that there are: it is one question.
             let of = <[NativeKey; 1]>::try_from(keys).ok().map(|[key]| key);
@@ -313,17 +322,17 @@ impl<B: LeaseBackend> Executor for Leases<B> {
 
     fn make_token(
         &mut self,
-        claim: &Claim,
-        hold: HoldId,
+        lock_id: &LockId,
+        hold: GrantId,
         owner: Arc<str>,
         reply: Reply<HandedOver>,
     ) {
-        self.ask_for_token(&claim.key, hold, owner, reply);
+        self.ask_for_token(&lock_id.key, hold, owner, reply);
     }
 
     fn drop_token(&mut self, key: NativeKey, owner: Arc<str>) {
         let (owner, lasts) = (Owner::Token(owner), self.ttl);
-        self.owe(Lease { key, owner, fence: None, lasts });
+        self.add_cleanup(Lease { key, owner, fence: None, lasts });
     }
 
     fn adopt(&mut self, ticket: Ticket, adopted: Adopted) {
@@ -335,15 +344,15 @@ impl<B: LeaseBackend> Executor for Leases<B> {
         self.questions.push_back(Question::Prune(Prune { older_than, from, removed, reply }));
     }
 
-    fn contact(&mut self, claim: &Claim, since: Time) -> Contact {
-        if self.asks.refused_after(&claim.key, since) {
+    fn contact(&mut self, lock_id: &LockId, since: Time) -> Contact {
+        if self.asks.refused_after(&lock_id.key, since) {
             return Contact::Heard;
         }
         if self.trouble.is_some() && self.pause > FIRST_PAUSE {
             return Contact::Failed;
         }
         self.in_doubt = true;
-        if self.asks.ask_now(&claim.key) {
+        if self.asks.ask_now(&lock_id.key) {
             return Contact::Unknown;
         }
         // Nobody asks for it any more: that the database answers is all there is to know.
@@ -352,7 +361,7 @@ impl<B: LeaseBackend> Executor for Leases<B> {
         }
         if self.questions.is_empty() && matches!(self.line, Line::Idle(_)) {
             let (reply, _) = oneshot::channel();
-            self.questions.push_back(Question::Status(Some(claim.key.clone()), reply));
+            self.questions.push_back(Question::Status(Some(lock_id.key.clone()), reply));
         }
         Contact::Unknown
     }
@@ -365,7 +374,7 @@ impl<B: LeaseBackend> Executor for Leases<B> {
         self.send();
     }
 
-    fn owes(&self) -> bool {
+    fn has_unanswered(&self) -> bool {
         let on_its_way = self.releases.len() + self.releasing.len();
         on_its_way > 0 || self.asks.any_is_given_up()
     }
@@ -380,10 +389,10 @@ impl<B: LeaseBackend> Executor for Leases<B> {
     async fn recv(&mut self, reports: &mut Vec<Report>) {
         while self.reports.is_empty() && !std::mem::take(&mut self.news) {
             self.send();
-            let alarm = self.alarm();
+            let alarm = self.engine_deadline();
             tokio::select! {
                 biased;
-                word = self.line.word(&*self.backend, self.asks.are_polled()) => match word {
+                validity = self.line.validity(&*self.backend, self.asks.are_polled()) => match validity {
                     Some(done) => self.finish(done),
                     None => self.asks.hurry(),
                 },
@@ -414,7 +423,7 @@ impl<B: LeaseBackend> Executor for Leases<B> {
                 return;
             };
             while !releases.is_empty() {
-                let job = Job::Apply { releases, takes: Vec::new(), verdicts: Verdicts::default() };
+                let job = Job::Apply { releases, takes: Vec::new(), outcomes: Outcomes::default() };
                 let (backend, telemetry) = (self.backend.clone(), self.telemetry.clone());
                 let done = carry_out(backend, telemetry, session, job, FAREWELL).await;
                 session = done.session;

@@ -8,7 +8,7 @@
 //! the current one means that engine and database disagree.
 //!
 //! A key that can be shared is held for all who share it here by one grant. Who comes later joins
-//! them, until the grant is `spent`: then the database is asked first, on a session that does not
+//! them, until the grant is `budget_spent`: then the database is asked first, on a session that does not
 //! hold the key, for it alone knows of a writer in another process. If it says yes, the newcomers
 //! join and the second grant goes back, aside from whatever else is asked for the key.
 
@@ -16,12 +16,12 @@ mod apart;
 mod entry;
 mod event;
 mod grants;
-mod line;
 mod question;
+mod queue;
 
 use self::apart::Apart;
 use self::entry::{Entry, Phase, Waiter};
-pub use self::event::{Action, Event, HoldId, Refusal, RequestId, Shareable, Stays, Ticket};
+pub use self::event::{Action, Event, GrantId, Refusal, RequestId, Shareable, Stays, Ticket};
 use super::map::Map;
 
 /// See the [module](self).
@@ -29,13 +29,13 @@ use super::map::Map;
 pub struct Table<K> {
     keys: Map<K, Entry>,
     requests: Map<RequestId, K>,
-    holds: Map<HoldId, K>,
+    holds: Map<GrantId, K>,
     /// Unlocks beside what is asked for their key, and the grants that end with them.
-    asides: Map<Ticket, (K, Option<HoldId>)>,
+    asides: Map<Ticket, (K, Option<GrantId>)>,
     /// Grants that change their mode, or have.
     apart: Map<Ticket, Apart<K>>,
     last_ticket: Ticket,
-    last_hold: HoldId,
+    last_hold: GrantId,
 }
 
 impl<K> Default for Table<K> {
@@ -53,13 +53,13 @@ impl<K> Default for Table<K> {
 }
 
 impl<K: Shareable> Table<K> {
-    /// Takes an event in and appends what is to be done. `hot`: the event's key was fought over a
+    /// Takes an event in and appends what is to be done. `contended`: the event's key was fought over a
     /// moment ago, so that a try would be refused anyway.
-    pub fn step(&mut self, event: Event<K>, hot: bool, out: &mut Vec<Action<K>>) {
+    pub fn step(&mut self, event: Event<K>, contended: bool, out: &mut Vec<Action<K>>) {
         match event {
-            Event::Acquire { request, key, patient, spent } => {
+            Event::Acquire { request, key, patient, budget_spent } => {
                 let waiter = Waiter { request, patient, expired: false };
-                self.acquire(waiter, key, spent, hot, out);
+                self.acquire(waiter, key, budget_spent, contended, out);
             }
             Event::Expire { request } => self.expire(request, out),
             Event::Overdue { request } => self.overdue(request, out),
@@ -72,25 +72,25 @@ impl<K: Shareable> Table<K> {
             Event::Granted { key, ticket } => self.granted(key, ticket, out),
             Event::Refused { key, ticket } => match self.phase(&key, ticket) {
                 Some(Phase::Trying) => self.ask_again(key, true, Refusal::BusyElsewhere, out),
-                _ => out.push(Action::Distrust { key, ticket }),
+                _ => out.push(Action::DiscardSession { key, ticket }),
             },
             Event::Ended { key, ticket } => match self.phase(&key, ticket) {
                 Some(Phase::Waiting) => self.ask_again(key, true, Refusal::BusyElsewhere, out),
                 // Somebody may have come who wants only a try.
                 Some(Phase::Cancelling) => self.ask_anew(key, out),
-                _ => out.push(Action::Distrust { key, ticket }),
+                _ => out.push(Action::DiscardSession { key, ticket }),
             },
             Event::Failed { key, ticket, fatal } => self.failed(key, ticket, fatal, out),
             Event::Unlocked { key, ticket, clean } => match self.unlocking(&key, ticket) {
                 Some((hold, aside)) => {
-                    out.extend(hold.map(|hold| Action::Settle { hold, clean }));
+                    out.extend(hold.map(|hold| Action::MarkReleased { hold, clean }));
                     if !aside {
-                        self.vacate(key, hot, out);
+                        self.vacate(key, contended, out);
                     }
                 }
-                None => out.push(Action::Distrust { key, ticket }),
+                None => out.push(Action::DiscardSession { key, ticket }),
             },
-            Event::Release { hold, spent } => self.release(hold, spent, out),
+            Event::Release { hold, budget_spent } => self.release(hold, budget_spent, out),
             Event::Lost { key, grant } => self.lost(key, grant, out),
             Event::Convert { hold, patient } => self.convert(hold, patient, out),
             Event::Stay { hold } => self.stay(hold, out),
@@ -120,7 +120,7 @@ impl<K: Shareable> Table<K> {
     }
 
     /// Who holds the key here.
-    pub fn holders(&self, key: &K) -> impl Iterator<Item = HoldId> {
+    pub fn holders(&self, key: &K) -> impl Iterator<Item = GrantId> {
         let grant = self.keys.get(key).and_then(|entry| entry.grant.as_ref());
         let joined = grant.into_iter().flat_map(|grant| grant.holders.iter().copied());
         joined.chain(self.holders_apart(key))

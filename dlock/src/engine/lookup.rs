@@ -11,15 +11,15 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
 use super::actor::Actor;
-use super::callers::{Alarm, expiry};
+use super::callers::{EngineDeadline, expiry};
 use super::executor::Executor;
 use super::lock_table::RequestId;
-use super::mail::{Mail, Request};
 use super::map::Map;
-use crate::backend::Seen;
+use super::message::{Message, Request};
+use crate::backend::LockView;
 use crate::observe::Waiting;
 use crate::spec::key::Key;
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::spec::native::NativeKey;
 use crate::status::holder::{Holder, Stage};
 
@@ -50,7 +50,7 @@ pub(super) struct Lookups {
 struct Slow {
     waiting: Box<Waiting>,
     key: Key,
-    claim: Claim,
+    lock_id: LockId,
     asked: Instant,
 }
 
@@ -101,13 +101,13 @@ impl Lookups {
 impl<E: Executor> Actor<E> {
     /// Answers a caller whose time is up, soon, if possible with who holds the key.
     pub(super) fn look_for_holder(&mut self, request: Request, waited: Duration) {
-        let key = &request.claim.key;
+        let key = &request.lock_id.key;
         if self.lookups.is_known(key) {
             let holder = self.lookups.holder(key);
             return request.refuse(waited, Stage::Database, holder);
         }
         self.lookups.want(key);
-        self.alarms.insert((Instant::now() + WAIT_MAX, request.id, Alarm::Overdue));
+        self.deadlines.insert((Instant::now() + WAIT_MAX, request.id, EngineDeadline::Overdue));
         self.lookups.callers.insert(request.id, (request, waited));
         self.search();
     }
@@ -115,9 +115,9 @@ impl<E: Executor> Actor<E> {
     /// A caller's time will soon be up.
     pub(super) fn look_ahead(&mut self, id: RequestId) {
         let Some(request) = self.callers.requests.get(&id) else { return };
-        self.alarms.extend(expiry(request));
-        if self.holder_here(&request.claim).is_none() {
-            self.lookups.want(&request.claim.key);
+        self.deadlines.extend(expiry(request));
+        if self.holder_here(&request.lock_id).is_none() {
+            self.lookups.want(&request.lock_id.key);
             self.search();
         }
     }
@@ -126,22 +126,22 @@ impl<E: Executor> Actor<E> {
     pub(super) fn waits_long(&mut self, id: RequestId) {
         let Some(request) = self.callers.requests.get_mut(&id) else { return };
         let Some(waiting) = request.waiting.take() else { return };
-        let (key, claim) = (request.key.clone(), request.claim.clone());
-        let slow = Slow { waiting, key, claim, asked: request.asked };
-        if let Some(holder) = self.holder_here(&slow.claim) {
+        let (key, lock_id) = (request.key.clone(), request.lock_id.clone());
+        let slow = Slow { waiting, key, lock_id, asked: request.asked };
+        if let Some(holder) = self.holder_here(&slow.lock_id) {
             return self.tell_slow(&slow, Some(&holder));
         }
-        if self.lookups.is_known(&slow.claim.key) {
-            return self.tell_slow(&slow, self.lookups.holder(&slow.claim.key).as_ref());
+        if self.lookups.is_known(&slow.lock_id.key) {
+            return self.tell_slow(&slow, self.lookups.holder(&slow.lock_id.key).as_ref());
         }
-        self.lookups.want(&slow.claim.key);
+        self.lookups.want(&slow.lock_id.key);
         self.lookups.slow.push(slow);
         self.search();
     }
 
     fn tell_slow(&self, slow: &Slow, holder: Option<&Holder>) {
-        let Slow { waiting, key, claim, asked } = slow;
-        waiting.tell(&self.telemetry, (key, claim.mode), asked.elapsed(), holder);
+        let Slow { waiting, key, lock_id, asked } = slow;
+        waiting.tell(&self.telemetry, (key, lock_id.mode), asked.elapsed(), holder);
     }
 
     /// Begins a search that had to wait for its turn.
@@ -162,13 +162,13 @@ impl<E: Executor> Actor<E> {
                 _ => None,
             };
             let holders = seen.map(|seen| {
-                let holders = |seen: Seen| {
+                let holders = |seen: LockView| {
                     let holders = seen.holders.into_iter().map(|party| party.holder).collect();
-                    (seen.claim.key, first(holders))
+                    (seen.lock_id.key, first(holders))
                 };
                 seen.into_iter().map(holders).collect()
             });
-            engine.post(Mail::Found(holders));
+            engine.send(Message::Found(holders));
         });
     }
 
@@ -185,17 +185,17 @@ impl<E: Executor> Actor<E> {
         }
         let callers = std::mem::take(&mut self.lookups.callers);
         for (id, (request, waited)) in callers {
-            if keys.contains(&request.claim.key) {
-                let holder = self.lookups.holder(&request.claim.key);
+            if keys.contains(&request.lock_id.key) {
+                let holder = self.lookups.holder(&request.lock_id.key);
                 request.refuse(waited, Stage::Database, holder);
             } else {
                 self.lookups.callers.insert(id, (request, waited));
             }
         }
-        let is_known = |slow: &mut Slow| keys.contains(&slow.claim.key);
+        let is_known = |slow: &mut Slow| keys.contains(&slow.lock_id.key);
         let known: Vec<_> = self.lookups.slow.extract_if(.., is_known).collect();
         for slow in known {
-            self.tell_slow(&slow, self.lookups.holder(&slow.claim.key).as_ref());
+            self.tell_slow(&slow, self.lookups.holder(&slow.lock_id.key).as_ref());
         }
     }
 

@@ -1,26 +1,24 @@
 //! One engine for each Locker: it owns every connection and answers every caller.
 
 mod actor;
-mod alarms;
 pub(crate) mod call_clock;
 pub(crate) mod call_deadline;
 mod callbacks;
 mod callers;
 mod closing;
 mod conversions;
-mod cork;
+mod deadlines;
 mod delivery;
 mod doubts;
 mod end;
 mod executor;
+mod grant;
+mod grants;
 mod handle;
 mod handover;
-mod hold;
-mod holds;
 mod inbox;
 #[cfg(feature = "test-util")]
 mod inline;
-mod inquiry;
 #[cfg(any(
     feature = "mssql",
     feature = "mysql",
@@ -31,16 +29,18 @@ mod inquiry;
 mod lease;
 pub mod lock_table;
 mod lookup;
-mod mail;
 mod map;
+mod message;
+mod message_batch;
 mod opening;
 mod recent;
+mod replies;
+mod server_query;
 mod session;
 mod status_file;
 mod threads;
 mod timer;
 mod unwind;
-mod verdict;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,16 +51,15 @@ use tokio::sync::{mpsc, watch};
 use self::actor::run;
 pub(crate) use self::callbacks::{Function, OnLost};
 pub(crate) use self::conversions::Conversion;
-pub(crate) use self::cork::Cork;
 pub(crate) use self::delivery::Delivery;
 use self::end::{Ends, EngineEnd};
 pub(crate) use self::end::{close_at_the_end, tell_all_switched};
 #[cfg(test)]
 pub(crate) use self::executor::Report;
 pub(crate) use self::executor::{Executor, Reply};
+pub use self::grant::Grant;
+pub use self::grants::Grants;
 pub(crate) use self::handle::{Engine, Opened};
-pub use self::hold::Hold;
-pub use self::holds::Holds;
 use self::inbox::Inbox;
 #[cfg(feature = "test-util")]
 pub(crate) use self::inline::{Inline, test_clock};
@@ -72,7 +71,8 @@ pub(crate) use self::inline::{Inline, test_clock};
     feature = "sqlite"
 ))]
 pub(crate) use self::lease::Leases;
-pub(crate) use self::mail::{Adoption, HandedOver, Mail, Request};
+pub(crate) use self::message::{Adoption, HandedOver, Message, Request};
+pub(crate) use self::message_batch::MessageBatch;
 use self::opening::Opening;
 pub(crate) use self::session::{Limits, Sessions};
 pub(crate) use self::status_file::StatusFile;
@@ -97,21 +97,21 @@ impl Engine {
         O: Future<Output = Result<E>> + Send + 'static,
     {
         end::watch_main_thread();
-        let (mailbox, mail) = mpsc::unbounded_channel();
+        let (mailbox, message) = mpsc::unbounded_channel();
         let end = EngineEnd::new(&mailbox);
         let only_thread = runtime.as_ref().and_then(OnlyThread::of);
         let engine =
             Engine::new(mailbox, Arc::clone(&end), only_thread.clone(), Arc::clone(&telemetry));
         let (ready, opened) = watch::channel(None);
-        let (leisure, label, weak) = (runtime.is_none(), label.to_owned(), engine.downgrade());
-        let (ends, inbox) = (Ends(end), Inbox::new(mail));
+        let (owns_thread, label, weak) = (runtime.is_none(), label.to_owned(), engine.downgrade());
+        let (ends, inbox) = (Ends(end), Inbox::new(message));
         let main = async move {
             // Dropped last, in whatever way this ends.
             let ends = ends;
             let mut inbox = inbox;
             let opening = Opening { open, limit, label, ready, lazy, callers: Vec::new() };
             if let Some(executor) = Box::pin(opening.opened(&mut inbox)).await {
-                run(executor, &mut inbox, (weak, &ends.0, telemetry), leisure, file).await;
+                run(executor, &mut inbox, (weak, &ends.0, telemetry), owns_thread, file).await;
             }
         };
         match (runtime, only_thread) {

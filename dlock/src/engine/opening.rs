@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout};
 
 use super::inbox::Inbox;
-use super::mail::{Mail, on_our_clock};
+use super::message::{Message, on_our_clock};
 use super::timer::Timer;
 use super::unwind::catch_panic;
 use crate::error::{Error, Result};
@@ -30,7 +30,7 @@ pub(super) struct Opening<F> {
     /// Nobody waits for it, or no more.
     pub(super) lazy: bool,
     /// Whoever waits for the first connection.
-    pub(super) callers: Vec<Mail>,
+    pub(super) callers: Vec<Message>,
 }
 
 /// What is to be done after a message.
@@ -65,7 +65,7 @@ where
                 }
                 Err(error) if self.lazy => {
                     tracing::debug!(target: "dlock", %error, "not connected yet");
-                    self.callers.drain(..).for_each(|mail| mail.fail(&error));
+                    self.callers.drain(..).for_each(|message| message.fail(&error));
                 }
                 Err(error) => {
                     self.ready.send_replace(Some(Err(error)));
@@ -110,43 +110,44 @@ where
 
     /// Takes messages in. Cancel-safe.
     async fn receive(&mut self, inbox: &mut Inbox) -> Next {
-        let mut mail = Vec::new();
-        if !inbox.recv(&mut mail).await {
+        let mut message = Vec::new();
+        if !inbox.recv(&mut message).await {
             return Next::End;
         }
         let mut next = Next::Wait;
-        for mail in mail.into_iter().flat_map(Mail::parts) {
-            match mail {
-                Mail::Close { .. } => {
+        for message in message.into_iter().flat_map(Message::parts) {
+            match message {
+                Message::Close { .. } => {
                     // Who comes later is told so by the closed mailbox.
-                    self.callers.drain(..).for_each(|mail| mail.fail(&Error::Closed));
+                    self.callers.drain(..).for_each(|message| message.fail(&Error::Closed));
                     return Next::End;
                 }
-                Mail::Abandon(id) => {
-                    let abandoned = |mail: &Mail| matches!(mail, Mail::Acquire(r) if r.id == id);
-                    self.callers.retain(|mail| !abandoned(mail));
+                Message::Abandon(id) => {
+                    let abandoned =
+                        |message: &Message| matches!(message, Message::Acquire(r) if r.id == id);
+                    self.callers.retain(|message| !abandoned(message));
                 }
-                Mail::Wake { at, reply, .. } => drop(tokio::spawn(async move {
+                Message::Wake { at, reply, .. } => drop(tokio::spawn(async move {
                     sleep_until(on_our_clock(at)).await;
                     let _ = reply.send(());
                 })),
-                Mail::Acquire(request) if !switch::enabled() => request.let_pass(),
+                Message::Acquire(request) if !switch::enabled() => request.let_pass(),
                 // Nothing is held.
-                Mail::Settle(done) => drop(done),
-                Mail::Switched(true) => next = Next::Connect,
-                Mail::Switched(false) => {
+                Message::ReportIdle(done) => drop(done),
+                Message::Switched(true) => next = Next::Connect,
+                Message::Switched(false) => {
                     self.lazy = true;
                     self.ready.send_replace(Some(Ok(())));
-                    let is_request = |mail: &mut Mail| matches!(mail, Mail::Acquire(_));
-                    for mail in self.callers.extract_if(.., is_request) {
-                        if let Mail::Acquire(request) = mail {
+                    let is_request = |message: &mut Message| matches!(message, Message::Acquire(_));
+                    for message in self.callers.extract_if(.., is_request) {
+                        if let Message::Acquire(request) = message {
                             request.let_pass();
                         }
                     }
                 }
-                mail => {
+                message => {
                     next = Next::Connect;
-                    self.callers.push(mail);
+                    self.callers.push(message);
                 }
             }
         }
@@ -156,17 +157,17 @@ where
     /// Answers those whose time is up.
     fn give_up(&mut self) {
         let now = Instant::now();
-        let late = |mail: &mut Mail| end(mail).is_some_and(|end| end <= now);
-        for mail in self.callers.extract_if(.., late) {
-            mail.fail(&Error::unavailable(&self.label, NotYet));
+        let late = |message: &mut Message| end(message).is_some_and(|end| end <= now);
+        for message in self.callers.extract_if(.., late) {
+            message.fail(&Error::unavailable(&self.label, NotYet));
         }
     }
 }
 
 /// When somebody is to have an answer, by the callers' clock.
-fn end(mail: &Mail) -> Option<Instant> {
-    match mail {
-        Mail::Acquire(request) => request.end.map(|end| end.into_std()),
+fn end(message: &Message) -> Option<Instant> {
+    match message {
+        Message::Acquire(request) => request.end.map(|end| end.into_std()),
         _ => None,
     }
 }

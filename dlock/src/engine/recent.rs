@@ -1,19 +1,19 @@
-//! To what claims something happened a moment ago.
+//! To what locks something happened a moment ago.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::map::Map;
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 
 /// More than this many are looked through for those that are over.
 const MANY: usize = 1024;
 
-/// When it last happened to which claim, as long as that counts.
+/// When it last happened to which lock, as long as that counts.
 pub(super) struct Recent {
     counts: Duration,
-    at: Map<Claim, Instant>,
+    at: Map<LockId, Instant>,
 }
 
 impl Recent {
@@ -21,14 +21,14 @@ impl Recent {
         Recent { counts, at: Map::default() }
     }
 
-    pub(super) fn contains(&self, claim: &Claim) -> bool {
-        self.at.get(claim).is_some_and(|at| at.elapsed() <= self.counts)
+    pub(super) fn contains(&self, lock_id: &LockId) -> bool {
+        self.at.get(lock_id).is_some_and(|at| at.elapsed() <= self.counts)
     }
 
-    pub(super) fn insert(&mut self, claim: Claim) {
+    pub(super) fn insert(&mut self, lock_id: LockId) {
         if self.at.len() >= MANY {
             self.at.retain(|_, at| at.elapsed() <= self.counts);
         }
-        self.at.insert(claim, Instant::now());
+        self.at.insert(lock_id, Instant::now());
     }
 }

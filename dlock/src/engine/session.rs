@@ -14,16 +14,16 @@
 //!
 //! Which session is which is decided anew at each flush: see [`roles`].
 
-mod answers;
+mod actions;
 mod conversions;
 mod converting;
 mod desk;
 mod fencing;
-mod link;
+mod handle;
 mod monitor;
-mod orders;
 mod parts;
-mod polls;
+mod polling;
+mod replies;
 mod retry;
 mod roles;
 mod routing;
@@ -42,20 +42,20 @@ use tokio::time::Instant;
 use self::conversions::Conversions;
 use self::desk::{Desk, clerk};
 use self::fencing::Token;
-use self::link::{Link, Pace};
-use self::polls::Polls;
+use self::handle::{Pace, SessionHandle};
+use self::polling::Polls;
 use self::retry::Retry;
 use self::roles::{Demand, Roles, Room};
-use self::task::{Dialer, Question, SessionId, Tale, Tales, dialer};
+use self::task::{Dialer, Question, SessionEvent, SessionEvents, SessionId, dialer};
 use super::executor::Report;
 use super::lock_table::Ticket;
 use super::map::Map;
 use super::timer::Timer;
-use crate::backend::{Op, SessionBackend};
+use crate::backend::{BatchItem, SessionBackend};
 use crate::clock::Time;
 use crate::error::{Error, Result};
 use crate::observe::Telemetry;
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 
 /// How much there may be at once, and how long a statement waits.
@@ -77,12 +77,12 @@ pub(crate) struct Sessions {
     limits: Limits,
     /// What limits the locks of the server.
     locks_setting: Option<&'static str>,
-    links: BTreeMap<SessionId, Link>,
+    links: BTreeMap<SessionId, SessionHandle>,
     last: SessionId,
     /// Tries, and orders to other sessions, for the carriers' next batch.
-    gathered: Vec<Op>,
+    gathered: Vec<BatchItem>,
     /// What was granted, by ticket.
-    held: Map<Ticket, Grant>,
+    held: Map<Ticket, SessionGrant>,
     /// For the carrier, when it has time.
     questions: Vec<Question>,
     /// Keys that no session waits for yet.
@@ -108,16 +108,16 @@ pub(crate) struct Sessions {
     look: Option<Instant>,
     timer: Timer,
     tasks: JoinSet<()>,
-    tell: Tales,
-    tales: mpsc::UnboundedReceiver<(SessionId, Tale)>,
-    heard: Vec<(SessionId, Tale)>,
+    tell: SessionEvents,
+    events: mpsc::UnboundedReceiver<(SessionId, SessionEvent)>,
+    heard: Vec<(SessionId, SessionEvent)>,
 }
 
 /// An error where the database has no such change of a lock's mode.
 type CheckConversion = Box<dyn Fn(Mode, Mode) -> Result<()> + Send>;
 
-struct Grant {
-    claim: Claim,
+struct SessionGrant {
+    lock_id: LockId,
     session: SessionId,
     since: Time,
     token: Token,
@@ -133,7 +133,7 @@ impl Sessions {
         telemetry: Arc<Telemetry>,
     ) -> Result<Self> {
         backend.preflight().await?;
-        let (tell, tales) = mpsc::unbounded_channel();
+        let (tell, events) = mpsc::unbounded_channel();
         let label: Box<str> = backend.label().into();
         let mut this = Sessions {
             trouble: no_answer(&label),
@@ -165,14 +165,14 @@ impl Sessions {
             timer: Timer::default(),
             tasks: JoinSet::new(),
             tell,
-            tales,
+            events,
             heard: Vec::new(),
         };
-        this.dial();
-        match this.tales.recv().await {
-            Some((_, Tale::Died(error))) => Err(error),
-            Some((id, tale)) => {
-                this.hear(id, tale);
+        this.connect();
+        match this.events.recv().await {
+            Some((_, SessionEvent::Died(error))) => Err(error),
+            Some((id, event)) => {
+                this.on_event(id, event);
                 // Nobody may ask for anything for a long time.
                 this.look = this.next_look(Time::now());
                 Ok(this)
@@ -181,15 +181,20 @@ impl Sessions {
         }
     }
 
-    fn dial(&mut self) -> SessionId {
+    fn connect(&mut self) -> SessionId {
         self.last += 1;
         reap(&mut self.tasks);
         let (jobs, queue) = mpsc::unbounded_channel();
         let validity = self.pace.validity();
         let session = (self.dialer)(self.last, Arc::clone(&validity), queue, self.tell.clone());
         let task = self.tasks.spawn(session);
-        let link =
-            Link::new(jobs, task, validity, self.pace, self.retry.patience(self.limits.connect));
+        let link = SessionHandle::new(
+            jobs,
+            task,
+            validity,
+            self.pace,
+            self.retry.patience(self.limits.connect),
+        );
         self.links.insert(self.last, link);
         self.last
     }

@@ -109,7 +109,7 @@ fn text(callers: &Callers) -> String {
         lines.push(line);
     }
     for request in callers.requests.values() {
-        lines.push(format!("waiting\t{}\t{}", request.key, request.claim.mode));
+        lines.push(format!("waiting\t{}\t{}", request.key, request.lock_id.mode));
     }
     lines.sort();
     let state = match lines.first() {

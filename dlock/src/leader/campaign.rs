@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::{Leader, Role, State};
 use crate::clock::Time;
 use crate::error::{Error, Result};
-use crate::lock::scope::{Extent, Held, OnLoss};
+use crate::lock::scope::{AnyGuard, OnLoss, Scope};
 
 /// A pause after errors is at most this many times the first one.
 const BACK_OFF_MAX: u32 = 32;
@@ -53,8 +53,8 @@ impl<'a> Campaign<'a> {
     }
 
     /// Waits to be elected; `None`: it was stopped.
-    pub(super) async fn win(&mut self, on_loss: OnLoss) -> Result<Option<Extent>> {
-        // Terms that are lost as soon as they begin do not follow each other without a pause.
+    pub(super) async fn win(&mut self, on_loss: OnLoss) -> Result<Option<Scope>> {
+        // LockOptions that are lost as soon as they begin do not follow each other without a pause.
         let left = self.elected.map(|at| self.leader.retry_after.saturating_sub(at.elapsed()));
         if let Some(left) = left.filter(|left| !left.is_zero()) {
             self.pause(left.mul_f64(fastrand::f64())).await?;
@@ -65,7 +65,7 @@ impl<'a> Campaign<'a> {
                 () = self.stopped() => return Ok(None),
                 taken = self.leader.lock.acquire() => taken,
             };
-            let error = match taken.and_then(|guard| Extent::new(guard, on_loss)) {
+            let error = match taken.and_then(|guard| Scope::new(guard, on_loss)) {
                 Ok(term) => {
                     if self.enter(&term) {
                         return Ok(Some(term));
@@ -85,8 +85,8 @@ impl<'a> Campaign<'a> {
     }
 
     /// It is elected; `false`: it was stopped.
-    fn enter(&mut self, term: &Extent) -> bool {
-        let holds = term.guard().map(Held::holds);
+    fn enter(&mut self, term: &Scope) -> bool {
+        let holds = term.guard().map(AnyGuard::holds);
         let hold = holds.as_ref().and_then(|holds| holds.iter().next()).cloned();
         self.leader.state.send_modify(|state| state.term = hold);
         self.errors = 0;

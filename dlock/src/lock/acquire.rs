@@ -11,14 +11,14 @@ use crate::blocking::{block_for, block_on};
 #[cfg(feature = "test-util")]
 use crate::engine::Inline;
 use crate::engine::call_deadline::Deadline;
-use crate::engine::{Hold, Mail, Request};
+use crate::engine::{Grant, Message, Request};
 use crate::error::{Error, Result};
 use crate::lock::guard::Guard;
-use crate::lock::scope::{self, End, Extent, OnLoss};
+use crate::lock::scope::{self, End, OnLoss, Scope};
 use crate::observe::{Call, Waiting};
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
-use crate::spec::options::Terms;
+use crate::spec::options::LockOptions;
 use crate::spec::wait::Wait;
 use crate::status::holder::Stage;
 use crate::switch;
@@ -80,12 +80,12 @@ impl Lock {
     /// # Cancel safety
     /// As the body's; nothing stays locked.
     pub async fn run<T>(&self, body: impl AsyncFnOnce(&Guard) -> T) -> Result<T> {
-        let extent = Extent::new(self.acquire().await?, OnLoss::Cancel)?;
-        let output = match extent.guard() {
-            Some(guard) => extent.poll_body(body(guard)).await,
+        let scope = Scope::new(self.acquire().await?, OnLoss::Cancel)?;
+        let output = match scope.guard() {
+            Some(guard) => scope.poll_body(body(guard)).await,
             None => None,
         };
-        result(extent.finish(output).await)
+        result(scope.finish(output).await)
     }
 
     /// [`acquire`](Lock::acquire) without `await`: on a plain thread, inside a runtime of any
@@ -113,9 +113,9 @@ impl Lock {
     /// As [`run`](Lock::run) and [`acquire_blocking`](Lock::acquire_blocking).
     pub fn run_blocking<T>(&self, body: impl FnOnce(&Guard) -> T) -> Result<T> {
         let guard = self.acquire_blocking()?;
-        let extent = Extent::new(guard, OnLoss::Report)?;
-        let output = extent.guard().map(|guard| extent.call(|| body(guard)));
-        result(extent.finish_blocking(output))
+        let scope = Scope::new(guard, OnLoss::Report)?;
+        let output = scope.guard().map(|guard| scope.call(|| body(guard)));
+        result(scope.finish_blocking(output))
     }
 
     fn take_blocking<F>(&self, wait: Wait, take: impl FnOnce(Deadline) -> F) -> Result<Guard>
@@ -183,7 +183,7 @@ impl Lock {
 
     /// Returns `true` if what it was refused for may be that it is done for this period.
     pub(crate) fn may_be_done(&self, refused: &Error) -> bool {
-        self.terms.once_per.is_some()
+        self.options.once_per.is_some()
             && matches!(refused, Error::Timeout { key, .. } if *key == self.key)
     }
 
@@ -206,7 +206,7 @@ impl Lock {
             return Ok(self.unlocked());
         }
         self.locker.check_mode(self.mode)?;
-        self.locker.check_terms(&self.terms, self.mode)?;
+        self.locker.check_options(&self.options, self.mode)?;
         let native = self.native.clone()?;
         let engine = self.locker.engine();
         if let Some(hold) = scope::is_under(engine.id(), self.family.as_ref().unwrap_or(&native)) {
@@ -214,18 +214,18 @@ impl Lock {
         }
         let (reply, answer) = oneshot::channel();
         let id = engine.next_request();
-        let claim = Claim { key: native, mode: self.mode };
-        engine.post(Mail::Acquire(Request {
+        let lock_id = LockId { key: native, mode: self.mode };
+        engine.send(Message::Acquire(Request {
             id,
             key: self.key.clone(),
-            claim,
+            lock_id,
             family: self.family.clone().map(Box::new),
             #[cfg(feature = "test-util")]
             permits: self.permits.unwrap_or(1),
             patient: deadline.is_patient(),
             asked: deadline.asked().into(),
             end: deadline.end().map(Into::into),
-            terms: self.terms.clone(),
+            options: self.options.clone(),
             on_lost: self.on_lost.as_ref().map(|function| engine.on_lost(function)),
             // What is only a part of a call is told of by the whole.
             waiting: Some(engine.telemetry())
@@ -244,11 +244,11 @@ impl Lock {
 impl Lock {
     /// A guard of nothing: locking is switched off.
     pub(super) fn unlocked(&self) -> Guard {
-        Guard::while_off(self.key.clone(), self.mode, self.terms.fenced)
+        Guard::while_off(self.key.clone(), self.mode, self.options.fenced)
     }
 
     /// Another guard of what the caller runs under, if it may have one and still has the lock.
-    pub(super) fn again(&self, hold: Arc<Hold>) -> Result<Guard> {
+    pub(super) fn again(&self, hold: Arc<Grant>) -> Result<Guard> {
         if !self.locker.engine().is_of_this_process() {
             // The child of a fork runs on in the parent's body, but not under its lock.
             return Err(Error::Closed);
@@ -260,18 +260,18 @@ impl Lock {
         let alone = !hold.is_permit() || self.permits.is_some_and(|n| n > 1);
         let covered = alone && (hold.mode() == self.mode || hold.mode() == Mode::Exclusive);
         // A token is drawn only with a grant.
-        let fenced = hold.fence.is_some() || !self.terms.fenced;
-        if !self.terms.reentrant || !covered || !fenced {
+        let fenced = hold.fence.is_some() || !self.options.fenced;
+        if !self.options.reentrant || !covered || !fenced {
             return Err(Error::Reentrant { key: self.key.clone() });
         }
-        self.check_inner(hold.terms())?;
+        self.check_inner(hold.options())?;
         if !hold.share() {
             return Err(Error::Reentrant { key: self.key.clone() });
         }
         let engine = self.locker.engine();
-        if hold.keep_for(self.terms.min_hold) {
+        if hold.keep_for(self.options.min_hold) {
             // An engine that has ended keeps nothing.
-            let _ = engine.post(Mail::Keep { hold: hold.id });
+            let _ = engine.send(Message::Keep { hold: hold.id });
         }
         let mut guard = Guard::new(hold, Some(engine.clone())).with_wait(self.wait);
         if let Some(callback) = &self.on_lost {
@@ -281,8 +281,8 @@ impl Lock {
     }
 
     /// An error if this asks for what only the first of those who share a grant can have.
-    fn check_inner(&self, outer: &Terms) -> Result<()> {
-        let own = &self.terms;
+    fn check_inner(&self, outer: &LockOptions) -> Result<()> {
+        let own = &self.options;
         let what = if own.ttl.is_some() && own.ttl != outer.ttl {
             "ttl"
         } else if own.owner.is_some() && own.owner != outer.owner {
@@ -312,7 +312,7 @@ impl Drop for Asking<'_> {
     fn drop(&mut self) {
         if let Some(id) = self.id {
             // An engine that is gone has forgotten it anyway.
-            let _ = self.lock.locker.engine().post(Mail::Abandon(id));
+            let _ = self.lock.locker.engine().send(Message::Abandon(id));
         }
     }
 }

@@ -8,11 +8,11 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::blocking::block_for;
-use crate::engine::lock_table::HoldId;
-use crate::engine::{Conversion, Delivery, Engine, Hold, Holds, Mail, OnLost};
+use crate::engine::lock_table::GrantId;
+use crate::engine::{Conversion, Delivery, Engine, Grant, Grants, Message, OnLost};
 use crate::error::{Error, Result};
 use crate::lock::join::join_all;
-use crate::lock::scope::{self, Held};
+use crate::lock::scope::{self, AnyGuard};
 use crate::observe::Label;
 use crate::spec::key::Key;
 use crate::spec::mode::Mode;
@@ -51,7 +51,7 @@ pub(crate) async fn discard(engine: &Engine, guards: Vec<Guard>, failed: &Error)
 /// or without a runtime; the lock is free milliseconds later. (The one exception: where it is the
 /// last that was left of its locker, outside of a runtime, the drop waits for that, a second at
 /// most: see [`Locker`](crate::Locker#the-end-of-a-program).) [`Guard::release`] also waits for the
-/// server's word and tells whether the lock was held until then.
+/// server's confirmation and tells whether the lock was held until then.
 ///
 /// A lock can be lost while it is held: the server restarts, the network is cut, the process is
 /// frozen. [`Guard::is_lost`], [`Guard::lost`] and [`Guard::protect`] are how that is noticed.
@@ -59,7 +59,7 @@ pub(crate) async fn discard(engine: &Engine, guards: Vec<Guard>, failed: &Error)
               `let _guard = …` (`let _ = …` drops it at once), or use `run`"]
 #[clippy::has_significant_drop]
 pub struct Guard {
-    hold: Arc<Hold>,
+    hold: Arc<Grant>,
     /// `None`: nothing is to be released.
     engine: Option<Engine>,
     /// The callback of this guard, where others share the grant.
@@ -70,7 +70,7 @@ pub struct Guard {
 
 /// It is called no more when the guard has gone.
 struct InnerCallback {
-    hold: Arc<Hold>,
+    hold: Arc<Grant>,
     id: u64,
 }
 
@@ -87,7 +87,7 @@ impl Guard {
         Ok(Guard::new(hold, engine))
     }
 
-    pub(crate) fn new(hold: Arc<Hold>, engine: Option<Engine>) -> Self {
+    pub(crate) fn new(hold: Arc<Grant>, engine: Option<Engine>) -> Self {
         Guard { hold, engine, inner: None, wait: Wait::DEFAULT }
     }
 
@@ -105,7 +105,7 @@ impl Guard {
 
     /// A guard of nothing: locking is switched off. `fenced`: a token is expected.
     pub(crate) fn while_off(key: Key, mode: Mode, fenced: bool) -> Self {
-        Guard::new(Arc::new(Hold::while_off(key, mode, fenced)), None)
+        Guard::new(Arc::new(Grant::while_off(key, mode, fenced)), None)
     }
 
     /// What is locked.
@@ -171,7 +171,7 @@ impl Guard {
         let (reply, answer) = oneshot::channel();
         let wanted = Conversion { to, deadline: engine.deadline(self.wait), reply };
         let mut asking = AskingToConvert { engine, hold: Some(self.hold.id) };
-        if engine.post(Mail::Convert { hold: self.hold.id, wanted }).is_err() {
+        if engine.send(Message::Convert { hold: self.hold.id, wanted }).is_err() {
             asking.hold = None;
             self.hold.lose(LostReason::Closed);
             return self.not_lost();
@@ -214,7 +214,7 @@ impl Guard {
         let released = match self.begin_release(engine.as_ref(), true) {
             true => {
                 let _ending = Ending(&self.hold);
-                self.hold.settled().await
+                self.hold.released().await
             }
             false => self.not_lost(),
         };
@@ -236,7 +236,7 @@ impl Guard {
         engine.as_ref().map_or(Ok(()), Engine::check_blocking)?;
         #[cfg(feature = "test-util")]
         let _blocks = engine.as_ref().and_then(Engine::blocks);
-        block_for(LONGEST_RELEASE, self.hold.settled()).unwrap_or(Err(Error::Closed))
+        block_for(LONGEST_RELEASE, self.hold.released()).unwrap_or(Err(Error::Closed))
     }
 
     /// Says that what was to be done in this period is done, and releases the lock: nobody gets it
@@ -273,27 +273,27 @@ impl Guard {
 
     /// `false`: nothing is released, for there are other guards of it.
     fn begin_release(&self, engine: Option<&Engine>, awaited: bool) -> bool {
-        if !self.hold.let_go() {
+        if !self.hold.remove_guard() {
             return false;
         }
         let Some(engine) = engine else {
-            self.hold.settle();
+            self.hold.mark_released();
             return true;
         };
-        let posted = engine.post(Mail::Release { hold: self.hold.id, awaited });
+        let posted = engine.send(Message::Release { hold: self.hold.id, awaited });
         // An engine that ends settles all that it has granted. In the child of a fork there is none,
         // and the lock is the parent's.
         if posted.is_err() && !engine.is_of_this_process() {
             self.hold.disown();
-            self.hold.settle_unconfirmed();
+            self.hold.mark_unconfirmed();
         }
         true
     }
 
-    /// The caller has it now, with all the terms of a holder, after this wait. One that goes before that
+    /// The caller has it now, with all the options of a holder, after this wait. One that goes before that
     /// is given back at once.
     pub(crate) fn claimed(self, label: &Label, waited: Duration) -> Self {
-        let first = self.hold.claim();
+        let first = self.hold.mark_taken();
         if let Some(engine) = self.engine.as_ref().filter(|_| first) {
             #[cfg(feature = "test-util")]
             engine.for_tests().into_iter().for_each(|tests| tests.note_taken(&self.hold));
@@ -341,7 +341,7 @@ impl Guard {
             && !self.is_lost()
         {
             let (reply, answer) = oneshot::channel();
-            if engine.post(Mail::Verify { hold: self.hold.id, reply }).is_err() {
+            if engine.send(Message::Verify { hold: self.hold.id, reply }).is_err() {
                 if !engine.is_of_this_process() {
                     return Err(Error::Closed);
                 }
@@ -405,13 +405,13 @@ impl Guard {
         self.engine.as_ref()
     }
 
-    pub(crate) fn hold(&self) -> &Arc<Hold> {
+    pub(crate) fn hold(&self) -> &Arc<Grant> {
         &self.hold
     }
 }
 
 /// Tells the end of a guard, in whatever way the wait for it ends.
-pub(crate) struct Ending<'a>(pub(crate) &'a Hold);
+pub(crate) struct Ending<'a>(pub(crate) &'a Grant);
 
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
@@ -422,21 +422,21 @@ impl Drop for Ending<'_> {
 /// Tells the engine when the caller goes before it has an answer.
 struct AskingToConvert<'a> {
     engine: &'a Engine,
-    hold: Option<HoldId>,
+    hold: Option<GrantId>,
 }
 
 impl Drop for AskingToConvert<'_> {
     fn drop(&mut self) {
         if let Some(hold) = self.hold {
             // An engine that has ended asks for nothing.
-            let _ = self.engine.post(Mail::GiveUpConversion { hold });
+            let _ = self.engine.send(Message::GiveUpConversion { hold });
         }
     }
 }
 
-impl Held for Guard {
-    fn holds(&self) -> Holds {
-        Holds::One(Arc::clone(&self.hold))
+impl AnyGuard for Guard {
+    fn holds(&self) -> Grants {
+        Grants::One(Arc::clone(&self.hold))
     }
 
     fn release(self) -> impl Future<Output = Result<()>> + Send {

@@ -4,7 +4,7 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::Poll;
 
-use crate::engine::{Cork, Engine};
+use crate::engine::{Engine, MessageBatch};
 
 /// The outputs of all, in their order. What they ask of this engine, it gets at once.
 pub(crate) async fn join_all<F: Future>(
@@ -14,7 +14,7 @@ pub(crate) async fn join_all<F: Future>(
     let mut parts: Vec<Part<F>> = futures.map(|future| Part::Pending(Box::pin(future))).collect();
     poll_fn(|cx| {
         let mut pending = false;
-        let _cork = engine.map(Cork::new);
+        let _cork = engine.map(MessageBatch::new);
         for part in &mut parts {
             if let Part::Pending(future) = part {
                 match future.as_mut().poll(cx) {

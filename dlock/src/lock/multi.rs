@@ -15,7 +15,7 @@ use crate::lock::Lock;
 use crate::lock::acquire::{block_until, none_if_busy, result};
 use crate::lock::guard::{Guard, discard};
 use crate::lock::join::join_all;
-use crate::lock::scope::{Extent, OnLoss};
+use crate::lock::scope::{OnLoss, Scope};
 use crate::locker::Locker;
 use crate::observe::Call;
 use crate::spec::key::Key;
@@ -133,12 +133,12 @@ impl MultiLock {
     /// # Cancel safety
     /// As the body's; nothing stays locked.
     pub async fn run<T>(&self, body: impl AsyncFnOnce(&MultiGuard) -> T) -> Result<T> {
-        let extent = Extent::new(self.acquire().await?, OnLoss::Cancel)?;
-        let output = match extent.guard() {
-            Some(guard) => extent.poll_body(body(guard)).await,
+        let scope = Scope::new(self.acquire().await?, OnLoss::Cancel)?;
+        let output = match scope.guard() {
+            Some(guard) => scope.poll_body(body(guard)).await,
             None => None,
         };
-        result(extent.finish(output).await)
+        result(scope.finish(output).await)
     }
 
     /// [`acquire`](MultiLock::acquire) without `await`, from anywhere.
@@ -163,9 +163,9 @@ impl MultiLock {
     /// As [`run`](MultiLock::run) and [`Lock::acquire_blocking`].
     pub fn run_blocking<T>(&self, body: impl FnOnce(&MultiGuard) -> T) -> Result<T> {
         let guard = self.acquire_blocking()?;
-        let extent = Extent::new(guard, OnLoss::Report)?;
-        let output = extent.guard().map(|guard| extent.call(|| body(guard)));
-        result(extent.finish_blocking(output))
+        let scope = Scope::new(guard, OnLoss::Report)?;
+        let output = scope.guard().map(|guard| scope.call(|| body(guard)));
+        result(scope.finish_blocking(output))
     }
 
     /// What is to be locked, in the order in which it is taken.

@@ -22,7 +22,7 @@ use crate::lock::scope;
 use crate::observe::Event;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
-use crate::spec::options::Terms;
+use crate::spec::options::LockOptions;
 use crate::switch;
 
 /// Each is asked for by name.
@@ -40,7 +40,7 @@ const ROUNDS_WITHOUT_TURN: usize = 3;
 /// The locks that a semaphore consists of.
 struct Permits<'a> {
     engine: &'a Engine,
-    /// On the caller's terms, for any of them may become the caller's.
+    /// On the caller's options, for any of them may become the caller's.
     slots: Vec<Lock>,
     turn: Lock,
     line: Lock,
@@ -56,7 +56,7 @@ impl Lock {
             return Ok(self.unlocked());
         }
         if n == 1 {
-            return self.derived(None, self.terms.clone()).request(deadline).await;
+            return self.derived(None, self.options.clone()).request(deadline).await;
         }
         let native = self.native.as_ref().map_err(Error::clone)?;
         let engine = self.locker.engine();
@@ -82,22 +82,25 @@ impl Lock {
     }
 
     fn permits_of(&self, native: &NativeKey, n: u32) -> Permits<'_> {
-        let pause = self.terms.retry_every;
-        let inner =
-            |what, terms| Lock { on_lost: None, inner: true, ..self.beside(native, what, terms) };
+        let pause = self.options.retry_every;
+        let inner = |what, options| Lock {
+            on_lost: None,
+            inner: true,
+            ..self.beside(native, what, options)
+        };
         let slot = |n| {
-            let terms = Terms { reentrant: false, ..self.terms.clone() };
+            let options = LockOptions { reentrant: false, ..self.options.clone() };
             let slot = match n {
-                0 => self.derived(None, terms),
-                n => self.beside(native, &format!("s{n}"), terms),
+                0 => self.derived(None, options),
+                n => self.beside(native, &format!("s{n}"), options),
             };
             Lock { family: Some(native.clone()), on_lost: None, ..slot }
         };
         Permits {
             engine: self.locker.engine(),
             slots: (0..n).map(slot).collect(),
-            turn: inner("t", Terms::default()),
-            line: inner("g", Terms { retry_every: pause, ..Terms::default() }),
+            turn: inner("t", LockOptions::default()),
+            line: inner("g", LockOptions { retry_every: pause, ..LockOptions::default() }),
             pause,
         }
     }
@@ -135,10 +138,10 @@ impl Lock {
             format!("a lock of {n} permits; there must be between 1 and {PERMITS_MAX}")
         } else if self.mode != Mode::Exclusive {
             format!("permits of a lock in mode {}; leave out the mode, or permits", self.mode)
-        } else if self.terms.once_per.is_some() {
+        } else if self.options.once_per.is_some() {
             "each holder of a permit would run once in the period; leave out once_per, or permits"
                 .to_owned()
-        } else if self.terms.fenced {
+        } else if self.options.fenced {
             "a fencing token tells the later of two holders, and of permits there are several at \
              once; leave out fenced, or permits"
                 .to_owned()
@@ -149,14 +152,14 @@ impl Lock {
     }
 
     /// A lock of another name, which no key has.
-    fn beside(&self, native: &NativeKey, what: &str, terms: Terms) -> Lock {
-        self.derived(Some(self.locker.naming().beside(native, what)), terms)
+    fn beside(&self, native: &NativeKey, what: &str, options: LockOptions) -> Lock {
+        self.derived(Some(self.locker.naming().beside(native, what)), options)
     }
 
-    fn derived(&self, native: Option<NativeKey>, terms: Terms) -> Lock {
+    fn derived(&self, native: Option<NativeKey>, options: LockOptions) -> Lock {
         let lock = self.clone();
         let native = native.map_or(lock.native, Ok);
-        Lock { native, terms, permits: None, ..lock }
+        Lock { native, options, permits: None, ..lock }
     }
 }
 

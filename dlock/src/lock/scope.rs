@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use crate::blocking::block_for;
-use crate::engine::{Hold, Holds};
+use crate::engine::{Grant, Grants};
 use crate::error::{Error, Result};
 use crate::lock::guard::{Guard, LONGEST_RELEASE};
 use crate::spec::native::NativeKey;
@@ -35,10 +35,10 @@ pub(crate) struct End<R> {
 }
 
 /// What a body can run under: a guard, or several in one.
-pub trait Held {
+pub trait AnyGuard {
     /// The grants.
-    fn holds(&self) -> Holds;
-    /// Lets go, and waits for the server's word.
+    fn holds(&self) -> Grants;
+    /// Lets go, and waits for the server's confirmation.
     fn release(self) -> impl Future<Output = Result<()>> + Send;
     /// The same without `await`.
     fn release_blocking(self) -> Result<()>;
@@ -50,19 +50,19 @@ pub trait Held {
 
 /// A lock around a body.
 #[derive(Debug)]
-pub struct Extent<G = Guard> {
+pub struct Scope<G = Guard> {
     guard: Option<G>,
-    holds: Holds,
+    holds: Grants,
     on_loss: OnLoss,
 }
 
-impl<G: Held> Extent<G> {
+impl<G: AnyGuard> Scope<G> {
     /// Begins it, unless the lock is lost already: no body starts under a lost lock.
     pub(crate) fn new(guard: G, on_loss: OnLoss) -> Result<Self> {
         let holds = guard.holds();
         match holds.lost_now() {
             Some(info) => Err(info.into()),
-            None => Ok(Extent { guard: Some(guard), holds, on_loss }),
+            None => Ok(Scope { guard: Some(guard), holds, on_loss }),
         }
     }
 
@@ -100,13 +100,13 @@ impl<G: Held> Extent<G> {
         under(&self.holds, body).await
     }
 
-    /// Lets go after the body, and waits for the server's word.
+    /// Lets go after the body, and waits for the server's confirmation.
     pub(crate) async fn finish<R>(mut self, output: Option<R>) -> End<R> {
         let lost = self.holds.is_lost();
         match self.guard.take() {
             Some(guard) => drop(guard.release().await),
             // The body has begun the release.
-            None if self.holds.has_been_let_go() => drop(self.holds.settled().await),
+            None if self.holds.is_without_guards() => drop(self.holds.released().await),
             // The body has given the guard to somebody.
             None => {}
         }
@@ -115,17 +115,17 @@ impl<G: Held> Extent<G> {
 
     /// Runs a sync body, marked as running under the lock.
     pub(crate) fn call<R>(&self, body: impl FnOnce() -> R) -> R {
-        let _mark = Mark::set(&self.holds);
+        let _mark = ScopeEntry::set(&self.holds);
         body()
     }
 
-    /// [`Extent::finish`] without `await`.
+    /// [`Scope::finish`] without `await`.
     pub(crate) fn finish_blocking<R>(mut self, output: Option<R>) -> End<R> {
         let lost = self.holds.is_lost();
         match self.guard.take() {
             Some(guard) => drop(guard.release_blocking()),
-            None if self.holds.has_been_let_go() => {
-                drop(block_for(LONGEST_RELEASE, self.holds.settled()));
+            None if self.holds.is_without_guards() => {
+                drop(block_for(LONGEST_RELEASE, self.holds.released()));
             }
             None => {}
         }
@@ -155,7 +155,7 @@ impl<G: Held> Extent<G> {
 }
 
 /// Runs a future, marked as running under the lock; an error when the lock was lost before its end.
-pub(crate) async fn protect<F: Future>(holds: &Holds, body: F) -> Result<F::Output> {
+pub(crate) async fn protect<F: Future>(holds: &Grants, body: F) -> Result<F::Output> {
     match until_lost(holds, body).await {
         Some(output) if !holds.is_lost() => Ok(output),
         _ => Err(holds.lost_info().map_or(Error::Closed, Error::from)),
@@ -163,7 +163,7 @@ pub(crate) async fn protect<F: Future>(holds: &Holds, body: F) -> Result<F::Outp
 }
 
 /// Runs a future until it ends or the lock is lost, marked as running under the lock.
-async fn until_lost<F: Future>(holds: &Holds, body: F) -> Option<F::Output> {
+async fn until_lost<F: Future>(holds: &Grants, body: F) -> Option<F::Output> {
     let mut lost = pin!(holds.lost());
     let mut body = pin!(under(holds, body));
     let output = poll_fn(|cx| {
@@ -177,10 +177,10 @@ async fn until_lost<F: Future>(holds: &Holds, body: F) -> Option<F::Output> {
 }
 
 /// Marks every poll of the body as running under the lock.
-async fn under<F: Future>(holds: &Holds, body: F) -> F::Output {
+async fn under<F: Future>(holds: &Grants, body: F) -> F::Output {
     let mut body = pin!(body);
     poll_fn(|cx| {
-        let _mark = Mark::set(holds);
+        let _mark = ScopeEntry::set(holds);
         body.as_mut().poll(cx)
     })
     .await
@@ -188,14 +188,14 @@ async fn under<F: Future>(holds: &Holds, body: F) -> F::Output {
 
 thread_local! {
     /// The locks that the code now running on this thread runs under.
-    static UNDER: RefCell<Vec<Arc<Hold>>> = const { RefCell::new(Vec::new()) };
+    static UNDER: RefCell<Vec<Arc<Grant>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// How many there were before.
-struct Mark(usize);
+struct ScopeEntry(usize);
 
-impl Mark {
-    fn set(holds: &Holds) -> Self {
+impl ScopeEntry {
+    fn set(holds: &Grants) -> Self {
         // A thread that is ending, where destructors of thread-locals run, has none any more: code
         // there is not marked.
         let before = UNDER.try_with(|under| {
@@ -204,11 +204,11 @@ impl Mark {
             under.extend(holds.iter().cloned());
             before
         });
-        Mark(before.unwrap_or(0))
+        ScopeEntry(before.unwrap_or(0))
     }
 }
 
-impl Drop for Mark {
+impl Drop for ScopeEntry {
     fn drop(&mut self) {
         let _ = UNDER.try_with(|under| under.borrow_mut().truncate(self.0));
     }
@@ -216,24 +216,25 @@ impl Drop for Mark {
 
 /// The grant of this lock that the code now running on this thread runs under, if it does: then
 /// waiting for it would be waiting for itself.
-pub(crate) fn is_under(engine: u64, native: &NativeKey) -> Option<Arc<Hold>> {
-    let is_it =
-        |hold: &&Arc<Hold>| hold.engine == engine && hold.is_of(native) && !hold.has_been_let_go();
+pub(crate) fn is_under(engine: u64, native: &NativeKey) -> Option<Arc<Grant>> {
+    let is_it = |hold: &&Arc<Grant>| {
+        hold.engine == engine && hold.is_of(native) && !hold.is_without_guards()
+    };
     UNDER.try_with(|under| under.borrow().iter().find(is_it).cloned()).ok().flatten()
 }
 
 /// The keys that the code now running on this thread runs under, and whether each is lost.
 #[cfg(feature = "test-util")]
 pub(crate) fn all_under() -> Vec<(crate::spec::key::Key, bool)> {
-    let state = |hold: &Arc<Hold>| (hold.key.clone(), hold.is_lost());
-    let held = |hold: &&Arc<Hold>| !hold.has_been_let_go();
+    let state = |hold: &Arc<Grant>| (hold.key.clone(), hold.is_lost());
+    let held = |hold: &&Arc<Grant>| !hold.is_without_guards();
     UNDER
         .try_with(|under| under.borrow().iter().filter(held).map(state).collect())
         .unwrap_or_default()
 }
 
 /// Whether the code now running on this thread runs under this very grant.
-fn runs_under(hold: &Arc<Hold>) -> bool {
+fn runs_under(hold: &Arc<Grant>) -> bool {
     UNDER.try_with(|under| under.borrow().iter().any(|one| Arc::ptr_eq(one, hold))).unwrap_or(false)
 }
 
@@ -245,12 +246,12 @@ mod tests {
 
     /// What a body comes to whose release, already under way, ends like this.
     async fn released(reason: LostReason) -> End<u8> {
-        let hold = Arc::new(Hold::unlocked(Key::from("k"), crate::Mode::Exclusive));
+        let hold = Arc::new(Grant::unlocked(Key::from("k"), crate::Mode::Exclusive));
         let guard = Guard::new(Arc::clone(&hold), None);
-        let mut extent = Extent::new(guard, OnLoss::Report).unwrap();
-        drop(extent.take_guard());
-        hold.let_go();
-        let (end, _) = tokio::join!(extent.finish(Some(7)), async { hold.lose(reason) });
+        let mut scope = Scope::new(guard, OnLoss::Report).unwrap();
+        drop(scope.take_guard());
+        hold.remove_guard();
+        let (end, _) = tokio::join!(scope.finish(Some(7)), async { hold.lose(reason) });
         end
     }
 
@@ -265,9 +266,9 @@ mod tests {
     #[test]
     fn no_body_starts_under_a_lock_that_is_lost_already() {
         for on_loss in [OnLoss::Cancel, OnLoss::Report, OnLoss::Ignore] {
-            let hold = Arc::new(Hold::unlocked(Key::from("k"), crate::Mode::Exclusive));
+            let hold = Arc::new(Grant::unlocked(Key::from("k"), crate::Mode::Exclusive));
             hold.lose(LostReason::SessionEnded);
-            let begun = Extent::new(Guard::new(hold, None), on_loss);
+            let begun = Scope::new(Guard::new(hold, None), on_loss);
             assert!(begun.is_err_and(|error| error.is_lost()));
         }
     }

@@ -9,17 +9,17 @@ use blake2::{Blake2b512, Digest};
 use tokio::sync::oneshot;
 
 use crate::blocking::block_for;
-use crate::engine::{Adoption, Engine, HandedOver, Mail, Request};
+use crate::engine::{Adoption, Engine, HandedOver, Message, Request};
 use crate::error::{Error, Result};
 use crate::lock::guard::{Ending, Guard, LONGEST_RELEASE};
 use crate::locker::Locker;
 use crate::observe::Label;
 use crate::random::random;
 use crate::spec::key::{Key, Repr};
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::native::{NativeKey, hex};
-use crate::spec::options::Terms;
+use crate::spec::options::LockOptions;
 use crate::spec::wait::Wait;
 use crate::status::lost::{LostInfo, LostReason};
 use crate::switch;
@@ -131,7 +131,7 @@ impl Guard {
             ));
         };
         let hold = Arc::clone(self.hold());
-        if !hold.let_go() {
+        if !hold.remove_guard() {
             return Err(Error::config(format!(
                 "lock \"{}\" was taken again under itself and is still held by another guard, which \
                  keeps it; hand over the last one",
@@ -142,7 +142,7 @@ impl Guard {
         let secret = Secret(random());
         let (reply, answer) = oneshot::channel();
         let owner = secret.owner();
-        engine.post(Mail::IntoToken { hold: hold.id, owner: Arc::clone(&owner), reply })?;
+        engine.send(Message::IntoToken { hold: hold.id, owner: Arc::clone(&owner), reply })?;
         let mut halfway = Halfway { engine: &engine, token: Some((hold.native(), owner)) };
         let made = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         let answer = answer.await.unwrap_or(Err(Error::Closed));
@@ -188,7 +188,7 @@ impl Locker {
     pub async fn adopt(&self, token: Token) -> Result<Guard> {
         let key = token.key.clone();
         let mode = Mode::Exclusive;
-        let claim = Claim { key: NativeKey::Name(token.name.to_string()), mode };
+        let lock_id = LockId { key: NativeKey::Name(token.name.to_string()), mode };
         if !switch::enabled() {
             return Ok(Guard::while_off(key, mode, true));
         }
@@ -196,25 +196,25 @@ impl Locker {
         let (reply, answer) = oneshot::channel();
         let (refused, refusal) = oneshot::channel();
         let id = engine.next_request();
-        let terms = Terms { ttl: Some(token.ttl), ..Terms::default() };
+        let options = LockOptions { ttl: Some(token.ttl), ..LockOptions::default() };
         let request = Request {
             id,
             key,
-            claim,
+            lock_id,
             family: None,
             #[cfg(feature = "test-util")]
             permits: 1,
             patient: false,
             asked: engine.deadline(Wait::NoWait).asked().into(),
             end: None,
-            terms,
+            options,
             on_lost: None,
             waiting: None,
             reply,
         };
         let asked = Instant::now();
         let (owner, fence) = (token.secret.owner(), token.fence);
-        engine.post(Mail::Adopt(Box::new(Adoption { request, owner, fence, refused })))?;
+        engine.send(Message::Adopt(Box::new(Adoption { request, owner, fence, refused })))?;
         let mut asking = Asking { engine, id: Some(id) };
         let answer = tokio::select! {
             biased;
@@ -252,7 +252,7 @@ impl Drop for Halfway<'_> {
     fn drop(&mut self) {
         if let Some((key, owner)) = self.token.take() {
             // An engine that is gone has given back what it could.
-            let _ = self.engine.post(Mail::DropToken { key: key.clone(), owner });
+            let _ = self.engine.send(Message::DropToken { key: key.clone(), owner });
         }
     }
 }
@@ -267,7 +267,7 @@ impl Drop for Asking<'_> {
     fn drop(&mut self) {
         if let Some(id) = self.id {
             // An engine that is gone has forgotten it anyway.
-            let _ = self.engine.post(Mail::Abandon(id));
+            let _ = self.engine.send(Message::Abandon(id));
         }
     }
 }

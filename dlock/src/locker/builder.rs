@@ -13,7 +13,7 @@ use crate::blocking::block_for;
 use crate::engine::{Engine, Opened, StatusFile};
 use crate::error::{Error, Result, Source};
 use crate::locker::registry;
-use crate::locker::start::{self, Address, Place};
+use crate::locker::start::{self, Address, StartOptions};
 use crate::locker::{Inner, Locker};
 use crate::observe::{self, Observer};
 use crate::spec::key::Key;
@@ -120,7 +120,7 @@ impl LockerBuilder {
     }
 
     /// How long a holder that has vanished or is frozen may keep a lock; also how long a guard's
-    /// word is good without a sign of the server. The server is asked three times in this time, so
+    /// validity lasts without a sign of the server. The server is asked three times in this time, so
     /// it should be far above a network's hiccups. At least 1 s. Default: 30 s. Leases have
     /// [`LeaseOptions::ttl`] instead.
     pub fn session_ttl(mut self, ttl: Duration) -> Self {
@@ -351,7 +351,7 @@ impl LockerBuilder {
         let name = self.installed_as.as_deref().or_else(own);
         let name = name.or(self.options.application_name.as_deref());
         let observe = observe::Settings { locker: name.unwrap_or("").into(), ..self.observe };
-        let place = Place { runtime, limit, lazy, file: file.transpose()?, scheme, observe };
+        let place = StartOptions { runtime, limit, lazy, file: file.transpose()?, scheme, observe };
         let started = start::start(self.address, self.options, place)?;
         let locker = Locker::from_inner(Inner {
             engine: started.engine,

@@ -10,7 +10,7 @@ use crate::backend::memory::Memory;
 use crate::backend::mssql::Target;
 use crate::backend::pool::Pool;
 use crate::backend::url::{check, normal};
-use crate::backend::{About, Options, SessionBackend};
+use crate::backend::{BackendInfo, Options, SessionBackend};
 use crate::engine::{Engine, Executor, Limits, Opened, Sessions, StatusFile};
 use crate::error::{Error, Result};
 use crate::observe::{self, Telemetry};
@@ -31,11 +31,11 @@ pub(crate) struct Started {
     pub(crate) engine: Engine,
     /// Whether the first connection was made.
     pub(crate) opened: Opened,
-    pub(crate) about: About,
+    pub(crate) about: BackendInfo,
 }
 
 /// Where and how the engine is to start.
-pub(crate) struct Place {
+pub(crate) struct StartOptions {
     /// The user's runtime, if it is to run there.
     pub(crate) runtime: Option<Handle>,
     /// How long the first connection may take.
@@ -50,10 +50,10 @@ pub(crate) struct Place {
     pub(crate) observe: observe::Settings,
 }
 
-impl Place {
+impl StartOptions {
     fn sessions<B: SessionBackend>(
         self,
-        about: About,
+        about: BackendInfo,
         backend: B,
         options: &Options,
     ) -> Result<Started> {
@@ -86,7 +86,7 @@ impl Place {
         options.check_for_leases()?;
         let name = options.application_name.clone().or_else(|| backend.application_name());
         let lease = options.lease.of_process(crate::backend::lease::process(name.as_deref()));
-        let about = About {
+        let about = BackendInfo {
             label: backend.label(),
             naming: Naming::Row,
             modes: &[crate::spec::mode::Mode::Exclusive],
@@ -119,7 +119,7 @@ impl Place {
 
     fn start<E, O>(
         self,
-        about: About,
+        about: BackendInfo,
         open: impl Fn(Arc<Telemetry>) -> O + Send + 'static,
     ) -> Result<Started>
     where
@@ -138,7 +138,7 @@ impl Place {
 }
 
 /// Starts the engine for a database.
-pub(crate) fn start(address: Address, options: Options, place: Place) -> Result<Started> {
+pub(crate) fn start(address: Address, options: Options, place: StartOptions) -> Result<Started> {
     match address {
         #[cfg(feature = "mssql")]
         Address::Ado(text) => {
@@ -185,7 +185,7 @@ pub(crate) fn start(address: Address, options: Options, place: Place) -> Result<
     }
 }
 
-fn by_url(url: &str, options: Options, place: Place) -> Result<Started> {
+fn by_url(url: &str, options: Options, place: StartOptions) -> Result<Started> {
     check(url)?;
     let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
     #[cfg(any(feature = "mysql", feature = "postgres"))]
@@ -199,7 +199,7 @@ fn by_url(url: &str, options: Options, place: Place) -> Result<Started> {
     match scheme {
         "memory" => {
             let memory = Memory::new(&normal(url));
-            let about = About {
+            let about = BackendInfo {
                 label: "memory".into(),
                 naming: Naming::Name,
                 modes: memory.modes(),
@@ -279,7 +279,7 @@ fn by_url(url: &str, options: Options, place: Place) -> Result<Started> {
 
 /// Session locks of SQL Server, or leases there.
 #[cfg(feature = "mssql")]
-fn mssql(target: Target, options: Options, place: Place) -> Result<Started> {
+fn mssql(target: Target, options: Options, place: StartOptions) -> Result<Started> {
     if !options.leases {
         let backend = crate::backend::mssql::Mssql::new(target, &options)?;
         return place.sessions(backend.about(), backend, &options);

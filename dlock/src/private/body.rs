@@ -7,88 +7,88 @@
 use std::future::Future;
 
 use crate::error::{Error, Result};
-use crate::lock::scope::{End, Extent, Held};
+use crate::lock::scope::{AnyGuard, End, Scope};
 
-pub async fn run<G: Held, R>(
-    extent: Extent<G>,
+pub async fn run<G: AnyGuard, R>(
+    scope: Scope<G>,
     body: impl Future<Output = R>,
     is_err: impl FnOnce(&R) -> bool,
 ) -> Result<R> {
-    let output = extent.poll_body(body).await;
-    let failed = judge(&extent, output.as_ref(), is_err);
-    result(extent.finish(output).await, failed)
+    let output = scope.poll_body(body).await;
+    let failed = judge(&scope, output.as_ref(), is_err);
+    result(scope.finish(output).await, failed)
 }
 
-pub async fn run_background<G: Held, R>(
-    extent: Extent<G>,
+pub async fn run_background<G: AnyGuard, R>(
+    scope: Scope<G>,
     body: impl Future<Output = R>,
     is_err: impl FnOnce(&R) -> bool,
 ) -> Result<R> {
-    let output = extent.poll_body(body).await;
-    let failed = judge(&extent, output.as_ref(), is_err);
-    result(extent.finish_background(output), failed)
+    let output = scope.poll_body(body).await;
+    let failed = judge(&scope, output.as_ref(), is_err);
+    result(scope.finish_background(output), failed)
 }
 
-pub fn run_blocking<G: Held, R>(
-    extent: Extent<G>,
+pub fn run_blocking<G: AnyGuard, R>(
+    scope: Scope<G>,
     body: impl FnOnce() -> R,
     is_err: impl FnOnce(&R) -> bool,
 ) -> Result<R> {
-    let output = extent.call(body);
-    let failed = judge(&extent, Some(&output), is_err);
-    result(extent.finish_blocking(Some(output)), failed)
+    let output = scope.call(body);
+    let failed = judge(&scope, Some(&output), is_err);
+    result(scope.finish_blocking(Some(output)), failed)
 }
 
-pub fn run_blocking_background<G: Held, R>(
-    extent: Extent<G>,
+pub fn run_blocking_background<G: AnyGuard, R>(
+    scope: Scope<G>,
     body: impl FnOnce() -> R,
     is_err: impl FnOnce(&R) -> bool,
 ) -> Result<R> {
-    let output = extent.call(body);
-    let failed = judge(&extent, Some(&output), is_err);
-    result(extent.finish_background(Some(output)), failed)
+    let output = scope.call(body);
+    let failed = judge(&scope, Some(&output), is_err);
+    result(scope.finish_background(Some(output)), failed)
 }
 
-pub async fn run_to_end<G: Held, R>(extent: Extent<G>, body: impl Future<Output = R>) -> R {
-    let output = extent.poll_to_end(body).await;
-    extent.finish::<()>(None).await;
+pub async fn run_to_end<G: AnyGuard, R>(scope: Scope<G>, body: impl Future<Output = R>) -> R {
+    let output = scope.poll_to_end(body).await;
+    scope.finish::<()>(None).await;
     output
 }
 
-pub async fn run_background_to_end<G: Held, R>(
-    extent: Extent<G>,
+pub async fn run_background_to_end<G: AnyGuard, R>(
+    scope: Scope<G>,
     body: impl Future<Output = R>,
 ) -> R {
-    let output = extent.poll_to_end(body).await;
-    extent.finish_background::<()>(None);
+    let output = scope.poll_to_end(body).await;
+    scope.finish_background::<()>(None);
     output
 }
 
-pub fn run_blocking_to_end<G: Held, R>(extent: Extent<G>, body: impl FnOnce() -> R) -> R {
-    let output = extent.call(body);
-    extent.finish_blocking::<()>(None);
+pub fn run_blocking_to_end<G: AnyGuard, R>(scope: Scope<G>, body: impl FnOnce() -> R) -> R {
+    let output = scope.call(body);
+    scope.finish_blocking::<()>(None);
     output
 }
 
-pub fn run_blocking_background_to_end<G: Held, R>(
-    extent: Extent<G>,
+pub fn run_blocking_background_to_end<G: AnyGuard, R>(
+    scope: Scope<G>,
     body: impl FnOnce() -> R,
 ) -> R {
-    let output = extent.call(body);
-    extent.finish_background::<()>(None);
+    let output = scope.call(body);
+    scope.finish_background::<()>(None);
     output
 }
 
 /// Whether the body's own output is an error. If it is none, what was to be done once in a period is
 /// done: said before the release, which keeps the lock from others then.
-fn judge<G: Held, R>(
-    extent: &Extent<G>,
+fn judge<G: AnyGuard, R>(
+    scope: &Scope<G>,
     output: Option<&R>,
     is_err: impl FnOnce(&R) -> bool,
 ) -> bool {
     let failed = output.is_some_and(is_err);
     if output.is_some() && !failed {
-        extent.complete();
+        scope.complete();
     }
     failed
 }

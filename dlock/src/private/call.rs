@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::lock::Lock;
 use crate::lock::guard::Guard;
 use crate::lock::multi::{MultiGuard, MultiLock};
-use crate::lock::scope::{Extent, Held, OnLoss};
+use crate::lock::scope::{AnyGuard, OnLoss, Scope};
 use crate::locker::Locker;
 use crate::locker::registry;
 pub use crate::spec::key::IntoKey;
@@ -138,7 +138,7 @@ where
 
 /// One lock, or several as one.
 pub trait Takes: Sized + Sync {
-    type Guard: Held;
+    type Guard: AnyGuard;
     #[must_use]
     fn each(self, how: impl Fn(Lock) -> Lock) -> Self;
     #[must_use]
@@ -276,29 +276,29 @@ impl<L: Takes> Call<L> {
     }
 }
 
-pub async fn enter<L: Takes>(call: Call<L>, on_loss: OnLoss) -> Result<Extent<L::Guard>> {
+pub async fn enter<L: Takes>(call: Call<L>, on_loss: OnLoss) -> Result<Scope<L::Guard>> {
     let guard = match call.0 {
         State::Lock(lock) => lock.take().await?,
         State::Off { keys, fenced } => L::off(keys, fenced),
         State::Failed(error) => return Err(error),
     };
-    Extent::new(guard, on_loss)
+    Scope::new(guard, on_loss)
 }
 
-pub fn enter_blocking<L: Takes>(call: Call<L>, on_loss: OnLoss) -> Result<Extent<L::Guard>> {
+pub fn enter_blocking<L: Takes>(call: Call<L>, on_loss: OnLoss) -> Result<Scope<L::Guard>> {
     let guard = match call.0 {
         State::Lock(lock) => lock.take_blocking()?,
         State::Off { keys, fenced } => L::off(keys, fenced),
         State::Failed(error) => return Err(error),
     };
-    Extent::new(guard, on_loss)
+    Scope::new(guard, on_loss)
 }
 
 /// Takes the guard out for the body to have.
-pub fn guarded<G: Held>(entered: Result<Extent<G>>) -> Result<(Extent<G>, G)> {
-    let mut extent = entered?;
-    match extent.take_guard() {
-        Some(guard) => Ok((extent, guard)),
+pub fn guarded<G: AnyGuard>(entered: Result<Scope<G>>) -> Result<(Scope<G>, G)> {
+    let mut scope = entered?;
+    match scope.take_guard() {
+        Some(guard) => Ok((scope, guard)),
         None => Err(Error::Closed),
     }
 }

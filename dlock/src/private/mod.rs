@@ -3,13 +3,13 @@
 
 mod body;
 mod call;
-mod carry;
 #[cfg(any(feature = "mssql", feature = "mysql", feature = "oracle", feature = "postgres"))]
 mod connection;
 mod output;
 mod path;
+mod run_or_error;
+mod run_with_fallback;
 mod template;
-mod whole;
 
 pub use self::body::{
     run, run_background, run_background_to_end, run_blocking, run_blocking_background,
@@ -19,17 +19,21 @@ pub use self::call::{
     Call, FindLocker, IntoKey, Takes, Timeout, enter, enter_blocking, guarded, lock, lock_all,
     lock_listed,
 };
-pub use self::carry::{
-    Room, carry, carry_background, carry_blocking, carry_blocking_background, room,
-};
 #[cfg(any(feature = "mssql", feature = "mysql", feature = "oracle", feature = "postgres"))]
 pub use self::connection::{
     AnyConnection, GivesBack, OnConnection, Own, conn, off, on, own, within,
 };
 pub use self::output::{Carries, OtherOutput, Output, Skip, SkipOther, failed, never, on_error};
 pub use self::path::{path_of, path_of_method};
+pub use self::run_or_error::{
+    Room, room, run_or_error, run_or_error_background, run_or_error_blocking,
+    run_or_error_blocking_background,
+};
+pub use self::run_with_fallback::{
+    run_with_fallback, run_with_fallback_background, run_with_fallback_blocking,
+    run_with_fallback_blocking_background,
+};
 pub use self::template::{Part, key, part};
-pub use self::whole::{whole, whole_background, whole_blocking, whole_blocking_background};
 pub use crate::lock::scope::OnLoss;
 pub use crate::spec::mode::Mode;
 pub use crate::spec::wait::Wait;

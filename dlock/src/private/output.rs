@@ -13,14 +13,14 @@ use crate::error::Error;
             `#[locked(on_busy = skip, on_error = |error| ..)]`"
 )]
 pub trait Carries: Sized {
-    fn carry(error: Error) -> Self;
+    fn run_or_error(error: Error) -> Self;
     /// Whether this is an error of the body's own.
     fn is_err(&self) -> bool;
 }
 
 #[diagnostic::do_not_recommend]
 impl<T, E: From<Error>> Carries for Result<T, E> {
-    fn carry(error: Error) -> Self {
+    fn run_or_error(error: Error) -> Self {
         Err(error.into())
     }
 
@@ -30,7 +30,7 @@ impl<T, E: From<Error>> Carries for Result<T, E> {
 }
 
 pub fn failed<R: Carries>(error: Error) -> R {
-    R::carry(error)
+    R::run_or_error(error)
 }
 
 /// Gives the handler its types: `|error|` alone would not know its own.

@@ -75,14 +75,14 @@ mod tests {
 
     #[test]
     fn a_method_of_a_trait_belongs_to_the_type_that_has_it() {
-        for (path, owner, whole) in [
+        for (path, owner, run_with_fallback) in [
             ("app::Job::run", "app::Job", "app::Job::run"),
             ("app::Run::run", "app::Job", "<app::Job as app::Run>::run"),
             ("app::Run::run", "&app::Job", "<&app::Job as app::Run>::run"),
             ("<app::Job as app::Run>::run", "app::Job", "<app::Job as app::Run>::run"),
             ("app::far::<impl app::Job>::run", "app::Job", "app::far::<impl app::Job>::run"),
         ] {
-            assert_eq!(of_method(path, owner), whole);
+            assert_eq!(of_method(path, owner), run_with_fallback);
         }
     }
 }

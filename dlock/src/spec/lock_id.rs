@@ -1,4 +1,4 @@
-//! Claim: a key and how it is to be held.
+//! LockId: a key and how it is to be held.
 
 use std::fmt::{self, Display};
 
@@ -8,7 +8,7 @@ use crate::spec::native::NativeKey;
 /// A key and the mode it is wanted or held in. A process has one voice for each: readers and
 /// writers of one key are told apart by the database, as those of two processes are.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Claim {
+pub(crate) struct LockId {
     pub(crate) key: NativeKey,
     pub(crate) mode: Mode,
 }
@@ -22,13 +22,13 @@ pub(crate) struct Claim {
     feature = "postgres",
     feature = "sqlite"
 ))]
-impl Claim {
+impl LockId {
     pub(crate) fn exclusive(key: NativeKey) -> Self {
-        Claim { key, mode: Mode::Exclusive }
+        LockId { key, mode: Mode::Exclusive }
     }
 }
 
-impl Display for Claim {
+impl Display for LockId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.key.fmt(f)?;
         if self.mode == Mode::Exclusive { Ok(()) } else { write!(f, " ({})", self.mode) }

@@ -1,4 +1,4 @@
-//! Terms: on what terms a lock is taken, beyond its key and its mode.
+//! LockOptions: on what options a lock is taken, beyond its key and its mode.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,9 +17,9 @@ pub(crate) const LONGEST_OWNER: usize = 255;
 /// What is left of that behind an owner that dlock makes.
 pub(crate) const DATA_LEN_MAX: usize = 100;
 
-/// On what terms a lock is taken; their meaning is told at `Lock`.
+/// On what options a lock is taken; their meaning is told at `Lock`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Terms {
+pub(crate) struct LockOptions {
     /// How long a lease lasts without renewal; `None`: what the locker says.
     pub(crate) ttl: Option<Duration>,
     pub(crate) auto_renew: bool,
@@ -38,9 +38,9 @@ pub(crate) struct Terms {
     pub(crate) reentrant: bool,
 }
 
-impl Default for Terms {
+impl Default for LockOptions {
     fn default() -> Self {
-        Terms {
+        LockOptions {
             ttl: None,
             auto_renew: true,
             owner: None,
@@ -54,15 +54,21 @@ impl Default for Terms {
     }
 }
 
-impl Terms {
+impl LockOptions {
     /// What only a lease can have, if any of it is wanted.
     pub(crate) fn of_leases(&self) -> Option<&'static str> {
         match self {
-            Terms { ttl: Some(_), .. } => Some("locks with a time to live (ttl)"),
-            Terms { auto_renew: false, .. } => Some("locks that end by themselves (auto_renew)"),
-            Terms { owner: Some(_), .. } => Some("named owners (owner)"),
-            Terms { data: Some(_), .. } => Some("locks that say something about themselves (data)"),
-            Terms { once_per: Some(_), .. } => Some("locks that are done for a period (once_per)"),
+            LockOptions { ttl: Some(_), .. } => Some("locks with a time to live (ttl)"),
+            LockOptions { auto_renew: false, .. } => {
+                Some("locks that end by themselves (auto_renew)")
+            }
+            LockOptions { owner: Some(_), .. } => Some("named owners (owner)"),
+            LockOptions { data: Some(_), .. } => {
+                Some("locks that say something about themselves (data)")
+            }
+            LockOptions { once_per: Some(_), .. } => {
+                Some("locks that are done for a period (once_per)")
+            }
             _ => None,
         }
     }

@@ -19,7 +19,7 @@ pub use self::conformance::conformance;
 pub use self::history::{Event, What};
 pub use self::scoped::Scoped;
 pub(crate) use self::scoped::scoped;
-use crate::backend::About;
+use crate::backend::BackendInfo;
 use crate::backend::lease::LeaseOptions;
 use crate::engine::{Engine, Inline};
 use crate::error::Error;
@@ -73,7 +73,7 @@ impl Locker {
     /// A locker whose locks nobody else has.
     pub fn new() -> Self {
         let (engine, inline) = Engine::inline();
-        let about = About {
+        let about = BackendInfo {
             label: "testing".into(),
             naming: Naming::Name,
             modes: &Mode::ALL,

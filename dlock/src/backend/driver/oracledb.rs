@@ -8,7 +8,7 @@ use oracledb::{Connection, DB_TYPE_VARCHAR, Error, ErrorKind};
 use crate::backend::oracle::caller_sql;
 use crate::backend::oracle::{Said, number};
 use crate::connection::dialect::Dialect;
-use crate::connection::driver::{Driver, Refused, Row};
+use crate::connection::driver::{Driver, DriverError, Row};
 use crate::connection::ledger::Place;
 
 /// What the server says of a call that was stopped.
@@ -18,11 +18,11 @@ impl Driver for Connection {
     const DIALECT: Dialect = Dialect::Oracle;
 
     /// A call has always come to its end before the next one.
-    async fn ready(&mut self) -> Result<(), Refused> {
+    async fn ready(&mut self) -> Result<(), DriverError> {
         Ok(())
     }
 
-    async fn ask(&mut self, text: String) -> Result<Vec<Row>, Refused> {
+    async fn ask(&mut self, text: String) -> Result<Vec<Row>, DriverError> {
         ask(self, &text)
     }
 
@@ -41,17 +41,17 @@ impl Driver for Connection {
     }
 }
 
-fn ask(connection: &Connection, text: &str) -> Result<Vec<Row>, Refused> {
+fn ask(connection: &Connection, text: &str) -> Result<Vec<Row>, DriverError> {
     let answer = connection.execute(&caller_sql::block(text), &[&DB_TYPE_VARCHAR]);
     let answer = answer.and_then(|mut done| done.out_bind_data().get::<Option<String>>(0));
     answer.map(|rows| caller_sql::rows(rows.as_deref())).map_err(refused)
 }
 
-fn refused(error: Error) -> Refused {
+fn refused(error: Error) -> DriverError {
     let code = match error.kind() {
         // The caller's own limit for calls: the connection goes on.
         ErrorKind::CallTimeoutExceeded => Some(STOPPED.to_owned()),
         _ => number(&error).map(|number| number.to_string()),
     };
-    Refused { code, source: Arc::new(Said::of(&error)) }
+    DriverError { code, source: Arc::new(Said::of(&error)) }
 }

@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Connection, Database, Row as _, Transaction};
 
 use crate::backend::rows;
 use crate::connection::dialect::Dialect;
-use crate::connection::driver::{Driver, Refused, Row, start};
+use crate::connection::driver::{Driver, DriverError, Row, start};
 use crate::connection::ledger::Place;
 use crate::error::cause;
 
@@ -18,11 +18,11 @@ const ABANDONED_MAX: usize = 256;
 impl Driver for sqlx::PgConnection {
     const DIALECT: Dialect = Dialect::Postgres;
 
-    async fn ready(&mut self) -> Result<(), Refused> {
+    async fn ready(&mut self) -> Result<(), DriverError> {
         ready(self).await
     }
 
-    async fn ask(&mut self, text: String) -> Result<Vec<Row>, Refused> {
+    async fn ask(&mut self, text: String) -> Result<Vec<Row>, DriverError> {
         match rows::ask(self, sqlx::raw_sql(AssertSqlSafe(text))).all().await {
             Ok(rows) => rows
                 .iter()
@@ -62,11 +62,11 @@ impl Driver for sqlx::PgConnection {
 impl Driver for sqlx::MySqlConnection {
     const DIALECT: Dialect = Dialect::MySql;
 
-    async fn ready(&mut self) -> Result<(), Refused> {
+    async fn ready(&mut self) -> Result<(), DriverError> {
         ready(self).await
     }
 
-    async fn ask(&mut self, text: String) -> Result<Vec<Row>, Refused> {
+    async fn ask(&mut self, text: String) -> Result<Vec<Row>, DriverError> {
         use crate::backend::mysql_text;
         match rows::ask(self, sqlx::raw_sql(AssertSqlSafe(text))).all().await {
             Ok(rows) => Ok(rows
@@ -98,11 +98,11 @@ impl Driver for sqlx::MySqlConnection {
 impl<DB: Database<Connection: Driver>> Driver for PoolConnection<DB> {
     const DIALECT: Dialect = DB::Connection::DIALECT;
 
-    async fn ready(&mut self) -> Result<(), Refused> {
+    async fn ready(&mut self) -> Result<(), DriverError> {
         (**self).ready().await
     }
 
-    async fn ask(&mut self, text: String) -> Result<Vec<Row>, Refused> {
+    async fn ask(&mut self, text: String) -> Result<Vec<Row>, DriverError> {
         (**self).ask(text).await
     }
 
@@ -127,11 +127,11 @@ impl<DB: Database<Connection: Driver>> Driver for PoolConnection<DB> {
 impl<DB: Database<Connection: Driver>> Driver for Transaction<'_, DB> {
     const DIALECT: Dialect = DB::Connection::DIALECT;
 
-    async fn ready(&mut self) -> Result<(), Refused> {
+    async fn ready(&mut self) -> Result<(), DriverError> {
         (**self).ready().await
     }
 
-    async fn ask(&mut self, text: String) -> Result<Vec<Row>, Refused> {
+    async fn ask(&mut self, text: String) -> Result<Vec<Row>, DriverError> {
         (**self).ask(text).await
     }
 
@@ -148,7 +148,7 @@ impl<DB: Database<Connection: Driver>> Driver for Transaction<'_, DB> {
     }
 }
 
-async fn ready(conn: &mut impl Connection) -> Result<(), Refused> {
+async fn ready(conn: &mut impl Connection) -> Result<(), DriverError> {
     for _ in 0..ABANDONED_MAX {
         match conn.flush().await {
             Ok(()) => return Ok(()),
@@ -173,7 +173,7 @@ fn is_ready(conn: &mut impl Connection) -> bool {
     false
 }
 
-fn refused(error: sqlx::Error) -> Refused {
+fn refused(error: sqlx::Error) -> DriverError {
     let code = error.as_database_error().and_then(|error| {
         #[cfg(feature = "mysql")]
         if let Some(error) = error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
@@ -181,5 +181,5 @@ fn refused(error: sqlx::Error) -> Refused {
         }
         error.code().map(String::from)
     });
-    Refused { code, source: cause(error) }
+    DriverError { code, source: cause(error) }
 }

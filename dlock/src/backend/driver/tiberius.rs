@@ -7,18 +7,18 @@ use tiberius::{Client, ColumnData, error::Error};
 
 use crate::backend::mssql::results;
 use crate::connection::dialect::Dialect;
-use crate::connection::driver::{Driver, Refused, Row, start};
+use crate::connection::driver::{Driver, DriverError, Row, start};
 use crate::connection::ledger::Place;
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Driver for Client<S> {
     const DIALECT: Dialect = Dialect::Mssql;
 
     /// What is left of abandoned statements the client reads before the next one, and errors with it.
-    async fn ready(&mut self) -> Result<(), Refused> {
+    async fn ready(&mut self) -> Result<(), DriverError> {
         Ok(())
     }
 
-    async fn ask(&mut self, text: String) -> Result<Vec<Row>, Refused> {
+    async fn ask(&mut self, text: String) -> Result<Vec<Row>, DriverError> {
         let answer = async { results::all(self.simple_query(text).await?).await };
         let results = answer.await.map_err(refused)?;
         let row = |row: tiberius::Row| row.into_iter().map(value).collect();
@@ -42,8 +42,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Driver for Client<S> {
     }
 }
 
-fn refused(error: Error) -> Refused {
-    Refused { code: error.code().map(|code| code.to_string()), source: Arc::new(error) }
+fn refused(error: Error) -> DriverError {
+    DriverError { code: error.code().map(|code| code.to_string()), source: Arc::new(error) }
 }
 
 /// Of the types that our statements ask for.

@@ -9,18 +9,18 @@ use tokio_postgres::{Client, Error, SimpleQueryMessage, Transaction};
 
 use crate::backend::bounds::Bounds;
 use crate::connection::dialect::Dialect;
-use crate::connection::driver::{Driver, Refused, Row, start};
+use crate::connection::driver::{Driver, DriverError, Row, start};
 use crate::connection::ledger::Place;
 
 impl Driver for Client {
     const DIALECT: Dialect = Dialect::Postgres;
 
     /// Each answer goes to its own query here, read or not.
-    async fn ready(&mut self) -> Result<(), Refused> {
+    async fn ready(&mut self) -> Result<(), DriverError> {
         Ok(())
     }
 
-    async fn ask(&mut self, text: String) -> Result<Vec<Row>, Refused> {
+    async fn ask(&mut self, text: String) -> Result<Vec<Row>, DriverError> {
         ask(self, &text).await
     }
 
@@ -43,11 +43,11 @@ impl Driver for Client {
 impl Driver for Transaction<'_> {
     const DIALECT: Dialect = Dialect::Postgres;
 
-    async fn ready(&mut self) -> Result<(), Refused> {
+    async fn ready(&mut self) -> Result<(), DriverError> {
         Ok(())
     }
 
-    async fn ask(&mut self, text: String) -> Result<Vec<Row>, Refused> {
+    async fn ask(&mut self, text: String) -> Result<Vec<Row>, DriverError> {
         ask(self.client(), &text).await
     }
 
@@ -73,7 +73,7 @@ fn send(client: &Client, text: &str) -> bool {
     true
 }
 
-async fn ask(client: &Client, text: &str) -> Result<Vec<Row>, Refused> {
+async fn ask(client: &Client, text: &str) -> Result<Vec<Row>, DriverError> {
     let mut messages = pin!(client.simple_query_raw(text).await.map_err(refused)?);
     let mut answer = Bounds::default();
     let mut rows = Vec::new();
@@ -88,7 +88,7 @@ async fn ask(client: &Client, text: &str) -> Result<Vec<Row>, Refused> {
             _ => Row::new(),
         };
         let sizes = row.iter().map(|text| text.as_ref().map_or(0, String::len));
-        answer.add(sizes).map_err(|error| Refused { code: None, source: Arc::new(error) })?;
+        answer.add(sizes).map_err(|error| DriverError { code: None, source: Arc::new(error) })?;
         if matches!(message, SimpleQueryMessage::Row(_)) {
             rows.push(row);
         }
@@ -96,6 +96,6 @@ async fn ask(client: &Client, text: &str) -> Result<Vec<Row>, Refused> {
     Ok(rows)
 }
 
-fn refused(error: Error) -> Refused {
-    Refused { code: error.code().map(|code| code.code().to_owned()), source: Arc::new(error) }
+fn refused(error: Error) -> DriverError {
+    DriverError { code: error.code().map(|code| code.code().to_owned()), source: Arc::new(error) }
 }

@@ -58,7 +58,7 @@ pub(crate) use self::owner::{Owner, OwnerSpec, process};
     feature = "postgres",
     feature = "sqlite"
 ))]
-pub(crate) use self::seam::{Failure, Lease, LeaseBackend, Taken, Verdicts, name};
+pub(crate) use self::seam::{Failure, Lease, LeaseBackend, Outcomes, Taken, name};
 #[cfg(any(
     feature = "mssql",
     feature = "mysql",

@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::owner::{OwnerSpec, process};
 use super::table::Table;
 use crate::error::{Error, Result};
-use crate::spec::options::{LONGEST, Terms, check_owner, check_ttl};
+use crate::spec::options::{LONGEST, LockOptions, check_owner, check_ttl};
 
 /// To ask a database more often than this is to do nothing else.
 const POLL_TIME_MIN: Duration = Duration::from_micros(100);
@@ -144,15 +144,15 @@ impl LeaseOptions {
         }
     }
 
-    /// Refuses terms that do not go with these options.
-    pub(crate) fn check_terms(&self, terms: &Terms) -> Result<()> {
-        if terms.data.is_some() && (terms.owner.is_some() || self.owner.is_some()) {
+    /// Refuses options that do not go with these options.
+    pub(crate) fn check_options(&self, options: &LockOptions) -> Result<()> {
+        if options.data.is_some() && (options.owner.is_some() || self.owner.is_some()) {
             return Err(Error::config(
                 "a lock has both data and a named owner; data stand behind the owner that dlock makes \
                  for each grant: leave one of them out",
             ));
         }
-        terms.ttl.map_or(Ok(()), |ttl| self.check_renewal(ttl))
+        options.ttl.map_or(Ok(()), |ttl| self.check_renewal(ttl))
     }
 
     fn check_renewal(&self, ttl: Duration) -> Result<()> {
@@ -199,13 +199,13 @@ impl LeaseOptions {
         LeaseOptions { process: Some(process), ..self }
     }
 
-    /// What the owners of leases on these terms are made of.
-    pub(crate) fn owner_of(&self, terms: &Terms) -> OwnerSpec {
-        if let Some(name) = terms.owner.as_ref().or(self.owner.as_ref()) {
+    /// What the owners of leases on these options are made of.
+    pub(crate) fn owner_of(&self, options: &LockOptions) -> OwnerSpec {
+        if let Some(name) = options.owner.as_ref().or(self.owner.as_ref()) {
             return OwnerSpec::Named(Arc::clone(name));
         }
         let process = self.process.clone().unwrap_or_else(|| process(None));
-        OwnerSpec::Token { process, data: terms.data.clone() }
+        OwnerSpec::Token { process, data: options.data.clone() }
     }
 
     pub(crate) fn intervals(&self) -> Option<(Duration, Duration)> {

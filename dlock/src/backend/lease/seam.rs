@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::prune;
 use super::prune::Pruned;
 use super::{Owner, TTL};
-use crate::backend::Seen;
+use crate::backend::LockView;
 use crate::error::Error;
 use crate::spec::key::Key;
 use crate::spec::native::NativeKey;
@@ -76,7 +76,7 @@ pub(crate) trait LeaseBackend: Send + Sync + 'static {
         connection: &mut Self::Connection,
         releases: &[Lease],
         takes: &[Lease],
-    ) -> impl Future<Output = Result<Verdicts, Failure>> + Send;
+    ) -> impl Future<Output = Result<Outcomes, Failure>> + Send;
 
     /// Has each of these last from now as long as it says; the answer, in their order, is which of
     /// them had not run out and so were renewed.
@@ -98,7 +98,7 @@ pub(crate) trait LeaseBackend: Send + Sync + 'static {
         &self,
         connection: &mut Self::Connection,
         of: Option<&NativeKey>,
-    ) -> impl Future<Output = Result<Vec<Seen>, Failure>> + Send;
+    ) -> impl Future<Output = Result<Vec<LockView>, Failure>> + Send;
 
     /// Has the row of this lease, if it has not run out, belong to another owner, and last from now on as
     /// long as the lease says. Its fence stays, and is the answer.
@@ -156,12 +156,12 @@ impl Lease {
         name(&self.key)
     }
 
-    /// Whether this is another word of the same owner for the same row.
+    /// Whether this is another answer about the same owner for the same row.
     pub(crate) fn is_of(&self, other: &Lease) -> bool {
         self.key == other.key && self.owner == other.owner
     }
 
-    /// Whether this is another word of the same grant.
+    /// Whether this is another answer about the same grant.
     pub(crate) fn is_grant_of(&self, other: &Lease) -> bool {
         self.is_of(other) && self.fence == other.fence
     }
@@ -178,7 +178,7 @@ pub(crate) fn name(key: &NativeKey) -> Cow<'_, str> {
 
 /// What became of takes and releases, each in the order in which they were asked.
 #[derive(Debug, Default)]
-pub(crate) struct Verdicts {
+pub(crate) struct Outcomes {
     /// Whether the row was still ours.
     pub(crate) released: Vec<bool>,
     pub(crate) taken: Vec<Taken>,

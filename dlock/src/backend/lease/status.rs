@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::owner::read;
-use crate::backend::{Party, Seen};
-use crate::spec::lock_id::Claim;
+use crate::backend::{LockView, SessionView};
+use crate::spec::lock_id::LockId;
 use crate::spec::native::NativeKey;
 use crate::status::holder::{Holder, KEPT, foreign};
 
@@ -15,7 +15,7 @@ pub(crate) fn seen(
     owner: &str,
     fence: Option<i64>,
     held_for: Option<Duration>,
-) -> Seen {
+) -> LockView {
     let fence = fence.and_then(|fence| u64::try_from(fence).ok());
     let (who, data) = read(owner);
     let who = match (who, fence) {
@@ -25,9 +25,9 @@ pub(crate) fn seen(
     };
     let holder = Holder { data: data.map(Into::into), ..Holder::new(who, held_for) };
     let lease = Some((owner.into(), fence));
-    Seen {
-        claim: Claim::exclusive(key),
-        holders: vec![Party { id: None, lease, holder }],
+    LockView {
+        lock_id: LockId::exclusive(key),
+        holders: vec![SessionView { id: None, lease, holder }],
         waiters: Vec::new(),
     }
 }
@@ -46,7 +46,7 @@ mod tests {
             ("", Some(3), KEPT),
         ] {
             let seen = of(owner, fence);
-            assert_eq!(seen.claim, Claim::exclusive(key()));
+            assert_eq!(seen.lock_id, LockId::exclusive(key()));
             let holders: Vec<_> = seen.holders.iter().map(|party| &party.holder).collect();
             assert_eq!(holders, [&Holder::new(who, Some(Duration::from_secs(7)))]);
             let lease = seen.holders.first().and_then(|party| party.lease.as_ref());

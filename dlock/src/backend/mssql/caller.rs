@@ -6,12 +6,12 @@
 //! first. So nothing of this breaks a transaction, also where `XACT_ABORT` is on.
 
 use crate::backend::{mssql_error, mssql_holder, mssql_literal, mssql_mode};
-use crate::connection::dialect::{Answer, At, Meaning, Take, called, milliseconds};
-use crate::connection::driver::{Refused, Row};
+use crate::connection::dialect::{Answer, At, ErrorKind, Take, called, milliseconds};
+use crate::connection::driver::{DriverError, Row};
 use crate::connection::plan::Wanted;
 use crate::connection::session::Session;
 use crate::error::Error;
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::native::Naming;
 use crate::spec::wait::Wait;
@@ -62,15 +62,15 @@ pub(crate) fn is_inside(rows: &[Row]) -> bool {
 }
 
 pub(crate) fn take(take: &Take<'_>) -> String {
-    let claim = &take.wanted.claim;
+    let lock_id = &take.wanted.lock_id;
     let mine = match take.again {
         true => String::new(),
-        false => format!("ELSE IF {} SET @dlock=-1001 ", is_held(claim)),
+        false => format!("ELSE IF {} SET @dlock=-1001 ", is_held(lock_id)),
     };
     format!(
         "DECLARE @dlock int;IF {IS_REPLICA} SET @dlock=-1002 {mine}ELSE {};\
          SELECT N'dlock',{WORD},{SESSION}",
-        get(claim, Owner::Session, &time(take.wait))
+        get(lock_id, Owner::Session, &time(take.wait))
     )
 }
 
@@ -89,13 +89,13 @@ pub(crate) fn take_within(wanted: &[Wanted], wait: Wait) -> Option<String> {
              IF {time}>0 SET @dlock_time=CASE \
              WHEN DATEDIFF_BIG(millisecond,@dlock_begin,SYSUTCDATETIME())<{time} \
              THEN {time}-DATEDIFF_BIG(millisecond,@dlock_begin,SYSUTCDATETIME()) ELSE 0 END END;",
-            get(&one.claim, Owner::Transaction, "@dlock_time")
+            get(&one.lock_id, Owner::Transaction, "@dlock_time")
         ));
     }
     for (index, one) in wanted.iter().enumerate() {
         text.push_str(&format!(
             "IF @dlock<0 AND @dlock_count>{index} {};",
-            release(&one.claim, Owner::Transaction)
+            release(&one.lock_id, Owner::Transaction)
         ));
     }
     text.push_str(&format!("SELECT N'dlock',{WORD},{SESSION}"));
@@ -103,16 +103,16 @@ pub(crate) fn take_within(wanted: &[Wanted], wait: Wait) -> Option<String> {
 }
 
 /// There is no lock of a wait that has ended, and nothing was set.
-pub(crate) fn settle_within(_: &[Wanted]) -> String {
+pub(crate) fn resolve_within(_: &[Wanted]) -> String {
     "SELECT N'settled'".into()
 }
 
 /// A wait that ends, or an error of a lock, is no matter of the transaction here.
-pub(crate) fn settle(claims: &[(&Claim, usize)], but: Option<&Session>, _: At) -> String {
+pub(crate) fn resolve(lock_ids: &[(&LockId, usize)], but: Option<&Session>, _: At) -> String {
     let mut text = String::new();
-    for (claim, count) in claims {
+    for (lock_id, count) in lock_ids {
         for _ in 0..*count {
-            text.push_str(&give_if_held(claim, but));
+            text.push_str(&release_if_held(lock_id, but));
             text.push(';');
         }
     }
@@ -120,25 +120,25 @@ pub(crate) fn settle(claims: &[(&Claim, usize)], but: Option<&Session>, _: At) -
     text
 }
 
-pub(crate) fn give_if_held(claim: &Claim, but: Option<&Session>) -> String {
+pub(crate) fn release_if_held(lock_id: &LockId, but: Option<&Session>) -> String {
     let but = but.map(|session| format!("NOT {} AND ", is_session(session))).unwrap_or_default();
     format!(
         "IF {but}{} BEGIN {};SELECT N'given',N't' END ELSE SELECT N'given',NULL",
-        is_held(claim),
-        release(claim, Owner::Session)
+        is_held(lock_id),
+        release(lock_id, Owner::Session)
     )
 }
 
 /// Where the right is missing, to ask would be an error, which may cost a transaction.
-pub(crate) fn holder(claim: &Claim, _: bool) -> String {
-    format!("IF HAS_PERMS_BY_NAME(NULL,NULL,'VIEW SERVER STATE')=1 {}", mssql_holder(&claim.key))
+pub(crate) fn holder(lock_id: &LockId, _: bool) -> String {
+    format!("IF HAS_PERMS_BY_NAME(NULL,NULL,'VIEW SERVER STATE')=1 {}", mssql_holder(&lock_id.key))
 }
 
 pub(crate) fn undo(_: bool) -> Option<&'static str> {
     None
 }
 
-pub(crate) fn give(held: &[Wanted], session: &Session, open: bool) -> String {
+pub(crate) fn release_held(held: &[Wanted], session: &Session, open: bool) -> String {
     let open = if open { "" } else { "ELSE IF @@TRANCOUNT>0 SET @dlock=N'open' " };
     let mut text = format!(
         "DECLARE @dlock nvarchar(4000)=N'';IF NOT {} SET @dlock=N'' {open}ELSE BEGIN ",
@@ -147,31 +147,31 @@ pub(crate) fn give(held: &[Wanted], session: &Session, open: bool) -> String {
     for one in held.iter().rev() {
         text.push_str(&format!(
             "IF {} BEGIN {};SET @dlock=@dlock+N't' END ELSE SET @dlock=@dlock+N'f';",
-            is_held(&one.claim),
-            release(&one.claim, Owner::Session)
+            is_held(&one.lock_id),
+            release(&one.lock_id, Owner::Session)
         ));
     }
     text.push_str(&format!("END;SELECT N'dlock',@dlock,{SESSION}"));
     text
 }
 
-fn is_held(claim: &Claim) -> String {
-    format!("APPLOCK_MODE('public',{},'Session')<>'NoLock'", mssql_literal(&claim.key))
+fn is_held(lock_id: &LockId) -> String {
+    format!("APPLOCK_MODE('public',{},'Session')<>'NoLock'", mssql_literal(&lock_id.key))
 }
 
-fn get(claim: &Claim, owner: Owner, time: &str) -> String {
+fn get(lock_id: &LockId, owner: Owner, time: &str) -> String {
     format!(
         "EXEC @dlock=sp_getapplock @Resource={},@LockMode='{}',@LockOwner='{}',@LockTimeout={time}",
-        mssql_literal(&claim.key),
-        mssql_mode(claim.mode),
+        mssql_literal(&lock_id.key),
+        mssql_mode(lock_id.mode),
         owner.as_str()
     )
 }
 
-fn release(claim: &Claim, owner: Owner) -> String {
+fn release(lock_id: &LockId, owner: Owner) -> String {
     format!(
         "EXEC sp_releaseapplock @Resource={},@LockOwner='{}'",
-        mssql_literal(&claim.key),
+        mssql_literal(&lock_id.key),
         owner.as_str()
     )
 }
@@ -191,7 +191,7 @@ fn time(wait: Wait) -> String {
 
 pub(crate) fn answer(rows: &[Row]) -> Answer {
     let Some([Some(word), rest @ ..]) = called(rows, "dlock") else {
-        return Answer::Strange(format!("{:?}", called(rows, "dlock")));
+        return Answer::UnexpectedReply(format!("{:?}", called(rows, "dlock")));
     };
     match (&**word, Session::read(rest)) {
         ("yes", Some(session)) => Answer::Yes { session, inside: false },
@@ -199,25 +199,25 @@ pub(crate) fn answer(rows: &[Row]) -> Answer {
         ("mine", Some(session)) => Answer::Mine { session },
         ("deadlock", _) => Answer::Deadlock,
         ("outside", _) => Answer::Outside,
-        ("replica", _) => Answer::Useless {
+        ("replica", _) => Answer::NotExclusive {
             what: "locks that exclude the primary's (the database is read-only here: a secondary \
                    replica, or set so)",
             instead: "connect to the primary",
         },
-        (word, _) => Answer::Strange(word.to_owned()),
+        (word, _) => Answer::UnexpectedReply(word.to_owned()),
     }
 }
 
 /// <https://learn.microsoft.com/sql/relational-databases/errors-events/database-engine-events-and-errors>
-pub(crate) fn meaning(code: &str) -> Meaning {
+pub(crate) fn error_kind(code: &str) -> ErrorKind {
     match code {
-        "1205" => Meaning::Deadlock,
-        "596" | "6005" | "6006" => Meaning::Ended,
-        _ => Meaning::Other,
+        "1205" => ErrorKind::Deadlock,
+        "596" | "6005" | "6006" => ErrorKind::Ended,
+        _ => ErrorKind::Other,
     }
 }
 
-pub(crate) fn error(refused: Refused) -> Error {
+pub(crate) fn error(refused: DriverError) -> Error {
     let number = refused.code.as_deref().and_then(|code| code.parse().ok());
     mssql_error(LABEL, number, refused.source)
 }

@@ -15,7 +15,7 @@ use super::session::{Session, millis, name};
 use super::session_sql::{self as sql, mode};
 use crate::backend::{Waited, no_conversion};
 use crate::error::{Error, Result};
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 
 impl Mssql {
@@ -40,7 +40,7 @@ impl Mssql {
     pub(super) async fn convert_to(
         &self,
         session: &mut Session,
-        held: &Claim,
+        held: &LockId,
         to: Mode,
         time: Duration,
     ) -> Result<Waited> {

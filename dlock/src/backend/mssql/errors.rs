@@ -83,7 +83,7 @@ pub(super) fn names_procedures(said: &str) -> bool {
 }
 
 /// What an error of the driver's means on this server.
-pub(crate) fn meaning(label: &str, error: DriverError) -> Error {
+pub(crate) fn error_kind(label: &str, error: DriverError) -> Error {
     match error {
         DriverError::Server(said) => {
             let about = (said.code(), said.class(), said.message());

@@ -11,7 +11,7 @@ use super::session::{DriverOrOurs, Session, integer, name, subject};
 use super::session_sql as sql;
 use super::{Mssql, table};
 use crate::backend::lease;
-use crate::backend::{Answer, Do, Op};
+use crate::backend::{Answer, BatchItem, Op};
 use crate::error::Result;
 
 /// Whether a commit here may wait for another server: availability groups, and Azure's replicas.
@@ -23,14 +23,14 @@ impl Mssql {
     pub(super) async fn fenced_locks(
         &self,
         session: &mut Session,
-        ops: &[&Op],
+        ops: &[&BatchItem],
         out: &mut Vec<Answer>,
     ) -> Result<()> {
         if !session.fences {
             table::prepare(&self.label, &self.tokens, &mut session.connection).await?;
             session.fences = true;
         }
-        let drawn: Vec<(usize, &Op)> =
+        let drawn: Vec<(usize, &BatchItem)> =
             (1..).zip(ops.iter().copied()).filter(|(_, op)| op.what.is_written()).collect();
         // Rows are written in one order, so that two who write the same ones do not meet in a
         // deadlock.
@@ -71,7 +71,7 @@ impl Mssql {
         for (column, op) in ops.iter().enumerate() {
             let done = self.done(session, op, self.code(codes, column)?)?;
             out.push(match &op.what {
-                Do::TryFenced(id) | Do::Fence(id) if done == Answer::Yes => {
+                Op::TryFenced(id) | Op::Fence(id) if done == Answer::Yes => {
                     let token = tokens.get(lease::name(&id.key).as_bytes());
                     Answer::Fence(*token.ok_or_else(|| self.unexpected("no token"))?)
                 }

@@ -11,15 +11,15 @@ use tokio::time::timeout;
 
 use super::GOODBYE;
 use super::connect::{Connection, Target};
-use super::errors::{NO_TABLE, is_busy, is_right, meaning, number, unexpected};
+use super::errors::{NO_TABLE, error_kind, is_busy, is_right, number, unexpected};
 use super::lease_sql::{LEASES_MAX, LeaseSql, RENEWALS_MAX, time};
 use super::results;
 use super::server::{self, Server};
 use super::table;
-use crate::backend::Seen;
+use crate::backend::LockView;
 use crate::backend::lease::prune::{self, Pruned};
 use crate::backend::lease::{
-    Failure, Lease, LeaseBackend, Owner, Table, Taken, Verdicts, name, seen,
+    Failure, Lease, LeaseBackend, Outcomes, Owner, Table, Taken, name, seen,
 };
 use crate::error::{Error, Result};
 use crate::spec::native::NativeKey;
@@ -70,14 +70,14 @@ impl MssqlLeases {
         let label = self.label();
         match number(&error) {
             // The transaction is undone, and the connection as it was.
-            Some(number) if is_busy(number) => Failure::Busy(meaning(label, error)),
+            Some(number) if is_busy(number) => Failure::Busy(error_kind(label, error)),
             // It is made at the next connect.
             Some(NO_TABLE) => Failure::Failed(Error::unavailable(label, error)),
             Some(number) if is_right(number) => {
                 let source = std::sync::Arc::new(error);
                 Failure::Failed(table::no_right(label, &self.sql, source))
             }
-            _ => Failure::Failed(meaning(label, error)),
+            _ => Failure::Failed(error_kind(label, error)),
         }
     }
 }
@@ -97,7 +97,7 @@ impl LeaseBackend for MssqlLeases {
         let (mut connection, _) = self.target.connect().await.map_err(Failure::Failed)?;
         let open = async {
             let rows = table::rows(&mut connection, server::open_for_leases()).await;
-            let rows = rows.map_err(|error| meaning(self.label(), error))?;
+            let rows = rows.map_err(|error| error_kind(self.label(), error))?;
             let server = rows.first().map_or(Ok(None), |row| Server::of(row, self.label()))?;
             server.ok_or_else(|| unexpected(self.label(), "no server"))?;
             table::prepare(self.label(), &self.sql, &mut connection).await
@@ -111,7 +111,7 @@ impl LeaseBackend for MssqlLeases {
         connection: &mut Connection,
         releases: &[Lease],
         takes: &[Lease],
-    ) -> Result<Verdicts, Failure> {
+    ) -> Result<Outcomes, Failure> {
         let both = !releases.is_empty() && !takes.is_empty();
         let (begin, end) = if both { ("BEGIN TRANSACTION;", "COMMIT;") } else { ("", "") };
         let mut sql = begin.to_owned();
@@ -129,17 +129,17 @@ impl LeaseBackend for MssqlLeases {
         releases.iter().for_each(|lease| bind(&mut query, lease, true));
         takes.iter().for_each(|lease| bind(&mut query, lease, false));
         let mut answers = self.ask(connection, query, results).await?.into_iter();
-        let mut verdicts = Verdicts::default();
+        let mut outcomes = Outcomes::default();
         if !releases.is_empty() {
             let released = answers.next().unwrap_or_default();
-            verdicts.released = are_in(releases, &released);
+            outcomes.released = are_in(releases, &released);
         }
         if !takes.is_empty() {
             let taken = by_name(&answers.next().unwrap_or_default());
             let left = by_name(&answers.next().unwrap_or_default());
-            verdicts.taken = takes.iter().map(|lease| verdict(lease, &taken, &left)).collect();
+            outcomes.taken = takes.iter().map(|lease| outcome(lease, &taken, &left)).collect();
         }
-        Ok(verdicts)
+        Ok(outcomes)
     }
 
     async fn renew(
@@ -180,7 +180,7 @@ impl LeaseBackend for MssqlLeases {
         &self,
         connection: &mut Connection,
         of: Option<&NativeKey>,
-    ) -> Result<Vec<Seen>, Failure> {
+    ) -> Result<Vec<LockView>, Failure> {
         let mut query = Query::new(self.sql.status(of.is_some()));
         if let Some(key) = of {
             query.bind(name(key).into_owned().into_bytes());
@@ -278,7 +278,7 @@ fn by_name(rows: &[Row]) -> HashMap<String, i64> {
 }
 
 /// What became of a take.
-fn verdict(lease: &Lease, taken: &HashMap<String, i64>, left: &HashMap<String, i64>) -> Taken {
+fn outcome(lease: &Lease, taken: &HashMap<String, i64>, left: &HashMap<String, i64>) -> Taken {
     let name = lease.name();
     let left = left.get(&*name).copied();
     match taken.get(&*name).and_then(|fence| u64::try_from(*fence).ok()) {

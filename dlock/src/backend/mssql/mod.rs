@@ -38,9 +38,11 @@ pub(crate) use self::lease::MssqlLeases;
 use self::lease_sql::LeaseSql;
 use self::session::{LOCKS_MAX, Session};
 pub(crate) use self::session_sql::mode;
-use super::{About, Answer, Op, Options, Seen, SessionBackend, Tag, Waited};
+use super::{
+    Answer, BackendInfo, BatchItem, LockView, Options, SessionBackend, SessionTag, Waited,
+};
 use crate::error::{Error, Result};
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::native::{Naming, NativeKey};
 use crate::status::Finding;
@@ -75,8 +77,8 @@ impl Mssql {
     }
 
     /// What is known of it without asking.
-    pub(crate) fn about(&self) -> About {
-        About {
+    pub(crate) fn about(&self) -> BackendInfo {
+        BackendInfo {
             label: self.label.clone(),
             naming: Naming::AppLock,
             modes: self.modes(),
@@ -126,18 +128,23 @@ impl SessionBackend for Mssql {
         self.open_session().await
     }
 
-    fn tag(&self, session: &Session) -> Tag {
-        Tag { id: session.id, birth: session.server.birth }
+    fn tag(&self, session: &Session) -> SessionTag {
+        SessionTag { id: session.id, birth: session.server.birth }
     }
 
-    async fn batch(&self, session: &mut Session, ops: &[Op], out: &mut Vec<Answer>) -> Result<()> {
+    async fn batch(
+        &self,
+        session: &mut Session,
+        ops: &[BatchItem],
+        out: &mut Vec<Answer>,
+    ) -> Result<()> {
         if ops.is_empty() {
             return self.ping(session).await;
         }
         for op in ops.iter().filter(|op| op.what.is_order()) {
             out.push(self.order(session, op).await?.into());
         }
-        let locks: Vec<&Op> = ops.iter().filter(|op| !op.what.is_order()).collect();
+        let locks: Vec<&BatchItem> = ops.iter().filter(|op| !op.what.is_order()).collect();
         for part in locks.chunks(LOCKS_MAX) {
             if part.iter().any(|op| op.what.is_written()) {
                 self.fenced_locks(session, part, out).await?;
@@ -152,8 +159,13 @@ impl SessionBackend for Mssql {
         self.waits_for_others(session).await
     }
 
-    async fn wait(&self, session: &mut Session, claim: &Claim, time: Duration) -> Result<Waited> {
-        self.wait_for(session, claim, time).await
+    async fn wait(
+        &self,
+        session: &mut Session,
+        lock_id: &LockId,
+        time: Duration,
+    ) -> Result<Waited> {
+        self.wait_for(session, lock_id, time).await
     }
 
     fn stops_waits(&self) -> bool {
@@ -167,7 +179,7 @@ impl SessionBackend for Mssql {
     async fn convert(
         &self,
         session: &mut Session,
-        held: &Claim,
+        held: &LockId,
         to: Mode,
         time: Duration,
     ) -> Result<Waited> {
@@ -178,11 +190,11 @@ impl SessionBackend for Mssql {
         self.goes_on(error)
     }
 
-    async fn held(&self, session: &mut Session, claims: &[Claim]) -> Result<Vec<bool>> {
-        self.held_of(session, claims).await
+    async fn held(&self, session: &mut Session, lock_ids: &[LockId]) -> Result<Vec<bool>> {
+        self.held_of(session, lock_ids).await
     }
 
-    async fn status(&self, session: &mut Session, of: Option<&NativeKey>) -> Result<Vec<Seen>> {
+    async fn status(&self, session: &mut Session, of: Option<&NativeKey>) -> Result<Vec<LockView>> {
         self.look(session, of).await
     }
 
@@ -190,7 +202,7 @@ impl SessionBackend for Mssql {
         matches!(shown, NativeKey::Name(shown) if status::is_cut(&session::name(key), shown))
     }
 
-    async fn tags(&self, session: &mut Session, ids: &[i64]) -> Result<Vec<Tag>> {
+    async fn tags(&self, session: &mut Session, ids: &[i64]) -> Result<Vec<SessionTag>> {
         self.tags_of(session, ids).await
     }
 

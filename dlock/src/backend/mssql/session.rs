@@ -13,17 +13,17 @@ use tiberius::{Query, Row};
 
 use super::connect::Connection;
 use super::errors::{
-    AnotherSession, Code, DEADLOCK, Ended, UnexpectedReply, meaning, number, unexpected,
+    AnotherSession, Code, DEADLOCK, Ended, UnexpectedReply, error_kind, number, unexpected,
 };
 use super::results;
 use super::server::{self, Server};
 use super::session_sql as sql;
 use super::socket::Socket;
 use super::{Mssql, table};
-use crate::backend::{Answer, Do, Op, Tag, Waited};
+use crate::backend::{Answer, BatchItem, Op, SessionTag, Waited};
 use crate::error::{Error, Result};
 use crate::spec::key::Key;
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::spec::native::NativeKey;
 
 /// How many locks a statement is about at most: it may have 2,100 parameters, and takes a share of
@@ -103,7 +103,7 @@ impl Mssql {
     pub(super) async fn locks(
         &self,
         session: &mut Session,
-        ops: &[&Op],
+        ops: &[&BatchItem],
         out: &mut Vec<Answer>,
     ) -> Result<()> {
         let mut text = sql::batch(ops.iter().map(|op| &op.what));
@@ -129,10 +129,10 @@ impl Mssql {
     }
 
     /// What a return code says of a try or of an unlock.
-    pub(super) fn done(&self, session: &Session, op: &Op, code: Code) -> Result<Answer> {
+    pub(super) fn done(&self, session: &Session, op: &BatchItem, code: Code) -> Result<Answer> {
         match (&op.what, code) {
             (_, Code::Done) => Ok(Answer::Yes),
-            (Do::Unlock(_) | Do::Fence(_), Code::Invalid) => Ok(Answer::No),
+            (Op::Unlock(_) | Op::Fence(_), Code::Invalid) => Ok(Answer::No),
             // It is refused all the same: nothing is held.
             (_, Code::Timeout | Code::Deadlock) => Ok(Answer::No),
             // What Babelfish says where it should say -1.
@@ -144,11 +144,11 @@ impl Mssql {
     pub(super) async fn wait_for(
         &self,
         session: &mut Session,
-        claim: &Claim,
+        lock_id: &LockId,
         time: Duration,
     ) -> Result<Waited> {
-        let mut query = Query::new(sql::wait(claim.mode));
-        query.bind(name(&claim.key));
+        let mut query = Query::new(sql::wait(lock_id.mode));
+        query.bind(name(&lock_id.key));
         // No shorter than that.
         query.bind(millis(time.as_nanos().div_ceil(1_000_000)));
         let row = match self.ask(session, query).await {
@@ -168,12 +168,12 @@ impl Mssql {
     pub(super) async fn held_of(
         &self,
         session: &mut Session,
-        claims: &[Claim],
+        lock_ids: &[LockId],
     ) -> Result<Vec<bool>> {
-        let mut held = Vec::with_capacity(claims.len());
-        for part in claims.chunks(LOCKS_MAX) {
+        let mut held = Vec::with_capacity(lock_ids.len());
+        for part in lock_ids.chunks(LOCKS_MAX) {
             let mut query = Query::new(sql::held(part.len()));
-            part.iter().for_each(|claim| query.bind(name(&claim.key)));
+            part.iter().for_each(|lock_id| query.bind(name(&lock_id.key)));
             let row = self.ask(session, query).await.map_err(|error| self.failed(error))?;
             for column in 0..part.len() {
                 held.push(self.code(&row, column)? == Code::Done);
@@ -192,7 +192,7 @@ impl Mssql {
 
     /// Has the server end another session, if it may. Returns `false` where it may not, or where
     /// that session has gone.
-    pub(super) async fn order(&self, session: &mut Session, op: &Op) -> Result<bool> {
+    pub(super) async fn order(&self, session: &mut Session, op: &BatchItem) -> Result<bool> {
         let Some(text) = sql::order(op) else { return Ok(false) };
         match table::rows(&mut session.connection, text).await {
             Ok(rows) => Ok(rows.first().and_then(|row| integer(row, 0)) == Some(1)),
@@ -204,7 +204,11 @@ impl Mssql {
     }
 
     /// Which of the server's sessions have these numbers now.
-    pub(super) async fn tags_of(&self, session: &mut Session, ids: &[i64]) -> Result<Vec<Tag>> {
+    pub(super) async fn tags_of(
+        &self,
+        session: &mut Session,
+        ids: &[i64],
+    ) -> Result<Vec<SessionTag>> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
@@ -212,13 +216,13 @@ impl Mssql {
         let rows = rows.map_err(|error| self.error(error))?;
         let tag = |row: &Row| {
             let birth = row.try_get::<i64, _>(1).ok().flatten()?;
-            Some(Tag { id: integer(row, 0)?.into(), birth })
+            Some(SessionTag { id: integer(row, 0)?.into(), birth })
         };
         Ok(rows.iter().filter_map(tag).collect())
     }
 
     pub(super) fn error(&self, error: tiberius::error::Error) -> Error {
-        meaning(&self.label, error)
+        error_kind(&self.label, error)
     }
 
     pub(super) fn failed(&self, error: DriverOrOurs) -> Error {
@@ -248,10 +252,10 @@ pub(super) fn millis(millis: u128) -> i32 {
 }
 
 /// What a part of a batch is about.
-pub(super) fn subject(what: &Do) -> Option<&Claim> {
+pub(super) fn subject(what: &Op) -> Option<&LockId> {
     match what {
-        Do::Try(id) | Do::TryFenced(id) | Do::Fence(id) | Do::Unlock(id) => Some(id),
-        Do::Cancel(_) | Do::End(_) => None,
+        Op::Try(id) | Op::TryFenced(id) | Op::Fence(id) | Op::Unlock(id) => Some(id),
+        Op::Cancel(_) | Op::End(_) => None,
     }
 }
 

@@ -8,7 +8,7 @@
 
 use std::fmt::Write as _;
 
-use crate::backend::{Do, Op, Tag};
+use crate::backend::{BatchItem, Op, SessionTag};
 use crate::spec::mode::Mode;
 
 /// Which session an answer comes from: the last two columns of every row.
@@ -28,26 +28,26 @@ pub(crate) fn mode(mode: Mode) -> &'static str {
 
 /// Tries and unlocks, in their order. The names are the parameters. An unlock of what is not held
 /// would be an error of its own (1223), so the session looks first.
-pub(super) fn batch<'a>(ops: impl Iterator<Item = &'a Do> + Clone) -> String {
+pub(super) fn batch<'a>(ops: impl Iterator<Item = &'a Op> + Clone) -> String {
     let mut sql = String::with_capacity(256);
     declare(&mut sql, ops.clone().count());
     for (n, what) in (1..).zip(ops) {
         // Writing to a String cannot fail.
         let _ = match what {
-            Do::Try(id) | Do::TryFenced(id) => write!(
+            Op::Try(id) | Op::TryFenced(id) => write!(
                 sql,
                 "EXEC @r{n}=sp_getapplock @Resource=@P{n},@LockMode='{}',@LockOwner='Session',\
                  @LockTimeout=0;",
                 mode(id.mode)
             ),
-            Do::Unlock(_) => write!(
+            Op::Unlock(_) => write!(
                 sql,
                 "IF APPLOCK_MODE('public',@P{n},'Session')='NoLock' SET @r{n}=-999 \
                  ELSE EXEC @r{n}=sp_releaseapplock @Resource=@P{n},@LockOwner='Session';"
             ),
-            Do::Fence(_) => write!(sql, "{}", held_into(n)),
+            Op::Fence(_) => write!(sql, "{}", held_into(n)),
             // Orders go out on their own.
-            Do::Cancel(_) | Do::End(_) => Ok(()),
+            Op::Cancel(_) | Op::End(_) => Ok(()),
         };
     }
     sql.push_str(SELECT);
@@ -114,7 +114,7 @@ pub(super) fn convert(wanted: Mode) -> String {
 
 /// Ends another session, if it is the one that had this number then: the answer is 1. Numbers are given
 /// out again.
-pub(super) fn end(Tag { id, birth }: Tag) -> String {
+pub(super) fn end(SessionTag { id, birth }: SessionTag) -> String {
     format!(
         "IF EXISTS(SELECT 1 FROM sys.dm_exec_sessions WHERE session_id={id} AND {BIRTH}={birth}) \
          BEGIN KILL {id};SELECT 1 END ELSE SELECT 0"
@@ -134,24 +134,24 @@ pub(super) fn tags(ids: &[i64]) -> String {
 pub(super) const BIRTH: &str = "DATEDIFF_BIG(millisecond,'2000-01-01',login_time)";
 
 /// The order about another session, if this is one.
-pub(super) fn order(op: &Op) -> Option<String> {
+pub(super) fn order(op: &BatchItem) -> Option<String> {
     match op.what {
-        Do::End(tag) => Some(end(tag)),
+        Op::End(tag) => Some(end(tag)),
         // A wait ends with its connection.
-        Do::Cancel(_) | Do::Try(_) | Do::TryFenced(_) | Do::Fence(_) | Do::Unlock(_) => None,
+        Op::Cancel(_) | Op::Try(_) | Op::TryFenced(_) | Op::Fence(_) | Op::Unlock(_) => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::lock_id::Claim;
+    use crate::spec::lock_id::LockId;
     use crate::spec::native::NativeKey;
 
     #[test]
     fn a_batch_is_one_statement_of_one_shape() {
-        let id = |mode| Claim { key: NativeKey::Name("it's".into()), mode };
-        let ops = [Do::Try(id(Mode::Update)), Do::Unlock(id(Mode::Exclusive))];
+        let id = |mode| LockId { key: NativeKey::Name("it's".into()), mode };
+        let ops = [Op::Try(id(Mode::Update)), Op::Unlock(id(Mode::Exclusive))];
         let mut sql = batch(ops.iter());
         columns(&mut sql, ops.len());
         assert_eq!(

@@ -10,9 +10,9 @@ use super::caller_sql::quoted;
 use super::errors::{is_right, number};
 use super::results;
 use super::session::{Session, integer, name};
-use crate::backend::{Party, Seen};
+use crate::backend::{LockView, SessionView};
 use crate::error::Result;
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
 use crate::status::holder::{Holder, foreign};
@@ -77,7 +77,7 @@ impl Mssql {
         &self,
         session: &mut Session,
         of: Option<&NativeKey>,
-    ) -> Result<Vec<Seen>> {
+    ) -> Result<Vec<LockView>> {
         let mut query = Query::new(match of {
             Some(_) => format!("{COLUMNS}{LOCKS}{OF_NAME}"),
             None => format!("{COLUMNS}{LOCKS}"),
@@ -101,7 +101,7 @@ impl Mssql {
         &self,
         session: &mut Session,
         of: Option<&NativeKey>,
-    ) -> Result<Vec<Seen>> {
+    ) -> Result<Vec<LockView>> {
         let Some(key) = of else { return Ok(Vec::new()) };
         let mut query = Query::new(IS_HELD);
         query.bind(name(key));
@@ -115,30 +115,30 @@ impl Mssql {
         if row.and_then(|row| integer(&row, 0)) != Some(0) {
             return Ok(Vec::new());
         }
-        let somebody = Party { id: None, lease: None, holder: Holder::new(BLIND, None) };
-        let claim = Claim::exclusive(key.clone());
-        Ok(vec![Seen { claim, holders: vec![somebody], waiters: Vec::new() }])
+        let somebody = SessionView { id: None, lease: None, holder: Holder::new(BLIND, None) };
+        let lock_id = LockId::exclusive(key.clone());
+        Ok(vec![LockView { lock_id, holders: vec![somebody], waiters: Vec::new() }])
     }
 }
 
 /// Of rows of [`COLUMNS`].
-fn seen(rows: &[Row], of: Option<&NativeKey>) -> Vec<Seen> {
+fn seen(rows: &[Row], of: Option<&NativeKey>) -> Vec<LockView> {
     let text = |row, column| Row::try_get::<&str, _>(row, column).ok().flatten();
     // Of a long name the server shows the beginning and a hash, so these tell locks apart.
-    let mut all: BTreeMap<&str, Seen> = BTreeMap::new();
+    let mut all: BTreeMap<&str, LockView> = BTreeMap::new();
     for row in rows {
         let Some(description) = text(row, 3) else { continue };
         let named = || named(description).map(NativeKey::Name);
         let Some(key) = of.cloned().or_else(named) else { continue };
-        let empty = || Seen {
-            claim: Claim { key, mode: Mode::Exclusive },
+        let empty = || LockView {
+            lock_id: LockId { key, mode: Mode::Exclusive },
             holders: Vec::new(),
             waiters: Vec::new(),
         };
         let seen = all.entry(description).or_insert_with(empty);
         match text(row, 2) {
             Some("GRANT") => {
-                seen.claim.mode = mode(text(row, 1).unwrap_or_default());
+                seen.lock_id.mode = mode(text(row, 1).unwrap_or_default());
                 seen.holders.push(party(row));
             }
             Some("WAIT" | "CONVERT" | "LOW_PRIORITY_WAIT") => seen.waiters.push(party(row)),
@@ -164,7 +164,7 @@ fn mode(shown: &str) -> Mode {
     }
 }
 
-fn party(row: &Row) -> Party {
+fn party(row: &Row) -> SessionView {
     let text = |column| {
         let text = row.try_get::<&str, _>(column).ok().flatten();
         text.filter(|text| !text.is_empty()).map(foreign)
@@ -180,7 +180,7 @@ fn party(row: &Row) -> Party {
         .filter(|_| row.try_get::<&str, _>(2).ok().flatten() != Some("GRANT"))
         .map(Duration::from_millis);
     let who = format!("{program}{login}{host}, session {session}");
-    Party { id, lease: None, holder: Holder::new(who, waits) }
+    SessionView { id, lease: None, holder: Holder::new(who, waits) }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use tiberius::Row;
 use tiberius::error::Error as DriverError;
 
 use super::connect::Connection;
-use super::errors::{TABLE_EXISTS, is_right, meaning, number};
+use super::errors::{TABLE_EXISTS, error_kind, is_right, number};
 use super::lease_sql::LeaseSql;
 use super::results;
 use super::session::integer;
@@ -25,7 +25,7 @@ pub(super) async fn prepare(
     sql: &LeaseSql,
     connection: &mut Connection,
 ) -> Result<()> {
-    let failed = |error| meaning(label, error);
+    let failed = |error| error_kind(label, error);
     if let Err(what) = judge(&rows(connection, sql.columns()).await.map_err(failed)?) {
         match rows(connection, sql.ddl().to_owned()).await {
             // Somebody else has made it at the same time.

@@ -11,12 +11,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use once_cell::sync::Lazy;
 
 use crate::backend::{mysql_error, mysql_name};
-use crate::connection::dialect::{Answer, At, Meaning, Take, called, milliseconds};
-use crate::connection::driver::{Refused, Row};
+use crate::connection::dialect::{Answer, At, ErrorKind, Take, called, milliseconds};
+use crate::connection::driver::{DriverError, Row};
 use crate::connection::plan::Wanted;
 use crate::connection::session::Session;
 use crate::error::Error;
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::native::Naming;
 use crate::spec::wait::Wait;
@@ -66,7 +66,7 @@ pub(crate) fn look() -> String {
 }
 
 pub(crate) fn take(take: &Take<'_>) -> String {
-    let name = mysql_name(&take.wanted.claim.key);
+    let name = mysql_name(&take.wanted.lock_id.key);
     let mine = format!("WHEN IS_USED_LOCK({name})=CONNECTION_ID() THEN");
     let get = |time: &str| format!("IFNULL(GET_LOCK({name},{time}),'null')");
     let (before, hint, time) = limits(take.wait);
@@ -115,11 +115,11 @@ pub(crate) fn take_within(_: &[Wanted], _: Wait) -> Option<String> {
 }
 
 /// A wait that ends, or an error, is no matter of the transaction here.
-pub(crate) fn settle(claims: &[(&Claim, usize)], but: Option<&Session>, _: At) -> String {
+pub(crate) fn resolve(lock_ids: &[(&LockId, usize)], but: Option<&Session>, _: At) -> String {
     let mut text = format!("SET {};", mark());
-    for (claim, count) in claims {
+    for (lock_id, count) in lock_ids {
         for _ in 0..*count {
-            text.push_str(&give_if_held(claim, but));
+            text.push_str(&release_if_held(lock_id, but));
             text.push(';');
         }
     }
@@ -127,8 +127,8 @@ pub(crate) fn settle(claims: &[(&Claim, usize)], but: Option<&Session>, _: At) -
     text
 }
 
-pub(crate) fn give_if_held(claim: &Claim, but: Option<&Session>) -> String {
-    let name = mysql_name(&claim.key);
+pub(crate) fn release_if_held(lock_id: &LockId, but: Option<&Session>) -> String {
+    let name = mysql_name(&lock_id.key);
     let but = but.map(|session| format!("NOT {} AND ", is_session(session)));
     format!(
         "SELECT _binary'given',{}",
@@ -139,12 +139,12 @@ pub(crate) fn give_if_held(claim: &Claim, but: Option<&Session>) -> String {
     )
 }
 
-pub(crate) fn holder(claim: &Claim, _: bool) -> String {
+pub(crate) fn holder(lock_id: &LockId, _: bool) -> String {
     format!(
         "/*M! SET STATEMENT max_statement_time=1 FOR */SELECT /*+ MAX_EXECUTION_TIME(1000) */ \
          _binary'holder',CAST(CONVERT(CONCAT(USER,'@',HOST,', connection ',ID) USING utf8mb4) AS BINARY) \
          FROM information_schema.PROCESSLIST WHERE ID=IS_USED_LOCK({})",
-        mysql_name(&claim.key)
+        mysql_name(&lock_id.key)
     )
 }
 
@@ -152,15 +152,15 @@ pub(crate) fn undo(_: bool) -> Option<&'static str> {
     None
 }
 
-pub(crate) fn settle_within(_: &[Wanted]) -> String {
+pub(crate) fn resolve_within(_: &[Wanted]) -> String {
     String::new()
 }
 
-pub(crate) fn give(held: &[Wanted], session: &Session, open: bool) -> String {
+pub(crate) fn release_held(held: &[Wanted], session: &Session, open: bool) -> String {
     let each: Vec<String> = held
         .iter()
         .rev()
-        .map(|one| format!("IF(RELEASE_LOCK({})=1,'t','f')", mysql_name(&one.claim.key)))
+        .map(|one| format!("IF(RELEASE_LOCK({})=1,'t','f')", mysql_name(&one.lock_id.key)))
         .collect();
     let (before, open) = match open {
         true => (format!("SET {}", mark()), ""),
@@ -183,25 +183,26 @@ pub(crate) fn answer(rows: &[Row]) -> Answer {
     let first = called(rows, "first")
         .filter(|first| !matches!(first, [Some(word), ..] if word == "not yet" || word == "1"));
     let Some([Some(word), rest @ ..]) = first.or_else(|| called(rows, "dlock")) else {
-        return Answer::Strange(format!("{:?}", called(rows, "dlock")));
+        return Answer::UnexpectedReply(format!("{:?}", called(rows, "dlock")));
     };
     match (&**word, Session::read(rest)) {
         ("1", Some(session)) => Answer::Yes { session, inside: false },
         ("0", Some(session)) => Answer::Busy { session },
         ("mine", Some(session)) => Answer::Mine { session },
-        ("cluster", _) => Answer::Useless {
+        ("cluster", _) => Answer::NotExclusive {
             what: "locks that exclude the other nodes' (it is a node of a Galera cluster: each \
                    node grants the same lock)",
             instead: LEASE,
         },
-        ("replica", _) => Answer::Useless {
+        ("replica", _) => Answer::NotExclusive {
             what: "locks that exclude the primary's (it is a replica: it is read-only)",
             instead: "connect to the primary",
         },
-        ("another", _) => {
-            Answer::Useless { what: "locks like MySQL's (it is TiDB or Vitess)", instead: LEASE }
-        }
-        (word, _) => Answer::Strange(word.to_owned()),
+        ("another", _) => Answer::NotExclusive {
+            what: "locks like MySQL's (it is TiDB or Vitess)",
+            instead: LEASE,
+        },
+        (word, _) => Answer::UnexpectedReply(word.to_owned()),
     }
 }
 
@@ -211,17 +212,17 @@ pub(crate) fn is_inside(rows: &[Row]) -> bool {
 
 /// <https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html>,
 /// <https://mariadb.com/kb/en/mariadb-error-code-reference/>
-pub(crate) fn meaning(code: &str) -> Meaning {
+pub(crate) fn error_kind(code: &str) -> ErrorKind {
     match code {
-        "3024" | "1969" => Meaning::Busy,
-        "3058" | "1213" => Meaning::Deadlock,
-        "1568" => Meaning::Open,
-        "1053" | "1927" | "4031" => Meaning::Ended,
-        _ => Meaning::Other,
+        "3024" | "1969" => ErrorKind::Busy,
+        "3058" | "1213" => ErrorKind::Deadlock,
+        "1568" => ErrorKind::Open,
+        "1053" | "1927" | "4031" => ErrorKind::Ended,
+        _ => ErrorKind::Other,
     }
 }
 
-pub(crate) fn error(refused: Refused) -> Error {
+pub(crate) fn error(refused: DriverError) -> Error {
     let number = refused.code.as_deref().and_then(|code| code.parse().ok());
     mysql_error(LABEL, number, refused.source)
 }

@@ -21,7 +21,7 @@ const FULL: &str = "raise the server's max_connections or the user's MAX_USER_CO
 
 impl MySql {
     pub(super) fn error(&self, error: sqlx::Error) -> Error {
-        meaning(&self.label, error)
+        error_kind(&self.label, error)
     }
 
     /// A lock that the server says neither yes nor no to.
@@ -31,7 +31,7 @@ impl MySql {
 }
 
 /// What the error of that server means.
-pub(crate) fn meaning(label: &str, error: sqlx::Error) -> Error {
+pub(crate) fn error_kind(label: &str, error: sqlx::Error) -> Error {
     let refused = tls::refused(label, &error);
     if let Some(error) = refused.or_else(|| handshake::error(label, &error)) {
         return error;
@@ -114,4 +114,4 @@ struct Neither;
 
 #[derive(Debug, thiserror::Error)]
 #[error("the server gave an answer that means nothing: {0}")]
-pub(super) struct Strange(pub(super) Box<str>);
+pub(super) struct UnexpectedReply(pub(super) Box<str>);

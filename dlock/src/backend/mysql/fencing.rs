@@ -9,7 +9,7 @@ use super::errors::{NO_RIGHT, number};
 use super::polling::{Flag, text};
 use super::{MySql, Session, session_sql};
 use crate::backend::lease::{ddl, name};
-use crate::backend::{Answer, Do, Op, rows};
+use crate::backend::{Answer, BatchItem, Op, rows};
 use crate::error::{Error, Result, Source, cause};
 
 /// `ER_NO_SUCH_TABLE`.
@@ -27,7 +27,7 @@ impl MySql {
     pub(super) async fn fenced_locks(
         &self,
         session: &mut Session,
-        ops: &[&Op],
+        ops: &[&BatchItem],
         out: &mut Vec<Answer>,
     ) -> Result<()> {
         let table = self.table.quoted('`');
@@ -60,8 +60,8 @@ impl MySql {
         for (op, flag) in ops.iter().zip(flags) {
             let done = self.done(op, flag)?;
             out.push(match &op.what {
-                Do::TryFenced(claim) | Do::Fence(claim) if done == Answer::Yes => {
-                    let token = tokens.get(&*name(&claim.key));
+                Op::TryFenced(lock_id) | Op::Fence(lock_id) if done == Answer::Yes => {
+                    let token = tokens.get(&*name(&lock_id.key));
                     Answer::Fence(*token.ok_or_else(|| self.strange("no token"))?)
                 }
                 _ => done,
@@ -146,10 +146,10 @@ impl MySql {
     }
 
     /// What a function of locks says of a try or of an unlock.
-    pub(super) fn done(&self, op: &Op, flag: Flag) -> Result<Answer> {
+    pub(super) fn done(&self, op: &BatchItem, flag: Flag) -> Result<Answer> {
         match (&op.what, flag) {
             (_, Flag::Yes) => Ok(Answer::Yes),
-            (_, Flag::No) | (Do::Unlock(_) | Do::Fence(_), Flag::Null) => Ok(Answer::No),
+            (_, Flag::No) | (Op::Unlock(_) | Op::Fence(_), Flag::Null) => Ok(Answer::No),
             // Out of memory, or what else nobody knows: the session goes on, and what it holds is
             // read back.
             (_, Flag::Null) => Err(self.null()),

@@ -26,10 +26,10 @@ use self::connect::Hosts;
 use self::server::Server;
 use crate::backend::lease::prune::{self, Pruned};
 use crate::backend::lease::seam::cannot_prune;
-use crate::backend::lease::{Failure, Lease, LeaseBackend, Owner, TTL, Taken, Verdicts};
+use crate::backend::lease::{Failure, Lease, LeaseBackend, Outcomes, Owner, TTL, Taken};
 use crate::backend::mysql::lease_sql::Texts;
-use crate::backend::mysql::{as_it_is, meaning, replicates, text};
-use crate::backend::{Seen, hosts, rows};
+use crate::backend::mysql::{as_it_is, error_kind, replicates, text};
+use crate::backend::{LockView, hosts, rows};
 use crate::error::Result;
 use crate::spec::native::NativeKey;
 use crate::status::Finding;
@@ -144,7 +144,7 @@ impl MySql {
         }
         match rows::ask(&mut member.connection, sqlx::raw_sql("ROLLBACK")).none().await {
             Ok(_) => failure,
-            Err(error) => Failure::Failed(meaning(&self.label, error)),
+            Err(error) => Failure::Failed(error_kind(&self.label, error)),
         }
     }
 }
@@ -181,17 +181,17 @@ impl LeaseBackend for MySql {
         member: &mut Member,
         releases: &[Lease],
         takes: &[Lease],
-    ) -> Result<Verdicts, Failure> {
+    ) -> Result<Outcomes, Failure> {
         if let ([], [lease]) = (releases, takes)
             && let Some(sql) = self.texts(member).take_one(lease)
         {
             // No transaction: it takes half the time, and most are of this kind.
             let taken = vec![lone(self.write_one(member, sql).await?)];
-            return Ok(Verdicts { taken, ..Verdicts::default() });
+            return Ok(Outcomes { taken, ..Outcomes::default() });
         }
         let sql = self.texts(member).apply(releases, takes);
         let answers = Answers::of(&self.write(member, sql).await?);
-        Ok(Verdicts {
+        Ok(Outcomes {
             released: releases.iter().map(|lease| answers.released(lease)).collect(),
             taken: takes
                 .iter()
@@ -230,7 +230,7 @@ impl LeaseBackend for MySql {
         &self,
         member: &mut Member,
         of: Option<&NativeKey>,
-    ) -> Result<Vec<Seen>, Failure> {
+    ) -> Result<Vec<LockView>, Failure> {
         self.seen(member, of).await
     }
 

@@ -34,7 +34,7 @@ use tokio::time::timeout;
 
 pub(crate) use self::connect::{as_it_is, kind, label, parse};
 pub(crate) use self::errors::of_number;
-pub(crate) use self::errors::{NO_RIGHT, meaning, number};
+pub(crate) use self::errors::{NO_RIGHT, error_kind, number};
 use self::polling::Flag;
 pub(crate) use self::polling::integer;
 pub(crate) use self::polling::text;
@@ -46,10 +46,12 @@ pub(crate) use self::session_sql::read_wait;
 pub(crate) use self::session_sql::{FIRST_FENCE, literal};
 pub(crate) use self::settings::fit;
 use super::lease::Table;
-use super::{About, Answer, Op, Options, Seen, SessionBackend, Tag, Waited};
+use super::{
+    Answer, BackendInfo, BatchItem, LockView, Options, SessionBackend, SessionTag, Waited,
+};
 use crate::backend::pool;
 use crate::error::{Error, Result};
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::native::{Naming, NativeKey};
 use crate::status::Finding;
@@ -117,8 +119,8 @@ impl MySql {
     }
 
     /// What is known of it without asking.
-    pub(crate) fn about(&self) -> About {
-        About {
+    pub(crate) fn about(&self) -> BackendInfo {
+        BackendInfo {
             label: self.label.clone(),
             naming: Naming::ShortName,
             modes: self.modes(),
@@ -255,15 +257,20 @@ impl SessionBackend for MySql {
         Ok(session)
     }
 
-    fn tag(&self, session: &Session) -> Tag {
-        Tag { id: session.id, birth: session.birth }
+    fn tag(&self, session: &Session) -> SessionTag {
+        SessionTag { id: session.id, birth: session.birth }
     }
 
     fn connections_left(&self, session: &Session) -> Option<i64> {
         session.left
     }
 
-    async fn batch(&self, session: &mut Session, ops: &[Op], out: &mut Vec<Answer>) -> Result<()> {
+    async fn batch(
+        &self,
+        session: &mut Session,
+        ops: &[BatchItem],
+        out: &mut Vec<Answer>,
+    ) -> Result<()> {
         if ops.is_empty() {
             let answer = self.ask(session, session_sql::ping(session.server.proof())).await;
             return answer.map(drop).map_err(|failed| self.failed(failed));
@@ -271,7 +278,7 @@ impl SessionBackend for MySql {
         for op in ops.iter().filter(|op| op.what.is_order()) {
             out.push(self.kill(session, session_sql::order(op)).await?.into());
         }
-        let locks: Vec<&Op> = ops.iter().filter(|op| !op.what.is_order()).collect();
+        let locks: Vec<&BatchItem> = ops.iter().filter(|op| !op.what.is_order()).collect();
         for part in locks.chunks(session.server.most) {
             self.locks(session, part, out).await?;
         }
@@ -284,11 +291,16 @@ impl SessionBackend for MySql {
         Ok(rows.iter().any(|row| text(row, 1).is_none_or(|value| !off(&value))))
     }
 
-    async fn wait(&self, session: &mut Session, claim: &Claim, time: Duration) -> Result<Waited> {
+    async fn wait(
+        &self,
+        session: &mut Session,
+        lock_id: &LockId,
+        time: Duration,
+    ) -> Result<Waited> {
         let limits = session.server.family.limits(time);
         let sql = session_sql::wait(
             session.server.proof(),
-            &name(&claim.key),
+            &name(&lock_id.key),
             &limits,
             self.application_name.as_deref(),
         );
@@ -296,10 +308,10 @@ impl SessionBackend for MySql {
             Ok(Some(answer)) if answer == "1" => Ok(Waited::Granted),
             Ok(Some(answer)) if answer == "0" => Ok(Waited::Busy),
             // What MariaDB says of a wait that was stopped.
-            Ok(None) => self.let_go(session, claim).await.map(|()| Waited::Busy),
+            Ok(None) => self.release_unwanted(session, lock_id).await.map(|()| Waited::Busy),
             Ok(Some(answer)) => Err(self.strange(&answer)),
             Err(failed) if failed.is_ended_wait() => {
-                self.let_go(session, claim).await.map(|()| Waited::Busy)
+                self.release_unwanted(session, lock_id).await.map(|()| Waited::Busy)
             }
             Err(failed) => Err(self.failed(failed)),
         }
@@ -309,9 +321,9 @@ impl SessionBackend for MySql {
         self.survives_fence(error)
     }
 
-    async fn held(&self, session: &mut Session, claims: &[Claim]) -> Result<Vec<bool>> {
-        let mut held = Vec::with_capacity(claims.len());
-        for part in claims.chunks(session.server.most) {
+    async fn held(&self, session: &mut Session, lock_ids: &[LockId]) -> Result<Vec<bool>> {
+        let mut held = Vec::with_capacity(lock_ids.len());
+        for part in lock_ids.chunks(session.server.most) {
             let flags = self
                 .flags(session, session_sql::held(session.server.proof(), part), part.len())
                 .await?;
@@ -320,7 +332,7 @@ impl SessionBackend for MySql {
         Ok(held)
     }
 
-    async fn status(&self, session: &mut Session, of: Option<&NativeKey>) -> Result<Vec<Seen>> {
+    async fn status(&self, session: &mut Session, of: Option<&NativeKey>) -> Result<Vec<LockView>> {
         self.look(session, of).await
     }
 

@@ -3,13 +3,15 @@
 use sqlx::mysql::{MySqlConnection, MySqlRow};
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::errors::{AnotherSession, NO_SUCH_SESSION, NoPrimary, Strange, WAIT_ENDED, number};
+use super::errors::{
+    AnotherSession, NO_SUCH_SESSION, NoPrimary, UnexpectedReply, WAIT_ENDED, number,
+};
 use super::session_sql;
 use super::session_sql::name;
 use super::{MySql, Session};
-use crate::backend::{Answer, Op, rows};
+use crate::backend::{Answer, BatchItem, rows};
 use crate::error::{Error, Result};
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 
 impl MySql {
     /// The rows of a statement.
@@ -78,7 +80,7 @@ impl MySql {
     pub(super) async fn locks(
         &self,
         session: &mut Session,
-        ops: &[&Op],
+        ops: &[&BatchItem],
         out: &mut Vec<Answer>,
     ) -> Result<()> {
         if ops.iter().any(|op| op.what.is_written()) {
@@ -103,12 +105,16 @@ impl MySql {
     }
 
     /// After a wait that was stopped: the grant and what stopped it may have met.
-    pub(super) async fn let_go(&self, session: &mut Session, claim: &Claim) -> Result<()> {
+    pub(super) async fn release_unwanted(
+        &self,
+        session: &mut Session,
+        lock_id: &LockId,
+    ) -> Result<()> {
         // A cancel that came too late for the wait may hit this statement.
         let mut tries = 3;
         loop {
             match self
-                .ask(session, session_sql::unlock(session.server.proof(), &name(&claim.key)))
+                .ask(session, session_sql::unlock(session.server.proof(), &name(&lock_id.key)))
                 .await
             {
                 Ok(_) => return Ok(()),
@@ -126,7 +132,7 @@ impl MySql {
     }
 
     pub(super) fn strange(&self, answer: &str) -> Error {
-        Error::unavailable(&self.label, Strange(answer.into()))
+        Error::unavailable(&self.label, UnexpectedReply(answer.into()))
     }
 }
 

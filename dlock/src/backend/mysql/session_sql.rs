@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use crate::backend::{Do, Op, Tag, lease};
+use crate::backend::{BatchItem, Op, SessionTag, lease};
 use crate::spec::key::Key;
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::spec::native::{NativeKey, hex};
 
 /// A proxy may answer `SELECT CONNECTION_ID()` alone, with an id of its own.
@@ -64,38 +64,38 @@ fn flags<T>(
 
 /// Tries and unlocks. A session that has a lock would get it once more, and names that we tell
 /// apart may be one to a server that ignores case: such a one is asked first.
-pub(super) fn batch(proof: &str, ops: &[&Op], ignores_case: bool) -> String {
+pub(super) fn batch(proof: &str, ops: &[&BatchItem], ignores_case: bool) -> String {
     flags(proof, ops, |sql, op| {
         // Writing to a String cannot fail.
         let _ = match &op.what {
-            Do::Try(claim) | Do::TryFenced(claim) if ignores_case => {
-                let name = name(&claim.key);
+            Op::Try(lock_id) | Op::TryFenced(lock_id) if ignores_case => {
+                let name = name(&lock_id.key);
                 write!(sql, "IF(IS_USED_LOCK({name})=CONNECTION_ID(),0,GET_LOCK({name},0))")
             }
-            Do::Try(claim) | Do::TryFenced(claim) => {
-                write!(sql, "GET_LOCK({},0)", name(&claim.key))
+            Op::Try(lock_id) | Op::TryFenced(lock_id) => {
+                write!(sql, "GET_LOCK({},0)", name(&lock_id.key))
             }
-            Do::Fence(claim) => write!(sql, "{}", is_ours(claim)),
-            Do::Unlock(claim) => write!(sql, "RELEASE_LOCK({})", name(&claim.key)),
+            Op::Fence(lock_id) => write!(sql, "{}", is_ours(lock_id)),
+            Op::Unlock(lock_id) => write!(sql, "RELEASE_LOCK({})", name(&lock_id.key)),
             // Orders go out on their own.
-            Do::Cancel(_) | Do::End(_) => write!(sql, "NULL"),
+            Op::Cancel(_) | Op::End(_) => write!(sql, "NULL"),
         };
     })
 }
 
-fn is_ours(claim: &Claim) -> String {
-    format!("IS_USED_LOCK({})=CONNECTION_ID()", name(&claim.key))
+fn is_ours(lock_id: &LockId) -> String {
+    format!("IS_USED_LOCK({})=CONNECTION_ID()", name(&lock_id.key))
 }
 
 /// The same, and then a token for each that is to have one, if it is ours. A row that is somebody's
 /// lease stays it. Rows are written in the order of their names, so that two who write the same ones
 /// do not meet in a deadlock, and read before others can write them.
-pub(super) fn fenced(proof: &str, table: &str, ops: &[&Op], ignores_case: bool) -> String {
-    let mut rows: Vec<(String, &Claim)> = ops
+pub(super) fn fenced(proof: &str, table: &str, ops: &[&BatchItem], ignores_case: bool) -> String {
+    let mut rows: Vec<(String, &LockId)> = ops
         .iter()
         .filter_map(|op| match &op.what {
-            Do::TryFenced(claim) | Do::Fence(claim) => {
-                Some((binary(&lease::name(&claim.key)), claim))
+            Op::TryFenced(lock_id) | Op::Fence(lock_id) => {
+                Some((binary(&lease::name(&lock_id.key)), lock_id))
             }
             _ => None,
         })
@@ -103,14 +103,14 @@ pub(super) fn fenced(proof: &str, table: &str, ops: &[&Op], ignores_case: bool) 
     rows.sort();
     let mut sql = batch(proof, ops, ignores_case);
     sql.push_str(";START TRANSACTION");
-    for (name, claim) in &rows {
+    for (name, lock_id) in &rows {
         // Writing to a String cannot fail.
         let _ = write!(
             sql,
             ";INSERT INTO {table} (name,owner,fence,acquired_at,expires_at) \
              SELECT {name},'',{FIRST_FENCE},UTC_TIMESTAMP(6),'2000-01-01' FROM DUAL WHERE {} \
              ON DUPLICATE KEY UPDATE fence=fence+1",
-            is_ours(claim)
+            is_ours(lock_id)
         );
     }
     let names: Vec<&str> = rows.iter().map(|(name, _)| name.as_str()).collect();
@@ -131,8 +131,8 @@ fn binary(text: &str) -> String {
     literal
 }
 
-pub(super) fn held(proof: &str, claims: &[Claim]) -> String {
-    flags(proof, claims, |sql, claim| sql.push_str(&is_ours(claim)))
+pub(super) fn held(proof: &str, lock_ids: &[LockId]) -> String {
+    flags(proof, lock_ids, |sql, lock_id| sql.push_str(&is_ours(lock_id)))
 }
 
 pub(super) fn unlock(proof: &str, name: &str) -> String {
@@ -192,12 +192,12 @@ pub(super) fn holders(keys: &[NativeKey]) -> String {
 pub(super) const BIRTH: &str = "((UUID_SHORT()>>24)<<16|CONV(SUBSTR(UUID(),20,4),16,10))";
 
 /// To another session: to none, which there is not, if the server is not the one that had it.
-pub(super) fn order(op: &Op) -> String {
-    let its_own = |Tag { id, birth }| format!("IF({BIRTH}={birth},{id},0)");
+pub(super) fn order(op: &BatchItem) -> String {
+    let its_own = |SessionTag { id, birth }| format!("IF({BIRTH}={birth},{id},0)");
     match op.what {
-        Do::Cancel(tag) => format!("KILL QUERY {}", its_own(tag)),
-        Do::End(tag) => format!("KILL CONNECTION {}", its_own(tag)),
-        Do::Try(_) | Do::TryFenced(_) | Do::Fence(_) | Do::Unlock(_) => LOOK_AT_ID.into(),
+        Op::Cancel(tag) => format!("KILL QUERY {}", its_own(tag)),
+        Op::End(tag) => format!("KILL CONNECTION {}", its_own(tag)),
+        Op::Try(_) | Op::TryFenced(_) | Op::Fence(_) | Op::Unlock(_) => LOOK_AT_ID.into(),
     }
 }
 

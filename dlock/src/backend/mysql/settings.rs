@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::MySql;
 use super::server::{Server, whole_seconds};
 
-/// The server lets go so much later than the holder's word ends: a body that waits is dropped by a
+/// The server lets go so much later than the holder's validity ends: a body that waits is dropped by a
 /// timer, and others must not have the lock before.
 const SLACK: Duration = Duration::from_millis(100);
 

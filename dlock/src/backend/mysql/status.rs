@@ -9,9 +9,9 @@ use super::server::Family;
 use super::session_sql;
 use super::session_sql::name;
 use super::{MySql, Session, integer, text};
-use crate::backend::{Party, Seen, SessionBackend as _};
+use crate::backend::{LockView, SessionBackend as _, SessionView};
 use crate::error::Result;
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::spec::native::NativeKey;
 use crate::status::holder::{Holder, foreign};
 
@@ -60,7 +60,7 @@ impl Shown {
     }
 
     /// For how long it has had the lock, the server does not say.
-    fn holder(&self) -> Party {
+    fn holder(&self) -> SessionView {
         let id = self.id.map_or_else(|| "?".into(), |id| id.to_string());
         let user = self.user.as_deref().unwrap_or("somebody");
         let host = self.host.as_deref().unwrap_or("?");
@@ -76,12 +76,12 @@ impl Shown {
             )
         });
         let who = format!("{whose}, connection {id}{elsewhere}");
-        Party { id: self.id, lease: None, holder: Holder::new(who, None) }
+        SessionView { id: self.id, lease: None, holder: Holder::new(who, None) }
     }
 
-    fn waiter(&self) -> Party {
-        let Party { id, lease, holder } = self.holder();
-        Party { id, lease, holder: Holder { held_for: self.time, ..holder } }
+    fn waiter(&self) -> SessionView {
+        let SessionView { id, lease, holder } = self.holder();
+        SessionView { id, lease, holder: Holder { held_for: self.time, ..holder } }
     }
 }
 
@@ -90,7 +90,7 @@ impl MySql {
         &self,
         session: &mut Session,
         of: Option<&NativeKey>,
-    ) -> Result<Vec<Seen>> {
+    ) -> Result<Vec<LockView>> {
         let options = self.from.options();
         let database = options.get_database().unwrap_or_default();
         if session.server.family == Family::MySql && session.server.has_views {
@@ -114,7 +114,7 @@ impl MySql {
         session: &mut Session,
         of: Option<&NativeKey>,
         database: &str,
-    ) -> Result<Vec<Seen>> {
+    ) -> Result<Vec<LockView>> {
         let rows = self.rows(&mut session.connection, PROCESSES.into()).await?;
         let mut sessions: HashMap<i64, Shown> = HashMap::new();
         let mut waiters: Vec<(NativeKey, i64)> = Vec::new();
@@ -156,11 +156,11 @@ impl MySql {
                 sessions.get(&id).unwrap_or(&unseen).holder()
             });
             let waiting = waiters.iter().filter(|(waited, _)| *waited == key);
-            let mut waiters: Vec<Party> =
+            let mut waiters: Vec<SessionView> =
                 waiting.filter_map(|(_, id)| sessions.get(id)).map(Shown::waiter).collect();
             waiters.sort_by_key(|party| std::cmp::Reverse(party.holder.held_for));
-            let claim = Claim::exclusive(key);
-            Seen { claim, holders: holder.into_iter().collect(), waiters }
+            let lock_id = LockId::exclusive(key);
+            LockView { lock_id, holders: holder.into_iter().collect(), waiters }
         });
         Ok(seen.filter(|seen| !seen.holders.is_empty() || !seen.waiters.is_empty()).collect())
     }
@@ -181,14 +181,14 @@ impl MySql {
 }
 
 /// Of the rows of [`LOCKS`].
-fn seen(rows: &[MySqlRow], of: Option<&NativeKey>, database: &str) -> Vec<Seen> {
-    let mut all: BTreeMap<NativeKey, Seen> = BTreeMap::new();
+fn seen(rows: &[MySqlRow], of: Option<&NativeKey>, database: &str) -> Vec<LockView> {
+    let mut all: BTreeMap<NativeKey, LockView> = BTreeMap::new();
     for row in rows {
         // The server may show the name in another way than it was given.
         let named = || text(row, 5).map(NativeKey::Name);
         let Some(key) = of.cloned().or_else(named) else { continue };
-        let claim = Claim::exclusive(key.clone());
-        let empty = || Seen { claim, holders: Vec::new(), waiters: Vec::new() };
+        let lock_id = LockId::exclusive(key.clone());
+        let empty = || LockView { lock_id, holders: Vec::new(), waiters: Vec::new() };
         let seen = all.entry(key).or_insert_with(empty);
         match text(row, 6).as_deref() {
             Some("GRANTED") => seen.holders.push(Shown::of(row, database).holder()),

@@ -7,12 +7,12 @@
 //! does not count how often a session has a lock: the [ledger](crate::connection::ledger) does.
 
 use crate::backend::oracle::{self, Code};
-use crate::connection::dialect::{Answer, At, Meaning, Take, called, milliseconds};
-use crate::connection::driver::{Refused, Row};
+use crate::connection::dialect::{Answer, At, ErrorKind, Take, called, milliseconds};
+use crate::connection::driver::{DriverError, Row};
 use crate::connection::plan::Wanted;
 use crate::connection::session::Session;
 use crate::error::Error;
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::native::{Naming, NativeKey};
 use crate::spec::wait::Wait;
@@ -71,10 +71,10 @@ pub(crate) fn is_inside(rows: &[Row]) -> bool {
 }
 
 pub(crate) fn take(take: &Take<'_>) -> String {
-    let claim = &take.wanted.claim;
+    let lock_id = &take.wanted.lock_id;
     format!(
         "{REFUSED}ELSE {}dlock_word := {WORD}; END IF; {}",
-        request(claim, take.wait, false),
+        request(lock_id, take.wait, false),
         told()
     )
 }
@@ -90,13 +90,13 @@ pub(crate) fn take_within(wanted: &[Wanted], wait: Wait) -> Option<String> {
         text.push_str(&format!(
             "IF dlock_word = 'yes' THEN {}dlock_word := {WORD}; \
              IF dlock_code = 0 THEN dlock_count := dlock_count + 1; END IF; END IF; ",
-            request(&one.claim, wait, true)
+            request(&one.lock_id, wait, true)
         ));
     }
     for (index, one) in wanted.iter().enumerate() {
         text.push_str(&format!(
             "IF dlock_word <> 'yes' AND dlock_count > {index} THEN {}END IF; ",
-            release(&one.claim)
+            release(&one.lock_id)
         ));
     }
     text.push_str(&told());
@@ -104,39 +104,39 @@ pub(crate) fn take_within(wanted: &[Wanted], wait: Wait) -> Option<String> {
 }
 
 /// There is no lock of a wait that has ended, and nothing was set.
-pub(crate) fn settle_within(_: &[Wanted]) -> String {
+pub(crate) fn resolve_within(_: &[Wanted]) -> String {
     row("'settled'")
 }
 
 /// A wait that ends, or an error of a lock, is no matter of the transaction here.
-pub(crate) fn settle(claims: &[(&Claim, usize)], but: Option<&Session>, _: At) -> String {
+pub(crate) fn resolve(lock_ids: &[(&LockId, usize)], but: Option<&Session>, _: At) -> String {
     let mut text = String::new();
-    for (claim, count) in claims {
+    for (lock_id, count) in lock_ids {
         for _ in 0..*count {
-            text.push_str(&give_if_held(claim, but));
+            text.push_str(&release_if_held(lock_id, but));
             text.push_str("; ");
         }
     }
     text + &row(&format!("'settled' || CHR(9) || {SESSION}"))
 }
 
-pub(crate) fn give_if_held(claim: &Claim, but: Option<&Session>) -> String {
+pub(crate) fn release_if_held(lock_id: &LockId, but: Option<&Session>) -> String {
     let but =
         but.map_or_else(String::new, |session| format!("IF NOT {} THEN ", is_session(session)));
     let end = if but.is_empty() { "" } else { "END IF; " };
     format!(
         "dlock_code := NULL; {but}{}{end}{}",
-        release(claim),
+        release(lock_id),
         row("'given' || CHR(9) || CASE dlock_code WHEN 0 THEN 't' END")
     )
 }
 
 /// Where the right is missing, nobody says.
-pub(crate) fn holder(claim: &Claim, _: bool) -> String {
+pub(crate) fn holder(lock_id: &LockId, _: bool) -> String {
     let query = format!(
         "SELECT s.program || ', ' || s.username || '@' || s.machine || ', session ' || l.sid FROM {} \
          AND ROWNUM = 1",
-        oracle::holders_of(&claim.key)
+        oracle::holders_of(&lock_id.key)
     );
     format!(
         "BEGIN EXECUTE IMMEDIATE {} INTO dlock_word; {}; EXCEPTION WHEN OTHERS THEN NULL; END",
@@ -149,7 +149,7 @@ pub(crate) fn undo(_: bool) -> Option<&'static str> {
     None
 }
 
-pub(crate) fn give(held: &[Wanted], session: &Session, open: bool) -> String {
+pub(crate) fn release_held(held: &[Wanted], session: &Session, open: bool) -> String {
     let open = match open {
         true => String::new(),
         false => format!("ELSIF NOT ({NO_TRANSACTION}) THEN dlock_word := 'open'; "),
@@ -161,7 +161,7 @@ pub(crate) fn give(held: &[Wanted], session: &Session, open: bool) -> String {
     for one in held.iter().rev() {
         // Others on the session have it too.
         if !one.stays {
-            text.push_str(&release(&one.claim));
+            text.push_str(&release(&one.lock_id));
         } else {
             text.push_str("dlock_code := 0; ");
         }
@@ -171,8 +171,8 @@ pub(crate) fn give(held: &[Wanted], session: &Session, open: bool) -> String {
 }
 
 /// The lock, as an argument, after what finds it.
-fn lock(claim: &Claim) -> (String, String) {
-    match &claim.key {
+fn lock(lock_id: &LockId) -> (String, String) {
+    match &lock_id.key {
         NativeKey::Id(id) => (String::new(), id.to_string()),
         key => (
             format!(
@@ -185,11 +185,11 @@ fn lock(claim: &Claim) -> (String, String) {
 }
 
 /// The server waits whole seconds; what is left of the time is for tries. Never shorter than asked.
-fn request(claim: &Claim, wait: Wait, within: bool) -> String {
-    let (find, lock) = lock(claim);
+fn request(lock_id: &LockId, wait: Wait, within: bool) -> String {
+    let (find, lock) = lock(lock_id);
     let millis = milliseconds(wait).unwrap_or(u64::MAX);
     let seconds = (millis / 1000).min(SECONDS_MAX);
-    let mode = oracle::mode(claim.mode);
+    let mode = oracle::mode(lock_id.mode);
     let to_commit = if within { "TRUE" } else { "FALSE" };
     let mut text = format!(
         "{find}dlock_code := SYS.DBMS_LOCK.REQUEST({lock}, {mode}, {seconds}, {to_commit}); "
@@ -204,8 +204,8 @@ fn request(claim: &Claim, wait: Wait, within: bool) -> String {
     text
 }
 
-fn release(claim: &Claim) -> String {
-    let (find, lock) = lock(claim);
+fn release(lock_id: &LockId) -> String {
+    let (find, lock) = lock(lock_id);
     format!("{find}dlock_code := SYS.DBMS_LOCK.RELEASE({lock}); ")
 }
 
@@ -219,39 +219,41 @@ fn quoted(text: &str) -> String {
 
 pub(crate) fn answer(rows: &[Row]) -> Answer {
     let Some([Some(word), rest @ ..]) = called(rows, "dlock") else {
-        return Answer::Strange(format!("{:?}", called(rows, "dlock")));
+        return Answer::UnexpectedReply(format!("{:?}", called(rows, "dlock")));
     };
     match (&**word, Session::read(rest)) {
         ("yes", Some(session)) => Answer::Yes { session, inside: false },
         ("busy", Some(session)) => Answer::Busy { session },
         ("mine", Some(session)) => Answer::Mine { session },
         ("deadlock", _) => Answer::Deadlock,
-        ("replica", _) => Answer::Useless {
+        ("replica", _) => Answer::NotExclusive {
             what: "locks that exclude the primary's (the database is read-only here: a standby, or \
                    opened so)",
             instead: "connect to the primary",
         },
-        ("nls", _) => Answer::Useless {
+        ("nls", _) => Answer::NotExclusive {
             what: "locks by name where the session compares without regard to case",
             instead: "ALTER SESSION SET NLS_COMP=BINARY NLS_SORT=BINARY first, or lock Key::native",
         },
         (word, _) => {
             let code = word.strip_prefix("code ").and_then(|code| Code::of(code.parse().ok()?));
-            Answer::Strange(code.map_or_else(|| word.to_owned(), |code| format!("{code:?}")))
+            Answer::UnexpectedReply(
+                code.map_or_else(|| word.to_owned(), |code| format!("{code:?}")),
+            )
         }
     }
 }
 
 /// <https://docs.oracle.com/en/error-help/db/>
-pub(crate) fn meaning(code: &str) -> Meaning {
+pub(crate) fn error_kind(code: &str) -> ErrorKind {
     match code.parse() {
-        Ok(60) => Meaning::Deadlock,
-        Ok(number) if oracle::is_end(number) => Meaning::Ended,
-        _ => Meaning::Other,
+        Ok(60) => ErrorKind::Deadlock,
+        Ok(number) if oracle::is_end(number) => ErrorKind::Ended,
+        _ => ErrorKind::Other,
     }
 }
 
-pub(crate) fn error(refused: Refused) -> Error {
+pub(crate) fn error(refused: DriverError) -> Error {
     let number = refused.code.as_deref().and_then(|code| code.parse().ok());
     oracle::of_number(LABEL, number, refused.source)
 }
@@ -263,25 +265,25 @@ mod tests {
     use super::*;
 
     fn wanted(name: &str, stays: bool) -> Wanted {
-        let claim = Claim::exclusive(NativeKey::Name(name.into()));
-        Wanted { key: name.into(), claim, stays }
+        let lock_id = LockId::exclusive(NativeKey::Name(name.into()));
+        Wanted { key: name.into(), lock_id, stays }
     }
 
     #[test]
     fn waits_are_never_shorter_than_asked() {
-        let claim = Claim::exclusive(NativeKey::Id(7));
-        let text = request(&claim, Wait::For(Duration::from_millis(2_301)), false);
+        let lock_id = LockId::exclusive(NativeKey::Id(7));
+        let text = request(&lock_id, Wait::For(Duration::from_millis(2_301)), false);
         assert!(text.contains("REQUEST(7, 6, 2, FALSE)") && text.contains("1..31 LOOP"), "{text}");
-        let once = request(&claim, Wait::NoWait, true);
+        let once = request(&lock_id, Wait::NoWait, true);
         assert_eq!(once, "dlock_code := SYS.DBMS_LOCK.REQUEST(7, 6, 0, TRUE); ");
-        let forever = request(&claim, Wait::Forever, false);
+        let forever = request(&lock_id, Wait::Forever, false);
         assert!(forever.contains("32767") && !forever.contains("LOOP"), "{forever}");
     }
 
     #[test]
     fn what_others_on_the_session_hold_is_not_released() {
         let session = Session { id: 1, born: "00AB".into() };
-        let text = give(&[wanted("it's", false), wanted("b", true)], &session, true);
+        let text = release_held(&[wanted("it's", false), wanted("b", true)], &session, true);
         assert_eq!(text.matches("RELEASE(").count(), 1, "{text}");
         assert!(text.contains("'it''s'"), "{text}");
     }
@@ -294,8 +296,8 @@ mod tests {
         assert_eq!(super::answer(&answer), Answer::Yes { session, inside: false });
         assert_eq!(
             super::answer(&rows(Some("dlock\tcode 5\t1\tA\n"))),
-            Answer::Strange("Handle".into())
+            Answer::UnexpectedReply("Handle".into())
         );
-        assert_eq!(super::answer(&rows(None)), Answer::Strange("None".into()));
+        assert_eq!(super::answer(&rows(None)), Answer::UnexpectedReply("None".into()));
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use oracledb::{Config, Connection as Driver, Error as DriverError};
 use tokio::sync::oneshot;
 
-use super::errors::{Ended, Said, Stuck, is_fatal, meaning, number};
+use super::errors::{Ended, Said, Stuck, error_kind, is_fatal, number};
 use crate::backend::bounds::TooLong;
 use crate::backend::url::{Parts, unreadable};
 use crate::error::{Error, Result, Source};
@@ -116,7 +116,7 @@ impl Target {
         let (sid, serial) = answer
             .await
             .map_err(|_| Error::unavailable(&self.label, Ended))?
-            .map_err(|error| meaning(&self.label, error))?;
+            .map_err(|error| error_kind(&self.label, error))?;
         Ok(Connection { jobs, ended, sid, serial })
     }
 }
@@ -251,7 +251,7 @@ impl Unanswered {
 
     pub(super) fn into_error(self, label: &str) -> Error {
         match self {
-            Unanswered::Driver(error) => meaning(label, error),
+            Unanswered::Driver(error) => error_kind(label, error),
             other => Error::away(label, other.into_source()),
         }
     }

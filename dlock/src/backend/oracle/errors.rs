@@ -105,7 +105,7 @@ pub(super) fn is_fatal(error: &DriverError) -> bool {
 }
 
 /// What an error of the driver's means on this server.
-pub(super) fn meaning(label: &str, error: DriverError) -> Error {
+pub(super) fn error_kind(label: &str, error: DriverError) -> Error {
     let source: Source = Arc::new(Said::of(&error));
     match error.kind() {
         ErrorKind::DbError(_) => of_number(label, number(&error), source),
@@ -132,7 +132,7 @@ pub(super) fn meaning(label: &str, error: DriverError) -> Error {
 /// an error means to dlock.
 impl From<DriverError> for Error {
     fn from(error: DriverError) -> Self {
-        meaning("oracle", error)
+        error_kind("oracle", error)
     }
 }
 

@@ -13,9 +13,9 @@ use super::session_sql::{ORDERS_MAX, pieces};
 use super::table;
 use crate::backend::lease::prune::{self, Pruned};
 use crate::backend::lease::{
-    Failure, Lease, LeaseBackend, Owner, Table, Taken, Verdicts, name, seen,
+    Failure, Lease, LeaseBackend, Outcomes, Owner, Table, Taken, name, seen,
 };
-use crate::backend::{Options, Seen};
+use crate::backend::{LockView, Options};
 use crate::error::Error;
 use crate::spec::native::NativeKey;
 use crate::status::Finding;
@@ -140,13 +140,13 @@ impl LeaseBackend for OracleLeases {
         connection: &mut Connection,
         releases: &[Lease],
         takes: &[Lease],
-    ) -> Result<Verdicts, Failure> {
+    ) -> Result<Outcomes, Failure> {
         let mut orders = String::new();
         releases.iter().for_each(|lease| order('G', lease, &mut orders));
         takes.iter().for_each(|lease| order('T', lease, &mut orders));
         let answers = self.ask(connection, orders, releases.len() + takes.len()).await?;
         let (released, taken) = answers.split_at(releases.len());
-        Ok(Verdicts {
+        Ok(Outcomes {
             released: released.iter().map(|answer| answer == "1").collect(),
             taken: taken.iter().map(|answer| self.taken(answer)).collect::<Result<_, _>>()?,
         })
@@ -184,7 +184,7 @@ impl LeaseBackend for OracleLeases {
         &self,
         connection: &mut Connection,
         of: Option<&NativeKey>,
-    ) -> Result<Vec<Seen>, Failure> {
+    ) -> Result<Vec<LockView>, Failure> {
         let one = of.map(name);
         let sql = self.sql.status(one.as_deref().map(row_name));
         let rows = table::rows(connection, PATIENCE, sql).await;

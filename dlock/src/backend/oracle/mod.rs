@@ -32,9 +32,11 @@ use self::lease_sql::LeaseSql;
 use self::session::Session;
 pub(crate) use self::session_sql::{MODES, mode};
 pub(crate) use self::status::holders_of;
-use super::{About, Answer, Do, Op, Options, Seen, SessionBackend, Tag, Waited};
+use super::{
+    Answer, BackendInfo, BatchItem, LockView, Op, Options, SessionBackend, SessionTag, Waited,
+};
 use crate::error::{Error, Result};
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::native::{Naming, NativeKey};
 use crate::status::Finding;
@@ -77,8 +79,8 @@ impl Oracle {
     }
 
     /// What is known of it without asking.
-    pub(crate) fn about(&self) -> About {
-        About {
+    pub(crate) fn about(&self) -> BackendInfo {
+        BackendInfo {
             label: self.label.clone(),
             naming: Naming::UserLock,
             modes: self.modes(),
@@ -125,19 +127,24 @@ impl SessionBackend for Oracle {
         self.open_session().await
     }
 
-    fn tag(&self, session: &Session) -> Tag {
-        Tag { id: session.id, birth: session.connection.serial }
+    fn tag(&self, session: &Session) -> SessionTag {
+        SessionTag { id: session.id, birth: session.connection.serial }
     }
 
-    async fn batch(&self, session: &mut Session, ops: &[Op], out: &mut Vec<Answer>) -> Result<()> {
+    async fn batch(
+        &self,
+        session: &mut Session,
+        ops: &[BatchItem],
+        out: &mut Vec<Answer>,
+    ) -> Result<()> {
         if ops.is_empty() {
             return self.ping(session).await;
         }
         for op in ops.iter().filter(|op| op.what.is_order()) {
             out.push(self.order(session, op).await?.into());
         }
-        let locks: Vec<&Op> = ops.iter().filter(|op| !op.what.is_order()).collect();
-        if locks.iter().any(|op| matches!(op.what, Do::TryFenced(_) | Do::Fence(_))) {
+        let locks: Vec<&BatchItem> = ops.iter().filter(|op| !op.what.is_order()).collect();
+        if locks.iter().any(|op| matches!(op.what, Op::TryFenced(_) | Op::Fence(_))) {
             self.prepare_tokens(session).await?;
         }
         self.locks(session, &locks, out).await
@@ -147,8 +154,13 @@ impl SessionBackend for Oracle {
         self.waits_for_others(session).await
     }
 
-    async fn wait(&self, session: &mut Session, claim: &Claim, time: Duration) -> Result<Waited> {
-        self.wait_for(session, claim, time).await
+    async fn wait(
+        &self,
+        session: &mut Session,
+        lock_id: &LockId,
+        time: Duration,
+    ) -> Result<Waited> {
+        self.wait_for(session, lock_id, time).await
     }
 
     fn check_conversion(&self, _: Mode, _: Mode) -> Result<()> {
@@ -158,7 +170,7 @@ impl SessionBackend for Oracle {
     async fn convert(
         &self,
         session: &mut Session,
-        held: &Claim,
+        held: &LockId,
         to: Mode,
         time: Duration,
     ) -> Result<Waited> {
@@ -180,15 +192,15 @@ impl SessionBackend for Oracle {
             || errors::was_busy(error)
     }
 
-    async fn held(&self, session: &mut Session, claims: &[Claim]) -> Result<Vec<bool>> {
-        self.held_of(session, claims).await
+    async fn held(&self, session: &mut Session, lock_ids: &[LockId]) -> Result<Vec<bool>> {
+        self.held_of(session, lock_ids).await
     }
 
-    async fn status(&self, session: &mut Session, of: Option<&NativeKey>) -> Result<Vec<Seen>> {
+    async fn status(&self, session: &mut Session, of: Option<&NativeKey>) -> Result<Vec<LockView>> {
         self.look(session, of).await
     }
 
-    async fn tags(&self, session: &mut Session, ids: &[i64]) -> Result<Vec<Tag>> {
+    async fn tags(&self, session: &mut Session, ids: &[i64]) -> Result<Vec<SessionTag>> {
         self.tags_of(session, ids).await
     }
 

@@ -11,10 +11,10 @@ use super::connect::Connection;
 use super::errors::{AnotherSession, Code, UnexpectedReply, of_number, standby, unexpected};
 use super::session_sql::{self as sql, LOCKS_MAX, Order, What};
 use super::{Oracle, TTL_MAX};
-use crate::backend::{Answer, Do, Op, Waited, lease};
+use crate::backend::{Answer, BatchItem, Op, Waited, lease};
 use crate::clock::Time;
 use crate::error::{Error, Result};
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
 
@@ -64,7 +64,7 @@ pub(super) struct Reply {
 /// What a lock is asked to do, for a part of a batch.
 struct Part<'a> {
     what: What,
-    claim: &'a Claim,
+    lock_id: &'a LockId,
     seconds: u32,
     fenced: bool,
 }
@@ -133,14 +133,14 @@ impl Oracle {
         let (mut orders, mut seconds, now) = (String::new(), 0, Time::now());
         let mut fresh = Vec::with_capacity(parts.len());
         for part in parts {
-            let key = &part.claim.key;
+            let key = &part.lock_id.key;
             let row = part.fenced.then(|| lease::name(key));
             let known = session.locks.get(key).and_then(|known| known.handle.as_ref());
             // A new one is asked for by the name; the old one means the same lock.
             let handle = known.filter(|(_, since)| now.since(*since) < HANDLE_AGE_MAX);
             let handle = handle.map(|(handle, _)| &**handle);
             fresh.push(handle.is_none());
-            let (what, mode) = (part.what, part.claim.mode);
+            let (what, mode) = (part.what, part.lock_id.mode);
             let row = row.as_deref().map(str::as_bytes);
             Order { what, key, mode, seconds: part.seconds, handle, row }.write(&mut orders);
             seconds += part.seconds;
@@ -152,7 +152,7 @@ impl Oracle {
             let mut fields = line.splitn(3, ' ');
             let code = fields.next().and_then(|code| code.parse().ok());
             let handle = fields.next().filter(|handle| fresh && !handle.is_empty());
-            session.learn(&part.claim.key, handle, now);
+            session.learn(&part.lock_id.key, handle, now);
             let token = fields.next().and_then(|token| token.parse().ok());
             replies.push(Reply { code, token });
         }
@@ -163,7 +163,7 @@ impl Oracle {
     pub(super) async fn locks(
         &self,
         session: &mut Session,
-        ops: &[&Op],
+        ops: &[&BatchItem],
         out: &mut Vec<Answer>,
     ) -> Result<()> {
         for ops in ops.chunks(LOCKS_MAX) {
@@ -203,28 +203,28 @@ impl Oracle {
     }
 
     /// What a reply says of a try, an unlock or a token.
-    fn done(&self, session: &mut Session, op: &Op, reply: &Reply) -> Result<Answer> {
+    fn done(&self, session: &mut Session, op: &BatchItem, reply: &Reply) -> Result<Answer> {
         let code = self.code(reply)?;
         match (&op.what, code) {
-            (Do::Try(claim), Code::Done) => Ok(session.granted(claim)),
-            (Do::TryFenced(claim), Code::Done) => {
-                session.granted(claim);
+            (Op::Try(lock_id), Code::Done) => Ok(session.granted(lock_id)),
+            (Op::TryFenced(lock_id), Code::Done) => {
+                session.granted(lock_id);
                 self.token(reply)
             }
-            (Do::Fence(_), Code::Done) => self.token(reply),
+            (Op::Fence(_), Code::Done) => self.token(reply),
             // Not a grant, unless it is known that the session has it in this mode: then it has it
             // once more.
-            (Do::Try(claim), Code::Owner) => Ok(session.granted_again(claim).into()),
+            (Op::Try(lock_id), Code::Owner) => Ok(session.granted_again(lock_id).into()),
             // It is refused all the same: nothing is held.
             (_, Code::Timeout | Code::Deadlock) => Ok(Answer::No),
-            (Do::Unlock(claim), Code::Done | Code::Owner) => {
-                session.released(claim);
+            (Op::Unlock(lock_id), Code::Done | Code::Owner) => {
+                session.released(lock_id);
                 Ok((code == Code::Done).into())
             }
             (_, Code::Owner) => Ok(Answer::No),
             (_, Code::Handle) => {
-                if let Some(claim) = subject(&op.what) {
-                    session.locks.remove(&claim.key);
+                if let Some(lock_id) = subject(&op.what) {
+                    session.locks.remove(&lock_id.key);
                 }
                 Err(self.refused(code))
             }
@@ -241,7 +241,7 @@ impl Oracle {
     pub(super) async fn wait_for(
         &self,
         session: &mut Session,
-        claim: &Claim,
+        lock_id: &LockId,
         time: Duration,
     ) -> Result<Waited> {
         let begun = Instant::now();
@@ -249,7 +249,7 @@ impl Oracle {
         let mut pause = PAUSE_MIN;
         loop {
             let seconds = whole_seconds(left());
-            match self.wait_once(session, What::Request, claim, seconds).await? {
+            match self.wait_once(session, What::Request, lock_id, seconds).await? {
                 Waited::Busy if left().is_zero() => return Ok(Waited::Busy),
                 Waited::Busy if seconds > 0 => {}
                 Waited::Busy => {
@@ -265,7 +265,7 @@ impl Oracle {
     pub(super) async fn convert_to(
         &self,
         session: &mut Session,
-        held: &Claim,
+        held: &LockId,
         to: Mode,
         time: Duration,
     ) -> Result<Waited> {
@@ -273,22 +273,23 @@ impl Oracle {
             // Somebody here shares it, and the server knows of one holder only.
             return Ok(Waited::Busy);
         }
-        let claim = Claim { key: held.key.clone(), mode: to };
-        self.wait_once(session, What::Convert, &claim, whole_seconds(time)).await
+        let lock_id = LockId { key: held.key.clone(), mode: to };
+        self.wait_once(session, What::Convert, &lock_id, whole_seconds(time)).await
     }
 
     async fn wait_once(
         &self,
         session: &mut Session,
         what: What,
-        claim: &Claim,
+        lock_id: &LockId,
         seconds: u32,
     ) -> Result<Waited> {
-        let replies = self.orders(session, &[Part { what, claim, seconds, fenced: false }]).await?;
+        let replies =
+            self.orders(session, &[Part { what, lock_id, seconds, fenced: false }]).await?;
         let reply = replies.first().ok_or_else(|| self.unexpected("no answer"))?;
         match self.code(reply)? {
             Code::Done => {
-                session.granted(claim);
+                session.granted(lock_id);
                 Ok(Waited::Granted)
             }
             Code::Deadlock => Ok(Waited::Deadlock),
@@ -303,24 +304,24 @@ impl Oracle {
     pub(super) async fn held_of(
         &self,
         session: &mut Session,
-        claims: &[Claim],
+        lock_ids: &[LockId],
     ) -> Result<Vec<bool>> {
-        let mut held = Vec::with_capacity(claims.len());
-        for claims in claims.chunks(LOCKS_MAX) {
-            let part = |claim| Part { what: What::IsHeld, claim, seconds: 0, fenced: false };
-            let parts: Vec<Part<'_>> = claims.iter().map(part).collect();
+        let mut held = Vec::with_capacity(lock_ids.len());
+        for lock_ids in lock_ids.chunks(LOCKS_MAX) {
+            let part = |lock_id| Part { what: What::IsHeld, lock_id, seconds: 0, fenced: false };
+            let parts: Vec<Part<'_>> = lock_ids.iter().map(part).collect();
             let replies = match self.orders(session, &parts).await {
                 // The right has been taken away. What was granted before that, nobody can say.
                 Err(Error::Permission { .. }) if session.holds_nothing() => {
-                    held.resize(held.len() + claims.len(), false);
+                    held.resize(held.len() + lock_ids.len(), false);
                     continue;
                 }
                 replies => replies?,
             };
-            for (claim, reply) in claims.iter().zip(&replies) {
+            for (lock_id, reply) in lock_ids.iter().zip(&replies) {
                 let is_held = self.code(reply)? == Code::Done;
                 if !is_held {
-                    session.released(claim);
+                    session.released(lock_id);
                 }
                 held.push(is_held);
             }
@@ -334,9 +335,9 @@ impl Oracle {
         if aged.is_empty() {
             return self.ask(session, "", 0, self.patience()).await.map(drop);
         }
-        for claims in aged.chunks(LOCKS_MAX) {
-            let part = |claim| Part { what: What::Allocate, claim, seconds: 0, fenced: false };
-            let parts: Vec<Part<'_>> = claims.iter().map(part).collect();
+        for lock_ids in aged.chunks(LOCKS_MAX) {
+            let part = |lock_id| Part { what: What::Allocate, lock_id, seconds: 0, fenced: false };
+            let parts: Vec<Part<'_>> = lock_ids.iter().map(part).collect();
             for reply in self.orders(session, &parts).await? {
                 self.code(&reply)?;
             }
@@ -366,30 +367,30 @@ impl Session {
         known.handle = Some((handle.into(), now));
     }
 
-    fn granted(&mut self, claim: &Claim) -> Answer {
-        let none = || Known { handle: None, times: 0, mode: claim.mode };
-        let known = self.locks.entry(claim.key.clone()).or_insert_with(none);
-        (known.times, known.mode) = (1, claim.mode);
+    fn granted(&mut self, lock_id: &LockId) -> Answer {
+        let none = || Known { handle: None, times: 0, mode: lock_id.mode };
+        let known = self.locks.entry(lock_id.key.clone()).or_insert_with(none);
+        (known.times, known.mode) = (1, lock_id.mode);
         Answer::Yes
     }
 
     /// Returns `false` if it was not known to be held in this mode.
-    fn granted_again(&mut self, claim: &Claim) -> bool {
-        let known = self.locks.get_mut(&claim.key);
-        let known = known.filter(|known| known.times > 0 && known.mode == claim.mode);
+    fn granted_again(&mut self, lock_id: &LockId) -> bool {
+        let known = self.locks.get_mut(&lock_id.key);
+        let known = known.filter(|known| known.times > 0 && known.mode == lock_id.mode);
         known.map(|known| known.times += 1).is_some()
     }
 
     /// Returns `true` if it stays held after this release, which is noted then.
-    fn is_kept_after(&mut self, claim: &Claim) -> bool {
-        let known = self.locks.get_mut(&claim.key).filter(|known| known.times > 1);
+    fn is_kept_after(&mut self, lock_id: &LockId) -> bool {
+        let known = self.locks.get_mut(&lock_id.key).filter(|known| known.times > 1);
         known.map(|known| known.times -= 1).is_some()
     }
 
-    fn released(&mut self, claim: &Claim) {
-        match self.locks.get_mut(&claim.key) {
+    fn released(&mut self, lock_id: &LockId) {
+        match self.locks.get_mut(&lock_id.key) {
             Some(known) if known.handle.is_some() => known.times = 0,
-            _ => drop(self.locks.remove(&claim.key)),
+            _ => drop(self.locks.remove(&lock_id.key)),
         }
     }
 
@@ -398,13 +399,13 @@ impl Session {
     }
 
     /// What is held by a name that was allocated long ago.
-    fn aged(&self, now: Time) -> Vec<Claim> {
+    fn aged(&self, now: Time) -> Vec<LockId> {
         let is_aged = |known: &Known| {
             let old = |(_, since): &(_, Time)| now.since(*since) >= HANDLE_AGE_MAX;
             known.times > 0 && known.handle.as_ref().is_some_and(old)
         };
         let aged = self.locks.iter().filter(|(_, known)| is_aged(known));
-        aged.map(|(key, known)| Claim { key: key.clone(), mode: known.mode }).collect()
+        aged.map(|(key, known)| LockId { key: key.clone(), mode: known.mode }).collect()
     }
 }
 
@@ -414,24 +415,24 @@ fn whole_seconds(left: Duration) -> u32 {
 }
 
 /// The order for a part of a batch; none for a release of what stays held.
-fn part<'a>(session: &mut Session, what: &'a Do) -> Option<Part<'a>> {
-    let claim = subject(what)?;
+fn part<'a>(session: &mut Session, what: &'a Op) -> Option<Part<'a>> {
+    let lock_id = subject(what)?;
     let (what, fenced) = match what {
-        Do::Try(_) => (What::Request, false),
-        Do::TryFenced(_) => (What::Request, true),
-        Do::Fence(_) => (What::IsHeld, true),
-        Do::Unlock(claim) if session.is_kept_after(claim) => return None,
-        Do::Unlock(_) => (What::Release, false),
-        Do::Cancel(_) | Do::End(_) => return None,
+        Op::Try(_) => (What::Request, false),
+        Op::TryFenced(_) => (What::Request, true),
+        Op::Fence(_) => (What::IsHeld, true),
+        Op::Unlock(lock_id) if session.is_kept_after(lock_id) => return None,
+        Op::Unlock(_) => (What::Release, false),
+        Op::Cancel(_) | Op::End(_) => return None,
     };
-    Some(Part { what, claim, seconds: 0, fenced })
+    Some(Part { what, lock_id, seconds: 0, fenced })
 }
 
 /// What a part of a batch is about.
-fn subject(what: &Do) -> Option<&Claim> {
+fn subject(what: &Op) -> Option<&LockId> {
     match what {
-        Do::Try(id) | Do::TryFenced(id) | Do::Fence(id) | Do::Unlock(id) => Some(id),
-        Do::Cancel(_) | Do::End(_) => None,
+        Op::Try(id) | Op::TryFenced(id) | Op::Fence(id) | Op::Unlock(id) => Some(id),
+        Op::Cancel(_) | Op::End(_) => None,
     }
 }
 

@@ -8,7 +8,7 @@
 
 use std::fmt::Write as _;
 
-use crate::backend::Tag;
+use crate::backend::SessionTag;
 use crate::spec::mode::Mode;
 use crate::spec::native::{NativeKey, hex};
 
@@ -181,7 +181,7 @@ pub(super) const ORDERS_MAX: usize = PIECES * PIECE_MAX;
 
 /// Ends another session, if it is the one that had this number then.
 /// <https://docs.oracle.com/en/database/oracle/oracle-database/19/sqlrf/ALTER-SYSTEM.html>
-pub(super) fn end(Tag { id, birth }: Tag) -> String {
+pub(super) fn end(SessionTag { id, birth }: SessionTag) -> String {
     let (sid, instance) = place_of(id);
     format!("ALTER SYSTEM KILL SESSION '{sid},{birth},@{instance}' IMMEDIATE")
 }
@@ -233,7 +233,7 @@ mod tests {
         assert_eq!(mode_of(0), None);
         assert_eq!(number_of(12, 1), 12);
         assert_eq!(
-            end(Tag { id: number_of(12, 3), birth: 9 }),
+            end(SessionTag { id: number_of(12, 3), birth: 9 }),
             "ALTER SYSTEM KILL SESSION '12,9,@3' IMMEDIATE"
         );
     }

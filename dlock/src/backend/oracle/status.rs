@@ -8,9 +8,9 @@ use super::errors::is_right;
 use super::session::Session;
 use super::session_sql::{end, mode_of, number_of};
 use super::table::{self, Row};
-use crate::backend::{Do, Op, Party, Seen, SessionBackend as _, Tag};
+use crate::backend::{BatchItem, LockView, Op, SessionBackend as _, SessionTag, SessionView};
 use crate::error::{Error, Result};
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::native::{NativeKey, USER_LOCK_ID_MAX};
 use crate::status::holder::{Holder, foreign};
@@ -56,7 +56,7 @@ impl Oracle {
         &self,
         session: &mut Session,
         of: Option<&NativeKey>,
-    ) -> Result<Vec<Seen>> {
+    ) -> Result<Vec<LockView>> {
         let of_key = of.map(of_key).unwrap_or_default();
         let sql = format!("{COLUMNS}{LOCKS}{of_key}");
         let rows = self.if_allowed(session, sql).await?;
@@ -78,9 +78,9 @@ impl Oracle {
 
     /// Has the server end another session, if it may. Returns `false` where it may not, or where
     /// that session has gone.
-    pub(super) async fn order(&self, session: &mut Session, op: &Op) -> Result<bool> {
+    pub(super) async fn order(&self, session: &mut Session, op: &BatchItem) -> Result<bool> {
         // A wait ends with its connection.
-        let Do::End(tag) = op.what else { return Ok(false) };
+        let Op::End(tag) = op.what else { return Ok(false) };
         let sql = end(tag);
         let done = session.connection.ask(self.patience(), move |driver| driver.execute(&sql, &[]));
         match done.await.map(drop) {
@@ -97,7 +97,11 @@ impl Oracle {
     /// Which of the server's sessions have these numbers now.
     ///
     /// Whoever may not see them sees no locks either: that is no answer to whether one is held.
-    pub(super) async fn tags_of(&self, session: &mut Session, ids: &[i64]) -> Result<Vec<Tag>> {
+    pub(super) async fn tags_of(
+        &self,
+        session: &mut Session,
+        ids: &[i64],
+    ) -> Result<Vec<SessionTag>> {
         let sql = "SELECT TO_CHAR(inst_id), TO_CHAR(sid), TO_CHAR(serial#) FROM gv$session";
         let rows = table::rows(&session.connection, self.patience(), sql.into()).await;
         let rows = rows.map_err(|error| match error.number() {
@@ -108,15 +112,15 @@ impl Oracle {
         })?;
         let tag = |row: &Row| {
             let id = number_of(integer(row, 1)?, integer(row, 0)?);
-            Some(Tag { id, birth: integer(row, 2)? })
+            Some(SessionTag { id, birth: integer(row, 2)? })
         };
         Ok(rows.iter().filter_map(tag).filter(|tag| ids.contains(&tag.id)).collect())
     }
 }
 
 /// Of rows of [`COLUMNS`].
-fn seen(rows: &[Row], of: Option<&NativeKey>) -> Vec<Seen> {
-    let mut all: BTreeMap<i64, Seen> = BTreeMap::new();
+fn seen(rows: &[Row], of: Option<&NativeKey>) -> Vec<LockView> {
+    let mut all: BTreeMap<i64, LockView> = BTreeMap::new();
     for row in rows {
         let Some(lock) = integer(row, 2) else { continue };
         let named = || match text(row, 3) {
@@ -124,15 +128,15 @@ fn seen(rows: &[Row], of: Option<&NativeKey>) -> Vec<Seen> {
             None => (lock <= USER_LOCK_ID_MAX).then_some(NativeKey::Id(lock)),
         };
         let Some(key) = of.cloned().or_else(named) else { continue };
-        let empty = || Seen {
-            claim: Claim { key, mode: Mode::Exclusive },
+        let empty = || LockView {
+            lock_id: LockId { key, mode: Mode::Exclusive },
             holders: Vec::new(),
             waiters: Vec::new(),
         };
         let seen = all.entry(lock).or_insert_with(empty);
         // One that converts it does both.
         if let Some(mode) = integer(row, 4).and_then(mode_of) {
-            seen.claim.mode = mode;
+            seen.lock_id.mode = mode;
             seen.holders.push(party(row));
         } else if integer(row, 5).and_then(mode_of).is_some() {
             seen.waiters.push(party(row));
@@ -141,7 +145,7 @@ fn seen(rows: &[Row], of: Option<&NativeKey>) -> Vec<Seen> {
     all.into_values().collect()
 }
 
-fn party(row: &Row) -> Party {
+fn party(row: &Row) -> SessionView {
     let id = integer(row, 1).zip(integer(row, 0)).map(|(sid, instance)| number_of(sid, instance));
     let text = |column| text(row, column).map(foreign);
     let program = text(7).map_or_else(String::new, |program| format!("{program}, "));
@@ -151,7 +155,7 @@ fn party(row: &Row) -> Party {
     let who = format!("{program}{user}{machine}, session {session}");
     let seconds = integer(row, 6).and_then(|seconds| u64::try_from(seconds).ok());
     let holder = Holder::new(who, seconds.map(Duration::from_secs));
-    Party { id, lease: None, holder }
+    SessionView { id, lease: None, holder }
 }
 
 fn text(row: &Row, column: usize) -> Option<&str> {
@@ -189,8 +193,8 @@ mod tests {
         ];
         let all = seen(&rows, None);
         let [by_number, by_name] = &*all else { unreachable!("{all:?}") };
-        assert_eq!(by_number.claim, Claim::exclusive(NativeKey::Id(7)));
-        assert_eq!(by_name.claim.mode, Mode::Shared);
+        assert_eq!(by_number.lock_id, LockId::exclusive(NativeKey::Id(7)));
+        assert_eq!(by_name.lock_id.mode, Mode::Shared);
         assert_eq!((by_name.holders.len(), by_name.waiters.len()), (1, 1));
         assert_eq!(by_name.holders[0].holder.who, "app, SCOTT@host, session 12");
         assert_eq!(by_name.holders[0].holder.held_for, Some(Duration::from_secs(3)));

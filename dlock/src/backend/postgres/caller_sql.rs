@@ -11,12 +11,12 @@ mod parts;
 
 use self::parts::{BORN, call, is_ours, is_session, set, who};
 use crate::backend::postgres_error;
-use crate::connection::dialect::{Answer, At, Meaning, Take, called, milliseconds};
-use crate::connection::driver::{Refused, Row};
+use crate::connection::dialect::{Answer, At, ErrorKind, Take, called, milliseconds};
+use crate::connection::driver::{DriverError, Row};
 use crate::connection::plan::Wanted;
 use crate::connection::session::Session;
 use crate::error::Error;
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::native::Naming;
 use crate::spec::wait::Wait;
@@ -53,7 +53,7 @@ const WATCHED: &str = "CASE WHEN pg_catalog.version() OPERATOR(pg_catalog.~) 'li
 const BACK: &str = "ROLLBACK TO SAVEPOINT dlock;RELEASE SAVEPOINT dlock";
 
 pub(crate) fn take(take: &Take<'_>) -> String {
-    let claim = &take.wanted.claim;
+    let lock_id = &take.wanted.lock_id;
     let mut text = String::new();
     match (take.inside, take.wait) {
         // What is set here, and an error, end with the savepoint; locks of the session do not.
@@ -68,7 +68,7 @@ pub(crate) fn take(take: &Take<'_>) -> String {
     if let Some(session) = take.mine {
         text.push_str(&format!(" WHEN {} THEN 'mine'", is_session(session)));
     }
-    text.push_str(&format!(" WHEN {} THEN 'yes'", call("pg_try_advisory_lock", claim)));
+    text.push_str(&format!(" WHEN {} THEN 'yes'", call("pg_try_advisory_lock", lock_id)));
     if take.wait == Wait::NoWait {
         text.push_str(" ELSE 'busy' END");
     } else {
@@ -81,7 +81,7 @@ pub(crate) fn take(take: &Take<'_>) -> String {
                 "lock_timeout",
                 &format!("'{}'", milliseconds(take.wait).unwrap_or(0).max(least(take.wait)))
             ),
-            call("pg_advisory_lock", claim)
+            call("pg_advisory_lock", lock_id)
         ));
     }
     text.push_str(&format!(",pg_catalog.pg_backend_pid(),{BORN},{INSIDE}"));
@@ -102,7 +102,7 @@ pub(crate) fn take_within(wanted: &[Wanted], wait: Wait) -> Option<String> {
         ([one], Wait::NoWait) => format!(
             "SAVEPOINT dlock;SELECT 'dlock',CASE {VET} WHEN {} THEN 'yes' ELSE 'busy' END,\
              pg_catalog.pg_backend_pid(),{BORN},true;RELEASE SAVEPOINT dlock",
-            call("pg_try_advisory_xact_lock", &one.claim)
+            call("pg_try_advisory_xact_lock", &one.lock_id)
         ),
         // Of several, those before the one that is refused are given back by the savepoint.
         _ => waiting("pg_advisory_xact_lock", wanted, wait),
@@ -139,7 +139,7 @@ fn waiting(function: &str, wanted: &[Wanted], wait: Wait) -> String {
         text.push_str(&format!(
             " WHEN {} IS NULL THEN '' WHEN {}::pg_catalog.text IS NULL THEN ''",
             set("lock_timeout", &limit),
-            call(function, &one.claim)
+            call(function, &one.lock_id)
         ));
     }
     text.push_str(&format!(
@@ -154,7 +154,7 @@ fn waiting(function: &str, wanted: &[Wanted], wait: Wait) -> String {
 }
 
 /// Of the grant and the end of a wait that have met, the lock is ours all the same.
-pub(crate) fn settle(claims: &[(&Claim, usize)], but: Option<&Session>, at: At) -> String {
+pub(crate) fn resolve(lock_ids: &[(&LockId, usize)], but: Option<&Session>, at: At) -> String {
     let mut text = String::new();
     match at {
         At::Outside => {}
@@ -167,9 +167,9 @@ pub(crate) fn settle(claims: &[(&Claim, usize)], but: Option<&Session>, at: At) 
         text.push_str(&format!(" WHERE NOT {INSIDE}"));
     }
     text.push(';');
-    for (claim, count) in claims {
+    for (lock_id, count) in lock_ids {
         for _ in 0..*count {
-            text.push_str(&give_if_held(claim, but));
+            text.push_str(&release_if_held(lock_id, but));
             text.push(';');
         }
     }
@@ -181,27 +181,27 @@ pub(crate) fn settle(claims: &[(&Claim, usize)], but: Option<&Session>, at: At) 
     text
 }
 
-pub(crate) fn give_if_held(claim: &Claim, but: Option<&Session>) -> String {
+pub(crate) fn release_if_held(lock_id: &LockId, but: Option<&Session>) -> String {
     let but = but.map(|session| format!("NOT {} AND ", is_session(session)));
     format!(
         "SELECT 'given',CASE WHEN {}{} THEN {} END",
         but.unwrap_or_default(),
-        is_ours(claim),
-        call("pg_advisory_unlock", claim)
+        is_ours(lock_id),
+        call("pg_advisory_unlock", lock_id)
     )
 }
 
-pub(crate) fn settle_within(_: &[Wanted]) -> String {
+pub(crate) fn resolve_within(_: &[Wanted]) -> String {
     BACK.to_owned()
 }
 
 /// Who is in the way, or has been just now.
-pub(crate) fn holder(claim: &Claim, inside: bool) -> String {
+pub(crate) fn holder(lock_id: &LockId, inside: bool) -> String {
     // A limit that is running is not changed but ended, and one that is set then begins anew.
     let bounded = format!(
         "SELECT {UNLIMITED};SELECT {};{}",
         set("statement_timeout", "'1s'"),
-        who(&claim.key)
+        who(&lock_id.key)
     );
     match inside {
         true => format!("SAVEPOINT dlock;{bounded};{BACK}"),
@@ -213,9 +213,9 @@ pub(crate) fn undo(inside: bool) -> Option<&'static str> {
     inside.then_some(BACK)
 }
 
-pub(crate) fn give(held: &[Wanted], session: &Session, open: bool) -> String {
+pub(crate) fn release_held(held: &[Wanted], session: &Session, open: bool) -> String {
     let each: Vec<String> =
-        held.iter().rev().map(|one| call("pg_advisory_unlock", &one.claim)).collect();
+        held.iter().rev().map(|one| call("pg_advisory_unlock", &one.lock_id)).collect();
     let open = if open { "" } else { " WHEN INSIDE THEN 'open'" }.replace("INSIDE", INSIDE);
     format!(
         "SELECT 'dlock',CASE WHEN NOT {} THEN ''{open} ELSE pg_catalog.concat({}) END,\
@@ -228,7 +228,7 @@ pub(crate) fn give(held: &[Wanted], session: &Session, open: bool) -> String {
 pub(crate) fn answer(rows: &[Row]) -> Answer {
     const ELSEWHERE: &str = "keep the locks in another database, or use the lease+postgres:// url";
     let Some([Some(word), rest @ ..]) = called(rows, "dlock") else {
-        return Answer::Strange(format!("{:?}", called(rows, "dlock")));
+        return Answer::UnexpectedReply(format!("{:?}", called(rows, "dlock")));
     };
     let inside = matches!(rest, [_, _, Some(inside)] if inside == "t");
     match (&**word, Session::read(rest)) {
@@ -236,15 +236,15 @@ pub(crate) fn answer(rows: &[Row]) -> Answer {
         ("mine", Some(session)) => Answer::Mine { session },
         ("busy", Some(session)) => Answer::Busy { session },
         ("inside", Some(_)) => Answer::Inside,
-        ("standby", _) => Answer::Useless {
+        ("standby", _) => Answer::NotExclusive {
             what: "locks that exclude the primary's (it is a standby)",
             instead: "connect to the primary",
         },
-        ("cockroach", _) => Answer::Useless {
+        ("cockroach", _) => Answer::NotExclusive {
             what: "working advisory locks (CockroachDB grants each to everybody)",
             instead: ELSEWHERE,
         },
-        (word, _) => Answer::Strange(word.to_owned()),
+        (word, _) => Answer::UnexpectedReply(word.to_owned()),
     }
 }
 
@@ -253,18 +253,18 @@ pub(crate) fn is_inside(rows: &[Row]) -> bool {
 }
 
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
-pub(crate) fn meaning(code: &str) -> Meaning {
+pub(crate) fn error_kind(code: &str) -> ErrorKind {
     match code {
-        "55P03" => Meaning::Busy,
-        "40P01" => Meaning::Deadlock,
-        "25P01" => Meaning::NoTransaction,
-        "25P02" => Meaning::Aborted,
-        "3B001" => Meaning::NoSavepoint,
-        "57P01" | "57P02" | "57P05" | "25P03" | "25P04" => Meaning::Ended,
-        _ => Meaning::Other,
+        "55P03" => ErrorKind::Busy,
+        "40P01" => ErrorKind::Deadlock,
+        "25P01" => ErrorKind::NoTransaction,
+        "25P02" => ErrorKind::Aborted,
+        "3B001" => ErrorKind::NoSavepoint,
+        "57P01" | "57P02" | "57P05" | "25P03" | "25P04" => ErrorKind::Ended,
+        _ => ErrorKind::Other,
     }
 }
 
-pub(crate) fn error(refused: Refused) -> Error {
+pub(crate) fn error(refused: DriverError) -> Error {
     postgres_error(LABEL, refused.code.as_deref(), refused.source)
 }

@@ -12,7 +12,7 @@ use super::errors::has_code;
 use super::session::Session;
 use super::session_sql::fenced;
 use crate::backend::lease::{ddl, name};
-use crate::backend::{Answer, Do, Op};
+use crate::backend::{Answer, BatchItem, Op};
 use crate::error::{Error, Result, Source, cause};
 
 const UNDEFINED_TABLE: &str = "42P01";
@@ -42,7 +42,7 @@ impl Postgres {
     pub(super) async fn fenced_batch(
         &self,
         session: &mut Session,
-        ops: &[Op],
+        ops: &[BatchItem],
         out: &mut Vec<Answer>,
     ) -> Result<()> {
         let fences = match session.fences.take() {
@@ -154,10 +154,10 @@ impl Postgres {
 }
 
 /// Which counter a part of a batch draws from, if from any.
-fn counter(what: &Do) -> Option<String> {
+fn counter(what: &Op) -> Option<String> {
     match what {
-        Do::TryFenced(claim) | Do::Fence(claim) => Some(name(&claim.key).into_owned()),
-        Do::Try(_) | Do::Unlock(_) | Do::Cancel(_) | Do::End(_) => None,
+        Op::TryFenced(lock_id) | Op::Fence(lock_id) => Some(name(&lock_id.key).into_owned()),
+        Op::Try(_) | Op::Unlock(_) | Op::Cancel(_) | Op::End(_) => None,
     }
 }
 

@@ -21,10 +21,10 @@ use sqlx::{AssertSqlSafe, Connection as _, PgPool, Row as _};
 use self::connect::Opened;
 use crate::backend::lease::prune::{self, Pruned};
 use crate::backend::lease::seam::cannot_prune;
-use crate::backend::lease::{Failure, Lease, LeaseBackend, Owner, Table, Taken, Verdicts};
+use crate::backend::lease::{Failure, Lease, LeaseBackend, Outcomes, Owner, Table, Taken};
 use crate::backend::postgres::lease_sql::Texts;
 use crate::backend::postgres::{Address, has_code};
-use crate::backend::{Options, Seen, hosts, rows};
+use crate::backend::{LockView, Options, hosts, rows};
 use crate::error::Result;
 use crate::spec::native::NativeKey;
 use crate::status::Finding;
@@ -99,21 +99,21 @@ impl LeaseBackend for Postgres {
         connection: &mut Connection,
         releases: &[Lease],
         takes: &[Lease],
-    ) -> Result<Verdicts, Failure> {
+    ) -> Result<Outcomes, Failure> {
         let text = connection.texts().apply(releases, takes);
         let rows = self.ask(connection, text).await?;
-        let mut verdicts = Verdicts {
+        let mut outcomes = Outcomes {
             released: vec![false; releases.len()],
             taken: vec![Taken::Held(None); takes.len()],
         };
         for row in &rows {
             let read = match row.len() {
-                1 => mark(row, &mut verdicts.released),
-                _ => read_taken(row, &mut verdicts.taken),
+                1 => mark(row, &mut outcomes.released),
+                _ => read_taken(row, &mut outcomes.taken),
             };
             read.map_err(|error| self.failure(error))?;
         }
-        Ok(verdicts)
+        Ok(outcomes)
     }
 
     async fn renew(
@@ -139,7 +139,7 @@ impl LeaseBackend for Postgres {
         &self,
         connection: &mut Connection,
         of: Option<&NativeKey>,
-    ) -> Result<Vec<Seen>, Failure> {
+    ) -> Result<Vec<LockView>, Failure> {
         self.seen(connection, of).await
     }
 

@@ -249,7 +249,7 @@ fn values(leases: &[Lease], text: &mut String) {
     text.push(')');
 }
 
-/// `None`: for ever. Rounded up: a lease must not end before its holder's word.
+/// `None`: for ever. Rounded up: a lease must not end before its holder's validity.
 fn micros(time: Duration) -> Option<i64> {
     let micros = time.as_nanos().div_ceil(1000);
     (time != Duration::MAX).then(|| i64::try_from(micros).unwrap_or(i64::MAX))

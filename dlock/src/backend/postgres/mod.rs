@@ -44,9 +44,11 @@ pub(crate) use self::session_sql::place;
 use self::session_sql::{HELD, PING, UNLOCK_ALL, WRITES_WAIT};
 pub(crate) use self::settings::BEGIN;
 use super::lease::Table;
-use super::{About, Answer, Op, Options, Seen, SessionBackend, Tag, Waited};
+use super::{
+    Answer, BackendInfo, BatchItem, LockView, Options, SessionBackend, SessionTag, Waited,
+};
 use crate::error::{Error, Result};
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::native::{Naming, NativeKey};
 use crate::status::Finding;
@@ -85,8 +87,8 @@ impl Postgres {
     }
 
     /// What is known of it without asking.
-    pub(crate) fn about(&self) -> About {
-        About {
+    pub(crate) fn about(&self) -> BackendInfo {
+        BackendInfo {
             label: self.label.clone(),
             naming: Naming::Id,
             modes: self.modes(),
@@ -125,15 +127,20 @@ impl SessionBackend for Postgres {
         self.open_session().await
     }
 
-    fn tag(&self, session: &Session) -> Tag {
-        Tag { id: session.pid.into(), birth: session.birth }
+    fn tag(&self, session: &Session) -> SessionTag {
+        SessionTag { id: session.pid.into(), birth: session.birth }
     }
 
     fn connections_left(&self, session: &Session) -> Option<i64> {
         session.left
     }
 
-    async fn batch(&self, session: &mut Session, ops: &[Op], out: &mut Vec<Answer>) -> Result<()> {
+    async fn batch(
+        &self,
+        session: &mut Session,
+        ops: &[BatchItem],
+        out: &mut Vec<Answer>,
+    ) -> Result<()> {
         if ops.is_empty() {
             return self.answer(session, sqlx::query(PING)).await.map(drop);
         }
@@ -155,8 +162,13 @@ impl SessionBackend for Postgres {
         self.read(&row, &mut waits).map(|()| waits != [false])
     }
 
-    async fn wait(&self, session: &mut Session, claim: &Claim, time: Duration) -> Result<Waited> {
-        self.wait_for(session, claim, time).await
+    async fn wait(
+        &self,
+        session: &mut Session,
+        lock_id: &LockId,
+        time: Duration,
+    ) -> Result<Waited> {
+        self.wait_for(session, lock_id, time).await
     }
 
     fn survives(&self, error: &Error) -> bool {
@@ -164,25 +176,25 @@ impl SessionBackend for Postgres {
         matches!(error, Backend { .. } | Permission { .. } | Config { .. }) || Busy::is(error)
     }
 
-    async fn held(&self, session: &mut Session, claims: &[Claim]) -> Result<Vec<bool>> {
+    async fn held(&self, session: &mut Session, lock_ids: &[LockId]) -> Result<Vec<bool>> {
         let mut held = Vec::new();
-        if claims.is_empty() {
+        if lock_ids.is_empty() {
             return Ok(held);
         }
-        let (keys, codes): (Vec<i64>, Vec<i16>) = claims.iter().map(session_sql::lock).unzip();
+        let (keys, codes): (Vec<i64>, Vec<i16>) = lock_ids.iter().map(session_sql::lock).unzip();
         let row = self.answer(session, sqlx::query(HELD).bind(keys).bind(codes)).await?;
         self.read(&row, &mut held).map(|()| held)
     }
 
-    async fn status(&self, session: &mut Session, of: Option<&NativeKey>) -> Result<Vec<Seen>> {
+    async fn status(&self, session: &mut Session, of: Option<&NativeKey>) -> Result<Vec<LockView>> {
         self.seen(session, of).await
     }
 
-    async fn tags(&self, session: &mut Session, ids: &[i64]) -> Result<Vec<Tag>> {
+    async fn tags(&self, session: &mut Session, ids: &[i64]) -> Result<Vec<SessionTag>> {
         let row = self.answer(session, sqlx::query(session_sql::TAGS).bind(ids)).await?;
         let read = || Ok((row.try_get(0)?, row.try_get(1)?));
         let (ids, births): (Vec<i64>, Vec<i64>) = read().map_err(|error| self.error(error))?;
-        Ok(ids.into_iter().zip(births).map(|(id, birth)| Tag { id, birth }).collect())
+        Ok(ids.into_iter().zip(births).map(|(id, birth)| SessionTag { id, birth }).collect())
     }
 
     /// <https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-ADMIN-SIGNAL>

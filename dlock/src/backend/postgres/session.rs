@@ -60,7 +60,7 @@ impl Postgres {
 
     /// `sign`: what the session is to know of itself.
     async fn open_as(&self, options: PgConnectOptions, sign: Option<&str>) -> Result<Session> {
-        self.dial(&options).await?;
+        self.check_reachable(&options).await?;
         let pool = self.address.pool_options().for_one().connect_lazy_with(options.clone());
         let listener = or_why(PgListener::connect_with(&pool), &options).await;
         let mut listener = Listener::new(listener.map_err(|error| self.error(error))?);
@@ -103,7 +103,7 @@ impl Postgres {
     }
 
     /// sqlx's pool goes on dialling a port where nobody listens; we want to say so at once.
-    async fn dial(&self, options: &PgConnectOptions) -> Result<()> {
+    async fn check_reachable(&self, options: &PgConnectOptions) -> Result<()> {
         let host = options.get_host();
         if options.get_socket().is_some() || host.starts_with('/') {
             return Ok(());

@@ -6,8 +6,8 @@
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 
-use crate::backend::{Do, Op};
-use crate::spec::lock_id::Claim;
+use crate::backend::{BatchItem, Op};
+use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
 
@@ -140,13 +140,13 @@ pub(super) const HELD: &str = "SELECT pg_catalog.array_agg(EXISTS (SELECT FROM p
     FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.int8[]), pg_catalog.unnest($2::pg_catalog.int2[])) t(k, o)";
 
 /// What a part of a batch is about, and what is to be done with it.
-pub(super) fn part(what: &Do) -> (i64, i16) {
+pub(super) fn part(what: &Op) -> (i64, i16) {
     match what {
-        Do::Try(claim) | Do::TryFenced(claim) => lock(claim),
-        Do::Fence(claim) => (place(&claim.key).0, NOTHING),
-        Do::Unlock(claim) => unlock(claim),
+        Op::Try(lock_id) | Op::TryFenced(lock_id) => lock(lock_id),
+        Op::Fence(lock_id) => (place(&lock_id.key).0, NOTHING),
+        Op::Unlock(lock_id) => unlock(lock_id),
         // Orders have a statement of their own.
-        Do::Cancel(_) | Do::End(_) => (0, NOTHING),
+        Op::Cancel(_) | Op::End(_) => (0, NOTHING),
     }
 }
 
@@ -155,11 +155,11 @@ const NOTHING: i16 = 8;
 
 /// Orders to other sessions: each is done only if the session of that number is still the one that
 /// began then, and so is ours. Process ids are used again.
-pub(super) fn orders(orders: &[Op]) -> Query<'static, sqlx::Postgres, PgArguments> {
-    let tag = |op: &Op| match op.what {
-        Do::Cancel(tag) => Some((tag.id, (tag.birth, false))),
-        Do::End(tag) => Some((tag.id, (tag.birth, true))),
-        Do::Try(_) | Do::TryFenced(_) | Do::Fence(_) | Do::Unlock(_) => None,
+pub(super) fn orders(orders: &[BatchItem]) -> Query<'static, sqlx::Postgres, PgArguments> {
+    let tag = |op: &BatchItem| match op.what {
+        Op::Cancel(tag) => Some((tag.id, (tag.birth, false))),
+        Op::End(tag) => Some((tag.id, (tag.birth, true))),
+        Op::Try(_) | Op::TryFenced(_) | Op::Fence(_) | Op::Unlock(_) => None,
     };
     type Orders = (Vec<i64>, (Vec<i64>, Vec<bool>));
     let (ids, (births, ends)): Orders = orders.iter().filter_map(tag).unzip();
@@ -182,16 +182,16 @@ pub(super) const TAGS: &str = "SELECT coalesce(pg_catalog.array_agg(a.pid::pg_ca
     FROM pg_catalog.pg_stat_get_activity(NULL) a \
     WHERE a.pid = ANY($1) AND a.backend_start IS NOT NULL";
 
-/// A claim's key, and the code for taking it: even. One more gives it back.
-pub(super) fn lock(claim: &Claim) -> (i64, i16) {
-    let (key, space) = place(&claim.key);
+/// A lock's key, and the code for taking it: even. One more gives it back.
+pub(super) fn lock(lock_id: &LockId) -> (i64, i16) {
+    let (key, space) = place(&lock_id.key);
     // There are no other modes than these two.
-    let shared = if claim.mode == Mode::Exclusive { 0 } else { 2 };
+    let shared = if lock_id.mode == Mode::Exclusive { 0 } else { 2 };
     (key, (space - 1) * 4 + shared)
 }
 
-pub(super) fn unlock(claim: &Claim) -> (i64, i16) {
-    let (key, code) = lock(claim);
+pub(super) fn unlock(lock_id: &LockId) -> (i64, i16) {
+    let (key, code) = lock(lock_id);
     (key, code + 1)
 }
 

@@ -6,7 +6,7 @@ use super::Postgres;
 
 /// `transaction_timeout` came with 17.
 const TRANSACTION_TIMEOUT: i32 = 170_000;
-/// The server lets go so much later than the holder's word ends: a body that waits is dropped by a
+/// The server lets go so much later than the holder's validity ends: a body that waits is dropped by a
 /// timer, and others must not have the lock before.
 const SLACK: Duration = Duration::from_millis(100);
 
@@ -45,7 +45,7 @@ impl Postgres {
             ("idle_in_transaction_session_timeout", "0".into()),
             // How long a holder that has vanished or is frozen keeps its locks.
             ("idle_session_timeout", milliseconds(ttl)),
-            // Never shorter than that: the word of a holder that is cut off is still good.
+            // Never shorter than that: a holder that is cut off still counts as valid.
             ("tcp_user_timeout", milliseconds(ttl)),
             ("tcp_keepalives_idle", seconds(2)),
             ("tcp_keepalives_interval", seconds(6)),

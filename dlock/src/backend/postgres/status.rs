@@ -8,9 +8,9 @@ use sqlx::postgres::PgRow;
 use super::Postgres;
 use super::session::Session;
 use super::session_sql::{key, place};
-use crate::backend::{Party, Seen};
+use crate::backend::{LockView, SessionView};
 use crate::error::Result;
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
 use crate::status::holder::{Holder, foreign};
@@ -35,7 +35,7 @@ impl Postgres {
         &self,
         session: &mut Session,
         of: Option<&NativeKey>,
-    ) -> Result<Vec<Seen>> {
+    ) -> Result<Vec<LockView>> {
         let (number, space) = of.map(place).unzip();
         let asked = sqlx::query(STATUS).bind(number).bind(space);
         let rows = session.fetch_all(asked).await;
@@ -43,11 +43,11 @@ impl Postgres {
         if !rows.is_empty() {
             self.same_session(session, &rows)?;
         }
-        let mut all: Vec<Seen> = Vec::new();
+        let mut all: Vec<LockView> = Vec::new();
         for row in &rows {
-            let (claim, granted, party) = read(row).map_err(|error| self.error(error))?;
-            if all.last().is_none_or(|last| last.claim.key != claim.key) {
-                all.push(Seen { claim, holders: Vec::new(), waiters: Vec::new() });
+            let (lock_id, granted, party) = read(row).map_err(|error| self.error(error))?;
+            if all.last().is_none_or(|last| last.lock_id.key != lock_id.key) {
+                all.push(LockView { lock_id, holders: Vec::new(), waiters: Vec::new() });
             }
             let Some(seen) = all.last_mut() else { continue };
             let line = if granted { &mut seen.holders } else { &mut seen.waiters };
@@ -60,9 +60,9 @@ impl Postgres {
     }
 }
 
-fn read(row: &PgRow) -> sqlx::Result<(Claim, bool, Party)> {
+fn read(row: &PgRow) -> sqlx::Result<(LockId, bool, SessionView)> {
     let mode = if row.try_get(2)? { Mode::Exclusive } else { Mode::Shared };
-    let claim = Claim { key: key(row.try_get(0)?, row.try_get(1)?), mode };
+    let lock_id = LockId { key: key(row.try_get(0)?, row.try_get(1)?), mode };
     let pid: Option<i32> = row.try_get(4)?;
     let [application, user, address]: [Option<String>; 3] =
         [row.try_get(5)?, row.try_get(6)?, row.try_get(7)?];
@@ -78,7 +78,7 @@ fn read(row: &PgRow) -> sqlx::Result<(Claim, bool, Party)> {
     let held_for: Option<f64> = row.try_get(8)?;
     let held_for = held_for.and_then(|time| Duration::try_from_secs_f64(time).ok());
     let holder = Holder::new(who.join(", "), held_for);
-    Ok((claim, row.try_get(3)?, Party { id: pid.map(i64::from), lease: None, holder }))
+    Ok((lock_id, row.try_get(3)?, SessionView { id: pid.map(i64::from), lease: None, holder }))
 }
 
 /// A statement for people: one row for each holder, none when the key is free.

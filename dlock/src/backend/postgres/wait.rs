@@ -20,7 +20,7 @@ use super::session_sql::{HELD, halves};
 use super::settings::milliseconds;
 use crate::backend::Waited;
 use crate::error::{Error, Result};
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 
 /// A wait that begins so soon after one that was granted is probably granted too.
 const HANDOVER: Duration = Duration::from_millis(100);
@@ -82,8 +82,8 @@ const BLOCKS: [&str; 4] = [
 ];
 
 /// Waits in a block; how it ended is the last row.
-fn block(claim: &Claim, timeout: &str) -> String {
-    let (key, code) = session_sql::lock(claim);
+fn block(lock_id: &LockId, timeout: &str) -> String {
+    let (key, code) = session_sql::lock(lock_id);
     let block = BLOCKS[usize::from(code.unsigned_abs() / 2) % BLOCKS.len()];
     format!(
         "SELECT pg_catalog.set_config('dlock.key','{key}',true),\
@@ -95,8 +95,8 @@ fn block(claim: &Claim, timeout: &str) -> String {
 
 /// Waits without a block. The timeout is in force for this one statement, and is evaluated before the lock is asked
 /// for.
-fn plain(claim: &Claim, timeout: String) -> Query<'static, sqlx::Postgres, PgArguments> {
-    let (key, code) = session_sql::lock(claim);
+fn plain(lock_id: &LockId, timeout: String) -> Query<'static, sqlx::Postgres, PgArguments> {
+    let (key, code) = session_sql::lock(lock_id);
     let sql = match code {
         0 => {
             "SELECT pg_catalog.set_config('lock_timeout', $1, true), \
@@ -126,15 +126,15 @@ impl Postgres {
     pub(super) async fn wait_for(
         &self,
         session: &mut Session,
-        claim: &Claim,
+        lock_id: &LockId,
         time: Duration,
     ) -> Result<Waited> {
         let time = milliseconds(time);
         let handover = session.waits.granted.is_some_and(|at| at.elapsed() < HANDOVER);
         let waited = if handover || session.waits.no_blocks {
-            self.wait_plainly(session, claim, time).await?
+            self.wait_plainly(session, lock_id, time).await?
         } else {
-            self.wait_in_block(session, claim, time).await?
+            self.wait_in_block(session, lock_id, time).await?
         };
         session.waits.granted = (waited == Waited::Granted).then(Instant::now);
         Ok(waited)
@@ -143,18 +143,18 @@ impl Postgres {
     async fn wait_in_block(
         &self,
         session: &mut Session,
-        claim: &Claim,
+        lock_id: &LockId,
         time: String,
     ) -> Result<Waited> {
-        let rows = sqlx::raw_sql(AssertSqlSafe(block(claim, &time)));
+        let rows = sqlx::raw_sql(AssertSqlSafe(block(lock_id, &time)));
         let rows = match session.fetch_all(rows).await {
             Ok(rows) => rows,
             Err(error) if NO_BLOCKS.iter().any(|code| has_code(&error, code)) => {
                 session.waits.no_blocks = true;
-                return self.wait_plainly(session, claim, time).await;
+                return self.wait_plainly(session, lock_id, time).await;
             }
             // A cancel that came when the block had ended.
-            Err(error) => return self.ended(session, claim, error).await,
+            Err(error) => return self.ended(session, lock_id, error).await,
         };
         let row = rows.last().map(std::slice::from_ref).unwrap_or_default();
         self.same_session(session, row)?;
@@ -162,19 +162,20 @@ impl Postgres {
         let end = end.map_err(|error| self.error(error))?;
         match &*end {
             GRANTED => Ok(Waited::Granted),
-            end => waited(end).ok_or_else(|| Error::unavailable(&self.label, Strange(end.into()))),
+            end => waited(end)
+                .ok_or_else(|| Error::unavailable(&self.label, UnexpectedReply(end.into()))),
         }
     }
 
     async fn wait_plainly(
         &self,
         session: &mut Session,
-        claim: &Claim,
+        lock_id: &LockId,
         time: String,
     ) -> Result<Waited> {
-        match session.fetch_one(plain(claim, time)).await {
+        match session.fetch_one(plain(lock_id, time)).await {
             Ok(row) => self.same_session(session, &[row]).map(|()| Waited::Granted),
-            Err(error) => self.ended(session, claim, error).await,
+            Err(error) => self.ended(session, lock_id, error).await,
         }
     }
 
@@ -182,7 +183,7 @@ impl Postgres {
     async fn ended(
         &self,
         session: &mut Session,
-        claim: &Claim,
+        lock_id: &LockId,
         error: sqlx::Error,
     ) -> Result<Waited> {
         let Some(waited) = code(&error).as_deref().and_then(waited) else {
@@ -191,7 +192,7 @@ impl Postgres {
         // A cancel that came too late for the wait may hit the next statement.
         let mut tries = 3;
         loop {
-            match self.unlock_if_held(session, claim).await {
+            match self.unlock_if_held(session, lock_id).await {
                 Ok(rows) => return self.same_session(session, &rows).map(|()| waited),
                 Err(error) if tries > 0 && has_code(&error, QUERY_CANCELED) => tries -= 1,
                 Err(error) => return Err(self.error(error)),
@@ -203,14 +204,16 @@ impl Postgres {
     async fn unlock_if_held(
         &self,
         session: &mut Session,
-        claim: &Claim,
+        lock_id: &LockId,
     ) -> sqlx::Result<Vec<PgRow>> {
-        let (key, code) = session_sql::lock(claim);
+        let (key, code) = session_sql::lock(lock_id);
         let held = sqlx::query(HELD).bind(vec![key]).bind(vec![code]);
         let mut rows = vec![session.fetch_one(held).await?];
         let held: Option<Vec<bool>> = rows.first().map(|row| row.try_get(0)).transpose()?;
         if held.is_some_and(|held| held.contains(&true)) {
-            rows.push(session.fetch_one(session_sql::batch(&[session_sql::unlock(claim)])).await?);
+            rows.push(
+                session.fetch_one(session_sql::batch(&[session_sql::unlock(lock_id)])).await?,
+            );
         }
         Ok(rows)
     }
@@ -227,4 +230,4 @@ fn waited(code: &str) -> Option<Waited> {
 
 #[derive(Debug, thiserror::Error)]
 #[error("the server gave an answer that means nothing: {0:?}")]
-struct Strange(Box<str>);
+struct UnexpectedReply(Box<str>);

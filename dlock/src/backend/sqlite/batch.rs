@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use sqlx::AssertSqlSafe;
 
 use super::{File, Sqlite};
-use crate::backend::lease::{Failure, Lease, Taken, Verdicts};
+use crate::backend::lease::{Failure, Lease, Outcomes, Taken};
 
 /// How many refused names are kept in mind.
 const MANY: usize = 1024;
@@ -24,15 +24,15 @@ impl Sqlite {
         file: &mut File,
         releases: &[Lease],
         takes: &[Lease],
-    ) -> Result<Verdicts, Failure> {
+    ) -> Result<Outcomes, Failure> {
         match (releases, takes) {
             ([release], []) => {
                 let released = vec![self.release_one(file, release).await?];
-                Ok(Verdicts { released, taken: Vec::new() })
+                Ok(Outcomes { released, taken: Vec::new() })
             }
             ([], [take]) => {
                 let taken = vec![self.take_one(file, take).await?];
-                Ok(Verdicts { released: Vec::new(), taken })
+                Ok(Outcomes { released: Vec::new(), taken })
             }
             _ => self.write_many(file, releases, takes).await,
         }
@@ -72,7 +72,7 @@ impl Sqlite {
         file: &mut File,
         releases: &[Lease],
         takes: &[Lease],
-    ) -> Result<Verdicts, Failure> {
+    ) -> Result<Outcomes, Failure> {
         // One statement is a transaction by itself.
         let (sql, both) = match (releases, takes) {
             ([], _) => (&self.texts.take, false),
@@ -104,7 +104,7 @@ impl Sqlite {
             Some(fence) => Taken::Granted(fence.and_then(|fence| u64::try_from(fence).ok())),
             None => Taken::Held(None),
         };
-        Ok(Verdicts {
+        Ok(Outcomes {
             released: releases.iter().map(|lease| released.contains(&*lease.name())).collect(),
             taken: takes.iter().map(taken).collect(),
         })
@@ -202,7 +202,7 @@ pub(super) fn fence(lease: &Lease) -> i64 {
 }
 
 /// Rounded up, and one more because the database's clock is rounded down: a lease must not end
-/// before its holder's word.
+/// before its holder's validity.
 pub(super) fn millis(time: Duration) -> i64 {
     if time.is_zero() {
         return 0;

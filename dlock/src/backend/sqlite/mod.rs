@@ -21,8 +21,8 @@ use tokio::time::sleep;
 use self::batch::{fence, first_fence, json, millis};
 use self::lease_sql::Texts;
 use super::lease::prune::{self, Pruned};
-use super::lease::{Failure, Lease, LeaseBackend, Owner, Taken, Verdicts};
-use crate::backend::Seen;
+use super::lease::{Failure, Lease, LeaseBackend, Outcomes, Owner, Taken};
+use crate::backend::LockView;
 use crate::error::{Error, Result};
 use crate::spec::native::NativeKey;
 use crate::status::Finding;
@@ -142,18 +142,18 @@ impl LeaseBackend for Sqlite {
         file: &mut File,
         releases: &[Lease],
         takes: &[Lease],
-    ) -> Result<Verdicts, Failure> {
+    ) -> Result<Outcomes, Failure> {
         self.same_file(file)?;
         let held = self.refusals(file, takes).await?;
         if held.is_empty() {
-            let verdicts = self.write(file, releases, takes).await?;
-            file.remember(takes, &verdicts.taken);
-            return Ok(verdicts);
+            let outcomes = self.write(file, releases, takes).await?;
+            file.remember(takes, &outcomes.taken);
+            return Ok(outcomes);
         }
         let free = |lease: &&Lease| !held.contains_key(&*lease.name());
         let takes_left: Vec<_> = takes.iter().filter(free).cloned().collect();
-        let Verdicts { released, taken } = match (releases, &*takes_left) {
-            ([], []) => Verdicts::default(),
+        let Outcomes { released, taken } = match (releases, &*takes_left) {
+            ([], []) => Outcomes::default(),
             (releases, takes) => self.write(file, releases, takes).await?,
         };
         file.remember(&takes_left, &taken);
@@ -162,7 +162,7 @@ impl LeaseBackend for Sqlite {
             Some(left) => Taken::Held(Some(*left)),
             None => taken.next().unwrap_or(Taken::Held(None)),
         });
-        Ok(Verdicts { released, taken: taken.collect() })
+        Ok(Outcomes { released, taken: taken.collect() })
     }
 
     async fn renew(&self, file: &mut File, leases: &[Lease]) -> Result<Vec<bool>, Failure> {
@@ -188,7 +188,11 @@ impl LeaseBackend for Sqlite {
         Ok(row.await.map_err(|error| self.failure(error))?.is_some())
     }
 
-    async fn status(&self, file: &mut File, of: Option<&NativeKey>) -> Result<Vec<Seen>, Failure> {
+    async fn status(
+        &self,
+        file: &mut File,
+        of: Option<&NativeKey>,
+    ) -> Result<Vec<LockView>, Failure> {
         self.seen(file, of).await
     }
 

@@ -6,7 +6,7 @@ use sqlx::AssertSqlSafe;
 
 use super::lease_sql::Texts;
 use super::{File, Sqlite};
-use crate::backend::Seen;
+use crate::backend::LockView;
 use crate::backend::lease::{Failure, name, prune, seen};
 use crate::spec::native::NativeKey;
 use crate::status::{Finding, Severity};
@@ -28,7 +28,7 @@ impl Sqlite {
         &self,
         file: &mut File,
         of: Option<&NativeKey>,
-    ) -> Result<Vec<Seen>, Failure> {
+    ) -> Result<Vec<LockView>, Failure> {
         self.same_file(file)?;
         let rows =
             sqlx::query_as::<_, (String, String, i64, i64)>(AssertSqlSafe(&*self.texts.status))

@@ -17,14 +17,14 @@ fn session(id: i64) -> Session {
     Session { id, born: "b".into() }
 }
 
-fn claim(id: i64, mode: Mode) -> Claim {
-    Claim { key: NativeKey::Id(id), mode }
+fn lock_id(id: i64, mode: Mode) -> LockId {
+    LockId { key: NativeKey::Id(id), mode }
 }
 
 #[test]
 fn counts_and_forgets() {
     let (mut ledger, place, it) = (Ledger::default(), 7, session(1));
-    let (one, shared) = (claim(1, Mode::Exclusive), claim(1, Mode::Shared));
+    let (one, shared) = (lock_id(1, Mode::Exclusive), lock_id(1, Mode::Shared));
     assert_eq!(ledger.look(DIALECT, &it, &one), Held::Not);
     ledger.granted(DIALECT, &it, place, &one);
     ledger.granted(DIALECT, &it, place, &one);
@@ -33,10 +33,10 @@ fn counts_and_forgets() {
     assert_eq!(ledger.look(DIALECT, &session(2), &one), Held::Not);
     assert_eq!(ledger.session_at(place), Some(&it));
     assert!(ledger.is_elsewhere(DIALECT, &it, place + 1));
-    ledger.owe(DIALECT, &it, &one);
-    ledger.owe(DIALECT, &it, &one);
-    assert_eq!(ledger.owed_behind(DIALECT, &it, &one, 1), 0, "another is held");
-    assert_eq!(ledger.owed_behind(DIALECT, &it, &one, 2), 2);
+    ledger.add_unreleased(DIALECT, &it, &one);
+    ledger.add_unreleased(DIALECT, &it, &one);
+    assert_eq!(ledger.unreleased_behind(DIALECT, &it, &one, 1), 0, "another is held");
+    assert_eq!(ledger.unreleased_behind(DIALECT, &it, &one, 2), 2);
     assert!(ledger.payable(DIALECT, &it).is_empty());
     ledger.giving(DIALECT, &it, &one);
     ledger.giving(DIALECT, &it, &one);
@@ -51,7 +51,7 @@ fn counts_and_forgets() {
 #[test]
 fn another_session_at_the_same_place_has_nothing_of_the_first() {
     let mut ledger = Ledger::default();
-    let one = claim(1, Mode::Exclusive);
+    let one = lock_id(1, Mode::Exclusive);
     ledger.granted(DIALECT, &session(1), 7, &one);
     ledger.granted(DIALECT, &session(2), 7, &one);
     assert_eq!(ledger.held(DIALECT, &session(2), &one), 1);
@@ -63,20 +63,20 @@ fn another_session_at_the_same_place_has_nothing_of_the_first() {
 #[test]
 fn debts_of_nobody_knows_which_are_looked_for_and_no_longer_than_it_pays() {
     let mut ledger = Ledger::default();
-    let one = claim(1, Mode::Exclusive);
-    ledger.owe_somewhere(DIALECT, &one, None);
+    let one = lock_id(1, Mode::Exclusive);
+    ledger.add_unreleased_somewhere(DIALECT, &one, None);
     ledger.suspect(DIALECT, &session(1), 7);
     assert_eq!(ledger.payable(DIALECT, &session(1)), [(one.clone(), 1)]);
     ledger.found(DIALECT, &one);
     assert!(!ledger.is_searching(DIALECT, 7));
-    ledger.owe_somewhere(DIALECT, &one, None);
+    ledger.add_unreleased_somewhere(DIALECT, &one, None);
     for _ in 0..SEARCHES_MAX {
         assert!(ledger.is_searching(DIALECT, 7));
         ledger.suspect(DIALECT, &session(2), 7);
     }
     assert!(!ledger.is_searching(DIALECT, 7));
     // Of a connection that goes nowhere: only there, and once.
-    ledger.owe_somewhere(DIALECT, &one, Some(8));
+    ledger.add_unreleased_somewhere(DIALECT, &one, Some(8));
     assert!(!ledger.is_searching(DIALECT, 7));
     ledger.suspect(DIALECT, &session(3), 8);
     assert_eq!(ledger.payable(DIALECT, &session(3)), [(one, 1)]);
@@ -87,7 +87,7 @@ fn debts_of_nobody_knows_which_are_looked_for_and_no_longer_than_it_pays() {
 fn sessions_that_are_gone_for_good_are_forgotten() {
     let mut ledger = Ledger::default();
     for id in 0..DEBTORS_MAX as i64 + 100 {
-        ledger.owe(DIALECT, &session(id), &claim(1, Mode::Exclusive));
+        ledger.add_unreleased(DIALECT, &session(id), &lock_id(1, Mode::Exclusive));
     }
     assert_eq!(ledger.accounts.len(), DEBTORS_MAX);
     assert!(ledger.payable(DIALECT, &session(0)).is_empty());
@@ -104,7 +104,7 @@ impl Server {
         self.counts.entry(key).or_default()
     }
 
-    fn give(&mut self, key: i64) {
+    fn release_held(&mut self, key: i64) {
         let count = self.count(key);
         *count = count.saturating_sub(1);
     }
@@ -123,61 +123,61 @@ fn agrees_with_a_server_whose_answers_are_lost() {
         let (mut ledger, mut server, it) = (Ledger::default(), Server::default(), session(1));
         for _ in 0..random.u8(1..20) {
             let key = random.i64(0..KEYS);
-            let claim = claim(key, Mode::Exclusive);
+            let lock_id = lock_id(key, Mode::Exclusive);
             // Not done: the transaction has failed, or somebody has stopped it.
             let (done, answered) = (random.u8(0..5) > 0, random.bool());
             match random.u8(0..3) {
                 0 => {
                     *server.count(key) += usize::from(done);
                     match answered {
-                        true if done => ledger.granted(DIALECT, &it, 1, &claim),
+                        true if done => ledger.granted(DIALECT, &it, 1, &lock_id),
                         true => {}
-                        false => ledger.owe(DIALECT, &it, &claim),
+                        false => ledger.add_unreleased(DIALECT, &it, &lock_id),
                     }
                 }
-                1 if ledger.held(DIALECT, &it, &claim) > 0 => {
-                    ledger.giving(DIALECT, &it, &claim);
-                    let behind = ledger.owed_behind(DIALECT, &it, &claim, 0);
+                1 if ledger.held(DIALECT, &it, &lock_id) > 0 => {
+                    ledger.giving(DIALECT, &it, &lock_id);
+                    let behind = ledger.unreleased_behind(DIALECT, &it, &lock_id, 0);
                     let times = behind.max(1);
                     if done {
-                        (0..times).for_each(|_| server.give(key));
+                        (0..times).for_each(|_| server.release_held(key));
                     }
                     match (answered, done) {
-                        (true, true) => ledger.paid(DIALECT, &it, &claim, times),
-                        (true, false) => ledger.not_given(DIALECT, &it, &claim),
+                        (true, true) => ledger.paid(DIALECT, &it, &lock_id, times),
+                        (true, false) => ledger.not_given(DIALECT, &it, &lock_id),
                         (false, _) => {}
                     }
                 }
                 2 => {
-                    for (claim, times) in ledger.payable(DIALECT, &it) {
-                        let NativeKey::Id(key) = claim.key else { continue };
+                    for (lock_id, times) in ledger.payable(DIALECT, &it) {
+                        let NativeKey::Id(key) = lock_id.key else { continue };
                         if done {
-                            (0..times).for_each(|_| server.give(key));
+                            (0..times).for_each(|_| server.release_held(key));
                         }
                         if done && answered {
-                            ledger.paid(DIALECT, &it, &claim, times);
+                            ledger.paid(DIALECT, &it, &lock_id, times);
                         }
                     }
                 }
                 _ => {}
             }
             for key in 0..KEYS {
-                let held = ledger.held(DIALECT, &it, &super::tests::claim(key, Mode::Exclusive));
+                let held = ledger.held(DIALECT, &it, &super::tests::lock_id(key, Mode::Exclusive));
                 assert!(*server.count(key) >= held, "round {round}: taken away");
             }
         }
         for key in 0..KEYS {
-            let claim = super::tests::claim(key, Mode::Exclusive);
-            while ledger.held(DIALECT, &it, &claim) > 0 {
-                ledger.giving(DIALECT, &it, &claim);
-                server.give(key);
-                ledger.paid(DIALECT, &it, &claim, 1);
+            let lock_id = super::tests::lock_id(key, Mode::Exclusive);
+            while ledger.held(DIALECT, &it, &lock_id) > 0 {
+                ledger.giving(DIALECT, &it, &lock_id);
+                server.release_held(key);
+                ledger.paid(DIALECT, &it, &lock_id, 1);
             }
         }
-        for (claim, times) in ledger.payable(DIALECT, &it) {
-            let NativeKey::Id(key) = claim.key else { continue };
-            (0..times).for_each(|_| server.give(key));
-            ledger.paid(DIALECT, &it, &claim, times);
+        for (lock_id, times) in ledger.payable(DIALECT, &it) {
+            let NativeKey::Id(key) = lock_id.key else { continue };
+            (0..times).for_each(|_| server.release_held(key));
+            ledger.paid(DIALECT, &it, &lock_id, times);
         }
         assert!(server.counts.values().all(|count| *count == 0), "round {round}: left behind");
         assert!(ledger.accounts.is_empty(), "round {round}");

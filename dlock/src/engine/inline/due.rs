@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::entry::Entry;
 use super::space::{Effects, Space};
-use crate::engine::mail::{Mail, Request};
+use crate::engine::message::{Message, Request};
 use crate::error::Error;
 use crate::spec::native::NativeKey;
 use crate::status::lost::LostReason;
@@ -14,7 +14,7 @@ impl Space {
     pub(super) fn next(&self) -> Option<Instant> {
         let keys = self.keys.values().filter_map(Entry::next);
         let sleepers = self.sleepers.iter().map(|(at, _)| *at);
-        let under_way = self.under_way.iter().map(|(at, mail)| (*at).min(end_of(mail, *at)));
+        let under_way = self.under_way.iter().map(|(at, message)| (*at).min(end_of(message, *at)));
         keys.chain(sleepers).chain(under_way).min()
     }
 
@@ -29,14 +29,15 @@ impl Space {
         for (_, sleeper) in self.sleepers.extract_if(.., |(at, _)| *at <= now) {
             effects.push(Box::new(move |_| sleeper.send(()).unwrap_or(())));
         }
-        let is_due = |(at, mail): &mut (Instant, Mail)| *at <= now || end_of(mail, *at) <= now;
+        let is_due =
+            |(at, message): &mut (Instant, Message)| *at <= now || end_of(message, *at) <= now;
         let arrived: Vec<_> = self.under_way.extract_if(.., is_due).collect();
-        for (at, mail) in arrived {
+        for (at, message) in arrived {
             if at <= now {
-                self.arrive(mail, now, effects);
+                self.arrive(message, now, effects);
             } else {
                 let late = Error::unavailable("testing", Late(self.plan.delay));
-                effects.push(Box::new(move |_| mail.fail(&late)));
+                effects.push(Box::new(move |_| message.fail(&late)));
             }
         }
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
@@ -85,9 +86,9 @@ impl Space {
 }
 
 /// When whoever asks has no time left; at the latest when it arrives.
-fn end_of(mail: &Mail, arrives: Instant) -> Instant {
-    match mail {
-        Mail::Acquire(Request { end: Some(end), .. }) => end.into_std(),
+fn end_of(message: &Message, arrives: Instant) -> Instant {
+    match message {
+        Message::Acquire(Request { end: Some(end), .. }) => end.into_std(),
         _ => arrives,
     }
 }

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::space::Effects;
 use crate::engine::conversions::Conversion;
-use crate::engine::hold::Hold;
-use crate::engine::lock_table::HoldId;
-use crate::engine::mail::Request;
+use crate::engine::grant::Grant;
+use crate::engine::lock_table::GrantId;
+use crate::engine::message::Request;
 use crate::error::Error;
 use crate::spec::key::Key;
 use crate::spec::mode::Mode;
@@ -26,7 +26,7 @@ pub(super) struct Entry {
     /// Those who wait, first come, first served.
     pub(super) queue: VecDeque<Request>,
     /// Holders who wait to have it in another mode: before those in the queue.
-    pub(super) converting: Vec<(HoldId, Conversion)>,
+    pub(super) converting: Vec<(GrantId, Conversion)>,
     /// Nobody gets it before.
     pub(super) kept_until: Option<Instant>,
     /// Grants that nobody has taken over yet.
@@ -37,7 +37,7 @@ pub(super) struct Entry {
 
 /// A grant.
 pub(super) struct Holding {
-    pub(super) hold: Arc<Hold>,
+    pub(super) hold: Arc<Grant>,
     pub(super) since: Instant,
     /// It is a lease that is not renewed.
     pub(super) ends: Option<Instant>,
@@ -74,12 +74,12 @@ impl Entry {
             let others = self.holdings.len();
             return u32::try_from(others).is_ok_and(|others| others < request.permits);
         }
-        let mode = request.claim.mode;
+        let mode = request.lock_id.mode;
         self.holdings.iter().all(|holding| holding.hold.mode().is_compatible_with(mode))
     }
 
     /// Whether this grant can be held in this mode.
-    pub(super) fn is_free_for_change(&self, hold: HoldId, to: Mode) -> bool {
+    pub(super) fn is_free_for_change(&self, hold: GrantId, to: Mode) -> bool {
         let mut others = self.holdings.iter().filter(|holding| holding.hold.id != hold);
         others.all(|holding| holding.hold.mode().is_compatible_with(to))
     }
@@ -98,7 +98,7 @@ impl Entry {
         effects.push(Box::new(move |_| drop(wanted.reply.send(Err(refused)))));
     }
 
-    pub(super) fn take_out(&mut self, hold: HoldId) -> Option<Holding> {
+    pub(super) fn take_out(&mut self, hold: GrantId) -> Option<Holding> {
         self.converting.retain(|(converting, _)| *converting != hold);
         let place = self.holdings.iter().position(|holding| holding.hold.id == hold)?;
         Some(self.holdings.remove(place))
@@ -117,7 +117,7 @@ impl Entry {
         let busy = self.busy.map(|since| Holder::new(SOMEBODY, for_so_long(since)));
         let ours = self.holdings.iter().map(|holding| {
             let who = who(&holding.hold);
-            let data = holding.hold.terms().data.as_deref().map(str::to_owned);
+            let data = holding.hold.options().data.as_deref().map(str::to_owned);
             Holder { data, ..Holder::new(who, for_so_long(holding.since)) }
         });
         let handed_over = self.handed_over.iter().map(|handed| Holder::new(&*handed.owner, None));
@@ -147,7 +147,7 @@ impl Entry {
 }
 
 /// What a holder is called; no two are called the same.
-fn who(hold: &Hold) -> String {
+fn who(hold: &Grant) -> String {
     format!("process {}, grant {}", std::process::id(), hold.id)
 }
 

@@ -16,9 +16,9 @@ use self::clock::TestClock;
 pub(crate) use self::clock::test_clock;
 use self::space::{Effects, Space};
 use self::ticker::Ticker;
+use super::grant::Grant;
 use super::handle::WeakEngine;
-use super::hold::Hold;
-use super::mail::Mail;
+use super::message::Message;
 use crate::engine::call_clock::Watch;
 use crate::error::{Error, Result};
 use crate::spec::key::Key;
@@ -59,13 +59,13 @@ impl Inline {
     }
 
     /// Takes a message in, and does what it says.
-    pub(super) fn receive(&self, mail: Mail) -> Result<()> {
+    pub(super) fn receive(&self, message: Message) -> Result<()> {
         ticker::follow(self);
         self.with(|space, now, effects| {
             if space.is_closed() {
                 return Err(Error::Closed);
             }
-            mail.parts().for_each(|mail| space.receive(mail, now, effects));
+            message.parts().for_each(|message| space.receive(message, now, effects));
             Ok(())
         })
     }
@@ -80,7 +80,7 @@ impl Inline {
     }
 
     /// The caller has this lock now.
-    pub(crate) fn note_taken(&self, hold: &Hold) {
+    pub(crate) fn note_taken(&self, hold: &Grant) {
         self.note(What::Taken, &hold.key, hold.mode());
     }
 

@@ -7,8 +7,8 @@ use super::entry::{HandedOver, end};
 use super::space::{Effects, Space, TTL};
 use crate::engine::conversions::Conversion;
 use crate::engine::executor::Reply;
-use crate::engine::lock_table::HoldId;
-use crate::engine::mail::{Adoption, HandedOver as Answer, Mail};
+use crate::engine::lock_table::GrantId;
+use crate::engine::message::{Adoption, HandedOver as Answer, Message};
 use crate::error::Error;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
@@ -19,45 +19,48 @@ use crate::testing::What;
 
 impl Space {
     /// Answers a question.
-    pub(super) fn ask(&mut self, mail: Mail, now: Instant, effects: &mut Effects) {
-        if matches!(mail, Mail::GiveUpConversion { .. } | Mail::Keep { .. }) {
-            return self.give_up_change(&mail);
+    pub(super) fn ask(&mut self, message: Message, now: Instant, effects: &mut Effects) {
+        if matches!(message, Message::GiveUpConversion { .. } | Message::Keep { .. }) {
+            return self.give_up_change(&message);
         }
         // The others' askers ask again after an error, and have looked for one before.
         let fails = matches!(
-            mail,
-            Mail::Convert { .. } | Mail::Verify { .. } | Mail::IntoToken { .. } | Mail::Adopt(_)
+            message,
+            Message::Convert { .. }
+                | Message::Verify { .. }
+                | Message::IntoToken { .. }
+                | Message::Adopt(_)
         );
         if fails && let Some(error) = self.planned_failure() {
-            if let Mail::IntoToken { hold, .. } = &mail {
+            if let Message::IntoToken { hold, .. } = &message {
                 self.release(*hold, now, effects);
             }
-            return effects.push(Box::new(move |_| mail.fail(&error)));
+            return effects.push(Box::new(move |_| message.fail(&error)));
         }
-        match mail {
-            Mail::Convert { hold, wanted } => self.change(hold, wanted, now, effects),
-            Mail::Verify { hold, reply } => {
+        match message {
+            Message::Convert { hold, wanted } => self.change(hold, wanted, now, effects),
+            Message::Verify { hold, reply } => {
                 let held = self.holds.contains_key(&hold);
                 answer(reply, held, effects);
             }
-            Mail::IntoToken { hold, owner, reply } => {
+            Message::IntoToken { hold, owner, reply } => {
                 self.hand_over(hold, owner, reply, now, effects);
             }
-            Mail::DropToken { key, owner } => {
+            Message::DropToken { key, owner } => {
                 if let Some(entry) = self.keys.get_mut(&key) {
                     entry.handed_over.retain(|handed| handed.owner != owner);
                 }
                 self.serve(&key, now, effects);
             }
-            Mail::Adopt(adoption) => self.adopt(*adoption, now, effects),
-            Mail::Status(reply) => answer(reply, self.rows(now), effects),
-            Mail::Check(reply) => answer(reply, Report::default(), effects),
-            Mail::Break { key, reply } => {
+            Message::Adopt(adoption) => self.adopt(*adoption, now, effects),
+            Message::Status(reply) => answer(reply, self.rows(now), effects),
+            Message::Check(reply) => answer(reply, Report::default(), effects),
+            Message::Break { key, reply } => {
                 let holders = self.end_all(&key, now, effects);
                 answer(reply, holders, effects);
             }
-            Mail::Prune { reply, .. } => answer(reply, 0, effects),
-            Mail::Ping(reply) => answer(reply, (), effects),
+            Message::Prune { reply, .. } => answer(reply, 0, effects),
+            Message::Ping(reply) => answer(reply, (), effects),
             _ => {}
         }
     }
@@ -85,7 +88,7 @@ impl Space {
     }
 
     /// Has a guard hold its lock in another mode.
-    fn change(&mut self, id: HoldId, wanted: Conversion, now: Instant, effects: &mut Effects) {
+    fn change(&mut self, id: GrantId, wanted: Conversion, now: Instant, effects: &mut Effects) {
         let entry = self.holds.get(&id).and_then(|native| self.keys.get_mut(native));
         // Whoever asks has been told of the loss.
         let Some(entry) = entry else { return };
@@ -109,8 +112,8 @@ impl Space {
     }
 
     /// Nobody waits for that change any more.
-    fn give_up_change(&mut self, mail: &Mail) {
-        if let Mail::GiveUpConversion { hold } = mail {
+    fn give_up_change(&mut self, message: &Message) {
+        if let Message::GiveUpConversion { hold } = message {
             let entries = self.keys.values_mut();
             entries.for_each(|entry| entry.converting.retain(|(id, _)| id != hold));
         }
@@ -119,7 +122,7 @@ impl Space {
     /// Nobody holds it from now on, until somebody comes with the token.
     fn hand_over(
         &mut self,
-        id: HoldId,
+        id: GrantId,
         owner: Arc<str>,
         reply: Reply<Answer>,
         now: Instant,
@@ -129,7 +132,7 @@ impl Space {
         let entry = native.and_then(|native| self.keys.get_mut(&native));
         let Some(holding) = entry.and_then(|entry| {
             let holding = entry.take_out(id)?;
-            let ttl = holding.hold.terms().ttl.unwrap_or(TTL);
+            let ttl = holding.hold.options().ttl.unwrap_or(TTL);
             let fence = holding.hold.fence;
             entry.handed_over.push(HandedOver { owner, fence, ends: end(now, ttl) });
             Some((holding.hold, Answer { fence, ttl }))
@@ -140,14 +143,14 @@ impl Space {
         let (hold, handed_over) = holding;
         self.note(What::Released, &hold.key.clone(), hold.mode(), now);
         effects.push(Box::new(move |_| {
-            hold.settle();
+            hold.mark_released();
             let _ = reply.send(Ok(handed_over));
         }));
     }
 
     fn adopt(&mut self, adoption: Adoption, now: Instant, effects: &mut Effects) {
         let Adoption { request, owner, fence, .. } = adoption;
-        let native = request.claim.key.clone();
+        let native = request.lock_id.key.clone();
         let entry = self.entry(&native, &request.key);
         let is_it = |handed: &mut HandedOver| handed.owner == owner && handed.fence == fence;
         if entry.handed_over.extract_if(.., is_it).next().is_some() {

@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::entry::{Entry, Holding, end};
-use crate::clock::{Time, Word};
+use crate::clock::{Time, Validity};
 use crate::engine::callers::lose_all;
 use crate::engine::conversions::Conversion;
 use crate::engine::delivery::Delivery;
-use crate::engine::executor::Held;
+use crate::engine::executor::GrantInfo;
+use crate::engine::grant::Grant;
 use crate::engine::handle::WeakEngine;
-use crate::engine::hold::Hold;
-use crate::engine::lock_table::{HoldId, RequestId};
-use crate::engine::mail::{Mail, Request};
+use crate::engine::lock_table::{GrantId, RequestId};
+use crate::engine::message::{Message, Request};
 use crate::error::Error;
 use crate::spec::key::Key;
 use crate::spec::mode::Mode;
@@ -45,16 +45,16 @@ pub(super) struct Plan {
 pub(super) struct Space {
     began: Instant,
     pub(super) keys: BTreeMap<NativeKey, Entry>,
-    pub(super) holds: HashMap<HoldId, NativeKey>,
+    pub(super) holds: HashMap<GrantId, NativeKey>,
     pub(super) sleepers: Vec<(Instant, oneshot::Sender<()>)>,
     /// What has not arrived yet.
-    pub(super) under_way: Vec<(Instant, Mail)>,
+    pub(super) under_way: Vec<(Instant, Message)>,
     pub(super) plan: Plan,
     pub(super) history: Vec<Event>,
     is_closed: bool,
     /// Whose guards these are.
     pub(super) engine: u64,
-    last_hold: HoldId,
+    last_hold: GrantId,
 }
 
 impl Space {
@@ -87,27 +87,27 @@ impl Space {
     }
 
     /// Takes a message in; one that a database would answer may be under way for a while.
-    pub(super) fn receive(&mut self, mail: Mail, now: Instant, effects: &mut Effects) {
+    pub(super) fn receive(&mut self, message: Message, now: Instant, effects: &mut Effects) {
         let at_once = matches!(
-            mail,
-            Mail::Abandon(_)
-                | Mail::GiveUpConversion { .. }
-                | Mail::Wake { .. }
-                | Mail::Close { .. }
+            message,
+            Message::Abandon(_)
+                | Message::GiveUpConversion { .. }
+                | Message::Wake { .. }
+                | Message::Close { .. }
         );
         if at_once || self.plan.delay.is_zero() {
-            return self.arrive(mail, now, effects);
+            return self.arrive(message, now, effects);
         }
-        self.under_way.push((now + self.plan.delay, mail));
+        self.under_way.push((now + self.plan.delay, message));
     }
 
-    pub(super) fn arrive(&mut self, mail: Mail, now: Instant, effects: &mut Effects) {
-        match mail {
-            Mail::Acquire(request) => self.acquire(request, now, effects),
-            Mail::Abandon(id) => self.abandon(id, now, effects),
-            Mail::Release { hold, .. } => self.release(hold, now, effects),
-            Mail::Wake { at, reply, .. } => self.sleepers.push((at, reply)),
-            Mail::Close { .. } => self.close(effects),
+    pub(super) fn arrive(&mut self, message: Message, now: Instant, effects: &mut Effects) {
+        match message {
+            Message::Acquire(request) => self.acquire(request, now, effects),
+            Message::Abandon(id) => self.abandon(id, now, effects),
+            Message::Release { hold, .. } => self.release(hold, now, effects),
+            Message::Wake { at, reply, .. } => self.sleepers.push((at, reply)),
+            Message::Close { .. } => self.close(effects),
             other => self.ask(other, now, effects),
         }
     }
@@ -117,8 +117,8 @@ impl Space {
     }
 
     fn acquire(&mut self, request: Request, now: Instant, effects: &mut Effects) {
-        let (native, key) = (request.claim.key.clone(), request.key.clone());
-        let (patient, mode) = (request.patient, request.claim.mode);
+        let (native, key) = (request.lock_id.key.clone(), request.key.clone());
+        let (patient, mode) = (request.patient, request.lock_id.mode);
         let entry = self.entry(&native, &key);
         if entry.queue.is_empty() && entry.is_free_for(&request, now) {
             return self.grant(&native, request, now, effects);
@@ -137,7 +137,7 @@ impl Space {
     }
 
     fn grant(&mut self, native: &NativeKey, request: Request, now: Instant, effects: &mut Effects) {
-        let fence = (request.claim.mode == Mode::Exclusive).then(|| {
+        let fence = (request.lock_id.mode == Mode::Exclusive).then(|| {
             let entry = self.entry(native, &request.key);
             entry.fence += 1;
             entry.fence
@@ -155,13 +155,13 @@ impl Space {
     ) {
         self.last_hold += 1;
         let id = self.last_hold;
-        let ttl = request.terms.ttl.unwrap_or(TTL);
-        let ends = if request.terms.auto_renew { None } else { end(now, ttl) };
+        let ttl = request.options.ttl.unwrap_or(TTL);
+        let ends = if request.options.auto_renew { None } else { end(now, ttl) };
         // It ends when this says so.
-        let word = Arc::new(Word::endless());
+        let validity = Arc::new(Validity::endless());
         let lapse = LostReason::Expired;
-        let held = Held { word, fresh: true, fence, since: Time::now(), lapse };
-        let hold = Arc::new(Hold::new(id, self.engine, &request, &held));
+        let held = GrantInfo { validity, fresh: true, fence, since: Time::now(), lapse };
+        let hold = Arc::new(Grant::new(id, self.engine, &request, &held));
         self.holds.insert(id, native.clone());
         let holding = Holding { hold: Arc::clone(&hold), since: now, ends };
         self.entry(native, &request.key).holdings.push(holding);
@@ -184,8 +184,9 @@ impl Space {
     }
 
     fn abandon(&mut self, id: RequestId, now: Instant, effects: &mut Effects) {
-        let is_it = |mail: &Mail| matches!(mail, Mail::Acquire(request) if request.id == id);
-        self.under_way.retain(|(_, mail)| !is_it(mail));
+        let is_it =
+            |message: &Message| matches!(message, Message::Acquire(request) if request.id == id);
+        self.under_way.retain(|(_, message)| !is_it(message));
         let mut left = Vec::new();
         for (native, entry) in &mut self.keys {
             let before = entry.queue.len();
@@ -197,7 +198,7 @@ impl Space {
         left.iter().for_each(|native| self.serve(native, now, effects));
     }
 
-    pub(super) fn release(&mut self, id: HoldId, now: Instant, effects: &mut Effects) {
+    pub(super) fn release(&mut self, id: GrantId, now: Instant, effects: &mut Effects) {
         let Some(native) = self.holds.remove(&id) else { return };
         let Some(entry) = self.keys.get_mut(&native) else { return };
         let Some(Holding { hold, since, .. }) = entry.take_out(id) else { return };
@@ -208,7 +209,7 @@ impl Space {
             let key = hold.key.clone();
             self.note(What::Released, &key, hold.mode(), now);
         }
-        effects.push(Box::new(move |_| hold.settle()));
+        effects.push(Box::new(move |_| hold.mark_released()));
         self.serve(&native, now, effects);
     }
 
@@ -265,7 +266,7 @@ impl Space {
 
     pub(super) fn lose_one(
         &mut self,
-        id: HoldId,
+        id: GrantId,
         why: LostReason,
         now: Instant,
         effects: &mut Effects,
@@ -290,9 +291,9 @@ impl Space {
         }
         let under_way = std::mem::take(&mut self.under_way);
         effects.push(Box::new(move |_| {
-            under_way.into_iter().for_each(|(_, mail)| mail.fail(&Error::Closed));
+            under_way.into_iter().for_each(|(_, message)| message.fail(&Error::Closed));
             lose_all(holds.iter());
-            holds.iter().for_each(|hold| hold.settle());
+            holds.iter().for_each(|hold| hold.mark_released());
         }));
         self.holds.clear();
         self.sleepers.clear();

@@ -1,21 +1,21 @@
-//! What is held, and on what terms.
+//! What is held, and on what options.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::portion::Luck;
+use super::batch_size::Backoff;
 use crate::backend::lease::{Lease, LeaseOptions, Owner, OwnerSpec};
-use crate::clock::{Time, Word};
+use crate::clock::{Time, Validity};
 use crate::engine::lock_table::Ticket;
 use crate::spec::native::NativeKey;
-use crate::spec::options::Terms;
+use crate::spec::options::LockOptions;
 use crate::status::lost::LostReason;
 
-/// What a lock's terms come to with this locker.
+/// What a lock's options come to with this locker.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Agreed {
+pub(super) struct ResolvedOptions {
     pub(super) owner: OwnerSpec,
     /// [`Duration::MAX`]: until it is released.
     pub(super) ttl: Duration,
@@ -34,21 +34,21 @@ pub(super) const ENOUGH: Duration = Duration::from_secs(1);
 /// More unanswered questions than this are not looked after one by one.
 const MANY: u64 = 8;
 
-impl Agreed {
-    pub(super) fn new(terms: &Terms, options: &LeaseOptions, ttl: Duration) -> Self {
-        let ttl = terms.ttl.unwrap_or(ttl);
-        let renews = terms.auto_renew && ttl != Duration::MAX;
-        Agreed {
-            owner: options.owner_of(terms),
+impl ResolvedOptions {
+    pub(super) fn new(lock_options: &LockOptions, options: &LeaseOptions, ttl: Duration) -> Self {
+        let ttl = lock_options.ttl.unwrap_or(ttl);
+        let renews = lock_options.auto_renew && ttl != Duration::MAX;
+        ResolvedOptions {
+            owner: options.owner_of(lock_options),
             ttl,
-            renew: terms.auto_renew,
+            renew: lock_options.auto_renew,
             renew_every: renews.then(|| options.renew_after(ttl)),
-            retry_every: terms.retry_every,
-            min_hold: terms.min_hold,
+            retry_every: lock_options.retry_every,
+            min_hold: lock_options.min_hold,
         }
     }
 
-    /// What to take on these terms.
+    /// What to take on these options.
     pub(super) fn lease(&self, key: NativeKey) -> Lease {
         let owner = Owner::new(&self.owner);
         Lease { key, owner, fence: None, lasts: self.lasts_at_first() }
@@ -65,12 +65,12 @@ impl Agreed {
 }
 
 /// A lease that is ours.
-pub(super) struct Grant {
+pub(super) struct LeaseGrant {
     /// What the table calls it.
     pub(super) ticket: Ticket,
     pub(super) lease: Lease,
-    pub(super) agreed: Agreed,
-    pub(super) word: Arc<Word>,
+    pub(super) resolved: ResolvedOptions,
+    pub(super) validity: Arc<Validity>,
     /// When this process got the key.
     pub(super) since: Time,
     /// When its holder got it.
@@ -81,40 +81,40 @@ pub(super) struct Grant {
     pub(super) due: bool,
     /// When it is renewed next; `None`: never.
     pub(super) renew_at: Option<Instant>,
-    pub(super) luck: Luck,
-    pub(super) handing: Option<Handing>,
+    pub(super) backoff: Backoff,
+    pub(super) handoff: Option<Handoff>,
 }
 
 /// A grant that goes to the next holder: it is taken once more, so that this one has a fence of its
-/// own, and its own terms.
-pub(super) struct Handing {
+/// own, and its own options.
+pub(super) struct Handoff {
     pub(super) lease: Lease,
-    pub(super) agreed: Agreed,
+    pub(super) resolved: ResolvedOptions,
     /// How often the database has perhaps done it.
     pub(super) sent: u64,
     /// Its answer is on its way.
     pub(super) in_flight: bool,
     /// It is to be given back when it is there.
     pub(super) unlock: Option<Ticket>,
-    pub(super) luck: Luck,
+    pub(super) backoff: Backoff,
 }
 
-impl Grant {
+impl LeaseGrant {
     /// What it is to be renewed to.
     pub(super) fn renewal(&self) -> Lease {
-        let rest = self.agreed.min_hold.saturating_sub(self.granted.elapsed());
-        Lease { lasts: self.agreed.ttl.max(rest), ..self.lease.clone() }
+        let rest = self.resolved.min_hold.saturating_sub(self.granted.elapsed());
+        Lease { lasts: self.resolved.ttl.max(rest), ..self.lease.clone() }
     }
 
     /// What is to be given back of it, and how long others cannot have it yet; after that, what else
     /// may be ours while it is being handed over.
     pub(super) fn releases(&self, keep: bool) -> (Lease, Vec<Lease>) {
-        let rest = self.agreed.min_hold.saturating_sub(self.granted.elapsed());
+        let rest = self.resolved.min_hold.saturating_sub(self.granted.elapsed());
         let lasts = if keep { rest } else { Duration::ZERO };
         let mut held = Lease { lasts, ..self.lease.clone() };
         let mut perhaps = Vec::new();
-        match &self.handing {
-            Some(Handing { lease, sent: 1.., .. }) if matches!(lease.owner, Owner::Token(_)) => {
+        match &self.handoff {
+            Some(Handoff { lease, sent: 1.., .. }) if matches!(lease.owner, Owner::Token(_)) => {
                 // A token is ours, whatever its fence is by now.
                 if lease.owner == held.owner {
                     held.fence = None;
@@ -123,7 +123,7 @@ impl Grant {
                 }
             }
             // A name may be that of another process, whose lease has another fence yet.
-            Some(Handing { lease, sent, .. }) => {
+            Some(Handoff { lease, sent, .. }) => {
                 for done in 1..=(*sent).min(MANY) {
                     let fence = held.fence.map(|fence| fence.saturating_add(done));
                     perhaps.push(Lease { lasts, fence, ..lease.clone() });
@@ -136,20 +136,20 @@ impl Grant {
 
     /// Whether a renewal is to have it too that goes out now; it saves one that would come soon.
     pub(super) fn wants_renewal(&self, now: Instant) -> bool {
-        let soon = now + self.agreed.renew_every.unwrap_or(Duration::ZERO) / 2;
-        self.handing.is_none() && self.renew_at.is_some_and(|at| at <= soon)
+        let soon = now + self.resolved.renew_every.unwrap_or(Duration::ZERO) / 2;
+        self.handoff.is_none() && self.renew_at.is_some_and(|at| at <= soon)
     }
 
     /// When it is to be renewed if it is renewed now.
     pub(super) fn next_renewal(&self, now: Instant) -> Option<Instant> {
-        self.agreed.renew_every.map(|pause| now + pause)
+        self.resolved.renew_every.map(|pause| now + pause)
     }
 
     /// How long an answer about it may take, so that there is time for another question.
     pub(super) fn patience(&self) -> Option<Duration> {
-        let every = self.agreed.renew_every.filter(|_| !self.due);
+        let every = self.resolved.renew_every.filter(|_| !self.due);
         let (every, lasts) = match every {
-            Some(every) => (every, self.agreed.ttl),
+            Some(every) => (every, self.resolved.ttl),
             None if self.due => (self.lease.lasts / 3, self.lease.lasts),
             None => return None,
         };
@@ -158,37 +158,37 @@ impl Grant {
 
     /// Whether it can be given to somebody as it is.
     pub(super) fn is_fresh(&self) -> bool {
-        let complete = !self.agreed.is_endless() || self.lease.lasts == Duration::MAX;
-        self.handing.is_none()
+        let complete = !self.resolved.is_endless() || self.lease.lasts == Duration::MAX;
+        self.handoff.is_none()
             && complete
-            && self.word.left(Time::now()) >= self.agreed.lasts_at_first() / 2
+            && self.validity.remaining(Time::now()) >= self.resolved.lasts_at_first() / 2
     }
 
-    /// How it is lost when its word runs out.
+    /// How it is lost when its validity ends.
     pub(super) fn lapse(&self) -> LostReason {
-        if self.agreed.renew { LostReason::Unconfirmed } else { LostReason::Expired }
+        if self.resolved.renew { LostReason::Unconfirmed } else { LostReason::Expired }
     }
 
     /// Makes it fit for another holder. The same owner is written again where it can be: then one
     /// statement does it.
-    pub(super) fn hand_over(&mut self, agreed: Agreed) {
+    pub(super) fn hand_over(&mut self, resolved: ResolvedOptions) {
         let used = std::mem::replace(&mut self.used, true);
-        let same = agreed.owner == self.agreed.owner;
-        let lasts = agreed.lasts_at_first();
-        if !used && same && lasts == self.agreed.lasts_at_first() {
-            self.due |= agreed.ttl == Duration::MAX && self.lease.lasts != Duration::MAX;
-            self.agreed = agreed;
+        let same = resolved.owner == self.resolved.owner;
+        let lasts = resolved.lasts_at_first();
+        if !used && same && lasts == self.resolved.lasts_at_first() {
+            self.due |= resolved.ttl == Duration::MAX && self.lease.lasts != Duration::MAX;
+            self.resolved = resolved;
             return;
         }
-        let owner = if same { self.lease.owner.clone() } else { Owner::new(&agreed.owner) };
+        let owner = if same { self.lease.owner.clone() } else { Owner::new(&resolved.owner) };
         let lease = Lease { key: self.lease.key.clone(), owner, fence: None, lasts };
-        self.handing = Some(Handing {
+        self.handoff = Some(Handoff {
             lease,
-            agreed,
+            resolved,
             sent: 0,
             in_flight: false,
             unlock: None,
-            luck: Luck::default(),
+            backoff: Backoff::default(),
         });
     }
 }

@@ -5,22 +5,22 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::Leases;
-use super::grant::{Agreed, Grant};
+use super::batch_size::Backoff;
+use super::grant::{LeaseGrant, ResolvedOptions};
 use super::job::{Question, Sent};
-use super::portion::Luck;
 use crate::backend::lease::{Lease, LeaseBackend, Owner, Taken};
 use crate::clock::Time;
 use crate::engine::executor::{Adopted, Reply};
-use crate::engine::lock_table::{Event, HoldId, RequestId, Ticket};
-use crate::engine::mail::HandedOver;
+use crate::engine::lock_table::{Event, GrantId, RequestId, Ticket};
+use crate::engine::message::HandedOver;
 use crate::error::Error;
 use crate::spec::key::Key;
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::spec::native::NativeKey;
 use crate::status::lost::{LostInfo, LostReason};
 
 /// A row that is to have another owner.
-pub(super) struct Own {
+pub(super) struct OwnLease {
     /// As it is, and how long it is to last.
     pub(super) lease: Lease,
     pub(super) to: Owner,
@@ -31,12 +31,17 @@ pub(super) struct Own {
 
 enum Goal {
     /// It waits for whoever has the token.
-    Token { hold: HoldId, agreed: Agreed, reply: Reply<HandedOver> },
+    Token { hold: GrantId, resolved: ResolvedOptions, reply: Reply<HandedOver> },
     /// This caller has it.
-    Adopt { ticket: Ticket, request: RequestId, agreed: Agreed, refused: oneshot::Sender<Error> },
+    Adopt {
+        ticket: Ticket,
+        request: RequestId,
+        resolved: ResolvedOptions,
+        refused: oneshot::Sender<Error>,
+    },
 }
 
-impl Own {
+impl OwnLease {
     /// Answers with an error.
     pub(super) fn fail(self, error: Error) {
         match self.goal {
@@ -55,7 +60,7 @@ impl<B: LeaseBackend> Leases<B> {
     pub(super) fn ask_for_token(
         &mut self,
         key: &NativeKey,
-        hold: HoldId,
+        hold: GrantId,
         owner: Arc<str>,
         reply: Reply<HandedOver>,
     ) {
@@ -64,24 +69,29 @@ impl<B: LeaseBackend> Leases<B> {
             let _ = reply.send(Err(not_held(key)));
             return;
         };
-        let (lease, agreed) = (grant.renewal(), grant.agreed.clone());
-        let goal = Goal::Token { hold, agreed, reply };
-        let own = Own { lease, to: Owner::Token(owner), taken: None, goal };
-        self.questions.push_back(Question::Own(Box::new(own)));
+        let (lease, resolved) = (grant.renewal(), grant.resolved.clone());
+        let goal = Goal::Token { hold, resolved, reply };
+        let own = OwnLease { lease, to: Owner::Token(owner), taken: None, goal };
+        self.questions.push_back(Question::OwnLease(Box::new(own)));
     }
 
     pub(super) fn ask_to_adopt(&mut self, ticket: Ticket, adopted: Adopted) {
-        let Adopted { claim, owner, fence, terms, request, refused } = adopted;
-        let agreed = self.agree(&terms);
-        let lasts = agreed.lasts_at_first();
-        let lease = Lease { key: claim.key, owner: Owner::Token(owner), fence, lasts };
-        let to = Owner::new(&agreed.owner);
-        let goal = Goal::Adopt { ticket, request, agreed, refused };
-        self.questions.push_back(Question::Own(Box::new(Own { lease, to, taken: None, goal })));
+        let Adopted { lock_id, owner, fence, options, request, refused } = adopted;
+        let resolved = self.agree(&options);
+        let lasts = resolved.lasts_at_first();
+        let lease = Lease { key: lock_id.key, owner: Owner::Token(owner), fence, lasts };
+        let to = Owner::new(&resolved.owner);
+        let goal = Goal::Adopt { ticket, request, resolved, refused };
+        self.questions.push_back(Question::OwnLease(Box::new(OwnLease {
+            lease,
+            to,
+            taken: None,
+            goal,
+        })));
     }
 
     /// Takes in the database's answer.
-    pub(super) fn owned(&mut self, own: Own, sent: Sent) {
+    pub(super) fn owned(&mut self, own: OwnLease, sent: Sent) {
         let fence = match own.taken {
             Some(Taken::Granted(fence)) => fence.or(own.lease.fence),
             _ => {
@@ -95,42 +105,42 @@ impl<B: LeaseBackend> Leases<B> {
         };
         let lease = own.done(fence);
         match own.goal {
-            Goal::Token { agreed, reply, .. } => {
-                let key = Claim::exclusive(lease.key.clone());
+            Goal::Token { resolved, reply, .. } => {
+                let key = LockId::exclusive(lease.key.clone());
                 let held = self.held.get(&key.key).filter(|grant| grant.lease.is_of(&own.lease));
                 if let Some(grant) = held.map(|grant| grant.ticket) {
                     self.held.remove(&key.key);
                     self.report(Event::Lost { key, grant }, LostReason::NotHeld);
                 }
-                if reply.send(Ok(HandedOver { fence, ttl: agreed.ttl })).is_err() {
+                if reply.send(Ok(HandedOver { fence, ttl: resolved.ttl })).is_err() {
                     // Nobody knows the token.
-                    self.owe(lease);
+                    self.add_cleanup(lease);
                 }
             }
-            Goal::Adopt { ticket, request, agreed, refused } => {
-                let word = Arc::new(sent.word(lease.lasts));
+            Goal::Adopt { ticket, request, resolved, refused } => {
+                let validity = Arc::new(sent.validity(lease.lasts));
                 let now = Time::now();
-                if !word.good_at(now) || refused.is_closed() {
+                if !validity.is_valid_at(now) || refused.is_closed() {
                     let _ = refused.send(not_held(&lease.key));
-                    return self.owe(lease);
+                    return self.add_cleanup(lease);
                 }
                 if let Some(before) = self.held.get(&lease.key).map(|grant| grant.lease.clone()) {
                     self.lose(&before, LostReason::NotHeld);
                 }
-                self.lapses_in(word.left(now));
-                let key = Claim::exclusive(lease.key.clone());
-                let grant = Grant {
+                self.lapses_in(validity.remaining(now));
+                let key = LockId::exclusive(lease.key.clone());
+                let grant = LeaseGrant {
                     ticket,
                     lease,
-                    agreed,
-                    word,
+                    resolved,
+                    validity,
                     since: now,
                     granted: now,
                     used: false,
                     due: false,
                     renew_at: None,
-                    luck: Luck::default(),
-                    handing: None,
+                    backoff: Backoff::default(),
+                    handoff: None,
                 };
                 self.held.insert(key.key.clone(), grant);
                 self.schedule(&key.key);
@@ -140,12 +150,12 @@ impl<B: LeaseBackend> Leases<B> {
     }
 
     /// There is no answer. `sent`: it may have been done all the same.
-    pub(super) fn unowned(&mut self, own: Own, sent: bool) {
+    pub(super) fn unowned(&mut self, own: OwnLease, sent: bool) {
         if sent {
-            self.owe(own.done(own.lease.fence));
+            self.add_cleanup(own.done(own.lease.fence));
         }
         if let Goal::Token { hold, .. } = own.goal {
-            self.report(Event::Release { hold, spent: true }, LostReason::NotHeld);
+            self.report(Event::Release { hold, budget_spent: true }, LostReason::NotHeld);
         }
         let error = self.trouble.clone().unwrap_or_else(|| not_held(&own.lease.key));
         own.fail(error);

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::handover::Own;
-use crate::backend::Seen;
-use crate::backend::lease::{Failure, Lease, LeaseBackend, Owner, Verdicts};
-use crate::clock::{Time, Wall, Word};
+use super::handover::OwnLease;
+use crate::backend::LockView;
+use crate::backend::lease::{Failure, Lease, LeaseBackend, Outcomes, Owner};
+use crate::clock::{Time, Validity, Wall};
 use crate::engine::executor::Reply;
 use crate::engine::unwind::{Panicked, catch_panic};
 use crate::error::Error;
@@ -25,7 +25,7 @@ const SILENCE: Duration = Duration::from_secs(12);
 /// or confirmed.
 pub(super) enum Job {
     /// Give these back and take those.
-    Apply { releases: Vec<Lease>, takes: Vec<Lease>, verdicts: Verdicts },
+    Apply { releases: Vec<Lease>, takes: Vec<Lease>, outcomes: Outcomes },
     /// Renew these.
     Renew { leases: Vec<Lease>, renewed: Vec<bool> },
     /// Answer this. What turned out not to be held is lost.
@@ -37,7 +37,7 @@ pub(super) enum Question {
     /// Whether this one is held.
     Held(Lease, Reply<bool>),
     /// Who holds and who waits: of this key, or of all.
-    Status(Option<NativeKey>, Reply<Vec<Seen>>),
+    Status(Option<NativeKey>, Reply<Vec<LockView>>),
     /// What is wrong with the set-up.
     Check(Reply<Vec<Finding>>),
     /// Have the lease of this key run out; who had it.
@@ -47,7 +47,7 @@ pub(super) enum Question {
     /// Remove old rows.
     Prune(Prune),
     /// Give a lease to another owner.
-    Own(Box<Own>),
+    OwnLease(Box<OwnLease>),
 }
 
 /// Rows that are removed in parts: other questions, and locks, have their turn in between.
@@ -69,7 +69,7 @@ impl Question {
             Question::Break(_, reply) => drop(reply.send(Err(error))),
             Question::Ping(reply) => drop(reply.send(Err(error))),
             Question::Prune(Prune { reply, .. }) => drop(reply.send(Err(error))),
-            Question::Own(own) => own.fail(error),
+            Question::OwnLease(own) => own.fail(error),
         }
     }
 
@@ -113,10 +113,10 @@ impl Sent {
         Sent { at: Time::now(), wall: None }
     }
 
-    /// The word on what it has granted for so long: it ends before the row does.
-    pub(super) fn word(self, lasts: Duration) -> Word {
+    /// The validity of what it has granted for so long: it ends before the row does.
+    pub(super) fn validity(self, lasts: Duration) -> Validity {
         let wall = self.wall.map(|wall| wall.after(lasts));
-        Word::until(self.at.after(lasts)).or_until(wall)
+        Validity::until(self.at.after(lasts)).or_until(wall)
     }
 }
 
@@ -174,8 +174,8 @@ async fn ask<B: LeaseBackend>(
     job: &mut Job,
 ) -> Result<(), Failure> {
     match job {
-        Job::Apply { releases, takes, verdicts } => {
-            *verdicts = backend.apply(connection, releases, takes).await?;
+        Job::Apply { releases, takes, outcomes } => {
+            *outcomes = backend.apply(connection, releases, takes).await?;
         }
         Job::Renew { leases, renewed } => *renewed = backend.renew(connection, leases).await?,
         Job::Ask { question, lost } => answer(backend, connection, question, lost).await?,
@@ -224,7 +224,7 @@ async fn answer<B: LeaseBackend>(
                 let _ = reply.send(Ok(()));
             }
         }
-        Some(Question::Own(own)) => {
+        Some(Question::OwnLease(own)) => {
             own.taken = Some(backend.own(connection, &own.lease, &own.to).await?);
         }
         Some(Question::Prune(prune)) => {
@@ -256,8 +256,8 @@ async fn expire<B: LeaseBackend>(
         let Some((owner, fence)) = party.lease else { continue };
         let owner = Owner::Named(Arc::from(owner));
         let lease = Lease { key: key.clone(), owner, fence, lasts: Duration::ZERO };
-        let verdicts = backend.apply(connection, &[lease], &[]).await?;
-        if verdicts.released == [true] {
+        let outcomes = backend.apply(connection, &[lease], &[]).await?;
+        if outcomes.released == [true] {
             broken.push(party.holder.who);
         }
     }

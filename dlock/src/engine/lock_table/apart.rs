@@ -4,21 +4,21 @@
 //! what it is held as is soon another thing. Those who wait for the key here ask the database.
 
 use super::Table;
-use super::event::{Action, HoldId, Shareable, Stays, Ticket};
+use super::event::{Action, GrantId, Shareable, Stays, Ticket};
 
 /// A grant that nobody but its holders has.
 #[derive(Debug)]
 pub(super) struct Apart<K> {
     /// How the database holds it.
     key: K,
-    holders: Vec<HoldId>,
+    holders: Vec<GrantId>,
     change: Option<Change>,
 }
 
 /// A change of mode that a holder wants.
 #[derive(Debug)]
 struct Change {
-    hold: HoldId,
+    hold: GrantId,
     /// The database is asked for it; before that, the other holders have to go.
     asked: bool,
     /// The guard has gone meanwhile: what becomes of the question is to be known first.
@@ -26,7 +26,7 @@ struct Change {
 }
 
 impl<K: Shareable> Table<K> {
-    pub(super) fn convert(&mut self, hold: HoldId, patient: bool, out: &mut Vec<Action<K>>) {
+    pub(super) fn convert(&mut self, hold: GrantId, patient: bool, out: &mut Vec<Action<K>>) {
         let Some(key) = self.holds.get(&hold).cloned() else {
             return;
         };
@@ -50,7 +50,7 @@ impl<K: Shareable> Table<K> {
     }
 
     /// Takes a grant out of the entry of its key.
-    fn take_apart(&mut self, hold: HoldId, key: &K, out: &mut Vec<Action<K>>) -> Option<Ticket> {
+    fn take_apart(&mut self, hold: GrantId, key: &K, out: &mut Vec<Action<K>>) -> Option<Ticket> {
         let entry = self.keys.get_mut(key)?;
         let grant = entry.grant.take_if(|grant| grant.holders.contains(&hold))?;
         let apart = Apart { key: key.clone(), holders: grant.holders, change: None };
@@ -73,7 +73,7 @@ impl<K: Shareable> Table<K> {
     }
 
     /// Gives up the change that this guard wants.
-    pub(super) fn stay(&mut self, hold: HoldId, out: &mut Vec<Action<K>>) {
+    pub(super) fn stay(&mut self, hold: GrantId, out: &mut Vec<Action<K>>) {
         let Some(grant) = self.apart_of(hold) else {
             return;
         };
@@ -113,14 +113,14 @@ impl<K: Shareable> Table<K> {
         }
     }
 
-    fn end_change(&mut self, hold: HoldId, released: bool, out: &mut Vec<Action<K>>) {
+    fn end_change(&mut self, hold: GrantId, released: bool, out: &mut Vec<Action<K>>) {
         if released {
             self.release_apart(hold, out);
         }
     }
 
     /// A guard has gone; `false`: it is of no such grant.
-    pub(super) fn release_apart(&mut self, hold: HoldId, out: &mut Vec<Action<K>>) -> bool {
+    pub(super) fn release_apart(&mut self, hold: GrantId, out: &mut Vec<Action<K>>) -> bool {
         let Some(grant) = self.apart_of(hold) else {
             return false;
         };
@@ -139,7 +139,7 @@ impl<K: Shareable> Table<K> {
         apart.holders.retain(|holder| *holder != hold);
         self.holds.remove(&hold);
         if !apart.holders.is_empty() {
-            out.push(Action::Settle { hold, clean: true });
+            out.push(Action::MarkReleased { hold, clean: true });
             self.ask_to_convert(grant, out);
         } else if let Some(Apart { key, .. }) = self.apart.remove(&grant) {
             self.unlock_aside(key, grant, Some(hold), out);
@@ -159,13 +159,13 @@ impl<K: Shareable> Table<K> {
         true
     }
 
-    fn apart_of(&self, hold: HoldId) -> Option<Ticket> {
+    fn apart_of(&self, hold: GrantId) -> Option<Ticket> {
         let of = |apart: &Apart<K>| apart.holders.contains(&hold);
         self.apart.iter().find(|(_, apart)| of(apart)).map(|(grant, _)| *grant)
     }
 
     /// Those who hold the key by such a grant.
-    pub(super) fn holders_apart(&self, key: &K) -> impl Iterator<Item = HoldId> {
+    pub(super) fn holders_apart(&self, key: &K) -> impl Iterator<Item = GrantId> {
         let of_key = self.apart.values().filter(move |apart| apart.key == *key);
         of_key.flat_map(|apart| apart.holders.iter().copied())
     }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::event::{HoldId, RequestId, Ticket};
+use super::event::{GrantId, RequestId, Ticket};
 
 /// A caller who is in line.
 #[derive(Debug)]
@@ -25,16 +25,16 @@ pub(super) enum Phase {
     /// To stop waiting; it has not said yet what came of it.
     Cancelling,
     /// To let go; of a grant, if one ends with it.
-    Unlocking(Option<HoldId>),
+    Unlocking(Option<GrantId>),
 }
 
 /// What the database holds for us.
 #[derive(Debug)]
-pub(super) struct Grant {
+pub(super) struct KeyGrant {
     /// Of the question that it was the answer to.
     pub(super) ticket: Ticket,
     /// Who has it here: one, or any number of those who share it.
-    pub(super) holders: Vec<HoldId>,
+    pub(super) holders: Vec<GrantId>,
     /// How often it has passed from task to task.
     pub(super) handoffs: u8,
 }
@@ -42,7 +42,7 @@ pub(super) struct Grant {
 /// A key that is held, asked for or wanted.
 #[derive(Debug)]
 pub(super) struct Entry {
-    pub(super) grant: Option<Grant>,
+    pub(super) grant: Option<KeyGrant>,
     pub(super) phase: Phase,
     /// Of what is under way.
     pub(super) ticket: Ticket,

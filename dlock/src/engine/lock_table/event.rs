@@ -7,7 +7,7 @@ pub type Ticket = u64;
 /// Names one caller who wants a key.
 pub type RequestId = u64;
 /// Names one grant.
-pub type HoldId = u64;
+pub type GrantId = u64;
 
 /// What callers want: a key, in one mode.
 pub trait Shareable: Clone + Eq + Hash {
@@ -20,9 +20,9 @@ pub trait Shareable: Clone + Eq + Hash {
 pub enum Event<K> {
     /// The database has passed a grant to this caller that another process had: nobody was asked for it.
     Adopted { key: K, ticket: Ticket, request: RequestId },
-    /// A caller wants the key. One that is not patient takes it now or not at all. `spent`: the
+    /// A caller wants the key. One that is not patient takes it now or not at all. `budget_spent`: the
     /// database must be asked before somebody joins those who share the key.
-    Acquire { request: RequestId, key: K, patient: bool, spent: bool },
+    Acquire { request: RequestId, key: K, patient: bool, budget_spent: bool },
     /// The caller's time is up. It is answered when it is certain that it does not hold the lock.
     Expire { request: RequestId },
     /// The caller's time was up a while ago and the database does not answer.
@@ -39,15 +39,15 @@ pub enum Event<K> {
     Failed { key: K, ticket: Ticket, fatal: bool },
     /// The database has let go of the key; not `clean` if it says that it was not held.
     Unlocked { key: K, ticket: Ticket, clean: bool },
-    /// A guard has gone. `spent`: other processes should have their turn.
-    Release { hold: HoldId, spent: bool },
+    /// A guard has gone. `budget_spent`: other processes should have their turn.
+    Release { hold: GrantId, budget_spent: bool },
     /// What was granted by this ticket is held no more.
     Lost { key: K, grant: Ticket },
     /// A guard is to hold what it has in another mode. One that is not patient does not wait for
     /// those who share it here.
-    Convert { hold: HoldId, patient: bool },
+    Convert { hold: GrantId, patient: bool },
     /// The guard does not want that any more.
-    Stay { hold: HoldId },
+    Stay { hold: GrantId },
     /// The database holds the grant as this from now on.
     Converted { grant: Ticket, key: K },
     /// The database holds the grant as before, and is not asked to change that any more.
@@ -64,26 +64,26 @@ pub enum Action<K> {
     /// Cancel that wait.
     Cancel { key: K, ticket: Ticket },
     /// Give back what the database has granted by that ticket. `hold` ends with it.
-    Unlock { key: K, grant: Ticket, ticket: Ticket, hold: Option<HoldId> },
+    Unlock { key: K, grant: Ticket, ticket: Ticket, hold: Option<GrantId> },
     /// This caller has the lock now, by what the database has granted by that ticket.
-    Grant { key: K, grant: Ticket, request: RequestId, hold: HoldId },
+    Grant { key: K, grant: Ticket, request: RequestId, hold: GrantId },
     /// This caller does not get the lock.
     Refuse { request: RequestId, why: Refusal },
     /// This grant has ended and the lock was surely held until then, if `clean`.
-    Settle { hold: HoldId, clean: bool },
+    MarkReleased { hold: GrantId, clean: bool },
     /// This grant is lost.
-    Lose { hold: HoldId },
+    Lose { hold: GrantId },
     /// Have the database hold the grant in the mode that this guard wants.
-    Convert { key: K, grant: Ticket, hold: HoldId },
+    Convert { key: K, grant: Ticket, hold: GrantId },
     /// Ask for that no more, and say what came of it.
     StopConvert { grant: Ticket },
     /// The guard holds this from now on.
-    Changed { hold: HoldId, key: K },
+    Changed { hold: GrantId, key: K },
     /// The guard goes on holding what it had.
-    Unchanged { hold: HoldId, why: Stays },
+    Unchanged { hold: GrantId, why: Stays },
     /// The database has answered a question that nobody asks any more: whatever it holds for us by
     /// that answer must go.
-    Distrust { key: K, ticket: Ticket },
+    DiscardSession { key: K, ticket: Ticket },
 }
 
 /// Why a guard keeps the mode that it has.

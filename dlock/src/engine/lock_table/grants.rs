@@ -3,18 +3,18 @@
 use std::collections::VecDeque;
 
 use super::Table;
-use super::entry::{Entry, Grant, Phase, Waiter};
-use super::event::{Action, HoldId, Refusal, RequestId, Shareable, Ticket};
+use super::entry::{Entry, KeyGrant, Phase, Waiter};
+use super::event::{Action, GrantId, Refusal, RequestId, Shareable, Ticket};
 
 /// A lock may pass from task to task of this process so many times before other processes have
 /// their turn.
-const HANDOFFS: u8 = 8;
+const HANDOFFS_MAX: u8 = 8;
 
 impl<K: Shareable> Table<K> {
     pub(super) fn granted(&mut self, key: K, ticket: Ticket, out: &mut Vec<Action<K>>) {
         match self.phase(&key, ticket) {
             Some(Phase::Trying | Phase::Waiting | Phase::Cancelling) => {}
-            _ => return out.push(Action::Distrust { key, ticket }),
+            _ => return out.push(Action::DiscardSession { key, ticket }),
         }
         let Some(entry) = self.keys.get_mut(&key) else {
             return;
@@ -27,7 +27,7 @@ impl<K: Shareable> Table<K> {
             return self.unlock(key, ticket, None, out);
         } else {
             entry.phase = Phase::Idle;
-            entry.grant = Some(Grant { ticket, holders: Vec::new(), handoffs: 0 });
+            entry.grant = Some(KeyGrant { ticket, holders: Vec::new(), handoffs: 0 });
         }
         while self.pass_on(&key, out) && key.is_shareable() {}
         self.refuse(&key, Refusal::BusyHere, Refusal::TimedOutHere, out);
@@ -50,12 +50,12 @@ impl<K: Shareable> Table<K> {
             ticket: 0,
             queue: VecDeque::new(),
         });
-        entry.grant = Some(Grant { ticket, holders: vec![hold], handoffs: HANDOFFS });
+        entry.grant = Some(KeyGrant { ticket, holders: vec![hold], handoffs: HANDOFFS_MAX });
         self.holds.insert(hold, key.clone());
         out.push(Action::Grant { key, grant: ticket, request, hold });
     }
 
-    pub(super) fn release(&mut self, hold: HoldId, spent: bool, out: &mut Vec<Action<K>>) {
+    pub(super) fn release(&mut self, hold: GrantId, budget_spent: bool, out: &mut Vec<Action<K>>) {
         if !self.apart.is_empty() && self.release_apart(hold, out) {
             return;
         }
@@ -71,12 +71,12 @@ impl<K: Shareable> Table<K> {
         };
         grant.holders.retain(|holder| *holder != hold);
         if !grant.holders.is_empty() {
-            return out.push(Action::Settle { hold, clean: true });
+            return out.push(Action::MarkReleased { hold, clean: true });
         }
-        let stays = !key.is_shareable() && !spent && grant.handoffs < HANDOFFS;
+        let stays = !key.is_shareable() && !budget_spent && grant.handoffs < HANDOFFS_MAX;
         if stays && !entry.queue.is_empty() {
             grant.handoffs += 1;
-            out.push(Action::Settle { hold, clean: true });
+            out.push(Action::MarkReleased { hold, clean: true });
             self.pass_on(&key, out);
             return;
         }
@@ -129,7 +129,7 @@ impl<K: Shareable> Table<K> {
         &mut self,
         key: K,
         grant: Ticket,
-        hold: Option<HoldId>,
+        hold: Option<GrantId>,
         out: &mut Vec<Action<K>>,
     ) {
         if let Some(ticket) = self.turn(&key, Phase::Unlocking(hold)) {
@@ -141,7 +141,7 @@ impl<K: Shareable> Table<K> {
         &mut self,
         key: K,
         grant: Ticket,
-        hold: Option<HoldId>,
+        hold: Option<GrantId>,
         out: &mut Vec<Action<K>>,
     ) {
         self.last_ticket += 1;
@@ -151,7 +151,7 @@ impl<K: Shareable> Table<K> {
     }
 
     /// Which grant ends with this unlock, if any, and whether it is one aside.
-    pub(super) fn unlocking(&mut self, key: &K, ticket: Ticket) -> Option<(Option<HoldId>, bool)> {
+    pub(super) fn unlocking(&mut self, key: &K, ticket: Ticket) -> Option<(Option<GrantId>, bool)> {
         if self.asides.get(&ticket).is_some_and(|(about, _)| about == key) {
             return self.asides.remove(&ticket).map(|(_, hold)| (hold, true));
         }

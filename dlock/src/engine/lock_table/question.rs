@@ -7,7 +7,7 @@ use super::event::{Action, Refusal, Shareable, Ticket};
 impl<K: Shareable> Table<K> {
     pub(super) fn failed(&mut self, key: K, ticket: Ticket, fatal: bool, out: &mut Vec<Action<K>>) {
         if let Some((hold, aside)) = self.unlocking(&key, ticket) {
-            out.extend(hold.map(|hold| Action::Settle { hold, clean: false }));
+            out.extend(hold.map(|hold| Action::MarkReleased { hold, clean: false }));
             if !aside {
                 self.vacate(key, false, out);
             }
@@ -24,14 +24,14 @@ impl<K: Shareable> Table<K> {
     }
 
     /// Nothing is asked for the key any more: ask again, or let it be.
-    pub(super) fn vacate(&mut self, key: K, hot: bool, out: &mut Vec<Action<K>>) {
+    pub(super) fn vacate(&mut self, key: K, contended: bool, out: &mut Vec<Action<K>>) {
         let Some(entry) = self.keys.get_mut(&key) else {
             return;
         };
         entry.phase = Phase::Idle;
         if !entry.queue.is_empty() {
             // One who wants only a try is not to be kept waiting.
-            let wait = hot && entry.queue.iter().all(|waiter| waiter.patient);
+            let wait = contended && entry.queue.iter().all(|waiter| waiter.patient);
             self.ask(key, wait, out);
         } else if entry.grant.is_none() {
             self.keys.remove(&key);

@@ -7,20 +7,20 @@ use tokio::time::Instant;
 
 use super::Sessions;
 use super::conversions::Wanted;
-use super::link::Conversion;
+use super::handle::Conversion;
 use super::task::SessionId;
 use crate::backend::Waited;
 use crate::clock::Time;
 use crate::engine::lock_table::{Event, Stays, Ticket};
 use crate::error::Result;
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 
 impl Sessions {
     /// Has the session that holds this grant hold it in another mode.
     pub(super) fn begin_conversion(
         &mut self,
-        claim: &Claim,
+        lock_id: &LockId,
         grant: Ticket,
         to: Mode,
         wait: (Option<Instant>, bool),
@@ -32,7 +32,7 @@ impl Sessions {
         };
         // From now on it may have the stronger one.
         if to == Mode::Exclusive {
-            link.change_mode(&claim.key, to);
+            link.change_mode(&lock_id.key, to);
         }
         self.conversions.add(grant, to, wait, Instant::now());
     }
@@ -46,13 +46,13 @@ impl Sessions {
             };
             let link = self.links.get_mut(&held.session);
             // The server counts how often it has the key: all else of it goes back first.
-            let Some(link) = link.filter(|link| link.has_once(&held.claim.key)) else {
+            let Some(link) = link.filter(|link| link.has_once(&held.lock_id.key)) else {
                 self.conversions.put_off(grant, clock);
                 continue;
             };
             if let Some(Wanted { to, until, slice }) = self.conversions.ask(grant) {
-                let claim = held.claim.clone();
-                link.conversions.push(Conversion { grant, claim, to, until, slice });
+                let lock_id = held.lock_id.clone();
+                link.conversions.push(Conversion { grant, lock_id, to, until, slice });
             }
         }
     }
@@ -71,8 +71,8 @@ impl Sessions {
         };
         let why = match end {
             Ok(Waited::Granted) => {
-                held.claim.mode = to;
-                let key = held.claim.clone();
+                held.lock_id.mode = to;
+                let key = held.lock_id.clone();
                 link.change_mode(&key.key, to);
                 self.conversions.forget(grant);
                 return self.reports.push(Event::Converted { grant, key }.into());
@@ -106,7 +106,7 @@ impl Sessions {
         if let Some(held) = self.held.get(&grant)
             && let Some(link) = self.links.get_mut(&held.session)
         {
-            link.change_mode(&held.claim.key, held.claim.mode);
+            link.change_mode(&held.lock_id.key, held.lock_id.mode);
         }
         self.reports.push(Event::Unconverted { grant, why }.into());
     }

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::roles::Room;
-use super::task::{Question, SessionId, Tale, Tales, ask};
+use super::task::{Question, SessionEvent, SessionEvents, SessionId, ask};
 use super::{Sessions, reap};
 use crate::backend::SessionBackend;
 use crate::engine::unwind::catch_panic;
@@ -31,7 +31,7 @@ type Questions = mpsc::UnboundedReceiver<Question>;
 
 /// Runs the session: all that the desk knows of a backend.
 pub(super) type Clerk =
-    Box<dyn Fn(Questions, Tales) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+    Box<dyn Fn(Questions, SessionEvents) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
 /// See the [module](self).
 pub(super) struct Desk {
@@ -56,7 +56,7 @@ impl Desk {
         question: Question,
         has_room: bool,
         tasks: &mut JoinSet<()>,
-        tell: &Tales,
+        tell: &SessionEvents,
     ) -> Option<Question> {
         let question = match &self.questions {
             Some(questions) => questions.send(question).err()?.0,
@@ -96,7 +96,7 @@ async fn run<B: SessionBackend>(
     (backend, telemetry): (Arc<B>, Arc<Telemetry>),
     limit: Duration,
     mut questions: Questions,
-    tell: Tales,
+    tell: SessionEvents,
 ) {
     // Whoever is not answered is told by the dropped reply.
     let _ = catch_panic(async {
@@ -105,7 +105,7 @@ async fn run<B: SessionBackend>(
             // To be asked elsewhere: the server may have no connection left but those there are.
             questions.close();
             while let Some(question) = questions.recv().await {
-                let _ = tell.send((DESK, Tale::Unasked(question)));
+                let _ = tell.send((DESK, SessionEvent::Unasked(question)));
             }
             return;
         };
@@ -126,7 +126,7 @@ async fn run<B: SessionBackend>(
         // What comes now is asked on another one.
         questions.close();
         while let Some(question) = questions.recv().await {
-            let _ = tell.send((DESK, Tale::Unasked(question)));
+            let _ = tell.send((DESK, SessionEvent::Unasked(question)));
         }
         backend.close(session).await;
     })
@@ -135,18 +135,18 @@ async fn run<B: SessionBackend>(
 
 impl Sessions {
     /// Has this answered, as far as that is in nobody's way.
-    pub(super) fn inquire(&mut self, question: Question) {
+    pub(super) fn query_server(&mut self, question: Question) {
         // One more is left for a key to wait on.
         let has_room = matches!(self.room(), Room::For(room) if room > 1);
         let Sessions { desk, tasks, tell, .. } = self;
         reap(tasks);
         if let Some(question) = desk.ask(question, has_room, tasks, tell) {
-            self.inquire_here(question);
+            self.query_here(question);
         }
     }
 
     /// The same where the desk has no session.
-    pub(super) fn inquire_here(&mut self, question: Question) {
+    pub(super) fn query_here(&mut self, question: Question) {
         if !matches!(question, Question::Status { spare: true, .. }) {
             self.questions.push(question);
         }

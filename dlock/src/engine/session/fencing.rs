@@ -4,7 +4,7 @@ use super::Sessions;
 use super::task::SessionId;
 use crate::engine::executor::Report;
 use crate::engine::lock_table::{Event, Ticket};
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::status::lost::LostReason;
 
 /// The token of a grant: each of its holders who wants one has one of their own.
@@ -49,7 +49,7 @@ impl Token {
     }
 
     /// The holder has what it wants.
-    pub(super) fn is_settled(&self) -> bool {
+    pub(super) fn is_known(&self) -> bool {
         !self.wanted || self.given.is_some()
     }
 }
@@ -65,13 +65,13 @@ impl Sessions {
 
     /// There is no token for what was granted by that ticket, and the session holds it no more: it
     /// is not to be had without.
-    pub(super) fn not_drawn(&mut self, id: SessionId, claim: &Claim, ticket: Ticket) {
+    pub(super) fn not_drawn(&mut self, id: SessionId, lock_id: &LockId, ticket: Ticket) {
         let Some(grant) = self.held.remove(&ticket) else { return };
         if let Some(link) = self.links.get_mut(&id) {
             link.holds = link.holds.saturating_sub(1);
-            link.disclaim(claim, grant.fenced);
+            link.remove_key(lock_id, grant.fenced);
         }
-        let event = Event::Lost { key: claim.clone(), grant: ticket };
+        let event = Event::Lost { key: lock_id.clone(), grant: ticket };
         self.reports.push(Report { event, reason: LostReason::NotHeld });
     }
 }
@@ -84,14 +84,14 @@ mod tests {
     fn every_holder_has_a_token_of_its_own() {
         let mut token = Token::new(Some(5));
         assert!(!token.hand_over(true));
-        assert_eq!((token.given(), token.is_settled()), (Some(5), true));
+        assert_eq!((token.given(), token.is_known()), (Some(5), true));
         assert!(token.hand_over(true));
-        assert_eq!((token.given(), token.is_settled()), (None, false));
+        assert_eq!((token.given(), token.is_known()), (None, false));
         token.drawn(6);
-        assert_eq!((token.given(), token.is_settled()), (Some(6), true));
+        assert_eq!((token.given(), token.is_known()), (Some(6), true));
         // One that wants none leaves it to the next.
         assert!(!token.hand_over(false));
-        assert_eq!((token.given(), token.is_settled()), (None, true));
+        assert_eq!((token.given(), token.is_known()), (None, true));
         token.drawn(7);
         assert_eq!(token.given(), None);
         assert!(!token.hand_over(true));

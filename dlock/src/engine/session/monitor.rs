@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::link::{Due, KeyWait, Link, Sent};
+use super::handle::{Due, KeyWait, Sent, SessionHandle};
 use super::retry::Failure;
 use super::roles::Demand;
 use super::routing::{a_try, is_fenced};
 use super::task::SessionId;
-use super::{Grant, Sessions, no_answer, no_writer};
-use crate::backend::{Do, Op};
+use super::{SessionGrant, Sessions, no_answer, no_writer};
+use crate::backend::{BatchItem, Op};
 use crate::clock::Time;
 use crate::engine::executor::Report;
 use crate::engine::lock_table::{Event, Ticket};
@@ -69,14 +69,15 @@ impl Sessions {
 
     /// When the next of those that wait must leave its session to another key.
     fn next_turn(&self) -> Option<Instant> {
-        let waits = self.links.values().filter_map(Link::waiting);
+        let waits = self.links.values().filter_map(SessionHandle::waiting);
         waits.filter(|wait| wait.stopped.is_none()).map(|wait| wait.turn_ends).min()
     }
 
     /// Where keys are more than sessions, those that have had their turn leave them to others.
     pub(super) fn take_turns(&mut self, demand: Demand, now: Time) {
         let clock = Instant::now();
-        let leaving = self.links.values().filter_map(Link::waiting).filter(|wait| wait.leaves);
+        let leaving =
+            self.links.values().filter_map(SessionHandle::waiting).filter(|wait| wait.leaves);
         let wanted = demand.waits + usize::from(demand.fenced);
         for _ in leaving.count()..wanted {
             let waits = self.links.iter().filter(|(_, link)| {
@@ -101,14 +102,14 @@ impl Sessions {
         self.bury(id, LostReason::SessionEnded);
         if leaves {
             // For the key that its place is left to.
-            self.dial();
+            self.connect();
         }
     }
 
     /// Tries the keys again that no session waits for, and does what the clock says.
     pub(super) fn tick(&mut self) {
-        for (claim, fenced, ticket) in self.polls.due(Instant::now()) {
-            self.gathered.push(Op { what: a_try(claim, fenced), ticket });
+        for (lock_id, fenced, ticket) in self.polls.due(Instant::now()) {
+            self.gathered.push(BatchItem { what: a_try(lock_id, fenced), ticket });
         }
         self.give_up_writes();
         let now = Time::now();
@@ -153,7 +154,7 @@ impl Sessions {
         }
         let (Some(link), clock) = (self.links.get(&id), Instant::now()) else { return };
         match link.tag {
-            Some(tag) => self.gathered.push(Op { what: Do::End(tag), ticket: 0 }),
+            Some(tag) => self.gathered.push(BatchItem { what: Op::End(tag), ticket: 0 }),
             None => self.retry.failed(Failure::Late, clock),
         }
         self.bury(id, reason);
@@ -170,7 +171,7 @@ impl Sessions {
                     self.retry.failed(Failure::Refused, Instant::now());
                 }
             }
-            Some(tag) => self.gathered.push(Op { what: Do::End(tag), ticket: 0 }),
+            Some(tag) => self.gathered.push(BatchItem { what: Op::End(tag), ticket: 0 }),
             None => {
                 let others = self.links.values().any(|link| link.tag.is_some());
                 let full = self.trouble.is_full() && others;
@@ -185,7 +186,7 @@ impl Sessions {
     fn bury(&mut self, id: SessionId, reason: LostReason) {
         let Some(link) = self.links.remove(&id) else { return };
         // Before the connection goes and others can have what it holds: all its guards at once.
-        link.word.end(reason);
+        link.validity.end(reason);
         link.task.abort();
         let was_empty = link.holds == 0;
         for sent in link.sent {
@@ -197,7 +198,7 @@ impl Sessions {
                     self.gathered.extend(ops.iter().cloned());
                 }
                 Sent::Batch(ops) => ops.iter().for_each(|op| self.failed(id, op, Some(reason))),
-                Sent::Wait(KeyWait { claim: key, ticket, .. }) => {
+                Sent::Wait(KeyWait { lock_id: key, ticket, .. }) => {
                     let fatal = !self.trouble.is_retryable();
                     self.reports.push(Event::Failed { key, ticket, fatal }.into());
                 }
@@ -213,7 +214,7 @@ impl Sessions {
         let lost: Vec<Ticket> = lost.into_iter().map(|(ticket, _)| *ticket).collect();
         for grant in lost {
             self.forget_conversion(grant);
-            if let Some(Grant { claim: key, .. }) = self.held.remove(&grant) {
+            if let Some(SessionGrant { lock_id: key, .. }) = self.held.remove(&grant) {
                 self.reports.push(Report { event: Event::Lost { key, grant }, reason });
             }
         }
@@ -235,7 +236,7 @@ impl Sessions {
         let wait = link.waiting().is_some().then(|| link.sent.pop_front()).flatten();
         if let Some(Sent::Wait(wait)) = wait {
             if wait.stopped.is_some() && !wait.leaves {
-                self.reports.push(Event::Ended { key: wait.claim, ticket: wait.ticket }.into());
+                self.reports.push(Event::Ended { key: wait.lock_id, ticket: wait.ticket }.into());
             } else {
                 self.polls.come_back(wait, Instant::now());
             }

@@ -7,11 +7,11 @@ use tokio::time::Instant;
 
 use std::time::Duration;
 
-use super::task::Tale;
-use crate::backend::{Answer, Do, Op, SessionBackend};
+use super::task::SessionEvent;
+use crate::backend::{Answer, BatchItem, Op, SessionBackend};
 use crate::clock::Time;
 use crate::error::{Error, Result};
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 
 /// When so many have failed alone, one after the other, it is not about them.
 const FAILURES_IN_A_ROW_MAX: u32 = 4;
@@ -23,13 +23,13 @@ const SEARCH_TIME_MAX: Duration = Duration::from_secs(1);
 pub(super) async fn batch<B: SessionBackend>(
     backend: &B,
     session: &mut B::Session,
-    ops: &[Op],
+    ops: &[BatchItem],
     again: bool,
-) -> Result<Tale> {
+) -> Result<SessionEvent> {
     let sent = Time::now();
     let mut answers = Vec::with_capacity(ops.len());
     let Err(error) = backend.batch(session, ops, &mut answers).await else {
-        return Ok(Tale::Answered { answers, sent });
+        return Ok(SessionEvent::Answered { answers, sent });
     };
     // Of what is held twice, a server does not say how often: an unlock might free what others
     // share.
@@ -38,13 +38,13 @@ pub(super) async fn batch<B: SessionBackend>(
     }
     // Thousands of guards may hang on this session.
     let parts = Parts { backend, session, ops, answers: vec![None; ops.len()] };
-    Ok(Tale::Parts { answers: parts.search(error).await?, sent })
+    Ok(SessionEvent::Parts { answers: parts.search(error).await?, sent })
 }
 
 struct Parts<'a, B: SessionBackend> {
     backend: &'a B,
     session: &'a mut B::Session,
-    ops: &'a [Op],
+    ops: &'a [BatchItem],
     answers: Vec<Option<Result<Answer>>>,
 }
 
@@ -61,7 +61,7 @@ impl<B: SessionBackend> Parts<'_, B> {
             if in_a_row >= FAILURES_IN_A_ROW_MAX || begun.elapsed() > SEARCH_TIME_MAX {
                 break;
             }
-            let ops: Vec<Op> = part.iter().map(|i| self.ops[*i].clone()).collect();
+            let ops: Vec<BatchItem> = part.iter().map(|i| self.ops[*i].clone()).collect();
             let mut answers = Vec::with_capacity(ops.len());
             match self.backend.batch(self.session, &ops, &mut answers).await {
                 Ok(()) if answers.len() == part.len() => {
@@ -92,14 +92,16 @@ impl<B: SessionBackend> Parts<'_, B> {
     /// Part of these may have been done before the error: what was taken is read back and let go,
     /// and so is what was to be let go.
     async fn undo(&mut self, part: &[usize]) -> Result<()> {
-        let claim = |i: &usize| match &self.ops[*i].what {
-            Do::Try(claim) | Do::TryFenced(claim) | Do::Unlock(claim) => Some(claim.clone()),
-            Do::Fence(_) | Do::Cancel(_) | Do::End(_) => None,
+        let lock_id = |i: &usize| match &self.ops[*i].what {
+            Op::Try(lock_id) | Op::TryFenced(lock_id) | Op::Unlock(lock_id) => {
+                Some(lock_id.clone())
+            }
+            Op::Fence(_) | Op::Cancel(_) | Op::End(_) => None,
         };
-        let claims = part.iter().filter_map(claim).collect();
-        self.let_go(claims).await?;
+        let lock_ids = part.iter().filter_map(lock_id).collect();
+        self.release(lock_ids).await?;
         for i in part {
-            if matches!(self.ops[*i].what, Do::Unlock(_)) {
+            if matches!(self.ops[*i].what, Op::Unlock(_)) {
                 self.answers[*i] = Some(Ok(Answer::Yes));
             }
         }
@@ -109,22 +111,22 @@ impl<B: SessionBackend> Parts<'_, B> {
     /// What was held before and has no token now goes, for its caller is to have both or neither.
     async fn give_up_tokens(&mut self) -> Result<()> {
         let ops = self.ops.iter().zip(&self.answers);
-        let claims = ops.filter_map(|(op, answer)| match (&op.what, answer) {
-            (Do::Fence(claim), None | Some(Err(_))) => Some(claim.clone()),
+        let lock_ids = ops.filter_map(|(op, answer)| match (&op.what, answer) {
+            (Op::Fence(lock_id), None | Some(Err(_))) => Some(lock_id.clone()),
             _ => None,
         });
-        let claims = claims.collect();
-        self.let_go(claims).await
+        let lock_ids = lock_ids.collect();
+        self.release(lock_ids).await
     }
 
-    async fn let_go(&mut self, claims: Vec<Claim>) -> Result<()> {
-        if claims.is_empty() {
+    async fn release(&mut self, lock_ids: Vec<LockId>) -> Result<()> {
+        if lock_ids.is_empty() {
             return Ok(());
         }
-        let held = self.backend.held(self.session, &claims).await?;
-        let held = claims.into_iter().zip(held).filter(|(_, held)| *held);
-        let unlocks: Vec<Op> =
-            held.map(|(claim, _)| Op { what: Do::Unlock(claim), ticket: 0 }).collect();
+        let held = self.backend.held(self.session, &lock_ids).await?;
+        let held = lock_ids.into_iter().zip(held).filter(|(_, held)| *held);
+        let unlocks: Vec<BatchItem> =
+            held.map(|(lock_id, _)| BatchItem { what: Op::Unlock(lock_id), ticket: 0 }).collect();
         if unlocks.is_empty() {
             return Ok(());
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::link::CONNECT_TIME_MIN;
+use super::handle::CONNECT_TIME_MIN;
 
 /// How long to leave a server alone that could not be reached; doubled up to the second.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));

@@ -8,14 +8,16 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use super::parts::batch;
-use crate::backend::{Answer, Do, Op, PING, Party, Seen, SessionBackend, Tag, Waited};
-use crate::clock::{Time, Word};
+use crate::backend::{
+    Answer, BatchItem, LockView, Op, PING, SessionBackend, SessionTag, SessionView, Waited,
+};
+use crate::clock::{Time, Validity};
 use crate::engine::executor::Reply;
 use crate::engine::timer::Timer;
 use crate::engine::unwind::catch_panic;
 use crate::error::{Error, Result};
 use crate::observe::{Event, ObservedSession, Telemetry};
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
 use crate::status::Finding;
@@ -31,13 +33,13 @@ pub(super) enum Job {
     /// Tries, unlocks and the like; a sign of life when there is none.
     /// `again`: some of it is about what the session holds already, and goes on holding.
     /// `careful`: it is a write, and others' locks depend on the session.
-    Batch { ops: Arc<Vec<Op>>, again: bool, careful: bool },
+    Batch { ops: Arc<Vec<BatchItem>>, again: bool, careful: bool },
     /// Answer this to whom it may concern.
     Ask(Question),
     /// Wait for this key so long.
-    Wait { claim: Claim, time: Duration },
-    /// Hold what is held as this in another mode, waiting so long.
-    Convert { claim: Claim, to: Mode, time: Duration },
+    Wait { lock_id: LockId, time: Duration },
+    /// Grant what is held as this in another mode, waiting so long.
+    Convert { lock_id: LockId, to: Mode, time: Duration },
     /// Disconnect in peace.
     Close,
 }
@@ -45,9 +47,9 @@ pub(super) enum Job {
 /// What somebody else than the engine wants to know.
 pub(super) enum Question {
     /// Whether this is held.
-    Held(Claim, Reply<bool>),
+    Held(LockId, Reply<bool>),
     /// Who holds and who waits: of this key, or of all. `spare`: only if it is in nobody's way.
-    Status { of: Option<NativeKey>, own: Vec<Own>, spare: bool, reply: Reply<Vec<Seen>> },
+    Status { of: Option<NativeKey>, own: Vec<OwnSession>, spare: bool, reply: Reply<Vec<LockView>> },
     /// What is wrong with the set-up.
     Check(Reply<Vec<Finding>>),
     /// End the sessions that hold this; who they were.
@@ -81,23 +83,23 @@ impl Question {
 }
 
 /// What one of this locker's sessions holds, and since when, or what it waits for.
-pub(super) struct Own {
-    pub(super) tag: Tag,
+pub(super) struct OwnSession {
+    pub(super) tag: SessionTag,
     pub(super) held: Option<(NativeKey, Time)>,
     pub(super) waits: Option<NativeKey>,
 }
 
-impl Own {
+impl OwnSession {
     /// Returns `true` if it is that session of the server's.
-    fn is(&self, party: &Party) -> bool {
+    fn is(&self, party: &SessionView) -> bool {
         party.id == Some(self.tag.id)
     }
 }
 
 /// What a session's task has to tell.
-pub(super) enum Tale {
+pub(super) enum SessionEvent {
     /// `left`: how many connections the server has left for clients, if that is known.
-    Opened { tag: Tag, left: Option<i64> },
+    Opened { tag: SessionTag, left: Option<i64> },
     /// The answers to a batch that was sent then.
     Answered { answers: Vec<Answer>, sent: Time },
     /// The batch failed, and was done in parts; nothing is held by those that failed.
@@ -116,12 +118,18 @@ pub(super) enum Tale {
     Died(Error),
 }
 
-pub(super) type Tales = mpsc::UnboundedSender<(SessionId, Tale)>;
+pub(super) type SessionEvents = mpsc::UnboundedSender<(SessionId, SessionEvent)>;
 
 /// Runs a session: all that the engine knows of a backend, so that the rest of it is compiled once
 /// for all of them.
 pub(super) type Dialer = Box<
-    dyn Fn(SessionId, Arc<Word>, Jobs, Tales) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send,
+    dyn Fn(
+            SessionId,
+            Arc<Validity>,
+            Jobs,
+            SessionEvents,
+        ) -> Pin<Box<dyn Future<Output = ()> + Send>>
+        + Send,
 >;
 
 type Jobs = mpsc::UnboundedReceiver<Job>;
@@ -133,14 +141,14 @@ pub(super) fn dialer<B: SessionBackend>(
     telemetry: &Arc<Telemetry>,
 ) -> Dialer {
     let (backend, telemetry) = (Arc::clone(backend), Arc::clone(telemetry));
-    Box::new(move |id, word, jobs, tales| {
+    Box::new(move |id, validity, jobs, events| {
         let (backend, telemetry) = (Arc::clone(&backend), Arc::clone(&telemetry));
         Box::pin(async move {
-            let session = run((&*backend, limit, &telemetry), id, word, jobs, tales.clone());
+            let session = run((&*backend, limit, &telemetry), id, validity, jobs, events.clone());
             if let Err(panicked) = catch_panic(session).await {
                 let error = Error::unavailable(backend.label(), panicked);
                 // An engine that has ended has told everybody.
-                let _ = tales.send((id, Tale::Died(error)));
+                let _ = events.send((id, SessionEvent::Died(error)));
             }
         })
     })
@@ -148,9 +156,9 @@ pub(super) fn dialer<B: SessionBackend>(
 
 /// Ends the validity of all that a session holds, when the session's task ends in any way: it has
 /// failed or was closed, it has panicked, it was dropped with its runtime.
-struct Validity(Arc<Word>);
+struct EndOnDrop(Arc<Validity>);
 
-impl Drop for Validity {
+impl Drop for EndOnDrop {
     fn drop(&mut self) {
         let panics = std::thread::panicking();
         self.0.end(if panics { LostReason::SessionEnded } else { LostReason::Closed });
@@ -161,23 +169,23 @@ impl Drop for Validity {
 async fn run<B: SessionBackend>(
     (backend, limit, telemetry): (&B, Duration, &Arc<Telemetry>),
     id: SessionId,
-    word: Arc<Word>,
+    validity: Arc<Validity>,
     mut jobs: Jobs,
-    tales: Tales,
+    events: SessionEvents,
 ) {
-    let tell = |tale| drop(tales.send((id, tale)));
+    let tell = |event| drop(events.send((id, event)));
     let mut observed = ObservedSession::connecting(telemetry);
     let opened = timeout(limit, backend.open()).await;
     let mut session = match opened {
         Ok(Ok(session)) => session,
-        Ok(Err(error)) => return tell(Tale::Died(error)),
-        Err(late) => return tell(Tale::Died(Error::unavailable(backend.label(), late))),
+        Ok(Err(error)) => return tell(SessionEvent::Died(error)),
+        Err(late) => return tell(SessionEvent::Died(Error::unavailable(backend.label(), late))),
     };
     observed.is_open();
     // Declared after the session, so it is dropped before the connection is.
-    let validity = Validity(word);
+    let validity = EndOnDrop(validity);
     let left = backend.connections_left(&session);
-    tell(Tale::Opened { tag: backend.tag(&session), left });
+    tell(SessionEvent::Opened { tag: backend.tag(&session), left });
     let (mut rest, mut rests) = (Timer::default(), false);
     loop {
         let idle = async {
@@ -192,7 +200,7 @@ async fn run<B: SessionBackend>(
             error = idle => {
                 validity.0.end(LostReason::SessionEnded);
                 observed.is_broken(&error);
-                return tell(Tale::Died(error));
+                return tell(SessionEvent::Died(error));
             }
         };
         // After a sign of life nothing else is to be expected.
@@ -210,14 +218,14 @@ async fn run<B: SessionBackend>(
                 careful_batch(backend, &mut session, &ops, again).await
             }
             Some(Job::Ask(question)) => ask(backend, &mut session, question).await,
-            Some(Job::Wait { claim, time }) => {
+            Some(Job::Wait { lock_id, time }) => {
                 observed.waits();
-                let done = wait(backend, &mut session, &claim, time).await;
+                let done = wait(backend, &mut session, &lock_id, time).await;
                 observed.is_open();
                 done
             }
-            Some(Job::Convert { claim, to, time }) => {
-                convert(backend, &mut session, &claim, to, time).await
+            Some(Job::Convert { lock_id, to, time }) => {
+                convert(backend, &mut session, &lock_id, to, time).await
             }
             Some(Job::Close) | None => {
                 drop(validity);
@@ -227,11 +235,11 @@ async fn run<B: SessionBackend>(
             }
         };
         match done {
-            Ok(tale) => tell(tale),
+            Ok(event) => tell(event),
             Err(error) => {
                 validity.0.end(LostReason::SessionEnded);
                 observed.is_broken(&error);
-                return tell(Tale::Died(error));
+                return tell(SessionEvent::Died(error));
             }
         }
     }
@@ -241,12 +249,12 @@ async fn run<B: SessionBackend>(
 async fn careful_batch<B: SessionBackend>(
     backend: &B,
     session: &mut B::Session,
-    ops: &[Op],
+    ops: &[BatchItem],
     again: bool,
-) -> Result<Tale> {
+) -> Result<SessionEvent> {
     let sent = Time::now();
     if backend.writes_wait(session).await? {
-        return Ok(Tale::Unwritten { sent });
+        return Ok(SessionEvent::Unwritten { sent });
     }
     batch(backend, session, ops, again).await
 }
@@ -256,12 +264,12 @@ pub(super) async fn ask<B: SessionBackend>(
     backend: &B,
     session: &mut B::Session,
     question: Question,
-) -> Result<Tale> {
+) -> Result<SessionEvent> {
     let sent = Time::now();
     // Whoever asked may have gone.
     let failed = match question {
-        Question::Held(claim, reply) => {
-            let held = backend.held(session, &[claim]).await?;
+        Question::Held(lock_id, reply) => {
+            let held = backend.held(session, &[lock_id]).await?;
             let _ = reply.send(Ok(held.first() == Some(&true)));
             None
         }
@@ -296,7 +304,7 @@ pub(super) async fn ask<B: SessionBackend>(
     };
     match failed {
         Some(error) if !backend.survives(&error) => Err(error),
-        _ => Ok(Tale::Told { sent }),
+        _ => Ok(SessionEvent::Told { sent }),
     }
 }
 
@@ -316,7 +324,7 @@ async fn end_holders<B: SessionBackend>(
         let tag = tags.iter().find(|tag| party.id == Some(tag.id));
         let mut answers = Vec::new();
         if let Some(tag) = tag {
-            let end = Op { what: Do::End(*tag), ticket: 0 };
+            let end = BatchItem { what: Op::End(*tag), ticket: 0 };
             backend.batch(session, &[end], &mut answers).await?;
         }
         if answers != [Answer::Yes] {
@@ -330,28 +338,28 @@ async fn end_holders<B: SessionBackend>(
 
 /// Gives a lock its name, if the server shows only the beginning of that and a session of this locker's
 /// has, or waits for, just one key that begins so.
-fn complete_name<B: SessionBackend>(backend: &B, seen: &mut Seen, own: &[Own]) {
+fn complete_name<B: SessionBackend>(backend: &B, seen: &mut LockView, own: &[OwnSession]) {
     let held = own.iter().filter(|own| seen.holders.iter().any(|party| own.is(party)));
     let held = held.filter_map(|own| own.held.as_ref()).map(|(key, _)| key);
     let waits = own.iter().filter(|own| seen.waiters.iter().any(|party| own.is(party)));
     let keys = held.chain(waits.filter_map(|own| own.waits.as_ref()));
-    let mut keys = keys.filter(|key| backend.is_shown_cut(key, &seen.claim.key));
+    let mut keys = keys.filter(|key| backend.is_shown_cut(key, &seen.lock_id.key));
     if let Some(key) = keys.next()
         && keys.all(|other| other == key)
     {
-        seen.claim.key = key.clone();
+        seen.lock_id.key = key.clone();
     }
 }
 
 /// Says which of the sessions that the server shows are this locker's own. One that waits stands
 /// for any number of callers, whom the engine knows.
-fn recognize(seen: &mut Seen, own: &[Own]) {
+fn recognize(seen: &mut LockView, own: &[OwnSession]) {
     seen.waiters.retain(|party| !own.iter().any(|own| own.is(party)));
     for party in &mut seen.holders {
-        let same = |own: &&Own| own.is(party);
+        let same = |own: &&OwnSession| own.is(party);
         if own.iter().any(|own| same(&own)) {
             let held = own.iter().filter(same).filter_map(|own| own.held.as_ref());
-            let since = held.filter(|(key, _)| *key == seen.claim.key).map(|(_, since)| since);
+            let since = held.filter(|(key, _)| *key == seen.lock_id.key).map(|(_, since)| since);
             party.holder.held_for =
                 since.map(|since| since.elapsed()).max().or(party.holder.held_for);
             party.holder.who.insert_str(0, "this process, ");
@@ -364,27 +372,27 @@ fn recognize(seen: &mut Seen, own: &[Own]) {
 async fn convert<B: SessionBackend>(
     backend: &B,
     session: &mut B::Session,
-    claim: &Claim,
+    lock_id: &LockId,
     to: Mode,
     time: Duration,
-) -> Result<Tale> {
+) -> Result<SessionEvent> {
     let sent = Time::now();
-    match backend.convert(session, claim, to, time).await {
+    match backend.convert(session, lock_id, to, time).await {
         Err(error) if !matches!(error, Error::Unsupported { .. }) && !backend.survives(&error) => {
             Err(error)
         }
-        end => Ok(Tale::Converted { end, sent }),
+        end => Ok(SessionEvent::Converted { end, sent }),
     }
 }
 
 async fn wait<B: SessionBackend>(
     backend: &B,
     session: &mut B::Session,
-    claim: &Claim,
+    lock_id: &LockId,
     time: Duration,
-) -> Result<Tale> {
+) -> Result<SessionEvent> {
     let mut sent = Time::now();
-    let end = backend.wait(session, claim, time).await?;
+    let end = backend.wait(session, lock_id, time).await?;
     let granted = end == Waited::Granted;
     // The server counts the session's silence from now, but we know only when we asked: if that
     // was long ago, ask once more.
@@ -392,5 +400,5 @@ async fn wait<B: SessionBackend>(
         sent = Time::now();
         backend.batch(session, PING, &mut Vec::new()).await?;
     }
-    Ok(Tale::Waited { end, sent })
+    Ok(SessionEvent::Waited { end, sent })
 }

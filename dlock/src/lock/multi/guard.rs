@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::blocking::block_for;
-use crate::engine::{Engine, Holds};
+use crate::engine::{Engine, Grants};
 use crate::error::{Error, Result};
 use crate::lock::Lock;
 use crate::lock::guard::{Guard, LONGEST_RELEASE};
 use crate::lock::join::join_all;
-use crate::lock::scope::{self, Held};
+use crate::lock::scope::{self, AnyGuard};
 use crate::spec::key::Key;
 use crate::spec::mode::Mode;
 use crate::status::lost::LostInfo;
@@ -24,13 +24,13 @@ use crate::status::lost::LostInfo;
 #[clippy::has_significant_drop]
 pub struct MultiGuard {
     guards: Vec<Guard>,
-    holds: Holds,
+    holds: Grants,
 }
 
 impl MultiGuard {
     pub(super) fn new(guards: Vec<Guard>) -> Self {
         let holds: Arc<[_]> = guards.iter().map(|guard| Arc::clone(guard.hold())).collect();
-        MultiGuard { guards, holds: Holds::Many(holds) }
+        MultiGuard { guards, holds: Grants::Many(holds) }
     }
 
     /// A guard of nothing: locking is switched off.
@@ -52,7 +52,7 @@ impl MultiGuard {
         self.guards.iter().map(Guard::key)
     }
 
-    /// Releases all of them and waits for the server's word, see [`Guard::release`].
+    /// Releases all of them and waits for the server's confirmation, see [`Guard::release`].
     ///
     /// # Errors
     /// [`Error::Lost`] when one of them had been lost before; the others are
@@ -119,8 +119,8 @@ impl MultiGuard {
     }
 }
 
-impl Held for MultiGuard {
-    fn holds(&self) -> Holds {
+impl AnyGuard for MultiGuard {
+    fn holds(&self) -> Grants {
         self.holds.clone()
     }
 
@@ -133,7 +133,7 @@ impl Held for MultiGuard {
     }
 
     fn another(&self) -> Option<Self> {
-        let guards = self.guards.iter().map(Held::another).collect::<Option<_>>()?;
+        let guards = self.guards.iter().map(AnyGuard::another).collect::<Option<_>>()?;
         Some(MultiGuard { guards, holds: self.holds.clone() })
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::MySql;
 use crate::backend::lease::Failure;
-use crate::backend::mysql::{NO_RIGHT, meaning, number};
+use crate::backend::mysql::{NO_RIGHT, error_kind, number};
 use crate::error::{Error, Source, cause};
 
 impl MySql {
@@ -36,7 +36,7 @@ impl MySql {
             Some(number) if NO_RIGHT.contains(&number) => {
                 Failure::Failed(self.refused(cause(error)))
             }
-            _ => Failure::Failed(meaning(&self.label, error)),
+            _ => Failure::Failed(error_kind(&self.label, error)),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Member, MySql};
-use crate::backend::Seen;
+use crate::backend::LockView;
 use crate::backend::lease::{Failure, name, prune, seen};
 use crate::backend::mysql::{REMEDY, integer, replicates, text};
 use crate::spec::native::NativeKey;
@@ -24,7 +24,7 @@ impl MySql {
         &self,
         member: &mut Member,
         of: Option<&NativeKey>,
-    ) -> Result<Vec<Seen>, Failure> {
+    ) -> Result<Vec<LockView>, Failure> {
         let sql = self.texts.status(of.map(name).as_deref());
         let rows = self.rows(&mut member.connection, sql).await?;
         let seen = rows.iter().filter_map(|row| {

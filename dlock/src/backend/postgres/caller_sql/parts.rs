@@ -1,7 +1,7 @@
 //! Parts of statements: functions of a lock, what the server shows of one, which session this is.
 
 use crate::connection::session::Session;
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
 
@@ -14,10 +14,10 @@ pub(super) fn set(name: &str, value: &str) -> String {
     format!("pg_catalog.set_config('{name}',{value},true)")
 }
 
-/// A function of a lock, in the claim's mode.
-pub(super) fn call(function: &str, claim: &Claim) -> String {
-    let shared = if claim.mode == Mode::Shared { "_shared" } else { "" };
-    match &claim.key {
+/// A function of a lock, in the lock's mode.
+pub(super) fn call(function: &str, lock_id: &LockId) -> String {
+    let shared = if lock_id.mode == Mode::Shared { "_shared" } else { "" };
+    match &lock_id.key {
         NativeKey::Pair(a, b) => {
             format!("pg_catalog.{function}{shared}('{a}'::integer,'{b}'::integer)")
         }
@@ -43,8 +43,8 @@ pub(super) fn is_of(key: &NativeKey) -> String {
 }
 
 /// Whether this session has it in this mode. All locks of the server are looked at for that.
-pub(super) fn is_ours(claim: &Claim) -> String {
-    let mode = match claim.mode {
+pub(super) fn is_ours(lock_id: &LockId) -> String {
+    let mode = match lock_id.mode {
         Mode::Exclusive => "ExclusiveLock",
         _ => "ShareLock",
     };
@@ -52,7 +52,7 @@ pub(super) fn is_ours(claim: &Claim) -> String {
         "EXISTS(SELECT FROM pg_catalog.pg_locks l WHERE {} \
          AND l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() \
          AND l.mode OPERATOR(pg_catalog.=) '{mode}')",
-        is_of(&claim.key)
+        is_of(&lock_id.key)
     )
 }
 

@@ -6,13 +6,13 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
 use super::{Connection, Postgres};
-use crate::backend::Seen;
+use crate::backend::LockView;
 use crate::backend::lease::{Failure, Table, name, prune, seen};
 use crate::backend::postgres::lease_sql::{BEGIN, Texts, quoted};
 use crate::spec::native::NativeKey;
 use crate::status::{Finding, Severity};
 
-/// About the table whose name follows. What `synchronous_commit` would be had we not set it.
+/// BackendInfo the table whose name follows. What `synchronous_commit` would be had we not set it.
 const FACTS: &str = "SELECT \
     (SELECT s.reset_val FROM pg_settings s WHERE s.name = 'synchronous_commit'), \
     current_setting('fsync') = 'on', current_setting('synchronous_standby_names') <> '', \
@@ -47,7 +47,7 @@ impl Postgres {
         &self,
         connection: &mut Connection,
         of: Option<&NativeKey>,
-    ) -> Result<Vec<Seen>, Failure> {
+    ) -> Result<Vec<LockView>, Failure> {
         let text = connection.texts().status(of);
         let rows = self.ask(connection, text).await?;
         let seen = rows.iter().map(read).collect::<sqlx::Result<_>>();
@@ -154,7 +154,7 @@ impl Facts {
     }
 }
 
-fn read(row: &PgRow) -> sqlx::Result<Seen> {
+fn read(row: &PgRow) -> sqlx::Result<LockView> {
     let key: String = row.try_get(0)?;
     let owner: Option<String> = row.try_get(1)?;
     let held_for = seconds(row.try_get(3)?);

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::backend::Seen;
+use crate::backend::LockView;
 use crate::backend::lease::prune::Pruned;
-use crate::backend::lease::{Failure, Lease, LeaseBackend, LeaseOptions, Owner, Taken, Verdicts};
+use crate::backend::lease::{Failure, Lease, LeaseBackend, LeaseOptions, Outcomes, Owner, Taken};
 use crate::clock::Time;
 use crate::engine::{Engine, Leases};
 use crate::error::Error;
@@ -111,7 +111,7 @@ impl Fake {
         let (engine, mut opened) =
             Engine::start(None, limit, Arc::default(), None, false, open).unwrap();
         opened.wait().await.unwrap();
-        let about = crate::backend::About {
+        let about = crate::backend::BackendInfo {
             label: "fake".into(),
             naming: Naming::Row,
             modes: &[Mode::Exclusive],
@@ -204,10 +204,10 @@ impl LeaseBackend for Fake {
         (): &mut (),
         releases: &[Lease],
         takes: &[Lease],
-    ) -> Result<Verdicts, Failure> {
+    ) -> Result<Outcomes, Failure> {
         let asked = Asked::Apply { releases: names(releases), takes: names(takes) };
         let fate = self.fate(asked).await?;
-        let verdicts = {
+        let outcomes = {
             let rows = &mut self.inside().rows;
             let release = |lease: &Lease| match rows.get_mut(&*lease.name()) {
                 Some(row) if is_ours(row, lease) => {
@@ -233,9 +233,9 @@ impl LeaseBackend for Fake {
                 row.until = until(lease);
                 Taken::Granted(Some(row.fence))
             };
-            Verdicts { released, taken: takes.iter().map(take).collect() }
+            Outcomes { released, taken: takes.iter().map(take).collect() }
         };
-        answer(fate, verdicts).await
+        answer(fate, outcomes).await
     }
 
     async fn renew(&self, (): &mut (), leases: &[Lease]) -> Result<Vec<bool>, Failure> {
@@ -278,7 +278,7 @@ impl LeaseBackend for Fake {
         Ok(Pruned::default())
     }
 
-    async fn status(&self, (): &mut (), _: Option<&NativeKey>) -> Result<Vec<Seen>, Failure> {
+    async fn status(&self, (): &mut (), _: Option<&NativeKey>) -> Result<Vec<LockView>, Failure> {
         Ok(Vec::new())
     }
 

@@ -7,7 +7,7 @@
 )]
 
 mod fake;
-mod handing;
+mod handoff;
 mod panics;
 mod parts;
 mod polls;

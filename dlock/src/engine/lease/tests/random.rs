@@ -28,7 +28,7 @@ fn fate(random: &mut Rng, silent: bool) -> Fate {
     }
 }
 
-/// Holds one for a while, if it gets it.
+/// Grants one for a while, if it gets it.
 async fn task(fake: &Fake, locker: &Locker, newest: &Newest, random: &mut Rng) {
     let key = random.usize(..KEYS);
     let mut lock = locker.lock(key as u64).timeout(random.u64(..400) as u32 * MS);
@@ -64,7 +64,7 @@ async fn task(fake: &Fake, locker: &Locker, newest: &Newest, random: &mut Rng) {
     }
 }
 
-/// As long as a guard has its word, the row is its own.
+/// As long as a guard is valid, the row is its own.
 fn is_held(fake: &Fake, guard: &Guard, key: usize, newest: Option<&Newest>) {
     // Nobody changes the row meanwhile.
     let inside = fake.inside();

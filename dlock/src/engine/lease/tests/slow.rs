@@ -77,7 +77,7 @@ async fn a_silent_release_ends_with_the_lease() {
     });
     timeout(LIMIT, guard.release()).await.unwrap().unwrap();
     assert!(away.is_set());
-    // Our word on it ends a little before it does.
+    // Its validity ends a little before the row does.
     eventually("it has run out", || fake.row("k").is_free()).await;
 }
 

@@ -3,9 +3,9 @@
 use super::*;
 use crate::backend::scripted::Fate;
 use crate::engine::{Executor as _, Limits, Sessions};
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::spec::native::NativeKey;
-use crate::spec::options::Terms;
+use crate::spec::options::LockOptions;
 use std::sync::Arc;
 
 /// Connections are accepted and never answered: nothing is to be done, so nothing is looked at.
@@ -25,7 +25,7 @@ async fn server_that_never_answers_is_waited_for_and_not_asked_after() {
         _ => Fate::Done,
     });
     let (mut reports, mut turns) = (Vec::new(), 0);
-    sessions.try_lock(Claim::exclusive(NativeKey::Id(1)), 1, &Terms::default());
+    sessions.try_lock(LockId::exclusive(NativeKey::Id(1)), 1, &LockOptions::default());
     let until = tokio::time::Instant::now() + Duration::from_secs(1);
     loop {
         sessions.flush();
@@ -33,7 +33,7 @@ async fn server_that_never_answers_is_waited_for_and_not_asked_after() {
             break;
         }
         if reports.drain(..).next().is_some() {
-            sessions.try_lock(Claim::exclusive(NativeKey::Id(1)), 2, &Terms::default());
+            sessions.try_lock(LockId::exclusive(NativeKey::Id(1)), 2, &LockOptions::default());
         }
         turns += 1;
     }

@@ -1,7 +1,7 @@
 //! Why a lock was not had.
 
-use super::dialect::{Answer, Meaning};
-use super::driver::{Driver, Refused};
+use super::dialect::{Answer, ErrorKind};
+use super::driver::{Driver, DriverError};
 use super::plan::{Waiting, Wanted};
 use crate::error::Error;
 use crate::status::holder::{Holder, Stage};
@@ -16,7 +16,7 @@ pub(super) fn pooled<C: Driver>() -> Error {
 }
 
 pub(super) fn strange<C: Driver>(said: String) -> Error {
-    Error::unavailable(C::DIALECT.label(), Strange(said))
+    Error::unavailable(C::DIALECT.label(), UnexpectedReply(said))
 }
 
 /// Of the answers that are no grant and no wait of a transaction.
@@ -24,14 +24,18 @@ pub(super) fn refusal<C: Driver>(one: &Wanted, answer: Answer) -> Error {
     match answer {
         Answer::Mine { .. } => Error::Reentrant { key: one.key.clone() },
         Answer::Deadlock => Error::Deadlock { key: one.key.clone() },
-        Answer::Useless { what, instead } => C::DIALECT.unsupported(what, instead),
+        Answer::NotExclusive { what, instead } => C::DIALECT.unsupported(what, instead),
         other => strange::<C>(format!("{other:?}")),
     }
 }
 
-pub(super) fn failure<C: Driver>(one: &Wanted, meaning: Meaning, refused: Refused) -> Error {
-    match meaning {
-        Meaning::Deadlock => Error::Deadlock { key: one.key.clone() },
+pub(super) fn failure<C: Driver>(
+    one: &Wanted,
+    error_kind: ErrorKind,
+    refused: DriverError,
+) -> Error {
+    match error_kind {
+        ErrorKind::Deadlock => Error::Deadlock { key: one.key.clone() },
         _ => C::DIALECT.error(refused),
     }
 }
@@ -55,4 +59,4 @@ pub(super) fn timeout(one: &Wanted, waiting: Waiting, holder: Option<Holder>) ->
 
 #[derive(Debug, thiserror::Error)]
 #[error("the server gave an answer that means nothing: {0}")]
-struct Strange(String);
+struct UnexpectedReply(String);

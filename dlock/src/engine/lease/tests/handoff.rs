@@ -136,7 +136,7 @@ async fn verify_of_the_holder_before() {
             let engine = locker.engine().clone();
             tokio::spawn(async move {
                 let (reply, answer) = tokio::sync::oneshot::channel();
-                engine.post(crate::engine::Mail::Verify { hold: hold.id, reply }).unwrap();
+                engine.send(crate::engine::Message::Verify { hold: hold.id, reply }).unwrap();
                 answer.await
             })
         })

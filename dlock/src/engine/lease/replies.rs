@@ -5,18 +5,18 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::asks::about;
-use super::grant::Grant;
+use super::batch_size::{Backoff, BatchSize};
+use super::grant::LeaseGrant;
 use super::job::{Done, Job, Question, Sent};
-use super::line::Line;
-use super::portion::{Luck, Portions};
+use super::polling::about;
+use super::queue::Line;
 use super::{BUSY, Leases, Release, What};
-use crate::backend::lease::{Failure, Lease, LeaseBackend, Taken, Verdicts};
+use crate::backend::lease::{Failure, Lease, LeaseBackend, Outcomes, Taken};
 use crate::clock::Time;
 use crate::engine::lock_table::Event;
 use crate::error::Error;
 use crate::observe;
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::status::lost::LostReason;
 
 /// The pauses between attempts to reach a database that cannot be reached.
@@ -29,9 +29,9 @@ const FAILURES_IN_A_ROW_MAX: u32 = 4;
 #[derive(Clone, Copy)]
 pub(super) enum Why {
     /// Something was busy, and nothing has been done. What was asked fares so.
-    Busy(Luck),
+    Busy(Backoff),
     /// Something in it is refused, and it is not known what: it is asked again in parts.
-    Split(Luck),
+    Split(Backoff),
     /// `fatal`: it makes no sense to ask again. `sent`: the database may have looked at it.
     Failed { fatal: bool, sent: bool },
 }
@@ -55,16 +55,16 @@ impl<B: LeaseBackend> Leases<B> {
                 let now = Instant::now();
                 self.not_before = now + about(BUSY);
                 let rows = self.backend.has_busy_rows();
-                let luck = self.portions(&done.job).filter(|_| rows).map(|p| p.busy(now));
-                let luck = luck.unwrap_or_default();
-                self.unanswered(done.job, Why::Busy(luck));
+                let backoff = self.batch_size(&done.job).filter(|_| rows).map(|p| p.busy(now));
+                let backoff = backoff.unwrap_or_default();
+                self.unanswered(done.job, Why::Busy(backoff));
             }
             Err(Failure::Failed(error)) if self.is_to_be_split(&error, &done.job, done.sent) => {
                 self.trouble = Some(error);
                 let now = Instant::now();
                 self.not_before = now;
-                let luck = self.portions(&done.job).map(|portions| portions.busy(now));
-                self.unanswered(done.job, Why::Split(luck.unwrap_or_default()));
+                let backoff = self.batch_size(&done.job).map(|batch_size| batch_size.busy(now));
+                self.unanswered(done.job, Why::Split(backoff.unwrap_or_default()));
             }
             Err(Failure::Failed(error)) => {
                 let fatal = !error.is_retryable();
@@ -94,7 +94,7 @@ impl<B: LeaseBackend> Leases<B> {
             self.failed_alone += 1;
             if self.failed_alone == FAILURES_IN_A_ROW_MAX {
                 // The rest is to fail as a whole.
-                (self.applies, self.renewals) = (Portions::new(), Portions::new());
+                (self.applies, self.renewals) = (BatchSize::new(), BatchSize::new());
             }
         }
         // When many fail alone, one after the other, it is not about them. A take that is alone
@@ -103,7 +103,7 @@ impl<B: LeaseBackend> Leases<B> {
     }
 
     /// What looks after how much goes out with such a job.
-    fn portions(&mut self, job: &Job) -> Option<&mut Portions> {
+    fn batch_size(&mut self, job: &Job) -> Option<&mut BatchSize> {
         match job {
             Job::Apply { .. } => Some(&mut self.applies),
             Job::Renew { .. } => Some(&mut self.renewals),
@@ -112,12 +112,12 @@ impl<B: LeaseBackend> Leases<B> {
     }
 
     fn answered(&mut self, job: Job, sent: Sent) {
-        if let Some(portions) = self.portions(&job) {
-            portions.answered();
+        if let Some(batch_size) = self.batch_size(&job) {
+            batch_size.answered();
             self.failed_alone = 0;
         }
         match job {
-            Job::Apply { takes, verdicts: Verdicts { released, taken }, .. } => {
+            Job::Apply { takes, outcomes: Outcomes { released, taken }, .. } => {
                 let releasing = std::mem::take(&mut self.releasing);
                 for (index, release) in releasing.into_iter().enumerate() {
                     let clean = released.get(index).copied().unwrap_or(false);
@@ -144,7 +144,7 @@ impl<B: LeaseBackend> Leases<B> {
                     self.lose(&lease, LostReason::NotHeld);
                 }
             }
-            Job::Ask { question: Some(Question::Own(own)), .. } => self.owned(*own, sent),
+            Job::Ask { question: Some(Question::OwnLease(own)), .. } => self.owned(*own, sent),
             Job::Ask { question, .. } => self.ask_later(question),
         }
     }
@@ -160,10 +160,10 @@ impl<B: LeaseBackend> Leases<B> {
                 let asked = self.releasing.drain(..);
                 let asked = asked.filter(|release| release.what != What::HandOver);
                 self.releases.extend(asked.map(|release| match why {
-                    Why::Busy(luck) | Why::Split(luck) => Release { luck, ..release },
+                    Why::Busy(backoff) | Why::Split(backoff) => Release { backoff, ..release },
                     Why::Failed { .. } => release,
                 }));
-                // Their words were not looked after meanwhile.
+                // Their validity was not watched meanwhile.
                 self.lapses_in(Duration::ZERO);
                 for lease in takes {
                     if !self.unhanded(&lease, why) {
@@ -178,7 +178,7 @@ impl<B: LeaseBackend> Leases<B> {
                 self.ask_to_check(lease, reply);
             }
             Job::Ask { question, .. } if matches!(why, Why::Busy(_)) => self.ask_later(question),
-            Job::Ask { question: Some(Question::Own(own)), .. } => {
+            Job::Ask { question: Some(Question::OwnLease(own)), .. } => {
                 self.unowned(*own, matches!(why, Why::Failed { sent: true, .. }));
             }
             Job::Ask { question, .. } => {
@@ -189,40 +189,40 @@ impl<B: LeaseBackend> Leases<B> {
     }
 
     fn granted(&mut self, lease: Lease, fence: Option<u64>, sent: Sent) {
-        let word = Arc::new(sent.word(lease.lasts));
+        let validity = Arc::new(sent.validity(lease.lasts));
         let lease = Lease { fence, ..lease };
         let Some(ask) = self.asks.remove(&lease) else {
-            return self.owe(lease);
+            return self.add_cleanup(lease);
         };
         let ticket = ask.ticket;
         let key = lease.key.clone();
         let now = Time::now();
-        if !word.good_at(now) {
-            let key = Claim::exclusive(key);
+        if !validity.is_valid_at(now) {
+            let key = LockId::exclusive(key);
             self.report(Event::Failed { key, ticket, fatal: false }, LostReason::Unconfirmed);
-            return self.owe(lease);
+            return self.add_cleanup(lease);
         }
-        self.lapses_in(word.left(now));
+        self.lapses_in(validity.remaining(now));
         // One that was adopted: its row has just been free, so it is lost.
         if let Some(before) = self.held.get(&key).map(|grant| grant.lease.clone()) {
             self.lose(&before, LostReason::NotHeld);
         }
-        let grant = Grant {
+        let grant = LeaseGrant {
             ticket,
             lease,
-            agreed: ask.agreed,
-            word,
+            resolved: ask.resolved,
+            validity,
             since: now,
             granted: now,
             used: false,
             due: false,
             renew_at: None,
-            luck: Luck::default(),
-            handing: None,
+            backoff: Backoff::default(),
+            handoff: None,
         };
         self.held.insert(key.clone(), grant);
         self.schedule(&key);
-        self.report(Event::Granted { key: Claim::exclusive(key), ticket }, LostReason::NotHeld);
+        self.report(Event::Granted { key: LockId::exclusive(key), ticket }, LostReason::NotHeld);
     }
 
     fn refused(&mut self, lease: &Lease, long: Option<Duration>, sent: Sent) {
@@ -230,7 +230,7 @@ impl<B: LeaseBackend> Leases<B> {
         let Some(ask) = ask.and_then(|ask| self.asks.refused(ask, long, sent.at)) else {
             return;
         };
-        let (key, ticket) = (Claim::exclusive(ask.lease.key), ask.ticket);
+        let (key, ticket) = (LockId::exclusive(ask.lease.key), ask.ticket);
         let event = match ask.cancelled {
             true => Event::Ended { key, ticket },
             false => Event::Refused { key, ticket },
@@ -242,13 +242,13 @@ impl<B: LeaseBackend> Leases<B> {
         let ask = self.asks.remove(&lease);
         let goes_on = matches!(why, Why::Split(_)) && ask.as_ref().is_some_and(|a| !a.cancelled);
         if matches!(why, Why::Failed { sent: true, .. } | Why::Split(_)) && !goes_on {
-            self.owe(lease.clone());
+            self.add_cleanup(lease.clone());
         }
         let Some(ask) = ask else { return };
-        let (key, ticket) = (Claim::exclusive(lease.key), ask.ticket);
+        let (key, ticket) = (LockId::exclusive(lease.key), ask.ticket);
         let event = match why {
             _ if ask.cancelled => Event::Ended { key, ticket },
-            Why::Busy(luck) | Why::Split(luck) => return self.asks.put_back(ask, luck),
+            Why::Busy(backoff) | Why::Split(backoff) => return self.asks.put_back(ask, backoff),
             Why::Failed { fatal, .. } => Event::Failed { key, ticket, fatal },
         };
         self.report(event, LostReason::NotHeld);
@@ -263,7 +263,7 @@ impl<B: LeaseBackend> Leases<B> {
         };
         let key = release.lease.key;
         self.asks.released(&key);
-        let key = Claim::exclusive(key);
+        let key = LockId::exclusive(key);
         self.report(Event::Unlocked { key, ticket, clean }, LostReason::NotHeld);
     }
 
@@ -272,9 +272,9 @@ impl<B: LeaseBackend> Leases<B> {
             return;
         };
         let mut at = Instant::now();
-        if let Why::Busy(luck) | Why::Split(luck) = why {
-            grant.luck = luck;
-            at = luck.at().unwrap_or(at);
+        if let Why::Busy(backoff) | Why::Split(backoff) = why {
+            grant.backoff = backoff;
+            at = backoff.at().unwrap_or(at);
         }
         grant.renew_at = Some(at);
         self.renew_at = Some(self.renew_at.map_or(at, |next| next.min(at)));
@@ -288,20 +288,20 @@ impl<B: LeaseBackend> Leases<B> {
             return;
         }
         if !renewed {
-            if grant.word.good_at(Time::now()) {
+            if grant.validity.is_valid_at(Time::now()) {
                 // Somebody has taken it, or the database's clock was set forward: then others may
                 // have the other rows too, and their holders are not to wait for their turn.
                 self.renew_all();
             }
             self.lose(lease, LostReason::NotHeld);
-        } else if grant.word.good_at(Time::now()) {
-            grant.word.extend(sent.at.after(lease.lasts));
+        } else if grant.validity.is_valid_at(Time::now()) {
+            grant.validity.extend(sent.at.after(lease.lasts));
             if let Some(wall) = sent.wall {
-                grant.word.follow(wall.after(lease.lasts));
+                grant.validity.follow(wall.after(lease.lasts));
             }
             grant.lease.lasts = lease.lasts;
             grant.due = false;
-            grant.luck = Luck::default();
+            grant.backoff = Backoff::default();
             self.news = true;
         } else {
             self.lose(lease, LostReason::Unconfirmed);

@@ -9,16 +9,16 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::callbacks::OnLost;
-use super::executor::Held;
-use super::lock_table::HoldId;
-use super::mail::Request;
-use crate::clock::{Time, Word};
+use super::executor::GrantInfo;
+use super::lock_table::GrantId;
+use super::message::Request;
+use crate::clock::{Time, Validity};
 use crate::error::{Error, Result};
 use crate::observe::{Label, ObservedGrant, Telemetry};
 use crate::spec::key::Key;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
-use crate::spec::options::Terms;
+use crate::spec::options::LockOptions;
 use crate::status::lost::{LostInfo, LostReason};
 
 /// The fencing token of a lock that is none. A higher one, once it is stored, would shut out all
@@ -26,8 +26,8 @@ use crate::status::lost::{LostInfo, LostReason};
 const FENCE_WHILE_OFF: u64 = 0;
 
 /// One grant.
-pub struct Hold {
-    pub(crate) id: HoldId,
+pub struct Grant {
+    pub(crate) id: GrantId,
     /// Whose grant it is.
     pub(crate) engine: u64,
     pub(crate) key: Key,
@@ -41,14 +41,14 @@ pub struct Hold {
     /// How many guards there are of it: more than one where a body under it has taken it again.
     guards: AtomicUsize,
     /// A caller has it. A grant that arrives nowhere, or that a call takes and does not keep, has no
-    /// holder, and no holder's terms: others may have it at once.
-    claimed: AtomicBool,
+    /// holder, and no holder's options: others may have it at once.
+    taken: AtomicBool,
     /// Nobody else gets the lock before so many nanoseconds have passed since it was granted.
     min_hold: AtomicU64,
-    /// On what terms it was taken first.
-    terms: Terms,
-    word: Arc<Word>,
-    /// How it is lost when the word runs out.
+    /// On what options it was taken first.
+    options: LockOptions,
+    validity: Arc<Validity>,
+    /// How it is lost when the validity ends.
     lapse: LostReason,
     on_lost: OnceLock<OnLost>,
     /// The callback is called, or will be.
@@ -56,10 +56,10 @@ pub struct Hold {
     /// Of those who have taken it again under itself, as long as they have it.
     inner: Mutex<Vec<(u64, OnLost)>>,
     /// Set when the guard has gone: from then on its code does not run under the lock.
-    let_go: AtomicBool,
+    without_guards: AtomicBool,
     lost: OnceLock<LostInfo>,
     /// Set when it is over; whether the database, or who has the lock next, has confirmed that.
-    settled: OnceLock<bool>,
+    released: OnceLock<bool>,
     changed: Notify,
     /// Set when a caller has it: what is told of it.
     observed: OnceLock<ObservedGrant>,
@@ -67,27 +67,27 @@ pub struct Hold {
     long_at: Option<Instant>,
 }
 
-impl Hold {
-    pub(crate) fn new(id: HoldId, engine: u64, request: &Request, held: &Held) -> Self {
-        Hold {
+impl Grant {
+    pub(crate) fn new(id: GrantId, engine: u64, request: &Request, held: &GrantInfo) -> Self {
+        Grant {
             id,
             engine,
-            native: request.claim.key.clone(),
+            native: request.lock_id.key.clone(),
             family: request.family.clone(),
             // Of several at once, none is the latest.
             fence: held.fence.filter(|_| request.family.is_none()),
-            min_hold: AtomicU64::new(nanos(request.terms.min_hold)),
-            terms: request.terms.clone(),
-            word: Arc::clone(&held.word),
+            min_hold: AtomicU64::new(nanos(request.options.min_hold)),
+            options: request.options.clone(),
+            validity: Arc::clone(&held.validity),
             lapse: held.lapse,
             on_lost: request.on_lost.clone().map(OnceLock::from).unwrap_or_default(),
-            ..Hold::unlocked(request.key.clone(), request.claim.mode)
+            ..Grant::unlocked(request.key.clone(), request.lock_id.mode)
         }
     }
 
     /// A grant by nobody: locking is switched off.
     pub(crate) fn unlocked(key: Key, mode: Mode) -> Self {
-        Hold {
+        Grant {
             id: 0,
             engine: 0,
             native: NativeKey::Id(0),
@@ -97,17 +97,17 @@ impl Hold {
             since: Time::now(),
             fence: None,
             guards: AtomicUsize::new(1),
-            claimed: AtomicBool::new(false),
+            taken: AtomicBool::new(false),
             min_hold: AtomicU64::new(0),
-            terms: Terms::default(),
-            word: Arc::new(Word::endless()),
+            options: LockOptions::default(),
+            validity: Arc::new(Validity::endless()),
             lapse: LostReason::Unconfirmed,
             on_lost: OnceLock::new(),
             told: AtomicBool::new(false),
             inner: Mutex::default(),
-            let_go: AtomicBool::new(false),
+            without_guards: AtomicBool::new(false),
             lost: OnceLock::new(),
-            settled: OnceLock::new(),
+            released: OnceLock::new(),
             changed: Notify::new(),
             observed: OnceLock::new(),
             long_at: None,
@@ -116,13 +116,13 @@ impl Hold {
 
     /// The same where a token may be expected: then it has one that is lower than all that are drawn.
     pub(crate) fn while_off(key: Key, mode: Mode, fenced: bool) -> Self {
-        Hold { fence: fenced.then_some(FENCE_WHILE_OFF), ..Hold::unlocked(key, mode) }
+        Grant { fence: fenced.then_some(FENCE_WHILE_OFF), ..Grant::unlocked(key, mode) }
     }
 
     /// The same, to be held no longer than this.
     pub(super) fn held_at_most(self, time: Option<Duration>) -> Self {
         let long_at = time.and_then(|time| Instant::now().checked_add(time));
-        Hold { long_at, ..self }
+        Grant { long_at, ..self }
     }
 
     /// When it has been held for longer than it should be.
@@ -140,7 +140,7 @@ impl Hold {
         if self.lost.get().is_some() {
             return true;
         }
-        if self.word.good_at(Time::now()) || self.settled.get().is_some() {
+        if self.validity.is_valid_at(Time::now()) || self.released.get().is_some() {
             return false;
         }
         self.lose(self.lapse);
@@ -165,7 +165,7 @@ impl Hold {
 
     /// How long it counts as held without another answer of the server.
     pub(crate) fn valid_for(&self) -> Duration {
-        if self.is_lost() { Duration::ZERO } else { self.word.left(Time::now()) }
+        if self.is_lost() { Duration::ZERO } else { self.validity.remaining(Time::now()) }
     }
 
     pub(crate) fn lost_info(&self) -> Option<&LostInfo> {
@@ -183,11 +183,11 @@ impl Hold {
     /// when others that are lost with it are marked too.
     pub(super) fn mark_lost(&self, reason: LostReason) -> bool {
         // What ended the session counts, not how that was noticed here.
-        let reason = self.word.ended().unwrap_or(reason);
+        let reason = self.validity.ended().unwrap_or(reason);
         let held_for = self.since.elapsed();
         let first = self.lost.set(LostInfo { key: self.key.clone(), reason, held_for }).is_ok();
         if first {
-            self.settle();
+            self.mark_released();
         }
         first
     }
@@ -196,7 +196,7 @@ impl Hold {
     pub(super) fn tell_loss(&self) {
         let Some(info) = self.lost.get() else { return };
         if let Some(observed) = self.observed.get() {
-            observed.lost(info, self.has_been_let_go());
+            observed.lost(info, self.is_without_guards());
         }
         self.call_back(info);
     }
@@ -219,7 +219,7 @@ impl Hold {
     pub(crate) fn tell_end(&self) {
         let Some(observed) = self.observed.get() else { return };
         // What failed has been told when it did.
-        if self.lost.get().is_none() && self.settled.get() != Some(&false) {
+        if self.lost.get().is_none() && self.released.get() != Some(&false) {
             observed.released(&self.key, self.since.elapsed());
         }
         observed.leave_span();
@@ -228,7 +228,7 @@ impl Hold {
     /// It is still held, for longer than it should be.
     pub(super) fn tell_long(&self) {
         if let Some(observed) = self.observed.get()
-            && !self.has_been_let_go()
+            && !self.is_without_guards()
             && self.lost.get().is_none()
         {
             observed.held_long(&self.key, self.since.elapsed());
@@ -251,7 +251,7 @@ impl Hold {
         }
     }
 
-    /// Has this called as well if it is lost, until [`tell_no_more`](Hold::tell_no_more).
+    /// Has this called as well if it is lost, until [`tell_no_more`](Grant::tell_no_more).
     pub(crate) fn tell_too(&self, callback: OnLost) -> u64 {
         let mut inner = self.inner();
         let id = inner.last().map_or(0, |(last, _)| last + 1);
@@ -278,9 +278,9 @@ impl Hold {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// On what terms it was taken first.
-    pub(crate) fn terms(&self) -> &Terms {
-        &self.terms
+    /// On what options it was taken first.
+    pub(crate) fn options(&self) -> &LockOptions {
+        &self.options
     }
 
     /// How long after its grant nobody else has it yet.
@@ -297,12 +297,12 @@ impl Hold {
 
     /// Whether it is to be done once in a period.
     pub(crate) fn is_once(&self) -> bool {
-        self.terms.once_per.is_some()
+        self.options.once_per.is_some()
     }
 
     /// What was to be done once in a period is done: nobody else has it before that is over.
     pub(crate) fn complete(&self) {
-        if let Some(period) = self.terms.once_per {
+        if let Some(period) = self.options.once_per {
             self.min_hold.fetch_max(nanos(period), Ordering::AcqRel);
         }
     }
@@ -327,19 +327,19 @@ impl Hold {
 
     /// The caller has it now.
     /// Returns `true` if nobody had.
-    pub(crate) fn claim(&self) -> bool {
-        !self.claimed.swap(true, Ordering::AcqRel)
+    pub(crate) fn mark_taken(&self) -> bool {
+        !self.taken.swap(true, Ordering::AcqRel)
     }
 
     /// Whether a caller has had it.
     #[cfg(feature = "test-util")]
     pub(super) fn is_claimed(&self) -> bool {
-        self.claimed.load(Ordering::Acquire)
+        self.taken.load(Ordering::Acquire)
     }
 
     /// How long nobody else may have it yet, whatever becomes of its holder.
     pub(super) fn min_hold_left(&self) -> Duration {
-        if self.min_hold().is_zero() || !self.claimed.load(Ordering::Acquire) {
+        if self.min_hold().is_zero() || !self.taken.load(Ordering::Acquire) {
             return Duration::ZERO;
         }
         // What the end of a session has freed cannot be kept.
@@ -356,31 +356,31 @@ impl Hold {
     }
 
     /// A guard has gone; whether it was the last.
-    pub(crate) fn let_go(&self) -> bool {
+    pub(crate) fn remove_guard(&self) -> bool {
         let last = self.guards.fetch_sub(1, Ordering::AcqRel) == 1;
         if last {
-            self.let_go.store(true, Ordering::Release);
+            self.without_guards.store(true, Ordering::Release);
         }
         last
     }
 
     /// Whether its guard has gone.
-    pub(crate) fn has_been_let_go(&self) -> bool {
-        self.let_go.load(Ordering::Acquire)
+    pub(crate) fn is_without_guards(&self) -> bool {
+        self.without_guards.load(Ordering::Acquire)
     }
 
     /// The lock is free again.
-    pub(crate) fn settle(&self) {
-        self.settle_as(true);
+    pub(crate) fn mark_released(&self) {
+        self.mark(true);
     }
 
     /// It was let go, and whether the lock is free again nobody will know.
-    pub(crate) fn settle_unconfirmed(&self) {
-        self.settle_as(false);
+    pub(crate) fn mark_unconfirmed(&self) {
+        self.mark(false);
     }
 
-    fn settle_as(&self, confirmed: bool) {
-        let first = self.settled.set(confirmed).is_ok();
+    fn mark(&self, confirmed: bool) {
+        let first = self.released.set(confirmed).is_ok();
         if first
             && !confirmed
             && self.lost.get().is_none()
@@ -392,8 +392,8 @@ impl Hold {
     }
 
     /// Ends when the lock is free again, with the loss when there was one.
-    pub(crate) async fn settled(&self) -> Result<()> {
-        let confirmed = *self.until(|| self.settled.get()).await;
+    pub(crate) async fn released(&self) -> Result<()> {
+        let confirmed = *self.until(|| self.released.get()).await;
         match self.lost.get() {
             Some(info) => Err(info.clone().into()),
             None if confirmed => Ok(()),
@@ -429,8 +429,8 @@ fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-impl std::fmt::Debug for Hold {
+impl std::fmt::Debug for Grant {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Hold").field("key", &self.key).field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Grant").field("key", &self.key).field("id", &self.id).finish_non_exhaustive()
     }
 }

@@ -16,56 +16,58 @@ use crate::lock::scope::OnLoss;
 /// That a return type has room for a failure, as a value. A bound on each of the functions below
 /// would blame one missing trait at three places: the call, its future and the await.
 pub struct Room<R> {
-    carry: fn(Error) -> R,
+    run_or_error: fn(Error) -> R,
     is_err: fn(&R) -> bool,
 }
 
 pub fn room<R: Carries>() -> Room<R> {
-    Room { carry: R::carry, is_err: R::is_err }
+    Room { run_or_error: R::run_or_error, is_err: R::is_err }
 }
 
-pub async fn carry<L: Takes, R>(
+pub async fn run_or_error<L: Takes, R>(
     call: Call<L>,
     on_loss: OnLoss,
     body: impl Future<Output = R>,
     room: Room<R>,
 ) -> R {
     match enter(call, on_loss).await {
-        Ok(extent) => run(extent, body, room.is_err).await.unwrap_or_else(room.carry),
-        Err(error) => (room.carry)(error),
+        Ok(scope) => run(scope, body, room.is_err).await.unwrap_or_else(room.run_or_error),
+        Err(error) => (room.run_or_error)(error),
     }
 }
 
-pub async fn carry_background<L: Takes, R>(
+pub async fn run_or_error_background<L: Takes, R>(
     call: Call<L>,
     on_loss: OnLoss,
     body: impl Future<Output = R>,
     room: Room<R>,
 ) -> R {
     match enter(call, on_loss).await {
-        Ok(extent) => run_background(extent, body, room.is_err).await.unwrap_or_else(room.carry),
-        Err(error) => (room.carry)(error),
+        Ok(scope) => {
+            run_background(scope, body, room.is_err).await.unwrap_or_else(room.run_or_error)
+        }
+        Err(error) => (room.run_or_error)(error),
     }
 }
 
-pub fn carry_blocking<L: Takes, R>(
+pub fn run_or_error_blocking<L: Takes, R>(
     call: Call<L>,
     on_loss: OnLoss,
     body: impl FnOnce() -> R,
     room: Room<R>,
 ) -> R {
     let entered = enter_blocking(call, on_loss);
-    let ended = entered.and_then(|extent| run_blocking(extent, body, room.is_err));
-    ended.unwrap_or_else(room.carry)
+    let ended = entered.and_then(|scope| run_blocking(scope, body, room.is_err));
+    ended.unwrap_or_else(room.run_or_error)
 }
 
-pub fn carry_blocking_background<L: Takes, R>(
+pub fn run_or_error_blocking_background<L: Takes, R>(
     call: Call<L>,
     on_loss: OnLoss,
     body: impl FnOnce() -> R,
     room: Room<R>,
 ) -> R {
     let entered = enter_blocking(call, on_loss);
-    let ended = entered.and_then(|extent| run_blocking_background(extent, body, room.is_err));
-    ended.unwrap_or_else(room.carry)
+    let ended = entered.and_then(|scope| run_blocking_background(scope, body, room.is_err));
+    ended.unwrap_or_else(room.run_or_error)
 }

@@ -6,15 +6,15 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::actor::Actor;
-use super::alarms::GRACE;
-use super::callers::{Alarm, disarm};
+use super::callers::{EngineDeadline, disarm};
+use super::deadlines::GRACE;
 use super::delivery::Delivery;
-use super::executor::{Executor, Held};
-use super::hold::Hold;
-use super::inquiry::this_process;
-use super::lock_table::{Event, HoldId, Refusal, RequestId, Shareable as _};
-use super::mail::Request;
-use crate::spec::lock_id::Claim;
+use super::executor::{Executor, GrantInfo};
+use super::grant::Grant;
+use super::lock_table::{Event, GrantId, Refusal, RequestId, Shareable as _};
+use super::message::Request;
+use super::server_query::this_process;
+use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::status::holder::{Holder, Stage};
 use crate::status::lost::LostReason;
@@ -22,35 +22,35 @@ use crate::status::lost::LostReason;
 impl<E: Executor> Actor<E> {
     /// The caller has gone, or the database takes too long to confirm what was granted to it.
     pub(super) fn give_up_on(&mut self, id: RequestId) {
-        let hold = self.callers.unsure.iter().find(|(_, (_, request))| request.id == id);
+        let hold = self.callers.confirming.iter().find(|(_, (_, request))| request.id == id);
         if let Some(hold) = hold.map(|(hold, _)| *hold)
-            && let Some((_, request)) = self.callers.unsure.remove(&hold)
+            && let Some((_, request)) = self.callers.confirming.remove(&hold)
         {
             let _ = request.reply.send(Err(self.executor.trouble()));
-            self.step(Event::Release { hold, spent: true }, LostReason::Unconfirmed);
+            self.step(Event::Release { hold, budget_spent: true }, LostReason::Unconfirmed);
         }
     }
 
-    /// Hands out what was granted, as far as the database's word on it is fresh.
+    /// Hands out what was granted, as far as the database's answer on it is fresh.
     pub(super) fn confirm(&mut self) {
-        while !self.callers.unsure.is_empty() {
+        while !self.callers.confirming.is_empty() {
             let (mut gone, mut unwanted) = (Vec::new(), Vec::new());
             let executor = &mut self.executor;
             let holds = &mut self.callers.holds;
-            let (alarms, engine) = (&mut self.alarms, &self.engine);
+            let (deadlines, engine) = (&mut self.deadlines, &self.engine);
             let max_hold = self.telemetry.max_hold();
-            self.callers.unsure.retain(|&id, (place, request)| {
+            self.callers.confirming.retain(|&id, (place, request)| {
                 match executor.held(&place.0, place.1) {
-                    Some(Held { fresh: false, .. }) => {
+                    Some(GrantInfo { fresh: false, .. }) => {
                         executor.refresh(&place.0, place.1);
                         true
                     }
                     Some(held) => {
-                        disarm(alarms, request);
+                        disarm(deadlines, request);
                         let (reply, _) = oneshot::channel();
                         let reply = std::mem::replace(&mut request.reply, reply);
-                        let hold = Hold::new(id, engine.id, request, &held).held_at_most(max_hold);
-                        alarms.extend(hold.long_at().map(|at| (at, id, Alarm::Long)));
+                        let hold = Grant::new(id, engine.id, request, &held).held_at_most(max_hold);
+                        deadlines.extend(hold.long_at().map(|at| (at, id, EngineDeadline::Long)));
                         let hold = Arc::new(hold);
                         holds.insert(id, (Arc::clone(&hold), place.clone()));
                         let grant = Delivery::new(hold, engine.clone());
@@ -72,7 +72,7 @@ impl<E: Executor> Actor<E> {
                 break;
             }
             for hold in unwanted {
-                self.step(Event::Release { hold, spent: false }, LostReason::NotHeld);
+                self.step(Event::Release { hold, budget_spent: false }, LostReason::NotHeld);
             }
             for (key, grant) in gone {
                 self.step(Event::Lost { key, grant }, LostReason::SessionEnded);
@@ -86,7 +86,7 @@ impl<E: Executor> Actor<E> {
             return request.fail(self.executor.trouble());
         }
         let waited = request.waited();
-        if let Some(holder) = self.holder_here(&request.claim) {
+        if let Some(holder) = self.holder_here(&request.lock_id) {
             return request.refuse(waited, Stage::Process, Some(holder));
         }
         // The time of one who waits is up now, that of a single try is not.
@@ -114,23 +114,23 @@ impl<E: Executor> Actor<E> {
     }
 
     /// Who of this locker's callers is in the way of this, in whatever mode.
-    pub(super) fn holder_here(&self, claim: &Claim) -> Option<Holder> {
+    pub(super) fn holder_here(&self, lock_id: &LockId) -> Option<Holder> {
         let against =
             |mode: Mode| Mode::ALL.into_iter().filter(move |other| !other.is_compatible_with(mode));
-        let of = |mode: Mode| Claim { key: claim.key.clone(), mode };
-        let held_since = |id: HoldId| match self.callers.holds.get(&id) {
+        let of = |mode: Mode| LockId { key: lock_id.key.clone(), mode };
+        let held_since = |id: GrantId| match self.callers.holds.get(&id) {
             Some((hold, _)) => Some(Some(hold.since.elapsed())),
             // Released, and kept for its `min_hold`.
-            None => self.callers.lingering.contains_key(&id).then_some(None),
+            None => self.callers.min_hold_pending.contains_key(&id).then_some(None),
         };
         let held_against = |mode: Mode| {
             against(mode).find_map(|other| self.table.holders(&of(other)).find_map(held_since))
         };
         // Those who share do not pass one who was first, whom another of ours keeps waiting.
         let was_first = |mode: &Mode| self.table.waiting(&of(*mode)).next().is_some();
-        let held_for = held_against(claim.mode).or_else(|| {
-            let mut first = against(claim.mode).filter(was_first);
-            first.find_map(held_against).filter(|_| claim.is_shareable())
+        let held_for = held_against(lock_id.mode).or_else(|| {
+            let mut first = against(lock_id.mode).filter(was_first);
+            first.find_map(held_against).filter(|_| lock_id.is_shareable())
         })?;
         Some(Holder::new(this_process(), held_for))
     }

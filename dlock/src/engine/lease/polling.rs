@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::grant::Agreed;
-use super::portion::Luck;
+use super::batch_size::Backoff;
+use super::grant::ResolvedOptions;
 use crate::backend::lease::Lease;
 use crate::clock::Time;
 use crate::engine::lock_table::Ticket;
@@ -24,10 +24,10 @@ const MEMORY: Duration = Duration::from_secs(1);
 pub(super) struct Ask {
     pub(super) ticket: Ticket,
     pub(super) lease: Lease,
-    pub(super) agreed: Agreed,
+    pub(super) resolved: ResolvedOptions,
     /// Nobody wants it any more; only the answer that is on its way counts.
     pub(super) cancelled: bool,
-    pub(super) luck: Luck,
+    pub(super) backoff: Backoff,
     /// It is with the database.
     sent: bool,
     due: Instant,
@@ -37,7 +37,7 @@ pub(super) struct Ask {
 impl Ask {
     /// At intervals of ours, and it is not with the database.
     fn is_polled(&self) -> bool {
-        !self.sent && self.poll.is_some() && self.agreed.retry_every.is_none()
+        !self.sent && self.poll.is_some() && self.resolved.retry_every.is_none()
     }
 }
 
@@ -72,8 +72,8 @@ impl Asks {
     }
 
     /// Ask once.
-    pub(super) fn once(&mut self, key: NativeKey, ticket: Ticket, agreed: Agreed) {
-        self.add(key, ticket, agreed, None);
+    pub(super) fn once(&mut self, key: NativeKey, ticket: Ticket, resolved: ResolvedOptions) {
+        self.add(key, ticket, resolved, None);
     }
 
     /// Ask until it is granted, and for the last time then.
@@ -81,14 +81,20 @@ impl Asks {
         &mut self,
         key: NativeKey,
         ticket: Ticket,
-        agreed: Agreed,
+        resolved: ResolvedOptions,
         until: Option<Instant>,
     ) {
         let pause = self.intervals.0;
-        self.add(key, ticket, agreed, Some(Poll { until, pause }));
+        self.add(key, ticket, resolved, Some(Poll { until, pause }));
     }
 
-    fn add(&mut self, key: NativeKey, ticket: Ticket, agreed: Agreed, poll: Option<Poll>) {
+    fn add(
+        &mut self,
+        key: NativeKey,
+        ticket: Ticket,
+        resolved: ResolvedOptions,
+        poll: Option<Poll>,
+    ) {
         let now = Instant::now();
         let rivals = self.rivals.get(&key).filter(|rivals| now - rivals.refused < MEMORY);
         let due = match rivals.and_then(|rivals| rivals.released) {
@@ -97,9 +103,9 @@ impl Asks {
             }
             None => now,
         };
-        let lease = agreed.lease(key.clone());
-        let (cancelled, sent, luck) = (false, false, Luck::default());
-        self.asks.insert(key, Ask { ticket, lease, agreed, cancelled, luck, sent, due, poll });
+        let lease = resolved.lease(key.clone());
+        let (cancelled, sent, backoff) = (false, false, Backoff::default());
+        self.asks.insert(key, Ask { ticket, lease, resolved, cancelled, backoff, sent, due, poll });
     }
 
     /// Stop asking; `false` if an answer is on its way, or there is no such ask.
@@ -138,9 +144,9 @@ impl Asks {
     }
 
     /// The database could not look at it, and it is to be asked again.
-    pub(super) fn put_back(&mut self, ask: Ask, luck: Luck) {
-        let due = luck.at().map_or(ask.due, |at| ask.due.max(at));
-        self.ask_again(Ask { luck, due, ..ask });
+    pub(super) fn put_back(&mut self, ask: Ask, backoff: Backoff) {
+        let due = backoff.at().map_or(ask.due, |at| ask.due.max(at));
+        self.ask_again(Ask { backoff, due, ..ask });
     }
 
     fn ask_again(&mut self, mut ask: Ask) {
@@ -161,7 +167,7 @@ impl Asks {
         match &mut ask.poll {
             Some(poll) if !ask.cancelled => {
                 ask.due = now
-                    + match ask.agreed.retry_every {
+                    + match ask.resolved.retry_every {
                         Some(pause) => pause,
                         None => poll.pause.mul_f64(0.5 + 0.5 * fastrand::f64()),
                     };
@@ -172,7 +178,7 @@ impl Asks {
                     ask.due = ask.due.min(until);
                 }
                 poll.pause = (poll.pause * 3 / 2).min(self.intervals.1);
-                ask.luck = Luck::default();
+                ask.backoff = Backoff::default();
                 self.ask_again(ask);
                 None
             }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::actor::{Actor, TURN};
-use super::callers::{Alarm, Place, expiry};
+use super::actor::{Actor, HANDOFF_TIME_MAX};
+use super::callers::{EngineDeadline, GrantTicket, expiry};
 use super::executor::Executor;
-use super::lock_table::{Event, HoldId};
-use crate::spec::lock_id::Claim;
+use super::lock_table::{Event, GrantId};
+use crate::spec::lock_id::LockId;
 use crate::status::lost::LostReason;
 
 /// How long the database may take to say what became of a wait that ran out.
@@ -16,34 +16,34 @@ pub(super) const GRACE: Duration = Duration::from_millis(500);
 
 impl<E: Executor> Actor<E> {
     /// A guard has gone: its lock goes too, now or when its time has come.
-    pub(super) fn release(&mut self, id: HoldId) {
+    pub(super) fn release(&mut self, id: GrantId) {
         let Some((hold, place)) = self.callers.holds.get(&id) else {
             return;
         };
         if let Some(at) = hold.long_at() {
-            self.alarms.remove(&(at, id, Alarm::Long));
+            self.deadlines.remove(&(at, id, EngineDeadline::Long));
         }
         let rest = hold.min_hold_left();
         if rest.is_zero() {
-            return self.let_go(id, &place.clone());
+            return self.release_grant(id, &place.clone());
         }
         if let Some((hold, place)) = self.callers.holds.remove(&id) {
             if !self.executor.linger(&place.0, rest, &hold) {
-                hold.settle();
+                hold.mark_released();
             }
-            self.callers.lingering.insert(id, place);
-            self.alarms.insert((Instant::now() + rest, id, Alarm::Linger));
+            self.callers.min_hold_pending.insert(id, place);
+            self.deadlines.insert((Instant::now() + rest, id, EngineDeadline::MinHold));
         }
     }
 
-    fn let_go(&mut self, hold: HoldId, (claim, grant): &Place) {
-        let held = self.executor.held(claim, *grant);
-        let spent = held.is_none_or(|held| held.since.elapsed() > TURN);
-        self.step(Event::Release { hold, spent }, LostReason::NotHeld);
+    fn release_grant(&mut self, hold: GrantId, (lock_id, grant): &GrantTicket) {
+        let held = self.executor.held(lock_id, *grant);
+        let budget_spent = held.is_none_or(|held| held.since.elapsed() > HANDOFF_TIME_MAX);
+        self.step(Event::Release { hold, budget_spent }, LostReason::NotHeld);
     }
 
     /// Until when the most patient of those who wait for this key does so; `None`: for ever.
-    pub(super) fn latest(&self, key: &Claim) -> Option<Instant> {
+    pub(super) fn latest(&self, key: &LockId) -> Option<Instant> {
         let mut latest = None;
         for request in self.table.waiting(key).filter_map(|id| self.callers.requests.get(&id)) {
             if request.patient {
@@ -56,61 +56,62 @@ impl<E: Executor> Actor<E> {
     /// Does what is due by the clock. Nobody is told that there is no answer before what has come
     /// is `heard`: it may be the answer.
     pub(super) fn ring(&mut self, heard: bool) {
-        if self.alarms.is_empty() {
+        if self.deadlines.is_empty() {
             return;
         }
         let now = Instant::now();
         let mut later = Vec::new();
-        while let Some(&(at, id, alarm)) = self.alarms.first()
+        while let Some(&(at, id, alarm)) = self.deadlines.first()
             && at <= now
         {
-            self.alarms.pop_first();
-            if alarm == Alarm::Overdue && !heard {
+            self.deadlines.pop_first();
+            if alarm == EngineDeadline::Overdue && !heard {
                 later.push((at, id, alarm));
                 continue;
             }
             match (alarm, self.callers.requests.contains_key(&id)) {
-                (Alarm::Look, true) => self.look_ahead(id),
+                (EngineDeadline::Look, true) => self.look_ahead(id),
                 // Granted, and not yet confirmed.
-                (Alarm::Look, false) => {
-                    let unsure = self.callers.unsure.values().find(|(_, request)| request.id == id);
-                    self.alarms.extend(unsure.and_then(|(_, request)| expiry(request)));
+                (EngineDeadline::Look, false) => {
+                    let confirming =
+                        self.callers.confirming.values().find(|(_, request)| request.id == id);
+                    self.deadlines.extend(confirming.and_then(|(_, request)| expiry(request)));
                 }
-                (Alarm::Expire, waits) => {
+                (EngineDeadline::Expire, waits) => {
                     if waits {
                         self.step(Event::Expire { request: id }, LostReason::Closed);
                     }
-                    if self.callers.owes(id) {
-                        self.alarms.insert((now + GRACE, id, Alarm::Overdue));
+                    if self.callers.has_unanswered(id) {
+                        self.deadlines.insert((now + GRACE, id, EngineDeadline::Overdue));
                     }
                 }
-                (Alarm::Overdue, true) => {
+                (EngineDeadline::Overdue, true) => {
                     self.step(Event::Overdue { request: id }, LostReason::Closed);
                 }
-                (Alarm::Overdue, false) => {
+                (EngineDeadline::Overdue, false) => {
                     self.give_up_on(id);
                     self.give_up_doubts_of(id);
                     self.give_up_search_for(id);
                 }
-                (Alarm::Wake, _) => {
+                (EngineDeadline::Wake, _) => {
                     if let Some(reply) = self.callers.sleepers.remove(&id) {
                         let _ = reply.send(());
                     }
                 }
-                (Alarm::Slow, _) => self.waits_long(id),
-                (Alarm::Long, _) => {
+                (EngineDeadline::Slow, _) => self.waits_long(id),
+                (EngineDeadline::Long, _) => {
                     if let Some((hold, _)) = self.callers.holds.get(&id) {
                         hold.tell_long();
                     }
                 }
-                (Alarm::Convert, _) => self.conversion_is_late(id),
-                (Alarm::Linger, _) => {
-                    if let Some(place) = self.callers.lingering.remove(&id) {
-                        self.let_go(id, &place);
+                (EngineDeadline::Convert, _) => self.conversion_is_late(id),
+                (EngineDeadline::MinHold, _) => {
+                    if let Some(place) = self.callers.min_hold_pending.remove(&id) {
+                        self.release_grant(id, &place);
                     }
                 }
             }
         }
-        self.alarms.extend(later);
+        self.deadlines.extend(later);
     }
 }

@@ -4,22 +4,22 @@ use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::task::Poll;
 
-use super::hold::Hold;
+use super::grant::Grant;
 use crate::error::Result;
 use crate::status::lost::LostInfo;
 
 /// One grant, or several as one.
 #[derive(Debug, Clone)]
-pub enum Holds {
-    One(Arc<Hold>),
-    Many(Arc<[Arc<Hold>]>),
+pub enum Grants {
+    One(Arc<Grant>),
+    Many(Arc<[Arc<Grant>]>),
 }
 
-impl Holds {
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Hold>> {
+impl Grants {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Grant>> {
         match self {
-            Holds::One(hold) => std::slice::from_ref(hold).iter(),
-            Holds::Many(holds) => holds.iter(),
+            Grants::One(hold) => std::slice::from_ref(hold).iter(),
+            Grants::Many(holds) => holds.iter(),
         }
     }
 
@@ -38,17 +38,17 @@ impl Holds {
     }
 
     /// Whether the guards of all have gone.
-    pub(crate) fn has_been_let_go(&self) -> bool {
-        self.iter().all(|hold| hold.has_been_let_go())
+    pub(crate) fn is_without_guards(&self) -> bool {
+        self.iter().all(|hold| hold.is_without_guards())
     }
 
     /// Ends when all are free again, with a loss when there was one.
-    pub(crate) async fn settled(&self) -> Result<()> {
-        let mut settled = Ok(());
+    pub(crate) async fn released(&self) -> Result<()> {
+        let mut released = Ok(());
         for hold in self.iter() {
-            settled = settled.and(hold.settled().await);
+            released = released.and(hold.released().await);
         }
-        settled
+        released
     }
 
     /// Ends when one of them is lost, never when they are released.
@@ -56,8 +56,8 @@ impl Holds {
         let holds = self.clone();
         async move {
             let many = match holds {
-                Holds::One(hold) => return hold.lost().await,
-                Holds::Many(many) => many,
+                Grants::One(hold) => return hold.lost().await,
+                Grants::Many(many) => many,
             };
             let mut losses: Vec<_> = many.iter().map(|hold| Box::pin(hold.lost())).collect();
             poll_fn(|cx| {

@@ -1,8 +1,8 @@
 //! What became of a release.
 
 use super::dialect::called;
-use super::driver::{Refused, Row};
-use super::lock::Grant;
+use super::driver::{DriverError, Row};
+use super::lock::ConnectionGrant;
 use super::plan::Wanted;
 use super::session::Session;
 use crate::error::{Error, Result};
@@ -23,7 +23,7 @@ pub(super) enum Given {
     /// There is a transaction: nothing was done.
     IsOpen,
     /// The answer means nothing.
-    Strange(String),
+    UnexpectedReply(String),
 }
 
 pub(super) fn names(held: &[Wanted]) -> String {
@@ -31,21 +31,21 @@ pub(super) fn names(held: &[Wanted]) -> String {
     keys.join(", ")
 }
 
-pub(super) fn read(rows: &[Row]) -> Result<Given, Refused> {
+pub(super) fn read(rows: &[Row]) -> Result<Given, DriverError> {
     let answered = called(rows, "dlock");
     let Some([Some(each), session @ ..]) = answered else {
-        return Ok(Given::Strange(format!("{answered:?}")));
+        return Ok(Given::UnexpectedReply(format!("{answered:?}")));
     };
     Ok(match (&**each, Session::read(session)) {
         ("open", _) => Given::IsOpen,
         (_, Some(session)) => Given::Answered { each: each.clone(), session, held: Vec::new() },
-        (_, None) => Given::Strange(format!("{answered:?}")),
+        (_, None) => Given::UnexpectedReply(format!("{answered:?}")),
     })
 }
 
 /// Whether all were held until now.
 pub(super) fn verdict(
-    grant: &Grant,
+    grant: &ConnectionGrant,
     each: &str,
     session: &Session,
     held: &[Wanted],

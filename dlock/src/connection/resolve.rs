@@ -1,14 +1,14 @@
 //! How a connection pays what it owes: locks that it was perhaps granted, or has perhaps given back.
 
 use super::Connection;
-use super::dialect::{At, Meaning};
-use super::driver::{Refused, Row};
+use super::dialect::{At, ErrorKind};
+use super::driver::{DriverError, Row};
+use super::driver_error::{aborted, strange};
 use super::ledger::{Held, ledger};
 use super::lock::{ConnectionLock, Doubt};
-use super::refused::{aborted, strange};
 use super::session::Session;
 use crate::error::Result;
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 
 impl<C: Connection> ConnectionLock<'_, C> {
     pub(super) async fn ready(&mut self) -> Result<()> {
@@ -16,7 +16,7 @@ impl<C: Connection> ConnectionLock<'_, C> {
     }
 
     /// An earlier `acquire` was dropped: what it has left is given back.
-    pub(super) async fn settle_doubt(&mut self) -> Result<()> {
+    pub(super) async fn resolve_doubt(&mut self) -> Result<()> {
         if let (false, Some(grant)) = (self.sent.is_empty(), self.grant.clone()) {
             self.pay(&grant.session, grant.inside).await?;
             self.sent.clear();
@@ -25,14 +25,14 @@ impl<C: Connection> ConnectionLock<'_, C> {
             }
         }
         if let Some(Doubt { inside, .. }) = self.doubt {
-            self.settle(At::of(inside)).await?;
+            self.resolve(At::of(inside)).await?;
         }
-        self.give_back().await
+        self.release_partial().await
     }
 
-    /// Ends the doubt: what it is about is given back if the session has it, or owed if others have
+    /// Ends the doubt: what it is about is given back if the session has it, or unreleased if others have
     /// it there. Only an answer that is understood ends it.
-    pub(super) async fn settle(&mut self, at: At) -> Result<()> {
+    pub(super) async fn resolve(&mut self, at: At) -> Result<()> {
         let Some(Doubt { one, inside }) = self.doubt.clone() else { return Ok(()) };
         let others = {
             let ledger = ledger();
@@ -40,30 +40,30 @@ impl<C: Connection> ConnectionLock<'_, C> {
                 Some(grant) => Some(&grant.session),
                 None => ledger.session_at(self.conn.place()),
             };
-            let held = |it: &&Session| ledger.look(C::DIALECT, it, &one.claim) == Held::Already;
+            let held = |it: &&Session| ledger.look(C::DIALECT, it, &one.lock_id) == Held::Already;
             here.filter(held).cloned()
         };
         let mut at = at;
         loop {
             self.ready().await?;
-            let text = C::DIALECT.settle(&[(&one.claim, 1)], others.as_ref(), at);
+            let text = C::DIALECT.resolve(&[(&one.lock_id, 1)], others.as_ref(), at);
             let refused = match self.conn.ask(text).await {
                 Ok(rows) => {
                     let session = settled::<C>(&rows)?;
                     self.doubt = None;
                     if others.as_ref() == Some(&session) {
-                        ledger().owe(C::DIALECT, &session, &one.claim);
+                        ledger().add_unreleased(C::DIALECT, &session, &one.lock_id);
                     }
                     return Ok(());
                 }
                 Err(refused) => refused,
             };
-            match C::DIALECT.meaning(&refused) {
+            match C::DIALECT.error_kind(&refused) {
                 // It was broken by what was asked under the savepoint.
-                Meaning::Aborted if inside && at != At::Failed => at = At::Failed,
-                Meaning::NoSavepoint | Meaning::Aborted => return Err(aborted()),
-                Meaning::NoTransaction if at != At::Outside => at = At::Outside,
-                Meaning::Ended => {
+                ErrorKind::Aborted if inside && at != At::Failed => at = At::Failed,
+                ErrorKind::NoSavepoint | ErrorKind::Aborted => return Err(aborted()),
+                ErrorKind::NoTransaction if at != At::Outside => at = At::Outside,
+                ErrorKind::Ended => {
                     self.ended();
                     return Err(C::DIALECT.error(refused));
                 }
@@ -95,12 +95,12 @@ impl<C: Connection> ConnectionLock<'_, C> {
 
     /// A payment that fails stays to be paid: it is not what the caller has asked for.
     async fn pay_all(&mut self, session: &Session, inside: bool) -> Result<bool> {
-        let debts = ledger().payable(C::DIALECT, session);
-        if debts.is_empty() {
+        let unreleased_keys = ledger().payable(C::DIALECT, session);
+        if unreleased_keys.is_empty() {
             return Ok(false);
         }
         let inside = inside || self.conn.is_inside();
-        match self.pay_these(session, &debts, At::of(inside)).await? {
+        match self.pay_these(session, &unreleased_keys, At::of(inside)).await? {
             Ok(found) => Ok(found),
             Err(refused) => {
                 tracing::debug!(target: "dlock", error = %refused.source, "not given back yet");
@@ -116,12 +116,13 @@ impl<C: Connection> ConnectionLock<'_, C> {
     async fn pay_these(
         &mut self,
         session: &Session,
-        debts: &[(Claim, usize)],
+        unreleased_keys: &[(LockId, usize)],
         at: At,
-    ) -> Result<Result<bool, Refused>> {
-        let each: Vec<(&Claim, usize)> = debts.iter().map(|(claim, n)| (claim, *n)).collect();
+    ) -> Result<Result<bool, DriverError>> {
+        let each: Vec<(&LockId, usize)> =
+            unreleased_keys.iter().map(|(lock_id, n)| (lock_id, *n)).collect();
         self.ready().await?;
-        let rows = match self.conn.ask(C::DIALECT.settle(&each, None, at)).await {
+        let rows = match self.conn.ask(C::DIALECT.resolve(&each, None, at)).await {
             Ok(rows) => rows,
             Err(refused) => return Ok(Err(refused)),
         };
@@ -132,15 +133,15 @@ impl<C: Connection> ConnectionLock<'_, C> {
         }
         let mut given = given(&rows);
         let (mut ledger, mut found) = (ledger(), false);
-        for (claim, count) in debts {
+        for (lock_id, count) in unreleased_keys {
             for _ in 0..*count {
                 if given.next() == Some(true) {
-                    ledger.found(C::DIALECT, claim);
-                    tracing::debug!(target: "dlock", %claim, "given back late");
+                    ledger.found(C::DIALECT, lock_id);
+                    tracing::debug!(target: "dlock", %lock_id, "given back late");
                     found = true;
                 }
             }
-            ledger.paid(C::DIALECT, session, claim, *count);
+            ledger.paid(C::DIALECT, session, lock_id, *count);
         }
         Ok(Ok(found))
     }

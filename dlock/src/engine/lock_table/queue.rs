@@ -11,8 +11,8 @@ impl<K: Shareable> Table<K> {
         &mut self,
         waiter: Waiter,
         key: K,
-        spent: bool,
-        hot: bool,
+        budget_spent: bool,
+        contended: bool,
         out: &mut Vec<Action<K>>,
     ) {
         let Waiter { request, patient, .. } = waiter;
@@ -21,7 +21,7 @@ impl<K: Shareable> Table<K> {
             let entry = Entry { grant: None, phase: Phase::Idle, ticket: 0, queue };
             self.keys.insert(key.clone(), entry);
             self.requests.insert(request, key.clone());
-            return self.ask(key, hot && patient, out);
+            return self.ask(key, contended && patient, out);
         };
         let shared = key.is_shareable();
         // A try never jumps a queue, and there is no point in it while the key is known to be held.
@@ -39,8 +39,8 @@ impl<K: Shareable> Table<K> {
             }
         }
         if shared && self.is_idle(&key) {
-            if spent {
-                self.ask(key, hot && patient, out);
+            if budget_spent {
+                self.ask(key, contended && patient, out);
             } else {
                 self.pass_on(&key, out);
             }

@@ -5,21 +5,21 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::link::Link;
-use super::polls::Polls;
+use super::handle::SessionHandle;
+use super::polling::Polls;
 use super::roles::Demand;
 use super::routing::{a_try, is_fenced};
-use super::task::{Own, Question};
+use super::task::{OwnSession, Question};
 use super::{Sessions, no_answer};
-use crate::backend::{Do, Op, Seen};
+use crate::backend::{BatchItem, LockView, Op};
 use crate::clock::Time;
-use crate::engine::executor::{Contact, Executor, Held, Reply, Report};
+use crate::engine::executor::{Contact, Executor, GrantInfo, Reply, Report};
 use crate::engine::lock_table::{Event, Ticket};
 use crate::error::{Error, Result};
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
-use crate::spec::options::Terms;
+use crate::spec::options::LockOptions;
 use crate::status::Finding;
 use crate::status::lost::LostReason;
 
@@ -36,29 +36,35 @@ const CLOSE: Duration = Duration::from_secs(3);
 impl Executor for Sessions {
     const KEEPS_MIN_HOLD: bool = false;
 
-    fn try_lock(&mut self, claim: Claim, ticket: Ticket, terms: &Terms) {
-        self.gathered.push(Op { what: a_try(claim, terms.fenced), ticket });
+    fn try_lock(&mut self, lock_id: LockId, ticket: Ticket, options: &LockOptions) {
+        self.gathered.push(BatchItem { what: a_try(lock_id, options.fenced), ticket });
     }
 
-    fn wait(&mut self, claim: Claim, ticket: Ticket, until: Option<Instant>, terms: &Terms) {
-        let coming = self.links.len() < self.most() || self.can_wait(terms);
+    fn wait(
+        &mut self,
+        lock_id: LockId,
+        ticket: Ticket,
+        until: Option<Instant>,
+        options: &LockOptions,
+    ) {
+        let coming = self.links.len() < self.most() || self.can_wait(options);
         let now = Instant::now();
-        self.polls.add((claim, ticket), terms, until, coming, now);
+        self.polls.add((lock_id, ticket), options, until, coming, now);
     }
 
-    fn hand_over(&mut self, claim: &Claim, grant: Ticket, terms: &Terms) {
+    fn hand_over(&mut self, lock_id: &LockId, grant: Ticket, options: &LockOptions) {
         let Some(held) = self.held.get_mut(&grant) else { return };
-        let draw = held.token.hand_over(terms.fenced);
+        let draw = held.token.hand_over(options.fenced);
         let Some(link) = self.links.get_mut(&held.session) else { return };
-        if held.fenced != terms.fenced {
-            held.fenced = terms.fenced;
-            link.change_lock(terms.fenced);
+        if held.fenced != options.fenced {
+            held.fenced = options.fenced;
+            link.change_lock(options.fenced);
         }
         if draw && link.keeps_plain() {
             // A write must not stop what others' locks depend on: it is taken again elsewhere.
-            self.give_back(claim, grant);
+            self.release_unwanted(lock_id, grant);
         } else if draw {
-            link.batch.push(Op { what: Do::Fence(claim.clone()), ticket: grant });
+            link.batch.push(BatchItem { what: Op::Fence(lock_id.clone()), ticket: grant });
         }
     }
 
@@ -70,18 +76,18 @@ impl Executor for Sessions {
         Error::too_many_keys(&self.label, self.most_keys(), self.locks_setting)
     }
 
-    fn can_wait(&self, terms: &Terms) -> bool {
+    fn can_wait(&self, options: &LockOptions) -> bool {
         let now = Time::now();
         let roles = self.roles(Demand::default(), now);
-        terms.retry_every.is_none()
+        options.retry_every.is_none()
             && self.polls.len() == 0
             && self.free_waiter(&roles, now).is_some()
     }
 
-    fn cancel(&mut self, claim: &Claim, ticket: Ticket) {
+    fn cancel(&mut self, lock_id: &LockId, ticket: Ticket) {
         if let Some(gone) = self.polls.cancel(ticket) {
             if gone {
-                self.reports.push(Event::Ended { key: claim.clone(), ticket }.into());
+                self.reports.push(Event::Ended { key: lock_id.clone(), ticket }.into());
             }
             return;
         }
@@ -98,32 +104,38 @@ impl Executor for Sessions {
         }
     }
 
-    fn unlock(&mut self, claim: Claim, grant: Ticket, ticket: Ticket) {
+    fn unlock(&mut self, lock_id: LockId, grant: Ticket, ticket: Ticket) {
         let grant = self.held.remove(&grant);
         let fenced = grant.as_ref().is_some_and(|grant| grant.fenced);
         let link = grant.and_then(|grant| self.links.get_mut(&grant.session));
         let Some(link) = link else {
-            return self.reports.push(Event::Failed { key: claim, ticket, fatal: false }.into());
+            return self.reports.push(Event::Failed { key: lock_id, ticket, fatal: false }.into());
         };
-        link.disclaim(&claim, fenced);
-        link.batch.push(Op { what: Do::Unlock(claim), ticket });
+        link.remove_key(&lock_id, fenced);
+        link.batch.push(BatchItem { what: Op::Unlock(lock_id), ticket });
     }
 
-    fn distrust(&mut self, _: &Claim, ticket: Ticket) {
+    fn discard_session(&mut self, _: &LockId, ticket: Ticket) {
         if let Some(id) = self.held.get(&ticket).map(|grant| grant.session) {
             self.drop_session(id, LostReason::SessionEnded);
         }
     }
 
-    fn held(&self, _: &Claim, grant: Ticket) -> Option<Held> {
+    fn held(&self, _: &LockId, grant: Ticket) -> Option<GrantInfo> {
         let grant = self.held.get(&grant)?;
         let link = self.links.get(&grant.session)?;
-        let (word, fence) = (Arc::clone(&link.word), grant.token.given());
-        let fresh = link.is_fresh() && grant.token.is_settled();
-        Some(Held { word, fresh, fence, since: grant.since, lapse: LostReason::Unconfirmed })
+        let (validity, fence) = (Arc::clone(&link.validity), grant.token.given());
+        let fresh = link.is_fresh() && grant.token.is_known();
+        Some(GrantInfo {
+            validity,
+            fresh,
+            fence,
+            since: grant.since,
+            lapse: LostReason::Unconfirmed,
+        })
     }
 
-    fn refresh(&mut self, _: &Claim, grant: Ticket) {
+    fn refresh(&mut self, _: &LockId, grant: Ticket) {
         let grant = self.held.get(&grant);
         if let Some(link) = grant.and_then(|grant| self.links.get_mut(&grant.session)) {
             link.ping();
@@ -136,52 +148,52 @@ impl Executor for Sessions {
 
     fn convert(
         &mut self,
-        claim: &Claim,
+        lock_id: &LockId,
         grant: Ticket,
         to: Mode,
         until: Option<Instant>,
         patient: bool,
     ) {
-        self.begin_conversion(claim, grant, to, (until, !patient));
+        self.begin_conversion(lock_id, grant, to, (until, !patient));
     }
 
     fn stop_convert(&mut self, grant: Ticket) {
         self.stop_conversion(grant);
     }
 
-    fn verify(&mut self, claim: &Claim, grant: Ticket, reply: Reply<bool>) {
+    fn verify(&mut self, lock_id: &LockId, grant: Ticket, reply: Reply<bool>) {
         let grant = self.held.get(&grant);
         if let Some(link) = grant.and_then(|grant| self.links.get_mut(&grant.session)) {
-            link.questions.push(Question::Held(claim.clone(), reply));
+            link.questions.push(Question::Held(lock_id.clone(), reply));
         }
     }
 
-    fn status(&mut self, reply: Reply<Vec<Seen>>) {
+    fn status(&mut self, reply: Reply<Vec<LockView>>) {
         let own = self.own(|_| true);
-        self.inquire(Question::Status { of: None, own, spare: false, reply });
+        self.query_server(Question::Status { of: None, own, spare: false, reply });
     }
 
-    fn look_up(&mut self, keys: Vec<NativeKey>, reply: Reply<Vec<Seen>>) {
+    fn look_up(&mut self, keys: Vec<NativeKey>, reply: Reply<Vec<LockView>>) {
         let own = self.own(|key| keys.contains(key));
         // Of several, all that there are: it is one question.
         let of = <[NativeKey; 1]>::try_from(keys).ok().map(|[key]| key);
-        self.inquire(Question::Status { of, own, spare: true, reply });
+        self.query_server(Question::Status { of, own, spare: true, reply });
     }
 
     fn break_lock(&mut self, key: NativeKey, reply: Reply<Vec<String>>) {
-        self.inquire(Question::Break(key, reply));
+        self.query_server(Question::Break(key, reply));
     }
 
     fn check(&mut self, reply: Reply<Vec<Finding>>) {
-        self.inquire(Question::Check(reply));
+        self.query_server(Question::Check(reply));
     }
 
     /// On the session that carries the locks: another one would have to be opened first.
     fn ping(&mut self, reply: Reply<()>) {
-        self.inquire_here(Question::Ping(reply));
+        self.query_here(Question::Ping(reply));
     }
 
-    fn contact(&mut self, _: &Claim, since: Time) -> Contact {
+    fn contact(&mut self, _: &LockId, since: Time) -> Contact {
         if self.answered >= since || self.pace.is_lasting() {
             return Contact::Heard;
         }
@@ -201,11 +213,11 @@ impl Executor for Sessions {
         let demand = self.demand();
         let roles = self.roles(demand, now);
         for _ in 0..roles.connect {
-            self.dial();
+            self.connect();
         }
         if let Some(waiting) = roles.reclaim {
             self.reclaim(waiting);
-            self.dial();
+            self.connect();
         }
         // One session must be there to stop those that wait.
         while demand.waits > 0
@@ -225,7 +237,7 @@ impl Executor for Sessions {
         self.deal_out(&roles, now);
         self.deal_out_conversions(clock);
         self.unwritten = self.unwritten.or(Some(clock)).filter(|_| roles.unwritable);
-        self.links.values_mut().for_each(Link::send_batch);
+        self.links.values_mut().for_each(SessionHandle::send_batch);
         if std::mem::take(&mut self.in_doubt)
             && let Some(link) = self.links.values_mut().find(|link| link.is_idle())
         {
@@ -248,12 +260,12 @@ impl Executor for Sessions {
             let wake = self.next_wake();
             tokio::select! {
                 biased;
-                _ = self.tales.recv_many(&mut self.heard, 64) => {}
+                _ = self.events.recv_many(&mut self.heard, 64) => {}
                 () = self.timer.until(wake) => {}
             }
             let mut heard = std::mem::take(&mut self.heard);
-            for (id, tale) in heard.drain(..) {
-                self.hear(id, tale);
+            for (id, event) in heard.drain(..) {
+                self.on_event(id, event);
             }
             self.heard = heard;
             if wake.is_some_and(|at| at <= Instant::now()) {
@@ -293,13 +305,13 @@ impl Sessions {
     }
 
     /// Gives back what was granted by that ticket, and has the table ask for it anew.
-    fn give_back(&mut self, claim: &Claim, grant: Ticket) {
+    fn release_unwanted(&mut self, lock_id: &LockId, grant: Ticket) {
         let Some(held) = self.held.remove(&grant) else { return };
         if let Some(link) = self.links.get_mut(&held.session) {
-            link.disclaim(claim, held.fenced);
-            link.batch.push(Op { what: Do::Unlock(claim.clone()), ticket: NOBODY });
+            link.remove_key(lock_id, held.fenced);
+            link.batch.push(BatchItem { what: Op::Unlock(lock_id.clone()), ticket: NOBODY });
         }
-        self.reports.push(Event::Lost { key: claim.clone(), grant }.into());
+        self.reports.push(Event::Lost { key: lock_id.clone(), grant }.into());
     }
 
     /// Ends the sessions that would not hear of their end: a server may let one that waits stay in
@@ -309,8 +321,8 @@ impl Sessions {
         let deaf = self.links.values().filter(|link| !link.is_idle());
         // Where a wait ends with its connection, that is all there is to do.
         let deaf = deaf.filter(|link| !(closes && link.waiting().is_some()));
-        let ends = deaf.filter_map(|link| Some(Do::End(link.tag.filter(|_| link.is_deaf())?)));
-        let ends: Vec<Op> = ends.map(|what| Op { what, ticket: NOBODY }).collect();
+        let ends = deaf.filter_map(|link| Some(Op::End(link.tag.filter(|_| link.is_deaf())?)));
+        let ends: Vec<BatchItem> = ends.map(|what| BatchItem { what, ticket: NOBODY }).collect();
         if ends.is_empty() {
             return;
         }
@@ -321,15 +333,15 @@ impl Sessions {
         }
         // The session that was to do it may be as dead as those that wait: one more tells the server.
         let others = std::mem::take(&mut self.links);
-        self.dial();
+        self.connect();
         self.end_by(ends, deadline).await;
         self.links.extend(others);
     }
 
     /// Returns `true` if the server has answered these orders in time.
-    async fn end_by(&mut self, ends: Vec<Op>, deadline: Instant) -> bool {
+    async fn end_by(&mut self, ends: Vec<BatchItem>, deadline: Instant) -> bool {
         self.gathered = ends;
-        let is_end = |op: &Op| matches!(op.what, Do::End(_));
+        let is_end = |op: &BatchItem| matches!(op.what, Op::End(_));
         let mut reports = Vec::new();
         loop {
             self.flush();
@@ -348,16 +360,20 @@ impl Sessions {
 impl Sessions {
     /// Which sessions of the server's are ours: those that hold one of these keys, and those that
     /// hold nothing.
-    fn own(&self, wanted: impl Fn(&NativeKey) -> bool) -> Vec<Own> {
-        let grants = self.held.values().filter(|grant| wanted(&grant.claim.key));
+    fn own(&self, wanted: impl Fn(&NativeKey) -> bool) -> Vec<OwnSession> {
+        let grants = self.held.values().filter(|grant| wanted(&grant.lock_id.key));
         let own = grants.filter_map(|grant| {
             let tag = self.links.get(&grant.session)?.tag?;
-            Some(Own { tag, held: Some((grant.claim.key.clone(), grant.since)), waits: None })
+            Some(OwnSession {
+                tag,
+                held: Some((grant.lock_id.key.clone(), grant.since)),
+                waits: None,
+            })
         });
         let waiting = self.links.values().filter(|link| link.holds == 0);
         let waiting = waiting.filter_map(|link| {
-            let waits = link.waiting().map(|wait| wait.claim.key.clone());
-            Some(Own { tag: link.tag?, held: None, waits })
+            let waits = link.waiting().map(|wait| wait.lock_id.key.clone());
+            Some(OwnSession { tag: link.tag?, held: None, waits })
         });
         own.chain(waiting).collect()
     }

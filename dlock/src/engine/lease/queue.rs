@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::grant::{ENOUGH, Grant};
+use super::batch_size::Backoff;
+use super::grant::{ENOUGH, LeaseGrant};
 use super::job::{Done, Job, Session, carry_out};
-use super::portion::Luck;
 use super::{Leases, Release};
-use crate::backend::lease::{Lease, LeaseBackend, Verdicts};
+use crate::backend::lease::{Lease, LeaseBackend, Outcomes};
 use crate::clock::Time;
 use crate::engine::unwind::catch_panic;
 use crate::spec::native::NativeKey;
@@ -39,7 +39,7 @@ impl<C> Line<C> {
 impl<C> Line<C> {
     /// Ends with the job that is on its way; without one, when what is polled may have changed.
     /// Cancel-safe.
-    pub(super) async fn word<B>(&mut self, backend: &B, polled: bool) -> Option<Done<C>>
+    pub(super) async fn validity<B>(&mut self, backend: &B, polled: bool) -> Option<Done<C>>
     where
         B: LeaseBackend<Connection = C>,
     {
@@ -59,17 +59,17 @@ impl<C> Line<C> {
 
 impl<B: LeaseBackend> Leases<B> {
     /// When there is something to do that no answer brings.
-    pub(super) fn alarm(&self) -> Option<Instant> {
+    pub(super) fn engine_deadline(&self) -> Option<Instant> {
         let work = match self.line {
             // There is nothing to do then yet. But a timer that is earlier than all others wakes the
             // thread that sets it: this one is not to be the first again with every answer.
             Line::Busy(_) => self.renew_at.filter(|at| *at > Instant::now()),
             Line::Idle(_) if !self.questions.is_empty() => Some(self.not_before),
             Line::Idle(_) => {
-                let at = |luck: Luck| luck.at().unwrap_or(self.not_before);
-                let releases = self.releases.iter().map(|release| at(release.luck)).min();
-                let handings = self.handings().map(|handing| at(handing.luck)).min();
-                let next = [self.renew_at, self.asks.next(), releases, handings];
+                let at = |backoff: Backoff| backoff.at().unwrap_or(self.not_before);
+                let releases = self.releases.iter().map(|release| at(release.backoff)).min();
+                let handoffs_due = self.handoffs_due().map(|handoff| at(handoff.backoff)).min();
+                let next = [self.renew_at, self.asks.next(), releases, handoffs_due];
                 let next = next.into_iter().flatten().min();
                 next.map(|next| next.max(self.not_before))
             }
@@ -98,7 +98,7 @@ impl<B: LeaseBackend> Leases<B> {
     /// How long this job may take: an answer that comes when what it grants has run out is worth
     /// nothing, and a renewal without an answer must be asked for again in time.
     fn patience(&self, job: &Job) -> Duration {
-        let renewing = self.held.values().filter_map(Grant::patience);
+        let renewing = self.held.values().filter_map(LeaseGrant::patience);
         let takes: &[_] = if let Job::Apply { takes, .. } = job { takes } else { &[] };
         let taking = takes.iter().map(|lease| lease.lasts).max();
         renewing.chain(taking.map(|time| time.max(ENOUGH))).min().unwrap_or(Duration::MAX)
@@ -132,17 +132,19 @@ impl<B: LeaseBackend> Leases<B> {
         // The machine may have been suspended, which the timers do not know.
         self.lapse_at = Some(now);
         let time = Time::now();
-        let held = self.held.values().filter(|grant| grant.word.good_at(time));
+        let held = self.held.values().filter(|grant| grant.validity.is_valid_at(time));
         let mut wanted: Vec<_> = held.filter(|grant| grant.wants_renewal(now)).collect();
-        let chosen = self.renewals.choose(now, &mut wanted, |grant| grant.luck);
-        let mut leases: Vec<_> = chosen.into_iter().map(Grant::renewal).collect();
+        let chosen = self.renewals.choose(now, &mut wanted, |grant| grant.backoff);
+        let mut leases: Vec<_> = chosen.into_iter().map(LeaseGrant::renewal).collect();
         for lease in &leases {
             if let Some(grant) = self.held.get_mut(&lease.key) {
                 grant.renew_at = grant.next_renewal(now);
             }
         }
-        let held = self.held.values().filter(|grant| grant.handing.is_none());
-        let next = held.filter(|grant| grant.word.good_at(time)).filter_map(|grant| grant.renew_at);
+        let held = self.held.values().filter(|grant| grant.handoff.is_none());
+        let next = held
+            .filter(|grant| grant.validity.is_valid_at(time))
+            .filter_map(|grant| grant.renew_at);
         self.renew_at = next.min();
         if leases.is_empty() {
             return None;
@@ -164,12 +166,13 @@ impl<B: LeaseBackend> Leases<B> {
 
     fn next_apply(&mut self, now: Instant) -> Option<Job> {
         let mut wanted: Vec<_> = self.releases.drain(..).map(Wanted::Release).collect();
-        wanted.extend(self.asks.due(now).map(|ask| Wanted::Ask(ask.lease.clone(), ask.luck)));
+        wanted.extend(self.asks.due(now).map(|ask| Wanted::Ask(ask.lease.clone(), ask.backoff)));
         wanted.extend(
-            self.handings().map(|handing| Wanted::Handing(handing.lease.key.clone(), handing.luck)),
+            self.handoffs_due()
+                .map(|handoff| Wanted::Handoff(handoff.lease.key.clone(), handoff.backoff)),
         );
         self.applies.limit(self.backend.most());
-        let chosen = self.applies.choose(now, &mut wanted, Wanted::luck);
+        let chosen = self.applies.choose(now, &mut wanted, Wanted::backoff);
         let left = wanted.into_iter().filter_map(Wanted::into_release);
         self.releases.extend(left);
         let mut takes = Vec::new();
@@ -180,7 +183,7 @@ impl<B: LeaseBackend> Leases<B> {
                     self.asks.sent(&lease);
                     takes.push(lease);
                 }
-                Wanted::Handing(key, _) => takes.extend(self.send_handing(&key)),
+                Wanted::Handoff(key, _) => takes.extend(self.send_handoff(&key)),
             }
         }
         if takes.is_empty() && self.releasing.is_empty() {
@@ -189,22 +192,22 @@ impl<B: LeaseBackend> Leases<B> {
         self.releasing.sort_by(|a, b| a.lease.key.cmp(&b.lease.key));
         let releases = self.releasing.iter().map(|release| release.lease.clone()).collect();
         takes.sort_by(|a, b| a.key.cmp(&b.key));
-        Some(Job::Apply { releases, takes, verdicts: Verdicts::default() })
+        Some(Job::Apply { releases, takes, outcomes: Outcomes::default() })
     }
 }
 
 /// What can go out in one statement.
 enum Wanted {
     Release(Release),
-    Ask(Lease, Luck),
-    Handing(NativeKey, Luck),
+    Ask(Lease, Backoff),
+    Handoff(NativeKey, Backoff),
 }
 
 impl Wanted {
-    fn luck(&self) -> Luck {
+    fn backoff(&self) -> Backoff {
         match self {
-            Wanted::Release(release) => release.luck,
-            Wanted::Ask(_, luck) | Wanted::Handing(_, luck) => *luck,
+            Wanted::Release(release) => release.backoff,
+            Wanted::Ask(_, backoff) | Wanted::Handoff(_, backoff) => *backoff,
         }
     }
 

@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::link::KeyWait;
+use super::handle::KeyWait;
 use crate::engine::lock_table::Ticket;
 use crate::engine::map::Map;
-use crate::spec::lock_id::Claim;
-use crate::spec::options::Terms;
+use crate::spec::lock_id::LockId;
+use crate::spec::options::LockOptions;
 
 /// The pause between two tries in milliseconds, where the caller does not say it: short enough that a
 /// free key is noticed, and random so that processes do not go in step.
@@ -24,12 +24,12 @@ const POLL: Range<u64> = 5..50;
 /// The same before the first one, when a session is on its way that will wait instead.
 const COMING: Range<u64> = 40..60;
 /// How long a key has a session at first, when others have none; doubled with each turn.
-const TURN: Duration = Duration::from_secs(1);
+const HANDOFF_TIME_MAX: Duration = Duration::from_secs(1);
 /// How often it is doubled at the most.
 const TURNS: u32 = 5;
 
 /// What became of a try that was refused.
-pub(super) enum Refused {
+pub(super) enum PollRefusal {
     /// It was not one of these: whoever asked wanted only a try.
     Unknown,
     /// It will be tried again.
@@ -48,7 +48,7 @@ pub(super) struct Polls {
 }
 
 struct Poll {
-    claim: Claim,
+    lock_id: LockId,
     fenced: bool,
     /// When the caller's wait ends; the last try is made then.
     until: Option<Instant>,
@@ -82,26 +82,26 @@ impl Polls {
     /// Adds a key at the end of the line. `coming`: a session is free for it, or on its way.
     pub(super) fn add(
         &mut self,
-        (claim, ticket): (Claim, Ticket),
-        terms: &Terms,
+        (lock_id, ticket): (LockId, Ticket),
+        options: &LockOptions,
         until: Option<Instant>,
         coming: bool,
         now: Instant,
     ) {
         let wait = KeyWait {
-            claim,
+            lock_id,
             ticket,
-            fenced: terms.fenced,
+            fenced: options.fenced,
             until,
             turns: 0,
-            pause: terms.retry_every,
+            pause: options.retry_every,
             turn_ends: now,
             leaves: false,
             stopped: None,
         };
         let pause = if coming { COMING } else { 0..POLL.start };
         let at = now + Duration::from_millis(fastrand::u64(pause));
-        let waits = terms.retry_every.is_none();
+        let waits = options.retry_every.is_none();
         self.enter(wait, waits, now);
         if waits && let Some(poll) = self.keys.get_mut(&ticket) {
             poll.at = at;
@@ -119,14 +119,14 @@ impl Polls {
     }
 
     fn enter(&mut self, wait: KeyWait, waits: bool, now: Instant) {
-        let KeyWait { claim, ticket, fenced, until, turns, pause, .. } = wait;
+        let KeyWait { lock_id, ticket, fenced, until, turns, pause, .. } = wait;
         self.last += 1;
         let place = waits.then_some(self.last);
         if let Some(place) = place {
             self.line.insert(place, ticket);
         }
         let (at, asked, cancelled) = (now, false, false);
-        let mut poll = Poll { claim, fenced, until, turns, pause, place, at, asked, cancelled };
+        let mut poll = Poll { lock_id, fenced, until, turns, pause, place, at, asked, cancelled };
         poll.pause(now);
         self.keys.insert(ticket, poll);
     }
@@ -135,11 +135,11 @@ impl Polls {
     pub(super) fn take_first(&mut self, now: Instant) -> Option<KeyWait> {
         let is_idle = |ticket: &&Ticket| self.keys.get(ticket).is_some_and(|poll| !poll.asked);
         let ticket = *self.line.values().find(is_idle)?;
-        let Poll { claim, fenced, until, turns, pause, .. } = self.remove(ticket)?;
-        let turn_ends = now + TURN * 2_u32.pow(turns.min(TURNS));
+        let Poll { lock_id, fenced, until, turns, pause, .. } = self.remove(ticket)?;
+        let turn_ends = now + HANDOFF_TIME_MAX * 2_u32.pow(turns.min(TURNS));
         let turns = turns.saturating_add(1);
         let (leaves, stopped) = (false, None);
-        Some(KeyWait { claim, ticket, fenced, until, turns, pause, turn_ends, leaves, stopped })
+        Some(KeyWait { lock_id, ticket, fenced, until, turns, pause, turn_ends, leaves, stopped })
     }
 
     /// It was granted, or has failed.
@@ -173,23 +173,23 @@ impl Polls {
     }
 
     /// A try of it was refused.
-    pub(super) fn refused(&mut self, ticket: Ticket, now: Instant) -> Refused {
-        let Some(poll) = self.keys.get_mut(&ticket) else { return Refused::Unknown };
+    pub(super) fn refused(&mut self, ticket: Ticket, now: Instant) -> PollRefusal {
+        let Some(poll) = self.keys.get_mut(&ticket) else { return PollRefusal::Unknown };
         if poll.cancelled {
             self.keys.remove(&ticket);
-            return Refused::Ended;
+            return PollRefusal::Ended;
         }
         poll.asked = false;
         poll.pause(now);
-        Refused::Again
+        PollRefusal::Again
     }
 
     /// What is to be tried now: key, whether with a token, ticket.
-    pub(super) fn due(&mut self, now: Instant) -> Vec<(Claim, bool, Ticket)> {
+    pub(super) fn due(&mut self, now: Instant) -> Vec<(LockId, bool, Ticket)> {
         let due = self.keys.iter_mut().filter(|(_, poll)| !poll.asked && poll.at <= now);
         let asked = due.map(|(ticket, poll)| {
             poll.asked = true;
-            (poll.claim.clone(), poll.fenced, *ticket)
+            (poll.lock_id.clone(), poll.fenced, *ticket)
         });
         asked.collect()
     }
@@ -200,8 +200,8 @@ impl Polls {
     }
 
     /// The keys.
-    pub(super) fn claims(&self) -> impl Iterator<Item = &Claim> {
-        self.keys.values().map(|poll| &poll.claim)
+    pub(super) fn lock_ids(&self) -> impl Iterator<Item = &LockId> {
+        self.keys.values().map(|poll| &poll.lock_id)
     }
 }
 
@@ -213,23 +213,23 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    fn claim(id: i64) -> Claim {
-        Claim::exclusive(NativeKey::Id(id))
+    fn lock_id(id: i64) -> LockId {
+        LockId::exclusive(NativeKey::Id(id))
     }
 
     #[test]
     fn last_try_is_made_when_the_wait_ends() {
         let now = Instant::now();
-        let terms = Terms { retry_every: Some(100 * MS), ..Terms::default() };
+        let options = LockOptions { retry_every: Some(100 * MS), ..LockOptions::default() };
         let mut polls = Polls::default();
-        polls.add((claim(7), 1), &terms, Some(now + 250 * MS), false, now);
+        polls.add((lock_id(7), 1), &options, Some(now + 250 * MS), false, now);
         // No statement is to wait for it.
         assert!(polls.len() == 0 && polls.take_first(now).is_none());
         let mut tries = Vec::new();
         while let Some(at) = polls.next().filter(|at| *at <= now + 250 * MS) {
             assert_eq!(polls.due(at).len(), 1);
             assert_eq!(polls.next(), None);
-            assert!(matches!(polls.refused(1, at), Refused::Again));
+            assert!(matches!(polls.refused(1, at), PollRefusal::Again));
             tries.push((at - now).as_millis());
         }
         assert_eq!(tries, [100, 200, 250]);
@@ -242,7 +242,7 @@ mod tests {
         let now = Instant::now();
         let mut polls = Polls::default();
         for ticket in 1..=3 {
-            polls.add((claim(7), ticket), &Terms::default(), None, false, now);
+            polls.add((lock_id(7), ticket), &LockOptions::default(), None, false, now);
         }
         let mut turns = Vec::new();
         for _ in 0..6 {
@@ -258,18 +258,18 @@ mod tests {
     fn one_that_is_being_tried_keeps_its_place() {
         let now = Instant::now();
         let mut polls = Polls::default();
-        polls.add((claim(1), 1), &Terms::default(), None, false, now);
+        polls.add((lock_id(1), 1), &LockOptions::default(), None, false, now);
         assert_eq!(polls.due(now + 5 * MS).len(), 1);
-        polls.add((claim(2), 2), &Terms::default(), None, false, now);
+        polls.add((lock_id(2), 2), &LockOptions::default(), None, false, now);
         assert_eq!(polls.take_first(now).unwrap().ticket, 2);
         assert!(polls.take_first(now).is_none());
-        assert!(matches!(polls.refused(1, now), Refused::Again));
+        assert!(matches!(polls.refused(1, now), PollRefusal::Again));
         assert_eq!(polls.take_first(now).unwrap().ticket, 1);
         // What nobody wants any more ends with the answer.
-        polls.add((claim(3), 3), &Terms::default(), None, false, now);
+        polls.add((lock_id(3), 3), &LockOptions::default(), None, false, now);
         assert_eq!(polls.due(now + 5 * MS).len(), 1);
         assert_eq!((polls.cancel(3), polls.len()), (Some(false), 0));
-        assert!(matches!(polls.refused(3, now), Refused::Ended));
-        assert!(matches!(polls.refused(3, now), Refused::Unknown));
+        assert!(matches!(polls.refused(3, now), PollRefusal::Ended));
+        assert!(matches!(polls.refused(3, now), PollRefusal::Unknown));
     }
 }

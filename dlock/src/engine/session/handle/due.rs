@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Conversion, KEPT, KeyWait, Link, SILENCE, Sent};
+use super::{Conversion, KEPT, KeyWait, SILENCE, Sent, SessionHandle};
 use crate::backend::SessionBackend;
-use crate::clock::{Time, Word};
+use crate::clock::{Time, Validity};
 use crate::engine::lock_table::Shareable as _;
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 
 /// How time is kept with a session.
 #[derive(Clone, Copy)]
@@ -49,8 +49,8 @@ impl Pace {
     }
 
     /// That of a new session: it has yet to answer.
-    pub(in crate::engine::session) fn validity(self) -> Arc<Word> {
-        Arc::new(self.ttl.map_or_else(Word::endless, |_| Word::until(Time::now())))
+    pub(in crate::engine::session) fn validity(self) -> Arc<Validity> {
+        Arc::new(self.ttl.map_or_else(Validity::endless, |_| Validity::until(Time::now())))
     }
 
     /// Sessions cannot be lost, nor their server.
@@ -70,12 +70,12 @@ impl Pace {
         left.map_or(time, |left| left.min(time))
     }
 
-    fn slice(self, claim: &Claim) -> Duration {
-        if claim.is_shareable() { self.slice } else { self.long_slice }
+    fn slice(self, lock_id: &LockId) -> Duration {
+        if lock_id.is_shareable() { self.slice } else { self.long_slice }
     }
 
-    pub(super) fn slice_until(self, claim: &Claim, until: Option<Instant>) -> Duration {
-        let slice = self.slice(claim);
+    pub(super) fn slice_until(self, lock_id: &LockId, until: Option<Instant>) -> Duration {
+        let slice = self.slice(lock_id);
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
         left.map_or(slice, |left| left.min(slice))
     }
@@ -95,7 +95,7 @@ pub(in crate::engine::session) enum Due {
     Later(Duration),
 }
 
-impl Link {
+impl SessionHandle {
     /// What the clock asks for now, or when it will. `carrier`: it is kept warm.
     pub(in crate::engine::session) fn due(&self, carrier: bool, now: Time) -> Due {
         let wanted = carrier || self.holds > 0;
@@ -107,15 +107,15 @@ impl Link {
             };
         }
         if self.holds > 0 && self.pace.ttl.is_some() {
-            match self.word.left(now) {
+            match self.validity.remaining(now) {
                 Duration::ZERO => return Due::Dead,
                 left => next = left,
             }
         }
         match self.sent.front() {
-            Some(Sent::Wait(KeyWait { claim, until, stopped, .. })) => {
+            Some(Sent::Wait(KeyWait { lock_id, until, stopped, .. })) => {
                 // The server ends it at the end of a slice, or of the caller's time.
-                let whole = self.pace.slice(claim);
+                let whole = self.pace.slice(lock_id);
                 let slice = whole.saturating_sub(now.since(self.asked));
                 let left = until.map_or(slice, |until| slice.min(until - Instant::now()));
                 let silence = self.pace.silence;

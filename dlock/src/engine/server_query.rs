@@ -9,12 +9,12 @@ use tokio::time::timeout;
 
 use super::actor::Actor;
 use super::executor::{Executor, Reply};
-use super::lock_table::HoldId;
+use super::lock_table::GrantId;
 use super::map::Map;
-use crate::backend::Seen;
+use crate::backend::LockView;
 use crate::error::{Error, Result};
 use crate::spec::key::Key;
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
 use crate::status::holder::Holder;
@@ -28,13 +28,13 @@ const CHECK_TIME_MAX: Duration = Duration::from_secs(10);
 
 impl<E: Executor> Actor<E> {
     /// Asks whether this is held. Without an answer in time it is not known.
-    pub(super) fn verify(&mut self, id: HoldId, reply: Reply<bool>) {
-        let Some((_, (claim, grant))) = self.callers.holds.get(&id) else {
+    pub(super) fn verify(&mut self, id: GrantId, reply: Reply<bool>) {
+        let Some((_, (lock_id, grant))) = self.callers.holds.get(&id) else {
             // Whoever asks has been told of the loss, or will be by the dropped reply.
             return;
         };
         let (ask, answer) = oneshot::channel();
-        self.executor.verify(claim, *grant, ask);
+        self.executor.verify(lock_id, *grant, ask);
         let label = self.executor.label();
         tokio::spawn(async move {
             let held = in_time(&label, ANSWER_TIME_MAX, answer).await;
@@ -68,7 +68,7 @@ impl<E: Executor> Actor<E> {
         let mut known: Map<NativeKey, Key> = Map::default();
         let mut waiting: BTreeMap<NativeKey, (Mode, Vec<Holder>)> = BTreeMap::new();
         for request in self.callers.requests.values() {
-            let Claim { key, mode } = &request.claim;
+            let LockId { key, mode } = &request.lock_id;
             known.insert(key.clone(), request.key.clone());
             if request.patient {
                 let (_, line) = waiting.entry(key.clone()).or_insert((*mode, Vec::new()));
@@ -77,20 +77,20 @@ impl<E: Executor> Actor<E> {
                 line.push(Holder::new(who, held_for));
             }
         }
-        for (hold, (claim, _)) in self.callers.holds.values() {
-            known.insert(claim.key.clone(), hold.key.clone());
+        for (hold, (lock_id, _)) in self.callers.holds.values() {
+            known.insert(lock_id.key.clone(), hold.key.clone());
         }
         let (ask, answer) = oneshot::channel();
         self.executor.status(ask);
-        self.answer(ANSWER_TIME_MAX, answer, reply, move |seen: Vec<Seen>| {
-            let mut row = |seen: Seen| {
-                let native = seen.claim.key;
+        self.answer(ANSWER_TIME_MAX, answer, reply, move |seen: Vec<LockView>| {
+            let mut row = |seen: LockView| {
+                let native = seen.lock_id.key;
                 let ours = waiting.remove(&native).map(|(_, ours)| ours).unwrap_or_default();
                 let theirs = seen.waiters.into_iter().map(|party| party.holder);
                 Row {
                     key: known.get(&native).cloned(),
                     native,
-                    mode: seen.claim.mode,
+                    mode: seen.lock_id.mode,
                     holders: seen.holders.into_iter().map(|party| party.holder).collect(),
                     waiters: theirs.chain(ours).collect(),
                 }

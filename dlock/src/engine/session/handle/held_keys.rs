@@ -3,15 +3,15 @@
 //! To a server, a session that holds a key may have it again at once: in any mode, and past whoever
 //! is in line. So what it is asked for goes by what it has.
 
-use super::Link;
-use crate::backend::{Do, Op};
+use super::SessionHandle;
+use crate::backend::{BatchItem, Op};
 use crate::engine::lock_table::Shareable as _;
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
 
 /// How a session has, or will have, a key.
-pub(super) struct Taken {
+pub(super) struct HeldKey {
     mode: Mode,
     /// The server has said yes.
     sure: bool,
@@ -20,10 +20,10 @@ pub(super) struct Taken {
 }
 
 /// How a session stands to a key.
-pub(in crate::engine::session) enum Stand {
+pub(in crate::engine::session) enum KeyState {
     Free,
     /// It is asked for the key, and has not said yet what came of it.
-    Unsure,
+    Confirming,
     /// It has just this.
     Has,
     /// It has the key in another mode, which goes with this one.
@@ -32,16 +32,16 @@ pub(in crate::engine::session) enum Stand {
     Excludes,
 }
 
-impl Link {
+impl SessionHandle {
     /// Notes that it is asked for this by a try.
-    pub(in crate::engine::session) fn try_claim(&mut self, claim: &Claim, fenced: bool) {
-        self.claim(claim, fenced);
+    pub(in crate::engine::session) fn try_key(&mut self, lock_id: &LockId, fenced: bool) {
+        self.add_key(lock_id, fenced);
         self.tried = true;
         self.had = self.load();
     }
 
     /// Notes that it is asked for this.
-    pub(in crate::engine::session) fn claim(&mut self, claim: &Claim, fenced: bool) {
+    pub(in crate::engine::session) fn add_key(&mut self, lock_id: &LockId, fenced: bool) {
         self.tried &= self.locks != (0, 0);
         *self.count(fenced) += 1;
         self.had = self.load();
@@ -49,8 +49,8 @@ impl Link {
             // Exclusive locks cannot be had twice by the table's own rules.
             return;
         }
-        let taken = Taken { mode: claim.mode, sure: false, times: 0 };
-        self.keys.entry(claim.key.clone()).or_insert(taken).times += 1;
+        let taken = HeldKey { mode: lock_id.mode, sure: false, times: 0 };
+        self.keys.entry(lock_id.key.clone()).or_insert(taken).times += 1;
     }
 
     fn count(&mut self, fenced: bool) -> &mut usize {
@@ -59,20 +59,20 @@ impl Link {
     }
 
     /// Notes that it has this.
-    pub(in crate::engine::session) fn confirm_claim(&mut self, claim: &Claim) {
-        if let Some(taken) = self.keys.get_mut(&claim.key) {
+    pub(in crate::engine::session) fn confirm_key(&mut self, lock_id: &LockId) {
+        if let Some(taken) = self.keys.get_mut(&lock_id.key) {
             taken.sure = true;
         }
     }
 
     /// Notes that it has not got this, or will have given it back before it does anything else.
-    pub(in crate::engine::session) fn disclaim(&mut self, claim: &Claim, fenced: bool) {
+    pub(in crate::engine::session) fn remove_key(&mut self, lock_id: &LockId, fenced: bool) {
         let count = self.count(fenced);
         *count = count.saturating_sub(1);
-        if let Some(taken) = self.keys.get_mut(&claim.key) {
+        if let Some(taken) = self.keys.get_mut(&lock_id.key) {
             taken.times -= 1;
             if taken.times == 0 {
-                self.keys.remove(&claim.key);
+                self.keys.remove(&lock_id.key);
             }
         }
     }
@@ -90,24 +90,26 @@ impl Link {
     }
 
     /// Whether it has something of this already that is to stay.
-    pub(super) fn has_any_of(&self, ops: &[Op]) -> bool {
+    pub(super) fn has_any_of(&self, ops: &[BatchItem]) -> bool {
         ops.iter().any(|op| match &op.what {
-            Do::Try(claim) | Do::TryFenced(claim) | Do::Unlock(claim) => {
-                self.keys.get(&claim.key).is_some_and(|taken| taken.sure)
+            Op::Try(lock_id) | Op::TryFenced(lock_id) | Op::Unlock(lock_id) => {
+                self.keys.get(&lock_id.key).is_some_and(|taken| taken.sure)
             }
-            Do::Fence(_) | Do::Cancel(_) | Do::End(_) => false,
+            Op::Fence(_) | Op::Cancel(_) | Op::End(_) => false,
         })
     }
 
     /// What may be asked of it about this: servers let a session have what it has once more, past
     /// all others and in any mode.
-    pub(in crate::engine::session) fn stand(&self, claim: &Claim) -> Stand {
-        match self.keys.get(&claim.key) {
-            None => Stand::Free,
-            Some(Taken { sure: false, .. }) => Stand::Unsure,
-            Some(Taken { mode, .. }) if *mode == claim.mode && claim.is_shareable() => Stand::Has,
-            Some(Taken { mode, .. }) if mode.is_compatible_with(claim.mode) => Stand::Shares,
-            Some(_) => Stand::Excludes,
+    pub(in crate::engine::session) fn stand(&self, lock_id: &LockId) -> KeyState {
+        match self.keys.get(&lock_id.key) {
+            None => KeyState::Free,
+            Some(HeldKey { sure: false, .. }) => KeyState::Confirming,
+            Some(HeldKey { mode, .. }) if *mode == lock_id.mode && lock_id.is_shareable() => {
+                KeyState::Has
+            }
+            Some(HeldKey { mode, .. }) if mode.is_compatible_with(lock_id.mode) => KeyState::Shares,
+            Some(_) => KeyState::Excludes,
         }
     }
 }

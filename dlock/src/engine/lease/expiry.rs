@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::grant::Grant;
+use super::batch_size::Backoff;
+use super::grant::LeaseGrant;
 use super::job::Question;
-use super::portion::Luck;
 use super::{Leases, Release, Settling, What};
 use crate::backend::lease::{Lease, LeaseBackend, Owner};
-use crate::clock::{Time, Word};
+use crate::clock::{Time, Validity};
 use crate::engine::executor::Reply;
-use crate::engine::hold::Hold;
+use crate::engine::grant::Grant;
 use crate::engine::lock_table::Event;
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::spec::native::NativeKey;
 use crate::status::lost::LostReason;
 
@@ -28,17 +28,17 @@ impl<B: LeaseBackend> Leases<B> {
         let Some(grant) = self.held.get(&lease.key) else {
             return;
         };
-        let handing = grant.handing.as_ref();
-        if !grant.lease.is_of(lease) && !handing.is_some_and(|handing| handing.lease.is_of(lease)) {
+        let handoff = grant.handoff.as_ref();
+        if !grant.lease.is_of(lease) && !handoff.is_some_and(|handoff| handoff.lease.is_of(lease)) {
             return;
         }
         let Some(grant) = self.held.remove(&lease.key) else {
             return;
         };
-        grant.word.end(reason);
+        grant.validity.end(reason);
         self.owe_all_of(&grant);
-        let key = Claim::exclusive(lease.key.clone());
-        let unlock = grant.handing.and_then(|handing| handing.unlock);
+        let key = LockId::exclusive(lease.key.clone());
+        let unlock = grant.handoff.and_then(|handoff| handoff.unlock);
         let event = unlock.map(|ticket| Event::Unlocked { key: key.clone(), ticket, clean: false });
         self.report(event.unwrap_or(Event::Lost { key, grant: grant.ticket }), reason);
     }
@@ -49,47 +49,48 @@ impl<B: LeaseBackend> Leases<B> {
         &mut self,
         key: &NativeKey,
         rest: Duration,
-        hold: &Arc<Hold>,
+        hold: &Arc<Grant>,
     ) -> bool {
         // One without a name is nobody else's, and stays as it is until it is given back, if it lasts
         // as long.
-        let goes = |grant: &Grant| {
+        let goes = |grant: &LeaseGrant| {
             let is_named = matches!(grant.lease.owner, Owner::Named(_));
-            grant.handing.is_none() && (is_named || grant.agreed.min_hold < hold.min_hold())
+            grant.handoff.is_none() && (is_named || grant.resolved.min_hold < hold.min_hold())
         };
         if !self.held.get(key).is_some_and(goes) {
             return false;
         }
         if let Some(grant) = self.held.remove(key) {
             let lease = Lease { lasts: rest, ..grant.lease };
-            let (what, word, luck) = (What::Debt, grant.word, Luck::default());
-            let settles = Some(Settling { hold: Arc::clone(hold), word: Arc::clone(&word) });
-            self.releases.push(Release { lease, what, in_time: true, word, luck, settles });
+            let (what, validity, backoff) = (What::Cleanup, grant.validity, Backoff::default());
+            let settles =
+                Some(Settling { hold: Arc::clone(hold), validity: Arc::clone(&validity) });
+            self.releases.push(Release { lease, what, in_time: true, validity, backoff, settles });
         }
         true
     }
 
     /// Whatever this has led to is to be given back.
-    pub(super) fn owe_all_of(&mut self, grant: &Grant) {
+    pub(super) fn owe_all_of(&mut self, grant: &LeaseGrant) {
         let (lease, perhaps) = grant.releases(false);
-        self.owe(lease);
-        perhaps.into_iter().for_each(|lease| self.owe(lease));
+        self.add_cleanup(lease);
+        perhaps.into_iter().for_each(|lease| self.add_cleanup(lease));
     }
 
     /// This row may be ours, and nobody here wants it.
-    pub(super) fn owe(&mut self, lease: Lease) {
+    pub(super) fn add_cleanup(&mut self, lease: Lease) {
         if lease.fence.is_none() && matches!(lease.owner, Owner::Named(_)) {
             // It may be that of another process of this name.
             return;
         }
         // By then a statement that is still on its way has run out as well.
         let time = lease.lasts.saturating_mul(2).clamp(LEAST, MOST);
-        let word = Arc::new(Word::until(Time::now().after(time)));
+        let validity = Arc::new(Validity::until(Time::now().after(time)));
         self.lapses_in(time);
         let lease = Lease { lasts: Duration::ZERO, ..lease };
-        let (what, luck) = (What::Debt, Luck::default());
+        let (what, backoff) = (What::Cleanup, Backoff::default());
         let settles = None;
-        self.releases.push(Release { lease, what, in_time: false, word, luck, settles });
+        self.releases.push(Release { lease, what, in_time: false, validity, backoff, settles });
     }
 
     /// Answers at once if there is nothing to check.
@@ -107,7 +108,7 @@ impl<B: LeaseBackend> Leases<B> {
         self.held.get(&lease.key).is_some_and(|grant| grant.lease.is_grant_of(lease))
     }
 
-    /// A word may run out after this time.
+    /// A validity may end after this time.
     pub(super) fn lapses_in(&mut self, time: Duration) {
         let at = Instant::now() + time;
         self.lapse_at = Some(self.lapse_at.map_or(at, |lapse| lapse.min(at)));
@@ -120,33 +121,34 @@ impl<B: LeaseBackend> Leases<B> {
         }
         self.lapse_at = None;
         let now = Time::now();
-        let over = self.held.iter().filter(|(_, grant)| !grant.word.good_at(now));
+        let over = self.held.iter().filter(|(_, grant)| !grant.validity.is_valid_at(now));
         let over: Vec<_> = over.map(|(_, grant)| (grant.lease.clone(), grant.lapse())).collect();
         for (lease, reason) in over {
             self.lose(&lease, reason);
         }
         let mut over = Vec::new();
         for release in self.releasing.iter_mut().chain(&mut self.releases) {
-            if !release.word.good_at(now)
-                && let What::Asked(ticket) = std::mem::replace(&mut release.what, What::Debt)
+            if !release.validity.is_valid_at(now)
+                && let What::Asked(ticket) = std::mem::replace(&mut release.what, What::Cleanup)
             {
                 // The row has run out, so the lock is free: it was held until then.
-                let key = Claim::exclusive(release.lease.key.clone());
+                let key = LockId::exclusive(release.lease.key.clone());
                 let clean = release.in_time;
                 over.push((Event::Unlocked { key, ticket, clean }, release.lease.clone()));
             }
         }
-        self.releases.retain(|release| release.word.good_at(now));
+        self.releases.retain(|release| release.validity.is_valid_at(now));
         for (event, lease) in over {
             self.report(event, LostReason::Unconfirmed);
-            self.owe(lease);
+            self.add_cleanup(lease);
         }
-        let words = self.held.values().map(|grant| &grant.word);
+        let validities = self.held.values().map(|grant| &grant.validity);
         let releases = self.releases.iter().chain(&self.releasing);
         // What nobody waits for any more is forgotten with its job.
-        let releases = releases.map(|release| &release.word).filter(|word| word.good_at(now));
-        let words = words.chain(releases);
-        if let Some(left) = words.map(|word| word.left(now)).min() {
+        let releases =
+            releases.map(|release| &release.validity).filter(|validity| validity.is_valid_at(now));
+        let validities = validities.chain(releases);
+        if let Some(left) = validities.map(|validity| validity.remaining(now)).min() {
             self.lapses_in(left);
         }
     }

@@ -1,7 +1,7 @@
 //! What the engine knows of one session.
 
-mod claims;
 mod due;
+mod held_keys;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,16 +11,16 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-pub(super) use self::claims::Stand;
-use self::claims::Taken;
 pub(super) use self::due::{Due, Pace};
+use self::held_keys::HeldKey;
+pub(super) use self::held_keys::KeyState;
 use super::roles::{Activity, Load, SessionView};
 use super::task::{Job, Question, SessionId};
-use crate::backend::{Do, Op, Tag};
-use crate::clock::{Time, Word};
+use crate::backend::{BatchItem, Op, SessionTag};
+use crate::clock::{Time, Validity};
 use crate::engine::lock_table::Ticket;
 use crate::engine::map::Map;
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
 
@@ -34,7 +34,7 @@ pub(super) const CONNECT_TIME_MIN: Duration = Duration::from_secs(5);
 
 /// What a session was asked and has not answered yet.
 pub(super) enum Sent {
-    Batch(Arc<Vec<Op>>),
+    Batch(Arc<Vec<BatchItem>>),
     Wait(KeyWait),
     Question,
     /// With how long it can wait.
@@ -44,7 +44,7 @@ pub(super) enum Sent {
 /// What is held, and is to be held in another mode.
 pub(super) struct Conversion {
     pub(super) grant: Ticket,
-    pub(super) claim: Claim,
+    pub(super) lock_id: LockId,
     pub(super) to: Mode,
     /// When the caller's wait ends.
     pub(super) until: Option<Instant>,
@@ -54,7 +54,7 @@ pub(super) struct Conversion {
 
 /// A key that is waited for on a session.
 pub(super) struct KeyWait {
-    pub(super) claim: Claim,
+    pub(super) lock_id: LockId,
     pub(super) ticket: Ticket,
     pub(super) fenced: bool,
     pub(super) until: Option<Instant>,
@@ -70,19 +70,19 @@ pub(super) struct KeyWait {
     pub(super) stopped: Option<Time>,
 }
 
-pub(super) struct Link {
+pub(super) struct SessionHandle {
     jobs: mpsc::UnboundedSender<Job>,
     pub(super) task: AbortHandle,
     pace: Pace,
     /// How the server calls it; `None` until it is connected.
-    pub(super) tag: Option<Tag>,
+    pub(super) tag: Option<SessionTag>,
     pub(super) sent: VecDeque<Sent>,
     /// What goes out next.
-    pub(super) batch: Vec<Op>,
+    pub(super) batch: Vec<BatchItem>,
     pub(super) questions: Vec<Question>,
     pub(super) conversions: Vec<Conversion>,
     /// The keys that it holds or is asked for.
-    keys: Map<NativeKey, Taken>,
+    keys: Map<NativeKey, HeldKey>,
     pub(super) holds: usize,
     /// How many locks it has or is asked for, without a fencing token and with one.
     locks: (usize, usize),
@@ -91,7 +91,7 @@ pub(super) struct Link {
     /// What it had last, as long as it has not given that back.
     had: Load,
     /// Until when what it holds is surely held.
-    pub(super) word: Arc<Word>,
+    pub(super) validity: Arc<Validity>,
     /// When the last thing that the server has answered was sent.
     answered: Time,
     /// When it was asked what it has not answered yet.
@@ -109,17 +109,17 @@ pub(super) struct Link {
     patience: Duration,
 }
 
-impl Link {
+impl SessionHandle {
     /// `patience`: how long connecting may take.
     pub(super) fn new(
         jobs: mpsc::UnboundedSender<Job>,
         task: AbortHandle,
-        word: Arc<Word>,
+        validity: Arc<Validity>,
         pace: Pace,
         patience: Duration,
     ) -> Self {
         let now = Time::now();
-        Link {
+        SessionHandle {
             jobs,
             task,
             pace,
@@ -134,7 +134,7 @@ impl Link {
             tried: false,
             had: Load::Nothing,
             patience,
-            word,
+            validity,
             answered: now,
             asked: now,
             confirmed: false,
@@ -146,8 +146,8 @@ impl Link {
     }
 }
 
-impl Link {
-    pub(super) fn opened(&mut self, tag: Tag) {
+impl SessionHandle {
+    pub(super) fn opened(&mut self, tag: SessionTag) {
         let now = Time::now();
         self.tag = Some(tag);
         (self.answered, self.asked, self.since) = (now, now, now);
@@ -209,11 +209,11 @@ impl Link {
     /// The server has answered what was sent then. `false`: too late for what it holds.
     pub(super) fn confirm(&mut self, sent: Time) -> bool {
         let now = Time::now();
-        if self.holds > 0 && !self.word.good_at(now) {
+        if self.holds > 0 && !self.validity.is_valid_at(now) {
             return false;
         }
         if let Some(ttl) = self.pace.ttl {
-            self.word.extend(sent.after(ttl));
+            self.validity.extend(sent.after(ttl));
         }
         self.answered = sent;
         self.asked = now;
@@ -222,9 +222,9 @@ impl Link {
         true
     }
 
-    /// Enough of its word is left to hand a lock to somebody.
+    /// Enough of its validity remains to hand a lock to somebody.
     pub(super) fn is_fresh(&self) -> bool {
-        self.pace.ttl.is_none_or(|ttl| self.word.left(Time::now()) >= ttl / 2)
+        self.pace.ttl.is_none_or(|ttl| self.validity.remaining(Time::now()) >= ttl / 2)
     }
 
     /// It can be asked something now.
@@ -241,7 +241,7 @@ impl Link {
     }
 
     /// It is being asked something of this kind, or will be.
-    pub(super) fn is_asked(&self, kind: impl Fn(&Op) -> bool) -> bool {
+    pub(super) fn is_asked(&self, kind: impl Fn(&BatchItem) -> bool) -> bool {
         let sent = self.sent.iter().filter_map(|sent| match sent {
             Sent::Batch(ops) => Some(ops.iter()),
             Sent::Wait(_) | Sent::Question | Sent::Conversion(..) => None,
@@ -263,7 +263,7 @@ impl Link {
             self.send(Job::Ask(question), Sent::Question);
         }
         // By themselves: an order that fails takes no try with it.
-        let orders: Vec<Op> = self.batch.extract_if(.., |op| op.what.is_order()).collect();
+        let orders: Vec<BatchItem> = self.batch.extract_if(.., |op| op.what.is_order()).collect();
         self.send_locks();
         if !orders.is_empty() {
             let ops = Arc::new(orders);
@@ -278,8 +278,8 @@ impl Link {
         for conversion in std::mem::take(&mut self.conversions) {
             let alone = self.holds == 1 && self.sent.is_empty();
             let time = if alone { self.pace.conversion(&conversion) } else { Duration::ZERO };
-            let Conversion { claim, to, .. } = &conversion;
-            let job = Job::Convert { claim: claim.clone(), to: *to, time };
+            let Conversion { lock_id, to, .. } = &conversion;
+            let job = Job::Convert { lock_id: lock_id.clone(), to: *to, time };
             self.send(job, Sent::Conversion(conversion, time));
         }
     }
@@ -289,7 +289,7 @@ impl Link {
             return;
         }
         let mut batch = std::mem::take(&mut self.batch);
-        let is_fenced = |op: &Op| matches!(op.what, Do::TryFenced(_));
+        let is_fenced = |op: &BatchItem| matches!(op.what, Op::TryFenced(_));
         let careful = self.keeps_plain() && batch.iter().any(is_fenced);
         if careful && !batch.iter().all(is_fenced) {
             // What others wait for does not wait for a write.
@@ -303,8 +303,8 @@ impl Link {
 
     /// Has it wait for a key.
     pub(super) fn send_wait(&mut self, wait: KeyWait) {
-        let time = self.pace.slice_until(&wait.claim, wait.until);
-        self.send(Job::Wait { claim: wait.claim.clone(), time }, Sent::Wait(wait));
+        let time = self.pace.slice_until(&wait.lock_id, wait.until);
+        self.send(Job::Wait { lock_id: wait.lock_id.clone(), time }, Sent::Wait(wait));
     }
 
     /// The wait that it is in.
@@ -324,14 +324,14 @@ impl Link {
     }
 
     /// Orders that its wait be stopped; `leaves`: so that another key has the session.
-    pub(super) fn stop_wait(&mut self, now: Time, leaves: bool) -> Option<Op> {
+    pub(super) fn stop_wait(&mut self, now: Time, leaves: bool) -> Option<BatchItem> {
         let tag = self.tag?;
         let wait = self.waiting_mut()?;
         wait.leaves |= leaves;
         wait.stopped.get_or_insert(now);
         let ticket = wait.ticket;
         self.cancelling = true;
-        Some(Op { what: Do::Cancel(tag), ticket })
+        Some(BatchItem { what: Op::Cancel(tag), ticket })
     }
 
     /// It waits for this ticket.

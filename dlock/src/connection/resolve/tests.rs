@@ -13,7 +13,7 @@ use super::super::ledger::Place;
 use super::*;
 use crate::error::Error;
 
-type Answer = Result<Vec<Row>, Refused>;
+type Answer = Result<Vec<Row>, DriverError>;
 
 /// What it answers, and what it was asked, also without waiting for the answer.
 #[derive(Default)]
@@ -33,7 +33,7 @@ impl Said {
 impl Driver for Said {
     const DIALECT: Dialect = Dialect::Postgres;
 
-    async fn ready(&mut self) -> Result<(), Refused> {
+    async fn ready(&mut self) -> Result<(), DriverError> {
         Ok(())
     }
 
@@ -62,7 +62,7 @@ fn row(columns: &[&str]) -> Row {
 
 fn refused(code: &str) -> Answer {
     let source = Arc::new(std::io::Error::other("stopped"));
-    Err(Refused { code: Some(code.to_owned()), source })
+    Err(DriverError { code: Some(code.to_owned()), source })
 }
 
 /// Nothing of this waits.
@@ -111,7 +111,7 @@ fn unlock_that_was_stopped_is_not_made_twice() {
     assert!(matches!(now(lock.release()), Ok(true)));
     assert_eq!(count(&asked, "THEN '' ELSE pg_catalog.concat(pg_catalog.pg_advisory_unlock"), 1);
     assert_eq!(count(&asked, IF_HELD), 1, "if it is still there");
-    // Nothing is owed.
+    // Nothing is unreleased.
     conn.answers.push_back(Ok(vec![row(&["dlock", "busy", session[0], session[1], "f"])]));
     assert!(matches!(now(crate::on(&mut conn).lock("k").try_acquire()), Ok(false)));
     assert_eq!(count(&asked, IF_HELD), 1);

@@ -17,14 +17,14 @@ const LONGEST: Duration = Duration::from_secs(1);
 
 /// How something that is wanted of the database has fared there.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Luck {
+pub(super) struct Backoff {
     /// After which job it was busy the last time.
     turn: u64,
     /// It was busy all alone: then it goes alone, and not before this.
     alone: Option<Instant>,
 }
 
-impl Luck {
+impl Backoff {
     /// When it can go out.
     pub(super) fn at(self) -> Option<Instant> {
         self.alone
@@ -45,7 +45,7 @@ enum Kind {
 }
 
 /// See the [module](self).
-pub(super) struct Portions {
+pub(super) struct BatchSize {
     /// Of suspects, so many at once.
     most: usize,
     /// What the database takes in any case.
@@ -59,9 +59,9 @@ pub(super) struct Portions {
     began: Instant,
 }
 
-impl Portions {
+impl BatchSize {
     pub(super) fn new() -> Self {
-        Portions {
+        BatchSize {
             most: usize::MAX,
             limit: usize::MAX,
             turn: 0,
@@ -82,19 +82,19 @@ impl Portions {
         &mut self,
         now: Instant,
         wanted: &mut Vec<T>,
-        luck: impl Fn(&T) -> Luck,
+        backoff: impl Fn(&T) -> Backoff,
     ) -> Vec<T> {
         let (mut suspects, mut others) = (0, 0);
-        for one in wanted.iter().map(&luck).filter(|luck| luck.alone.is_none()) {
+        for one in wanted.iter().map(&backoff).filter(|backoff| backoff.alone.is_none()) {
             others += 1;
             suspects += usize::from(one.is_suspect());
         }
         self.began = now;
         if self.others_went || others == 0 {
             self.others_went = false;
-            let is_due = |one: &T| luck(one).alone.is_some_and(|at| at <= now);
+            let is_due = |one: &T| backoff(one).alone.is_some_and(|at| at <= now);
             let due = wanted.iter().enumerate().filter(|(_, one)| is_due(one));
-            let first = due.min_by_key(|(_, one)| luck(one).turn).map(|(index, _)| index);
+            let first = due.min_by_key(|(_, one)| backoff(one).turn).map(|(index, _)| index);
             if let Some(index) = first {
                 (self.kind, self.sent) = (Kind::Lone, 1);
                 return vec![wanted.swap_remove(index)];
@@ -116,9 +116,9 @@ impl Portions {
         }
         let kind = self.kind;
         wanted.sort_by_key(|one| {
-            let luck = luck(one);
-            let is_other = luck.is_suspect() != (kind == Kind::Suspects);
-            (luck.alone.is_some(), is_other, luck.turn)
+            let backoff = backoff(one);
+            let is_other = backoff.is_suspect() != (kind == Kind::Suspects);
+            (backoff.alone.is_some(), is_other, backoff.turn)
         });
         let rest = wanted.split_off(most);
         std::mem::replace(wanted, rest)
@@ -132,14 +132,14 @@ impl Portions {
     }
 
     /// One of those that were chosen was busy. What becomes of their luck.
-    pub(super) fn busy(&mut self, now: Instant) -> Luck {
+    pub(super) fn busy(&mut self, now: Instant) -> Backoff {
         self.turn += 1;
         if self.sent > 1 {
             self.most = self.sent.div_ceil(2);
-            return Luck { turn: self.turn, alone: None };
+            return Backoff { turn: self.turn, alone: None };
         }
         let pause = (now - self.began).saturating_mul(SHARE).clamp(SHORTEST, LONGEST);
-        Luck { turn: self.turn, alone: Some(now + pause) }
+        Backoff { turn: self.turn, alone: Some(now + pause) }
     }
 }
 
@@ -153,27 +153,27 @@ mod tests {
     #[tokio::test]
     async fn one_that_is_busy_is_found_among_those_that_come_again() {
         for every in 1..9 {
-            let mut portions = Portions::new();
-            let mut luck = vec![Luck::default(); 150];
-            let mut wanted: BTreeSet<usize> = (0..luck.len()).collect();
+            let mut batch_size = BatchSize::new();
+            let mut backoff = vec![Backoff::default(); 150];
+            let mut wanted: BTreeSet<usize> = (0..backoff.len()).collect();
             for job in 0.. {
-                if luck[7].alone.is_some() {
+                if backoff[7].alone.is_some() {
                     break;
                 }
                 assert!(job < 80, "every {every}: not found");
                 if job % every == 0 {
-                    wanted.extend(0..luck.len());
+                    wanted.extend(0..backoff.len());
                 }
                 let now = Instant::now();
                 let sent =
-                    portions.choose(now, &mut wanted.iter().copied().collect(), |n| luck[*n]);
+                    batch_size.choose(now, &mut wanted.iter().copied().collect(), |n| backoff[*n]);
                 if sent.contains(&7) {
-                    let fared = portions.busy(now);
-                    sent.iter().for_each(|n| luck[*n] = fared);
+                    let fared = batch_size.busy(now);
+                    sent.iter().for_each(|n| backoff[*n] = fared);
                 } else {
-                    portions.answered();
+                    batch_size.answered();
                     wanted.retain(|n| !sent.contains(n));
-                    sent.iter().for_each(|n| luck[*n] = Luck::default());
+                    sent.iter().for_each(|n| backoff[*n] = Backoff::default());
                 }
             }
         }
@@ -184,28 +184,28 @@ mod tests {
     async fn one_that_is_busy_is_found() {
         for many in [1, 2, 3, 10, 1000] {
             for busy in [0, many / 2, many - 1] {
-                let mut portions = Portions::new();
-                let mut luck = vec![Luck::default(); many];
+                let mut batch_size = BatchSize::new();
+                let mut backoff = vec![Backoff::default(); many];
                 let mut left: BTreeSet<usize> = (0..many).collect();
                 let mut jobs = 0;
-                while left.len() > 1 || luck[busy].alone.is_none() {
+                while left.len() > 1 || backoff[busy].alone.is_none() {
                     let now = Instant::now();
-                    let sent =
-                        portions.choose(now, &mut left.iter().copied().collect(), |n| luck[*n]);
+                    let sent = batch_size
+                        .choose(now, &mut left.iter().copied().collect(), |n| backoff[*n]);
                     jobs += usize::from(!sent.is_empty());
                     assert!(jobs < 60, "{many}, {busy}: {} left", left.len());
                     if sent.contains(&busy) {
-                        let fared = portions.busy(now);
-                        sent.iter().for_each(|n| luck[*n] = fared);
+                        let fared = batch_size.busy(now);
+                        sent.iter().for_each(|n| backoff[*n] = fared);
                     } else {
-                        portions.answered();
+                        batch_size.answered();
                         left.retain(|n| !sent.contains(n));
                     }
                 }
                 // From then on it does not take others with it.
-                let now = luck[busy].alone.unwrap_or_else(Instant::now);
-                let sent = portions.choose(now, &mut vec![busy, many, many + 1], |n| {
-                    luck.get(*n).copied().unwrap_or_default()
+                let now = backoff[busy].alone.unwrap_or_else(Instant::now);
+                let sent = batch_size.choose(now, &mut vec![busy, many, many + 1], |n| {
+                    backoff.get(*n).copied().unwrap_or_default()
                 });
                 assert!(sent == [busy] || sent == [many, many + 1], "{sent:?}");
             }

@@ -10,36 +10,36 @@ use super::callbacks::OnLost;
 use super::conversions::Conversion;
 use super::delivery::Delivery;
 use super::executor::Reply;
-use super::hold::Hold;
-use super::lock_table::{HoldId, RequestId};
+use super::grant::Grant;
+use super::lock_table::{GrantId, RequestId};
 use crate::error::{Error, Result};
 use crate::observe::Waiting;
 use crate::spec::key::Key;
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::spec::native::NativeKey;
-use crate::spec::options::Terms;
+use crate::spec::options::LockOptions;
 use crate::status::Report;
 use crate::status::holder::{Holder, Stage};
 use crate::status::rows::Row;
 
 /// A message to the engine.
-pub(crate) enum Mail {
+pub(crate) enum Message {
     /// A caller wants a lock.
     Acquire(Request),
     /// It does not want it any more.
     Abandon(RequestId),
-    /// A guard has gone. `awaited`: somebody waits for the server's word on it.
-    Release { hold: HoldId, awaited: bool },
+    /// A guard has gone. `awaited`: somebody waits for the server's confirmation.
+    Release { hold: GrantId, awaited: bool },
     /// Nobody else is to have this before its `min_hold` is over, which has become longer.
-    Keep { hold: HoldId },
-    /// Hold this in another mode.
-    Convert { hold: HoldId, wanted: Conversion },
+    Keep { hold: GrantId },
+    /// Grant this in another mode.
+    Convert { hold: GrantId, wanted: Conversion },
     /// Nobody waits for that any more.
-    GiveUpConversion { hold: HoldId },
+    GiveUpConversion { hold: GrantId },
     /// Ask the server whether this is still held.
-    Verify { hold: HoldId, reply: Reply<bool> },
+    Verify { hold: GrantId, reply: Reply<bool> },
     /// Give what this holds to whoever comes with the token that this owner is of.
-    IntoToken { hold: HoldId, owner: Arc<str>, reply: Reply<HandedOver> },
+    IntoToken { hold: GrantId, owner: Arc<str>, reply: Reply<HandedOver> },
     /// Give back what was given to that owner: nobody knows the token.
     DropToken { key: NativeKey, owner: Arc<str> },
     /// Take over what was given to that owner.
@@ -61,11 +61,11 @@ pub(crate) enum Mail {
     /// Answer then.
     Wake { id: RequestId, at: StdInstant, reply: oneshot::Sender<()> },
     /// These, as if they had come at once.
-    All(Vec<Mail>),
+    All(Vec<Message>),
     /// Let go of everything and end. `patient`: somebody waits until nothing is left.
     Close { patient: bool },
     /// Drop this when all is confirmed that was let go before.
-    Settle(mpsc::Sender<()>),
+    ReportIdle(mpsc::Sender<()>),
 }
 
 /// What was handed over, and for how long.
@@ -88,7 +88,7 @@ pub(crate) struct Adoption {
 pub(crate) struct Request {
     pub(crate) id: RequestId,
     pub(crate) key: Key,
-    pub(crate) claim: Claim,
+    pub(crate) lock_id: LockId,
     /// The key that this is a permit of.
     pub(crate) family: Option<Box<NativeKey>>,
     /// How many may have the key at once: a locker for tests counts them.
@@ -100,7 +100,7 @@ pub(crate) struct Request {
     /// arrives at the engine, by the engine's from then on.
     pub(crate) asked: Instant,
     pub(crate) end: Option<Instant>,
-    pub(crate) terms: Terms,
+    pub(crate) options: LockOptions,
     pub(crate) on_lost: Option<OnLost>,
     /// `None`: nobody is to be told if it waits for long.
     pub(crate) waiting: Option<Box<Waiting>>,
@@ -138,7 +138,7 @@ impl Request {
 
     /// Answers as if nobody had it: locking is switched off.
     pub(super) fn let_pass(self) {
-        let hold = Hold::while_off(self.key, self.claim.mode, self.terms.fenced);
+        let hold = Grant::while_off(self.key, self.lock_id.mode, self.options.fenced);
         let _ = self.reply.send(Ok(Delivery::while_off(hold)));
     }
 
@@ -154,11 +154,11 @@ impl Request {
     }
 }
 
-impl Mail {
+impl Message {
     /// What it consists of.
-    pub(super) fn parts(self) -> impl Iterator<Item = Mail> {
+    pub(super) fn parts(self) -> impl Iterator<Item = Message> {
         let (one, all) = match self {
-            Mail::All(all) => (None, all),
+            Message::All(all) => (None, all),
             one => (Some(one), Vec::new()),
         };
         one.into_iter().chain(all)
@@ -167,28 +167,28 @@ impl Mail {
     /// Answers with an error, if there is to be an answer.
     pub(super) fn fail(self, error: &Error) {
         match self {
-            Mail::Acquire(request) => request.fail(error.clone()),
-            Mail::Convert { wanted, .. } => drop(wanted.reply.send(Err(error.clone()))),
-            Mail::Verify { reply, .. } => drop(reply.send(Err(error.clone()))),
-            Mail::Status(reply) => drop(reply.send(Err(error.clone()))),
-            Mail::Check(reply) => drop(reply.send(Err(error.clone()))),
-            Mail::Ping(reply) => drop(reply.send(Err(error.clone()))),
-            Mail::IntoToken { reply, .. } => drop(reply.send(Err(error.clone()))),
-            Mail::Adopt(adoption) => adoption.request.fail(error.clone()),
-            Mail::Prune { reply, .. } => drop(reply.send(Err(error.clone()))),
-            Mail::Break { reply, .. } => drop(reply.send(Err(error.clone()))),
+            Message::Acquire(request) => request.fail(error.clone()),
+            Message::Convert { wanted, .. } => drop(wanted.reply.send(Err(error.clone()))),
+            Message::Verify { reply, .. } => drop(reply.send(Err(error.clone()))),
+            Message::Status(reply) => drop(reply.send(Err(error.clone()))),
+            Message::Check(reply) => drop(reply.send(Err(error.clone()))),
+            Message::Ping(reply) => drop(reply.send(Err(error.clone()))),
+            Message::IntoToken { reply, .. } => drop(reply.send(Err(error.clone()))),
+            Message::Adopt(adoption) => adoption.request.fail(error.clone()),
+            Message::Prune { reply, .. } => drop(reply.send(Err(error.clone()))),
+            Message::Break { reply, .. } => drop(reply.send(Err(error.clone()))),
             _ => {}
         }
     }
 
     /// Whether it can share a statement with what comes next, and nobody minds the delay.
-    pub(super) fn is_leisurely(&self) -> bool {
-        matches!(self, Mail::Release { awaited: false, .. })
+    pub(super) fn may_wait(&self) -> bool {
+        matches!(self, Message::Release { awaited: false, .. })
     }
 
     /// Those who wait are put in line before a release that came with them is looked at, so that
     /// the lock can pass to them. A try is not: what was released before it must be free for it.
     pub(super) fn comes_first(&self) -> bool {
-        matches!(self, Mail::Acquire(request) if request.patient)
+        matches!(self, Message::Acquire(request) if request.patient)
     }
 }

@@ -4,21 +4,21 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::actions::NOBODY;
 use super::desk::DESK;
 use super::fencing::Token;
-use super::link::{KeyWait, Link, Sent};
+use super::handle::{KeyWait, Sent, SessionHandle};
 use super::monitor::UNWRITTEN;
-use super::orders::NOBODY;
-use super::polls::Refused;
+use super::polling::PollRefusal;
 use super::retry::Failure;
-use super::task::{SessionId, Tale};
-use super::{Grant, Sessions, no_answer, no_writer};
-use crate::backend::{Answer, Do, Op, Waited};
+use super::task::{SessionEvent, SessionId};
+use super::{SessionGrant, Sessions, no_answer, no_writer};
+use crate::backend::{Answer, BatchItem, Op, Waited};
 use crate::clock::Time;
 use crate::engine::executor::Report;
 use crate::engine::lock_table::{Event, Ticket};
 use crate::error::Error;
-use crate::spec::lock_id::Claim;
+use crate::spec::lock_id::LockId;
 use crate::status::lost::LostReason;
 
 /// So many of its connections a server's other clients are left: as many as PostgreSQL keeps for those
@@ -28,10 +28,10 @@ const LEFT_FOR_OTHERS: i64 = 3;
 const AGAIN: Duration = Duration::from_millis(20);
 
 impl Sessions {
-    pub(super) fn hear(&mut self, id: SessionId, tale: Tale) {
-        match tale {
-            Tale::Unasked(question) => return self.inquire_here(question),
-            Tale::Told { sent } if id == DESK => {
+    pub(super) fn on_event(&mut self, id: SessionId, event: SessionEvent) {
+        match event {
+            SessionEvent::Unasked(question) => return self.query_here(question),
+            SessionEvent::Told { sent } if id == DESK => {
                 self.answered = self.answered.max(sent);
                 return;
             }
@@ -40,19 +40,19 @@ impl Sessions {
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
-        let job = match &tale {
-            Tale::Opened { tag, left } => {
+        let job = match &event {
+            SessionEvent::Opened { tag, left } => {
                 link.opened(*tag);
                 if self.trouble.is_retryable() {
                     self.trouble = no_answer(&self.label);
                 }
                 return self.opened(id, *left);
             }
-            Tale::Died(_) => None,
+            SessionEvent::Died(_) => None,
             _ => link.sent.pop_front(),
         };
-        match (tale, job) {
-            (Tale::Answered { answers, sent }, Some(Sent::Batch(ops))) => {
+        match (event, job) {
+            (SessionEvent::Answered { answers, sent }, Some(Sent::Batch(ops))) => {
                 self.confirmed(id, sent);
                 if answers.len() != ops.len() {
                     return self.drop_session(id, LostReason::SessionEnded);
@@ -61,7 +61,7 @@ impl Sessions {
                     self.answered(id, op, answer);
                 }
             }
-            (Tale::Parts { answers, sent }, Some(Sent::Batch(ops))) => {
+            (SessionEvent::Parts { answers, sent }, Some(Sent::Batch(ops))) => {
                 self.confirmed(id, sent);
                 for (op, answer) in ops.iter().zip(answers) {
                     match answer {
@@ -73,14 +73,14 @@ impl Sessions {
                     }
                 }
             }
-            (Tale::Unwritten { sent }, Some(Sent::Batch(ops))) => {
+            (SessionEvent::Unwritten { sent }, Some(Sent::Batch(ops))) => {
                 self.confirmed(id, sent);
                 self.trouble = no_writer(&self.label);
                 self.unshared = Some(Instant::now() + UNWRITTEN);
                 ops.iter().for_each(|op| self.failed(id, op, None));
             }
-            (Tale::Told { sent }, Some(Sent::Question)) => self.confirmed(id, sent),
-            (Tale::Waited { end, sent }, Some(Sent::Wait(wait))) => {
+            (SessionEvent::Told { sent }, Some(Sent::Question)) => self.confirmed(id, sent),
+            (SessionEvent::Waited { end, sent }, Some(Sent::Wait(wait))) => {
                 link.since = Time::now();
                 link.cancel_at = None;
                 self.confirmed(id, sent);
@@ -88,12 +88,12 @@ impl Sessions {
                 self.answered = self.answered.max(Time::now());
                 self.waited(id, wait, end);
             }
-            (Tale::Converted { end, sent }, Some(Sent::Conversion(wanted, time))) => {
+            (SessionEvent::Converted { end, sent }, Some(Sent::Conversion(wanted, time))) => {
                 self.confirmed(id, sent);
                 self.answered = self.answered.max(Time::now());
                 self.conversion_answered(id, wanted, (time, sent), end);
             }
-            (Tale::Died(error), _) => {
+            (SessionEvent::Died(error), _) => {
                 self.note(error);
                 self.session_ended(id);
             }
@@ -106,7 +106,7 @@ impl Sessions {
     /// server has for its clients.
     fn opened(&mut self, id: SessionId, left: Option<i64>) {
         let roles = self.roles(self.demand(), Time::now());
-        let is_spare = self.links.get(&id).is_some_and(Link::is_free)
+        let is_spare = self.links.get(&id).is_some_and(SessionHandle::is_free)
             && roles.carrier.is_some_and(|carrier| carrier != id)
             && roles.writer != Some(id);
         if !is_spare || left.is_none_or(|left| left >= LEFT_FOR_OTHERS) {
@@ -135,84 +135,84 @@ impl Sessions {
         let KeyWait { ticket, fenced, .. } = wait;
         let now = Instant::now();
         if end == Waited::Granted {
-            let key = wait.claim.clone();
+            let key = wait.lock_id.clone();
             if let Some(link) = self.links.get_mut(&id) {
-                link.claim(&wait.claim, fenced);
+                link.add_key(&wait.lock_id, fenced);
             }
-            self.grant(id, wait.claim, fenced, ticket, None);
+            self.grant(id, wait.lock_id, fenced, ticket, None);
             self.reports.push(Event::Granted { key, ticket }.into());
         } else if end == Waited::Deadlock && (wait.leaves || wait.stopped.is_none()) {
             // Another statement that waits would end in the same way. Tries wait for nobody.
-            tracing::debug!(target: "dlock", key = %wait.claim,
+            tracing::debug!(target: "dlock", key = %wait.lock_id,
                 "the server has ended the wait as a deadlock; going on by tries");
             self.polls.try_only(wait, now);
         } else if wait.leaves && wait.until.is_none_or(|until| until > now) {
             self.polls.come_back(wait, now);
         } else {
-            self.reports.push(Event::Ended { key: wait.claim, ticket }.into());
+            self.reports.push(Event::Ended { key: wait.lock_id, ticket }.into());
         }
     }
 
     fn grant(
         &mut self,
         id: SessionId,
-        claim: Claim,
+        lock_id: LockId,
         fenced: bool,
         ticket: Ticket,
         fence: Option<u64>,
     ) {
         if let Some(link) = self.links.get_mut(&id) {
             link.holds += 1;
-            link.confirm_claim(&claim);
+            link.confirm_key(&lock_id);
             let (since, token) = (Time::now(), Token::new(fence));
-            self.held.insert(ticket, Grant { claim, session: id, since, token, fenced });
+            self.held.insert(ticket, SessionGrant { lock_id, session: id, since, token, fenced });
         }
     }
 
     /// The server, or one of our own sessions, has said no to a try.
-    pub(super) fn refused(&mut self, key: Claim, ticket: Ticket) {
+    pub(super) fn refused(&mut self, key: LockId, ticket: Ticket) {
         match self.polls.refused(ticket, Instant::now()) {
-            Refused::Unknown => self.reports.push(Event::Refused { key, ticket }.into()),
-            Refused::Ended => self.reports.push(Event::Ended { key, ticket }.into()),
-            Refused::Again => {}
+            PollRefusal::Unknown => self.reports.push(Event::Refused { key, ticket }.into()),
+            PollRefusal::Ended => self.reports.push(Event::Ended { key, ticket }.into()),
+            PollRefusal::Again => {}
         }
     }
 
-    fn answered(&mut self, id: SessionId, op: &Op, answer: Answer) {
+    fn answered(&mut self, id: SessionId, op: &BatchItem, answer: Answer) {
         let (ticket, yes) = (op.ticket, answer != Answer::No);
         let fence = if let Answer::Fence(token) = answer { Some(token) } else { None };
         // The session may have been dropped half-way through its answers.
         let lives = self.links.contains_key(&id);
         match &op.what {
-            Do::Try(claim) | Do::TryFenced(claim) if yes && lives => {
+            Op::Try(lock_id) | Op::TryFenced(lock_id) if yes && lives => {
                 self.polls.forget(ticket);
-                self.grant(id, claim.clone(), op.what.is_written(), ticket, fence);
-                self.reports.push(Event::Granted { key: claim.clone(), ticket }.into());
+                self.grant(id, lock_id.clone(), op.what.is_written(), ticket, fence);
+                self.reports.push(Event::Granted { key: lock_id.clone(), ticket }.into());
             }
-            Do::Try(_) | Do::TryFenced(_) if !lives => {
+            Op::Try(_) | Op::TryFenced(_) if !lives => {
                 self.failed(id, op, Some(LostReason::SessionEnded))
             }
-            Do::Try(claim) | Do::TryFenced(claim) => {
-                self.disclaim(id, claim, op.what.is_written());
-                self.refused(claim.clone(), ticket);
+            Op::Try(lock_id) | Op::TryFenced(lock_id) => {
+                self.remove_key(id, lock_id, op.what.is_written());
+                self.refused(lock_id.clone(), ticket);
             }
-            Do::Fence(claim) => match fence {
+            Op::Fence(lock_id) => match fence {
                 Some(token) => self.drawn(ticket, token),
-                None => self.not_drawn(id, claim, ticket),
+                None => self.not_drawn(id, lock_id, ticket),
             },
-            Do::Unlock(claim) => {
+            Op::Unlock(lock_id) => {
                 if let Some(link) = self.links.get_mut(&id) {
                     link.holds = link.holds.saturating_sub(1);
                     link.since = Time::now();
                 }
                 if ticket != NOBODY {
-                    let event = Event::Unlocked { key: claim.clone(), ticket, clean: yes };
+                    let event = Event::Unlocked { key: lock_id.clone(), ticket, clean: yes };
                     self.reports.push(Report { event, reason: LostReason::NotHeld });
                 }
             }
             // Not there, or not to be had: what it does, nobody knows.
-            Do::Cancel(_) if !yes => self.failed(id, op, None),
-            Do::Cancel(tag) => {
+            Op::Cancel(_) if !yes => self.failed(id, op, None),
+            Op::Cancel(tag) => {
                 let link = self.links.values_mut().find(|link| link.tag == Some(*tag));
                 if let Some(link) = link {
                     link.cancelling = false;
@@ -221,36 +221,36 @@ impl Sessions {
                     link.cancel_at = link.waiting().map(|_| Instant::now() + AGAIN);
                 }
             }
-            Do::End(_) => {}
+            Op::End(_) => {}
         }
     }
 
     /// Nothing is held by this part of a batch, for its session was given up; `None`: the server
     /// itself has said no to it, and what it may mean by that is in its words.
-    pub(super) fn failed(&mut self, id: SessionId, op: &Op, given_up: Option<LostReason>) {
+    pub(super) fn failed(&mut self, id: SessionId, op: &BatchItem, given_up: Option<LostReason>) {
         let (ticket, tried) = (op.ticket, given_up.is_none());
         match &op.what {
-            Do::Try(claim) | Do::TryFenced(claim) => {
-                self.disclaim(id, claim, op.what.is_written());
+            Op::Try(lock_id) | Op::TryFenced(lock_id) => {
+                self.remove_key(id, lock_id, op.what.is_written());
                 if !tried {
                     match self.polls.refused(ticket, Instant::now()) {
-                        Refused::Again => return,
-                        Refused::Ended => {
-                            let key = claim.clone();
+                        PollRefusal::Again => return,
+                        PollRefusal::Ended => {
+                            let key = lock_id.clone();
                             return self.reports.push(Event::Ended { key, ticket }.into());
                         }
-                        Refused::Unknown => {}
+                        PollRefusal::Unknown => {}
                     }
                 }
                 self.polls.forget(ticket);
                 let fatal = !self.trouble.is_retryable();
-                self.reports.push(Event::Failed { key: claim.clone(), ticket, fatal }.into());
+                self.reports.push(Event::Failed { key: lock_id.clone(), ticket, fatal }.into());
             }
-            Do::Fence(claim) if tried => self.not_drawn(id, claim, ticket),
+            Op::Fence(lock_id) if tried => self.not_drawn(id, lock_id, ticket),
             // Lost with its session.
-            Do::Fence(_) => {}
-            Do::Unlock(claim) => {
-                let key = claim.clone();
+            Op::Fence(_) => {}
+            Op::Unlock(lock_id) => {
+                let key = lock_id.clone();
                 let event = if tried {
                     // Read back and unlocked on the way.
                     Event::Unlocked { key, ticket, clean: true }
@@ -265,7 +265,7 @@ impl Sessions {
                     self.reports.push(Report { event, reason });
                 }
             }
-            Do::Cancel(tag) => {
+            Op::Cancel(tag) => {
                 // Whether that session is or will be cancelled, nobody knows.
                 let id = self.links.iter().find(|(_, link)| link.tag == Some(*tag));
                 if let Some(id) = id.map(|(id, _)| *id) {
@@ -273,14 +273,14 @@ impl Sessions {
                 }
             }
             // Else it would stay in the server's line for as long as its wait lasts.
-            Do::End(_) if !tried && !self.links.is_empty() => self.gathered.push(op.clone()),
-            Do::End(_) => {}
+            Op::End(_) if !tried && !self.links.is_empty() => self.gathered.push(op.clone()),
+            Op::End(_) => {}
         }
     }
 
-    fn disclaim(&mut self, id: SessionId, claim: &Claim, fenced: bool) {
+    fn remove_key(&mut self, id: SessionId, lock_id: &LockId, fenced: bool) {
         if let Some(link) = self.links.get_mut(&id) {
-            link.disclaim(claim, fenced);
+            link.remove_key(lock_id, fenced);
         }
     }
 

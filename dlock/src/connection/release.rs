@@ -3,12 +3,12 @@
 use std::time::Instant;
 
 use super::Connection;
-use super::dialect::Meaning;
-use super::driver::Refused;
-use super::given::{Given, Open, names, read, verdict};
+use super::dialect::ErrorKind;
+use super::driver::DriverError;
+use super::driver_error::strange;
 use super::ledger::ledger;
-use super::lock::{ConnectionLock, Ending, Grant};
-use super::refused::strange;
+use super::lock::{ConnectionGrant, ConnectionLock, Ending};
+use super::released::{Given, Open, names, read, verdict};
 use super::session::Session;
 use crate::error::{Error, Result};
 use crate::observe::Event;
@@ -33,11 +33,11 @@ impl<C: Connection> ConnectionLock<'_, C> {
     /// The same as for a lock that is dropped, see [`ConnectionLock`]. On PostgreSQL, a transaction that was opened
     /// under the lock is then rolled back, because it may have failed.
     pub async fn release(mut self) -> Result<bool> {
-        self.let_go("", Open::MayBe).await
+        self.release_all("", Open::MayBe).await
     }
 
     /// The text before it is for the transaction.
-    pub(super) async fn let_go(&mut self, before: &str, open: Open) -> Result<bool> {
+    pub(super) async fn release_all(&mut self, before: &str, open: Open) -> Result<bool> {
         let held = self.grant.as_ref().map(|grant| grant.since);
         let ended = self.let_all_go(before, open).await.map_err(|error| self.plan.name(error));
         if let Some(since) = held {
@@ -66,7 +66,7 @@ impl<C: Connection> ConnectionLock<'_, C> {
     }
 
     async fn let_all_go(&mut self, before: &str, open: Open) -> Result<bool> {
-        self.settle_doubt().await?;
+        self.resolve_doubt().await?;
         let Some(grant) = self.grant.clone() else { return Ok(false) };
         if self.held.is_empty() {
             // Locking was switched off.
@@ -75,8 +75,8 @@ impl<C: Connection> ConnectionLock<'_, C> {
         }
         self.ending = Some(Ending::Release);
         let mut failed = false;
-        let mut answer = self.give(before, 0, open == Open::MayBe).await;
-        if self.is(&answer, Meaning::Aborted) {
+        let mut answer = self.release_held(before, 0, open == Open::MayBe).await;
+        if self.is(&answer, ErrorKind::Aborted) {
             failed = true;
             let (inside, name) = (grant.inside, self.savepoint.clone());
             let end = match (inside, name) {
@@ -86,14 +86,14 @@ impl<C: Connection> ConnectionLock<'_, C> {
                 }
                 (true, None) => return Err(self.stuck()),
             };
-            answer = self.give(&end, 0, true).await;
-            if self.is(&answer, Meaning::NoSavepoint) {
+            answer = self.release_held(&end, 0, true).await;
+            if self.is(&answer, ErrorKind::NoSavepoint) {
                 // The body has ended the caller's transaction; this one is its own.
-                answer = self.give(C::DIALECT.rollback(), 0, true).await;
+                answer = self.release_held(C::DIALECT.rollback(), 0, true).await;
             }
         } else if matches!(answer, Ok(Given::IsOpen)) {
             failed = true;
-            answer = self.give(C::DIALECT.rollback(), 0, true).await;
+            answer = self.release_held(C::DIALECT.rollback(), 0, true).await;
         }
         let released = self.judge(&grant, answer).await?;
         match failed && open == Open::IsRefused {
@@ -102,11 +102,15 @@ impl<C: Connection> ConnectionLock<'_, C> {
         }
     }
 
-    fn is(&self, answer: &Result<Given, Refused>, meaning: Meaning) -> bool {
-        answer.as_ref().is_err_and(|refused| C::DIALECT.meaning(refused) == meaning)
+    fn is(&self, answer: &Result<Given, DriverError>, error_kind: ErrorKind) -> bool {
+        answer.as_ref().is_err_and(|refused| C::DIALECT.error_kind(refused) == error_kind)
     }
 
-    async fn judge(&mut self, grant: &Grant, answer: Result<Given, Refused>) -> Result<bool> {
+    async fn judge(
+        &mut self,
+        grant: &ConnectionGrant,
+        answer: Result<Given, DriverError>,
+    ) -> Result<bool> {
         let refused = match answer {
             Ok(Given::Answered { each, session, held }) => {
                 self.grant = None;
@@ -115,27 +119,27 @@ impl<C: Connection> ConnectionLock<'_, C> {
             Ok(other) => {
                 self.conn.discard();
                 let said = match other {
-                    Given::Strange(said) => said,
+                    Given::UnexpectedReply(said) => said,
                     _ => "a transaction that has no end".to_owned(),
                 };
                 return Err(strange::<C>(said));
             }
             Err(refused) => refused,
         };
-        match C::DIALECT.meaning(&refused) {
+        match C::DIALECT.error_kind(&refused) {
             // Since when, nobody knows: what was done under the lock may have been done without.
-            Meaning::Ended => {
+            ErrorKind::Ended => {
                 let error = C::DIALECT.error(refused);
                 tracing::debug!(target: "dlock", %error, "not released: the connection is gone");
                 Err(self.lost(grant))
             }
-            Meaning::Aborted => Err(self.stuck()),
+            ErrorKind::Aborted => Err(self.stuck()),
             // It was stopped on its way, before or after it had let go.
             _ => {
                 self.pay(&grant.session, grant.inside).await?;
                 let unpaid = self.sent.drain(..).any(|one| {
                     let ledger = ledger();
-                    ledger.owed_behind(C::DIALECT, &grant.session, &one.claim, 0) > 0
+                    ledger.unreleased_behind(C::DIALECT, &grant.session, &one.lock_id, 0) > 0
                 });
                 if unpaid {
                     self.conn.discard();
@@ -148,66 +152,66 @@ impl<C: Connection> ConnectionLock<'_, C> {
     }
 
     /// Gives back what was got of an `acquire` that did not get all.
-    pub(super) async fn give_back(&mut self) -> Result<()> {
+    pub(super) async fn release_partial(&mut self) -> Result<()> {
         if self.held.len() <= self.kept {
             return Ok(());
         }
-        match self.give("", self.kept, true).await {
+        match self.release_held("", self.kept, true).await {
             Ok(Given::Answered { .. } | Given::IsOpen) => {
                 if self.held.is_empty() {
                     self.grant = None;
                 }
                 Ok(())
             }
-            Ok(Given::Strange(said)) => Err(strange::<C>(said)),
+            Ok(Given::UnexpectedReply(said)) => Err(strange::<C>(said)),
             Err(refused) => Err(C::DIALECT.error(refused)),
         }
     }
 
     /// Gives back those from this one on, and what the session owes of their keys if these are the
-    /// last. From the moment when that is sent they are owed, and nobody's.
-    pub(super) async fn give(
+    /// last. From the moment when that is sent they are unreleased, and nobody's.
+    pub(super) async fn release_held(
         &mut self,
         before: &str,
         from: usize,
         open: bool,
-    ) -> Result<Given, Refused> {
+    ) -> Result<Given, DriverError> {
         let Some(grant) = self.grant.clone() else {
-            return Ok(Given::Strange("nothing is held".to_owned()));
+            return Ok(Given::UnexpectedReply("nothing is held".to_owned()));
         };
         self.conn.ready().await?;
         let session = &grant.session;
-        let (text, owed) = {
+        let (text, unreleased) = {
             let mut ledger = ledger();
             let held = self.held.get_mut(from..).unwrap_or_default();
             for one in held.iter_mut() {
-                one.stays = ledger.stays(C::DIALECT, session, &one.claim);
+                one.stays = ledger.stays(C::DIALECT, session, &one.lock_id);
             }
-            let mut text = format!("{before}{}", C::DIALECT.give(held, session, open));
-            let mut claims: Vec<_> = held.iter().map(|one| one.claim.clone()).collect();
-            held.iter().for_each(|one| ledger.giving(C::DIALECT, session, &one.claim));
-            claims.sort_unstable();
-            claims.dedup();
-            let mut owed = Vec::new();
-            for claim in claims {
-                let given = held.iter().filter(|one| one.claim == claim).count();
-                let all = ledger.owed_behind(C::DIALECT, session, &claim, 0);
+            let mut text = format!("{before}{}", C::DIALECT.release_held(held, session, open));
+            let mut lock_ids: Vec<_> = held.iter().map(|one| one.lock_id.clone()).collect();
+            held.iter().for_each(|one| ledger.giving(C::DIALECT, session, &one.lock_id));
+            lock_ids.sort_unstable();
+            lock_ids.dedup();
+            let mut unreleased = Vec::new();
+            for lock_id in lock_ids {
+                let given = held.iter().filter(|one| one.lock_id == lock_id).count();
+                let all = ledger.unreleased_behind(C::DIALECT, session, &lock_id, 0);
                 for _ in given..all {
                     text.push(';');
-                    text.push_str(&C::DIALECT.give_if_held(&claim, None));
+                    text.push_str(&C::DIALECT.release_if_held(&lock_id, None));
                 }
-                owed.push((claim, all.max(given)));
+                unreleased.push((lock_id, all.max(given)));
             }
-            (text, owed)
+            (text, unreleased)
         };
         self.sent = self.held.split_off(from.min(self.held.len()));
         self.kept = self.kept.min(from);
         let answer = self.conn.ask(text).await;
         let answer = match answer {
             Ok(rows) => read(&rows),
-            Err(refused) => match C::DIALECT.meaning(&refused) {
-                Meaning::Open => Ok(Given::IsOpen),
-                Meaning::Aborted | Meaning::NoSavepoint => {
+            Err(refused) => match C::DIALECT.error_kind(&refused) {
+                ErrorKind::Open => Ok(Given::IsOpen),
+                ErrorKind::Aborted | ErrorKind::NoSavepoint => {
                     self.not_sent(session);
                     return Err(refused);
                 }
@@ -223,8 +227,8 @@ impl<C: Connection> ConnectionLock<'_, C> {
                 let held = std::mem::take(&mut self.sent);
                 if by == *session {
                     let mut ledger = ledger();
-                    for (claim, count) in owed {
-                        ledger.paid(C::DIALECT, session, &claim, count);
+                    for (lock_id, count) in unreleased {
+                        ledger.paid(C::DIALECT, session, &lock_id, count);
                     }
                 }
                 Ok(Given::Answered { each, session: by, held })
@@ -237,13 +241,13 @@ impl<C: Connection> ConnectionLock<'_, C> {
     fn not_sent(&mut self, session: &Session) {
         let mut ledger = ledger();
         for one in &self.sent {
-            ledger.not_given(C::DIALECT, session, &one.claim);
+            ledger.not_given(C::DIALECT, session, &one.lock_id);
         }
         self.held.append(&mut self.sent);
     }
 
     /// The connection has ended, and its locks with it.
-    fn lost(&mut self, grant: &Grant) -> Error {
+    fn lost(&mut self, grant: &ConnectionGrant) -> Error {
         self.ended();
         self.conn.discard();
         let mut gone = std::mem::take(&mut self.held);
@@ -260,7 +264,7 @@ impl<C: Connection> ConnectionLock<'_, C> {
         if let Some(grant) = self.grant.take() {
             let mut ledger = ledger();
             for one in &held {
-                ledger.giving(C::DIALECT, &grant.session, &one.claim);
+                ledger.giving(C::DIALECT, &grant.session, &one.lock_id);
             }
         }
         held.append(&mut self.sent);

@@ -1,6 +1,6 @@
 //! A whole call in one, of a function that returns something else when there was no lock.
 //!
-//! As in [`carry`](super::carry), that is less for the user to compile than a series of steps.
+//! As in [`run_or_error`](super::run_or_error), that is less for the user to compile than a series of steps.
 //! `…_background` is as in [`body`](super::body).
 
 use std::future::Future;
@@ -10,7 +10,7 @@ use super::call::{Call, Takes, enter, enter_blocking};
 use crate::error::Result;
 use crate::lock::scope::OnLoss;
 
-pub async fn whole<L: Takes, R>(
+pub async fn run_with_fallback<L: Takes, R>(
     call: Call<L>,
     on_loss: OnLoss,
     body: impl Future<Output = R>,
@@ -19,7 +19,7 @@ pub async fn whole<L: Takes, R>(
     run(enter(call, on_loss).await?, body, is_err).await
 }
 
-pub async fn whole_background<L: Takes, R>(
+pub async fn run_with_fallback_background<L: Takes, R>(
     call: Call<L>,
     on_loss: OnLoss,
     body: impl Future<Output = R>,
@@ -28,7 +28,7 @@ pub async fn whole_background<L: Takes, R>(
     run_background(enter(call, on_loss).await?, body, is_err).await
 }
 
-pub fn whole_blocking<L: Takes, R>(
+pub fn run_with_fallback_blocking<L: Takes, R>(
     call: Call<L>,
     on_loss: OnLoss,
     body: impl FnOnce() -> R,
@@ -37,7 +37,7 @@ pub fn whole_blocking<L: Takes, R>(
     run_blocking(enter_blocking(call, on_loss)?, body, is_err)
 }
 
-pub fn whole_blocking_background<L: Takes, R>(
+pub fn run_with_fallback_blocking_background<L: Takes, R>(
     call: Call<L>,
     on_loss: OnLoss,
     body: impl FnOnce() -> R,
