@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::dialect::Dialect;
 use crate::error::{Error, Result};
-use crate::observe::{Event, Label, Subject, Telemetry, refusal};
+use crate::observe::{Event, Label, Subject, Telemetry};
 use crate::spec::key::Key;
 use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
@@ -68,7 +68,7 @@ impl Plan {
         let Some(first) = self.keys.first() else { return };
         let key = if let Error::Timeout { key, .. } = error { key } else { first };
         let (waited, patient) = (waiting.since.elapsed(), waiting.wait != Wait::NoWait);
-        self.tell(dialect, key, |of| refusal(of, waited, patient, error));
+        self.tell(dialect, key, |of| Event::refusal(of, waited, patient, error));
     }
 
     /// Tells of one of these locks what happened to it.

@@ -431,6 +431,9 @@ fn nanos(time: Duration) -> u64 {
 
 impl std::fmt::Debug for Grant {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Grant").field("key", &self.key).field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Grant")
+            .field("key", &self.key)
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }

@@ -24,7 +24,7 @@ impl<'a> Call<'a> {
 
     /// It does not get this one. `patient`: it has waited for the holder.
     pub(crate) fn refused(&self, of: Subject<'_>, waited: Duration, patient: bool, error: &Error) {
-        self.telemetry.emit(&refusal(of, waited, patient, error));
+        self.telemetry.emit(&Event::refusal(of, waited, patient, error));
     }
 }
 
@@ -33,24 +33,5 @@ impl Drop for Call<'_> {
         for lock in self.locks {
             self.telemetry.emit(&Event::WaitEnded { of: lock.subject() });
         }
-    }
-}
-
-/// What is told of a caller who does not get a lock.
-pub(crate) fn refusal<'a>(
-    of: Subject<'a>,
-    waited: Duration,
-    patient: bool,
-    error: &'a Error,
-) -> Event<'a> {
-    match error {
-        Error::Timeout { stage, holder, .. } => {
-            let (stage, holder) = (*stage, holder.as_deref());
-            match patient {
-                true => Event::TimedOut { of, waited, stage, holder },
-                false => Event::Busy { of, waited, stage, holder },
-            }
-        }
-        error => Event::Failed { of, waited, error },
     }
 }

@@ -13,11 +13,11 @@ use crate::engine::call_deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::lock::Lock;
 use crate::lock::acquire::{block_until, none_if_busy, result};
+use crate::lock::call::Call;
 use crate::lock::guard::{Guard, discard};
 use crate::lock::join::join_all;
 use crate::lock::scope::{OnLoss, Scope};
 use crate::locker::Locker;
-use crate::observe::Call;
 use crate::spec::key::Key;
 use crate::spec::wait::Wait;
 

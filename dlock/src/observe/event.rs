@@ -53,3 +53,24 @@ pub(crate) enum Event<'a> {
     /// It is broken, and is closed next.
     SessionBroken { error: &'a Error },
 }
+
+impl<'a> Event<'a> {
+    /// What is told of a caller who does not get a lock.
+    pub(crate) fn refusal(
+        of: Subject<'a>,
+        waited: Duration,
+        patient: bool,
+        error: &'a Error,
+    ) -> Self {
+        match error {
+            Error::Timeout { stage, holder, .. } => {
+                let (stage, holder) = (*stage, holder.as_deref());
+                match patient {
+                    true => Event::TimedOut { of, waited, stage, holder },
+                    false => Event::Busy { of, waited, stage, holder },
+                }
+            }
+            error => Event::Failed { of, waited, error },
+        }
+    }
+}

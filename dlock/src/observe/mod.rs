@@ -27,9 +27,6 @@ pub use self::observer::{ObservedLock, ObservedLocker, Observer};
 pub(crate) use self::session::{ObservedSession, SessionState};
 pub(crate) use self::waiting::Waiting;
 use crate::error::{Error, Result};
-pub(crate) use crate::lock::call::Call;
-#[cfg(any(feature = "mssql", feature = "mysql", feature = "oracle", feature = "postgres"))]
-pub(crate) use crate::lock::call::refusal;
 
 /// What is to be observed of a locker.
 #[derive(Default)]

@@ -1,0 +1,136 @@
+//! The walls of the runtime crate, read from its sources: what may import what, and that no files import each other in a
+//! circle but for those listed here. `./tests/run layout` checks it.
+
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+#[path = "layout/imports.rs"]
+mod imports;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use imports::{Imports, circles, modules};
+
+/// The parts of the crate, each with the parts that it may import. Those that are not listed are small and may be imported
+/// by all: they import nothing but each other.
+const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("spec", &[]),
+    ("status", &["spec"]),
+    ("clock", &["status"]),
+    ("error", &["spec", "status"]),
+    ("observe", &["spec", "status"]),
+    ("connection", &["backend", "observe", "spec", "status"]),
+    ("backend", &["connection", "spec", "status"]),
+    ("engine", &["backend", "observe", "spec", "status", "testing"]),
+    ("lock", &["engine", "locker", "observe", "spec", "status"]),
+    ("locker", &["backend", "engine", "lock", "observe", "spec", "status", "testing"]),
+    ("leader", &["engine", "lock", "spec", "status"]),
+    ("fence", &["lock", "status"]),
+    ("lease", &["backend"]),
+    ("private", &["connection", "lock", "locker", "observe", "spec"]),
+    ("serialized", &["spec", "status"]),
+    ("testing", &["backend", "engine", "lock", "locker", "spec", "status"]),
+];
+
+/// What all may import.
+const BASE: &[&str] = &["blocking", "clock", "error", "random", "switch", "text", "worker"];
+
+/// Files that import each other today. A circle that is not here fails the test, and so does one that is gone: the list only
+/// gets shorter.
+const CIRCLES: &[&[&str]] = &[
+    &["backend::mssql::caller_sql", "backend::mssql::status"],
+    &["backend::mssql::session", "backend::mssql::table"],
+    &["backend::postgres::fencing", "backend::postgres::session", "backend::postgres::wait"],
+    &[
+        "connection::dialect",
+        "connection::driver",
+        "connection::ledger",
+        "connection::plan",
+        "connection::session",
+    ],
+    &[
+        "engine::actor",
+        "engine::callers",
+        "engine::conversions",
+        "engine::deadlines",
+        "engine::delivery",
+        "engine::doubts",
+        "engine::end",
+        "engine::executor",
+        "engine::grant",
+        "engine::handle",
+        "engine::inbox",
+        "engine::inline",
+        "engine::lookup",
+        "engine::message",
+        "engine::message_batch",
+        "engine::server_query",
+        "engine::status_file",
+    ],
+    &["engine::inline::entry", "engine::inline::space"],
+    &["engine::lease::handover", "engine::lease::job"],
+    &["engine::session::parts", "engine::session::task"],
+    &[
+        "lock",
+        "lock::acquire",
+        "lock::call",
+        "lock::multi",
+        "locker",
+        "locker::builder",
+        "locker::registry",
+        "testing",
+        "testing::scoped",
+    ],
+    &["lock::guard", "lock::scope"],
+    &["spec::key", "spec::name", "spec::native"],
+];
+
+#[test]
+fn parts_import_only_what_is_below_them() {
+    let allowed: BTreeMap<_, _> = MAY_IMPORT.iter().copied().collect();
+    let mut strange = BTreeSet::new();
+    for (module, imports) in Imports::of(&modules()) {
+        let part = part_of(&module);
+        let may = allowed.get(part).copied().unwrap_or_default();
+        for import in imports {
+            let other = part_of(&import);
+            if other != part && !BASE.contains(&other) && !may.contains(&other) {
+                strange.insert(format!("{module} imports {import}"));
+            }
+        }
+    }
+    assert!(strange.is_empty(), "{}", Vec::from_iter(strange).join("\n"));
+}
+
+#[test]
+fn decisions_know_no_runtime_and_no_database() {
+    let strange: Vec<_> = modules()
+        .into_iter()
+        .filter(|(module, _)| module.starts_with("engine::lock_table"))
+        .flat_map(|(module, file)| {
+            let foreign = imports::crates_of(&file);
+            foreign.into_iter().map(move |name| format!("{module} imports {name}"))
+        })
+        .filter(|import| !import.ends_with("imports std"))
+        .collect();
+    assert!(strange.is_empty(), "{}", strange.join("\n"));
+}
+
+#[test]
+fn no_other_files_import_each_other_in_a_circle() {
+    let found: BTreeSet<Vec<String>> = circles(&Imports::of(&modules())).into_iter().collect();
+    let known: BTreeSet<Vec<String>> =
+        CIRCLES.iter().map(|files| files.iter().map(|file| (*file).to_owned()).collect()).collect();
+    for circle in &found {
+        println!("a circle: {}", circle.join(", "));
+    }
+    let new: Vec<_> = found.difference(&known).collect();
+    let gone: Vec<_> = known.difference(&found).collect();
+    assert!(
+        new.is_empty() && gone.is_empty(),
+        "new: {new:#?}\ngone, take them off the list: {gone:#?}"
+    );
+}
+
+fn part_of(module: &str) -> &str {
+    module.split("::").next().unwrap_or(module)
+}
