@@ -19,6 +19,7 @@ pub(crate) struct Subject<'a> {
 
 /// What happened.
 #[derive(Debug)]
+#[cfg_attr(not(feature = "metrics"), allow(dead_code, reason = "only meters read some of it"))]
 pub(crate) enum Event<'a> {
     /// A caller has asked.
     WaitBegan { of: Subject<'a> },
