@@ -87,6 +87,20 @@ fn command_has_the_terminal() {
     assert_eq!(fs::read_to_string(read).unwrap(), "typed\n");
 }
 
+/// An interactive shell stops itself until it is in the foreground, and may have looked just before it was.
+#[test]
+fn command_that_stops_for_the_terminal_goes_on_when_it_has_it() {
+    let folder = Temp::new();
+    let cli = Cli::in_file(&folder);
+    let shown = folder.file("shown");
+    let script = "kill -TTIN $$; echo went on";
+    let Some(running) = on_a_terminal(&cli, &["run", "k", "--", "sh", "-c", script], &shown) else {
+        return;
+    };
+    assert_eq!(running.outcome().code, Some(0));
+    assert!(shows(&shown, "went on"));
+}
+
 /// A job of a shell's that Ctrl-Z has stopped: a command that steps until the file `end` is there.
 struct Stopped {
     folder: Temp,

@@ -41,8 +41,6 @@ impl Child {
         let child = Child { pid: Pid::from_raw(pid), changes, terminal };
         if let Some(terminal) = &child.terminal {
             terminal.give_to(child.pid);
-            // It may have wanted it before, and was stopped for that.
-            child.signal(Signal::SIGCONT);
         }
         Ok(child)
     }
@@ -61,12 +59,24 @@ impl Child {
                         self.take_terminal();
                         return Change::Ended(by_signal(signal as i32));
                     }
-                    WaitStatus::Stopped(pid, _) if pid == self.pid => return Change::Stopped,
+                    WaitStatus::Stopped(pid, signal) if pid == self.pid => {
+                        if !self.wanted_terminal_early(signal) {
+                            return Change::Stopped;
+                        }
+                        self.signal(Signal::SIGCONT);
+                    }
                     _ => {}
                 }
             }
             self.changes.recv().await;
         }
+    }
+
+    /// Whether this has stopped the command because it wanted the terminal before it got it. Not continued unasked:
+    /// that would undo a Ctrl-Z.
+    fn wanted_terminal_early(&self, signal: Signal) -> bool {
+        let wanted = matches!(signal, Signal::SIGTTIN | Signal::SIGTTOU);
+        wanted && self.terminal.as_ref().is_some_and(|terminal| terminal.belongs_to(self.pid))
     }
 
     /// The next child that has changed.

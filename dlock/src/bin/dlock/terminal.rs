@@ -16,7 +16,12 @@ impl Terminal {
     }
 
     pub(crate) fn is_ours(&self) -> bool {
-        tcgetpgrp(&self.0).is_ok_and(|group| group == getpgrp())
+        self.belongs_to(getpgrp())
+    }
+
+    /// Whether this process group is in the foreground.
+    pub(crate) fn belongs_to(&self, group: Pid) -> bool {
+        tcgetpgrp(&self.0).is_ok_and(|foreground| foreground == group)
     }
 
     pub(crate) fn give_to(&self, group: Pid) {
