@@ -19,7 +19,7 @@ use crate::status::Finding;
 
 /// A connection that says nothing for so long is given up: twice the time that a cluster stands
 /// still when it loses a node.
-const SILENCE: Duration = Duration::from_secs(12);
+pub(super) const SILENCE: Duration = Duration::from_secs(12);
 
 /// A question, with room for its answer: as long as there is none, nothing is granted, given back
 /// or confirmed.

@@ -10,11 +10,15 @@ use tokio::task::JoinSet;
 use super::*;
 use crate::Guard;
 use crate::clock::Time;
+use crate::engine::lease::job::SILENCE;
 use crate::locker::Locker;
 
 const KEYS: usize = 4;
 const TASKS: usize = 12;
 const TIME: Duration = Duration::from_secs(3);
+/// The longest that the release of a lease without an end takes: nothing runs out before its statement, and the
+/// next one, are given up for their silence.
+const RELEASED_WITHIN: Duration = SILENCE.saturating_mul(2).saturating_add(LIMIT);
 
 /// The newest fence that a holder has had.
 type Newest = Arc<Mutex<HashMap<usize, u64>>>;
@@ -58,7 +62,7 @@ async fn task(fake: &Fake, locker: &Locker, newest: &Newest, random: &mut Rng) {
         0 => drop(guard),
         1 => drop(guard.verify().await),
         _ => {
-            let release = timeout(LIMIT, guard.release()).await;
+            let release = timeout(RELEASED_WITHIN, guard.release()).await;
             let _ = release.expect("a release is not answered");
         }
     }
@@ -126,7 +130,7 @@ async fn fight(seed: u64, long: bool) {
     }
     fake.script(|_| Fate::Done);
     let free = || fake.inside().rows.values().all(fake::Row::is_free);
-    let given_back = timeout(LIMIT, async {
+    let given_back = timeout(RELEASED_WITHIN, async {
         while !free() {
             sleep(MS).await;
         }
