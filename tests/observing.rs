@@ -7,6 +7,8 @@
     reason = "tests fail by panicking"
 )]
 
+#[path = "observing/dashboard.rs"]
+mod dashboard;
 #[path = "observing/events.rs"]
 mod events;
 #[path = "observing/labels.rs"]
@@ -71,6 +73,13 @@ mod leases {
         ] {
             metrics: [tell_why_locks_are_lost]
         }
+    }
+}
+
+mod dashboards {
+    //! Once, where everything can happen without a server.
+    dlock_tests::suite! {
+        "observing" on [sqlite Sqlite] { dashboard: [names_what_there_is] }
     }
 }
 

@@ -5,6 +5,7 @@
 //! [leases]: guide::leases
 //! [limits]: guide::limits
 //! [migrations]: guide::migrations
+//! [observing]: guide::observing
 //! [python]: guide::python
 //! [reliability]: guide::reliability
 //! [timeouts]: guide::timeouts
