@@ -119,8 +119,10 @@ impl Stopped {
             end.display(),
             steps.display()
         );
+        // Not sh: Debian's starts programs by vfork, and stands in the kernel, not stopped, while its child is stopped
+        // before it has become the program.
         let dlock =
-            in_one_line(&cli.command(["run", "--ttl", ttl, "k", "--", "sh", "-c", &script]));
+            in_one_line(&cli.command(["run", "--ttl", ttl, "k", "--", "bash", "-c", &script]));
         let line = format!(
             "set -m; {dlock}; echo \"stopped with $?\"; read line; echo \"read $line\"; fg; \
              echo \"ended with $?\""
