@@ -217,6 +217,8 @@ fn compare(rows: &str) {
     let page = std::fs::read_to_string(&path).unwrap();
     let (before, rest) = page.split_once(BEGIN).unwrap();
     let (there, after) = rest.split_once(END).unwrap();
+    // What only those read who have the test kit.
+    let rows = rows.replace(", or in a test testing::Locker::install_scoped on this thread,", "");
     let table = format!("\n| input | error | its text |\n|---|---|---|\n{rows}\n");
     if std::env::var_os("DLOCK_TEST_UPDATE").is_some() {
         return std::fs::write(path, format!("{before}{BEGIN}{table}{END}{after}")).unwrap();
