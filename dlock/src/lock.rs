@@ -1,4 +1,4 @@
-//! Lock: a key and how to take it.
+//! Lock: a key and the options with which it is acquired.
 
 pub(crate) mod acquire;
 pub(crate) mod call;
@@ -26,8 +26,8 @@ use crate::spec::wait::Wait;
 use crate::status::lost::LostInfo;
 use crate::text::Text;
 
-/// A key and how to take it. Nothing is held yet; one `Lock` can be taken many times.
-///
+/// A key and the options with which it is acquired. Nothing is held yet. One `Lock` can be acquired
+/// many times.
 /// ```
 /// # fn main() -> dlock::Result<()> {
 /// use std::time::Duration;
@@ -80,125 +80,135 @@ impl Lock {
         }
     }
 
-    /// How long [`acquire`](Lock::acquire) and [`run`](Lock::run) wait for the lock: a [`Duration`]
-    /// or a [`Wait`]. Default: the locker's, 30 s unless it was told otherwise.
+    /// Sets how long [`acquire`](Lock::acquire) and [`run`](Lock::run) wait for the lock: a
+    /// [`Duration`] or a [`Wait`]. Default: the locker's timeout, which is 30 s unless it was set.
     pub fn timeout(mut self, wait: impl Into<Wait>) -> Self {
         self.wait = wait.into().normal();
         self
     }
 
-    /// Takes the lock to read: others may read too, nobody may write. [`Mode::Shared`].
+    /// Acquires the lock for reading ([`Mode::Shared`]): others may read too, nobody may write.
     ///
-    /// A writer who waits is not passed by readers who come later (but for those of the first few
-    /// milliseconds, in the process that reads already). A reader who wants to write lets go first:
-    /// to take the same key to write as well is to wait for oneself.
+    /// Readers that arrive after a waiting writer wait behind it, in all processes. The exception:
+    /// in a process that already reads, further readers pass the writer for the first few
+    /// milliseconds. Release the shared lock before you take the exclusive one of the same key,
+    /// otherwise you wait for yourself.
     pub fn shared(self) -> Self {
         self.mode(Mode::Shared)
     }
 
-    /// Whom the lock keeps out. Default: [`Mode::Exclusive`]. A mode that the database lacks is
-    /// [`Error::Unsupported`](crate::Error::Unsupported) when the lock is taken, before anything is asked of the database.
+    /// Sets whom the lock keeps out. Default: [`Mode::Exclusive`]. Acquiring the lock returns
+    /// [`Error::Unsupported`](crate::Error::Unsupported) if the database lacks the mode. Nothing is
+    /// sent to the database then.
     pub fn mode(mut self, mode: Mode) -> Self {
         self.mode = mode;
         self
     }
 
-    /// The guard carries a fencing token, [`Guard::fence`](crate::Guard::fence): a number that grows
-    /// with every grant of this key, also across crashes of programs and servers. A lease always has
-    /// one; a session lock draws it, right after the grant, from the key's row in the table of
-    /// [`LeaseOptions::table`](crate::LeaseOptions::table), which is made when it is missing. What to
-    /// do with it: [`fence`](crate::fence).
+    /// Gives the guard a fencing token, [`Guard::fence`](crate::Guard::fence): a number that grows
+    /// with every grant of this key, also across crashes of programs and servers. A lease always
+    /// has one. A session lock draws it right after the grant, from the key's row in the table of
+    /// [`LeaseOptions::table`](crate::LeaseOptions::table). dlock creates that table if it is
+    /// missing. [`fence`](crate::fence) explains how to use the token.
     ///
-    /// A token is written, so a fenced lock waits for the database's disk and for a synchronous
-    /// standby, and is not to be had while there is none. Locks without a token do not wait with it:
-    /// they are on another connection.
+    /// A fenced acquire commits a row. It waits for the database's disk and for any synchronous
+    /// standby, and fails if that standby is down. Locks without a token do not wait for it: they
+    /// use another connection.
     ///
     /// # Errors
-    /// Taking it is [`Error::Config`](crate::Error::Config) in a mode that several may hold at once,
-    /// [`Error::Permission`](crate::Error::Permission) when the table can be neither made nor written.
+    /// Acquiring the lock returns [`Error::Config`](crate::Error::Config) in a mode that several
+    /// may hold at once, and [`Error::Permission`](crate::Error::Permission) if the table can be
+    /// neither created nor written.
     pub fn fenced(mut self) -> Self {
         self.options.fenced = true;
         self
     }
 
-    /// A body under the lock ([`run`](Lock::run), `#[locked]`) may take it again by this: it gets
-    /// another guard of the same grant, and the lock is released when the last of them is gone.
-    /// Without this, [`Error::Reentrant`](crate::Error::Reentrant) at once. A body under a shared lock cannot take it to write.
+    /// Allows a body under this lock ([`run`](Lock::run), `#[locked]`) to acquire it again. It then
+    /// gets another guard of the same grant. The lock is released when the last of these guards is
+    /// dropped. Without this option, acquiring it again returns
+    /// [`Error::Reentrant`](crate::Error::Reentrant) at once. A body under a shared lock cannot
+    /// acquire it for writing.
     ///
-    /// Its [`min_hold`](Lock::min_hold) makes that of the grant longer, its [`on_lost`](Lock::on_lost)
-    /// is called too; another [`ttl`](Lock::ttl), [`owner`](Lock::owner) or
-    /// [`auto_renew`](Lock::auto_renew) than the grant has is [`Error::Config`](crate::Error::Config).
+    /// The inner lock's [`min_hold`](Lock::min_hold) extends that of the grant, and its
+    /// [`on_lost`](Lock::on_lost) is called too. The inner acquire returns
+    /// [`Error::Config`](crate::Error::Config) if its [`ttl`](Lock::ttl), [`owner`](Lock::owner) or
+    /// [`auto_renew`](Lock::auto_renew) differs from that of the grant.
     ///
-    /// "Under the lock" is the future that runs the body, not the task: what the body spawns, and
-    /// its siblings in a `join!`, wait for it like everybody else.
+    /// "Under the lock" means the future that runs the body, not the task: tasks that the body
+    /// spawns, and its siblings in a `join!`, wait for the lock like any other caller.
     pub fn reentrant(mut self) -> Self {
         self.options.reentrant = true;
         self
     }
 
-    /// A semaphore: at most so many hold the lock at once, in all processes together. All of them
-    /// should name the same number; where they do not, the largest one holds. One is the plain lock.
+    /// Makes the lock a semaphore: at most `n` callers hold it at once, in all processes together.
+    /// All callers should use the same `n`. If they differ, the largest one counts. With 1 it is
+    /// the plain lock.
     ///
-    /// Every permit is a lock of its own, the first one that of the key itself. Callers that find
-    /// them all taken queue on a second lock; the first in the queue looks for a free permit every 2
-    /// to 50 ms. A try is refused only when all permits are taken. A permit has no fencing token.
+    /// Every permit is a lock of its own. The first one is the lock of the key itself. When all
+    /// permits are taken, callers queue on a second lock. The first in the queue polls for a free
+    /// permit every 2 to 50 ms. A try is refused only if all permits are taken. A permit has no
+    /// fencing token.
     ///
     /// # Errors
-    /// Taking it is [`Error::Config`](crate::Error::Config) with no permit, with more than 1000, and
-    /// together with [`fenced`](Lock::fenced) or a [`mode`](Lock::mode).
+    /// Acquiring the lock returns [`Error::Config`](crate::Error::Config) with 0 permits, with more
+    /// than 1000, and together with [`fenced`](Lock::fenced) or a [`mode`](Lock::mode).
     pub fn permits(mut self, n: u32) -> Self {
         self.permits = Some(n);
         self
     }
 
-    /// For how long the lease is taken, and by each renewal; else as
-    /// [`LeaseOptions::ttl`](crate::LeaseOptions::ttl). At least 100 ms. [`Duration::MAX`]: until it
-    /// is released, even if the process ends before.
+    /// Sets the duration of the lease and of each renewal. At least 100 ms. With [`Duration::MAX`]
+    /// the lease lasts until it is released, even if the process ends before. Default:
+    /// [`LeaseOptions::ttl`](crate::LeaseOptions::ttl).
     ///
     /// # Errors
-    /// Taking it is [`Error::Unsupported`](crate::Error::Unsupported) on a database whose locks are no leases.
+    /// Acquiring the lock returns [`Error::Unsupported`](crate::Error::Unsupported) on a database
+    /// whose locks are not leases.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.options.ttl = Some(ttl);
         self
     }
 
-    /// Whether the lease is renewed while it is held. Default: it is. Without, it ends a ttl after it
-    /// was taken: then it is lost, unless it was released before.
+    /// Sets whether the lease is renewed while it is held. Default: `true`. With `false` it ends
+    /// one ttl after it was granted. The lock is then lost, unless it was released before.
     ///
     /// # Errors
-    /// As [`ttl`](Lock::ttl).
+    /// Those of [`ttl`](Lock::ttl).
     pub fn auto_renew(mut self, renew: bool) -> Self {
         self.options.auto_renew = renew;
         self
     }
 
-    /// Who holds the lease: a process that comes back with the same name takes its own lease over at
-    /// once, instead of waiting for its end. So the name must be that of one process at a time. 1 to 255
-    /// bytes. Default: as [`LeaseOptions::owner`](crate::LeaseOptions::owner).
+    /// Sets the owner of the lease. A process that restarts with the same name takes over its own
+    /// lease at once, instead of waiting for the lease to end. So only one process may use the name
+    /// at a time. 1 to 255 bytes. Default: [`LeaseOptions::owner`](crate::LeaseOptions::owner).
     ///
-    /// **Two live processes with one name do not exclude each other.** The later one takes the lease, and
-    /// the earlier one learns it at its next renewal: **for up to a third of the ttl both run.** Where
-    /// the earlier process may still be running (a rolling deployment, a restart that does not wait for
-    /// the old process to end), leave the name out and wait for the end of the ttl, or refuse late writes
-    /// with the fencing token.
+    /// **Two live processes with one name do not exclude each other.** The later one takes the
+    /// lease, and the earlier one learns this at its next renewal: **both run for up to a third of
+    /// the ttl.** The earlier process may still be running in a rolling deployment, or after a
+    /// restart that does not wait for the old process to end. In these cases, do not set the name
+    /// and wait for the end of the ttl, or reject late writes with the fencing token.
     ///
     /// # Errors
-    /// As [`ttl`](Lock::ttl).
+    /// Those of [`ttl`](Lock::ttl).
     pub fn owner(mut self, owner: impl Into<String>) -> Self {
         self.options.owner = Some(owner.into().into());
         self
     }
 
-    /// What others are to know about this lock while it is held: which page of an export, on whose
-    /// behalf. It stands in the lease's row, behind the owner, and is shown by
-    /// [`Locker::status`](crate::Locker::status), in the [`Timeout`](crate::Error::Timeout) of who waits in
-    /// vain, and by the command line. 1 to 100 bytes of UTF-8; in a database whose encoding is another, of
-    /// ASCII. What is longer belongs into a table of yours, under the lock's key. No secrets: whoever may
-    /// read the table of leases reads it.
+    /// Sets a text that others see while this lock is held: which page of an export it is for, or
+    /// on whose behalf. dlock stores it in the lease's row, behind the owner.
+    /// [`Locker::status`](crate::Locker::status) and the command line show it, and so does the
+    /// [`Timeout`](crate::Error::Timeout) of a caller that waited in vain. 1 to 100 bytes of UTF-8;
+    /// only ASCII if the database uses another encoding. Keep longer data in a table of yours,
+    /// under the lock's key. Do not store secrets here: everybody who may read the lease table can
+    /// read it.
     ///
     /// # Errors
-    /// As [`ttl`](Lock::ttl); [`Error::Config`](crate::Error::Config) for more than 100 bytes, and
-    /// together with [`owner`](Lock::owner).
+    /// Those of [`ttl`](Lock::ttl), and [`Error::Config`](crate::Error::Config) for more than 100
+    /// bytes or together with [`owner`](Lock::owner).
     ///
     /// # Examples
     /// ```
@@ -214,59 +224,72 @@ impl Lock {
         self
     }
 
-    /// Asks for a lock that another process has by tries with this pause between them; the last try is
-    /// made when the [`timeout`](Lock::timeout) ends. Default: as
-    /// [`LockerBuilder::retry_every`](crate::LockerBuilder::retry_every), and without that as it suits
-    /// the database: a statement that waits in the server, or for leases the intervals of
-    /// [`LeaseOptions::poll`](crate::LeaseOptions::poll).
+    /// Polls for a lock that another process holds, with this pause between two tries. The last try
+    /// is made when the [`timeout`](Lock::timeout) ends. Default:
+    /// [`LockerBuilder::retry_every`](crate::LockerBuilder::retry_every). If that is not set
+    /// either, dlock uses what suits the database: a statement that waits in the server, or, for
+    /// leases, the intervals of [`LeaseOptions::poll`](crate::LeaseOptions::poll).
     ///
-    /// For PostgreSQL: a statement that waits has a snapshot, and `CREATE INDEX CONCURRENTLY` (like
-    /// `REINDEX CONCURRENTLY`, `DROP INDEX CONCURRENTLY` and `DETACH PARTITION CONCURRENTLY`) waits for
-    /// all snapshots that are older than itself. So whoever waits for the lock that a migration runs
-    /// under holds the migration up, until its own timeout. With `retry_every` no statement waits, in
-    /// all processes that use it.
+    /// Use it on PostgreSQL for the lock that a migration runs under. A waiting statement has a
+    /// snapshot, and `CREATE INDEX CONCURRENTLY` (like `REINDEX CONCURRENTLY`,
+    /// `DROP INDEX CONCURRENTLY` and `DETACH PARTITION CONCURRENTLY`) waits for all snapshots that
+    /// are older than itself. So a process that waits for the lock in a statement holds up the
+    /// migration until its own timeout. With `retry_every` no statement waits, in all processes
+    /// that use it.
     ///
-    /// In return a free lock is noticed up to one pause later, there is no queue between processes (so
-    /// exclusive locks can be starved by shared ones that overlap), and each pause costs one round
-    /// trip. Where several tasks of a process wait for one key, the one that came first decides.
+    /// It has three costs. A free lock is noticed up to one pause later. There is no queue between
+    /// processes, so overlapping shared locks can starve exclusive ones. Each pause costs one round
+    /// trip. Where several tasks of a process wait for one key, the setting of the task that came
+    /// first counts.
     ///
     /// # Errors
-    /// Taking it is [`Error::Config`](crate::Error::Config) with a pause of zero, or of more than a
-    /// year.
+    /// Acquiring the lock returns [`Error::Config`](crate::Error::Config) if the pause is zero or
+    /// longer than a year.
     pub fn retry_every(mut self, pause: Duration) -> Self {
         self.options.retry_every = Some(pause);
         self
     }
 
-    /// Nobody gets the lock before this time has passed since it was granted, however soon it is
-    /// released, another process of the same [`owner`](Lock::owner) neither: against a job that runs
-    /// twice because the clocks of two hosts differ. A release returns at once all the same. An
-    /// acquire that is cancelled keeps the lock from nobody.
+    /// Keeps the lock from everybody until this time has passed since it was granted, even if it is
+    /// released earlier. This includes other processes with the same [`owner`](Lock::owner). Use it
+    /// against a job that runs twice because the clocks of two hosts differ. A release still
+    /// returns at once. A cancelled acquire keeps the lock from nobody.
     ///
-    /// What is left of it when the program ends is in the row of a lease, on whatever database: that
-    /// keeps it. A session lock (and `memory:`) keeps it as long as the process lives:
-    /// [`Locker::close`](crate::Locker::close) waits until it is over, a minute at most; when the
-    /// last handle of a locker is just dropped, its engine goes on until then, and says at WARN that
-    /// it depends on the process. Programs that end right after the job, as cron starts them, take
-    /// leases, or close and wait. Where the session or the process is killed, a session lock is free
-    /// at once.
+    /// If the program ends before this time has passed:
+    ///
+    /// * A lease keeps the rest of the time, because it is stored in the row. This holds on every
+    ///   database.
+    /// * A session lock, and a lock of `memory:`, keeps it only while the process lives.
+    ///   [`Locker::close`](crate::Locker::close) waits until it is over, at most one minute. If
+    ///   instead the last handle of a locker is dropped, its engine runs until then, and logs at
+    ///   WARN that this depends on the process. If the session or the process is killed, the lock
+    ///   is free at once.
+    ///
+    /// A program that ends right after its job, such as one that cron starts, should use leases, or
+    /// close the locker and wait.
     pub fn min_hold(mut self, time: Duration) -> Self {
         self.options.min_hold = time;
         self
     }
 
-    /// At most one successful run in each period, over all hosts, also across restarts: after
+    /// Allows at most one successful run in each period, over all hosts and across restarts. After
     /// [`Guard::complete`](crate::Guard::complete), nobody gets the lock until this time has passed
-    /// since it was granted, by the database's clock. Whoever comes too early gets [`Error::Timeout`](crate::Error::Timeout)
-    /// with [`Stage::Done`](crate::Stage::Done). A guard that is released or dropped without
-    /// `complete`, as after a failure, or whose process ends, frees the lock as usual, and the next
-    /// one may try. `#[locked(once_per = "1d")]` completes what does not return an `Err`. ([`run`](Lock::run)
-    /// does not know whether its body succeeded, and does not complete: take the lock by
-    /// [`acquire`](Lock::acquire).)
+    /// since it was granted, by the database's clock. A caller that comes too early gets
+    /// [`Error::Timeout`](crate::Error::Timeout) with [`Stage::Done`](crate::Stage::Done).
     ///
-    /// Leases only: `sqlite://` and `lease+…`. Elsewhere acquiring is
-    /// [`Error::Unsupported`](crate::Error::Unsupported).
+    /// Without `complete`, the lock becomes free as usual and the next caller may try: when the
+    /// guard is released or dropped, for example after a failure, or when its process ends.
+    /// `#[locked(once_per = "1d")]` completes the period unless the body returns an `Err`.
+    /// [`run`](Lock::run) does not know whether its body succeeded and never completes the period:
+    /// use [`acquire`](Lock::acquire).
     ///
+    /// For leases only: `sqlite://` and `lease+…`.
+    ///
+    /// # Errors
+    /// Acquiring the lock returns [`Error::Unsupported`](crate::Error::Unsupported) where locks are
+    /// not leases.
+    ///
+    /// # Examples
     /// ```
     /// # #[cfg(feature = "sqlite")]
     /// # async fn nightly(locker: dlock::Locker) -> Result<(), Box<dyn std::error::Error>> {
@@ -284,24 +307,26 @@ impl Lock {
         self
     }
 
-    /// Calls this once if the lock is lost while it is held, as soon as all guards that are lost with
-    /// it know.
+    /// Calls `callback` once if the lock is lost while it is held, as soon as all guards that are
+    /// lost with it show the loss.
     ///
-    /// It runs on a thread that the locker has for that, and what it has captured is dropped there,
-    /// so it may block, take locks and call any of dlock's blocking functions; other callbacks of
-    /// this locker wait meanwhile. A panic in it is caught and logged. In the child of a fork it is
-    /// not called.
+    /// The callback runs on a separate thread of the locker, and its captured values are dropped
+    /// there. So it may block, take locks and call any of dlock's blocking functions. Other
+    /// callbacks of this locker wait meanwhile. A panic in it is caught and logged. In the child of
+    /// a fork it is not called.
     pub fn on_lost(mut self, callback: impl Fn(&LostInfo) + Send + Sync + 'static) -> Self {
         self.on_lost = Some(Function::new(callback));
         self
     }
 
-    /// What this lock is called in metrics and in the log, beside its key: one name for all keys of a
-    /// kind, as `export` for `export:7` and `export:8`. `#[locked]` uses the text of its template, `export:<id>`.
-    /// Default: none.
+    /// Sets the name of this lock in metrics and in the log, beside its key: one name for all keys
+    /// of a kind, such as `export` for `export:7` and `export:8`. `#[locked]` uses the text of its
+    /// template, `export:<id>`. Default: none.
     ///
-    /// Metrics have this name as the label `lock`, and never the key: of names there must be few.
+    /// Metrics show this name as the label `lock`, and never the key, because there must be few
+    /// names.
     ///
+    /// # Examples
     /// ```
     /// # async fn export(locker: dlock::Locker, id: u64) -> dlock::Result<()> {
     /// let lock = locker.lock(format!("export:{id}")).label("export");
@@ -312,7 +337,7 @@ impl Lock {
         self
     }
 
-    /// What is to be locked.
+    /// Returns the key of this lock.
     pub fn key(&self) -> &Key {
         &self.key
     }

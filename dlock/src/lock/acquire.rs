@@ -1,4 +1,4 @@
-//! From a lock to a guard.
+//! Acquiring a lock: from a `Lock` to its guard.
 
 use std::slice;
 use std::sync::Arc;
@@ -28,12 +28,13 @@ use crate::switch;
 const GRACE: Duration = Duration::from_secs(1);
 
 impl Lock {
-    /// Takes the lock, waiting for it as long as [`timeout`](Lock::timeout) says.
+    /// Acquires the lock, waiting at most [`timeout`](Lock::timeout).
     ///
     /// # Errors
-    /// [`Error::Timeout`] when the wait is over, [`Error::Reentrant`] under this very lock,
-    /// [`Error::Unavailable`] when the server does not answer in that time, [`Error::InvalidKey`] when the
-    /// locker's [`KeyScheme`](crate::KeyScheme) has no lock for this key.
+    /// [`Error::Timeout`] when the wait is over, [`Error::Reentrant`] if the caller already runs
+    /// under this lock, [`Error::Unavailable`] if the server does not answer in that time, and
+    /// [`Error::InvalidKey`] if the locker's [`KeyScheme`](crate::KeyScheme) has no lock for this
+    /// key.
     ///
     /// # Cancel safety
     /// Dropping the future at any point leaves nothing held and nothing queued.
@@ -43,28 +44,36 @@ impl Lock {
         self.end(call, deadline, self.take_or_say_why(deadline).await)
     }
 
-    /// Takes the lock if it is free: one try that never waits for whoever holds it. `None` when it
-    /// is taken.
+    /// Acquires the lock if it is free, in one try that never waits for a holder. Returns `None` if
+    /// somebody else holds it.
     ///
     /// # Errors
-    /// As [`acquire`](Lock::acquire), without `Timeout`; [`Error::Unavailable`] when the server
+    /// Those of [`acquire`](Lock::acquire), except `Timeout`. [`Error::Unavailable`] if the server
     /// does not answer within 5 s.
     ///
     /// # Cancel safety
-    /// As [`acquire`](Lock::acquire).
+    /// The same as [`acquire`](Lock::acquire).
     pub async fn try_acquire(&self) -> Result<Option<Guard>> {
         let deadline = self.locker.engine().deadline(Wait::NoWait);
         let call = self.begin();
         none_if_busy(self.end(call, deadline, self.take(deadline).await))
     }
 
-    /// Takes the lock, runs the body under it, and lets go of it.
+    /// Acquires the lock, runs the body under it, and releases the lock.
     ///
-    /// When the lock is lost, the body is dropped at its next await. When the body panics or the
-    /// future is dropped, the lock is released in the background. Inside the body the same key is
-    /// refused at once, with [`Error::Reentrant`]. Whether a body that returned has succeeded is not
-    /// known here: with [`once_per`](Lock::once_per), `run` never completes the period.
+    /// If the lock is lost, dlock drops the body at its next await. If the body panics or the
+    /// future is dropped, dlock releases the lock in the background. Inside the body, acquiring the
+    /// same key returns [`Error::Reentrant`] at once. `run` does not know whether a body that
+    /// returned has succeeded: with [`once_per`](Lock::once_per), it never completes the period.
     ///
+    /// # Errors
+    /// Those of [`acquire`](Lock::acquire), and [`Error::Lost`] if the lock was lost before the
+    /// body ended.
+    ///
+    /// # Cancel safety
+    /// The same as the body. Nothing stays locked.
+    ///
+    /// # Examples
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> dlock::Result<()> {
     /// let locker = dlock::Locker::connect("memory:docs-run").await?;
@@ -74,12 +83,6 @@ impl Lock {
     /// assert_eq!(sum, 2);
     /// # Ok(()) }
     /// ```
-    ///
-    /// # Errors
-    /// As [`acquire`](Lock::acquire); [`Error::Lost`] when the lock was lost before the body ended.
-    ///
-    /// # Cancel safety
-    /// As the body's; nothing stays locked.
     pub async fn run<T>(&self, body: impl AsyncFnOnce(&Guard) -> T) -> Result<T> {
         let scope = Scope::new(self.acquire().await?, OnLoss::Cancel)?;
         let output = match scope.guard() {
@@ -89,29 +92,31 @@ impl Lock {
         result(scope.finish(output).await)
     }
 
-    /// [`acquire`](Lock::acquire) without `await`: on a plain thread, inside a runtime of any
-    /// flavour, while unwinding.
+    /// Does the same as [`acquire`](Lock::acquire), and blocks the thread instead of awaiting.
+    /// Callable from a plain thread, inside a runtime of any flavour, and while unwinding.
     ///
     /// # Errors
-    /// As [`acquire`](Lock::acquire); [`Error::Config`] inside the very current-thread runtime that
-    /// the locker was told to run on.
+    /// Those of [`acquire`](Lock::acquire), and [`Error::Config`] if called inside the same
+    /// current-thread runtime that the locker was told to run on.
     pub fn acquire_blocking(&self) -> Result<Guard> {
         self.take_blocking(self.wait, |deadline| self.take_or_say_why(deadline))
     }
 
-    /// [`try_acquire`](Lock::try_acquire) without `await`.
+    /// Does the same as [`try_acquire`](Lock::try_acquire), and blocks the thread instead of
+    /// awaiting.
     ///
     /// # Errors
-    /// As [`try_acquire`](Lock::try_acquire) and [`acquire_blocking`](Lock::acquire_blocking).
+    /// Those of [`try_acquire`](Lock::try_acquire) and
+    /// [`acquire_blocking`](Lock::acquire_blocking).
     pub fn try_acquire_blocking(&self) -> Result<Option<Guard>> {
         none_if_busy(self.take_blocking(Wait::NoWait, |deadline| self.take(deadline)))
     }
 
-    /// [`run`](Lock::run) without `await`. A sync body cannot be dropped: it asks
-    /// [`Guard::is_lost`], or learns of a loss afterwards.
+    /// Does the same as [`run`](Lock::run), and blocks the thread instead of awaiting. A sync body
+    /// cannot be dropped: it checks [`Guard::is_lost`], or learns of a loss after it has ended.
     ///
     /// # Errors
-    /// As [`run`](Lock::run) and [`acquire_blocking`](Lock::acquire_blocking).
+    /// Those of [`run`](Lock::run) and [`acquire_blocking`](Lock::acquire_blocking).
     pub fn run_blocking<T>(&self, body: impl FnOnce(&Guard) -> T) -> Result<T> {
         let guard = self.acquire_blocking()?;
         let scope = Scope::new(guard, OnLoss::Report)?;

@@ -45,16 +45,17 @@ pub(crate) async fn discard(engine: &Engine, guards: Vec<Guard>, failed: &Error)
     }
 }
 
-/// The lock is held while this lives.
+/// A held lock. It is held while this guard lives.
 ///
-/// Dropping it hands the release to the engine: no block, no panic, no await, on any thread, with
-/// or without a runtime; the lock is free milliseconds later. (The one exception: where it is the
-/// last that was left of its locker, outside of a runtime, the drop waits for that, a second at
-/// most: see [`Locker`](crate::Locker#the-end-of-a-program).) [`Guard::release`] also waits for the
-/// server's confirmation and tells whether the lock was held until then.
+/// Dropping the guard hands the release to the engine. The drop does not block, panic or await, on
+/// any thread, with or without a runtime. The lock is free milliseconds later. There is one
+/// exception: if the guard is the last handle of its locker and is dropped outside of a runtime,
+/// the drop waits for the release, at most one second (see
+/// [`Locker`](crate::Locker#the-end-of-a-program)). [`Guard::release`] also waits for the server's
+/// confirmation, and tells whether the lock was held until then.
 ///
-/// A lock can be lost while it is held: the server restarts, the network is cut, the process is
-/// frozen. [`Guard::is_lost`], [`Guard::lost`] and [`Guard::protect`] are how that is noticed.
+/// A lock can be lost while it is held: the server restarts, the network is cut, or the process is
+/// frozen. [`Guard::is_lost`], [`Guard::lost`] and [`Guard::protect`] report a loss.
 #[must_use = "the lock is released at once when the guard is not kept: bind it to a name, as in \
               `let _guard = …` (`let _ = …` drops it at once), or use `run`"]
 #[clippy::has_significant_drop]
@@ -108,52 +109,57 @@ impl Guard {
         Guard::new(Arc::new(Grant::while_off(key, mode, fenced)), None)
     }
 
-    /// What is locked.
+    /// Returns the key of this lock.
     pub fn key(&self) -> &Key {
         &self.hold.key
     }
 
-    /// How it is locked.
+    /// Returns the mode in which the lock is held.
     pub fn mode(&self) -> Mode {
         self.hold.mode()
     }
 
-    /// Makes a shared or an update lock exclusive, without giving it up in between: nobody else has it
-    /// exclusively before, so what was read under it is still true. SQL Server and Oracle have this.
+    /// Makes a shared or an update lock exclusive without releasing it in between. Nobody else
+    /// holds it exclusively before that, so everything that was read under it is still true. SQL
+    /// Server and Oracle support this.
     ///
-    /// It waits for all others who share the lock, in other processes and in this one, as long as the
-    /// lock's own [`timeout`](crate::Lock::timeout) says. Take [`Mode::Update`] to read with the plan
-    /// to write: only one has that at a time. Two who hold the lock as [`Mode::Shared`] and both want it
-    /// alone wait for each other.
+    /// It waits for all others that share the lock, in other processes and in this one, at most the
+    /// lock's [`timeout`](crate::Lock::timeout). Use [`Mode::Update`] to read with the plan to
+    /// write: only one holder can have that mode at a time. Two holders in [`Mode::Shared`] that
+    /// both upgrade wait for each other.
     ///
-    /// A connection that holds other keys cannot wait in the server: then the server is asked again and
-    /// again, others who come to share the lock meanwhile get it first, and it sees no deadlock. After a
-    /// change of its mode a lock is no longer shared with, nor handed on to, other tasks of this process
-    /// without asking the server.
+    /// A connection that holds other keys cannot wait in the server, so dlock polls. Meanwhile,
+    /// others that ask for a shared lock get it first, and the server detects no deadlock. After a
+    /// change of its mode, a lock is no longer shared with other tasks of this process, nor handed
+    /// over to them, without asking the server.
     ///
     /// # Errors
-    /// The lock is held in its old mode after each of these but [`Error::Lost`]:
-    /// [`Error::Timeout`] when others still share it as the wait ends, [`Error::Deadlock`] when another
-    /// holder waits for this one in the same way, [`Error::Unsupported`] on a database that has no such
-    /// change, [`Error::Config`] while other guards share this grant (it was taken again under itself)
-    /// and for one of several [`permits`](crate::Lock::permits), [`Error::Unavailable`] when the server
-    /// does not answer: then [`mode`](Guard::mode) may change a moment later.
+    /// After each of these errors except [`Error::Lost`], the lock is held in its old mode:
+    ///
+    /// * [`Error::Timeout`] if others still share the lock when the wait ends.
+    /// * [`Error::Deadlock`] if another holder waits for this one in the same way.
+    /// * [`Error::Unsupported`] if the database cannot change the mode.
+    /// * [`Error::Config`] while other guards share this grant (the lock was taken again under
+    ///   itself), and for one of several [`permits`](crate::Lock::permits).
+    /// * [`Error::Unavailable`] if the server does not answer. [`mode`](Guard::mode) may then
+    ///   change a moment later.
     ///
     /// # Cancel safety
-    /// The lock stays held. If the server makes the change all the same, [`mode`](Guard::mode) says so.
+    /// The lock stays held. If the server still changes the mode, [`mode`](Guard::mode) shows it.
     pub async fn upgrade(&mut self) -> Result<()> {
         self.convert(Mode::Exclusive).await
     }
 
-    /// Makes an exclusive lock shared, without giving it up in between: others may read what was written
-    /// under it, and nobody has changed that before. Oracle has this. SQL Server holds a lock in its
-    /// strongest mode until the last release, so there it is [`Error::Unsupported`].
+    /// Makes an exclusive lock shared without releasing it in between. Others may then read what
+    /// was written under it, and nobody has changed that before. Oracle supports this. SQL Server
+    /// holds a lock in its strongest mode until the last release, so it returns
+    /// [`Error::Unsupported`] there.
     ///
     /// # Errors
-    /// As [`upgrade`](Guard::upgrade).
+    /// Those of [`upgrade`](Guard::upgrade).
     ///
     /// # Cancel safety
-    /// As [`upgrade`](Guard::upgrade).
+    /// The same as [`upgrade`](Guard::upgrade).
     pub async fn downgrade(&mut self) -> Result<()> {
         self.convert(Mode::Shared).await
     }
@@ -186,28 +192,29 @@ impl Guard {
         answer.unwrap_or_else(|| self.not_lost().and(Err(Error::Closed)))
     }
 
-    /// The fencing token: it grows with every grant of this key, also across crashes. A lease always
-    /// has one, a session lock has one if it was taken with [`Lock::fenced`](crate::Lock::fenced).
-    /// [`fence`](crate::fence) is about what to do with it.
+    /// Returns the fencing token, which grows with every grant of this key, also across crashes. A
+    /// lease always has one. A session lock has one if it was taken with
+    /// [`Lock::fenced`](crate::Lock::fenced); otherwise this is `None`. [`fence`](crate::fence)
+    /// explains how to use it.
     ///
-    /// While locking is switched off ([`set_enabled`](crate::set_enabled)), a lock that was taken with
-    /// [`Lock::fenced`](crate::Lock::fenced) has the token 0, which is lower than all real ones. It
-    /// fences nothing, and is refused where a real one was stored.
+    /// While locking is switched off ([`set_enabled`](crate::set_enabled)), a lock that was taken
+    /// with [`Lock::fenced`](crate::Lock::fenced) has the token 0, which is lower than all real
+    /// ones. It fences nothing, and a resource that has stored a real token rejects it.
     pub fn fence(&self) -> Option<u64> {
         self.hold.fence
     }
 
-    /// Releases the lock and waits until the server has let go, or until it has passed to another
-    /// task of this process. On a server that does not answer that is at the latest when the lock's
-    /// time is up: after `session_ttl`, or the `ttl` of a lease.
+    /// Releases the lock and waits until the server has confirmed it, or until the lock has passed
+    /// to another task of this process. If the server does not answer, this waits at most until the
+    /// lock expires: after `session_ttl`, or the `ttl` of a lease.
     ///
     /// # Errors
-    /// [`Error::Lost`] when it had been lost before, or when the server has not confirmed it in that
-    /// time; [`Error::Closed`] when the engine has ended before that, and in the child of a fork,
-    /// where the lock is the parent's.
+    /// [`Error::Lost`] if the lock was lost before, or if the server has not confirmed the release
+    /// in that time. [`Error::Closed`] if the engine ended before that, and in the child of a fork,
+    /// where the lock belongs to the parent.
     ///
     /// # Cancel safety
-    /// A release that was begun goes on; one that was not is done by the drop.
+    /// A release that has begun continues. If it has not begun, the drop does it.
     pub async fn release(mut self) -> Result<()> {
         // It may be the last handle, and the engine is to be there until it has confirmed.
         let engine = self.engine.take();
@@ -222,11 +229,12 @@ impl Guard {
         released
     }
 
-    /// [`Guard::release`] without `await`, from anywhere. Waits a minute at most.
+    /// Does the same as [`Guard::release`], and blocks the thread instead of awaiting. Callable
+    /// from anywhere. Waits at most one minute.
     ///
     /// # Errors
-    /// [`Error::Lost`] when it had been lost before, [`Error::Config`] inside the very runtime that
-    /// the locker was told to run on; the lock is released in the background then.
+    /// [`Error::Lost`] if the lock was lost before. [`Error::Config`] if called inside the same
+    /// runtime that the locker was told to run on; the lock is then released in the background.
     pub fn release_blocking(mut self) -> Result<()> {
         let engine = self.engine.take();
         if !self.begin_release(engine.as_ref(), true) {
@@ -239,25 +247,27 @@ impl Guard {
         block_for(LONGEST_RELEASE, self.hold.released()).unwrap_or(Err(Error::Closed))
     }
 
-    /// Says that what was to be done in this period is done, and releases the lock: nobody gets it
-    /// before [`once_per`](crate::Lock::once_per) has passed since it was granted. Without
-    /// `once_per` it is [`release`](Guard::release).
+    /// Marks the work of this period as done, and releases the lock. Nobody gets the lock before
+    /// [`once_per`](crate::Lock::once_per) has passed since it was granted. Without `once_per` this
+    /// is the same as [`release`](Guard::release).
     ///
     /// # Errors
-    /// As [`release`](Guard::release): after [`Error::Lost`] somebody else may do it again.
+    /// Those of [`release`](Guard::release). After [`Error::Lost`], another holder may do the work
+    /// again.
     ///
     /// # Cancel safety
-    /// What was begun goes on.
+    /// A release that has begun continues.
     pub async fn complete(self) -> Result<()> {
         self.not_lost()?;
         self.hold.complete();
         self.release().await
     }
 
-    /// [`complete`](Guard::complete) without `await`. Waits a minute at most.
+    /// Does the same as [`complete`](Guard::complete), and blocks the thread instead of awaiting.
+    /// Waits at most one minute.
     ///
     /// # Errors
-    /// As [`complete`](Guard::complete) and [`release_blocking`](Guard::release_blocking).
+    /// Those of [`complete`](Guard::complete) and [`release_blocking`](Guard::release_blocking).
     pub fn complete_blocking(self) -> Result<()> {
         self.not_lost()?;
         self.hold.complete();
@@ -307,32 +317,33 @@ impl Guard {
         self.hold.lost_info().map_or(Ok(()), |info| Err(info.clone().into()))
     }
 
-    /// Ends when the lock is lost. Stays pending when it is released, and does not keep it.
+    /// Waits until the lock is lost. The future stays pending if the lock is released, and does not
+    /// keep the lock held.
     pub fn lost(&self) -> impl Future<Output = LostInfo> + Send + 'static + use<> {
         self.hold.lost()
     }
 
-    /// Whether the lock is lost, as far as this process can know: by what the server said, and by
-    /// the clock when the server has not confirmed it in time. Local and cheap; from `true` it
-    /// never goes back.
+    /// Returns `true` if the lock is lost, as far as this process can know: because the server said
+    /// so, or because the server has not confirmed the lock in time. Once true, it stays true.
+    /// Local and cheap.
     pub fn is_lost(&self) -> bool {
         self.hold.is_lost()
     }
 
-    /// How long the guard still counts as held if the server never answers again: until then nobody
-    /// else has the lock, whatever happens. Each heartbeat and each renewal puts it off.
-    /// [`Duration::ZERO`] once the lock is lost, and very long where locks cannot be lost (`memory:`).
-    /// Local and cheap.
+    /// Returns how long this guard stays valid without an answer from the server. Until then nobody
+    /// else holds the lock, whatever happens. Each heartbeat and each renewal extends this time.
+    /// Returns [`Duration::ZERO`] once the lock is lost, and a very long time where locks cannot be
+    /// lost (`memory:`). Local and cheap.
     pub fn valid_for(&self) -> Duration {
         self.hold.valid_for()
     }
 
-    /// Asks the server whether the lock is held, and waits at most 5 s for the answer.
+    /// Asks the server whether the lock is held, waiting at most 5 s for the answer.
     ///
     /// # Errors
-    /// [`Error::Lost`] when it is not; [`Error::Unavailable`] when the server does not answer in
-    /// that time: then the lock is held as far as anybody knows, and [`Guard::is_lost`] says when
-    /// that ends.
+    /// [`Error::Lost`] if it is not held. [`Error::Unavailable`] if the server does not answer in
+    /// that time: as far as dlock knows, the lock is then still held, and [`Guard::is_lost`]
+    /// becomes `true` when that ends.
     ///
     /// # Cancel safety
     /// Changes nothing.
@@ -362,30 +373,30 @@ impl Guard {
         self.not_lost()
     }
 
-    /// [`verify`](Guard::verify) without `await`.
+    /// Does the same as [`verify`](Guard::verify), and blocks the thread instead of awaiting.
     ///
     /// # Errors
-    /// As [`verify`](Guard::verify); [`Error::Config`] inside the very current-thread runtime that the
-    /// locker was told to run on.
+    /// Those of [`verify`](Guard::verify), and [`Error::Config`] if called inside the same
+    /// current-thread runtime that the locker was told to run on.
     pub fn verify_blocking(&self) -> Result<()> {
         self.engine.as_ref().map_or(Ok(()), Engine::check_blocking)?;
         block_for(LONGEST_RELEASE, self.verify()).unwrap_or(Err(Error::Closed))
     }
 
-    /// Runs a future as long as the lock is held: when it is lost, the future is dropped at its
+    /// Runs a future while the lock is held. If the lock is lost, dlock drops the future at its
     /// next await.
     ///
     /// # Errors
-    /// [`Error::Lost`] when the lock was lost before the future ended.
+    /// [`Error::Lost`] if the lock was lost before the future ended.
     ///
     /// # Cancel safety
-    /// As the future's.
+    /// The same as the future.
     pub async fn protect<F: Future>(&self, body: F) -> Result<F::Output> {
         scope::protect(&self.holds(), body).await
     }
 
-    /// Lets the lock stay held, without a guard, until the locker is closed (or the last clone of it
-    /// dropped) or the process ends.
+    /// Keeps the lock held without a guard, until the locker is closed, its last clone is dropped,
+    /// or the process ends.
     pub fn leak(mut self) {
         self.engine = None;
     }

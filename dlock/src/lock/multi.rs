@@ -21,13 +21,12 @@ use crate::locker::Locker;
 use crate::spec::key::Key;
 use crate::spec::wait::Wait;
 
-/// Several keys and how to take them: all or none. Nothing is held yet; made by
+/// Several keys that are acquired together: all or none. Nothing is held yet. Made by
 /// [`Locker::lock_all`].
 ///
-/// The keys are taken in the order of their native ids, whatever order they were given in, so that
-/// two callers who want the same keys never wait for each other. While one key is waited for, only
-/// keys before it are held. Keys that come to the same lock count once.
-///
+/// The keys are acquired in the order of their native ids, in whatever order they were given. So
+/// two callers that want the same keys never wait for each other. While this waits for one key, it
+/// holds only keys before it. Keys that stand for the same lock count once.
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> dlock::Result<()> {
 /// let locker = dlock::Locker::connect("memory:docs-multi").await?;
@@ -71,19 +70,19 @@ impl MultiLock {
         MultiLock { locker, locks, error, wait }
     }
 
-    /// How long to wait for all of them together. Default: the locker's, 30 s unless it was told
-    /// otherwise.
+    /// Sets how long to wait for all of the locks together. Default: the locker's timeout, which is
+    /// 30 s unless it was set.
     pub fn timeout(mut self, wait: impl Into<Wait>) -> Self {
         self.wait = wait.into().normal();
         self
     }
 
-    /// Takes all of them to read, see [`Lock::shared`].
+    /// Acquires all of the locks for reading, as [`Lock::shared`] does.
     pub fn shared(self) -> Self {
         self.each(Lock::shared)
     }
 
-    /// What these locks are called in metrics and in the log, see [`Lock::label`]: one name for all of them.
+    /// Sets one name for all of these locks in metrics and in the log, as [`Lock::label`] does.
     pub fn label(self, label: impl Into<Cow<'static, str>>) -> Self {
         let label = label.into();
         self.each(|lock| lock.label(label.clone()))
@@ -95,12 +94,12 @@ impl MultiLock {
         self
     }
 
-    /// Takes all the locks, waiting as long as [`timeout`](MultiLock::timeout) says for all of them
-    /// together. One round trip when all are free.
+    /// Acquires all of the locks, waiting at most [`timeout`](MultiLock::timeout) for all of them
+    /// together. Costs one round trip if all are free.
     ///
     /// # Errors
-    /// As [`Lock::acquire`], for the first key that cannot be had; [`Error::Config`] when there are
-    /// no keys. Nothing is held then.
+    /// Those of [`Lock::acquire`], for the first key that cannot be acquired, and [`Error::Config`]
+    /// if there are no keys. Nothing is held after an error.
     ///
     /// # Cancel safety
     /// Dropping the future at any point leaves nothing held and nothing queued.
@@ -110,28 +109,29 @@ impl MultiLock {
         self.end(call, deadline, self.take_or_say_why(deadline).await)
     }
 
-    /// Takes all the locks if all are free; `None` when one is taken, and then none is held.
+    /// Acquires all of the locks if all are free. Returns `None` if one of them is taken; none is
+    /// held then.
     ///
     /// # Errors
-    /// As [`Lock::try_acquire`], and [`Error::Config`] when there are no keys.
+    /// Those of [`Lock::try_acquire`], and [`Error::Config`] if there are no keys.
     ///
     /// # Cancel safety
-    /// As [`acquire`](MultiLock::acquire).
+    /// The same as [`acquire`](MultiLock::acquire).
     pub async fn try_acquire(&self) -> Result<Option<MultiGuard>> {
         let deadline = self.locker.engine().deadline(Wait::NoWait);
         let call = self.begin();
         none_if_busy(self.end(call, deadline, self.take(deadline).await))
     }
 
-    /// Takes all the locks, runs the body under them, and lets go of them: as [`Lock::run`]. The body
-    /// is dropped when one of them is lost.
+    /// Acquires all of the locks, runs the body under them, and releases them, as [`Lock::run`]
+    /// does. If one of the locks is lost, dlock drops the body at its next await.
     ///
     /// # Errors
-    /// As [`acquire`](MultiLock::acquire); [`Error::Lost`] when one of the locks was lost before the
-    /// body ended.
+    /// Those of [`acquire`](MultiLock::acquire), and [`Error::Lost`] if one of the locks was lost
+    /// before the body ended.
     ///
     /// # Cancel safety
-    /// As the body's; nothing stays locked.
+    /// The same as the body. Nothing stays locked.
     pub async fn run<T>(&self, body: impl AsyncFnOnce(&MultiGuard) -> T) -> Result<T> {
         let scope = Scope::new(self.acquire().await?, OnLoss::Cancel)?;
         let output = match scope.guard() {
@@ -141,26 +141,28 @@ impl MultiLock {
         result(scope.finish(output).await)
     }
 
-    /// [`acquire`](MultiLock::acquire) without `await`, from anywhere.
+    /// Does the same as [`acquire`](MultiLock::acquire), and blocks the thread instead of awaiting.
+    /// Callable from anywhere.
     ///
     /// # Errors
-    /// As [`acquire`](MultiLock::acquire) and [`Lock::acquire_blocking`].
+    /// Those of [`acquire`](MultiLock::acquire) and [`Lock::acquire_blocking`].
     pub fn acquire_blocking(&self) -> Result<MultiGuard> {
         self.take_blocking(self.wait, |deadline| self.take_or_say_why(deadline))
     }
 
-    /// [`try_acquire`](MultiLock::try_acquire) without `await`.
+    /// Does the same as [`try_acquire`](MultiLock::try_acquire), and blocks the thread instead of
+    /// awaiting.
     ///
     /// # Errors
-    /// As [`try_acquire`](MultiLock::try_acquire) and [`Lock::acquire_blocking`].
+    /// Those of [`try_acquire`](MultiLock::try_acquire) and [`Lock::acquire_blocking`].
     pub fn try_acquire_blocking(&self) -> Result<Option<MultiGuard>> {
         none_if_busy(self.take_blocking(Wait::NoWait, |deadline| self.take(deadline)))
     }
 
-    /// [`run`](MultiLock::run) without `await`.
+    /// Does the same as [`run`](MultiLock::run), and blocks the thread instead of awaiting.
     ///
     /// # Errors
-    /// As [`run`](MultiLock::run) and [`Lock::acquire_blocking`].
+    /// Those of [`run`](MultiLock::run) and [`Lock::acquire_blocking`].
     pub fn run_blocking<T>(&self, body: impl FnOnce(&MultiGuard) -> T) -> Result<T> {
         let guard = self.acquire_blocking()?;
         let scope = Scope::new(guard, OnLoss::Report)?;
@@ -168,7 +170,7 @@ impl MultiLock {
         result(scope.finish_blocking(output))
     }
 
-    /// What is to be locked, in the order in which it is taken.
+    /// Returns the keys in the order in which they are acquired.
     pub fn keys(&self) -> impl Iterator<Item = &Key> {
         self.locks.iter().map(Lock::key)
     }

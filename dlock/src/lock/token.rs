@@ -1,4 +1,4 @@
-//! Token: a held lock on its way to another process.
+//! Token: a held lock that is handed over to another process.
 
 use std::fmt::{self, Display};
 use std::str::FromStr;
@@ -29,12 +29,13 @@ const PREFIX: &str = "dlock1";
 /// What the row of a lease belongs to meanwhile.
 const OWNER: &str = "handed-over/";
 
-/// A held lock on its way to another process: made by [`Guard::into_token`], and a guard again by
-/// [`Locker::adopt`], once. It is a short text for a job's payload ([`Display`], [`FromStr`]).
+/// A held lock that is handed over to another process. Made by [`Guard::into_token`].
+/// [`Locker::adopt`] makes it a guard again, once. It is a short text for a job's payload
+/// ([`Display`], [`FromStr`]).
 ///
-/// Whoever has the text can take the lock over, so treat it like a password: nothing that the database,
-/// [`status`](Locker::status) or an error shows is enough to make it, and `Debug` does not show it.
-///
+/// Anybody who knows the text can take over the lock, so treat it like a password. It cannot be
+/// made from anything that the database, [`status`](Locker::status) or an error shows, and `Debug`
+/// does not show it.
 /// ```no_run
 /// # #[cfg(feature = "sqlite")]
 /// # async fn hand_over(here: dlock::Locker, there: dlock::Locker) -> Result<(), Box<dyn std::error::Error>> {
@@ -80,18 +81,19 @@ impl Secret {
 }
 
 impl Token {
-    /// What is locked.
+    /// Returns the key of the lock.
     pub fn key(&self) -> &Key {
         &self.key
     }
 
-    /// The fencing token of the grant, which the guard has before and after.
+    /// Returns the fencing token of the grant. The guard has the same one before and after.
     pub fn fence(&self) -> Option<u64> {
         self.fence
     }
 
-    /// Until when it can be adopted, by the clock of the machine that made it; after that others can have
-    /// the lock. `None`: for ever, as the lock's [`ttl`](crate::Lock::ttl) is [`Duration::MAX`].
+    /// Returns the time until which the token can be adopted, by the clock of the machine that made
+    /// it. After that, others can get the lock. Returns `None` if the lock's
+    /// [`ttl`](crate::Lock::ttl) is [`Duration::MAX`]: the token can then be adopted for ever.
     pub fn expires_at(&self) -> Option<SystemTime> {
         let since = Duration::from_millis(self.expires_at?);
         SystemTime::UNIX_EPOCH.checked_add(since)
@@ -107,19 +109,23 @@ impl Token {
 }
 
 impl Guard {
-    /// Makes a token of the guard, by which another process goes on holding the lock: see
-    /// [`Locker::adopt`]. Until then nobody renews the lease, which lasts for its ttl from now on
-    /// ([`Token::expires_at`]); its fencing token stays what it is. Of [`data`](crate::Lock::data),
-    /// [`min_hold`](crate::Lock::min_hold), [`once_per`](crate::Lock::once_per) and
-    /// [`on_lost`](crate::Lock::on_lost) the next holder has none.
+    /// Turns the guard into a token, with which another process goes on holding the lock: see
+    /// [`Locker::adopt`]. Until the token is adopted, nobody renews the lease, which lasts for one
+    /// ttl from now on ([`Token::expires_at`]). The fencing token stays the same. The lock's
+    /// [`data`](crate::Lock::data), [`min_hold`](crate::Lock::min_hold),
+    /// [`once_per`](crate::Lock::once_per) and [`on_lost`](crate::Lock::on_lost) do not pass to the
+    /// next holder.
     ///
-    /// Leases only. One round trip.
+    /// For leases only. Costs one round trip.
     ///
     /// # Errors
-    /// After an error the lock is released. [`Error::Lost`] when it had been lost before;
-    /// [`Error::Unsupported`] where locks are no leases; [`Error::Config`] when there are other guards of
-    /// the grant ([`reentrant`](crate::Lock::reentrant)), which keep it, and while locking is switched off;
-    /// [`Error::Unavailable`] when the server does not answer.
+    /// The lock is released after each of these errors:
+    ///
+    /// * [`Error::Lost`] if the lock was lost before.
+    /// * [`Error::Unsupported`] where locks are not leases.
+    /// * [`Error::Config`] if the grant has other guards ([`reentrant`](crate::Lock::reentrant)),
+    ///   which keep it, and while locking is switched off.
+    /// * [`Error::Unavailable`] if the server does not answer.
     ///
     /// # Cancel safety
     /// The lock is released when the future is dropped.
@@ -162,11 +168,12 @@ impl Guard {
         })
     }
 
-    /// [`into_token`](Guard::into_token) without `await`.
+    /// Does the same as [`into_token`](Guard::into_token), and blocks the thread instead of
+    /// awaiting.
     ///
     /// # Errors
-    /// As [`into_token`](Guard::into_token); [`Error::Config`] inside the very current-thread runtime that
-    /// the locker was told to run on.
+    /// Those of [`into_token`](Guard::into_token), and [`Error::Config`] if called inside the same
+    /// current-thread runtime that the locker was told to run on.
     pub fn into_token_blocking(self) -> Result<Token> {
         self.engine().map_or(Ok(()), Engine::check_blocking)?;
         block_for(LONGEST_RELEASE, self.into_token()).unwrap_or(Err(Error::Closed))
@@ -174,14 +181,15 @@ impl Guard {
 }
 
 impl Locker {
-    /// Takes over the lock that a token stands for: the guard holds it like one that was acquired here, with
-    /// the same fencing token, and with the ttl of the lock that the token was made of. Works once for each
-    /// token, with a locker of the same table; its namespace does not matter.
+    /// Takes over the lock that a token stands for. The guard then holds it like a lock that was
+    /// acquired here, with the same fencing token and with the ttl of the lock that the token was
+    /// made of. Each token works once, with a locker of the same table. The locker's namespace does
+    /// not matter.
     ///
     /// # Errors
-    /// [`Error::Lost`] when the token was adopted already, or has run out: somebody else may have the
-    /// lock; [`Error::Unsupported`] where locks are no leases; [`Error::Unavailable`] when the server does
-    /// not answer: whether the token still works is not known then.
+    /// [`Error::Lost`] if the token was already adopted or has expired: another holder may have the
+    /// lock. [`Error::Unsupported`] where locks are not leases. [`Error::Unavailable`] if the
+    /// server does not answer: dlock then does not know whether the token still works.
     ///
     /// # Cancel safety
     /// When the future is dropped, the token still works, or the lock is released.
@@ -231,11 +239,11 @@ impl Locker {
         Ok(Guard::of(delivery, engine)?.claimed(&Label::NONE, asked.elapsed()))
     }
 
-    /// [`adopt`](Locker::adopt) without `await`.
+    /// Does the same as [`adopt`](Locker::adopt), and blocks the thread instead of awaiting.
     ///
     /// # Errors
-    /// As [`adopt`](Locker::adopt); [`Error::Config`] inside the very current-thread runtime that the
-    /// locker was told to run on.
+    /// Those of [`adopt`](Locker::adopt), and [`Error::Config`] if called inside the same
+    /// current-thread runtime that the locker was told to run on.
     pub fn adopt_blocking(&self, token: Token) -> Result<Guard> {
         self.may_block()?;
         block_for(LONGEST_RELEASE, self.adopt(token)).unwrap_or_else(|| Err(self.does_not_run()))
@@ -272,7 +280,8 @@ impl Drop for Asking<'_> {
     }
 }
 
-/// The whole of it. Printable ASCII without spaces, quotes or slashes; about 100 characters and the key.
+/// The complete text of the token: printable ASCII without spaces, quotes or slashes. Its length is
+/// about 100 characters plus the key.
 impl Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (kind, key) = match &self.key.0 {
@@ -294,10 +303,10 @@ impl Display for Token {
 impl FromStr for Token {
     type Err = Error;
 
-    /// Reads the text of a token.
+    /// Parses the text of a token.
     ///
     /// # Errors
-    /// [`Error::Config`] when it is none.
+    /// [`Error::Config`] if the text is not a token.
     fn from_str(text: &str) -> Result<Self> {
         read(text.trim()).ok_or_else(|| {
             Error::config(
@@ -374,7 +383,7 @@ fn unhexed(text: &str) -> Option<Vec<u8>> {
     pairs.map(|pair| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?)).collect()
 }
 
-/// Not the secret.
+/// Shows the token without its secret.
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Token")

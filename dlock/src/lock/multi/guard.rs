@@ -16,9 +16,9 @@ use crate::spec::key::Key;
 use crate::spec::mode::Mode;
 use crate::status::lost::LostInfo;
 
-/// Several locks are held while this lives, as one: it is lost when any of them is.
+/// Several held locks, which are held and lost as one. It is lost when any of them is lost.
 ///
-/// Dropping it releases them all in the background, see [`Guard`].
+/// Dropping it releases all of them in the background, as for [`Guard`].
 #[must_use = "the locks are released at once when the guard is not kept: bind it to a name, as in \
               `let _guard = …` (`let _ = …` drops it at once), or use `run`"]
 #[clippy::has_significant_drop]
@@ -47,19 +47,19 @@ impl MultiGuard {
         self
     }
 
-    /// What is locked, in the order in which it was taken.
+    /// Returns the keys in the order in which they were acquired.
     pub fn keys(&self) -> impl Iterator<Item = &Key> {
         self.guards.iter().map(Guard::key)
     }
 
-    /// Releases all of them and waits for the server's confirmation, see [`Guard::release`].
+    /// Releases all of the locks and waits for the server's confirmation, as [`Guard::release`]
+    /// does.
     ///
     /// # Errors
-    /// [`Error::Lost`] when one of them had been lost before; the others are
-    /// released all the same.
+    /// [`Error::Lost`] if one of the locks was lost before. The others are still released.
     ///
     /// # Cancel safety
-    /// A release that was begun goes on; one that was not is done by the drop.
+    /// A release that has begun continues. If it has not begun, the drop does it.
     pub async fn release(self) -> Result<()> {
         let engine = self.engine().cloned();
         let releases = self.guards.into_iter().map(Guard::release);
@@ -67,10 +67,11 @@ impl MultiGuard {
         released.into_iter().collect()
     }
 
-    /// [`release`](MultiGuard::release) without `await`.
+    /// Does the same as [`release`](MultiGuard::release), and blocks the thread instead of
+    /// awaiting.
     ///
     /// # Errors
-    /// As [`release`](MultiGuard::release) and [`Guard::release_blocking`].
+    /// Those of [`release`](MultiGuard::release) and [`Guard::release_blocking`].
     pub fn release_blocking(self) -> Result<()> {
         self.engine().map_or(Ok(()), Engine::check_blocking)?;
         block_for(LONGEST_RELEASE, self.release()).unwrap_or(Err(Error::Closed))
@@ -80,25 +81,26 @@ impl MultiGuard {
         self.guards.first().and_then(Guard::engine)
     }
 
-    /// Ends when one of them is lost, see [`Guard::lost`].
+    /// Waits until one of the locks is lost, as [`Guard::lost`] does.
     pub fn lost(&self) -> impl Future<Output = LostInfo> + Send + 'static + use<> {
         self.holds.lost()
     }
 
-    /// Whether one of them is lost, see [`Guard::is_lost`].
+    /// Returns `true` if one of the locks is lost, as far as this process can know. See
+    /// [`Guard::is_lost`].
     pub fn is_lost(&self) -> bool {
         self.holds.is_lost()
     }
 
-    /// The shortest [`Guard::valid_for`] of all.
+    /// Returns the shortest [`Guard::valid_for`] of all of the locks.
     pub fn valid_for(&self) -> Duration {
         self.guards.iter().map(Guard::valid_for).min().unwrap_or(Duration::MAX)
     }
 
-    /// Asks the server whether they are held, see [`Guard::verify`].
+    /// Asks the server whether all of the locks are held, as [`Guard::verify`] does.
     ///
     /// # Errors
-    /// [`Error::Lost`] when one of them is not.
+    /// [`Error::Lost`] if one of them is not held.
     ///
     /// # Cancel safety
     /// Changes nothing.
@@ -107,13 +109,13 @@ impl MultiGuard {
         verified.into_iter().collect()
     }
 
-    /// Runs a future as long as all of them are held, see [`Guard::protect`].
+    /// Runs a future while all of the locks are held, as [`Guard::protect`] does.
     ///
     /// # Errors
-    /// [`Error::Lost`] when one of them was lost before the future ended.
+    /// [`Error::Lost`] if one of the locks was lost before the future ended.
     ///
     /// # Cancel safety
-    /// As the future's.
+    /// The same as the future.
     pub async fn protect<F: Future>(&self, body: F) -> Result<F::Output> {
         scope::protect(&self.holds, body).await
     }
