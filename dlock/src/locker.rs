@@ -1,4 +1,4 @@
-//! Locker: where locks come from.
+//! Locker: a database, and the source of its locks.
 
 pub(crate) mod builder;
 pub mod registry;
@@ -46,35 +46,42 @@ const BREAK_LOOK_PAUSE: Duration = Duration::from_millis(10);
 /// may be on a runtime that is stuck.
 const ASK_TIME_MAX: Duration = Duration::from_secs(60);
 
-/// Where locks come from: a database, the connections to it, and the engine that keeps them.
+/// A database, the connections to it, and the engine that keeps its locks.
 ///
-/// Cheap to clone. The engine ends when the last clone and the last guard are gone, or with
-/// [`Locker::close`]. Lockers have connections of their own and never use the application's.
+/// Cheap to clone. The engine ends when the last clone and the last guard are dropped, or with
+/// [`Locker::close`]. A locker has connections of its own and never uses those of the application.
 ///
 /// # The end of a program
-/// A guard that is dropped hands its release to the engine, which runs beside the program, and ends
-/// with it. A session lock is free then all the same, for the server sees the session end. A lease
-/// that was not given back is not: others wait until its ttl is over. So the end of a program is
-/// waited for, a second at most, in two places:
+/// A guard that is dropped hands its release to the engine. The engine runs beside the program and
+/// ends with it. A session lock is then free in any case, because the server sees the session end.
+/// A lease that was not released is not free: others wait until its ttl ends. So dlock waits for
+/// the releases at the end of a program, at most one second, in two places:
 ///
 /// * where the last handle of a locker (clone, lock or guard) is dropped outside of an async
-///   runtime, until it has let go of everything;
-/// * at the end of the main thread, until all lockers have let go of what was dropped before; those
-///   in the [registry](crate::registry) are closed there. This takes place if a locker was connected
-///   on the main thread (as in `#[tokio::main]`), on Linux, macOS and the BSDs.
+///   runtime: until everything is released;
+/// * at the end of the main thread: until all lockers have released what was dropped before.
+///   Lockers in the [registry](crate::registry) are closed there. This takes place if a locker was
+///   connected on the main thread (as in `#[tokio::main]`), on Linux, macOS and the BSDs.
 ///
-/// So nothing is left behind, and a [`status_file`](LockerBuilder::status_file) says `idle`, when
-/// `main` returns or panics, or the main thread calls [`std::process::exit`], and the guards were
-/// dropped before that, or belong to a locker in the registry; when a runtime ends with its tasks,
-/// or `select!` drops a [`run`](Lock::run); and after `release = background`.
+/// So nothing stays locked, and a [`status_file`](LockerBuilder::status_file) says `idle`, in these
+/// cases:
 ///
-/// Whatever else there is, await [`shutdown`](crate::shutdown) or [`close`](Locker::close) before
-/// it: [`std::process::exit`] on another thread; guards that other threads still have when `main`
-/// returns, or that were [leaked](crate::Guard::leak), of lockers that are not in the registry; a
-/// server that needs more than a second; an engine on a runtime of yours
-/// ([`LockerBuilder::runtime`]) that ends before the locker does: the engine goes with it, and its
-/// leases run out. After [`std::process::abort`] or a signal that kills, leases run out too: catch
-/// SIGTERM and SIGINT, and shut down.
+/// * `main` returns or panics, or the main thread calls [`std::process::exit`], and the guards were
+///   dropped before that or belong to a locker in the registry;
+/// * a runtime ends with its tasks, or `select!` drops a [`run`](Lock::run);
+/// * after `release = background`.
+///
+/// In these cases, await [`shutdown`](crate::shutdown) or [`close`](Locker::close) first:
+///
+/// * before [`std::process::exit`] on another thread;
+/// * for guards of lockers that are not in the registry, if other threads still hold them when
+///   `main` returns, or if they were [leaked](crate::Guard::leak);
+/// * with a server that needs more than one second;
+/// * with an engine on your own runtime ([`LockerBuilder::runtime`]), if that runtime ends before
+///   the locker does. The engine ends with it, and its leases expire only with their ttl.
+///
+/// After [`std::process::abort`] or a signal that kills the process, leases also expire only with
+/// their ttl. So catch SIGTERM and SIGINT, and shut down.
 #[derive(Clone)]
 pub struct Locker(Arc<Inner>);
 
@@ -94,55 +101,59 @@ impl Locker {
         Locker(Arc::new(inner))
     }
 
-    /// Connects to the database that the URL names: `postgres://`, `postgresql://`, `mysql://`,
-    /// `mariadb://`, `sqlite://file`, `memory:`. With `lease+` before it, as in
-    /// `lease+postgres://`, the locks are leases in a table instead of the database's own: through
-    /// transaction poolers and on clusters, whose hosts can all be named: `lease+mysql://a,b,c/db`.
+    /// Connects to the database of the URL: `postgres://`, `postgresql://`, `mysql://`,
+    /// `mariadb://`, `sqlite://file` or `memory:`. With `lease+` before it, as in
+    /// `lease+postgres://`, the locks are leases in a table instead of the database's own locks.
+    /// Leases work through transaction poolers and on clusters. A URL can name all hosts of a
+    /// cluster: `lease+mysql://a,b,c/db`.
     ///
-    /// With SQLite the locks are rows of a table in that file, both made when missing. Best give
-    /// them a file of their own, on a local disk: in one that the application writes as well, its
-    /// transactions hold up whoever takes, renews or releases a lock, and one that is longer than
-    /// half the ttl may cost locks; their holders are told before others can have them. The file
-    /// is put into WAL mode unless the URL ends in `?journal_mode=delete`, and every grant is on
-    /// the disk before it is given, unless in `?synchronous=normal`: that is several times as fast,
-    /// and after a power cut a fencing token may repeat.
+    /// On SQLite the locks are rows of a table in that file. dlock creates the file and the table
+    /// if they are missing. Use a file for locks only, on a local disk. Write transactions of the
+    /// application in the same file block every acquire, renewal and release. One that is longer
+    /// than half the ttl can make holders lose locks; the holders learn of the loss before others
+    /// can get the locks. dlock puts the file into WAL mode, unless the URL ends in
+    /// `?journal_mode=delete`. Every grant is on the disk before it is returned, unless the URL
+    /// says `?synchronous=normal`. That is several times as fast, but a fencing token may repeat
+    /// after a power cut.
     ///
     /// # Errors
-    /// [`Error::Config`] for a URL that cannot be meant, with the feature to turn on where it is
-    /// off; [`Error::Unsupported`] where locks would exclude nobody: a standby, a cluster, a pooler
-    /// in transaction mode; [`Error::Unavailable`] when the server is not there.
+    /// [`Error::Config`] for a URL that is invalid, and for one whose Cargo feature is off; the
+    /// error names the feature. [`Error::Unsupported`] where locks would exclude nobody: on a
+    /// standby, on a cluster, or through a pooler in transaction mode. [`Error::Unavailable`] if
+    /// the server cannot be reached.
     ///
     /// # Cancel safety
-    /// The connections are closed again when the future is dropped.
+    /// The connections are closed when the future is dropped.
     pub async fn connect(url: &str) -> Result<Locker> {
         Locker::builder(url).connect().await
     }
 
-    /// [`Locker::connect`] without `await`.
+    /// Does the same as [`Locker::connect`], and blocks the thread instead of awaiting.
     ///
     /// # Errors
-    /// As [`Locker::connect`].
+    /// Those of [`Locker::connect`].
     pub fn connect_blocking(url: &str) -> Result<Locker> {
         Locker::builder(url).connect_blocking()
     }
 
-    /// A locker with other settings than the defaults.
+    /// Returns a builder for a locker with settings other than the defaults.
     pub fn builder(url: &str) -> LockerBuilder {
         LockerBuilder::new(Address::Url(url.to_owned()))
     }
 
-    /// A locker for the database of an sqlx pool. Its connect options are read at each connect, so
-    /// rotated passwords are followed; its connections are left alone, for locks in an
-    /// application's pool starve it.
+    /// Returns a builder for a locker on the database of an sqlx pool. dlock reads the pool's
+    /// connect options at each connect, so it follows rotated passwords. It does not use the pool's
+    /// connections, because locks in an application's pool starve the application.
     ///
-    /// The pool is one of sqlx 0.9 (`dlock::sqlx`): that of another version is another type, and the
-    /// compiler says that [`Pool`] is not `From` it.
+    /// The pool must be one of sqlx 0.9 (`dlock::sqlx`). That of another version is another type,
+    /// and the compiler says that [`Pool`] is not `From` it.
     ///
-    /// The pool's `after_connect` runs for the locker's connections too, before dlock says anything on
-    /// them: a role or a `search_path` that it sets is that of the locks and of their table. One that
-    /// fails is [`Error::Unavailable`], after 5 s; sqlx logs why. Not so on SQLite, where the locks are
-    /// in a file of their own. Its other callbacks are not called: the locker's connections neither come
-    /// from a pool nor go back to one.
+    /// The pool's `after_connect` runs for the locker's connections too, before dlock sends
+    /// anything on them: a role or a `search_path` that it sets applies to the locks and to their
+    /// table. If it fails, the error is [`Error::Unavailable`], after 5 s, and sqlx logs the cause.
+    /// On SQLite it does not run, because the locks are in a file of their own. The pool's other
+    /// callbacks are not called: the locker's connections neither come from a pool nor return to
+    /// one.
     #[cfg_attr(
         not(any(feature = "mysql", feature = "postgres", feature = "sqlite")),
         expect(unreachable_code, reason = "there is no database to have a pool of")
@@ -151,14 +162,15 @@ impl Locker {
         LockerBuilder::new(Address::Pool(pool.into()))
     }
 
-    /// The lock of this key. That the database has no such lock is told when it is to be taken.
+    /// Returns the lock of this key. Nothing is held yet. If the database has no such lock, the
+    /// error comes when the lock is acquired.
     pub fn lock(&self, key: impl IntoKey) -> Lock {
         let key = key.into_key();
         let native = self.native(&key);
         Lock::new(self.clone(), key, native, self.0.wait)
     }
 
-    /// The locks of these keys, to be taken together: all or none.
+    /// Returns the locks of these keys, to be acquired together: all or none.
     pub fn lock_all<K: IntoKey>(&self, keys: impl IntoIterator<Item = K>) -> MultiLock {
         let locks = keys.into_iter().map(|key| self.lock(key));
         MultiLock::new(self.clone(), locks, self.0.wait)
@@ -173,17 +185,17 @@ impl Locker {
         MultiLock::new(self.clone(), locks, self.0.wait)
     }
 
-    /// Who holds and who waits, of all locks of the database that the server shows: also those of
-    /// other programs. Of this locker's own callers, each who waits is shown.
+    /// Returns who holds and who waits for each lock that the server shows, including the locks of
+    /// other programs. For this locker, every waiting caller is shown.
     ///
-    /// Questions like this one, and the search for who holds what an acquire has waited for in vain,
-    /// are asked on a session of their own, which is open for some seconds and counts as one of
-    /// [`max_sessions`](crate::LockerBuilder::max_sessions). Where all of those are in use, this is
-    /// asked on the session that holds the locks, and a search is left out.
+    /// dlock uses a separate session for such queries, and for finding the holder after an acquire
+    /// has waited in vain. That session is open for some seconds and counts towards
+    /// [`max_sessions`](crate::LockerBuilder::max_sessions). If all sessions are in use, this query
+    /// runs on the session that holds the locks, and dlock does not look for the holder.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when the server does not answer within 6 s (1 s if it cannot be reached
-    /// at all), [`Error::Permission`] when it does not let us see.
+    /// [`Error::Unavailable`] if the server does not answer within 6 s (1 s if it cannot be reached
+    /// at all). [`Error::Permission`] if the server does not allow it.
     ///
     /// # Cancel safety
     /// Changes nothing.
@@ -194,12 +206,12 @@ impl Locker {
         Ok(statuses(rows, Names { scheme, naming: self.0.about.naming, namespace }))
     }
 
-    /// Looks for what is wrong with the set-up: rights that are missing, settings that end
-    /// sessions, a server that is nearly full. What makes locks worthless (a transaction pooler, a
-    /// standby, a cluster) is already an error of [`connect`](Locker::connect).
+    /// Checks the set-up for problems: missing rights, settings that end sessions, a server that is
+    /// nearly full. Set-ups in which locks are worthless (a transaction pooler, a standby, a
+    /// cluster) are already an error of [`connect`](Locker::connect).
     ///
     /// # Errors
-    /// As [`status`](Locker::status), within 11 s.
+    /// Those of [`status`](Locker::status), within 11 s.
     ///
     /// # Cancel safety
     /// Changes nothing.
@@ -208,22 +220,22 @@ impl Locker {
         self.ask(Message::Check).await
     }
 
-    /// Takes a lock away from whoever holds it, in this program or in another one. Returns `true` when
-    /// it was held and that holder does not have it any more; `false` when nobody held it.
+    /// Takes a lock away from its holder, in this program or in another one. Returns `true` if it
+    /// was held and that holder no longer has it. Returns `false` if nobody held it.
     ///
-    /// A lease is made to run out. A session lock ends with its session, and **so does everything
-    /// else that this session holds**: all locks of a locker without contention. The holders are told
-    /// as they are of any loss, those of leases by their next renewal only: until then they work on.
-    /// Of [`permits`](Lock::permits) only the first is taken away.
+    /// For a lease, dlock makes the lease expire. For a session lock, dlock ends the session, and
+    /// **so everything else that this session holds is lost too**: all locks of a locker without
+    /// contention. The holders learn of it as of any loss. Holders of leases learn of it only at
+    /// their next renewal, and work on until then. Of [`permits`](Lock::permits), only the first is
+    /// taken away.
     ///
     /// # Errors
-    /// [`Error::Permission`] when the database's user may not end the sessions of others, with the
-    /// right to grant; [`Error::Unavailable`] when the server does not answer within 5 s, or the
-    /// holder's session has not ended by then.
+    /// [`Error::Permission`] if the database's user may not end the sessions of others; the error
+    /// names the right to grant. [`Error::Unavailable`] if the server does not answer within 5 s,
+    /// or if the holder's session has not ended by then.
     ///
     /// # Cancel safety
-    /// What was begun goes on.
-    ///
+    /// What has begun continues.
     /// # Examples
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> dlock::Result<()> {
@@ -261,30 +273,32 @@ impl Locker {
         }
     }
 
-    /// Removes the rows of keys that nobody has had for `older_than` from the table of leases; returns how
-    /// many. Rows of fencing tokens are in the same table, and are removed as well: use a locker with
-    /// `lease+` in its URL. Keys that are held, or kept by [`min_hold`](Lock::min_hold) or
-    /// [`once_per`](Lock::once_per), stay.
+    /// Deletes the rows of keys that nobody has held for `older_than` from the lease table. Returns
+    /// the number of deleted rows. Rows of fencing tokens are in the same table and are deleted
+    /// too: use a locker with `lease+` in its URL. Keys that are held, or kept by
+    /// [`min_hold`](Lock::min_hold) or [`once_per`](Lock::once_per), stay.
     ///
-    /// A table has a row for each key that was ever locked. Locks do not mind, but
-    /// [`status`](Locker::status) reads all rows; [`check`](Locker::check) says when there are more than
-    /// 100,000. Rows are removed 1,000 at a time, and locks are taken in between. Any number of processes
-    /// may prune at once.
+    /// The table has one row for each key that was ever locked. This does not slow down locks, but
+    /// [`status`](Locker::status) reads all rows. [`check`](Locker::check) reports more than
+    /// 100,000 rows. Rows are deleted 1,000 at a time, and locks can be acquired in between. Any
+    /// number of processes may prune at once.
     ///
-    /// **Fencing tokens go on growing.** The row of a key that is locked again starts with a token of the
-    /// database's clock, in microseconds, and a row is removed only if its token is lower than that by more
-    /// than `older_than`. So keep `older_than` well above what the clock may be set back by, what the clocks
-    /// of a cluster's nodes differ by, and what a statement may take: an hour or more. A token that is
-    /// higher, for whatever reason, keeps its row.
+    /// **Fencing tokens continue to grow.** When a key is locked again, its new row starts with a
+    /// token from the database's clock, in microseconds. A row is deleted only if its token is
+    /// lower than that by more than `older_than`. So keep `older_than` well above the time by which
+    /// the clock may be set back, the difference between the clocks of a cluster's nodes, and the
+    /// longest duration of a statement: one hour or more. A row with a higher token, for whatever
+    /// reason, stays.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] where locks are no leases, on Oracle, and for the table of django-database-locks;
-    /// [`Error::Permission`] when the user may not delete, which nothing else here needs;
-    /// [`Error::Unavailable`] when the server does not answer: some rows may have been removed.
+    /// [`Error::Unsupported`] where locks are not leases, on Oracle, and for the table of
+    /// django-database-locks. [`Error::Permission`] if the user may not delete, which nothing else
+    /// here needs. [`Error::Unavailable`] if the server does not answer; some rows may have been
+    /// deleted.
     ///
     /// # Cancel safety
-    /// Rows that were removed stay removed; no more are when the future is dropped.
-    ///
+    /// When the future is dropped, rows that were deleted stay deleted, and no more rows are
+    /// deleted.
     /// # Examples
     /// ```
     /// # #[cfg(feature = "sqlite")]
@@ -299,21 +313,21 @@ impl Locker {
         self.ask(|reply| Message::Prune { older_than, reply }).await
     }
 
-    /// [`prune`](Locker::prune) without `await`.
+    /// Does the same as [`prune`](Locker::prune), and blocks the thread instead of awaiting.
     ///
     /// # Errors
-    /// As [`prune`](Locker::prune); [`Error::Config`] inside the very current-thread runtime that the
-    /// locker was told to run on.
+    /// Those of [`prune`](Locker::prune), and [`Error::Config`] if called inside the same
+    /// current-thread runtime that the locker was told to run on.
     pub fn prune_blocking(&self, older_than: Duration) -> Result<u64> {
         self.ask_blocking(self.prune(older_than))
     }
 
-    /// Asks the server for a sign of life: one round trip, for readiness probes. Where there is no
-    /// connection, one is made.
+    /// Asks the server for an answer, in one round trip. For readiness probes. Makes a connection
+    /// if there is none.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when the server does not answer within 5 s, or cannot be reached;
-    /// [`Error::Closed`] when the locker is closed.
+    /// [`Error::Unavailable`] if the server does not answer within 5 s or cannot be reached.
+    /// [`Error::Closed`] if the locker is closed.
     ///
     /// # Cancel safety
     /// Changes nothing.
@@ -322,27 +336,27 @@ impl Locker {
         self.ask(Message::Ping).await
     }
 
-    /// [`status`](Locker::status) without `await`.
+    /// Does the same as [`status`](Locker::status), and blocks the thread instead of awaiting.
     ///
     /// # Errors
-    /// As [`status`](Locker::status); [`Error::Config`] inside the very current-thread runtime that the
-    /// locker was told to run on.
+    /// Those of [`status`](Locker::status), and [`Error::Config`] if called inside the same
+    /// current-thread runtime that the locker was told to run on.
     pub fn status_blocking(&self) -> Result<Vec<LockStatus>> {
         self.ask_blocking(self.status())
     }
 
-    /// [`check`](Locker::check) without `await`.
+    /// Does the same as [`check`](Locker::check), and blocks the thread instead of awaiting.
     ///
     /// # Errors
-    /// As [`check`](Locker::check) and [`status_blocking`](Locker::status_blocking).
+    /// Those of [`check`](Locker::check) and [`status_blocking`](Locker::status_blocking).
     pub fn check_blocking(&self) -> Result<Report> {
         self.ask_blocking(self.check())
     }
 
-    /// [`ping`](Locker::ping) without `await`.
+    /// Does the same as [`ping`](Locker::ping), and blocks the thread instead of awaiting.
     ///
     /// # Errors
-    /// As [`ping`](Locker::ping) and [`status_blocking`](Locker::status_blocking).
+    /// Those of [`ping`](Locker::ping) and [`status_blocking`](Locker::status_blocking).
     pub fn ping_blocking(&self) -> Result<()> {
         self.ask_blocking(self.ping())
     }
@@ -375,7 +389,8 @@ impl Locker {
         Ok(of_key.flat_map(|row| row.holders).collect())
     }
 
-    /// What the database calls this key, and how to look up by hand who holds it. Asks nothing.
+    /// Returns the database's name for this key, and a statement that finds its holders by hand.
+    /// Sends nothing to the database.
     pub fn explain(&self, key: impl IntoKey) -> Explained {
         let key = key.into_key();
         match self.native(&key) {
@@ -459,23 +474,25 @@ impl Locker {
         Ok(())
     }
 
-    /// Tells the guards that are still there that they are lost, releases everything, and ends the
-    /// connections. All clones are closed with it.
+    /// Closes the locker and all of its clones: it reports all guards that are still held as lost,
+    /// releases everything, and ends the connections.
     ///
-    /// It takes a few round trips; with a server that does not answer about six seconds. What
-    /// [`min_hold`](Lock::min_hold) keeps from others is kept: by leases in their rows, by session locks
-    /// for as long as this waits, which is a minute at most; what is longer says so at WARN.
+    /// This takes a few round trips. With a server that does not answer, it takes about six
+    /// seconds. What [`min_hold`](Lock::min_hold) keeps from others stays kept. Leases keep it in
+    /// their rows. Session locks keep it while this waits, at most one minute; for a longer
+    /// `min_hold`, dlock logs at WARN.
     ///
     /// # Cancel safety
-    /// Once polled, it goes on when the future is dropped.
+    /// Once polled, it continues when the future is dropped.
     pub async fn close(self) {
         self.begin_close(true);
         self.closed().await;
     }
 
-    /// [`Locker::close`] without `await`. Does not wait inside the very current-thread runtime that
-    /// the locker was told to run on, nor for an engine that does not answer in ten seconds (plus
-    /// what is left of a `min_hold`).
+    /// Does the same as [`Locker::close`], and blocks the thread instead of awaiting. It does not
+    /// wait inside the same current-thread runtime that the locker was told to run on. It also
+    /// stops waiting for an engine that does not answer within 10 s (plus the rest of a
+    /// `min_hold`).
     pub fn close_blocking(self) {
         if self.0.engine.check_blocking().is_ok() {
             self.begin_close(true);

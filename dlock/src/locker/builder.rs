@@ -1,4 +1,4 @@
-//! LockerBuilder: how a locker is to be.
+//! LockerBuilder: the settings of a locker.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -24,7 +24,7 @@ use crate::spec::wait::Wait;
 /// A blocking call keeps its own time as well, a little longer.
 const CONNECT_GRACE: Duration = Duration::from_secs(1);
 
-/// How a [`Locker`] is to be. Made by [`Locker::builder`] and [`Locker::from_pool`].
+/// The settings of a [`Locker`]. Made by [`Locker::builder`] and [`Locker::from_pool`].
 #[must_use = "nothing is connected yet: await `connect()` or `init()`, or call one of their `_blocking` \
               forms"]
 pub struct LockerBuilder {
@@ -57,7 +57,7 @@ impl LockerBuilder {
         }
     }
 
-    /// A locker of a database of SQL Server, by an ADO.NET connection string:
+    /// Creates a builder for a locker on SQL Server, from an ADO.NET connection string:
     /// `Server=tcp:host,port;Database=app;User ID=app;Password=…;Encrypt=true`.
     ///
     /// ```no_run
@@ -72,14 +72,14 @@ impl LockerBuilder {
         LockerBuilder::new(Address::Ado(string.into()))
     }
 
-    /// Keys of different namespaces never meet, so that two applications can share a database, and two
-    /// databases a server. Default: none.
+    /// Sets the namespace. Keys of different namespaces are different locks, so that two
+    /// applications can share a database, and two databases a server. Default: none.
     ///
-    /// What shares keys without a namespace:
+    /// Without a namespace, all programs in the same space share their keys. The space is:
     ///
-    /// * **MySQL and MariaDB: all databases of the server**, for it has one space of named locks. Where
-    ///   staging and production are databases of one server, each needs a namespace of its own, or the
-    ///   job of one makes that of the other skip.
+    /// * **MySQL and MariaDB: all databases of the server**, because the server has one space of
+    ///   named locks. If staging and production are databases of one server, each needs a namespace
+    ///   of its own. Otherwise the job of one makes the job of the other skip.
     /// * PostgreSQL: one database.
     /// * Leases: one table.
     /// * `memory:`: the spaces of this process that have the same name.
@@ -88,59 +88,59 @@ impl LockerBuilder {
         self
     }
 
-    /// How a key becomes the database's id, so that programs in other languages have the same lock.
-    /// Default: [`KeyScheme::Dlock`]. Any other cannot have a namespace.
+    /// Sets how a key becomes the database's id, so that programs in other languages take the same
+    /// lock. Default: [`KeyScheme::Dlock`]. No other scheme allows a namespace.
     pub fn key_scheme(mut self, scheme: KeyScheme) -> Self {
         self.scheme = scheme;
         self
     }
 
-    /// The default timeout of this locker's locks. Default: 30 s. It is not that of connecting:
-    /// [`connect_timeout`](LockerBuilder::connect_timeout).
+    /// Sets the default timeout of this locker's locks. Default: 30 s. Connecting has its own
+    /// timeout: [`connect_timeout`](LockerBuilder::connect_timeout).
     pub fn timeout(mut self, wait: impl Into<Wait>) -> Self {
         self.wait = wait.into().normal();
         self
     }
 
-    /// The pause between two tries of locks that do not say it themselves, as
-    /// [`Lock::retry_every`](crate::Lock::retry_every). Default: none; the database wakes whoever
-    /// waits, and leases are asked for as [`LeaseOptions::poll`] says. On PostgreSQL, set it for the
-    /// locker whose locks migrations run under: no statement of this locker waits then, so none stands
-    /// in the way of `CREATE INDEX CONCURRENTLY`.
+    /// Sets the default pause between two tries of this locker's locks, as
+    /// [`Lock::retry_every`](crate::Lock::retry_every) does for one lock. Default: none; the
+    /// database wakes the waiting callers, and leases are polled as [`LeaseOptions::poll`] says. On
+    /// PostgreSQL, set it for the locker whose locks migrations run under. No statement of this
+    /// locker then waits, so none blocks `CREATE INDEX CONCURRENTLY`.
     pub fn retry_every(mut self, pause: Duration) -> Self {
         self.retry_every = Some(pause);
         self
     }
 
-    /// How long connecting may take, now and whenever the locker connects again. Default: 10 s. From
-    /// 1 ms to an hour.
+    /// Sets how long connecting may take, now and whenever the locker reconnects. Default: 10 s.
+    /// From 1 ms to one hour.
     pub fn connect_timeout(mut self, time: Duration) -> Self {
         self.options.connect_timeout = time;
         self
     }
 
-    /// How long a holder that has vanished or is frozen may keep a lock; also how long a guard's
-    /// validity lasts without a sign of the server. The server is asked three times in this time, so
-    /// it should be far above a network's hiccups. At least 1 s. Default: 30 s. Leases have
-    /// [`LeaseOptions::ttl`] instead.
+    /// Sets how long a vanished or frozen holder may keep a lock. A guard also stays valid this
+    /// long without an answer from the server. dlock asks the server three times in this time, so
+    /// it should be far above short interruptions of the network. At least 1 s. Default: 30 s.
+    /// Leases have [`LeaseOptions::ttl`] instead.
     pub fn session_ttl(mut self, ttl: Duration) -> Self {
         self.options.session_ttl = ttl;
         self
     }
 
-    /// How many connections to the server there may be at most. One carries any number of locks,
-    /// the others wait, one for each key that is fought over; keys beyond that are asked for again
-    /// and again. Default: 8. At least 1.
+    /// Sets the maximum number of connections to the server. One connection holds all locks. Each
+    /// other connection waits for one contended key. Further contended keys are polled. Default: 8.
+    /// At least 1.
     pub fn max_sessions(mut self, n: u32) -> Self {
         self.options.max_sessions = n;
         self
     }
 
-    /// How many keys this locker may hold and want at once; one more is [`Error::Unavailable`],
-    /// at once: it may be tried again when others are released.
-    /// Default: 5,000. PostgreSQL keeps the locks of all its clients in one table, with room for
-    /// `max_locks_per_transaction` (64) times `max_connections` (100) and a little more: when it is
-    /// full, nobody can even connect
+    /// Sets the maximum number of keys that this locker holds and waits for at once. For one key
+    /// more, acquiring returns [`Error::Unavailable`] at once; try again when other keys are
+    /// released. Default: 5,000. PostgreSQL keeps the locks of all its clients in one table, with
+    /// room for `max_locks_per_transaction` (64) times `max_connections` (100) and a little more.
+    /// When that table is full, nobody can even connect
     /// (<https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS>). Leases,
     /// which are rows, and `memory:` have no limit.
     pub fn max_keys(mut self, n: u32) -> Self {
@@ -156,67 +156,68 @@ impl LockerBuilder {
         self
     }
 
-    /// How this process shows up in the server's own views. Default: `dlock`, and the application's
-    /// own name from the URL or pool where it has one.
+    /// Sets the name of this process in the server's own views. Default: `dlock`, and the
+    /// application's own name from the URL or pool if it has one.
     pub fn application_name(mut self, name: impl Into<String>) -> Self {
         self.options.application_name = Some(name.into());
         self
     }
 
-    /// Keeps locks as leases in a table, as `lease+` before a URL does: for pools.
+    /// Keeps locks as leases in a table, as `lease+` before a URL does. For lockers from a pool,
+    /// which have no URL.
     pub fn use_leases(mut self) -> Self {
         self.options.leases = true;
         self
     }
 
-    /// Settings of leases, and of the table where session locks draw their fencing tokens. On a
-    /// database with session locks it does not choose leases: a URL with `lease+` or
-    /// [`use_leases`](LockerBuilder::use_leases) does.
+    /// Sets the options of leases, and of the table where session locks draw their fencing tokens.
+    /// On a database with session locks, this alone does not choose leases: use a URL with `lease+`
+    /// or [`use_leases`](LockerBuilder::use_leases).
     pub fn lease_options(mut self, lease: LeaseOptions) -> Self {
         self.options.lease = lease;
         self
     }
 
     /// Runs the engine on this runtime instead of on a thread of its own. That saves a few
-    /// microseconds a lock; in return the runtime must be kept running, with timers and I/O, and a
-    /// blocking call on the only thread that it has for tasks is [`Error::Config`]. Its clock is the
-    /// engine's: where a test has paused it, waits end in its time, and so may a lease that is
-    /// renewed by it.
+    /// microseconds per lock. In return, the runtime must keep running, with timers and I/O. A
+    /// blocking call on its only worker thread returns [`Error::Config`]. The engine uses the
+    /// runtime's clock. If a test has paused that clock, waits end in its time, and so may a lease
+    /// that the engine renews by it.
     pub fn runtime(mut self, runtime: Handle) -> Self {
         self.runtime = Some(runtime);
         self
     }
 
-    /// Writes into this file what this process holds and waits for: a first line that says `idle`,
-    /// `waiting` or `held`, one with the process id, and one for each lock, its parts separated by
-    /// tabs: `held`, key, mode and (where there is one) fencing token, or `waiting`, key and mode. It
-    /// is replaced as a whole, at most every 20 ms, and says `idle` after the locker is closed. A
-    /// process that is killed leaves it as it was.
+    /// Writes what this process holds and waits for into this file. The first line says `idle`,
+    /// `waiting` or `held`. The second line has the process id. Each lock has one further line, its
+    /// parts separated by tabs: `held`, key, mode and (if there is one) fencing token; or
+    /// `waiting`, key and mode. dlock replaces the file as a whole, at most every 20 ms, and writes
+    /// `idle` after the locker is closed. A process that is killed leaves the file as it was.
     pub fn status_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.status_file = Some(path.into());
         self
     }
 
-    /// Warns of each caller who has waited for a lock of this locker for this long, and goes on waiting:
-    /// an event `slow_wait` at WARN, in the caller's span, with the holder where the server can tell who
-    /// that is. Default: no such warning.
+    /// Logs a warning for each caller that has waited for a lock of this locker for this long and
+    /// still waits: an event `slow_wait` at WARN, in the caller's span. It names the holder if the
+    /// server can tell who that is. Default: no such warning.
     ///
-    /// To find out who the holder is costs one question to the server for all who wait by then.
+    /// Finding the holder costs one query for all callers that wait at that time.
     pub fn slow_wait(mut self, time: Duration) -> Self {
         self.observe.slow_wait = Some(time);
         self
     }
 
-    /// Warns of each lock of this locker that has been held for this long, and still is: an event
-    /// `long_hold` at WARN with the key, in the span in which the guard was taken, once for each guard.
-    /// Default: no such warning.
+    /// Logs a warning for each lock of this locker that has been held for this long and still is:
+    /// an event `long_hold` at WARN with the key, in the span in which the guard was taken, once
+    /// for each guard. Default: no such warning.
     pub fn max_hold(mut self, time: Duration) -> Self {
         self.observe.max_hold = Some(time);
         self
     }
 
-    /// Tells this observer what happens to this locker's locks, on a thread that the locker has for that: see
-    /// [`Observer`]. A second call replaces the first.
+    /// Sets an observer, which is told what happens to this locker's locks, on a separate thread of
+    /// the locker: see [`Observer`]. A second call replaces the first observer.
     ///
     /// ```
     /// # fn main() -> dlock::Result<()> {
@@ -243,26 +244,26 @@ impl LockerBuilder {
         self
     }
 
-    /// Connects.
+    /// Connects to the database.
     ///
     /// # Errors
-    /// As [`Locker::connect`]; [`Error::Config`] for settings that cannot be,
-    /// [`Error::Unsupported`] for a [`KeyScheme`] whose locks this database does not have.
+    /// Those of [`Locker::connect`]. [`Error::Config`] for invalid settings. [`Error::Unsupported`]
+    /// for a [`KeyScheme`] whose locks this database does not have.
     ///
     /// # Cancel safety
-    /// As [`Locker::connect`].
+    /// The same as [`Locker::connect`].
     pub async fn connect(self) -> Result<Locker> {
         let (locker, mut opened) = self.begin(false)?;
         opened.wait().await?;
         Ok(locker)
     }
 
-    /// Connects and installs the locker as "default", for `#[locked]` to use: [`init`](crate::init) with
-    /// these settings.
+    /// Connects and installs the locker as "default", which `#[locked]` uses: [`init`](crate::init)
+    /// with these settings.
     ///
     /// # Errors
-    /// As [`connect`](LockerBuilder::connect); [`Error::AlreadyInstalled`] when there is a default
-    /// locker that is not closed, before anything is connected to.
+    /// Those of [`connect`](LockerBuilder::connect). [`Error::AlreadyInstalled`] if there is a
+    /// default locker that is not closed; nothing is connected then.
     ///
     /// # Cancel safety
     /// Nothing is installed when the future is dropped.
@@ -270,10 +271,11 @@ impl LockerBuilder {
         self.install(registry::DEFAULT).await
     }
 
-    /// [`init`](LockerBuilder::init) without `await`.
+    /// Does the same as [`init`](LockerBuilder::init), and blocks the thread instead of awaiting.
     ///
     /// # Errors
-    /// As [`init`](LockerBuilder::init) and [`connect_blocking`](LockerBuilder::connect_blocking).
+    /// Those of [`init`](LockerBuilder::init) and
+    /// [`connect_blocking`](LockerBuilder::connect_blocking).
     pub fn init_blocking(self) -> Result<Locker> {
         registry::check_free(registry::DEFAULT)?;
         let locker = self.installed_as(registry::DEFAULT).connect_blocking()?;
@@ -281,10 +283,10 @@ impl LockerBuilder {
         Ok(locker)
     }
 
-    /// Connects and makes the locker known under this name: `#[locked(locker = "billing")]`.
+    /// Connects and installs the locker under this name: `#[locked(locker = "billing")]`.
     ///
     /// # Errors
-    /// As [`init`](LockerBuilder::init), for this name.
+    /// Those of [`init`](LockerBuilder::init), for this name.
     ///
     /// # Cancel safety
     /// Nothing is installed when the future is dropped.
@@ -295,16 +297,16 @@ impl LockerBuilder {
         Ok(locker)
     }
 
-    /// Checks the settings, and connects at the first use: an application starts although its database
-    /// does not, or not yet. [`Locker::ping`] tells whether it can be reached.
+    /// Checks the settings, and connects at the first use. So an application starts even if its
+    /// database is not running yet. [`Locker::ping`] tells whether the database can be reached.
     ///
-    /// The first lock that is taken, or the first question, waits for the connection too, and fails
-    /// with its error where it cannot be made, within its own time; the next one tries anew.
+    /// The first acquire or query waits for the connection too, within its own timeout. If the
+    /// connection cannot be made, it returns that error, and the next call tries again.
     ///
     /// # Errors
-    /// [`Error::Config`] and [`Error::Unsupported`] as [`connect`](LockerBuilder::connect), as far as
-    /// the settings themselves say. What only the server can say is the error of the first use.
-    ///
+    /// [`Error::Config`] and [`Error::Unsupported`] as for [`connect`](LockerBuilder::connect), if
+    /// the settings alone show the mistake. Errors that only the server can report come at the
+    /// first use.
     /// # Examples
     /// ```
     /// # fn main() -> dlock::Result<()> {
@@ -365,11 +367,11 @@ impl LockerBuilder {
         Ok((locker, started.opened))
     }
 
-    /// [`LockerBuilder::connect`] without `await`.
+    /// Does the same as [`LockerBuilder::connect`], and blocks the thread instead of awaiting.
     ///
     /// # Errors
-    /// As [`LockerBuilder::connect`]; [`Error::Config`] inside the very current-thread runtime that
-    /// the locker is told to run on.
+    /// Those of [`LockerBuilder::connect`], and [`Error::Config`] if called inside the same
+    /// current-thread runtime that the locker is told to run on.
     pub fn connect_blocking(self) -> Result<Locker> {
         Engine::check_not_inside(self.runtime.as_ref())?;
         // The runtime that the engine is to run on may be stuck, or gone, and its timers with it.

@@ -1,4 +1,4 @@
-//! The lockers of this process, by name.
+//! The named lockers of this process.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -37,10 +37,10 @@ struct Connecting {
     opened: Opened,
 }
 
-/// Makes a locker known under a name.
+/// Installs a locker under a name.
 ///
 /// # Errors
-/// [`Error::AlreadyInstalled`] when the name is taken.
+/// [`Error::AlreadyInstalled`] if the name is taken.
 pub fn install(name: &str, locker: Locker) -> Result<()> {
     let mut lockers = write();
     if lockers.contains_key(name) {
@@ -73,10 +73,10 @@ pub(crate) fn check_free(name: &str) -> Result<()> {
     }
 }
 
-/// The locker of that name.
+/// Returns the locker of this name.
 ///
 /// # Errors
-/// [`Error::NotInstalled`], with the names there are.
+/// [`Error::NotInstalled`] if there is none. The error lists the installed names.
 pub fn get(name: &str) -> Result<Locker> {
     #[cfg(feature = "test-util")]
     if let Some(locker) = crate::testing::scoped(name) {
@@ -89,31 +89,33 @@ pub fn get(name: &str) -> Result<Locker> {
     })
 }
 
-/// The locker that [`init`] has installed: `get("default")`.
+/// Returns the locker that [`init`] has installed: `get("default")`.
 ///
 /// # Errors
-/// As [`get`].
+/// Those of [`get`].
 pub fn default() -> Result<Locker> {
     get(DEFAULT)
 }
 
-/// Forgets a name. The locker itself goes on for whoever has it.
+/// Removes a name and returns its locker, or `None` if the name is not installed. The locker itself
+/// stays open for everybody who has a handle of it.
 pub fn remove(name: &str) -> Option<Locker> {
     write().remove(name)
 }
 
-/// The names there are, sorted.
+/// Returns the installed names, sorted.
 pub fn names() -> Vec<String> {
     read().keys().cloned().collect()
 }
 
-/// Connects to a database and installs the locker as "default", for `#[locked]` to use.
+/// Connects to a database and installs the locker as "default", which `#[locked]` uses.
 ///
-/// Called again with the same URL, it gives the locker that is there; one that was closed, or is of
-/// the process that this one was forked from, it replaces.
+/// If called again with the same URL, it returns the installed locker. It replaces a locker that
+/// was closed, or that belongs to the process that this one was forked from.
 ///
 /// # Errors
-/// As [`Locker::connect`]; [`Error::AlreadyInstalled`] when there is one for another URL.
+/// Those of [`Locker::connect`], and [`Error::AlreadyInstalled`] if a locker for another URL is
+/// installed.
 ///
 /// # Cancel safety
 /// Nothing is installed when the future is dropped.
@@ -162,21 +164,22 @@ fn forget(connecting: &Arc<Connecting>) {
     }
 }
 
-/// Closes all lockers of the registry, at the end of a program: nothing is granted any more, what
-/// is held is released (its guards are told first that it is lost), connections are ended, and
-/// status files say `idle`. Takes 10 s at most.
+/// Closes all lockers of the registry, at the end of a program. Nothing is granted any more. Held
+/// locks are released, after their guards were told of the loss. Connections are ended, and status
+/// files say `idle`. Takes at most 10 s.
 ///
-/// Whoever waits for a lock gets [`Error::Closed`]. The lockers stay in the registry, closed: locks of
-/// theirs are [`Error::Closed`] from now on. A second call has nothing to do. [`init`] connects anew.
+/// Callers that wait for a lock get [`Error::Closed`]. The closed lockers stay in the registry, and
+/// acquiring their locks returns [`Error::Closed`]. A second call has nothing to do. [`init`]
+/// connects again.
 ///
-/// On a signal, first end the work, then call this: `examples/stop.rs` does it for a web server and for a
-/// worker.
+/// On a signal, first end the work, then call this. `examples/stop.rs` shows it for a web server
+/// and for a worker.
 ///
-/// The end of the main thread does the same, with less patience (a second), where it can be seen:
-/// [`Locker`](Locker#the-end-of-a-program) says where.
+/// Where dlock can detect the end of the main thread, the same happens there, but waits at most one
+/// second. [`Locker`](Locker#the-end-of-a-program) says where.
 ///
 /// # Cancel safety
-/// Once polled, it goes on when the future is dropped.
+/// Once polled, it continues when the future is dropped.
 pub async fn shutdown() {
     let lockers = close_all(true);
     let (done, waited) = oneshot::channel::<()>();
@@ -190,8 +193,9 @@ pub async fn shutdown() {
     }
 }
 
-/// [`shutdown`] without `await`. A locker that was told to run on the very current-thread runtime
-/// that this is called in is not waited for.
+/// Does the same as [`shutdown`], and blocks the thread instead of awaiting. If this is called
+/// inside a current-thread runtime, it does not wait for the lockers that were told to run on that
+/// runtime.
 pub fn shutdown_blocking() {
     let mut lockers = close_all(true);
     lockers.retain(|locker| locker.engine().check_blocking().is_ok());
@@ -223,19 +227,21 @@ fn close_all(patient: bool) -> Vec<Locker> {
     lockers
 }
 
-/// Switches all locking of this process off (`false`) or on again (`true`, as it starts).
+/// Switches all locking of this process off (`false`) or on again (`true`, the state at the start).
 ///
-/// While it is off, every lock is granted at once without a database, also where no locker is
-/// installed: for tests, and for the day when the database is down and the work must go on by hand.
-/// It says so once, loudly, at WARN. Guards that are held already stay what they are.
+/// While locking is off, every lock is granted at once without a database, even if no locker is
+/// installed. This is for tests, and for the day when the database is down and the work must
+/// continue by hand. Existing guards keep their locks. A change logs one warning.
 ///
-/// Whoever waits for a lock is granted it when locking is switched off, within milliseconds, without
-/// a word to the database, which may be down. Not so a wait on the caller's own connection
-/// ([`on`](crate::on), [`within`](crate::within)) that a statement has begun: it has its timeout.
+/// When locking is switched off, callers that wait for a lock are granted it within milliseconds.
+/// Nothing is sent to the database, which may be down. There is one exception: a statement that
+/// already waits on the caller's own connection ([`on`](crate::on), [`within`](crate::within))
+/// waits until its timeout.
 ///
-/// While locking is off, `connect` and [`init`](crate::init) check the settings and succeed at once,
-/// whatever has become of the server. The connection is made when locking is switched on again; if
-/// that fails, by the first lock that is taken, whose error it is.
+/// While locking is off, `connect` and [`init`](crate::init) check the settings and succeed at
+/// once, whatever the state of the server. The connection is made when locking is switched on
+/// again. If that fails, the first acquire makes the connection, and returns the error if it fails
+/// again.
 pub fn set_enabled(on: bool) {
     if switch::set(on) {
         if on {
@@ -248,21 +254,21 @@ pub fn set_enabled(on: bool) {
     }
 }
 
-/// [`init`] without `await`.
+/// Does the same as [`init`], and blocks the thread instead of awaiting.
 ///
 /// # Errors
-/// As [`init`].
+/// Those of [`init`].
 pub fn init_blocking(url: &str) -> Result<Locker> {
     block_on(init(url))
 }
 
-/// [`init`] with the URL in the environment variable `DLOCK_URL`.
+/// Does the same as [`init`], with the URL from the environment variable `DLOCK_URL`.
 ///
 /// # Errors
-/// As [`init`]; [`Error::Config`] when the variable is not set.
+/// Those of [`init`], and [`Error::Config`] if the variable is not set.
 ///
 /// # Cancel safety
-/// As [`init`].
+/// The same as [`init`].
 pub async fn init_from_env() -> Result<Locker> {
     match std::env::var(URL) {
         Ok(url) if !url.is_empty() => init(&url).await,
@@ -273,10 +279,10 @@ pub async fn init_from_env() -> Result<Locker> {
     }
 }
 
-/// [`init_from_env`] without `await`.
+/// Does the same as [`init_from_env`], and blocks the thread instead of awaiting.
 ///
 /// # Errors
-/// As [`init_from_env`].
+/// Those of [`init_from_env`].
 pub fn init_from_env_blocking() -> Result<Locker> {
     block_on(init_from_env())
 }
