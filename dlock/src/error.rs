@@ -1,4 +1,4 @@
-//! What can go wrong, and what to do about it.
+//! The errors of this crate, each with its remedy.
 
 use std::error::Error as StdError;
 use std::fmt::{self, Display, Formatter};
@@ -10,77 +10,77 @@ use crate::status::holder::{By, Holder, Install, Names, Seconds, Stage, Within};
 use crate::status::lost::{LostInfo, LostReason};
 use crate::text::Text;
 
-/// The error of everything in this crate.
+/// The error of every function in this crate.
 ///
-/// Its text is one line: what happened, to which key, where, and what to do. The cause, where there
-/// is one, is the [source](StdError::source). No password is ever part of it.
+/// Its text is one line: what happened, to which key, where, and what to do. The cause, if there is
+/// one, is its [source](StdError::source). An error never contains a password.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The wait is over and somebody else still has the lock.
+    /// The wait is over, and another holder still has the lock.
     #[error("lock \"{key}\" {}: {stage}{}; {}, or look for what holds it",
             Within(*.waited), By(holder), if waited.is_zero() { "try later" } else { "wait longer" })]
     Timeout {
-        /// What was to be locked.
+        /// The key that was to be locked.
         key: Key,
-        /// How long the caller has waited for the holder; zero for a single try.
+        /// How long the caller waited for the holder. Zero for a single try.
         waited: Duration,
-        /// What it was waiting for.
+        /// What the caller was waiting for.
         stage: Stage,
-        /// Who holds the lock, where that is known.
+        /// The holder of the lock, if known.
         holder: Option<Box<Holder>>,
     },
-    /// The lock was held and is held no more: another process may have it.
+    /// The lock was held and then lost: another process may hold it.
     #[error("lock \"{key}\" was lost after {}: {reason}; \
              what ran under it may have overlapped with another holder: look at that before you try \
              again", Seconds(*.held_for))]
     Lost {
-        /// What had been locked.
+        /// The key that was locked.
         key: Key,
-        /// How it was lost.
+        /// Why the lock was lost.
         reason: LostReason,
-        /// How long it had been held.
+        /// How long the lock was held.
         held_for: Duration,
     },
-    /// The caller runs under this very lock: waiting for it would be waiting for itself.
+    /// The caller already runs under this lock, and would wait for itself.
     #[error(
         "lock \"{key}\" is already held by the caller: this code runs under it; \
              take it once, further out"
     )]
     Reentrant {
-        /// What was to be locked again.
+        /// The key that was to be locked again.
         key: Key,
     },
-    /// The server has found that this wait and others wait for each other, and has ended this one.
+    /// The server has detected a deadlock between this wait and others, and has ended this wait.
     #[error(
         "lock \"{key}\" was refused: waiting for it here is a deadlock, says the server; take \
              locks in one order everywhere, or all at once, and try again"
     )]
     Deadlock {
-        /// What was to be locked.
+        /// The key that was to be locked.
         key: Key,
     },
-    /// The database has no lock that this key could be, or its key scheme names none.
+    /// The database cannot have a lock for this key, or the key scheme names none.
     #[error("lock \"{key}\" cannot be named on this database: {why}")]
     InvalidKey {
-        /// What was to be locked.
+        /// The key that was to be locked.
         key: Key,
-        /// Why not, and what to do.
+        /// The reason, and the remedy.
         why: Box<str>,
     },
-    /// There is no locker of that name.
+    /// No locker of this name is installed.
     #[error(
         "no locker \"{name}\" is installed ({}); call {} first",
         Names(installed),
         Install(name)
     )]
     NotInstalled {
-        /// The name that was asked for.
+        /// The name that was requested.
         name: Box<str>,
-        /// The names there are.
+        /// The names that are installed.
         installed: Vec<String>,
     },
-    /// There is another locker of that name.
+    /// Another locker of this name is already installed.
     #[error(
         "a locker \"{name}\" is already installed; \
              use it with registry::get, or remove it first with registry::remove"
@@ -89,47 +89,47 @@ pub enum Error {
         /// The name that is taken.
         name: Box<str>,
     },
-    /// The database cannot do this.
+    /// The database does not support this.
     #[error("{backend} has no {what}; {instead}")]
     Unsupported {
         /// The database.
         backend: Box<str>,
-        /// What it lacks.
+        /// The feature that the database lacks.
         what: Box<str>,
-        /// What to do instead.
+        /// The alternative.
         instead: Box<str>,
     },
     /// The database's user lacks a right.
     ///
-    /// Where what is missing is the table of leases, `{:#}` shows the statements that make it, each
-    /// on lines of its own.
+    /// If the lease table is missing, `{:#}` shows the statements that create it, each on lines of
+    /// its own.
     #[error(fmt = permission)]
     Permission {
-        /// What was to be locked, if it was about a lock.
+        /// The key that was to be locked, if the error is about a lock.
         key: Option<Box<Key>>,
         /// The database and its address.
         backend: Box<str>,
-        /// What to grant.
+        /// The right to grant.
         remedy: Text,
-        /// The statements that somebody who may has to run, where it takes more than a `GRANT`.
+        /// The statements to run as a user with the right to do so, if a `GRANT` is not enough.
         ddl: Option<Text>,
-        /// What the database said.
+        /// The database's error.
         source: Source,
     },
-    /// The set-up is wrong: a URL, an option, a place to call from.
+    /// The set-up is wrong: a URL, an option, or the place of a call.
     #[error("{message}")]
     Config {
-        /// What is wrong and what to do.
+        /// The mistake, and the remedy.
         message: Box<str>,
     },
     /// The database cannot be reached, or does not answer.
     #[error("{}{backend} {}", ForKey(key), Unreached(source))]
     Unavailable {
-        /// What was to be locked, if it was about a lock.
+        /// The key that was to be locked, if the error is about a lock.
         key: Option<Box<Key>>,
         /// The database and its address.
         backend: Box<str>,
-        /// What was seen of it.
+        /// The cause, as the client saw it.
         source: Source,
     },
     /// The database answered with an error.
@@ -139,36 +139,37 @@ pub enum Error {
         ForKey(key)
     )]
     Backend {
-        /// What was to be locked, if it was about a lock.
+        /// The key that was to be locked, if the error is about a lock.
         key: Option<Box<Key>>,
         /// The database and its address.
         backend: Box<str>,
-        /// What it said.
+        /// The database's error.
         source: Source,
     },
-    /// The locker has been closed, or belongs to the process that this one was forked from.
+    /// The locker was closed, or belongs to the process that this one was forked from.
     #[error("the locker is closed, or was made before this process was forked; connect again")]
     Closed,
 }
 
-/// A cause.
+/// The cause of an error.
 pub type Source = Arc<dyn StdError + Send + Sync>;
 
-/// The result of everything in this crate.
+/// The result of every function in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// Whether somebody else had the lock for the whole wait.
+    /// Returns `true` if another holder had the lock during the whole wait.
     pub fn is_timeout(&self) -> bool {
         matches!(self, Error::Timeout { .. })
     }
 
-    /// Whether a lock that was held has been lost.
+    /// Returns `true` if a held lock was lost.
     pub fn is_lost(&self) -> bool {
         matches!(self, Error::Lost { .. })
     }
 
-    /// Whether the same call may succeed later without a change to the program or its set-up.
+    /// Returns `true` if the same call may succeed later without a change to the program or its
+    /// set-up.
     pub fn is_retryable(&self) -> bool {
         matches!(
             self,
@@ -309,7 +310,7 @@ impl Display for Unreached<'_> {
     }
 }
 
-/// One line, the same as that of [`Error::Lost`].
+/// Shows one line, the same as that of [`Error::Lost`].
 impl Display for LostInfo {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         Error::from(self.clone()).fmt(f)
@@ -348,7 +349,7 @@ fn permission(
     }
 }
 
-/// For functions that return [`std::io::Error`].
+/// Converts the error for functions that return [`std::io::Error`].
 impl From<Error> for std::io::Error {
     fn from(error: Error) -> Self {
         use std::io::ErrorKind;
@@ -376,7 +377,7 @@ pub(crate) fn cause(error: sqlx::Error) -> Source {
     }
 }
 
-/// For functions that return [`sqlx::Error`]: an I/O error with this one inside.
+/// Converts the error for functions that return [`sqlx::Error`]: an I/O error with this one inside.
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 impl From<Error> for sqlx::Error {
     fn from(error: Error) -> Self {

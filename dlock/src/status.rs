@@ -1,4 +1,4 @@
-//! What the server knows: who holds a lock, who waits for it, and what is wrong with the set-up.
+//! Status: the holders and waiters of locks as the server shows them, and the findings of a check.
 
 pub(crate) mod holder;
 pub(crate) mod lost;
@@ -11,30 +11,30 @@ use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
 use crate::status::holder::Holder;
 
-/// One lock, as the server sees it. Made by [`Locker::status`](crate::Locker::status).
+/// One lock, as the server shows it. Made by [`Locker::status`](crate::Locker::status).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LockStatus {
-    /// The key that locks it, with this locker. PostgreSQL shows ids only: there, a key that this
-    /// locker neither holds nor wants is [`Key::native`] of its id. A key of another namespace, of
-    /// another program, or one so long that its name ends in a hash is shown as the server names
-    /// it.
+    /// The key that locks it with this locker. PostgreSQL shows only ids. So a key that this locker
+    /// neither holds nor waits for is [`Key::native`] of its id there. A key of another namespace
+    /// or another program is shown by the server's name. The same applies to a long key whose name
+    /// ends in a hash.
     pub key: Key,
-    /// What the server calls it.
+    /// The server's name for the lock.
     pub native: NativeKey,
-    /// How it is held.
+    /// The mode in which it is held.
     pub mode: Mode,
-    /// Who holds it: one entry for each session or lease. With
-    /// [`permits`](crate::Lock::permits) there are as many as are taken.
+    /// The holders: one entry for each session or lease. With [`permits`](crate::Lock::permits),
+    /// one entry for each permit that is taken.
     pub holders: Vec<Holder>,
-    /// Who waits for it, the longest wait first: one entry for each caller of this locker. Of others
-    /// the server shows one for each session that waits, whatever number of tasks it waits for, and
-    /// none that asks again and again instead: callers behind `max_sessions`, and all who wait for a
+    /// The waiters, the longest wait first. For this locker, one entry for each waiting caller. For
+    /// others, the server shows one entry for each waiting session, for any number of tasks. It
+    /// does not show waiters that poll: callers beyond `max_sessions`, and all that wait for a
     /// lease.
     pub waiters: Vec<Holder>,
 }
 
-/// One line: the key, how it is held, by whom, and who waits.
+/// Shows one line: the key, the mode, the holders and the waiters.
 impl Display for LockStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "\"{}\" ({})", self.key, self.mode)?;
@@ -50,32 +50,33 @@ impl Display for LockStatus {
     }
 }
 
-/// How to look a key up by hand. Made by [`Locker::explain`](crate::Locker::explain).
+/// The database's name for a key, and how to look up its holders by hand. Made by
+/// [`Locker::explain`](crate::Locker::explain).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Explained {
-    /// What the database calls it.
+    /// The database's name for the key.
     pub native: NativeKey,
-    /// A statement that returns one row for each holder, and none when the key is free.
+    /// A statement that returns one row for each holder, and no row if the key is free.
     pub sql: String,
 }
 
-/// What was found by [`Locker::check`](crate::Locker::check).
+/// The findings of [`Locker::check`](crate::Locker::check).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Report {
-    /// The worst first.
+    /// The findings, the most severe first.
     pub findings: Vec<Finding>,
 }
 
 impl Report {
-    /// Whether there is no [problem](Severity::Problem).
+    /// Returns `true` if no finding is a [problem](Severity::Problem).
     pub fn is_ok(&self) -> bool {
         self.findings.iter().all(|finding| finding.severity != Severity::Problem)
     }
 }
 
-/// A line for each finding.
+/// Shows one line for each finding.
 impl Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.findings.is_empty() {
@@ -91,15 +92,15 @@ impl Display for Report {
     }
 }
 
-/// Something about the set-up that a person should know.
+/// A fact about the set-up that a person should know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Finding {
-    /// How bad it is.
+    /// The severity of the finding.
     pub severity: Severity,
-    /// What was found.
+    /// The fact that was found.
     pub what: String,
-    /// What to do about it.
+    /// The remedy.
     pub remedy: String,
 }
 
@@ -109,13 +110,13 @@ impl Display for Finding {
     }
 }
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Severity {
     /// Locks will fail or be lost, now or under load.
     Problem,
-    /// Locks work; something else does not, or works less well than it could.
+    /// Locks work. Something else does not work, or works less well than it could.
     Note,
 }
 

@@ -1,17 +1,17 @@
-//! Who is in the way.
+//! The holder of a lock that others wait for.
 
 use std::fmt::{self, Display};
 use std::time::Duration;
 
-/// What a wait that ran out was waiting for.
+/// The reason why a lock was not granted in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Stage {
-    /// This process holds the lock, and other tasks of it were first.
+    /// This process holds the lock, and other tasks of this process came first.
     Process,
     /// Another process, or another locker, holds the lock.
     Database,
-    /// Nobody holds it: what was to be done [once in a period](crate::Lock::once_per) is done.
+    /// Nobody holds the lock: the work of this [period](crate::Lock::once_per) is already done.
     Done,
 }
 
@@ -25,27 +25,27 @@ impl Display for Stage {
     }
 }
 
-/// Who holds a lock.
+/// A holder of a lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Holder {
-    /// What is known of it.
+    /// A description of the process or session, as far as known.
     pub who: String,
-    /// For how long it has held the lock, where that is known.
+    /// How long it has held the lock, if known.
     pub held_for: Option<Duration>,
-    /// What it has said about itself by [`Lock::data`](crate::Lock::data).
+    /// The text that it has set with [`Lock::data`](crate::Lock::data).
     pub data: Option<String>,
 }
 
 impl Holder {
-    /// A holder for tests of code that is given one. `held_for`: for how long it has held the lock, if
-    /// that is known.
+    /// Creates a holder, for tests of code that receives one. `held_for` is how long it has held
+    /// the lock, if known.
     pub fn new(who: impl Into<String>, held_for: Option<Duration>) -> Self {
         Holder { who: who.into(), held_for, data: None }
     }
 }
 
-/// Who it is and, where that is known, what it says about itself and for how long it has held the lock:
+/// Shows who the holder is and, if known, its data and how long it has held the lock:
 /// `pid 7, for 12.0 s`.
 impl Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -9,16 +9,17 @@ use crate::spec::key::Key;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct LostInfo {
-    /// What had been locked.
+    /// The key that was locked.
     pub key: Key,
-    /// How it was lost.
+    /// Why the lock was lost.
     pub reason: LostReason,
-    /// How long it had been held.
+    /// How long the lock was held.
     pub held_for: Duration,
 }
 
 impl LostInfo {
-    /// A loss for tests of code that is told of one. `held_for`: for how long the lock had been held.
+    /// Creates a loss, for tests of code that receives one. `held_for` is how long the lock was
+    /// held.
     pub fn new(key: impl Into<Key>, reason: LostReason, held_for: Duration) -> Self {
         LostInfo { key: key.into(), reason, held_for }
     }
@@ -28,17 +29,17 @@ impl LostInfo {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LostReason {
-    /// The database's session that held it has ended.
+    /// The database session that held the lock has ended.
     SessionEnded,
-    /// The database has not confirmed it in time, so it may have been given to another.
+    /// The database has not confirmed the lock in time, so another holder may have it.
     Unconfirmed,
-    /// The database says that it is not, or no longer, ours.
+    /// The database says that this guard does not hold the lock, or no longer holds it.
     NotHeld,
-    /// It was a lease that is not renewed, and it was not released before its end.
+    /// The lock was a lease without renewal, and it was not released before its end.
     Expired,
-    /// A later holder has been there: its fencing token was seen before this one's.
+    /// A write was refused because a higher token was already stored.
     Overtaken,
-    /// The locker was closed, or the runtime it was to run on is gone.
+    /// The locker was closed, or the runtime of its engine has ended.
     Closed,
 }
 
