@@ -1,4 +1,4 @@
-//! What is locked.
+//! Key: the name of a lock.
 
 use std::borrow::Cow;
 use std::fmt::{self, Display, Write as _};
@@ -79,7 +79,8 @@ impl Key {
     }
 }
 
-/// What can name a lock: everything that is `Into<Key>`. It is there for the compiler's hint.
+/// Types that can name a lock: everything that is `Into<Key>`. The trait exists for the compiler's
+/// hint.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no key",
     label = "expected text, bytes or an integer",
@@ -87,7 +88,7 @@ impl Key {
             is a key with `dlock::Key::display(..)`"
 )]
 pub trait IntoKey {
-    /// The key.
+    /// Converts the value into a key.
     fn into_key(self) -> Key;
 }
 

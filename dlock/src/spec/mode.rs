@@ -27,11 +27,12 @@ use std::fmt::{self, Display};
 /// | lease tables, so SQLite | `Exclusive` |
 /// | `memory:` | all |
 ///
-/// A mode that the database lacks is [`Error::Unsupported`](crate::Error::Unsupported), before anything is sent.
+/// Acquiring a lock in a mode that the database lacks returns
+/// [`Error::Unsupported`](crate::Error::Unsupported) before anything is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 #[non_exhaustive]
 pub enum Mode {
-    /// Keeps nobody out: it only shows interest.
+    /// Keeps nobody out. It only shows that somebody uses the key.
     Null,
     /// The holder reads a part.
     SubShared,

@@ -1,4 +1,4 @@
-//! How a key becomes the database's own id.
+//! How a key becomes the database's own id of a lock.
 
 mod decode;
 
@@ -63,9 +63,9 @@ impl Key {
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum NativeKey {
-    /// A 64-bit id, as PostgreSQL's advisory locks have.
+    /// A 64-bit id. PostgreSQL's advisory locks have such ids.
     Id(i64),
-    /// A name, as named locks and lease tables have.
+    /// A name. Named locks and lease tables have names.
     Name(String),
     /// Two 32-bit ids: PostgreSQL's second key space. Shown as `a,b`.
     Pair(i32, i32),

@@ -1,4 +1,4 @@
-//! KeyScheme: whose rules say which lock a key is.
+//! KeyScheme: the rules by which a key becomes a lock of the database.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,12 +14,12 @@ type Why = Box<str>;
 
 /// How a key becomes the database's own id of a lock.
 ///
-/// With the scheme of another library, a program with dlock and one with that library have the same
-/// lock when they use the same key on the same database: so one can take over from the other, or
-/// stay beside it. Ids are pinned by tests against what those libraries make.
+/// With the scheme of another library, a program with dlock and one with that library take the same
+/// lock if they use the same key on the same database. So one can replace the other, or run beside
+/// it. Tests compare the ids with those of these libraries.
 ///
-/// [`Key::native`] and [`Key::pair`] are ids already: where the database has such ids, every scheme
-/// leaves them as they are.
+/// [`Key::native`] and [`Key::pair`] are ids already. Where the database has such ids, no scheme
+/// changes them.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> dlock::Result<()> {
@@ -57,50 +57,55 @@ type Why = Box<str>;
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub enum KeyScheme {
-    /// dlock's own, for every database. Ids are the key's BLAKE2b of 8 bytes, little-endian, keyed
-    /// with the namespace; names are readable.
+    /// dlock's own scheme, for every database. An id is the key's BLAKE2b with 8 bytes of output,
+    /// little-endian, keyed with the namespace. Names are readable.
     #[default]
     Dlock,
-    /// That of [sqlalchemy-dlock](https://github.com/tanbro/sqlalchemy-dlock) 0.9, on PostgreSQL,
-    /// MySQL, MariaDB, SQL Server and Oracle.
+    /// The scheme of [sqlalchemy-dlock](https://github.com/tanbro/sqlalchemy-dlock) 0.9, on
+    /// PostgreSQL, MySQL, MariaDB, SQL Server and Oracle.
     ///
-    /// On PostgreSQL the id is that of a `str` or `bytes` key, on a little-endian machine (it takes
-    /// the machine's own order). On MySQL and MariaDB the name is the key's text as it is, at most
-    /// 64 characters: keys that differ only in case are then one lock on MySQL. On SQL Server it is
-    /// that too, at most 255 bytes. On Oracle the number is that of a `str` or `bytes` key on a
-    /// little-endian machine: 30 bits, so of 4,600 keys two are one lock in one case of a hundred.
+    /// * On PostgreSQL the id is that of a `str` or `bytes` key on a little-endian machine. The
+    ///   library uses the machine's own byte order.
+    /// * On MySQL and MariaDB the name is the key's text without change, at most 64 characters. On
+    ///   MySQL, keys that differ only in case are then one lock.
+    /// * On SQL Server the name is the key's text too, at most 255 bytes.
+    /// * On Oracle the number is that of a `str` or `bytes` key on a little-endian machine. It has
+    ///   30 bits. So among 4,600 keys, the probability that two of them are one lock is 1 %.
     ///
-    /// An `int` key of that library is an id: say [`Key::native`], for 7 is the text `7` here. On
-    /// MySQL, MariaDB and SQL Server, where it is its decimal digits, both mean the same. On Oracle
-    /// that library takes such a number modulo 2³⁰; dlock refuses those that it would change.
+    /// An `int` key of that library is an id: use [`Key::native`], because `7` is the text `7`
+    /// here. On MySQL, MariaDB and SQL Server, where the library uses its decimal digits, both mean
+    /// the same lock. On Oracle the library takes such a number modulo 2³⁰. dlock refuses numbers
+    /// that this would change.
     SqlalchemyDlock,
-    /// That of [PALs](https://github.com/level12/pals) 0.4, on PostgreSQL: the id of `<app>.<key>`,
-    /// its SHA-1's first 8 bytes on a little-endian machine (it takes the machine's own order).
+    /// The scheme of [PALs](https://github.com/level12/pals) 0.4, on PostgreSQL. The id is made of
+    /// `<app>.<key>`: the first 8 bytes of its SHA-1, on a little-endian machine. The library uses
+    /// the machine's own byte order.
     Pals {
-        /// The name that its `Locker` was made with. Empty is its `None`: the key alone. For its
-        /// own empty name, which leaves the dot, put the dot into the key.
+        /// The name that its `Locker` was made with. Empty stands for its `None`: the key alone.
+        /// For an empty name in PALs, which leaves the dot, put the dot into the key.
         app: String,
     },
-    /// That of the Python package postgresql-lock 0.2, on PostgreSQL: the
-    /// first 8 bytes of the key's SHA-1, big-endian. The key is what Python's `str(key)` is there,
-    /// so its `Lock(conn, 7)` is the key `7` here.
+    /// The scheme of the Python package postgresql-lock 0.2, on PostgreSQL: the first 8 bytes of
+    /// the key's SHA-1, big-endian. The key is Python's `str(key)`, so `Lock(conn, 7)` there is the
+    /// key `7` here.
     PostgresqlLock,
-    /// That of the table of [django-database-locks](https://github.com/fopina/django-database-locks)
-    /// 0.5, on PostgreSQL, MySQL and MariaDB, as leases. Its migrations make the table, which has no
-    /// fencing tokens; the name is the key's text as it is, at most 255 bytes.
+    /// The scheme of the table of
+    /// [django-database-locks](https://github.com/fopina/django-database-locks) 0.5, on PostgreSQL,
+    /// MySQL and MariaDB, as leases. Django's migrations make the table, which has no fencing
+    /// tokens. The name is the key's text without change, at most 255 bytes.
     ///
-    /// Django compares a lock's end with the clock of its own machine, dlock with that of the
-    /// database's server: keep them together. Names of owners are the same on both sides, see
-    /// [`Lock::owner`](crate::Lock::owner).
+    /// Django compares a lock's end with the clock of its own machine. dlock compares it with the
+    /// clock of the database's server. Keep the two clocks synchronized. Owner names are the same
+    /// on both sides, see [`Lock::owner`](crate::Lock::owner).
     DjangoDatabaseLocks,
-    /// What this function makes of a key, on every database.
+    /// Your own function, which makes the database's id of a key, on every database.
     ///
-    /// On PostgreSQL it must be a [`NativeKey::Id`] or [`NativeKey::Pair`]. Elsewhere a
-    /// [`NativeKey::Name`] is the lock's name as it is (MySQL and MariaDB: 1 to 64 characters;
-    /// Oracle: 1 to 128 of printable ASCII), and
-    /// an id or a pair is the name that [`Key::native`] or [`Key::pair`] has there. Keys that it
-    /// makes the same of are one lock. It is not asked about [`Key::native`] and [`Key::pair`]. It
-    /// is called by [`Locker::lock`](crate::Locker::lock); a panic in it is the caller's.
+    /// On PostgreSQL it must return a [`NativeKey::Id`] or [`NativeKey::Pair`]. On other databases,
+    /// a [`NativeKey::Name`] is the lock's name without change (MySQL and MariaDB: 1 to 64
+    /// characters; Oracle: 1 to 128 characters of printable ASCII). An id or a pair is there the
+    /// name that [`Key::native`] or [`Key::pair`] has. Keys for which the function returns the same
+    /// are one lock. It is not called for [`Key::native`] and [`Key::pair`].
+    /// [`Locker::lock`](crate::Locker::lock) calls it, and a panic in it reaches the caller.
     Custom(Arc<dyn Fn(&Key) -> NativeKey + Send + Sync>),
 }
 

@@ -21,7 +21,7 @@ const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Wait {
-    /// One try. It never waits for the lock, and at most 5 s for the server.
+    /// One try, which never waits for the lock. It waits at most 5 s for the server.
     NoWait,
     /// Waits at most this long.
     For(Duration),
