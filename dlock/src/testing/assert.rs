@@ -3,17 +3,17 @@
 use crate::lock::scope;
 use crate::spec::key::IntoKey;
 
-/// Panics unless this code runs under the lock of this key: inside of a function with
+/// Panics unless this code runs under the lock of this key: inside a function with
 /// [`#[locked]`](crate::locked), or in the body of [`run`](crate::Lock::run),
-/// [`protect`](crate::Guard::protect) and their like, of whatever locker, in whatever mode. In the tests of
-/// what must never be called without the lock.
+/// [`protect`](crate::Guard::protect) or a similar method, of any locker, in any mode. Use it in
+/// tests of code that must never be called without the lock.
 ///
-/// The key is as in [`Locker::lock`](crate::Locker::lock); with more arguments, it is made as by
-/// [`format!`]. A guard that was taken by hand is not seen, for nobody knows which code it is about: use
-/// `guard.protect(…)`, or look at the guard itself.
+/// The key is given as in [`Locker::lock`](crate::Locker::lock). With more arguments, it is made as
+/// by [`format!`]. A guard that was taken by hand does not count, because dlock cannot know which
+/// code it protects: use `guard.protect(…)`, or check the guard itself.
 ///
 /// # Panics
-/// If the code does not run under that lock, or the lock is lost.
+/// Panics if the code does not run under that lock, or if the lock is lost.
 ///
 /// # Examples
 /// ```

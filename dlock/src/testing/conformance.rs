@@ -1,5 +1,5 @@
-//! Checks that a locker keeps what dlock promises: for a set-up of one's own, such as a pooler, a proxy, a
-//! fork of a database, or a key scheme. [`conformance`](conformance()) runs them.
+//! Checks that a locker keeps the promises of dlock on your own set-up, such as a pooler, a proxy,
+//! a fork of a database, or a key scheme. [`conformance`](conformance()) runs them.
 
 mod checks;
 
@@ -13,11 +13,12 @@ use crate::locker::Locker;
 /// A check that takes longer than this has failed.
 const CHECK_TIME_MAX: Duration = Duration::from_secs(60);
 
-/// Runs all checks. `client` makes a locker; each one it makes must be another client of one and the same
-/// space of locks, as of another process. It is called three times, and the lockers are closed at the end.
-/// What the backend has not (shared locks, tokens, …) is skipped.
+/// Runs all checks. `client` makes a locker. Each locker must be a separate client, as if in
+/// another process, and all of them must use the same space of locks. `client` is called three
+/// times, and the lockers are closed at the end. Checks for features that the backend lacks (shared
+/// locks, tokens, …) are skipped.
 ///
-/// The keys begin with `dlock-conformance/` and a random number. Takes some seconds.
+/// The keys begin with `dlock-conformance/` and a random number. The checks take some seconds.
 ///
 /// # Cancel safety
 /// No lock stays held when the future is dropped.
@@ -56,30 +57,30 @@ pub async fn conformance(client: impl AsyncFn() -> Result<Locker>) -> Results {
     results
 }
 
-/// What became of the checks.
+/// The results of all checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 #[must_use = "a failed check is in here: write `.assert_ok()`"]
 pub struct Results {
-    /// All of them, in the order in which they ran.
+    /// All checks, in the order in which they ran.
     pub checks: Vec<Check>,
 }
 
 impl Results {
-    /// Whether none has failed.
+    /// Returns `true` if no check has failed.
     pub fn is_ok(&self) -> bool {
         self.failed().next().is_none()
     }
 
-    /// Those that have failed.
+    /// Returns the checks that have failed.
     pub fn failed(&self) -> impl Iterator<Item = &Check> {
         self.checks.iter().filter(|check| matches!(check.outcome, Outcome::Failed(_)))
     }
 
-    /// Panics if one has failed, with all that have.
+    /// Asserts that no check has failed. The message lists all that have failed.
     ///
     /// # Panics
-    /// As it says.
+    /// Panics if a check has failed.
     #[track_caller]
     #[expect(clippy::panic, reason = "to panic is what it is for")]
     pub fn assert_ok(&self) {
@@ -90,7 +91,7 @@ impl Results {
     }
 }
 
-/// A line for each check.
+/// Shows one line for each check.
 impl Display for Results {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, check) in self.checks.iter().enumerate() {
@@ -100,17 +101,17 @@ impl Display for Results {
     }
 }
 
-/// One check.
+/// One check and its outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Check {
-    /// What is promised.
+    /// The promise that was checked.
     pub name: &'static str,
-    /// What became of it.
+    /// The outcome of the check.
     pub outcome: Outcome,
 }
 
-/// One line.
+/// Shows one line.
 impl Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.name;
@@ -122,15 +123,15 @@ impl Display for Check {
     }
 }
 
-/// What became of a check.
+/// The outcome of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
     /// The promise was kept.
     Passed,
-    /// The backend does not make this promise, and says why.
+    /// The backend does not make this promise. The text is the backend's reason.
     Skipped(String),
-    /// The promise was broken, and how.
+    /// The promise was broken. The text says how.
     Failed(String),
 }
 

@@ -1,4 +1,4 @@
-//! What has happened to locks.
+//! The history of a test locker's locks.
 
 use std::fmt::{self, Display};
 use std::time::Duration;
@@ -6,9 +6,9 @@ use std::time::Duration;
 use crate::spec::key::Key;
 use crate::spec::mode::Mode;
 
-/// Something that has happened to a lock of a [`testing::Locker`](super::Locker).
+/// An event of a lock of a [`testing::Locker`](super::Locker).
 ///
-/// It compares with a pair of what and which key, so whole histories do:
+/// It compares equal to a pair of event kind and key. So whole histories can be compared:
 ///
 /// ```
 /// # fn main() -> dlock::Result<()> {
@@ -22,17 +22,17 @@ use crate::spec::mode::Mode;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Event {
-    /// What has happened.
+    /// The kind of the event.
     pub what: What,
-    /// Which lock it happened to.
+    /// The key of the lock.
     pub key: Key,
-    /// How the lock was held or wanted.
+    /// The mode in which the lock was held or requested.
     pub mode: Mode,
-    /// When, by the locker's clock, since the locker was made.
+    /// The time since the locker was made, by the locker's clock.
     pub at: Duration,
 }
 
-/// What has happened to a lock.
+/// The kind of an [`Event`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum What {
@@ -40,9 +40,9 @@ pub enum What {
     Waited,
     /// A call got the lock.
     Taken,
-    /// A call did not get the lock: its time was up, it did not wait, or there was an error.
+    /// A call did not get the lock: its time was up, it did not wait, or an error occurred.
     Refused,
-    /// The lock was released, or handed over by a token.
+    /// The lock was released, or handed over with a token.
     Released,
     /// The lock was lost while it was held.
     Lost,
@@ -66,7 +66,7 @@ impl Display for What {
     }
 }
 
-/// One line: what, which key, how, when.
+/// Shows one line: the kind, the key, the mode and the time.
 impl Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Event { what, key, mode, at } = self;

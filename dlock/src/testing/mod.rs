@@ -1,8 +1,9 @@
-//! What tests need: a locker in memory that they steer, [`assert_locked!`](crate::assert_locked), and checks
-//! for a locker of one's own ([`conformance`](conformance())).
+//! Tools for tests: a locker in memory that the test controls,
+//! [`assert_locked!`](crate::assert_locked), and checks for a locker with your own set-up
+//! ([`conformance`](conformance())).
 //!
-//! With the feature `test-util`, best among the `dev-dependencies`. [The guide](crate::guide::testing) has an
-//! example of each.
+//! They need the feature `test-util`, which is best enabled under `dev-dependencies`. [The
+//! guide](crate::guide::testing) has an example of each.
 
 mod assert;
 pub mod conformance;
@@ -33,18 +34,20 @@ use crate::spec::wait::Wait;
 /// How long [`Locker::lose`] waits for callbacks.
 const CALLBACKS_TIME_MAX: Duration = Duration::from_secs(1);
 
-/// A locker for tests: in memory, with everything that leases have and all modes, with a clock of its own.
+/// A locker for tests: in memory, with all features of leases and all modes, and with a clock of
+/// its own.
 ///
-/// It derefs to a real [`dlock::Locker`](crate::Locker), and [`locker`](Locker::locker) gives one to code
-/// that wants to own it. What belongs to it needs neither a database nor a thread: a call decides at once,
-/// so tests may run in parallel, each with a locker of its own. Clones are the same locker.
+/// It derefs to a real [`dlock::Locker`](crate::Locker). For code that needs to own one,
+/// [`locker`](Locker::locker) returns it. This locker needs neither a database nor a thread, and
+/// each call decides at once. So tests may run in parallel, each with a locker of its own. Clones
+/// are the same locker.
 ///
 /// # Its clock
-/// All that takes time here (waits, `ttl`, `min_hold`, `once_per`, [`delay`](Locker::delay)) goes by the
-/// clock of the tokio runtime in which the locker is made or first used, plus what was
-/// [added](Locker::advance). So under `#[tokio::test(start_paused = true)]` a timeout of an hour takes no
-/// time. A *blocking* call goes by real time: its thread cannot move a paused clock. See
-/// [`skip_waits`](Locker::skip_waits).
+/// All times of this locker (waits, `ttl`, `min_hold`, `once_per`, [`delay`](Locker::delay)) follow
+/// the clock of the tokio runtime in which the locker is made or first used, plus the time that was
+/// [added](Locker::advance). So under `#[tokio::test(start_paused = true)]` a timeout of one hour
+/// takes no time. A *blocking* call follows real time, because its thread cannot move a paused
+/// clock. See [`skip_waits`](Locker::skip_waits).
 ///
 /// # Examples
 /// ```
@@ -70,7 +73,7 @@ pub struct Locker {
 }
 
 impl Locker {
-    /// A locker whose locks nobody else has.
+    /// Creates a locker whose locks are held by nobody else.
     pub fn new() -> Self {
         let (engine, inline) = Engine::inline();
         let about = BackendInfo {
@@ -93,33 +96,35 @@ impl Locker {
         Locker { locker, inline }
     }
 
-    /// The real locker that this is, for code that wants to own one.
+    /// Returns the real locker behind this one, for code that needs to own it.
     pub fn locker(&self) -> crate::Locker {
         self.locker.clone()
     }
 
-    /// Makes this the default locker of this test, until the guard is dropped: for `#[locked]`,
-    /// [`registry::default`](crate::registry::default) and [`registry::get`](crate::registry::get) on this
-    /// thread and, inside a tokio runtime, in everything that runs on that runtime: spawned tasks,
-    /// `spawn_blocking`, all workers. Other tests have others: `#[tokio::test]` makes a runtime for each.
+    /// Makes this the default locker of this test until the guard is dropped. It applies to
+    /// `#[locked]`, [`registry::default`](crate::registry::default) and
+    /// [`registry::get`](crate::registry::get) on this thread and, inside a tokio runtime, in
+    /// everything that runs on that runtime: spawned tasks, `spawn_blocking`, all workers. Other
+    /// tests have other runtimes, because `#[tokio::test]` makes one for each test.
     ///
-    /// Not seen by a thread that the code starts itself: call this there too. Tests that share one runtime
-    /// use [`scope`](Locker::scope). The latest one that is installed counts. It comes before what the
-    /// process has installed by [`init`](crate::init).
+    /// A thread that the code starts itself does not see it: call this there too. Tests that share
+    /// one runtime use [`scope`](Locker::scope). The locker that was installed last counts. It
+    /// comes before a locker that the process has installed with [`init`](crate::init).
     pub fn install_scoped(&self) -> Scoped {
         self.install_scoped_as(crate::locker::registry::DEFAULT)
     }
 
-    /// The same by another name than "default": for `#[locked(locker = "billing")]`.
+    /// Makes this the locker with this name, as [`install_scoped`](Locker::install_scoped) does for
+    /// "default": for `#[locked(locker = "billing")]`.
     pub fn install_scoped_as(&self, name: &str) -> Scoped {
         Scoped::new(name, self.locker())
     }
 
-    /// Runs a future with this as its default locker, on whatever thread it is polled. What it spawns is
-    /// not in the scope: wrap that in `scope` too.
+    /// Runs a future with this as its default locker, on any thread that polls it. Tasks that the
+    /// future spawns are not in the scope: wrap them in `scope` too.
     ///
     /// # Cancel safety
-    /// As the future's.
+    /// The same as the future.
     ///
     /// # Examples
     /// ```
@@ -132,14 +137,14 @@ impl Locker {
         scoped::scope(self, body).await
     }
 
-    /// Somebody else has the lock from now on, until [`free`](Locker::free). If somebody holds it here, that
-    /// holder keeps it; when it is released, nobody here gets it. Of [`permits`](crate::Lock::permits), all
-    /// are taken.
+    /// Makes somebody else hold the lock until [`free`](Locker::free). A holder in this test keeps
+    /// the lock. When that holder releases it, nobody in this test gets it. Of
+    /// [`permits`](crate::Lock::permits), all are taken.
     pub fn busy(&self, key: impl IntoKey) {
         self.set_busy(key, true);
     }
 
-    /// Whoever had the lock by [`busy`](Locker::busy) releases it: the first who waits gets it.
+    /// Releases the lock that [`busy`](Locker::busy) has taken. The first waiter gets it.
     pub fn free(&self, key: impl IntoKey) {
         self.set_busy(key, false);
     }
@@ -151,9 +156,9 @@ impl Locker {
         }
     }
 
-    /// Whoever holds the lock loses it now, as if the database had ended the session: all who share it, and
-    /// all who have a permit. Returns how many lost it. Waits until their
-    /// [`on_lost`](crate::Lock::on_lost) callbacks have run, a second at most.
+    /// Makes all holders lose the lock now, as if the database had ended their session: all that
+    /// share it, and all that have a permit. Returns how many lost it. Waits at most one second
+    /// until their [`on_lost`](crate::Lock::on_lost) callbacks have run.
     pub fn lose(&self, key: impl IntoKey) -> usize {
         let lock = self.locker.lock(key);
         let lost = lock.native().as_ref().map_or(0, |native| self.inline.lose(native));
@@ -161,35 +166,39 @@ impl Locker {
         lost
     }
 
-    /// The next call that takes a lock, or asks this locker something ([`ping`](crate::Locker::ping),
-    /// [`Guard::verify`](crate::Guard::verify), …), fails with this. Several are used in their order.
+    /// Makes the next call fail with this error: one that takes a lock, or asks this locker
+    /// something ([`ping`](crate::Locker::ping), [`Guard::verify`](crate::Guard::verify), …).
+    /// Several errors are used in their order.
     pub fn fail_next(&self, error: Error) {
         self.inline.fail_next(error);
     }
 
-    /// From now on, each answer takes this long, as with a slow database: of an acquire, a release that is
-    /// waited for, a question. A call whose time ends before is [`Error::Unavailable`].
+    /// Makes each answer take this long from now on, as with a slow database: the answer to an
+    /// acquire, to an awaited release, and to a query. A call whose time ends before that returns
+    /// [`Error::Unavailable`].
     pub fn delay(&self, delay: Duration) {
         self.inline.delay(delay);
     }
 
-    /// Sets the locker's clock forward: waits time out, leases without renewal run out, periods of
-    /// [`once_per`](crate::Lock::once_per) and [`min_hold`](crate::Lock::min_hold) pass. tokio's clock stays:
-    /// under a paused clock, await `tokio::time::sleep` to move both.
+    /// Sets the locker's clock forward. Waits time out, leases without renewal expire, and periods
+    /// of [`once_per`](crate::Lock::once_per) and [`min_hold`](crate::Lock::min_hold) pass. tokio's
+    /// clock does not move: under a paused clock, await `tokio::time::sleep` to move both.
     pub fn advance(&self, time: Duration) {
         self.inline.advance(time);
     }
 
-    /// Whether a call that would have to wait is refused at once, and the clock set forward by its timeout.
-    /// For tests of sync code, whose waits take real time otherwise. A wait without an end waits.
+    /// Sets whether a call that would have to wait is refused at once, and the clock set forward by
+    /// its timeout. Use it in tests of sync code, whose waits otherwise take real time. A wait
+    /// without a timeout still waits.
     pub fn skip_waits(&self, skip: bool) {
         self.inline.skip_waits(skip);
     }
 
-    /// What has happened to the locks of this locker, in order. Of each call it has one
-    /// [`Taken`](What::Taken) or [`Refused`](What::Refused), and before that a [`Waited`](What::Waited) if
-    /// it had to wait; of each lock that was taken, a [`Released`](What::Released) or a
-    /// [`Lost`](What::Lost). What [`busy`](Locker::busy) does is not in it.
+    /// Returns the events of the locks of this locker, in order. Each call has one
+    /// [`Taken`](What::Taken) or [`Refused`](What::Refused), and before that a
+    /// [`Waited`](What::Waited) if it had to wait. Each lock that was taken has a
+    /// [`Released`](What::Released) or a [`Lost`](What::Lost). What [`busy`](Locker::busy) does is
+    /// not included.
     pub fn history(&self) -> Vec<Event> {
         self.inline.history()
     }

@@ -22,8 +22,8 @@ struct Entry {
     locker: Locker,
 }
 
-/// A locker has a name in this test as long as this lives. Made by
-/// [`Locker::install_scoped`](super::Locker::install_scoped).
+/// A name under which a locker is installed for this test. The name is removed when this is
+/// dropped. Made by [`Locker::install_scoped`](super::Locker::install_scoped).
 #[derive(Debug)]
 #[must_use = "the locker is installed as long as this lives: bind it to a name, as in \
               `let _default = dlock.install_scoped();` (`let _ = …` ends it at once)"]
