@@ -1,4 +1,4 @@
-//! LeaseOptions: how leases are kept.
+//! LeaseOptions: the settings of leases.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,9 +21,8 @@ const POLL_TIME_MIN: Duration = Duration::from_micros(100);
 /// the last one comes all the time.
 const RENEWAL_TIME_MIN: Duration = Duration::from_millis(10);
 
-/// Settings of the locks that are kept in a lease table, and of the table where session locks draw
+/// The settings of locks that are kept in a lease table, and of the table where session locks draw
 /// their fencing tokens.
-///
 /// ```
 /// use std::time::Duration;
 /// use dlock::LeaseOptions;
@@ -50,69 +49,76 @@ pub struct LeaseOptions {
 }
 
 impl LeaseOptions {
-    /// The defaults.
+    /// Returns the default settings.
     pub fn new() -> Self {
         LeaseOptions::default()
     }
 
-    /// For how long a lease is taken: it is renewed after each third of this time while it is held,
-    /// and ends by itself so long after the last renewal. That is how long others wait for a holder
-    /// that was killed, and how long a holder that cannot reach the database may go on working. It is
-    /// counted by the database's clock: when that is set forward by more than two thirds of this time
-    /// (in a cluster: when nodes' clocks differ by so much), others can have the lease while its holder
-    /// works on until its next renewal, a third of this time at most. Only a fencing token helps
-    /// there; let clocks be slewed, and not stepped. At
-    /// least 100 ms, far above the pauses of your disk and your scheduler. [`Duration::MAX`]: until
-    /// it is released, even if the process ends before. Default: 10 s, and 30 s on a Galera cluster,
-    /// which stands still for 6 s when it loses a node.
+    /// Sets the duration of a lease. While a lease is held, dlock renews it after each third of
+    /// this time. It expires by itself this long after the last renewal. So others wait this long
+    /// for a holder that was killed, and a holder that cannot reach the database may go on working
+    /// this long.
+    ///
+    /// The time is counted by the database's clock. If that clock is set forward by more than two
+    /// thirds of this time, others can get the lease while its holder works on until its next
+    /// renewal, at most a third of this time. The same holds in a cluster whose nodes' clocks
+    /// differ by that much. Only a fencing token helps in these cases; let clocks be slewed, not
+    /// stepped.
+    ///
+    /// At least 100 ms, and far above the pauses of your disk and your scheduler. With
+    /// [`Duration::MAX`] the lease lasts until it is released, even if the process ends before.
+    /// Default: 10 s, and 30 s on a Galera cluster, which stands still for 6 s when it loses a
+    /// node.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
     }
 
-    /// How long before its end a lease is renewed: at least 10 ms, and at least 10 ms less than the
-    /// ttl. It should be enough for several attempts. Default: two thirds of the ttl.
+    /// Sets how long before its end a lease is renewed. At least 10 ms, and at least 10 ms less
+    /// than the ttl. It should be enough for several attempts. Default: two thirds of the ttl.
     #[must_use]
     pub fn renew_before(mut self, time: Duration) -> Self {
         self.renew_before = Some(time);
         self
     }
 
-    /// Who holds the leases, see [`Lock::owner`](crate::Lock::owner): **two live processes with one name
-    /// do not exclude each other, and both may run for a third of the ttl.** Default: a token for
-    /// each grant, which no other process can have. It says who has it: `billing@web-3:4711/` and 32 hex
-    /// digits, of [`application_name`](crate::LockerBuilder::application_name), host and process id.
+    /// Sets the owner of the leases, see [`Lock::owner`](crate::Lock::owner). **Two live processes
+    /// with one name do not exclude each other, and both may run for a third of the ttl.** Default:
+    /// a unique name for each grant, which no other process can have. It names the holder:
+    /// `billing@web-3:4711/` and 32 hex digits, made of
+    /// [`application_name`](crate::LockerBuilder::application_name), host and process id.
     #[must_use]
     pub fn owner(mut self, owner: impl Into<String>) -> Self {
         self.owner = Some(owner.into().into());
         self
     }
 
-    /// The table, `name` or `schema.name`, as the database spells them (they are quoted). Default:
-    /// `dlock_leases` (with [`KeyScheme::DjangoDatabaseLocks`](crate::KeyScheme) the table of
-    /// django-database-locks), in the schema that is current when the locker connects.
+    /// Sets the table, `name` or `schema.name`, spelled as in the database (dlock quotes the
+    /// names). Default: `dlock_leases`, in the schema that is current when the locker connects.
+    /// With [`KeyScheme::DjangoDatabaseLocks`](crate::KeyScheme) it is the table of
+    /// django-database-locks.
     #[must_use]
     pub fn table(mut self, table: impl Into<String>) -> Self {
         self.table = Some(table.into());
         self
     }
 
-    /// The shortest and the longest time between two questions for a lease that another process has.
-    /// The first one comes soon, the others at growing intervals, all with jitter so that processes
-    /// do not go in step; one comes when the lease is due to end. Default: 1 to 20 ms on SQLite, 5
-    /// to 50 ms on servers.
+    /// Sets the shortest and the longest time between two polls for a lease that another process
+    /// holds. The first poll comes soon, the others at growing intervals, and one when the lease is
+    /// due to end. All intervals have jitter, so that processes do not poll in step. Default: 1 to
+    /// 20 ms on SQLite, 5 to 50 ms on servers.
     #[must_use]
     pub fn poll(mut self, shortest: Duration, longest: Duration) -> Self {
         self.poll = Some((shortest, longest));
         self
     }
 
-    /// The statements that make the table on a database of this kind, `postgres`, `mysql`,
-    /// `mariadb` or `sqlite` (or a whole URL), for those who migrate by hand.
+    /// Returns the statements that create the table on a database of this kind: `postgres`,
+    /// `mysql`, `mariadb` or `sqlite` (or a whole URL). For users who migrate by hand.
     ///
     /// # Errors
-    /// [`Error::Config`] for another kind, or a table that cannot be called so.
+    /// [`Error::Config`] for another kind, and for a table name that is not possible.
     pub fn ddl(&self, backend: &str) -> Result<String> {
         super::ddl::of(backend, &self.table_of(false)?)
     }
