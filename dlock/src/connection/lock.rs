@@ -11,8 +11,8 @@ use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::wait::Wait;
 
-/// A lock on the caller's own connection. Made by [`On::lock`](crate::On::lock). Nothing is held before
-/// [`acquire`](ConnectionLock::acquire).
+/// A lock on the caller's own connection. Made by [`On::lock`](crate::On::lock). Nothing is held
+/// before [`acquire`](ConnectionLock::acquire).
 ///
 /// If it is dropped while it is held, or during an `acquire`, it is released like this:
 ///
@@ -26,8 +26,8 @@ use crate::spec::wait::Wait;
 ///   `#[locked(on = …)]` warns of such parameters.
 /// * A failed transaction ignores the release. The lock then stays until the connection closes.
 ///
-/// So lock on the `PoolConnection`, and begin the transaction on [`conn`](ConnectionLock::conn). Op not lock on a
-/// `Transaction` of the pool.
+/// So lock on the `PoolConnection`, and begin the transaction on [`conn`](ConnectionLock::conn). Do
+/// not lock on a `Transaction` of the pool.
 ///
 /// A lock that is forgotten ([`std::mem::forget`]) stays until its session ends.
 ///

@@ -139,7 +139,8 @@ impl<'c, C: Connection> TransactionLock<'c, C> {
         self.take(self.plan.wait).await
     }
 
-    /// Acquires the lock if it is free. Returns `false` if somebody else holds it. Costs one round trip.
+    /// Acquires the lock if it is free. Returns `false` if another session holds it. Costs one
+    /// round trip.
     ///
     /// # Errors
     /// Those of [`acquire`](TransactionLock::acquire), except `Timeout`.
