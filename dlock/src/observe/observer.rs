@@ -1,4 +1,4 @@
-//! Observer: the user's own listener.
+//! Observer: the application's own listener.
 
 use std::mem::forget;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,9 +19,9 @@ use crate::worker::{QUEUED_MAX, Task, Worker};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ObservedLocker {
-    /// Its name: see the [guide](crate::guide::observing).
+    /// The name of the locker: see the [guide](crate::guide::observing).
     pub name: Text,
-    /// The kind of its database, as in the URL: `postgres`, `lease+mysql`.
+    /// The kind of the database, as in the URL: `postgres`, `lease+mysql`.
     pub backend: Text,
     /// The database and its address.
     pub server: Text,
@@ -31,89 +31,91 @@ pub struct ObservedLocker {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ObservedLock {
-    /// What is locked.
+    /// The key of the lock.
     pub key: Key,
-    /// What it is called: [`Lock::label`](crate::Lock::label), or the text of the template of `#[locked]`.
-    /// Empty: nothing.
+    /// The name of the lock: [`Lock::label`](crate::Lock::label), or the text of the template of
+    /// `#[locked]`. Empty if it has none.
     pub label: Text,
-    /// How it is locked, or was to be.
+    /// The mode in which the lock was held or requested.
     pub mode: Mode,
-    /// Whose lock it is.
+    /// The locker of the lock.
     pub locker: ObservedLocker,
 }
 
-/// Is told what happens to the locks of a locker: [`LockerBuilder::observer`](crate::LockerBuilder::observer).
-/// Every method does nothing by default.
+/// A listener for what happens to the locks of a locker:
+/// [`LockerBuilder::observer`](crate::LockerBuilder::observer). Every method does nothing by
+/// default.
 ///
-/// The methods run on a thread that the locker has for that, one after the other in the order of what
-/// happened, so they may block and take locks. When one does not end, up to 10,000 events wait; further ones are
-/// left out, which is logged once at ERROR. A panic is caught and logged. In the child of a fork nothing is
-/// called. What happened at the very end of a program may not be told any more.
+/// The methods run on a separate thread of the locker, one at a time, in the order of the events.
+/// So they may block and take locks. If one does not end, up to 10,000 events wait. Further events
+/// are left out, which is logged once at ERROR. A panic is caught and logged. In the child of a
+/// fork nothing is called. Events at the very end of a program may be left out.
 pub trait Observer: Send + Sync + 'static {
-    /// A caller has got the lock, after this wait.
+    /// Is called when a caller has got the lock, after waiting this long.
     fn acquired(&self, lock: &ObservedLock, waited: Duration) {
         let _ = (lock, waited);
     }
 
-    /// A caller that does not wait has found it taken.
+    /// Is called when a caller that does not wait has found the lock taken.
     fn busy(&self, lock: &ObservedLock, holder: Option<&Holder>) {
         let _ = (lock, holder);
     }
 
-    /// A caller has waited for it in vain.
+    /// Is called when a caller has waited for the lock in vain.
     fn timed_out(&self, lock: &ObservedLock, waited: Duration, holder: Option<&Holder>) {
         let _ = (lock, waited, holder);
     }
 
-    /// A caller did not get it for another reason.
+    /// Is called when a caller did not get the lock for another reason.
     fn failed(&self, lock: &ObservedLock, error: &Error) {
         let _ = (lock, error);
     }
 
-    /// A caller has waited for it for longer than [`slow_wait`](crate::LockerBuilder::slow_wait), and goes on
-    /// waiting.
+    /// Is called when a caller has waited for the lock longer than
+    /// [`slow_wait`](crate::LockerBuilder::slow_wait), and still waits.
     fn slow_wait(&self, lock: &ObservedLock, waited: Duration, holder: Option<&Holder>) {
         let _ = (lock, waited, holder);
     }
 
-    /// It has been held for longer than [`max_hold`](crate::LockerBuilder::max_hold), and still is.
+    /// Is called when the lock has been held longer than
+    /// [`max_hold`](crate::LockerBuilder::max_hold), and still is.
     fn long_hold(&self, lock: &ObservedLock, held: Duration) {
         let _ = (lock, held);
     }
 
-    /// Its holder has changed its mode from this one.
+    /// Is called when the holder has changed the lock's mode. `from` is the earlier mode.
     fn converted(&self, lock: &ObservedLock, from: Mode) {
         let _ = (lock, from);
     }
 
-    /// Its guard has given it back.
+    /// Is called when the guard has released the lock.
     fn released(&self, lock: &ObservedLock, held: Duration) {
         let _ = (lock, held);
     }
 
-    /// Its guard has given it back, and the database did not confirm that: others get it when the session
-    /// or the lease ends.
+    /// Is called when the guard has released the lock, and the database did not confirm that.
+    /// Others get the lock when the session or the lease ends.
     fn release_failed(&self, lock: &ObservedLock, held: Duration) {
         let _ = (lock, held);
     }
 
-    /// It was lost while it was held.
+    /// Is called when the lock was lost while it was held.
     fn lost(&self, lock: &ObservedLock, info: &LostInfo) {
         let _ = (lock, info);
     }
 
-    /// The database has confirmed in this time that the locker goes on holding what it holds: it has renewed
-    /// leases, or answered a heartbeat.
+    /// Is called when the database has confirmed that the locker still holds its locks: it has
+    /// renewed leases, or answered a heartbeat. `took` is how long the answer took.
     fn renewed(&self, locker: &ObservedLocker, took: Duration) {
         let _ = (locker, took);
     }
 
-    /// A connection to the database was opened.
+    /// Is called when a connection to the database was opened.
     fn session_opened(&self, locker: &ObservedLocker) {
         let _ = locker;
     }
 
-    /// A connection to the database is closed, or broken.
+    /// Is called when a connection to the database was closed or has broken.
     fn session_closed(&self, locker: &ObservedLocker) {
         let _ = locker;
     }
