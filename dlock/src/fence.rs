@@ -19,8 +19,8 @@
 //! * `fence = $2` is as important as the condition: it shuts out older holders. A holder that only reads writes it
 //!   too, if no older holder may write afterwards.
 //! * Tokens are at least 1, so 0 means that nobody has written the row under the lock yet.
-//! * All rows that belong together need the column. Or one row stands for all, and is written first in the same
-//!   transaction.
+//! * All rows that belong together need the column. Or one row stands for all of them, and is
+//!   written first in the same transaction.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> dlock::Result<()> {
@@ -103,7 +103,7 @@ pub fn condition(column: &str, token: &str) -> String {
 /// clients, a write that changes nothing looks like one that was rejected.
 ///
 /// # Errors
-/// [`Error::Lost`] if it was rejected: the guard is worth nothing any more.
+/// [`Error::Lost`] if the write was rejected: the guard no longer protects anything.
 pub fn accepted(rows: u64, guard: &Guard) -> Result<()> {
     if rows > 0 {
         return Ok(());
@@ -111,11 +111,12 @@ pub fn accepted(rows: u64, guard: &Guard) -> Result<()> {
     Err(guard.lost_by(LostReason::Overtaken))
 }
 
-/// The newest token that a resource has seen: for resources that are no database, one gate for each.
+/// The newest token that a resource has seen, for resources that are not databases. Each resource
+/// needs one gate.
 ///
-/// Passing the gate and acting must be one step, or a later holder acts between the two: keep the gate under the
-/// mutex of the resource. And the gate must not forget: a new one, after a restart, begins at the newest token
-/// that the resource has stored.
+/// Passing the gate and acting must be one step, otherwise a later holder can act between the two:
+/// keep the gate under the mutex of the resource. The gate must not forget. After a restart, create
+/// the new gate with the newest token that the resource has stored.
 ///
 /// ```
 /// use dlock::fence::Gate;
@@ -130,7 +131,7 @@ pub fn accepted(rows: u64, guard: &Guard) -> Result<()> {
 pub struct Gate(AtomicU64);
 
 impl Gate {
-    /// Creates a gate that has seen this token, or none if it is 0.
+    /// Creates a gate that has seen this token, or no token if it is 0.
     pub const fn new(newest: u64) -> Self {
         Gate(AtomicU64::new(newest))
     }

@@ -1,4 +1,4 @@
-//! Leader: of several processes, one serves, and when it goes another one does.
+//! Leader: one of several processes serves. When it stops, another one takes over.
 
 mod campaign;
 
@@ -21,18 +21,19 @@ use crate::spec::wait::Wait;
 /// The default of [`Leader::retry_after`].
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// What a candidate is at a moment.
+/// The current role of a candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// It wants to be elected, or will when it runs.
+    /// The candidate waits to be elected, or has not been run yet.
     Candidate,
-    /// It is elected.
+    /// The candidate is elected.
     Leader {
-        /// The fencing token of this term: greater than those of all options before. A lease always has
-        /// one. A session lock has one if it was taken with [`Lock::fenced`]; else this is `None`.
+        /// The fencing token of this term, which is greater than those of all terms before. A lease
+        /// always has one. A session lock has one if it was taken with [`Lock::fenced`]; otherwise
+        /// this is `None`.
         fence: Option<u64>,
     },
-    /// It was stopped, or its run has ended.
+    /// The candidate was stopped, or its run has ended.
     Stopped,
 }
 
@@ -51,7 +52,7 @@ type OnChange = Arc<dyn Fn(Role) + Send + Sync>;
 
 /// One of several candidates, of which at most one leads. Made by [`Lock::leader`].
 ///
-/// Clones are the same candidate: any of them can ask for its role and stop it.
+/// Clones are the same candidate: each of them can read its role and stop it.
 ///
 /// # Examples
 /// ```
@@ -101,11 +102,12 @@ impl State {
 }
 
 impl Lock {
-    /// A candidate for being the one who holds this lock for as long as it can. Nothing happens before
-    /// [`Leader::run`]. The lock's [`timeout`](Lock::timeout) does not count: a candidate waits for ever.
+    /// Returns a candidate for leadership: for holding this lock as long as it can. Nothing happens
+    /// before [`Leader::run`]. The lock's [`timeout`](Lock::timeout) does not apply: a candidate
+    /// waits for ever.
     ///
-    /// To refuse what an earlier leader sends late, take a [`fenced`](Lock::fenced) lock or a lease, and
-    /// see [`fence`](crate::fence).
+    /// To reject late writes of an earlier leader, use a [`fenced`](Lock::fenced) lock or a lease,
+    /// and see [`fence`](crate::fence).
     pub fn leader(self) -> Leader {
         Leader {
             lock: self.timeout(Wait::Forever),
@@ -118,46 +120,49 @@ impl Lock {
 }
 
 impl Leader {
-    /// How long to pause after an error before campaigning again. Each further error in a row doubles
-    /// the pause, up to 32 times this; all pauses have jitter. Default: 1 s.
+    /// Sets how long to pause after an error before campaigning again. Each further error in a row
+    /// doubles the pause, up to 32 times this value. All pauses have jitter. Default: 1 s.
     ///
     /// # Errors
-    /// [`run`](Leader::run) is [`Error::Config`] with a pause of zero, or of more than a year.
+    /// [`run`](Leader::run) returns [`Error::Config`] if the pause is zero or longer than a year.
     pub fn retry_after(mut self, pause: Duration) -> Self {
         self.retry_after = pause;
         self
     }
 
-    /// Calls this with each new role, in order, on the task or thread that runs. Keep it short: the body
-    /// begins after it. A panic in it is caught and logged.
+    /// Calls `callback` with each new role, in order, on the task or thread that runs the
+    /// candidate. Keep it short, because the body begins after it. A panic in it is caught and
+    /// logged.
     ///
-    /// [`Role::Candidate`] comes after a loss, as soon as it is noticed. [`Role::Stopped`] comes before the
-    /// lock is released, and also when the future of [`run`](Leader::run) is dropped.
+    /// [`Role::Candidate`] comes after a loss, as soon as the loss is noticed. [`Role::Stopped`]
+    /// comes before the lock is released, and also when the future of [`run`](Leader::run) is
+    /// dropped.
     pub fn on_change(mut self, callback: impl Fn(Role) + Send + Sync + 'static) -> Self {
         self.on_change = Some(Arc::new(callback));
         self
     }
 
-    /// Campaigns for ever, and runs the body while elected. Returns the body's value, or `None` when it
-    /// was stopped.
+    /// Campaigns for ever, and runs the body while elected. Returns the body's value, or `None` if
+    /// the candidate was stopped.
     ///
-    /// If the term is lost, the body is dropped at its next await, and the campaign begins again. After
-    /// [`stop`](Leader::stop), the body is dropped at its next await, the lock is released, and this
-    /// returns. What a body returns after its term was lost is dropped, too: somebody else may lead.
+    /// If the term is lost, dlock drops the body at its next await, and the campaign begins again.
+    /// After [`stop`](Leader::stop), dlock drops the body at its next await, releases the lock, and
+    /// this returns. If a body returns after its term was lost, its value is dropped too, because
+    /// another candidate may lead.
     ///
-    /// In a task that is spawned, the body is `async move |term: &Guard| …`: one that borrows what it captures
-    /// is refused there, as "not general enough".
+    /// In a spawned task, write the body as `async move |term: &Guard| …`. There the compiler
+    /// refuses a body that borrows what it captures, as "not general enough".
     ///
-    /// A server that cannot be reached or answers with an error is asked again, see
-    /// [`retry_after`](Leader::retry_after); each such error is logged at WARN.
+    /// If the server cannot be reached or answers with an error, dlock tries again after
+    /// [`retry_after`](Leader::retry_after). It logs each such error at WARN.
     ///
     /// # Errors
-    /// What no repetition mends: [`Error::Config`], also where this candidate runs already,
-    /// [`Error::Permission`], [`Error::Unsupported`], [`Error::InvalidKey`], [`Error::Reentrant`], and
-    /// [`Error::Closed`] when the locker is closed.
+    /// Errors that a retry does not remove: [`Error::Config`], also if this candidate runs already,
+    /// [`Error::Permission`], [`Error::Unsupported`], [`Error::InvalidKey`], [`Error::Reentrant`],
+    /// and [`Error::Closed`] if the locker is closed.
     ///
     /// # Cancel safety
-    /// As the body's. Dropping the future steps down: nothing stays locked or queued.
+    /// The same as the body. Dropping the future steps down: nothing stays locked or queued.
     pub async fn run<T>(&self, mut body: impl AsyncFnMut(&Guard) -> T) -> Result<Option<T>> {
         let mut campaign = Campaign::begin(self)?;
         loop {
@@ -179,13 +184,14 @@ impl Leader {
         }
     }
 
-    /// [`run`](Leader::run) without `await`. A sync body cannot be dropped: it returns soon after
-    /// [`Guard::is_lost`] is `true` or [`role`](Leader::role) is [`Role::Stopped`]. When it returns
-    /// after a loss, the campaign begins again, and runs it anew.
+    /// Does the same as [`run`](Leader::run), and blocks the thread instead of awaiting. A sync
+    /// body cannot be dropped: it must return soon after [`Guard::is_lost`] is `true` or
+    /// [`role`](Leader::role) is [`Role::Stopped`]. If it returns after a loss, the campaign begins
+    /// again and the body runs again.
     ///
     /// # Errors
-    /// As [`run`](Leader::run); [`Error::Config`] inside the very current-thread runtime that the locker
-    /// was told to run on.
+    /// Those of [`run`](Leader::run), and [`Error::Config`] if called inside the same
+    /// current-thread runtime that the locker was told to run on.
     pub fn run_blocking<T>(&self, mut body: impl FnMut(&Guard) -> T) -> Result<Option<T>> {
         self.lock.locker().may_block()?;
         let mut campaign = Campaign::begin(self)?;
@@ -200,19 +206,21 @@ impl Leader {
         }
     }
 
-    /// What it is now, as far as this process can know: never [`Role::Leader`] once the lock is lost by
-    /// what the server said or by the clock. Local and cheap.
+    /// Returns the current role, as far as this process can know. It is never [`Role::Leader`] once
+    /// the lock is lost by the server's answer or by the clock. Local and cheap.
     ///
-    /// From [`stop`](Leader::stop) on it is [`Role::Stopped`], also while a sync body has yet to return.
+    /// After [`stop`](Leader::stop) it is [`Role::Stopped`], also while a sync body has not
+    /// returned yet.
     pub fn role(&self) -> Role {
         let role = self.state.borrow().role();
         *self.seen() = role;
         role
     }
 
-    /// Waits until the role is another one than this clone has shown last, by this or by
-    /// [`role`](Leader::role); and returns it. Tasks that watch have a clone each. What changes back
-    /// meanwhile is not seen: [`on_change`](Leader::on_change) sees all.
+    /// Waits until the role differs from the last one that this clone has returned, by this method
+    /// or by [`role`](Leader::role), and returns the new role. Each task that watches needs a clone
+    /// of its own. A change that is reversed in the meantime is not seen:
+    /// [`on_change`](Leader::on_change) sees all changes.
     ///
     /// # Cancel safety
     /// No change is missed.
@@ -238,13 +246,13 @@ impl Leader {
         }
     }
 
-    /// Steps down, for good: the run ends, and each later one at once. Returns at once, from any clone and
-    /// any thread.
+    /// Steps down for good: the run ends, and each later run ends at once. Returns at once, from
+    /// any clone and any thread.
     ///
-    /// It neither blocks nor awaits nor allocates, so it can be called where signals arrive: in a task
-    /// on `tokio::signal`, in the handler of the crate `ctrlc`, on a thread of `signal-hook`'s iterator.
-    /// In a bare handler of POSIX (`sigaction`), where not even a mutex may be touched, set a flag instead,
-    /// and stop on another thread.
+    /// It does not block, await or allocate. So it can be called where signals arrive: in a task on
+    /// `tokio::signal`, in the handler of the crate `ctrlc`, or on a thread of `signal-hook`'s
+    /// iterator. A bare POSIX handler (`sigaction`) may not even touch a mutex: set a flag there
+    /// instead, and stop on another thread.
     pub fn stop(&self) {
         self.state.send_if_modified(|state| !std::mem::replace(&mut state.is_stopped, true));
     }

@@ -57,19 +57,21 @@ mod worker;
 #[doc = include_str!("locked.md")]
 pub use dlock_macros::locked;
 
-/// The very oracledb that dlock talks to Oracle with, and whose connections it takes. It is a beta.
+/// The oracledb crate that dlock uses for Oracle, and whose connections it takes. It is a beta.
 #[cfg(feature = "oracle")]
 #[doc(no_inline)]
 pub use oracledb;
-/// The very sqlx whose pools and connections dlock takes: another version's are other types.
+/// The sqlx crate whose pools and connections dlock takes. Types of another version are different
+/// types.
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 #[doc(no_inline)]
 pub use sqlx;
-/// The very tiberius that dlock talks to SQL Server with.
+/// The tiberius crate that dlock uses for SQL Server.
 #[cfg(feature = "mssql")]
 #[doc(no_inline)]
 pub use tiberius;
-/// The very tokio-postgres whose clients dlock takes: another version's are other types.
+/// The tokio-postgres crate whose clients dlock takes. Types of another version are different
+/// types.
 #[cfg(feature = "tokio-postgres")]
 #[doc(no_inline)]
 pub use tokio_postgres;
