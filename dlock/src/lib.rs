@@ -6,8 +6,10 @@
 //! [limits]: guide::limits
 //! [migrations]: guide::migrations
 //! [observing]: guide::observing
+//! [oracle]: guide::oracle
 //! [python]: guide::python
 //! [reliability]: guide::reliability
+//! [sqlserver]: guide::sqlserver
 //! [timeouts]: guide::timeouts
 #![cfg_attr(feature = "test-util", doc = "[testing]: guide::testing")]
 //!
