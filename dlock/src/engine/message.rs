@@ -32,7 +32,7 @@ pub(crate) enum Message {
     Release { hold: GrantId, awaited: bool },
     /// Nobody else is to have this before its `min_hold` is over, which has become longer.
     Keep { hold: GrantId },
-    /// Grant this in another mode.
+    /// Hold this in another mode.
     Convert { hold: GrantId, wanted: Conversion },
     /// Nobody waits for that any more.
     GiveUpConversion { hold: GrantId },

@@ -54,7 +54,7 @@ impl<'a> Campaign<'a> {
 
     /// Waits to be elected; `None`: it was stopped.
     pub(super) async fn win(&mut self, on_loss: OnLoss) -> Result<Option<Scope>> {
-        // LockOptions that are lost as soon as they begin do not follow each other without a pause.
+        // Terms that are lost as soon as they begin do not follow each other without a pause.
         let left = self.elected.map(|at| self.leader.retry_after.saturating_sub(at.elapsed()));
         if let Some(left) = left.filter(|left| !left.is_zero()) {
             self.pause(left.mul_f64(fastrand::f64())).await?;

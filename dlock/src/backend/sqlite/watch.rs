@@ -1,4 +1,4 @@
-//! Validity from the kernel that somebody writes the file: what is waited for may be free soon.
+//! News from the kernel that somebody writes the file: what is waited for may be free soon.
 //!
 //! Whoever gives a lease back has nothing to do for it, and who does not wait is not told. A thread
 //! of its own listens, for it may be any runtime that the engine runs on.

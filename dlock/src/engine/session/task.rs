@@ -38,7 +38,7 @@ pub(super) enum Job {
     Ask(Question),
     /// Wait for this key so long.
     Wait { lock_id: LockId, time: Duration },
-    /// Grant what is held as this in another mode, waiting so long.
+    /// Hold what is held by this grant in another mode, waiting at most this long.
     Convert { lock_id: LockId, to: Mode, time: Duration },
     /// Disconnect in peace.
     Close,

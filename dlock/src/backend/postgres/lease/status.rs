@@ -12,7 +12,7 @@ use crate::backend::postgres::lease_sql::{BEGIN, Texts, quoted};
 use crate::spec::native::NativeKey;
 use crate::status::{Finding, Severity};
 
-/// BackendInfo the table whose name follows. What `synchronous_commit` would be had we not set it.
+/// About the table whose name follows. What `synchronous_commit` would be had we not set it.
 const FACTS: &str = "SELECT \
     (SELECT s.reset_val FROM pg_settings s WHERE s.name = 'synchronous_commit'), \
     current_setting('fsync') = 'on', current_setting('synchronous_standby_names') <> '', \

@@ -32,7 +32,7 @@ fn fate(random: &mut Rng, silent: bool) -> Fate {
     }
 }
 
-/// Grants one for a while, if it gets it.
+/// Holds one for a while, if it gets it.
 async fn task(fake: &Fake, locker: &Locker, newest: &Newest, random: &mut Rng) {
     let key = random.usize(..KEYS);
     let mut lock = locker.lock(key as u64).timeout(random.u64(..400) as u32 * MS);
