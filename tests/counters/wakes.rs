@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use dlock_tests::{Proxy, Site, eventually};
+use dlock_tests::{Backend, Proxy, Site, eventually};
 
 use crate::alone::has_passed_alone;
 use crate::bounds::{WAKES, WAKES_OF_A_HEARTBEAT, assert_at_most};
@@ -46,7 +46,9 @@ pub(crate) async fn of_a_pair(site: Site) {
         locker.lock(key).acquire().await.unwrap().release().await.unwrap();
     }
     let wakes = engine.sleeps() - before;
-    assert_at_most(WAKES * PAIRS, wakes, &format!("wake-ups for {PAIRS} pairs"));
+    // Oracle's driver is synchronous: the answer comes from a thread of its own, and may find the engine asleep once more.
+    let each = if site.backend == Some(Backend::Oracle) { WAKES + 1 } else { WAKES };
+    assert_at_most(each * PAIRS, wakes, &format!("wake-ups for {PAIRS} pairs"));
 }
 
 /// Every heartbeat is a round trip that can be counted.
