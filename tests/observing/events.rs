@@ -69,7 +69,6 @@ pub(crate) async fn of_a_wait_in_vain_name_the_holder(site: Site) {
         span("blocks").in_scope(|| blocking.acquire_blocking()).unwrap_err()
     });
     assert!(error.await.unwrap().is_timeout());
-    held.release().await.unwrap();
 
     let mut told = told_of(&site.namespace, "k");
     told.retain(|told| told.span.is_some());
@@ -78,8 +77,16 @@ pub(crate) async fn of_a_wait_in_vain_name_the_holder(site: Site) {
     assert!((300..60_000).contains(&told[0].number("waited_ms")), "{told:?}");
     assert!(told.iter().all(|told| told.level == Level::DEBUG));
     assert_eq!(told[0].text("stage"), Some("held by another session of the database"));
-    let holder = told[0].text("holder").expect("the holder is known");
-    assert!(!holder.is_empty());
+    // The name is looked up for a moment only, which a busy machine may miss.
+    let has_name = |told: &Told| told.text("holder").is_some_and(|holder| !holder.is_empty());
+    let named = || told_of(&site.namespace, "k").iter().any(has_name);
+    for _ in 0..20 {
+        if !named() {
+            waits.acquire().await.unwrap_err();
+        }
+    }
+    assert!(named(), "no holder is named");
+    held.release().await.unwrap();
 }
 
 /// Takes the lock away from whoever has it.
