@@ -101,13 +101,7 @@ impl Validity {
     }
 
     /// This time on the wall clock is the end as well; before it is handed out.
-    #[cfg(any(
-        feature = "mssql",
-        feature = "mysql",
-        feature = "oracle",
-        feature = "postgres",
-        feature = "sqlite"
-    ))]
+    #[cfg(feature = "_database")]
     pub(crate) fn or_until(self, wall: Option<Wall>) -> Self {
         let wall = wall.map_or(u64::MAX, |wall| wall.0);
         Validity { wall: AtomicU64::new(wall), ..self }
@@ -118,13 +112,7 @@ impl Validity {
     }
 
     /// The row that it follows ends then on the wall clock.
-    #[cfg(any(
-        feature = "mssql",
-        feature = "mysql",
-        feature = "oracle",
-        feature = "postgres",
-        feature = "sqlite"
-    ))]
+    #[cfg(feature = "_database")]
     pub(crate) fn follow(&self, wall: Wall) {
         self.wall.store(wall.0, Ordering::Release);
     }
@@ -159,13 +147,7 @@ impl Wall {
         Wall(u64::try_from(now.as_millis()).unwrap_or(u64::MAX - 1))
     }
 
-    #[cfg(any(
-        feature = "mssql",
-        feature = "mysql",
-        feature = "oracle",
-        feature = "postgres",
-        feature = "sqlite"
-    ))]
+    #[cfg(feature = "_database")]
     pub(crate) fn after(self, time: Duration) -> Self {
         let time = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         Wall(self.0.saturating_add(time))

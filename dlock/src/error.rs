@@ -193,14 +193,7 @@ impl Error {
     }
 
     /// The server said something that no attempt of ours mends.
-    #[cfg(any(
-        test,
-        feature = "mssql",
-        feature = "mysql",
-        feature = "oracle",
-        feature = "postgres",
-        feature = "sqlite"
-    ))]
+    #[cfg(any(test, feature = "_database"))]
     pub(crate) fn backend(backend: &str, source: Source) -> Self {
         Error::Backend { key: None, backend: backend.into(), source }
     }
@@ -232,13 +225,7 @@ impl Error {
     }
 
     /// The same with the statements that mend it.
-    #[cfg(any(
-        test,
-        feature = "mssql",
-        feature = "mysql",
-        feature = "oracle",
-        feature = "postgres"
-    ))]
+    #[cfg(any(test, feature = "_server"))]
     pub(crate) fn with_ddl(mut self, statements: String) -> Self {
         if let Error::Permission { ddl, .. } = &mut self {
             *ddl = Some(statements.into());

@@ -22,7 +22,7 @@ pub mod __private;
 mod backend;
 mod blocking;
 mod clock;
-#[cfg(any(feature = "mssql", feature = "mysql", feature = "oracle", feature = "postgres"))]
+#[cfg(feature = "_server")]
 mod connection;
 #[doc(hidden)]
 pub mod engine;
@@ -82,7 +82,7 @@ pub use self::backend::Pool;
 pub use self::backend::lease::LeaseOptions;
 #[cfg(feature = "oracle")]
 pub use self::connection::BlockingConnection;
-#[cfg(any(feature = "mssql", feature = "mysql", feature = "oracle", feature = "postgres"))]
+#[cfg(feature = "_server")]
 pub use self::connection::{Connection, ConnectionLock, On, TransactionLock, Within, on, within};
 pub use self::error::{Error, Result, Source};
 pub use self::leader::{Leader, Role};

@@ -1,12 +1,12 @@
 //! What is different between databases: SQL, return codes, error codes. Nothing else.
 
-#[cfg(any(feature = "mssql", feature = "mysql", feature = "oracle", feature = "postgres"))]
+#[cfg(feature = "_server")]
 pub(crate) mod bounds;
-#[cfg(any(feature = "mssql", feature = "mysql", feature = "oracle", feature = "postgres"))]
+#[cfg(feature = "_server")]
 pub(crate) mod driver;
 #[cfg(test)]
 mod faulty;
-#[cfg(any(feature = "mssql", feature = "mysql", feature = "oracle", feature = "postgres"))]
+#[cfg(feature = "_server")]
 mod handshake;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(crate) mod hosts;
@@ -310,13 +310,7 @@ pub(crate) struct SessionView {
     pub(crate) id: Option<i64>,
     /// The lease's owner as it is in the row, and its fence if it has one.
     #[cfg_attr(
-        not(any(
-            feature = "mssql",
-            feature = "mysql",
-            feature = "oracle",
-            feature = "postgres",
-            feature = "sqlite"
-        )),
+        not(feature = "_database"),
         expect(dead_code, reason = "there are no leases without a database")
     )]
     pub(crate) lease: Option<(Box<str>, Option<u64>)>,
@@ -436,13 +430,7 @@ impl Options {
     }
 
     /// Refuses what does nothing where locks are leases.
-    #[cfg(any(
-        feature = "mssql",
-        feature = "mysql",
-        feature = "oracle",
-        feature = "postgres",
-        feature = "sqlite"
-    ))]
+    #[cfg(feature = "_database")]
     pub(crate) fn check_for_leases(&self) -> Result<()> {
         let useless = if self.session_ttl != SESSION_TTL {
             "session_ttl is about locks of a connection; leases have LeaseOptions::ttl: set that instead"

@@ -8,7 +8,7 @@ use super::driver::DriverError;
 use super::driver_error::strange;
 use super::ledger::ledger;
 use super::lock::{ConnectionGrant, ConnectionLock, Ending};
-use super::released::{Given, Open, names, read, verdict};
+use super::released::{Given, Open, names, outcome, read};
 use super::session::Session;
 use crate::error::{Error, Result};
 use crate::observe::Event;
@@ -114,7 +114,7 @@ impl<C: Connection> ConnectionLock<'_, C> {
         let refused = match answer {
             Ok(Given::Answered { each, session, held }) => {
                 self.grant = None;
-                return verdict(grant, &each, &session, &held);
+                return outcome(grant, &each, &session, &held);
             }
             Ok(other) => {
                 self.conn.discard();

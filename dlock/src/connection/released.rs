@@ -44,7 +44,7 @@ pub(super) fn read(rows: &[Row]) -> Result<Given, DriverError> {
 }
 
 /// Whether all were held until now.
-pub(super) fn verdict(
+pub(super) fn outcome(
     grant: &ConnectionGrant,
     each: &str,
     session: &Session,

@@ -45,7 +45,7 @@ impl Drop for Delivery {
             hold.remove_guard();
             // An engine that nobody has any more lets go of everything.
             if let Some(engine) = &self.engine {
-                engine.post_gathered(Message::Release { hold: hold.id, awaited: false });
+                engine.send_gathered(Message::Release { hold: hold.id, awaited: false });
             }
         }
     }

@@ -147,13 +147,7 @@ pub(crate) trait Executor: Send + 'static {
 
 /// What a caller wants to take over.
 #[cfg_attr(
-    not(any(
-        feature = "mssql",
-        feature = "mysql",
-        feature = "oracle",
-        feature = "postgres",
-        feature = "sqlite"
-    )),
+    not(feature = "_database"),
     expect(dead_code, reason = "there are no leases without a database")
 )]
 pub(crate) struct Adopted {

@@ -333,7 +333,7 @@ impl Grant {
 
     /// Whether a caller has had it.
     #[cfg(feature = "test-util")]
-    pub(super) fn is_claimed(&self) -> bool {
+    pub(super) fn is_taken(&self) -> bool {
         self.taken.load(Ordering::Acquire)
     }
 

@@ -241,7 +241,7 @@ impl WeakEngine {
     }
 
     /// [`Engine::post`], on a thread of a caller's.
-    pub(super) fn post_gathered(&self, message: Message) {
+    pub(super) fn send_gathered(&self, message: Message) {
         if let Some(shared) = self.shared.upgrade() {
             let _ = Engine(shared).send(message);
         }

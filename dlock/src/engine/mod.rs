@@ -19,13 +19,7 @@ mod handover;
 mod inbox;
 #[cfg(feature = "test-util")]
 mod inline;
-#[cfg(any(
-    feature = "mssql",
-    feature = "mysql",
-    feature = "oracle",
-    feature = "postgres",
-    feature = "sqlite"
-))]
+#[cfg(feature = "_database")]
 mod lease;
 pub mod lock_table;
 mod lookup;
@@ -63,13 +57,7 @@ pub(crate) use self::handle::{Engine, Opened};
 use self::inbox::Inbox;
 #[cfg(feature = "test-util")]
 pub(crate) use self::inline::{Inline, test_clock};
-#[cfg(any(
-    feature = "mssql",
-    feature = "mysql",
-    feature = "oracle",
-    feature = "postgres",
-    feature = "sqlite"
-))]
+#[cfg(feature = "_database")]
 pub(crate) use self::lease::Leases;
 pub(crate) use self::message::{Adoption, HandedOver, Message, Request};
 pub(crate) use self::message_batch::MessageBatch;

@@ -70,13 +70,7 @@ impl StartOptions {
     }
 
     /// Leases, and a statement that finds the holder of one.
-    #[cfg(any(
-        feature = "mssql",
-        feature = "mysql",
-        feature = "oracle",
-        feature = "postgres",
-        feature = "sqlite"
-    ))]
+    #[cfg(feature = "_database")]
     fn leases<B: crate::backend::lease::LeaseBackend>(
         self,
         backend: B,

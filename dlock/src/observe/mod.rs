@@ -90,7 +90,7 @@ impl Telemetry {
     }
 
     /// Of locks on the caller's own connection: there is no locker, and only the log is told. Costs nothing.
-    #[cfg(any(feature = "mssql", feature = "mysql", feature = "oracle", feature = "postgres"))]
+    #[cfg(feature = "_server")]
     pub(crate) fn of_connection(backend: &'static str) -> Self {
         Telemetry { backend: backend.into(), ..Telemetry::default() }
     }

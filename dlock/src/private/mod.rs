@@ -3,7 +3,7 @@
 
 mod body;
 mod call;
-#[cfg(any(feature = "mssql", feature = "mysql", feature = "oracle", feature = "postgres"))]
+#[cfg(feature = "_server")]
 mod connection;
 mod output;
 mod path;
@@ -19,7 +19,7 @@ pub use self::call::{
     Call, FindLocker, IntoKey, Takes, Timeout, enter, enter_blocking, guarded, lock, lock_all,
     lock_listed,
 };
-#[cfg(any(feature = "mssql", feature = "mysql", feature = "oracle", feature = "postgres"))]
+#[cfg(feature = "_server")]
 pub use self::connection::{
     AnyConnection, GivesBack, OnConnection, Own, conn, off, on, own, within,
 };

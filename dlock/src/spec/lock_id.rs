@@ -14,14 +14,7 @@ pub(crate) struct LockId {
 }
 
 /// For backends that have no other mode.
-#[cfg(any(
-    test,
-    feature = "mssql",
-    feature = "mysql",
-    feature = "oracle",
-    feature = "postgres",
-    feature = "sqlite"
-))]
+#[cfg(any(test, feature = "_database"))]
 impl LockId {
     pub(crate) fn exclusive(key: NativeKey) -> Self {
         LockId { key, mode: Mode::Exclusive }

@@ -93,13 +93,7 @@ pub(crate) enum Naming {
     /// Names of any length that are equal when their bytes are.
     Name,
     /// The same, in the rows of a table: at most 255 bytes, none of them zero.
-    #[cfg(any(
-        feature = "mssql",
-        feature = "mysql",
-        feature = "oracle",
-        feature = "postgres",
-        feature = "sqlite"
-    ))]
+    #[cfg(feature = "_database")]
     Row,
     /// Names of SQL Server's application locks: 1 to 255 bytes, and so no more UTF-16 units, that are
     /// equal when their bytes are. The server would cut longer ones.
@@ -133,13 +127,7 @@ impl Naming {
                 return NativeKey::Id(i64::from_le_bytes(hash(BESIDE, text.as_bytes())));
             }
             Naming::Name => ('%', usize::MAX),
-            #[cfg(any(
-                feature = "mssql",
-                feature = "mysql",
-                feature = "oracle",
-                feature = "postgres",
-                feature = "sqlite"
-            ))]
+            #[cfg(feature = "_database")]
             Naming::Row => ('%', 255),
             #[cfg(feature = "mssql")]
             Naming::AppLock => ('%', 255),
@@ -166,13 +154,7 @@ impl Naming {
                 _ => NativeKey::Id(key.id(namespace)),
             },
             Naming::Name => NativeKey::Name(key.name(namespace)),
-            #[cfg(any(
-                feature = "mssql",
-                feature = "mysql",
-                feature = "oracle",
-                feature = "postgres",
-                feature = "sqlite"
-            ))]
+            #[cfg(feature = "_database")]
             Naming::Row => NativeKey::Name(key.name(namespace)),
             #[cfg(feature = "mssql")]
             Naming::AppLock => NativeKey::Name(app_lock(key, namespace)),

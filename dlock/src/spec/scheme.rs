@@ -165,13 +165,7 @@ impl KeyScheme {
                     Err("sqlalchemy-dlock has no pairs; use text or Key::native".into())
                 }
             },
-            #[cfg(any(
-                feature = "mssql",
-                feature = "mysql",
-                feature = "oracle",
-                feature = "postgres",
-                feature = "sqlite"
-            ))]
+            #[cfg(feature = "_database")]
             (Naming::Row, Repr::Bytes(bytes)) => match std::str::from_utf8(bytes) {
                 Ok(text) => fits_a_row(text.to_owned()),
                 Err(_) => {
@@ -200,13 +194,7 @@ impl KeyScheme {
     }
 
     /// Whether its locks are rows of the table of django-database-locks.
-    #[cfg(any(
-        feature = "mssql",
-        feature = "mysql",
-        feature = "oracle",
-        feature = "postgres",
-        feature = "sqlite"
-    ))]
+    #[cfg(feature = "_database")]
     pub(crate) fn is_django(&self) -> bool {
         matches!(self, KeyScheme::DjangoDatabaseLocks)
     }
@@ -226,13 +214,7 @@ impl KeyScheme {
     pub(crate) fn check(&self, naming: Naming, database: &str) -> Result<()> {
         let only = match (self, naming) {
             (KeyScheme::Dlock | KeyScheme::Custom(_), _) => return Ok(()),
-            #[cfg(any(
-                feature = "mssql",
-                feature = "mysql",
-                feature = "oracle",
-                feature = "postgres",
-                feature = "sqlite"
-            ))]
+            #[cfg(feature = "_database")]
             (KeyScheme::DjangoDatabaseLocks, Naming::Row) => return Ok(()),
             (KeyScheme::DjangoDatabaseLocks, _) => {
                 return Err(Error::Unsupported {
@@ -280,13 +262,7 @@ impl Naming {
             (Naming::AppLock, NativeKey::Name(name)) => fits_an_app_lock(name),
             #[cfg(feature = "oracle")]
             (Naming::UserLock, NativeKey::Name(name)) => fits_a_user_lock(name),
-            #[cfg(any(
-                feature = "mssql",
-                feature = "mysql",
-                feature = "oracle",
-                feature = "postgres",
-                feature = "sqlite"
-            ))]
+            #[cfg(feature = "_database")]
             (Naming::Row, NativeKey::Name(name)) => fits_a_row(name),
             (_, NativeKey::Name(name)) => Ok(NativeKey::Name(name)),
             (_, NativeKey::Id(id)) => Ok(self.native(&Key::native(id), "")),
@@ -330,13 +306,7 @@ fn fits_a_user_lock(name: String) -> Result<NativeKey, Why> {
 }
 
 /// A name, if the tables of all databases can have it.
-#[cfg(any(
-    feature = "mssql",
-    feature = "mysql",
-    feature = "oracle",
-    feature = "postgres",
-    feature = "sqlite"
-))]
+#[cfg(feature = "_database")]
 fn fits_a_row(name: String) -> Result<NativeKey, Why> {
     const LONGEST: usize = 255;
     if name.len() > LONGEST || name.contains('\0') {

@@ -60,13 +60,7 @@ pub(crate) const KEPT: &str = "released, and kept from others for a while";
 
 /// Text of somebody else, such as what a program calls itself, for messages of one line: nothing in it
 /// ends the line, moves the cursor or turns the text around, and it is no longer than a line is.
-#[cfg(any(
-    feature = "mssql",
-    feature = "mysql",
-    feature = "oracle",
-    feature = "postgres",
-    feature = "sqlite"
-))]
+#[cfg(feature = "_database")]
 pub(crate) fn foreign(text: &str) -> String {
     const LONGEST: usize = 200;
     let mut shown = String::new();
@@ -176,13 +170,7 @@ mod tests {
     }
 
     #[test]
-    #[cfg(any(
-        feature = "mssql",
-        feature = "mysql",
-        feature = "oracle",
-        feature = "postgres",
-        feature = "sqlite"
-    ))]
+    #[cfg(feature = "_database")]
     fn foreign_text_stays_on_its_line() {
         assert_eq!(foreign("billing-7, Ada's \"job\" é"), "billing-7, Ada's \"job\" é");
         assert_eq!(foreign("a\nb\u{1b}[31m\u{202e}\\"), "a\\nb\\u{1b}[31m\\u{202e}\\\\");

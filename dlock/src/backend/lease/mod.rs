@@ -6,74 +6,26 @@
 
 pub(crate) mod ddl;
 mod options;
-#[cfg(any(
-    feature = "mssql",
-    feature = "mysql",
-    feature = "oracle",
-    feature = "postgres",
-    feature = "sqlite"
-))]
+#[cfg(feature = "_database")]
 mod owner;
-#[cfg(any(
-    feature = "mssql",
-    feature = "mysql",
-    feature = "oracle",
-    feature = "postgres",
-    feature = "sqlite"
-))]
+#[cfg(feature = "_database")]
 pub(crate) mod prune;
-#[cfg(any(
-    feature = "mssql",
-    feature = "mysql",
-    feature = "oracle",
-    feature = "postgres",
-    feature = "sqlite"
-))]
+#[cfg(feature = "_database")]
 pub(crate) mod seam;
-#[cfg(any(
-    feature = "mssql",
-    feature = "mysql",
-    feature = "oracle",
-    feature = "postgres",
-    feature = "sqlite"
-))]
+#[cfg(feature = "_database")]
 mod status;
 mod table;
 
 use std::time::Duration;
 
 pub use self::options::LeaseOptions;
-#[cfg(any(
-    feature = "mssql",
-    feature = "mysql",
-    feature = "oracle",
-    feature = "postgres",
-    feature = "sqlite"
-))]
+#[cfg(feature = "_database")]
 pub(crate) use self::owner::{Owner, OwnerSpec, process};
-#[cfg(any(
-    feature = "mssql",
-    feature = "mysql",
-    feature = "oracle",
-    feature = "postgres",
-    feature = "sqlite"
-))]
+#[cfg(feature = "_database")]
 pub(crate) use self::seam::{Failure, Lease, LeaseBackend, Outcomes, Taken, name};
-#[cfg(any(
-    feature = "mssql",
-    feature = "mysql",
-    feature = "oracle",
-    feature = "postgres",
-    feature = "sqlite"
-))]
+#[cfg(feature = "_database")]
 pub(crate) use self::status::seen;
-#[cfg(any(
-    feature = "mssql",
-    feature = "mysql",
-    feature = "oracle",
-    feature = "postgres",
-    feature = "sqlite"
-))]
+#[cfg(feature = "_database")]
 pub(crate) use self::table::Table;
 use crate::error::Result;
 

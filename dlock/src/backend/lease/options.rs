@@ -3,13 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-#[cfg(any(
-    feature = "mssql",
-    feature = "mysql",
-    feature = "oracle",
-    feature = "postgres",
-    feature = "sqlite"
-))]
+#[cfg(feature = "_database")]
 use super::owner::{OwnerSpec, process};
 use super::table::Table;
 use crate::error::{Error, Result};
@@ -38,13 +32,7 @@ pub struct LeaseOptions {
     table: Option<String>,
     poll: Option<(Duration, Duration)>,
     /// Who this is, in the owners that are made here.
-    #[cfg(any(
-        feature = "mssql",
-        feature = "mysql",
-        feature = "oracle",
-        feature = "postgres",
-        feature = "sqlite"
-    ))]
+    #[cfg(feature = "_database")]
     process: Option<Arc<str>>,
 }
 
@@ -183,13 +171,7 @@ impl LeaseOptions {
 }
 
 /// What the engine of leases asks for.
-#[cfg(any(
-    feature = "mssql",
-    feature = "mysql",
-    feature = "oracle",
-    feature = "postgres",
-    feature = "sqlite"
-))]
+#[cfg(feature = "_database")]
 impl LeaseOptions {
     pub(crate) fn time_to_live(&self) -> Option<Duration> {
         self.ttl

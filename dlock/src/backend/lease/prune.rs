@@ -9,9 +9,9 @@
 
 use std::time::Duration;
 
-#[cfg(any(feature = "mssql", feature = "mysql", feature = "oracle", feature = "postgres"))]
+#[cfg(feature = "_server")]
 use super::Failure;
-#[cfg(any(feature = "mssql", feature = "mysql", feature = "oracle", feature = "postgres"))]
+#[cfg(feature = "_server")]
 use crate::error::Error;
 use crate::status::{Finding, Severity};
 
@@ -48,7 +48,7 @@ pub(crate) fn micros(age: Duration) -> i64 {
 }
 
 /// A right that is missing is one more than locks need.
-#[cfg(any(feature = "mssql", feature = "mysql", feature = "oracle", feature = "postgres"))]
+#[cfg(feature = "_server")]
 pub(crate) fn needs_delete(failure: Failure, table: &str) -> Failure {
     match failure {
         Failure::Failed(Error::Permission { key, backend, source, .. }) => {

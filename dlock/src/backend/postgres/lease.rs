@@ -207,13 +207,13 @@ fn mark(row: &PgRow, done: &mut [bool]) -> sqlx::Result<()> {
 fn read_taken(row: &PgRow, taken: &mut [Taken]) -> sqlx::Result<()> {
     let place: i32 = row.try_get(0)?;
     let fence: Option<i64> = row.try_get(2)?;
-    let verdict = if row.try_get(1)? {
+    let outcome = if row.try_get(1)? {
         Taken::Granted(fence.and_then(|fence| u64::try_from(fence).ok()))
     } else {
         Taken::Held(status::seconds(row.try_get(3)?))
     };
     if let Some(taken) = usize::try_from(place).ok().and_then(|place| taken.get_mut(place)) {
-        *taken = verdict;
+        *taken = outcome;
     }
     Ok(())
 }

@@ -203,7 +203,7 @@ impl Space {
         let Some(entry) = self.keys.get_mut(&native) else { return };
         let Some(Holding { hold, since, .. }) = entry.take_out(id) else { return };
         // A grant that arrived nowhere was nobody's.
-        if hold.is_claimed() {
+        if hold.is_taken() {
             let kept = end(since, hold.min_hold()).filter(|until| *until > now);
             entry.kept_until = entry.kept_until.max(kept);
             let key = hold.key.clone();
