@@ -160,7 +160,7 @@ impl<'ast> Visit<'ast> for Found<'_> {
     }
 }
 
-fn is_for_tests(attribute: &Attribute) -> bool {
+pub(crate) fn is_for_tests(attribute: &Attribute) -> bool {
     let list =
         |attribute: &Attribute| attribute.meta.require_list().map(|list| list.tokens.to_string());
     attribute.path().is_ident("cfg")
