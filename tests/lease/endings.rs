@@ -74,8 +74,13 @@ pub(crate) async fn next_holder_comes_after_the_loss(site: Site) {
             rows.lock(&locker, &key).await;
         }
         let mut last = clock::now();
-        while !guard.is_lost() {
-            last = clock::now();
+        loop {
+            // First the clock: this process can be stopped between the two.
+            let now = clock::now();
+            if guard.is_lost() {
+                break;
+            }
+            last = now;
             sleep(MS).await;
         }
         if renew {
