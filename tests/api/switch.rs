@@ -254,3 +254,23 @@ fn own_connection_locks_nothing_while_off() {
         assert!(!dlock::on(&mut conn).lock("k").release().await.unwrap());
     });
 }
+
+/// A locker for tests has no thread of its own that could be told.
+#[test]
+fn off_lets_those_pass_who_wait_for_a_locker_of_tests() {
+    alone(|| async {
+        let dlock = dlock::testing::Locker::new();
+        dlock.busy("k");
+        let lock = dlock.lock("k").timeout(Wait::Forever).fenced();
+        let waiting = tokio::spawn(async move { lock.acquire().await });
+        let waits =
+            async || dlock.status().await.unwrap().iter().any(|locked| !locked.waiters.is_empty());
+        eventually_async("one waits", SOON, waits).await;
+        set_enabled(false);
+        let guard = in_time("the guard", SOON, waiting).await.unwrap().unwrap();
+        set_enabled(true);
+        assert_eq!(guard.fence(), Some(0));
+        guard.release().await.unwrap();
+        assert!(dlock.lock("k").try_acquire().await.unwrap().is_none());
+    });
+}

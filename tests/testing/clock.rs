@@ -119,3 +119,22 @@ fn other_executor_is_enough() {
     assert!(refused.unwrap_err().is_timeout());
     assert!(began.elapsed() >= wait);
 }
+
+/// What a guard says of its time is by the test's clock, too.
+#[tokio::test(start_paused = true)]
+async fn guards_time_is_by_the_clock_of_the_test() {
+    let dlock = Locker::new();
+    let ttl = Duration::from_secs(30);
+    let renewed = dlock.lock("renewed").ttl(ttl).acquire().await.unwrap();
+    let guard = dlock.lock("k").ttl(ttl).auto_renew(false).acquire().await.unwrap();
+    assert_eq!((renewed.valid_for(), guard.valid_for()), (ttl, ttl));
+    sleep(Duration::from_secs(10)).await;
+    dlock.advance(Duration::from_secs(5));
+    assert_eq!(guard.valid_for().as_secs(), 15);
+    assert_eq!(renewed.valid_for(), ttl);
+    assert_eq!(dlock.lose("k"), 1);
+    assert_eq!(guard.valid_for(), Duration::ZERO);
+    let error = guard.release().await.unwrap_err();
+    let dlock::Error::Lost { held_for, .. } = error else { panic!("{error:?}") };
+    assert_eq!(held_for.as_secs(), 15);
+}

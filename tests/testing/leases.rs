@@ -119,3 +119,27 @@ async fn leader_is_elected_and_follows() {
     });
     assert_eq!((first.unwrap(), second.unwrap()), (Some(Some(1)), None));
 }
+
+/// Keys that were free for long are forgotten, and their tokens go on all the same.
+#[tokio::test(start_paused = true)]
+async fn prune_forgets_what_is_free() {
+    let dlock = Locker::new();
+    let hour = Duration::from_secs(3600);
+    let held = dlock.lock("held").acquire().await.unwrap();
+    dlock.busy("busy");
+    let mut last = None;
+    for _ in 0..3 {
+        let guard = dlock.lock("old").acquire().await.unwrap();
+        last = last.max(guard.fence());
+        guard.release().await.unwrap();
+    }
+    assert_eq!(dlock.locker().prune(hour).await.unwrap(), 0);
+    dlock.advance(hour);
+    dlock.lock("new").acquire().await.unwrap().release().await.unwrap();
+    assert_eq!(dlock.locker().prune(hour).await.unwrap(), 1);
+    assert!(dlock.lock("held").try_acquire().await.unwrap().is_none());
+    assert!(dlock.lock("busy").try_acquire().await.unwrap().is_none());
+    let again = dlock.lock("old").acquire().await.unwrap();
+    assert!(again.fence() > last, "{:?} after {last:?}", again.fence());
+    held.release().await.unwrap();
+}

@@ -1,5 +1,7 @@
 //! Watch: what the time of a call is read from.
 
+#[cfg(feature = "test-util")]
+use std::time::Duration;
 use std::time::Instant;
 
 /// The standard library's clock, or that of a locker for tests.
@@ -23,5 +25,29 @@ impl Watch {
             return now;
         }
         Instant::now()
+    }
+}
+
+/// The time of a grant by the clock of a locker for tests.
+#[cfg(feature = "test-util")]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TestTime {
+    pub(crate) watch: Watch,
+    pub(crate) granted: Instant,
+    /// When it ends, if nobody renews it.
+    pub(crate) ends: Option<Instant>,
+    /// How long it lasts after each renewal.
+    pub(crate) ttl: Duration,
+}
+
+#[cfg(feature = "test-util")]
+impl TestTime {
+    pub(crate) fn elapsed(self) -> Duration {
+        self.watch.now().saturating_duration_since(self.granted)
+    }
+
+    /// How much of it is left. One that is renewed always has its whole time.
+    pub(crate) fn remaining(self) -> Duration {
+        self.ends.map_or(self.ttl, |ends| ends.saturating_duration_since(self.watch.now()))
     }
 }

@@ -134,6 +134,10 @@ impl Drop for Farewell {
 
 /// Tells all engines of this process that locking was switched on, or off.
 pub(crate) fn tell_all_switched(on: bool) {
+    #[cfg(feature = "test-util")]
+    if !on {
+        super::inline::let_all_pass();
+    }
     let engines: Vec<_> = lock(&ENGINES).iter().filter_map(Weak::upgrade).collect();
     for end in engines.iter().filter(|end| end.process == std::process::id()) {
         if let Some(mailbox) = end.mailbox.upgrade() {

@@ -8,6 +8,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+#[cfg(feature = "test-util")]
+use super::call_clock::TestTime;
 use super::callbacks::OnLost;
 use super::executor::GrantInfo;
 use super::lock_table::GrantId;
@@ -37,6 +39,9 @@ pub struct Grant {
     /// The place in [`Mode::ALL`] of how it is held.
     mode: AtomicUsize,
     pub(crate) since: Time,
+    /// Its time by the clock of a locker for tests, where it is one's.
+    #[cfg(feature = "test-util")]
+    test_time: Option<TestTime>,
     pub(crate) fence: Option<u64>,
     /// How many guards there are of it: more than one where a body under it has taken it again.
     guards: AtomicUsize,
@@ -95,6 +100,8 @@ impl Grant {
             mode: AtomicUsize::new(place(mode)),
             key,
             since: Time::now(),
+            #[cfg(feature = "test-util")]
+            test_time: None,
             fence: None,
             guards: AtomicUsize::new(1),
             taken: AtomicBool::new(false),
@@ -123,6 +130,21 @@ impl Grant {
     pub(super) fn held_at_most(self, time: Option<Duration>) -> Self {
         let long_at = time.and_then(|time| Instant::now().checked_add(time));
         Grant { long_at, ..self }
+    }
+
+    /// The same, by the clock of a locker for tests.
+    #[cfg(feature = "test-util")]
+    pub(super) fn timed_by(self, time: TestTime) -> Self {
+        Grant { test_time: Some(time), ..self }
+    }
+
+    /// How long ago it was granted.
+    pub(crate) fn held_for(&self) -> Duration {
+        #[cfg(feature = "test-util")]
+        if let Some(time) = self.test_time {
+            return time.elapsed();
+        }
+        self.since.elapsed()
     }
 
     /// When it has been held for longer than it should be.
@@ -165,7 +187,14 @@ impl Grant {
 
     /// How long it counts as held without another answer of the server.
     pub(crate) fn valid_for(&self) -> Duration {
-        if self.is_lost() { Duration::ZERO } else { self.validity.remaining(Time::now()) }
+        if self.is_lost() {
+            return Duration::ZERO;
+        }
+        #[cfg(feature = "test-util")]
+        if let Some(time) = self.test_time {
+            return time.remaining();
+        }
+        self.validity.remaining(Time::now())
     }
 
     pub(crate) fn lost_info(&self) -> Option<&LostInfo> {
@@ -184,7 +213,7 @@ impl Grant {
     pub(super) fn mark_lost(&self, reason: LostReason) -> bool {
         // What ended the session counts, not how that was noticed here.
         let reason = self.validity.ended().unwrap_or(reason);
-        let held_for = self.since.elapsed();
+        let held_for = self.held_for();
         let first = self.lost.set(LostInfo { key: self.key.clone(), reason, held_for }).is_ok();
         if first {
             self.mark_released();
@@ -220,7 +249,7 @@ impl Grant {
         let Some(observed) = self.observed.get() else { return };
         // What failed has been told when it did.
         if self.lost.get().is_none() && self.released.get() != Some(&false) {
-            observed.released(&self.key, self.since.elapsed());
+            observed.released(&self.key, self.held_for());
         }
         observed.leave_span();
     }
@@ -231,7 +260,7 @@ impl Grant {
             && !self.is_without_guards()
             && self.lost.get().is_none()
         {
-            observed.held_long(&self.key, self.since.elapsed());
+            observed.held_long(&self.key, self.held_for());
         }
     }
 
@@ -291,7 +320,7 @@ impl Grant {
     /// Nobody else has it before this time has passed from now. Returns `true` if that is longer than
     /// it was.
     pub(crate) fn keep_for(&self, time: Duration) -> bool {
-        let until = nanos(self.since.elapsed().saturating_add(time));
+        let until = nanos(self.held_for().saturating_add(time));
         !time.is_zero() && self.min_hold.fetch_max(until, Ordering::AcqRel) < until
     }
 
@@ -346,7 +375,7 @@ impl Grant {
         if self.lost.get().is_some_and(|info| info.reason != LostReason::Closed) {
             return Duration::ZERO;
         }
-        self.min_hold().saturating_sub(self.since.elapsed())
+        self.min_hold().saturating_sub(self.held_for())
     }
 
     /// One more guard, if there is one yet.
@@ -386,7 +415,7 @@ impl Grant {
             && self.lost.get().is_none()
             && let Some(observed) = self.observed.get()
         {
-            observed.release_failed(&self.key, self.since.elapsed());
+            observed.release_failed(&self.key, self.held_for());
         }
         self.changed.notify_waiters();
     }

@@ -119,7 +119,7 @@ impl<E: Executor> Actor<E> {
             |mode: Mode| Mode::ALL.into_iter().filter(move |other| !other.is_compatible_with(mode));
         let of = |mode: Mode| LockId { key: lock_id.key.clone(), mode };
         let held_since = |id: GrantId| match self.callers.holds.get(&id) {
-            Some((hold, _)) => Some(Some(hold.since.elapsed())),
+            Some((hold, _)) => Some(Some(hold.held_for())),
             // Released, and kept for its `min_hold`.
             None => self.callers.min_hold_pending.contains_key(&id).then_some(None),
         };

@@ -276,8 +276,7 @@ impl Guard {
 
     /// That it has been lost in this way, as somebody else has noticed.
     pub(crate) fn lost_by(&self, reason: LostReason) -> Error {
-        let info =
-            LostInfo { key: self.key().clone(), reason, held_for: self.hold.since.elapsed() };
+        let info = LostInfo { key: self.key().clone(), reason, held_for: self.hold.held_for() };
         info.into()
     }
 

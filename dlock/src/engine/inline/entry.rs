@@ -20,6 +20,8 @@ const SOMEBODY: &str = "somebody else (dlock::testing::Locker::busy)";
 /// One key.
 pub(super) struct Entry {
     pub(super) key: Key,
+    /// When somebody had it last.
+    pub(super) last_held: Option<Instant>,
     /// Since when somebody else has it.
     pub(super) busy: Option<Instant>,
     pub(super) holdings: Vec<Holding>,
@@ -51,17 +53,28 @@ pub(super) struct HandedOver {
 }
 
 impl Entry {
-    pub(super) fn new(key: Key) -> Self {
+    /// One that nobody has had yet, or for a long time: its next token is greater than this one.
+    pub(super) fn new(key: Key, fence: u64) -> Self {
         Entry {
             key,
+            last_held: None,
             busy: None,
             holdings: Vec::new(),
             queue: VecDeque::new(),
             converting: Vec::new(),
             kept_until: None,
             handed_over: Vec::new(),
-            fence: 0,
+            fence,
         }
+    }
+
+    /// Nobody has it, waits for it, or is to have it.
+    pub(super) fn is_unused(&self, now: Instant) -> bool {
+        self.busy.is_none()
+            && self.holdings.is_empty()
+            && self.queue.is_empty()
+            && self.handed_over.is_empty()
+            && self.kept_until.is_none_or(|until| until <= now)
     }
 
     /// Whether this request can be granted now, those before it aside.

@@ -26,6 +26,18 @@ use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
 use crate::testing::{Event, What};
 
+/// Those there are.
+static ALL: Mutex<Vec<Weak<Inline>>> = Mutex::new(Vec::new());
+
+/// Lets all who wait go on without a lock, in each engine for tests: locking is switched off.
+pub(super) fn let_all_pass() {
+    let all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+    let all: Vec<_> = all.iter().filter_map(Weak::upgrade).collect();
+    for engine in all {
+        engine.with(|space, _, effects| space.let_all_pass(effects));
+    }
+}
+
 /// See the [module](self).
 pub(crate) struct Inline {
     clock: Arc<TestClock>,
@@ -39,13 +51,17 @@ pub(crate) struct Inline {
 impl Inline {
     pub(super) fn new() -> Arc<Self> {
         let clock = TestClock::new();
-        Arc::new_cyclic(|me| Inline {
-            space: Mutex::new(Space::new(clock.now())),
+        let engine = Arc::new_cyclic(|me| Inline {
+            space: Mutex::new(Space::new(clock.now(), Watch::of_test(clock.id))),
             clock,
             ticker: Arc::default(),
             engine: OnceLock::new(),
             me: me.clone(),
-        })
+        });
+        let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|engine| engine.strong_count() > 0);
+        all.push(Arc::downgrade(&engine));
+        engine
     }
 
     /// Guards find their way back by this.

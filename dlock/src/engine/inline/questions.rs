@@ -59,7 +59,9 @@ impl Space {
                 let holders = self.end_all(&key, now, effects);
                 answer(reply, holders, effects);
             }
-            Message::Prune { reply, .. } => answer(reply, 0, effects),
+            Message::Prune { older_than, reply } => {
+                answer(reply, self.prune(older_than, now), effects);
+            }
             Message::Ping(reply) => answer(reply, (), effects),
             _ => {}
         }

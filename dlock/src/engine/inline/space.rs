@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::entry::{Entry, Holding, end};
 use crate::clock::{Time, Validity};
+use crate::engine::call_clock::{TestTime, Watch};
 use crate::engine::callers::lose_all;
 use crate::engine::conversions::Conversion;
 use crate::engine::delivery::Delivery;
@@ -44,7 +45,11 @@ pub(super) struct Plan {
 /// See the [module](self).
 pub(super) struct Space {
     began: Instant,
+    /// What guards read the time from.
+    watch: Watch,
     pub(super) keys: BTreeMap<NativeKey, Entry>,
+    /// The greatest token of the keys that were forgotten.
+    fence_of_pruned: u64,
     pub(super) holds: HashMap<GrantId, NativeKey>,
     pub(super) sleepers: Vec<(Instant, oneshot::Sender<()>)>,
     /// What has not arrived yet.
@@ -58,10 +63,12 @@ pub(super) struct Space {
 }
 
 impl Space {
-    pub(super) fn new(began: Instant) -> Self {
+    pub(super) fn new(began: Instant, watch: Watch) -> Self {
         Space {
             began,
+            watch,
             keys: BTreeMap::new(),
+            fence_of_pruned: 0,
             holds: HashMap::new(),
             sleepers: Vec::new(),
             under_way: Vec::new(),
@@ -113,7 +120,34 @@ impl Space {
     }
 
     pub(super) fn entry(&mut self, native: &NativeKey, key: &Key) -> &mut Entry {
-        self.keys.entry(native.clone()).or_insert_with(|| Entry::new(key.clone()))
+        let fence = self.fence_of_pruned;
+        self.keys.entry(native.clone()).or_insert_with(|| Entry::new(key.clone(), fence))
+    }
+
+    /// Forgets the keys that have been free for this long; returns how many those are.
+    pub(super) fn prune(&mut self, older_than: Duration, now: Instant) -> u64 {
+        let is_old = |entry: &Entry| {
+            let free_for = entry.last_held.map(|last| now.saturating_duration_since(last));
+            entry.is_unused(now) && free_for.is_some_and(|free_for| free_for >= older_than)
+        };
+        let pruned = self.keys.extract_if(.., |_, entry| is_old(entry));
+        let fences: Vec<u64> = pruned.map(|(_, entry)| entry.fence).collect();
+        // The next holder of one of them has a greater token than all before.
+        self.fence_of_pruned = fences.iter().copied().fold(self.fence_of_pruned, u64::max);
+        fences.len() as u64
+    }
+
+    /// Lets all who wait go on without a lock, for locking is switched off.
+    pub(super) fn let_all_pass(&mut self, effects: &mut Effects) {
+        let queues = self.keys.values_mut().map(|entry| std::mem::take(&mut entry.queue));
+        let waiting: Vec<Request> = queues.flatten().collect();
+        let sleepers = std::mem::take(&mut self.sleepers);
+        effects.push(Box::new(move |_| {
+            waiting.into_iter().for_each(Request::let_pass);
+            for (_, sleeper) in sleepers {
+                sleeper.send(()).unwrap_or(());
+            }
+        }));
     }
 
     fn acquire(&mut self, request: Request, now: Instant, effects: &mut Effects) {
@@ -161,10 +195,14 @@ impl Space {
         let validity = Arc::new(Validity::endless());
         let lapse = LostReason::Expired;
         let held = GrantInfo { validity, fresh: true, fence, since: Time::now(), lapse };
-        let hold = Arc::new(Grant::new(id, self.engine, &request, &held));
+        let time = TestTime { watch: self.watch, granted: now, ends, ttl };
+        let hold = Grant::new(id, self.engine, &request, &held).timed_by(time);
+        let hold = Arc::new(hold);
         self.holds.insert(id, native.clone());
         let holding = Holding { hold: Arc::clone(&hold), since: now, ends };
-        self.entry(native, &request.key).holdings.push(holding);
+        let entry = self.entry(native, &request.key);
+        entry.last_held = Some(now);
+        entry.holdings.push(holding);
         effects.push(Box::new(move |engine| {
             // One that does not arrive comes back as a release.
             let _ = request.reply.send(Ok(Delivery::new(hold, engine.clone())));
@@ -202,6 +240,7 @@ impl Space {
         let Some(native) = self.holds.remove(&id) else { return };
         let Some(entry) = self.keys.get_mut(&native) else { return };
         let Some(Holding { hold, since, .. }) = entry.take_out(id) else { return };
+        entry.last_held = Some(now);
         // A grant that arrived nowhere was nobody's.
         if hold.is_taken() {
             let kept = end(since, hold.min_hold()).filter(|until| *until > now);
@@ -246,6 +285,7 @@ impl Space {
     ) {
         let entry = self.entry(native, key);
         entry.busy = busy.then(|| entry.busy.unwrap_or(now));
+        entry.last_held = Some(now);
         self.serve(native, now, effects);
     }
 
@@ -272,8 +312,9 @@ impl Space {
         effects: &mut Effects,
     ) {
         let Some(native) = self.holds.remove(&id) else { return };
-        let entry = self.keys.get_mut(&native);
-        let Some(Holding { hold, .. }) = entry.and_then(|entry| entry.take_out(id)) else { return };
+        let Some(entry) = self.keys.get_mut(&native) else { return };
+        let Some(Holding { hold, .. }) = entry.take_out(id) else { return };
+        entry.last_held = Some(now);
         let key = hold.key.clone();
         self.note(What::Lost, &key, hold.mode(), now);
         effects.push(Box::new(move |_| hold.lose(why)));
