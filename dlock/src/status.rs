@@ -104,6 +104,17 @@ pub struct Finding {
     pub remedy: String,
 }
 
+#[cfg(feature = "_database")]
+impl Finding {
+    pub(crate) fn problem(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Finding { severity: Severity::Problem, what: what.into(), remedy: remedy.into() }
+    }
+
+    pub(crate) fn note(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Finding { severity: Severity::Note, what: what.into(), remedy: remedy.into() }
+    }
+}
+
 impl Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}; {}", self.severity, self.what, self.remedy)

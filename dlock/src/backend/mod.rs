@@ -51,8 +51,6 @@ use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::native::{Naming, NativeKey};
 use crate::status::Finding;
-#[cfg(any(feature = "mysql", feature = "postgres"))]
-use crate::status::Severity;
 use crate::status::holder::Holder;
 
 /// A database with a lock primitive of its own, whose locks belong to a session.
@@ -337,15 +335,15 @@ pub(crate) struct BackendInfo {
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(crate) fn share(max_sessions: u32, in_use: i64, most: i64) -> Option<Finding> {
     let large = i64::from(max_sessions).saturating_mul(3) > most;
-    large.then(|| Finding {
-        severity: Severity::Note,
-        what: format!(
-            "this locker may take {max_sessions} of the server's {most} connections for clients, of which \
-             {in_use} are in use: each key that is waited for takes one"
-        ),
-        remedy: "lower LockerBuilder::max_sessions, also because other processes have lockers too, or \
-                 raise the server's max_connections"
-            .into(),
+    large.then(|| {
+        Finding::note(
+            format!(
+                "this locker may take {max_sessions} of the server's {most} connections for clients, of \
+                 which {in_use} are in use: each key that is waited for takes one"
+            ),
+            "lower LockerBuilder::max_sessions, also because other processes have lockers too, or raise \
+             the server's max_connections",
+        )
     })
 }
 

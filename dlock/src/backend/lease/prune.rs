@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::Failure;
 #[cfg(feature = "_server")]
 use crate::error::Error;
-use crate::status::{Finding, Severity};
+use crate::status::Finding;
 
 /// So many rows are removed at once: takes of other keys go between.
 pub(crate) const ROWS_MAX: usize = 1000;
@@ -72,12 +72,13 @@ pub(crate) fn count(table: &str) -> String {
 /// What to say of so many rows.
 pub(crate) fn finding(table: &str, rows: i64) -> Option<Finding> {
     let many = usize::try_from(rows).is_ok_and(|rows| rows > ROWS_MANY);
-    many.then(|| Finding {
-        severity: Severity::Note,
-        what: format!(
-            "the table {table} has more than {ROWS_MANY} rows, one for each key that was ever locked: status, \
-             and backups, read them all"
-        ),
-        remedy: "call Locker::prune from time to time, for example with 30 days".into(),
+    many.then(|| {
+        Finding::note(
+            format!(
+                "the table {table} has more than {ROWS_MANY} rows, one for each key that was ever locked: \
+                 status, and backups, read them all"
+            ),
+            "call Locker::prune from time to time, for example with 30 days",
+        )
     })
 }

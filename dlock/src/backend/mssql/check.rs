@@ -7,7 +7,7 @@ use super::results;
 use super::session::{Session, integer};
 use super::{Mssql, TTL_MAX};
 use crate::error::Result;
-use crate::status::{Finding, Severity};
+use crate::status::Finding;
 
 /// The rights on the procedures, and to see the locks of all.
 const RIGHTS: &str = "SELECT HAS_PERMS_BY_NAME('sys.sp_getapplock','OBJECT','EXECUTE'),\
@@ -28,17 +28,16 @@ impl Mssql {
         let row = rows.first();
         for (column, procedure) in ["sp_getapplock", "sp_releaseapplock"].into_iter().enumerate() {
             if row.and_then(|row| integer(row, column)) == Some(0) {
-                found.push(problem(
+                found.push(Finding::problem(
                     format!("this user may not execute {procedure}: no lock can be taken"),
                     "GRANT EXECUTE on it to this user (in master; usually public has it)",
                 ));
             }
         }
         if self.if_allowed(session, SEES_LOCKS).await?.is_none() {
-            found.push(note(
+            found.push(Finding::note(
                 "this login may not see the server's locks: status and errors say that a lock is \
-                 held, and not by whom"
-                    .into(),
+                 held, and not by whom",
                 "GRANT VIEW SERVER STATE to this login (SQL Server 2022: VIEW SERVER PERFORMANCE \
                  STATE; Azure SQL Database: VIEW DATABASE STATE)",
             ));
@@ -47,15 +46,14 @@ impl Mssql {
     }
 
     fn check_server(&self, session: &Session, found: &mut Vec<Finding>) {
-        found.push(note(
+        found.push(Finding::note(
             "SQL Server ends no session for its silence: a holder whose process is frozen keeps its \
-             locks until it ends, one whose host has vanished for some 35 s"
-                .into(),
+             locks until it ends, one whose host has vanished for some 35 s",
             "nothing, if what the lock guards can wait; else use lease+mssql://, where a lock ends \
              with its ttl",
         ));
         if self.session_ttl > TTL_MAX {
-            found.push(note(
+            found.push(Finding::note(
                 format!(
                     "session_ttl is {:?}, and SQL Server gives the locks of a vanished client back \
                      before that: guards are valid for {TTL_MAX:?} without an answer",
@@ -65,19 +63,17 @@ impl Mssql {
             ));
         }
         if session.server.babelfish {
-            found.push(note(
+            found.push(Finding::note(
                 "this is Babelfish: its locks are those of the whole server and not of one database, \
-                 and a failed try is no different from a wrong one"
-                    .into(),
+                 and a failed try is no different from a wrong one",
                 "give each database's locker a namespace of its own",
             ));
         }
         if session.server.azure {
-            found.push(note(
+            found.push(Finding::note(
                 "this is Azure SQL: it limits sessions and workers by the service tier, moves databases, \
                  and ends sessions that are silent for 30 minutes; dlock asks each of its sessions \
-                 well before that"
-                    .into(),
+                 well before that",
                 "fence what a lock guards, if two holders at once would do harm",
             ));
         }
@@ -92,12 +88,4 @@ impl Mssql {
             Err(error) => Err(self.error(error)),
         }
     }
-}
-
-fn problem(what: String, remedy: &str) -> Finding {
-    Finding { severity: Severity::Problem, what, remedy: remedy.into() }
-}
-
-fn note(what: String, remedy: &str) -> Finding {
-    Finding { severity: Severity::Note, what, remedy: remedy.into() }
 }

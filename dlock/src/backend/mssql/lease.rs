@@ -23,7 +23,7 @@ use crate::backend::lease::{
 };
 use crate::error::{Error, Result};
 use crate::spec::native::NativeKey;
-use crate::status::{Finding, Severity};
+use crate::status::Finding;
 
 /// Whether a commit may be lost although it was confirmed.
 const DURABILITY: &str =
@@ -232,13 +232,15 @@ impl LeaseBackend for MssqlLeases {
         };
         let lazy = rows.first().and_then(|row| row.try_get::<&str, _>(0).ok().flatten());
         let lazy = lazy.filter(|durability| *durability != "DISABLED");
-        let lazy = lazy.map(|durability| Finding {
-            severity: if durability == "FORCED" { Severity::Problem } else { Severity::Note },
-            what: format!(
-                "delayed durability is {durability} on this database: after a crash a lease may be \
-                 granted twice, and a fencing token may repeat"
-            ),
-            remedy: "ALTER DATABASE CURRENT SET DELAYED_DURABILITY = DISABLED".into(),
+        let lazy = lazy.map(|durability| {
+            let find = if durability == "FORCED" { Finding::problem } else { Finding::note };
+            find(
+                format!(
+                    "delayed durability is {durability} on this database: after a crash a lease may be \
+                     granted twice, and a fencing token may repeat"
+                ),
+                "ALTER DATABASE CURRENT SET DELAYED_DURABILITY = DISABLED",
+            )
         });
         let rows = self.ask(connection, Query::new(self.sql.count()), 1).await?;
         let rows = rows.iter().flatten().find_map(|row| long(row, 0)).unwrap_or_default();

@@ -5,7 +5,7 @@ use super::status::{HOLDERS, LOCKS};
 use super::{MySql, REMEDY, Session, integer, replicates, text};
 use crate::backend::share;
 use crate::error::Result;
-use crate::status::{Finding, Severity};
+use crate::status::Finding;
 
 impl MySql {
     pub(super) async fn findings(&self, session: &mut Session) -> Result<Vec<Finding>> {
@@ -22,7 +22,7 @@ impl MySql {
         let patience = session.server.patience;
         let asked = whole_seconds(self.session_ttl).saturating_add(1);
         if u64::try_from(patience).is_ok_and(|patience| patience > asked) {
-            found.push(problem(
+            found.push(Finding::problem(
                 format!(
                     "wait_timeout stays at {patience} s: a holder that has vanished keeps its \
                          locks so long"
@@ -31,10 +31,9 @@ impl MySql {
             ));
         }
         if session.server.statement_limit > 0.0 {
-            found.push(problem(
+            found.push(Finding::problem(
                 "statements are ended after a time (max_execution_time or max_statement_time), \
-                 so waits are too"
-                    .into(),
+                 so waits are too",
                 "connect to the server itself and not through a proxy",
             ));
         }
@@ -42,7 +41,7 @@ impl MySql {
         let used = rows.first().and_then(|row| integer(row, 1));
         if let (Some(used), Some(most)) = (used, session.server.max_connections) {
             if used.saturating_mul(10) >= most.saturating_mul(9) {
-                found.push(problem(
+                found.push(Finding::problem(
                     format!(
                         "{used} of {most} connections are in use (max_connections): the next \
                              may be refused"
@@ -57,8 +56,8 @@ impl MySql {
         let rows = self.if_allowed(session, comment.into()).await?.unwrap_or_default();
         let comment = rows.first().and_then(|row| text(row, 0)).unwrap_or_default();
         if comment.contains("ProxySQL") {
-            found.push(problem(
-                "there is a ProxySQL between: it may move a connection to another session".into(),
+            found.push(Finding::problem(
+                "there is a ProxySQL between: it may move a connection to another session",
                 "connect to the server itself",
             ));
         }
@@ -69,7 +68,7 @@ impl MySql {
         let blind = "status shows only keys that somebody waits for with a statement like ours";
         if session.server.family == Family::MariaDb {
             if self.if_allowed(session, HOLDERS.into()).await?.is_none() {
-                found.push(note(
+                found.push(Finding::note(
                     format!("the plugin metadata_lock_info is not installed: {blind}"),
                     "INSTALL SONAME 'metadata_lock_info'; and GRANT PROCESS ON *.* to this user",
                 ));
@@ -77,7 +76,7 @@ impl MySql {
             return Ok(());
         }
         if !session.server.has_views {
-            found.push(note(
+            found.push(Finding::note(
                 format!("performance_schema is off: {blind}"),
                 "set performance_schema=ON in the server's configuration",
             ));
@@ -89,12 +88,12 @@ impl MySql {
         let enabled = self.if_allowed(session, instrument.into()).await?;
         let enabled = enabled.and_then(|rows| text(rows.first()?, 0));
         if self.if_allowed(session, readable).await?.is_none() {
-            found.push(note(
+            found.push(Finding::note(
                 format!("this user may not read performance_schema.metadata_locks: {blind}"),
                 "GRANT SELECT ON performance_schema.* to this user",
             ));
         } else if enabled.as_deref() == Some("NO") {
-            found.push(note(
+            found.push(Finding::note(
                 format!("performance_schema does not watch metadata locks: {blind}"),
                 "UPDATE performance_schema.setup_instruments SET ENABLED='YES' \
                  WHERE NAME='wait/lock/metadata/sql/mdl'",
@@ -113,13 +112,12 @@ impl MySql {
         match seen.map_err(|error| self.error(error))? {
             Some(false) => {}
             // Since this session was opened: a new one is refused.
-            Some(true) => found.push(problem(
-                "this server replicates another one: its locks do not exclude those who lock there"
-                    .into(),
+            Some(true) => found.push(Finding::problem(
+                "this server replicates another one: its locks do not exclude those who lock there",
                 "let all programs connect to the same server",
             )),
-            None => found.push(note(
-                "whether this server is a replica of another one, this user may not see".into(),
+            None => found.push(Finding::note(
+                "whether this server is a replica of another one, this user may not see",
                 REMEDY,
             )),
         }
@@ -139,7 +137,7 @@ impl MySql {
         };
         let flush = value("innodb_flush_log_at_trx_commit");
         if !matches!(&*flush, "1" | "") {
-            found.push(note(
+            found.push(Finding::note(
                 format!(
                     "innodb_flush_log_at_trx_commit is {flush}: after a crash, fencing tokens may \
                      be given out once more"
@@ -148,8 +146,8 @@ impl MySql {
             ));
         }
         if value("log_bin") == "ON" && value("binlog_format") == "STATEMENT" {
-            found.push(note(
-                "binlog_format is STATEMENT: replicas do not learn of fencing tokens".into(),
+            found.push(Finding::note(
+                "binlog_format is STATEMENT: replicas do not learn of fencing tokens",
                 "set it to ROW, if any lock here is fenced",
             ));
         }
@@ -161,20 +159,11 @@ impl MySql {
 fn check_group(session: &Session, found: &mut Vec<Finding>) {
     let server = &session.server;
     if server.grouped && !server.sees_group && server.majority_timeout == 0 {
-        found.push(note(
+        found.push(Finding::note(
             "this user may not see whether the server is in touch with the majority of its group; if it is \
-             not, it goes on granting locks while the others have another primary"
-                .into(),
+             not, it goes on granting locks while the others have another primary",
             "GRANT SELECT ON performance_schema.replication_group_members to this user, and set \
              group_replication_unreachable_majority_timeout to a few seconds",
         ));
     }
-}
-
-fn problem(what: String, remedy: &str) -> Finding {
-    Finding { severity: Severity::Problem, what, remedy: remedy.into() }
-}
-
-fn note(what: String, remedy: &str) -> Finding {
-    Finding { severity: Severity::Note, what, remedy: remedy.into() }
 }

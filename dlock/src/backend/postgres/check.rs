@@ -13,7 +13,7 @@ use super::Postgres;
 use super::session::Session;
 use crate::backend::share;
 use crate::error::Result;
-use crate::status::{Finding, Severity};
+use crate::status::Finding;
 
 /// Locks of the fast path are not in the shared table. Other roles' sessions are counted by
 /// `numbackends`, which everybody may see.
@@ -69,7 +69,7 @@ impl Postgres {
         }
         // Nobody else need care.
         if self.warned.load(Ordering::Relaxed) {
-            found.push(note(
+            found.push(Finding::note(
                 "fsync is off: after a crash of the server's machine fencing tokens may be given out \
                  once more",
                 "turn it on, on the server",
@@ -112,7 +112,7 @@ impl Facts {
 
     fn standby(&self, found: &mut Vec<Finding>) {
         if self.standby {
-            found.push(problem(
+            found.push(Finding::problem(
                 "the server is a hot standby: its locks do not exclude the primary's",
                 "connect to the primary",
             ));
@@ -128,9 +128,9 @@ impl Facts {
         let full = format!("the server's lock table has {locks} locks and is made for {table}");
         let remedy = "hold fewer locks at once, or raise max_locks_per_transaction";
         if locks * 5 > table * 4 {
-            found.push(problem(full, remedy));
+            found.push(Finding::problem(full, remedy));
         } else if locks * 2 > table {
-            found.push(note(full, remedy));
+            found.push(Finding::note(full, remedy));
         }
         let reserved =
             self.number("superuser_reserved_connections") + self.number("reserved_connections");
@@ -139,9 +139,9 @@ impl Facts {
         let full = format!("{open} of the server's {most} connections are in use");
         let remedy = "raise max_connections, or make the application's pools smaller";
         if open * 20 > most * 19 {
-            found.push(problem(full, remedy));
+            found.push(Finding::problem(full, remedy));
         } else if open * 5 > most * 4 {
-            found.push(note(full, remedy));
+            found.push(Finding::note(full, remedy));
         }
         found.extend(share(max_sessions, open, most));
     }
@@ -151,14 +151,14 @@ impl Facts {
         for (name, is, default) in &self.settings {
             let Some((_, ours)) = set.iter().find(|(ours, _)| ours == name) else { continue };
             if (ENDS.contains(&name.as_str()) || name == "search_path") && is != ours {
-                found.push(problem(
+                found.push(Finding::problem(
                     format!("{name} of a session that was set to {ours} is {is}"),
                     "look for a pooler or an extension that changes it, and leave dlock's \
                      sessions out",
                 ));
             }
             if ENDS.contains(&name.as_str()) && default != "0" {
-                found.push(note(
+                found.push(Finding::note(
                     format!("{name} is {default} ms here"),
                     "dlock's own sessions are not subject to it; locks on connections of the \
                      application's are",
@@ -170,7 +170,7 @@ impl Facts {
     fn network(&self, found: &mut Vec<Finding>) {
         let Some(client) = &self.client else { return };
         if self.number("tcp_user_timeout") == 0 {
-            found.push(note(
+            found.push(Finding::note(
                 "the server's system has no tcp_user_timeout",
                 "a holder that is cut off while the server answers it may keep its locks longer \
                  than session_ttl",
@@ -179,18 +179,10 @@ impl Facts {
         let here = client.parse().is_ok_and(|client: IpAddr| client.is_loopback())
             || self.server.as_ref() == Some(client);
         if self.ssl == Some(false) && !here {
-            found.push(note(
+            found.push(Finding::note(
                 format!("the connection from {client} is not encrypted"),
                 "turn on dlock's feature \"tls-rustls\", and put ?sslmode=verify-full into the url",
             ));
         }
     }
-}
-
-fn problem(what: impl Into<String>, remedy: &str) -> Finding {
-    Finding { severity: Severity::Problem, what: what.into(), remedy: remedy.to_owned() }
-}
-
-fn note(what: impl Into<String>, remedy: &str) -> Finding {
-    Finding { severity: Severity::Note, ..problem(what, remedy) }
 }

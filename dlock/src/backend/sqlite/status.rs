@@ -9,7 +9,7 @@ use super::{File, Sqlite};
 use crate::backend::LockView;
 use crate::backend::lease::{Failure, name, prune, seen};
 use crate::spec::native::NativeKey;
-use crate::status::{Finding, Severity};
+use crate::status::Finding;
 
 /// <https://www.sqlite.org/pragma.html#pragma_synchronous>
 const SETTINGS: &str =
@@ -52,22 +52,17 @@ impl Sqlite {
         let rows =
             rows.fetch_one(&mut file.connection).await.map_err(|error| self.failure(error))?;
         let mut findings: Vec<_> = prune::finding(&self.texts.name, rows).into_iter().collect();
-        let mut note = |what: String, remedy: &str| {
-            let (severity, remedy) = (Severity::Note, remedy.into());
-            findings.push(Finding { severity, what, remedy });
-        };
         if journal != "wal" {
-            note(
+            findings.push(Finding::note(
                 format!("the journal mode is {journal}: renewals wait for whoever reads"),
                 "put the file on a local disk and leave ?journal_mode out: WAL has no such waits",
-            );
+            ));
         }
         if synchronous < FULL {
-            note(
-                "synchronous is less than FULL: after a power cut a fencing token may repeat"
-                    .into(),
+            findings.push(Finding::note(
+                "synchronous is less than FULL: after a power cut a fencing token may repeat",
                 "leave ?synchronous out where fencing tokens are used",
-            );
+            ));
         }
         Ok(findings)
     }

@@ -7,7 +7,7 @@ use crate::backend::LockView;
 use crate::backend::lease::{Failure, name, prune, seen};
 use crate::backend::mysql::{REMEDY, integer, replicates, text};
 use crate::spec::native::NativeKey;
-use crate::status::{Finding, Severity};
+use crate::status::Finding;
 
 /// Twice the time that a cluster stands still when it loses a node, and some.
 const SHORT: Duration = Duration::from_secs(15);
@@ -41,19 +41,16 @@ impl MySql {
     /// What weakens locks.
     pub(super) async fn findings(&self, member: &mut Member) -> Result<Vec<Finding>, Failure> {
         let mut findings = Vec::new();
-        let mut find = |severity, what: String, remedy: &str| {
-            findings.push(Finding { severity, what, remedy: remedy.into() });
-        };
         if member.server.clustered && self.ttl.is_some_and(|ttl| ttl < SHORT) {
             let what = "a cluster stands still for six seconds when it loses a node, and leases \
                         of less than 15 s may be lost then";
-            find(Severity::Problem, what.into(), "choose a ttl of 15 s or more");
+            findings.push(Finding::problem(what, "choose a ttl of 15 s or more"));
         }
         if !member.server.clustered {
             let seen = replicates(&mut member.connection, member.server.is_mariadb()).await;
             if seen.map_err(|error| self.failure(error))?.is_none() {
                 let what = "whether this server is a replica of another one, this user may not see";
-                find(Severity::Note, what.into(), REMEDY);
+                findings.push(Finding::note(what, REMEDY));
             }
         }
         let sql = "SELECT @@GLOBAL.innodb_flush_log_at_trx_commit";
@@ -61,12 +58,12 @@ impl MySql {
         if let Some(flush) = flush.first().and_then(|row| text(row, 0)).filter(|flush| flush != "1")
         {
             // What a node of a cluster forgets, the others know.
-            let severity = if member.server.clustered { Severity::Note } else { Severity::Problem };
+            let find = if member.server.clustered { Finding::note } else { Finding::problem };
             let what = format!(
                 "innodb_flush_log_at_trx_commit is {flush}: after a crash a lease may be granted \
                  twice, and a fencing token may repeat"
             );
-            find(severity, what, "set innodb_flush_log_at_trx_commit=1");
+            findings.push(find(what, "set innodb_flush_log_at_trx_commit=1"));
         }
         let table = self.texts.table();
         if table.django {

@@ -10,7 +10,7 @@ use crate::backend::LockView;
 use crate::backend::lease::{Failure, Table, name, prune, seen};
 use crate::backend::postgres::lease_sql::{BEGIN, Texts, quoted};
 use crate::spec::native::NativeKey;
-use crate::status::{Finding, Severity};
+use crate::status::Finding;
 
 /// About the table whose name follows. What `synchronous_commit` would be had we not set it.
 const FACTS: &str = "SELECT \
@@ -90,65 +90,54 @@ impl Facts {
 
     fn findings(&self, several: bool, table: &Table) -> Vec<Finding> {
         let mut found = Vec::new();
-        let mut find = |severity, what: String, remedy: &str| {
-            found.push(Finding { severity, what, remedy: remedy.to_owned() });
-        };
         let name = &table.name;
         if self.unlogged {
-            find(
-                Severity::Problem,
+            found.push(Finding::problem(
                 format!("the table {name} is unlogged: a crash empties it, and tokens start again"),
                 "ALTER TABLE … SET LOGGED",
-            );
+            ));
         }
         if !self.deterministic {
-            find(
-                Severity::Problem,
+            found.push(Finding::problem(
                 format!("the collation of {name}.name takes different names for one"),
                 "ALTER TABLE … ALTER COLUMN name TYPE text COLLATE \"C\"",
-            );
+            ));
         }
         if several && !self.has_standbys {
-            find(
-                Severity::Problem,
+            found.push(Finding::problem(
                 "the url has several hosts, and no standby is synchronous: what was granted last \
-                 may be granted again after a fail-over"
-                    .into(),
+                 may be granted again after a fail-over",
                 "set synchronous_standby_names on the server",
-            );
+            ));
         }
         if !self.fsync {
-            find(
-                Severity::Note,
-                "fsync is off: after a power loss leases and fencing tokens may be gone".into(),
+            found.push(Finding::note(
+                "fsync is off: after a power loss leases and fencing tokens may be gone",
                 "turn it on, on the server",
-            );
+            ));
         }
         if matches!(&*self.synchronous_commit, "off" | "local") {
-            find(
-                Severity::Note,
+            found.push(Finding::note(
                 format!("synchronous_commit is {} here", self.synchronous_commit),
                 "it is on in dlock's own transactions; what you write under a lock may be lost",
-            );
+            ));
         }
         if self.encoding != "UTF8" {
-            find(
-                Severity::Note,
+            found.push(Finding::note(
                 format!("the database's encoding is {}: not every key has a name", self.encoding),
                 "use keys of ASCII letters, or a database in UTF8",
-            );
+            ));
         }
         // Ours are timed by the server's clock alone.
         let here = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs_f64();
         if table.django && (here - self.clock).abs() > 1.0 {
-            find(
-                Severity::Problem,
+            found.push(Finding::problem(
                 format!(
                     "the server's clock and this machine's are {:.0} s apart",
                     here - self.clock
                 ),
                 "set them by NTP: django-database-locks goes by that of each machine",
-            );
+            ));
         }
         found
     }
