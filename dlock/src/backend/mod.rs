@@ -4,6 +4,8 @@
 pub(crate) mod bounds;
 #[cfg(feature = "_server")]
 pub(crate) mod driver;
+#[cfg(feature = "_server")]
+pub(crate) mod errors;
 #[cfg(test)]
 mod faulty;
 #[cfg(feature = "_server")]
@@ -36,14 +38,6 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use self::lease::LeaseOptions;
-#[cfg(feature = "mssql")]
-pub(crate) use self::mssql::{
-    holder as mssql_holder, literal as mssql_literal, mode as mssql_mode, of_code as mssql_error,
-};
-#[cfg(feature = "mysql")]
-pub(crate) use self::mysql::{name as mysql_name, of_number as mysql_error, text as mysql_text};
-#[cfg(feature = "postgres")]
-pub(crate) use self::postgres::{of_code as postgres_error, place as postgres_place};
 pub(crate) use self::url::normal;
 pub use crate::backend::pool::Pool;
 use crate::error::{Error, Result};
@@ -153,8 +147,15 @@ pub(crate) trait SessionBackend: Send + Sync + 'static {
         true
     }
 
-    /// Whether the session can go on after this error.
-    fn survives(&self, error: &Error) -> bool;
+    /// Returns `true` if the session can go on after this error: the server has refused, or others were in
+    /// the way, and it is as it was.
+    fn survives(&self, error: &Error) -> bool {
+        #[cfg(feature = "_server")]
+        if errors::Busy::is(error) {
+            return true;
+        }
+        matches!(error, Error::Backend { .. } | Error::Permission { .. } | Error::Config { .. })
+    }
 
     /// Which of these the session holds, read from the server.
     fn held(

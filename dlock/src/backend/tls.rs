@@ -1,5 +1,6 @@
 //! Connections that are to be encrypted, and cannot be.
 
+use super::handshake;
 use crate::error::Error;
 #[cfg(feature = "postgres")]
 use crate::error::Source;
@@ -9,8 +10,13 @@ pub(super) const FEATURES: &str =
     "turn on dlock's feature tls-rustls or tls-native-tls in Cargo.toml";
 
 /// What to say of an error of the driver's about TLS, if it is one that goes on until something is
-/// changed.
-pub(super) fn refused(label: &str, error: &sqlx::Error) -> Option<Error> {
+/// changed: the connection cannot be encrypted, or a certificate is not trusted.
+pub(super) fn error(label: &str, error: &sqlx::Error) -> Option<Error> {
+    refused(label, error).or_else(|| handshake::error(label, error))
+}
+
+/// What to say if one side has no encryption.
+fn refused(label: &str, error: &sqlx::Error) -> Option<Error> {
     let sqlx::Error::Tls(said) = error else { return None };
     let said = said.to_string();
     // The application's sqlx may have what dlock's features have not: so the driver is asked.
@@ -65,11 +71,11 @@ mod tests {
     fn server_that_insists_is_understood() {
         use std::sync::Arc;
 
-        use crate::backend::postgres_error;
+        use crate::backend::postgres::of_code;
 
         let said = "no pg_hba.conf entry for host \"127.0.0.1\", user \"app\", database \"db\", no encryption";
         for (code, said) in [("28000", said), ("08P01", "SSL required")] {
-            let error = postgres_error("postgres", Some(code), Arc::from(Box::from(said)));
+            let error = of_code("postgres", Some(code), Arc::from(Box::from(said)));
             assert!(!error.is_retryable(), "{error}");
             assert!(error.to_string().contains("tls-rustls"), "{error}");
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::driver::{DriverError, Row};
 use super::plan::Wanted;
 use super::session::Session;
+use crate::backend::errors::{self, ErrorKind, NotExclusive};
 use crate::error::{Error, Result};
 use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
@@ -86,33 +87,9 @@ pub(crate) enum Answer {
     #[cfg_attr(not(feature = "mssql"), expect(dead_code, reason = "of SQL Server only"))]
     Outside,
     /// Locks of this server exclude nobody.
-    NotExclusive {
-        what: &'static str,
-        instead: &'static str,
-    },
+    NotExclusive(NotExclusive),
     /// Neither yes nor no.
     UnexpectedReply(String),
-}
-
-/// What an error of the server is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ErrorKind {
-    /// The wait is over.
-    Busy,
-    Deadlock,
-    /// There is no transaction to lock in.
-    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "of PostgreSQL only"))]
-    NoTransaction,
-    /// The transaction has failed and takes nothing but its end.
-    Aborted,
-    /// The transaction has no such savepoint.
-    NoSavepoint,
-    /// There is a transaction.
-    #[cfg_attr(not(feature = "mysql"), expect(dead_code, reason = "of MySQL only"))]
-    Open,
-    /// The session is over.
-    Ended,
-    Other,
 }
 
 /// Sends to the module of the database.
@@ -150,11 +127,7 @@ impl Dialect {
     }
 
     pub(crate) fn unsupported(self, what: &str, instead: &str) -> Error {
-        Error::Unsupported {
-            backend: self.label().into(),
-            what: what.into(),
-            instead: instead.into(),
-        }
+        errors::unsupported(self.label(), what, instead)
     }
 
     /// Takes a lock for the session. Inside a transaction, that goes on whatever comes of it.

@@ -1,8 +1,9 @@
 //! Why a lock was not had.
 
-use super::dialect::{Answer, ErrorKind};
+use super::dialect::Answer;
 use super::driver::{Driver, DriverError};
 use super::plan::{Waiting, Wanted};
+use crate::backend::errors::{self, ErrorKind};
 use crate::error::Error;
 use crate::status::holder::{Holder, Stage};
 
@@ -16,7 +17,7 @@ pub(super) fn pooled<C: Driver>() -> Error {
 }
 
 pub(super) fn strange<C: Driver>(said: String) -> Error {
-    Error::unavailable(C::DIALECT.label(), UnexpectedReply(said))
+    errors::unexpected(C::DIALECT.label(), &said)
 }
 
 /// Of the answers that are no grant and no wait of a transaction.
@@ -24,7 +25,7 @@ pub(super) fn refusal<C: Driver>(one: &Wanted, answer: Answer) -> Error {
     match answer {
         Answer::Mine { .. } => Error::Reentrant { key: one.key.clone() },
         Answer::Deadlock => Error::Deadlock { key: one.key.clone() },
-        Answer::NotExclusive { what, instead } => C::DIALECT.unsupported(what, instead),
+        Answer::NotExclusive(server) => server.error(C::DIALECT.label()),
         other => strange::<C>(format!("{other:?}")),
     }
 }
@@ -56,7 +57,3 @@ pub(super) fn timeout(one: &Wanted, waiting: Waiting, holder: Option<Holder>) ->
         holder: holder.map(Box::new),
     }
 }
-
-#[derive(Debug, thiserror::Error)]
-#[error("the server gave an answer that means nothing: {0}")]
-struct UnexpectedReply(String);

@@ -3,13 +3,13 @@
 use std::time::Instant;
 
 use super::Connection;
-use super::dialect::ErrorKind;
 use super::driver::DriverError;
 use super::driver_error::strange;
 use super::ledger::ledger;
 use super::lock::{ConnectionGrant, ConnectionLock, Ending};
 use super::released::{Given, Open, names, outcome, read};
 use super::session::Session;
+use crate::backend::errors::ErrorKind;
 use crate::error::{Error, Result};
 use crate::observe::Event;
 use crate::spec::key::Key;

@@ -1,12 +1,13 @@
 //! How a connection pays what it owes: locks that it was perhaps granted, or has perhaps given back.
 
 use super::Connection;
-use super::dialect::{At, ErrorKind};
+use super::dialect::At;
 use super::driver::{DriverError, Row};
 use super::driver_error::{aborted, strange};
 use super::ledger::{Held, ledger};
 use super::lock::{ConnectionLock, Doubt};
 use super::session::Session;
+use crate::backend::errors::ErrorKind;
 use crate::error::Result;
 use crate::spec::lock_id::LockId;
 

@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Connection;
-use super::dialect::ErrorKind;
 use super::lock::{ConnectionLock, Ending};
 use super::released::Open;
+use crate::backend::errors::ErrorKind;
 use crate::error::{Error, Result};
 
 impl<C: Connection> ConnectionLock<'_, C> {

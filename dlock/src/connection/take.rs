@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::Connection;
-use super::dialect::{Answer, At, ErrorKind, Take, called};
+use super::dialect::{Answer, At, Take, called};
 use super::driver::Driver;
 use super::driver_error::{aborted, failure, pooled, strange, timeout};
 use super::ledger::{Held, ledger};
@@ -11,6 +11,7 @@ use super::lock::{ConnectionGrant, ConnectionLock, Doubt};
 use super::pause::sleep;
 use super::plan::{Waiting, Wanted};
 use super::session::Session;
+use crate::backend::errors::ErrorKind;
 use crate::error::{Error, Result};
 use crate::observe::Event;
 use crate::spec::lock_id::LockId;
@@ -146,9 +147,9 @@ impl<C: Connection> ConnectionLock<'_, C> {
                     }
                     // Somebody has ended the statement: nothing was granted.
                     Answer::Busy { .. } => self.resolve(At::of(inside)).await?,
-                    Answer::NotExclusive { what, instead } => {
+                    Answer::NotExclusive(server) => {
                         self.doubt = None;
-                        return Err(C::DIALECT.unsupported(what, instead));
+                        return Err(server.error(C::DIALECT.label()));
                     }
                     Answer::Deadlock => {
                         self.doubt = None;
@@ -158,7 +159,7 @@ impl<C: Connection> ConnectionLock<'_, C> {
                     Answer::UnexpectedReply(said) => return Err(strange::<C>(said)),
                 },
                 Err(refused) => match C::DIALECT.error_kind(&refused) {
-                    ErrorKind::Busy => {
+                    ErrorKind::TimedOut => {
                         self.resolve(if inside { At::Failed } else { At::Outside }).await?;
                     }
                     // Nothing was begun.

@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use super::dialect::{Answer, ErrorKind};
+use super::dialect::Answer;
 use super::driver::{DriverError, Row};
 use super::driver_error::{aborted, failure, refusal, timeout};
 use super::plan::Waiting;
 use super::take::who;
 use super::{Connection, Plan};
+use crate::backend::errors::ErrorKind;
 use crate::error::{Error, Result};
 use crate::observe::Event;
 use crate::spec::key::IntoKey;
@@ -193,7 +194,7 @@ impl<'c, C: Connection> TransactionLock<'c, C> {
                     error_kind => {
                         // The first error tells more than one of the clean-up.
                         let settled = self.ask(C::DIALECT.resolve_within(&wanted)).await;
-                        if error_kind != ErrorKind::Busy {
+                        if error_kind != ErrorKind::TimedOut {
                             return Err(failure::<C>(first, error_kind, refused));
                         }
                         settled.map_err(|refused| C::DIALECT.error(refused))?;

@@ -67,11 +67,11 @@ impl Driver for sqlx::MySqlConnection {
     }
 
     async fn ask(&mut self, text: String) -> Result<Vec<Row>, DriverError> {
-        use crate::backend::mysql_text;
+        use crate::backend::mysql::text as column_text;
         match rows::ask(self, sqlx::raw_sql(AssertSqlSafe(text))).all().await {
             Ok(rows) => Ok(rows
                 .iter()
-                .map(|row| (0..row.len()).map(|column| mysql_text(row, column)).collect())
+                .map(|row| (0..row.len()).map(|column| column_text(row, column)).collect())
                 .collect()),
             Err(error) => Err(refused(error)),
         }

@@ -5,8 +5,12 @@
 //! A wait that ends is no error here, and neither an unlock of what is not held: each is looked up
 //! first. So nothing of this breaks a transaction, also where `XACT_ABORT` is on.
 
-use crate::backend::{mssql_error, mssql_holder, mssql_literal, mssql_mode};
-use crate::connection::dialect::{Answer, At, ErrorKind, Take, called, milliseconds};
+use super::caller_sql::{holder as holder_sql, literal};
+use super::errors::{kind, of_code};
+use super::server::READ_ONLY;
+use super::session_sql::mode;
+use crate::backend::errors::ErrorKind;
+use crate::connection::dialect::{Answer, At, Take, called, milliseconds};
 use crate::connection::driver::{DriverError, Row};
 use crate::connection::plan::Wanted;
 use crate::connection::session::Session;
@@ -131,7 +135,7 @@ pub(crate) fn release_if_held(lock_id: &LockId, but: Option<&Session>) -> String
 
 /// Where the right is missing, to ask would be an error, which may cost a transaction.
 pub(crate) fn holder(lock_id: &LockId, _: bool) -> String {
-    format!("IF HAS_PERMS_BY_NAME(NULL,NULL,'VIEW SERVER STATE')=1 {}", mssql_holder(&lock_id.key))
+    format!("IF HAS_PERMS_BY_NAME(NULL,NULL,'VIEW SERVER STATE')=1 {}", holder_sql(&lock_id.key))
 }
 
 pub(crate) fn undo(_: bool) -> Option<&'static str> {
@@ -156,14 +160,14 @@ pub(crate) fn release_held(held: &[Wanted], session: &Session, open: bool) -> St
 }
 
 fn is_held(lock_id: &LockId) -> String {
-    format!("APPLOCK_MODE('public',{},'Session')<>'NoLock'", mssql_literal(&lock_id.key))
+    format!("APPLOCK_MODE('public',{},'Session')<>'NoLock'", literal(&lock_id.key))
 }
 
 fn get(lock_id: &LockId, owner: Owner, time: &str) -> String {
     format!(
         "EXEC @dlock=sp_getapplock @Resource={},@LockMode='{}',@LockOwner='{}',@LockTimeout={time}",
-        mssql_literal(&lock_id.key),
-        mssql_mode(lock_id.mode),
+        literal(&lock_id.key),
+        mode(lock_id.mode),
         owner.as_str()
     )
 }
@@ -171,7 +175,7 @@ fn get(lock_id: &LockId, owner: Owner, time: &str) -> String {
 fn release(lock_id: &LockId, owner: Owner) -> String {
     format!(
         "EXEC sp_releaseapplock @Resource={},@LockOwner='{}'",
-        mssql_literal(&lock_id.key),
+        literal(&lock_id.key),
         owner.as_str()
     )
 }
@@ -199,25 +203,16 @@ pub(crate) fn answer(rows: &[Row]) -> Answer {
         ("mine", Some(session)) => Answer::Mine { session },
         ("deadlock", _) => Answer::Deadlock,
         ("outside", _) => Answer::Outside,
-        ("replica", _) => Answer::NotExclusive {
-            what: "locks that exclude the primary's (the database is read-only here: a secondary \
-                   replica, or set so)",
-            instead: "connect to the primary",
-        },
+        ("replica", _) => Answer::NotExclusive(READ_ONLY),
         (word, _) => Answer::UnexpectedReply(word.to_owned()),
     }
 }
 
-/// <https://learn.microsoft.com/sql/relational-databases/errors-events/database-engine-events-and-errors>
 pub(crate) fn error_kind(code: &str) -> ErrorKind {
-    match code {
-        "1205" => ErrorKind::Deadlock,
-        "596" | "6005" | "6006" => ErrorKind::Ended,
-        _ => ErrorKind::Other,
-    }
+    code.parse().map_or(ErrorKind::Other, kind)
 }
 
 pub(crate) fn error(refused: DriverError) -> Error {
     let number = refused.code.as_deref().and_then(|code| code.parse().ok());
-    mssql_error(LABEL, number, refused.source)
+    of_code(LABEL, number, refused.source)
 }

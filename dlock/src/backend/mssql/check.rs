@@ -2,10 +2,11 @@
 
 use tiberius::Row;
 
-use super::errors::{is_right, number};
+use super::errors::kind_of;
 use super::results;
 use super::session::{Session, integer};
 use super::{Mssql, TTL_MAX};
+use crate::backend::errors::ErrorKind;
 use crate::error::Result;
 use crate::status::Finding;
 
@@ -84,7 +85,7 @@ impl Mssql {
         let rows = async { results::first(session.connection.simple_query(sql).await?).await };
         match rows.await {
             Ok(rows) => Ok(Some(rows)),
-            Err(error) if number(&error).is_some_and(is_right) => Ok(None),
+            Err(error) if kind_of(&error) == ErrorKind::NoRight => Ok(None),
             Err(error) => Err(self.error(error)),
         }
     }

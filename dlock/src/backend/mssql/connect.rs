@@ -4,7 +4,7 @@ use tiberius::{AuthMethod, Client, Config, EncryptionLevel};
 use tokio::net::TcpStream;
 use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt as _};
 
-use super::errors::error_kind;
+use super::errors::error_of;
 use super::socket::Socket;
 use crate::backend::url::{Parts, unreadable};
 use crate::error::{Error, Result};
@@ -100,7 +100,7 @@ impl Target {
                     config.host(host);
                     config.port(port);
                 }
-                Err(error) => return Err(error_kind(&self.label, error)),
+                Err(error) => return Err(error_of(&self.label, error)),
             }
         }
         Err(Error::config(format!("{} sends its clients around in a circle", self.label)))

@@ -10,11 +10,12 @@ use std::time::Duration;
 use tiberius::Query;
 
 use super::Mssql;
-use super::errors::{Code, DEADLOCK};
+use super::errors::Code;
 use super::session::{Session, millis, name};
 use super::session_sql::{self as sql, mode};
+use crate::backend::errors::{ErrorKind, unsupported};
 use crate::backend::{Waited, no_conversion};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 
@@ -24,15 +25,14 @@ impl Mssql {
         match (from, to) {
             (Mode::Shared | Mode::Update | Mode::Exclusive, Mode::Exclusive) => Ok(()),
             _ if from == to => Ok(()),
-            _ => Err(Error::Unsupported {
-                backend: self.label.clone(),
-                what: format!("change of a lock from {from} to {to} while it is held").into(),
-                instead: format!(
+            _ => Err(unsupported(
+                &self.label,
+                &format!("change of a lock from {from} to {to} while it is held"),
+                &format!(
                     "a session keeps the strongest mode that it had until the last release, so it is \
                      still held ({from}): release it and take it as {to}"
-                )
-                .into(),
-            }),
+                ),
+            )),
         }
     }
 
@@ -50,7 +50,7 @@ impl Mssql {
         query.bind(millis(time.as_nanos() / 1_000_000));
         let row = match self.ask(session, query).await {
             Ok(row) => row,
-            Err(error) if error.number() == Some(DEADLOCK) => {
+            Err(error) if error.kind() == ErrorKind::Deadlock => {
                 // The statement has ended, and what the session holds is to be seen.
                 let is_held = self.held_of(session, std::slice::from_ref(held)).await?;
                 let gone = || self.unexpected("a deadlock that has cost the lock");

@@ -6,31 +6,63 @@ use std::sync::Arc;
 
 use tiberius::error::Error as DriverError;
 
+use super::server::READ_ONLY;
+use crate::backend::errors::{Busy, ErrorKind, Remedies, one_line};
 use crate::backend::handshake;
 use crate::error::{Error, Source};
 
-/// A statement was chosen to end a deadlock.
-pub(super) const DEADLOCK: u32 = 1205;
-/// A row or table lock was not to be had in `LOCK_TIMEOUT`.
-const LOCK_TIMEOUT: u32 = 1222;
-/// A write under snapshot isolation met another one.
-const SNAPSHOT_CONFLICT: u32 = 3960;
-/// No such table.
-pub(super) const NO_TABLE: u32 = 208;
-/// There is one of that name already.
-pub(super) const TABLE_EXISTS: u32 = 2714;
-/// A key is there already: another session has just inserted it.
-const DUPLICATE_KEY: [u32; 2] = [2601, 2627];
-/// No right to execute, to read or to write; to a column; to create a table; to see the server's
-/// state; to end a session.
-const NO_RIGHT: [u32; 8] = [229, 230, 262, 297, 300, 371, 2760, 6102];
-/// Wrong user or password, from a domain that is not trusted, disabled, locked, expired.
-const NO_LOGIN: [u32; 8] = [18_452, 18_456, 18_461, 18_468, 18_470, 18_486, 18_487, 18_488];
-/// Connections: of the server; sessions and workers of an Azure database or pool.
-const FULL: [u32; 5] = [17_300, 17_809, 10_928, 10_929, 10_936];
+const REMEDIES: Remedies = Remedies {
+    login: "check the login and its password, and that it may log in",
+    room: "raise the server's limit (\"user connections\", or the service tier on Azure), make the application's \
+           pools smaller, or lower LockerBuilder::max_sessions",
+};
 
-const MAKE_ROOM: &str = "raise the server's limit (\"user connections\", or the service tier on Azure), \
-    make the application's pools smaller, or lower LockerBuilder::max_sessions";
+/// What an error of this number means.
+pub(super) fn kind(number: u32) -> ErrorKind {
+    match number {
+        1205 => ErrorKind::Deadlock,
+        // A row or table lock was not to be had in `LOCK_TIMEOUT`; a write under snapshot isolation met another one;
+        // another session has just inserted the key.
+        1222 | 3960 | 2601 | 2627 => ErrorKind::Busy,
+        208 => ErrorKind::NoTable,
+        2714 => ErrorKind::TableExists,
+        // To execute, to read or to write; to a column; to create a table; to see the server's state; to end a
+        // session.
+        229 | 230 | 262 | 297 | 300 | 371 | 2760 | 6102 => ErrorKind::NoRight,
+        // Wrong user or password, from a domain that is not trusted, disabled, locked, expired.
+        18_452 | 18_456 | 18_461 | 18_468 | 18_470 | 18_486..=18_488 => ErrorKind::NoLogin,
+        // Connections: of the server; sessions and workers of an Azure database or pool.
+        17_300 | 17_809 | 10_928 | 10_929 | 10_936 => ErrorKind::Full,
+        3906 | 978 => ErrorKind::ReadOnly,
+        // The session was killed; the server is shutting down.
+        596 | 6005 | 6006 => ErrorKind::Ended,
+        // Starting, moving, throttled; the database is not ready, or is not to be had on this replica.
+        615
+        | 617
+        | 922
+        | 945
+        | 976
+        | 983
+        | 4221
+        | 9001
+        | 17_142
+        | 18_401
+        | 40_143
+        | 40_197
+        | 40_501
+        | 40_540
+        | 40_613
+        | 42_108
+        | 42_109
+        | 49_918..=49_920 => ErrorKind::Away,
+        _ => ErrorKind::Other,
+    }
+}
+
+/// The same of an error of the driver: without a number of the server's, the connection is gone.
+pub(super) fn kind_of(error: &DriverError) -> ErrorKind {
+    error.code().map_or(ErrorKind::Ended, kind)
+}
 
 /// What `sp_getapplock` and `sp_releaseapplock` return.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,21 +93,6 @@ impl Code {
     }
 }
 
-/// The server's number of an error, if it is the server's.
-pub(crate) fn number(error: &DriverError) -> Option<u32> {
-    error.code()
-}
-
-/// Returns `true` if others were in the way, and the same may be asked again.
-pub(super) fn is_busy(number: u32) -> bool {
-    matches!(number, DEADLOCK | LOCK_TIMEOUT | SNAPSHOT_CONFLICT) || DUPLICATE_KEY.contains(&number)
-}
-
-/// Returns `true` if the server has refused for lack of a right.
-pub(super) fn is_right(number: u32) -> bool {
-    NO_RIGHT.contains(&number)
-}
-
 /// Returns `true` if an error is about the procedures of locks: `sp_getapplock` is a face of
 /// `xp_userlock`.
 pub(super) fn names_procedures(said: &str) -> bool {
@@ -83,11 +100,12 @@ pub(super) fn names_procedures(said: &str) -> bool {
 }
 
 /// What an error of the driver's means on this server.
-pub(crate) fn error_kind(label: &str, error: DriverError) -> Error {
+pub(crate) fn error_of(label: &str, error: DriverError) -> Error {
     match error {
         DriverError::Server(said) => {
             let about = (said.code(), said.class(), said.message());
-            of_number(label, about, Arc::new(Said::of(&said)))
+            let (number, message) = (said.code(), one_line(said.message()));
+            of_number(label, about, Arc::new(Said { number, message }))
         }
         DriverError::Tls(said) => handshake::said(label, &said),
         DriverError::Io { kind: std::io::ErrorKind::InvalidData, message }
@@ -109,78 +127,27 @@ pub(crate) fn of_code(label: &str, number: Option<u32>, source: Source) -> Error
 
 fn of_number(label: &str, (number, class, said): (u32, u8, &str), source: Source) -> Error {
     let permission = |remedy: &str, source| Error::permission(label, remedy, source);
-    match number {
-        _ if NO_LOGIN.contains(&number) => {
-            permission("check the login and its password, and that it may log in", source)
-        }
+    match (number, kind(number)) {
         // Not there, or not for this login.
-        4060 | 916 | 40_532 => permission(
+        (4060 | 916 | 40_532, _) => permission(
             "check the database's name; if it is right, CREATE USER for this login there",
             source,
         ),
-        40_615 | 40_914 => {
+        (40_615 | 40_914, _) => {
             permission("let this address through the server's firewall rules", source)
         }
-        229 if names_procedures(said) => permission(
+        (229, _) if names_procedures(said) => permission(
             "GRANT EXECUTE ON sys.sp_getapplock and sys.sp_releaseapplock TO this user (in master; \
              usually public has it)",
             source,
         ),
-        _ if is_right(number) => {
-            permission("grant the right that this error's source names", source)
-        }
-        _ if FULL.contains(&number) => Error::full(label, MAKE_ROOM, source),
-        3906 | 978 => read_only(label),
-        _ if is_busy(number) => Error::unavailable(label, Busy(source)),
-        // Shutting down, starting, moving, throttled; the session was killed; the database is not
-        // ready, or is not to be had on this replica.
-        596
-        | 615
-        | 617
-        | 922
-        | 945
-        | 976
-        | 983
-        | 4221
-        | 6005
-        | 6006
-        | 9001
-        | 17_142
-        | 18_401
-        | 40_143
-        | 40_197
-        | 40_501
-        | 40_540
-        | 40_613
-        | 42_108
-        | 42_109
-        | 49_918..=49_920 => Error::away(label, source),
+        (_, ErrorKind::ReadOnly) => READ_ONLY.error(label),
+        (_, kind) if kind.is_busy() => Busy::error(label, source),
         // The connection ends with these.
-        _ if class >= 20 => Error::away(label, source),
-        _ => Error::backend(label, source),
+        (_, ErrorKind::Other) if class >= 20 => Error::away(label, source),
+        (_, kind) => kind.error(label, &REMEDIES, source),
     }
 }
-
-/// A secondary, or a database that has been set so.
-pub(super) fn read_only(label: &str) -> Error {
-    Error::Unsupported {
-        backend: label.into(),
-        what: "locks that exclude the primary's (the database is read-only here: a secondary replica, \
-               or set so)"
-            .into(),
-        instead: "connect to the primary, without ApplicationIntent=ReadOnly".into(),
-    }
-}
-
-/// Returns `true` if the session is as it was, and others were in the way.
-pub(super) fn was_busy(error: &Error) -> bool {
-    matches!(error, Error::Unavailable { source, .. } if source.is::<Busy>())
-}
-
-/// Others were in the way: the session is as it was, and the same can be asked again.
-#[derive(Debug, thiserror::Error)]
-#[error("others were in the way")]
-struct Busy(#[source] Source);
 
 /// What the server said, on one line.
 #[derive(Debug, thiserror::Error)]
@@ -190,28 +157,6 @@ struct Said {
     message: Box<str>,
 }
 
-impl Said {
-    fn of(error: &tiberius::error::TokenError) -> Self {
-        let message = error.message().chars().map(|c| if c.is_control() { ' ' } else { c });
-        Said { number: error.code(), message: message.collect() }
-    }
-}
-
-/// An answer that means nothing: the session is not to be trusted.
-pub(super) fn unexpected(label: &str, answer: &str) -> Error {
-    Error::unavailable(label, UnexpectedReply(answer.into()))
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("the server gave an answer that means nothing: {0}")]
-pub(super) struct UnexpectedReply(pub(super) Box<str>);
-
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "statements of one connection reach different sessions of the server: is there a proxy between?"
-)]
-pub(super) struct AnotherSession;
-
 #[derive(Debug, thiserror::Error)]
 #[error("the server has ended the connection")]
 pub(super) struct Ended;
@@ -220,7 +165,7 @@ pub(super) struct Ended;
 mod tests {
     use super::*;
 
-    fn kind(number: u32, class: u8, said: &str) -> Error {
+    fn error(number: u32, class: u8, said: &str) -> Error {
         let source = Said { number, message: said.into() };
         of_number("mssql (db:1433/app)", (number, class, said), Arc::new(source))
     }
@@ -246,21 +191,21 @@ mod tests {
             (10_928, "The session limit for the database is 30", "max_sessions"),
             (3906, "Failed to update database \"x\" because it is read-only.", "primary"),
         ] {
-            let text = kind(number, 14, said).to_string();
+            let text = error(number, 14, said).to_string();
             assert!(text.contains(part) && !text.contains('\n'), "{number}: {text}");
         }
     }
 
     #[test]
     fn what_passes_is_retryable_and_a_deadlock_leaves_the_session() {
-        for number in [DEADLOCK, LOCK_TIMEOUT, SNAPSHOT_CONFLICT, 2627] {
-            let error = kind(number, 13, "");
-            assert!(error.is_retryable() && was_busy(&error), "{error:?}");
+        for number in [1205, 1222, 3960, 2627] {
+            let error = error(number, 13, "");
+            assert!(error.is_retryable() && Busy::is(&error), "{error:?}");
         }
         for (number, class) in [(596, 21), (40_613, 17), (6005, 14), (50_000, 20)] {
-            let error = kind(number, class, "");
-            assert!(error.is_retryable() && !was_busy(&error), "{error:?}");
+            let error = error(number, class, "");
+            assert!(error.is_retryable() && !Busy::is(&error), "{error:?}");
         }
-        assert!(matches!(kind(8115, 16, ""), Error::Backend { .. }));
+        assert!(matches!(error(8115, 16, ""), Error::Backend { .. }));
     }
 }

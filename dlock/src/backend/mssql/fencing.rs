@@ -5,11 +5,12 @@ use std::collections::HashMap;
 
 use tiberius::{Query, Row};
 
-use super::errors::{NO_TABLE, is_right, names_procedures};
+use super::errors::names_procedures;
 use super::results;
 use super::session::{DriverOrOurs, Session, integer, name, subject};
 use super::session_sql as sql;
 use super::{Mssql, table};
+use crate::backend::errors::ErrorKind;
 use crate::backend::lease;
 use crate::backend::{Answer, BatchItem, Op};
 use crate::error::Result;
@@ -83,14 +84,14 @@ impl Mssql {
 
     /// Why there is no token. What is locked is read back.
     fn not_drawn(&self, session: &mut Session, error: DriverOrOurs) -> crate::error::Error {
-        match (error.number(), error) {
+        match (error.kind(), error) {
             // It may be made anew.
-            (Some(NO_TABLE), error) => {
+            (ErrorKind::NoTable, error) => {
                 session.fences = false;
                 self.failed(error)
             }
-            (Some(number), DriverOrOurs::Driver(error))
-                if is_right(number) && !names_procedures(&error.to_string()) =>
+            (ErrorKind::NoRight, DriverOrOurs::Driver(error))
+                if !names_procedures(&error.to_string()) =>
             {
                 table::no_right(&self.label, &self.tokens, std::sync::Arc::new(error))
             }

@@ -11,12 +11,13 @@ use tokio::time::timeout;
 
 use super::GOODBYE;
 use super::connect::{Connection, Target};
-use super::errors::{NO_TABLE, error_kind, is_busy, is_right, number, unexpected};
+use super::errors::{error_of, kind_of};
 use super::lease_sql::{LEASES_MAX, LeaseSql, RENEWALS_MAX, time};
 use super::results;
 use super::server::{self, Server};
 use super::table;
 use crate::backend::LockView;
+use crate::backend::errors::{ErrorKind, unexpected};
 use crate::backend::lease::prune::{self, Pruned};
 use crate::backend::lease::{
     Failure, Lease, LeaseBackend, Outcomes, Owner, Table, Taken, name, seen,
@@ -68,16 +69,16 @@ impl MssqlLeases {
 
     fn failure(&self, error: tiberius::error::Error) -> Failure {
         let label = self.label();
-        match number(&error) {
+        match kind_of(&error) {
             // The transaction is undone, and the connection as it was.
-            Some(number) if is_busy(number) => Failure::Busy(error_kind(label, error)),
+            kind if kind.is_busy() => Failure::Busy(error_of(label, error)),
             // It is made at the next connect.
-            Some(NO_TABLE) => Failure::Failed(Error::unavailable(label, error)),
-            Some(number) if is_right(number) => {
+            ErrorKind::NoTable => Failure::Failed(Error::unavailable(label, error)),
+            ErrorKind::NoRight => {
                 let source = std::sync::Arc::new(error);
                 Failure::Failed(table::no_right(label, &self.sql, source))
             }
-            _ => Failure::Failed(error_kind(label, error)),
+            _ => Failure::Failed(error_of(label, error)),
         }
     }
 }
@@ -97,7 +98,7 @@ impl LeaseBackend for MssqlLeases {
         let (mut connection, _) = self.target.connect().await.map_err(Failure::Failed)?;
         let open = async {
             let rows = table::rows(&mut connection, server::open_for_leases()).await;
-            let rows = rows.map_err(|error| error_kind(self.label(), error))?;
+            let rows = rows.map_err(|error| error_of(self.label(), error))?;
             let server = rows.first().map_or(Ok(None), |row| Server::of(row, self.label()))?;
             server.ok_or_else(|| unexpected(self.label(), "no server"))?;
             table::prepare(self.label(), &self.sql, &mut connection).await

@@ -31,13 +31,10 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-pub(crate) use self::caller_sql::{holder, literal};
 pub(crate) use self::connect::Target;
-pub(crate) use self::errors::of_code;
 pub(crate) use self::lease::MssqlLeases;
 use self::lease_sql::LeaseSql;
 use self::session::{LOCKS_MAX, Session};
-pub(crate) use self::session_sql::mode;
 use super::{
     Answer, BackendInfo, BatchItem, LockView, Options, SessionBackend, SessionTag, Waited,
 };
@@ -99,13 +96,6 @@ impl Mssql {
              name the database in the url",
             self.label
         )))
-    }
-
-    /// Returns `true` if the session can go on after this error.
-    fn goes_on(&self, error: &Error) -> bool {
-        use Error::{Backend, Config, Permission};
-        matches!(error, Backend { .. } | Permission { .. } | Config { .. })
-            || errors::was_busy(error)
     }
 }
 
@@ -184,10 +174,6 @@ impl SessionBackend for Mssql {
         time: Duration,
     ) -> Result<Waited> {
         self.convert_to(session, held, to, time).await
-    }
-
-    fn survives(&self, error: &Error) -> bool {
-        self.goes_on(error)
     }
 
     async fn held(&self, session: &mut Session, lock_ids: &[LockId]) -> Result<Vec<bool>> {

@@ -2,9 +2,15 @@
 
 use tiberius::Row;
 
-use super::errors::read_only;
 use super::session_sql::PROOF;
-use crate::error::{Error, Result};
+use crate::backend::errors::{NotExclusive, unsupported};
+use crate::error::Result;
+
+/// A secondary, or a database that has been set so.
+pub(super) const READ_ONLY: NotExclusive = NotExclusive {
+    what: "locks that exclude the primary's (the database is read-only here: a secondary replica, or set so)",
+    instead: "connect to the primary, without ApplicationIntent=ReadOnly",
+};
 
 /// Azure SQL Database, and Azure SQL Managed Instance.
 /// <https://learn.microsoft.com/sql/t-sql/functions/serverproperty-transact-sql>
@@ -47,7 +53,7 @@ impl Server {
     /// Reads the answer to [`open`].
     ///
     /// # Errors
-    /// [`Error::Unsupported`] where locks exclude nobody; `None` for an answer that means nothing.
+    /// [`Error::Unsupported`](crate::Error::Unsupported) where locks exclude nobody; `None` for an answer that means nothing.
     pub(super) fn of(row: &Row, label: &str) -> Result<Option<Self>> {
         let text = |column: usize| row.try_get::<&str, _>(column).ok().flatten();
         let (Some(birth), Some(database), Some(version)) =
@@ -56,15 +62,15 @@ impl Server {
             return Ok(None);
         };
         if text(2).is_some_and(|updateability| updateability != "READ_WRITE") {
-            return Err(read_only(label));
+            return Err(READ_ONLY.error(label));
         }
         let edition = row.try_get::<i32, _>(4).ok().flatten();
         if edition.is_some_and(|edition| edition == 6 || edition == 11) {
-            return Err(Error::Unsupported {
-                backend: label.into(),
-                what: "application locks (Azure Synapse has no sp_getapplock)".into(),
-                instead: "use a database of SQL Server or of Azure SQL".into(),
-            });
+            return Err(unsupported(
+                label,
+                "application locks (Azure Synapse has no sp_getapplock)",
+                "use a database of SQL Server or of Azure SQL",
+            ));
         }
         Ok(Some(Server {
             birth,

@@ -6,21 +6,19 @@
 //! goes with that.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tiberius::{Query, Row};
 
 use super::connect::Connection;
-use super::errors::{
-    AnotherSession, Code, DEADLOCK, Ended, UnexpectedReply, error_kind, number, unexpected,
-};
+use super::errors::{Code, Ended, error_of, kind_of};
 use super::results;
 use super::server::{self, Server};
 use super::session_sql as sql;
 use super::socket::Socket;
 use super::{Mssql, table};
-use crate::backend::{Answer, BatchItem, Op, SessionTag, Waited};
+use crate::backend::errors::{ErrorKind, another_session, neither, unexpected};
+use crate::backend::{Answer, BatchItem, Op, SessionBackend as _, SessionTag, Waited};
 use crate::error::{Error, Result};
 use crate::spec::key::Key;
 use crate::spec::lock_id::LockId;
@@ -91,7 +89,7 @@ impl Mssql {
 
     /// Makes sure that an answer comes from the session that was opened: its last two columns.
     pub(super) fn same_session(&self, session: &Session, row: &Row) -> Result<()> {
-        let another = || Error::unavailable(&self.label, AnotherSession);
+        let another = || another_session(&self.label, "sessions of the server", "proxy");
         let at = row.len().checked_sub(2).ok_or_else(another)?;
         let id = integer(row, at).map(i64::from);
         let mark = row.try_get::<&[u8], _>(at + 1).ok().flatten();
@@ -153,7 +151,7 @@ impl Mssql {
         query.bind(millis(time.as_nanos().div_ceil(1_000_000)));
         let row = match self.ask(session, query).await {
             Ok(row) => row,
-            Err(error) if error.number() == Some(DEADLOCK) => return Ok(Waited::Deadlock),
+            Err(error) if error.kind() == ErrorKind::Deadlock => return Ok(Waited::Deadlock),
             Err(error) => return Err(self.failed(error)),
         };
         match self.code(&row, 0)? {
@@ -198,7 +196,7 @@ impl Mssql {
             Ok(rows) => Ok(rows.first().and_then(|row| integer(row, 0)) == Some(1)),
             Err(error) => {
                 let error = self.error(error);
-                if self.goes_on(&error) { Ok(false) } else { Err(error) }
+                if self.survives(&error) { Ok(false) } else { Err(error) }
             }
         }
     }
@@ -222,7 +220,7 @@ impl Mssql {
     }
 
     pub(super) fn error(&self, error: tiberius::error::Error) -> Error {
-        error_kind(&self.label, error)
+        error_of(&self.label, error)
     }
 
     pub(super) fn failed(&self, error: DriverOrOurs) -> Error {
@@ -238,7 +236,7 @@ impl Mssql {
 
     /// The server has said neither yes nor no.
     fn refused(&self, code: Code) -> Error {
-        Error::backend(&self.label, Arc::new(UnexpectedReply(format!("{code:?} of a lock").into())))
+        neither(&self.label, &code)
     }
 
     pub(super) fn ended(&self) -> Error {
@@ -266,11 +264,10 @@ pub(super) enum DriverOrOurs {
 }
 
 impl DriverOrOurs {
-    /// The server's number, if it is an error of the server's.
-    pub(super) fn number(&self) -> Option<u32> {
+    pub(super) fn kind(&self) -> ErrorKind {
         match self {
-            DriverOrOurs::Driver(error) => number(error),
-            DriverOrOurs::Ours(_) => None,
+            DriverOrOurs::Driver(error) => kind_of(error),
+            DriverOrOurs::Ours(_) => ErrorKind::Other,
         }
     }
 }

@@ -7,9 +7,10 @@ use tiberius::{Query, Row};
 
 use super::Mssql;
 use super::caller_sql::quoted;
-use super::errors::{is_right, number};
+use super::errors::kind_of;
 use super::results;
 use super::session::{Session, integer, name};
+use crate::backend::errors::ErrorKind;
 use crate::backend::{LockView, SessionView};
 use crate::error::Result;
 use crate::spec::lock_id::LockId;
@@ -88,7 +89,7 @@ impl Mssql {
         let rows = async { results::first(query.query(&mut session.connection).await?).await };
         match rows.await {
             Ok(rows) => Ok(seen(&rows, of)),
-            Err(error) if number(&error).is_some_and(is_right) => {
+            Err(error) if kind_of(&error) == ErrorKind::NoRight => {
                 self.look_blindly(session, of).await
             }
             Err(error) => Err(self.error(error)),

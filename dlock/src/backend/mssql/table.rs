@@ -4,10 +4,11 @@ use tiberius::Row;
 use tiberius::error::Error as DriverError;
 
 use super::connect::Connection;
-use super::errors::{TABLE_EXISTS, error_kind, is_right, number};
+use super::errors::{error_of, kind_of};
 use super::lease_sql::LeaseSql;
 use super::results;
 use super::session::integer;
+use crate::backend::errors::ErrorKind;
 use crate::error::{Error, Result, Source};
 
 /// The table's columns, and the type of each.
@@ -25,12 +26,12 @@ pub(super) async fn prepare(
     sql: &LeaseSql,
     connection: &mut Connection,
 ) -> Result<()> {
-    let failed = |error| error_kind(label, error);
+    let failed = |error| error_of(label, error);
     if let Err(what) = judge(&rows(connection, sql.columns()).await.map_err(failed)?) {
         match rows(connection, sql.ddl().to_owned()).await {
             // Somebody else has made it at the same time.
-            Err(error) if number(&error) == Some(TABLE_EXISTS) => {}
-            Err(error) if number(&error).is_some_and(is_right) => {
+            Err(error) if kind_of(&error) == ErrorKind::TableExists => {}
+            Err(error) if kind_of(&error) == ErrorKind::NoRight => {
                 return Err(no_right(label, sql, std::sync::Arc::new(error)));
             }
             made => drop(made.map_err(failed)?),

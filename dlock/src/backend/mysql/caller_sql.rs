@@ -10,8 +10,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use once_cell::sync::Lazy;
 
-use crate::backend::{mysql_error, mysql_name};
-use crate::connection::dialect::{Answer, At, ErrorKind, Take, called, milliseconds};
+use super::errors::{kind, of_number};
+use super::server::{CLUSTERED, LEASE, READ_ONLY};
+use super::session_sql::name;
+use crate::backend::errors::{ErrorKind, NotExclusive};
+use crate::connection::dialect::{Answer, At, Take, called, milliseconds};
 use crate::connection::driver::{DriverError, Row};
 use crate::connection::plan::Wanted;
 use crate::connection::session::Session;
@@ -66,7 +69,7 @@ pub(crate) fn look() -> String {
 }
 
 pub(crate) fn take(take: &Take<'_>) -> String {
-    let name = mysql_name(&take.wanted.lock_id.key);
+    let name = name(&take.wanted.lock_id.key);
     let mine = format!("WHEN IS_USED_LOCK({name})=CONNECTION_ID() THEN");
     let get = |time: &str| format!("IFNULL(GET_LOCK({name},{time}),'null')");
     let (before, hint, time) = limits(take.wait);
@@ -128,7 +131,7 @@ pub(crate) fn resolve(lock_ids: &[(&LockId, usize)], but: Option<&Session>, _: A
 }
 
 pub(crate) fn release_if_held(lock_id: &LockId, but: Option<&Session>) -> String {
-    let name = mysql_name(&lock_id.key);
+    let name = name(&lock_id.key);
     let but = but.map(|session| format!("NOT {} AND ", is_session(session)));
     format!(
         "SELECT _binary'given',{}",
@@ -144,7 +147,7 @@ pub(crate) fn holder(lock_id: &LockId, _: bool) -> String {
         "/*M! SET STATEMENT max_statement_time=1 FOR */SELECT /*+ MAX_EXECUTION_TIME(1000) */ \
          _binary'holder',CAST(CONVERT(CONCAT(USER,'@',HOST,', connection ',ID) USING utf8mb4) AS BINARY) \
          FROM information_schema.PROCESSLIST WHERE ID=IS_USED_LOCK({})",
-        mysql_name(&lock_id.key)
+        name(&lock_id.key)
     )
 }
 
@@ -160,7 +163,7 @@ pub(crate) fn release_held(held: &[Wanted], session: &Session, open: bool) -> St
     let each: Vec<String> = held
         .iter()
         .rev()
-        .map(|one| format!("IF(RELEASE_LOCK({})=1,'t','f')", mysql_name(&one.lock_id.key)))
+        .map(|one| format!("IF(RELEASE_LOCK({})=1,'t','f')", name(&one.lock_id.key)))
         .collect();
     let (before, open) = match open {
         true => (format!("SET {}", mark()), ""),
@@ -179,7 +182,6 @@ fn is_session(session: &Session) -> String {
 }
 
 pub(crate) fn answer(rows: &[Row]) -> Answer {
-    const LEASE: &str = "use its lease table: a Locker of lease+mysql://…";
     let first = called(rows, "first")
         .filter(|first| !matches!(first, [Some(word), ..] if word == "not yet" || word == "1"));
     let Some([Some(word), rest @ ..]) = first.or_else(|| called(rows, "dlock")) else {
@@ -189,19 +191,12 @@ pub(crate) fn answer(rows: &[Row]) -> Answer {
         ("1", Some(session)) => Answer::Yes { session, inside: false },
         ("0", Some(session)) => Answer::Busy { session },
         ("mine", Some(session)) => Answer::Mine { session },
-        ("cluster", _) => Answer::NotExclusive {
-            what: "locks that exclude the other nodes' (it is a node of a Galera cluster: each \
-                   node grants the same lock)",
-            instead: LEASE,
-        },
-        ("replica", _) => Answer::NotExclusive {
-            what: "locks that exclude the primary's (it is a replica: it is read-only)",
-            instead: "connect to the primary",
-        },
-        ("another", _) => Answer::NotExclusive {
+        ("cluster", _) => Answer::NotExclusive(CLUSTERED),
+        ("replica", _) => Answer::NotExclusive(READ_ONLY),
+        ("another", _) => Answer::NotExclusive(NotExclusive {
             what: "locks like MySQL's (it is TiDB or Vitess)",
             instead: LEASE,
-        },
+        }),
         (word, _) => Answer::UnexpectedReply(word.to_owned()),
     }
 }
@@ -210,19 +205,11 @@ pub(crate) fn is_inside(rows: &[Row]) -> bool {
     matches!(called(rows, "dlock"), Some([Some(inside)]) if inside == "t")
 }
 
-/// <https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html>,
-/// <https://mariadb.com/kb/en/mariadb-error-code-reference/>
 pub(crate) fn error_kind(code: &str) -> ErrorKind {
-    match code {
-        "3024" | "1969" => ErrorKind::Busy,
-        "3058" | "1213" => ErrorKind::Deadlock,
-        "1568" => ErrorKind::Open,
-        "1053" | "1927" | "4031" => ErrorKind::Ended,
-        _ => ErrorKind::Other,
-    }
+    code.parse().map_or(ErrorKind::Other, kind)
 }
 
 pub(crate) fn error(refused: DriverError) -> Error {
     let number = refused.code.as_deref().and_then(|code| code.parse().ok());
-    mysql_error(LABEL, number, refused.source)
+    of_number(LABEL, number, refused.source)
 }

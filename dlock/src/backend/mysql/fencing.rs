@@ -5,19 +5,14 @@ use std::sync::atomic::Ordering;
 
 use sqlx::AssertSqlSafe;
 
-use super::errors::{NO_RIGHT, number};
+use super::errors::{NO_DATABASE_NAMED, kind_of, number};
 use super::polling::{Flag, text};
 use super::{MySql, Session, session_sql};
+use crate::backend::errors::{Busy, ErrorKind};
 use crate::backend::lease::{ddl, name};
-use crate::backend::{Answer, BatchItem, Op, rows};
-use crate::error::{Error, Result, Source, cause};
+use crate::backend::{Answer, BatchItem, Op, SessionBackend as _, rows};
+use crate::error::{Error, Result, cause};
 
-/// `ER_NO_SUCH_TABLE`.
-const NO_TABLE: u16 = 1146;
-/// `ER_NO_DB_ERROR`.
-const NO_DATABASE: u16 = 1046;
-/// `ER_LOCK_WAIT_TIMEOUT`, `ER_LOCK_DEADLOCK`.
-const BUSY: [u16; 2] = [1205, 1213];
 /// So long the row of a token, or its table, may be kept by others, in seconds: less than a server
 /// may take to answer what it need not wait for.
 const PATIENCE: &str = "SET SESSION innodb_lock_wait_timeout=2,lock_wait_timeout=2";
@@ -42,10 +37,10 @@ impl MySql {
             Ok(rows) => rows,
             Err(error) => {
                 // Whoever has dropped the table may want a new one.
-                session.fences = number(&error) != Some(NO_TABLE);
+                session.fences = kind_of(&error) != ErrorKind::NoTable;
                 let error = self.fence_error(error, &table);
                 // Only a session that is in no transaction goes on.
-                if self.survives_fence(&error) {
+                if self.survives(&error) {
                     self.rows(&mut session.connection, "ROLLBACK".into()).await?;
                 }
                 return Err(error);
@@ -85,14 +80,12 @@ impl MySql {
         }
         let look = AssertSqlSafe(format!("SELECT name,fence FROM {table} LIMIT 0"));
         let look = rows::ask(&mut session.connection, sqlx::raw_sql(look)).none().await;
-        match look.map_err(|error| (number(&error), error)) {
+        match look.map_err(|error| (kind_of(&error), error)) {
             Ok(_) => return Ok(()),
-            Err((Some(NO_TABLE), _)) => {}
+            Err((ErrorKind::NoTable, _)) => {}
             // It may be there or not.
-            Err((Some(number), error)) if NO_RIGHT.contains(&number) => {
-                return Err(self.no_table(error, table));
-            }
-            Err((Some(NO_DATABASE), _)) => {
+            Err((ErrorKind::NoRight, error)) => return Err(self.no_table(error, table)),
+            Err((_, error)) if number(&error) == Some(NO_DATABASE_NAMED) => {
                 return Err(Error::config(
                     "the url names no database, so there is none for the table of fencing tokens; \
                      add one to the url, or name one: LeaseOptions::table(\"database.table\")",
@@ -103,11 +96,9 @@ impl MySql {
         let ddl = ddl::mysql(&self.table);
         let made =
             rows::ask(&mut session.connection, sqlx::raw_sql(AssertSqlSafe(ddl))).none().await;
-        match made.map_err(|error| (number(&error), error)) {
+        match made.map_err(|error| (kind_of(&error), error)) {
             Ok(_) => Ok(()),
-            Err((Some(number), error)) if NO_RIGHT.contains(&number) => {
-                Err(self.no_table(error, table))
-            }
+            Err((ErrorKind::NoRight, error)) => Err(self.no_table(error, table)),
             Err((_, error)) => Err(self.fence_error(error, table)),
         }
     }
@@ -122,26 +113,15 @@ impl MySql {
     }
 
     fn fence_error(&self, error: sqlx::Error, table: &str) -> Error {
-        match number(&error) {
-            Some(number) if BUSY.contains(&number) => {
-                Error::unavailable(&self.label, Busy(cause(error)))
-            }
-            Some(number) if NO_RIGHT.contains(&number) => {
+        match kind_of(&error) {
+            kind if kind.is_busy() => Busy::token(&self.label, cause(error)),
+            ErrorKind::NoRight => {
                 let remedy = format!(
                     "fencing tokens are written; GRANT SELECT, INSERT, UPDATE ON {table} TO the user"
                 );
                 Error::permission(&self.label, remedy, cause(error))
             }
             _ => self.error(error),
-        }
-    }
-
-    /// Whether the session can go on after this error.
-    pub(super) fn survives_fence(&self, error: &Error) -> bool {
-        match error {
-            Error::Backend { .. } | Error::Permission { .. } | Error::Config { .. } => true,
-            Error::Unavailable { source, .. } => source.is::<Busy>(),
-            _ => false,
         }
     }
 
@@ -156,8 +136,3 @@ impl MySql {
         }
     }
 }
-
-/// Others are writing the row: the session is as it was, and the same can be asked again.
-#[derive(Debug, thiserror::Error)]
-#[error("somebody else's transaction keeps the row of a fencing token")]
-struct Busy(#[source] Source);

@@ -27,8 +27,9 @@ use self::server::Server;
 use crate::backend::lease::prune::{self, Pruned};
 use crate::backend::lease::seam::cannot_prune;
 use crate::backend::lease::{Failure, Lease, LeaseBackend, Outcomes, Owner, TTL, Taken};
+use crate::backend::mysql::errors::error_of;
 use crate::backend::mysql::lease_sql::Texts;
-use crate::backend::mysql::{as_it_is, error_kind, replicates, text};
+use crate::backend::mysql::{as_it_is, replicates, text};
 use crate::backend::{LockView, hosts, rows};
 use crate::error::Result;
 use crate::spec::native::NativeKey;
@@ -144,7 +145,7 @@ impl MySql {
         }
         match rows::ask(&mut member.connection, sqlx::raw_sql("ROLLBACK")).none().await {
             Ok(_) => failure,
-            Err(error) => Failure::Failed(error_kind(&self.label, error)),
+            Err(error) => Failure::Failed(error_of(&self.label, error)),
         }
     }
 }

@@ -33,14 +33,12 @@ use sqlx::{ConnectOptions as _, Connection as _, MySqlPool};
 use tokio::time::timeout;
 
 pub(crate) use self::connect::{as_it_is, kind, label, parse};
-pub(crate) use self::errors::of_number;
-pub(crate) use self::errors::{NO_RIGHT, error_kind, number};
 use self::polling::Flag;
 pub(crate) use self::polling::integer;
 pub(crate) use self::polling::text;
 pub(crate) use self::replication::{REMEDY, replicates};
 use self::server::{Family, Server};
-pub(crate) use self::session_sql::name;
+use self::session_sql::name;
 #[cfg(test)]
 pub(crate) use self::session_sql::read_wait;
 pub(crate) use self::session_sql::{FIRST_FENCE, literal};
@@ -49,6 +47,7 @@ use super::lease::Table;
 use super::{
     Answer, BackendInfo, BatchItem, LockView, Options, SessionBackend, SessionTag, Waited,
 };
+use crate::backend::errors::unsupported;
 use crate::backend::pool;
 use crate::error::{Error, Result};
 use crate::spec::lock_id::LockId;
@@ -141,13 +140,12 @@ impl MySql {
     }
 
     fn proxied(&self) -> Error {
-        Error::Unsupported {
-            backend: self.label.clone(),
-            what: "session of its own for each connection (there is a proxy between that shares \
-                   the server's sessions among its clients)"
-                .into(),
-            instead: "connect to the server itself".into(),
-        }
+        unsupported(
+            &self.label,
+            "session of its own for each connection (there is a proxy between that shares the server's \
+             sessions among its clients)",
+            "connect to the server itself",
+        )
     }
 
     /// Quotes what the application calls itself.
@@ -315,10 +313,6 @@ impl SessionBackend for MySql {
             }
             Err(failed) => Err(self.failed(failed)),
         }
-    }
-
-    fn survives(&self, error: &Error) -> bool {
-        self.survives_fence(error)
     }
 
     async fn held(&self, session: &mut Session, lock_ids: &[LockId]) -> Result<Vec<bool>> {

@@ -3,12 +3,11 @@
 use sqlx::mysql::{MySqlConnection, MySqlRow};
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::errors::{
-    AnotherSession, NO_SUCH_SESSION, NoPrimary, UnexpectedReply, WAIT_ENDED, number,
-};
+use super::errors::{NO_SUCH_SESSION, NoPrimary, kind_of, number};
 use super::session_sql;
 use super::session_sql::name;
 use super::{MySql, Session};
+use crate::backend::errors::{ErrorKind, another_session, unexpected};
 use crate::backend::{Answer, BatchItem, rows};
 use crate::error::{Error, Result};
 use crate::spec::lock_id::LockId;
@@ -32,7 +31,7 @@ impl MySql {
             Some(proof) if proof.split('/').next() == Some(&session.id.to_string()) => {
                 Err(Error::unavailable(&self.label, NoPrimary))
             }
-            _ => Err(Error::unavailable(&self.label, AnotherSession)),
+            _ => Err(another_session(&self.label, "sessions of the server", "proxy")),
         }
     }
 
@@ -132,7 +131,7 @@ impl MySql {
     }
 
     pub(super) fn strange(&self, answer: &str) -> Error {
-        Error::unavailable(&self.label, UnexpectedReply(answer.into()))
+        unexpected(&self.label, answer)
     }
 }
 
@@ -145,7 +144,8 @@ pub(super) enum Failed {
 impl Failed {
     /// The server has stopped what the session was doing, and goes on with it.
     pub(super) fn is_ended_wait(&self) -> bool {
-        matches!(self, Failed::Sql(error) if number(error).is_some_and(|n| WAIT_ENDED.contains(&n)))
+        let is_end = |kind| matches!(kind, ErrorKind::TimedOut | ErrorKind::Stopped);
+        matches!(self, Failed::Sql(error) if is_end(kind_of(error)))
     }
 }
 

@@ -3,12 +3,11 @@
 use sqlx::mysql::{MySqlConnection, MySqlRow};
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::errors::{NO_RIGHT, number};
+use super::errors::{NO_SUCH_WORDS, kind_of, number};
 use super::integer;
+use crate::backend::errors::ErrorKind;
 use crate::backend::rows;
 
-/// `ER_PARSE_ERROR`: the server is too old for these words.
-const NO_SUCH_WORDS: u16 = 1064;
 /// What everybody may see, on MariaDB.
 const RUNNING: &str = "SHOW GLOBAL STATUS LIKE 'Slaves_running'";
 /// What is to be granted to see it.
@@ -26,14 +25,14 @@ pub(crate) async fn replicates(
     let all = if mariadb { "SHOW ALL REPLICAS STATUS" } else { "SHOW REPLICA STATUS" };
     match rows::ask(&mut *connection, sqlx::raw_sql(AssertSqlSafe(all))).all().await {
         Ok(rows) => Ok(Some(!rows.iter().all(is_of_a_group))),
-        Err(error) => match number(&error) {
-            Some(number) if number == NO_SUCH_WORDS || NO_RIGHT.contains(&number) => {
-                let rows = rows::ask(connection, sqlx::raw_sql(RUNNING)).all().await?;
-                let running = rows.first().and_then(|row| integer(row, 1)).unwrap_or(0);
-                Ok((running > 0).then_some(true))
-            }
-            _ => Err(error),
-        },
+        Err(error)
+            if number(&error) == Some(NO_SUCH_WORDS) || kind_of(&error) == ErrorKind::NoRight =>
+        {
+            let rows = rows::ask(connection, sqlx::raw_sql(RUNNING)).all().await?;
+            let running = rows.first().and_then(|row| integer(row, 1)).unwrap_or(0);
+            Ok((running > 0).then_some(true))
+        }
+        Err(error) => Err(error),
     }
 }
 

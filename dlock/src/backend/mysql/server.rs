@@ -7,6 +7,7 @@ use sqlx::mysql::MySqlRow;
 use super::errors::NoPrimary;
 use super::session_sql::BIRTH;
 use super::{MySql, Session, integer};
+use crate::backend::errors::{NotExclusive, unsupported};
 use crate::error::{Error, Result};
 
 /// Everything that tells what it is, in a form that no server refuses (and, for the two
@@ -29,6 +30,18 @@ pub(super) const WRITES_WAIT: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name 
 
 /// How many connections are in use.
 pub(super) const USED: &str = "SHOW GLOBAL STATUS LIKE 'Threads_connected'";
+
+/// What there is where a server's own locks exclude nobody.
+pub(super) const LEASE: &str = "use its lease table: lease+mysql://…";
+pub(super) const CLUSTERED: NotExclusive = NotExclusive {
+    what: "locks that exclude the other nodes' (it is a node of a Galera or Percona XtraDB cluster: each node \
+           grants the same lock)",
+    instead: LEASE,
+};
+pub(super) const READ_ONLY: NotExclusive = NotExclusive {
+    what: "locks that exclude the primary's (it is a replica: it is read-only)",
+    instead: "connect to the primary",
+};
 
 /// Statements of more than this many locks take more than their share of time to put together.
 const MOST: usize = 1000;
@@ -156,25 +169,22 @@ impl MySql {
         if version.contains("TiDB") {
             return Err(self.refuse(
                 "lock that can be asked for without a wait (TiDB waits for a second at least)",
-                "use its lease table: lease+mysql://…",
+                LEASE,
             ));
         }
         if version.contains("Vitess") || version.contains("PlanetScale") {
             return Err(self.refuse(
                 "locks that last (Vitess ends a session that is silent for half a minute, and \
                  keeps its locks in one shard)",
-                "use its lease table: lease+mysql://…",
+                LEASE,
             ));
         }
         let provider = value("wsrep_provider").is_some_and(|path| !matches!(path, "" | "none"));
         if provider && is_on("wsrep_on") {
-            return Err(self.clustered());
+            return Err(CLUSTERED.error(&self.label));
         }
         if ["read_only", "super_read_only", "innodb_read_only"].into_iter().any(is_on) {
-            return Err(self.refuse(
-                "locks that exclude the primary's (it is a replica: it is read-only)",
-                "connect to the primary",
-            ));
+            return Err(READ_ONLY.error(&self.label));
         }
         if value("group_replication_group_name").is_some_and(|name| !name.is_empty())
             && value("group_replication_single_primary_mode") == Some("OFF")
@@ -218,7 +228,7 @@ impl MySql {
     pub(super) fn check_cluster(&self, status: Option<&str>) -> Result<()> {
         match status {
             None | Some("" | "Disconnected") => Ok(()),
-            Some(_) => Err(self.clustered()),
+            Some(_) => Err(CLUSTERED.error(&self.label)),
         }
     }
 
@@ -234,17 +244,8 @@ impl MySql {
         }
     }
 
-    fn clustered(&self) -> Error {
-        self.refuse(
-            "locks that exclude the other nodes' (it is a node of a Galera or Percona XtraDB \
-             cluster: each node grants the same lock)",
-            "use its lease table: lease+mysql://…",
-        )
-    }
-
     fn refuse(&self, what: &str, instead: &str) -> Error {
-        let backend = self.label.clone();
-        Error::Unsupported { backend, what: what.into(), instead: instead.into() }
+        unsupported(&self.label, what, instead)
     }
 
     /// Makes sure that the session is what it is to be.

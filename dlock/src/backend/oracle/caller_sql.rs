@@ -6,8 +6,11 @@
 //! answer. Nothing of it commits, for names are allocated by a transaction of their own. The server
 //! does not count how often a session has a lock: the [ledger](crate::connection::ledger) does.
 
-use crate::backend::oracle::{self, Code};
-use crate::connection::dialect::{Answer, At, ErrorKind, Take, called, milliseconds};
+use super::errors::{Code, STANDBY, kind, of_number};
+use super::session_sql::{self, mode};
+use super::status::holders_of;
+use crate::backend::errors::{ErrorKind, NotExclusive};
+use crate::connection::dialect::{Answer, At, Take, called, milliseconds};
 use crate::connection::driver::{DriverError, Row};
 use crate::connection::plan::Wanted;
 use crate::connection::session::Session;
@@ -19,7 +22,7 @@ use crate::spec::wait::Wait;
 
 pub(crate) const NAMING: Naming = Naming::UserLock;
 pub(crate) const LABEL: &str = "oracle";
-pub(crate) const MODES: &[Mode] = oracle::MODES;
+pub(crate) const MODES: &[Mode] = session_sql::MODES;
 pub(crate) const OTHER_MODES: &str = "it has all but update ones; exclusive and shared sub-exclusive \
     ones are next to that";
 pub(crate) const TELLS_INSIDE: bool = false;
@@ -136,7 +139,7 @@ pub(crate) fn holder(lock_id: &LockId, _: bool) -> String {
     let query = format!(
         "SELECT s.program || ', ' || s.username || '@' || s.machine || ', session ' || l.sid FROM {} \
          AND ROWNUM = 1",
-        oracle::holders_of(&lock_id.key)
+        holders_of(&lock_id.key)
     );
     format!(
         "BEGIN EXECUTE IMMEDIATE {} INTO dlock_word; {}; EXCEPTION WHEN OTHERS THEN NULL; END",
@@ -189,7 +192,7 @@ fn request(lock_id: &LockId, wait: Wait, within: bool) -> String {
     let (find, lock) = lock(lock_id);
     let millis = milliseconds(wait).unwrap_or(u64::MAX);
     let seconds = (millis / 1000).min(SECONDS_MAX);
-    let mode = oracle::mode(lock_id.mode);
+    let mode = mode(lock_id.mode);
     let to_commit = if within { "TRUE" } else { "FALSE" };
     let mut text = format!(
         "{find}dlock_code := SYS.DBMS_LOCK.REQUEST({lock}, {mode}, {seconds}, {to_commit}); "
@@ -226,15 +229,11 @@ pub(crate) fn answer(rows: &[Row]) -> Answer {
         ("busy", Some(session)) => Answer::Busy { session },
         ("mine", Some(session)) => Answer::Mine { session },
         ("deadlock", _) => Answer::Deadlock,
-        ("replica", _) => Answer::NotExclusive {
-            what: "locks that exclude the primary's (the database is read-only here: a standby, or \
-                   opened so)",
-            instead: "connect to the primary",
-        },
-        ("nls", _) => Answer::NotExclusive {
+        ("replica", _) => Answer::NotExclusive(STANDBY),
+        ("nls", _) => Answer::NotExclusive(NotExclusive {
             what: "locks by name where the session compares without regard to case",
             instead: "ALTER SESSION SET NLS_COMP=BINARY NLS_SORT=BINARY first, or lock Key::native",
-        },
+        }),
         (word, _) => {
             let code = word.strip_prefix("code ").and_then(|code| Code::of(code.parse().ok()?));
             Answer::UnexpectedReply(
@@ -244,18 +243,13 @@ pub(crate) fn answer(rows: &[Row]) -> Answer {
     }
 }
 
-/// <https://docs.oracle.com/en/error-help/db/>
 pub(crate) fn error_kind(code: &str) -> ErrorKind {
-    match code.parse() {
-        Ok(60) => ErrorKind::Deadlock,
-        Ok(number) if oracle::is_end(number) => ErrorKind::Ended,
-        _ => ErrorKind::Other,
-    }
+    code.parse().map_or(ErrorKind::Other, kind)
 }
 
 pub(crate) fn error(refused: DriverError) -> Error {
     let number = refused.code.as_deref().and_then(|code| code.parse().ok());
-    oracle::of_number(LABEL, number, refused.source)
+    of_number(LABEL, number, refused.source)
 }
 
 #[cfg(test)]

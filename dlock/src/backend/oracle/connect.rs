@@ -11,8 +11,9 @@ use std::time::Duration;
 use oracledb::{Config, Connection as Driver, Error as DriverError};
 use tokio::sync::oneshot;
 
-use super::errors::{Ended, Said, Stuck, error_kind, is_fatal, number};
+use super::errors::{Ended, Said, Stuck, error_of, is_fatal, kind_of, number};
 use crate::backend::bounds::TooLong;
+use crate::backend::errors::ErrorKind;
 use crate::backend::url::{Parts, unreadable};
 use crate::error::{Error, Result, Source};
 
@@ -116,7 +117,7 @@ impl Target {
         let (sid, serial) = answer
             .await
             .map_err(|_| Error::unavailable(&self.label, Ended))?
-            .map_err(|error| error_kind(&self.label, error))?;
+            .map_err(|error| error_of(&self.label, error))?;
         Ok(Connection { jobs, ended, sid, serial })
     }
 }
@@ -240,6 +241,13 @@ impl Unanswered {
         }
     }
 
+    pub(super) fn kind(&self) -> ErrorKind {
+        match self {
+            Unanswered::Driver(error) => kind_of(error),
+            Unanswered::TooLong(_) | Unanswered::Ended => ErrorKind::Ended,
+        }
+    }
+
     /// What was said.
     pub(super) fn into_source(self) -> Source {
         match self {
@@ -251,7 +259,7 @@ impl Unanswered {
 
     pub(super) fn into_error(self, label: &str) -> Error {
         match self {
-            Unanswered::Driver(error) => error_kind(label, error),
+            Unanswered::Driver(error) => error_of(label, error),
             other => Error::away(label, other.into_source()),
         }
     }

@@ -5,36 +5,57 @@
 
 use std::sync::Arc;
 
-use oracledb::{Error as DriverError, ErrorKind};
+use oracledb::{Error as DriverError, ErrorKind as DriverErrorKind};
 
+use crate::backend::errors::{Busy, ErrorKind, NotExclusive, Remedies, one_line, unsupported};
 use crate::backend::handshake;
 use crate::error::{Error, Source};
 
 /// A block does not compile: what it names is not there, or not for this user.
 const NOT_COMPILED: usize = 6550;
-/// No such table or view, or not for this user.
-pub(super) const NO_TABLE: usize = 942;
-/// There is one of that name already.
-pub(super) const TABLE_EXISTS: usize = 955;
-/// No right; to read or write a table; to create one in this tablespace.
-const NO_RIGHT: [usize; 4] = [1031, 41_900, 1950, 1536];
-/// Wrong user or password; the account is locked, or its password has expired; no right to log in.
-const NO_LOGIN: [usize; 7] = [1005, 1017, 1045, 28_000, 28_001, 28_002, 28_003];
-/// Sessions of the user, the profile, the server or the listener.
-const FULL: [usize; 6] = [18, 20, 2391, 12_516, 12_519, 12_520];
-/// The session is over, or the instance is, or is not there yet; the database has moved.
-const ENDED: [usize; 26] = [
-    28, 600, 1012, 1033, 1034, 1089, 1090, 1092, 2396, 2399, 3113, 3114, 3135, 7445, 12_153,
-    12_514, 12_528, 12_537, 12_541, 12_547, 12_570, 12_571, 12_757, 25_408, 41_412, 12_521,
-];
-/// Others were in the way: a duplicate, a row that is locked, a deadlock, a snapshot that is too old,
-/// a write that cannot be put in order with another one.
-const BUSY: [usize; 6] = [1, 54, 60, 1555, 8177, 30_006];
 
-const MAKE_ROOM: &str = "raise the server's parameters sessions and processes, or SESSIONS_PER_USER of \
-    this user's profile, make the application's pools smaller, or lower LockerBuilder::max_sessions";
-pub(super) const GRANT: &str =
+const REMEDIES: Remedies = Remedies {
+    login: "check the user and its password, that the account is open and that it has CREATE SESSION",
+    room: "raise the server's parameters sessions and processes, or SESSIONS_PER_USER of this user's profile, make \
+           the application's pools smaller, or lower LockerBuilder::max_sessions",
+};
+/// A standby, or a database that has been opened so.
+pub(super) const STANDBY: NotExclusive = NotExclusive {
+    what: "locks that exclude the primary's (the database is read-only here: a standby, or opened so)",
+    instead: "connect to the primary, by a service that runs only there",
+};
+const GRANT: &str =
     "run as SYS: GRANT EXECUTE ON SYS.DBMS_LOCK TO this user (SYSTEM may not grant it)";
+
+/// What an error of this number means.
+pub(super) fn kind(number: usize) -> ErrorKind {
+    match number {
+        60 => ErrorKind::Deadlock,
+        // A duplicate; a row that is locked; a snapshot that is too old; a write that cannot be put in order with
+        // another one.
+        1 | 54 | 30_006 | 1555 | 8177 => ErrorKind::Busy,
+        // No such table or view, or not for this user.
+        942 => ErrorKind::NoTable,
+        955 => ErrorKind::TableExists,
+        // To read or write a table; to create one in this tablespace.
+        1031 | 41_900 | 1950 | 1536 => ErrorKind::NoRight,
+        // Wrong user or password; the account is locked, or its password has expired; no right to log in.
+        1005 | 1017 | 1045 | 28_000..=28_003 => ErrorKind::NoLogin,
+        // Sessions of the user, the profile, the server or the listener.
+        18 | 20 | 2391 | 12_516 | 12_519 | 12_520 => ErrorKind::Full,
+        16_000 | 16_003 => ErrorKind::ReadOnly,
+        // The session is over, or the instance is, or is not there yet; the database has moved.
+        28 | 600 | 1012 | 1033 | 1034 | 1089 | 1090 | 1092 | 2396 | 2399 | 3113 | 3114 | 3135
+        | 7445 | 12_153 | 12_514 | 12_521 | 12_528 | 12_537 | 12_541 | 12_547 | 12_570 | 12_571
+        | 12_757 | 25_408 | 41_412 => ErrorKind::Ended,
+        _ => ErrorKind::Other,
+    }
+}
+
+/// The same of an error of the driver: without a number of the server's, the connection is gone.
+pub(super) fn kind_of(error: &DriverError) -> ErrorKind {
+    number(error).map_or(ErrorKind::Ended, kind)
+}
 
 /// What `REQUEST`, `CONVERT` and `RELEASE` return.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +92,7 @@ impl Code {
 /// The server's number of an error, if it is the server's: of a block that does not compile, the one
 /// that says why.
 pub(crate) fn number(error: &DriverError) -> Option<usize> {
-    let ErrorKind::DbError(said) = error.kind() else { return None };
+    let DriverErrorKind::DbError(said) = error.kind() else { return None };
     Some(match said.code() {
         NOT_COMPILED => inner_number(said.message()).unwrap_or(NOT_COMPILED),
         code => code,
@@ -84,46 +105,40 @@ fn inner_number(said: &str) -> Option<usize> {
     numbers.into_iter().find(|number| *number != NOT_COMPILED)
 }
 
-/// Returns `true` if others were in the way, and the same may be asked again.
-pub(super) fn is_busy(number: usize) -> bool {
-    BUSY.contains(&number)
-}
-
 /// Returns `true` if the server has refused for lack of a right. What may not be seen is not there.
-pub(super) fn is_right(number: usize) -> bool {
-    NO_RIGHT.contains(&number) || number == NO_TABLE
-}
-
-/// Returns `true` if the session has ended.
-pub(crate) fn is_end(number: usize) -> bool {
-    ENDED.contains(&number)
+pub(super) fn is_right(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::NoRight | ErrorKind::NoTable)
 }
 
 /// Returns `true` if nobody knows what the connection is after this error.
 pub(super) fn is_fatal(error: &DriverError) -> bool {
-    number(error).is_none_or(is_end)
+    kind_of(error) == ErrorKind::Ended
 }
 
 /// What an error of the driver's means on this server.
-pub(super) fn error_kind(label: &str, error: DriverError) -> Error {
+pub(super) fn error_of(label: &str, error: DriverError) -> Error {
     let source: Source = Arc::new(Said::of(&error));
     match error.kind() {
-        ErrorKind::DbError(_) => of_number(label, number(&error), source),
-        ErrorKind::TlsOperation
-        | ErrorKind::PemFileOperation
-        | ErrorKind::WalletUnreadable(_)
-        | ErrorKind::WalletPrivateKeyInvalid(_)
-        | ErrorKind::WalletPasswordMissingOrInvalid(..) => {
+        DriverErrorKind::DbError(_) => of_number(label, number(&error), source),
+        DriverErrorKind::TlsOperation
+        | DriverErrorKind::PemFileOperation
+        | DriverErrorKind::WalletUnreadable(_)
+        | DriverErrorKind::WalletPrivateKeyInvalid(_)
+        | DriverErrorKind::WalletPasswordMissingOrInvalid(..) => {
             handshake::said(label, &source.to_string())
         }
-        ErrorKind::InvalidServiceName(..) | ErrorKind::InvalidSid(..) => Error::config(format!(
-            "{label}: the listener knows no such service, or the database is not open: check the \
+        DriverErrorKind::InvalidServiceName(..) | DriverErrorKind::InvalidSid(..) => {
+            Error::config(format!(
+                "{label}: the listener knows no such service, or the database is not open: check the \
              service in the url (lsnrctl services shows those there are)"
-        )),
-        ErrorKind::NoCredentials => Error::config(
+            ))
+        }
+        DriverErrorKind::NoCredentials => Error::config(
             "the oracle:// url needs a user and a password: oracle://user:password@host/service",
         ),
-        ErrorKind::ListenerRefusedConnection(.., number) => of_number(label, Some(*number), source),
+        DriverErrorKind::ListenerRefusedConnection(.., number) => {
+            of_number(label, Some(*number), source)
+        }
         _ => Error::away(label, source),
     }
 }
@@ -132,58 +147,28 @@ pub(super) fn error_kind(label: &str, error: DriverError) -> Error {
 /// an error means to dlock.
 impl From<DriverError> for Error {
     fn from(error: DriverError) -> Self {
-        error_kind("oracle", error)
+        error_of("oracle", error)
     }
 }
 
 /// The same for the server's number alone; none: the connection has failed.
 pub(crate) fn of_number(label: &str, number: Option<usize>, source: Source) -> Error {
-    let Some(number) = number else { return Error::away(label, source) };
-    let permission = |remedy: &str, source| Error::permission(label, remedy, source);
-    match number {
-        _ if NO_LOGIN.contains(&number) => permission(
-            "check the user and its password, that the account is open and that it has CREATE SESSION",
-            source,
+    let said = || source.to_string();
+    match number.map(|number| (number, kind(number))) {
+        Some((NOT_COMPILED, _)) if said().contains("ALLOCATE_UNIQUE_AUTONOMOUS") => unsupported(
+            label,
+            "locks by name (it is older than 12.1)",
+            "use Oracle 12.1 or newer, or put lease+ before the url",
         ),
-        NOT_COMPILED if source.to_string().contains("ALLOCATE_UNIQUE_AUTONOMOUS") => {
-            Error::Unsupported {
-                backend: label.into(),
-                what: "locks by name (it is older than 12.1)".into(),
-                instead: "use Oracle 12.1 or newer, or put lease+ before the url".into(),
-            }
+        Some((NOT_COMPILED, _)) if said().contains("DBMS_LOCK") => {
+            Error::permission(label, GRANT, source)
         }
-        NOT_COMPILED if source.to_string().contains("DBMS_LOCK") => permission(GRANT, source),
-        _ if NO_RIGHT.contains(&number) => {
-            permission("grant the right that this error's source names", source)
-        }
-        _ if FULL.contains(&number) => Error::full(label, MAKE_ROOM, source),
-        16_000 | 16_003 => standby(label),
-        _ if is_busy(number) => Error::unavailable(label, Busy(source)),
-        _ if is_end(number) => Error::away(label, source),
-        _ => Error::backend(label, source),
+        Some((_, ErrorKind::ReadOnly)) => STANDBY.error(label),
+        Some((_, kind)) if kind.is_busy() => Busy::error(label, source),
+        Some((_, kind)) => kind.error(label, &REMEDIES, source),
+        None => Error::away(label, source),
     }
 }
-
-/// A standby, or a database that has been opened so.
-pub(super) fn standby(label: &str) -> Error {
-    Error::Unsupported {
-        backend: label.into(),
-        what: "locks that exclude the primary's (the database is read-only here: a standby, or opened \
-               so)"
-            .into(),
-        instead: "connect to the primary, by a service that runs only there".into(),
-    }
-}
-
-/// Returns `true` if the session is as it was, and others were in the way.
-pub(super) fn was_busy(error: &Error) -> bool {
-    matches!(error, Error::Unavailable { source, .. } if source.is::<Busy>())
-}
-
-/// Others were in the way: the session is as it was, and the same can be asked again.
-#[derive(Debug, thiserror::Error)]
-#[error("others were in the way")]
-struct Busy(#[source] Source);
 
 /// What the server, or the driver, said, on one line.
 #[derive(Debug, thiserror::Error)]
@@ -192,23 +177,9 @@ pub(crate) struct Said(Box<str>);
 
 impl Said {
     pub(crate) fn of(error: &DriverError) -> Self {
-        let said = error.to_string();
-        Said(said.chars().map(|c| if c.is_control() { ' ' } else { c }).collect())
+        Said(one_line(&error.to_string()))
     }
 }
-
-/// An answer that means nothing: the session is not to be trusted.
-pub(super) fn unexpected(label: &str, answer: &str) -> Error {
-    Error::unavailable(label, UnexpectedReply(answer.into()))
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("the server gave an answer that means nothing: {0}")]
-pub(super) struct UnexpectedReply(pub(super) Box<str>);
-
-#[derive(Debug, thiserror::Error)]
-#[error("statements of one connection reach different sessions: is there a pooler between?")]
-pub(super) struct AnotherSession;
 
 #[derive(Debug, thiserror::Error)]
 #[error("the connection has ended")]
@@ -222,7 +193,7 @@ pub(super) struct Stuck(pub(super) usize);
 mod tests {
     use super::*;
 
-    fn kind(number: usize, said: &str) -> Error {
+    fn error(number: usize, said: &str) -> Error {
         of_number("oracle (db:1521/app)", Some(number), Arc::new(Said(said.into())))
     }
 
@@ -248,28 +219,28 @@ mod tests {
             (18, "ORA-00018: maximum number of sessions exceeded", "max_sessions"),
             (16_000, "ORA-16000: database open for read-only access", "primary"),
         ] {
-            let text = kind(number, said).to_string();
+            let text = error(number, said).to_string();
             assert!(text.contains(part) && !text.contains('\n'), "{number}: {text}");
         }
     }
 
     #[test]
     fn what_passes_is_retryable_and_a_deadlock_leaves_the_session() {
-        for number in BUSY {
-            let error = kind(number, "");
-            assert!(error.is_retryable() && was_busy(&error), "{error:?}");
+        for number in [1, 54, 60, 1555, 8177, 30_006] {
+            let error = error(number, "");
+            assert!(error.is_retryable() && Busy::is(&error), "{error:?}");
         }
-        for number in ENDED {
-            let error = kind(number, "");
-            assert!(error.is_retryable() && !was_busy(&error), "{error:?}");
+        for number in [28, 600, 1012, 3113, 12_514, 12_521, 41_412] {
+            let error = error(number, "");
+            assert!(error.is_retryable() && !Busy::is(&error), "{error:?}");
         }
-        assert!(matches!(kind(1722, ""), Error::Backend { .. }));
+        assert!(matches!(error(1722, ""), Error::Backend { .. }));
     }
 
     #[test]
     fn a_block_that_does_not_compile_says_why() {
         let said = "ORA-06550: line 9, column 9:\nPL/SQL: ORA-00942: table or view does not exist";
-        assert_eq!(inner_number(said), Some(NO_TABLE));
+        assert_eq!(inner_number(said), Some(942));
         assert_eq!(inner_number("ORA-06550: line 1, column 7:\nPLS-00201: identifier"), None);
     }
 }

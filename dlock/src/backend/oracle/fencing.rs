@@ -2,9 +2,10 @@
 //! the lock, and committed by itself.
 
 use super::connect::Unanswered;
-use super::errors::{NO_TABLE, is_right};
+use super::errors::is_right;
 use super::session::Session;
 use super::{Oracle, table};
+use crate::backend::errors::ErrorKind;
 use crate::error::{Error, Result};
 
 /// Whether a commit here waits for a standby.
@@ -23,10 +24,10 @@ impl Oracle {
 
     /// Why nothing of a block was done.
     pub(super) fn not_done(&self, session: &mut Session, error: Unanswered) -> Error {
-        if let Some(number) = error.number().filter(|number| session.fences && is_right(*number)) {
+        if session.fences && is_right(error.kind()) {
             // What is without tokens goes on; the table may be made anew.
             session.fences = false;
-            if number != NO_TABLE {
+            if error.kind() != ErrorKind::NoTable {
                 return table::no_right(&self.label, &self.tokens, error.into_source());
             }
         }
@@ -43,7 +44,7 @@ impl Oracle {
             Ok(rows) => {
                 rows.first().and_then(|row| row.first()?.as_deref()) != Some("MAXIMUM PERFORMANCE")
             }
-            Err(error) if error.number().is_some_and(is_right) => true,
+            Err(error) if is_right(error.kind()) => true,
             Err(error) => return Err(error.into_error(&self.label)),
         };
         session.commits_wait = Some(wait);

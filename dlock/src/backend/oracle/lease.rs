@@ -7,10 +7,11 @@ use std::time::Duration;
 use oracledb::{DB_TYPE_NUMBER, DB_TYPE_VARCHAR};
 
 use super::connect::{Connection, Target, Unanswered};
-use super::errors::{NO_TABLE, is_busy, is_right, standby, unexpected};
+use super::errors::STANDBY;
 use super::lease_sql::{LEASES_MAX, LeaseSql, name_of, order, own, row_name};
 use super::session_sql::{ORDERS_MAX, pieces};
 use super::table;
+use crate::backend::errors::{ErrorKind, unexpected};
 use crate::backend::lease::prune::{self, Pruned};
 use crate::backend::lease::{
     Failure, Lease, LeaseBackend, Outcomes, Owner, Table, Taken, name, seen,
@@ -87,12 +88,12 @@ impl OracleLeases {
 
     fn failure(&self, error: Unanswered) -> Failure {
         let label = self.label();
-        match error.number() {
+        match error.kind() {
             // The transaction is undone, and the connection as it was.
-            Some(number) if is_busy(number) => Failure::Busy(error.into_error(label)),
+            kind if kind.is_busy() => Failure::Busy(error.into_error(label)),
             // It is made at the next connect.
-            Some(NO_TABLE) => Failure::Failed(Error::away(label, error.into_source())),
-            Some(number) if is_right(number) => {
+            ErrorKind::NoTable => Failure::Failed(Error::away(label, error.into_source())),
+            ErrorKind::NoRight => {
                 Failure::Failed(table::no_right(label, &self.sql, error.into_source()))
             }
             _ => Failure::Failed(error.into_error(label)),
@@ -128,7 +129,7 @@ impl LeaseBackend for OracleLeases {
         let rows = rows.map_err(|error| self.failure(error))?;
         let role = rows.first().and_then(|row| row.first()?.as_deref());
         if role.is_some_and(|role| role != "PRIMARY") {
-            return Err(Failure::Failed(standby(self.label())));
+            return Err(Failure::Failed(STANDBY.error(self.label())));
         }
         let prepared = table::prepare(self.label(), &self.sql, &connection, PATIENCE).await;
         prepared.map_err(Failure::Failed)?;

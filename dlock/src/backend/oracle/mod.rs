@@ -26,12 +26,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 pub(crate) use self::connect::Target;
-pub(crate) use self::errors::{Code, Said, is_end, number, of_number};
+pub(crate) use self::errors::{Said, number};
 pub(crate) use self::lease::OracleLeases;
 use self::lease_sql::LeaseSql;
 use self::session::Session;
-pub(crate) use self::session_sql::{MODES, mode};
-pub(crate) use self::status::holders_of;
+use self::session_sql::MODES;
 use super::{
     Answer, BackendInfo, BatchItem, LockView, Op, Options, SessionBackend, SessionTag, Waited,
 };
@@ -184,12 +183,6 @@ impl SessionBackend for Oracle {
 
     fn stops_waits(&self) -> bool {
         false
-    }
-
-    fn survives(&self, error: &Error) -> bool {
-        use Error::{Backend, Config, Permission};
-        matches!(error, Backend { .. } | Permission { .. } | Config { .. })
-            || errors::was_busy(error)
     }
 
     async fn held(&self, session: &mut Session, lock_ids: &[LockId]) -> Result<Vec<bool>> {

@@ -8,9 +8,10 @@ use oracledb::{Connection as Driver, DB_TYPE_VARCHAR, Error as DriverError};
 use tokio::time::{Instant, sleep};
 
 use super::connect::Connection;
-use super::errors::{AnotherSession, Code, UnexpectedReply, of_number, standby, unexpected};
+use super::errors::{Code, STANDBY, of_number};
 use super::session_sql::{self as sql, LOCKS_MAX, Order, What};
 use super::{Oracle, TTL_MAX};
+use crate::backend::errors::{another_session, neither, unexpected, unexpected_source};
 use crate::backend::{Answer, BatchItem, Op, Waited, lease};
 use crate::clock::Time;
 use crate::error::{Error, Result};
@@ -83,7 +84,7 @@ impl Oracle {
         let [database, container, role, instance, unique] =
             told.map_err(|error| error.into_error(&self.label))?;
         if role.as_deref().is_some_and(|role| role != "PRIMARY") {
-            return Err(standby(&self.label));
+            return Err(STANDBY.error(&self.label));
         }
         let (Some(database), Some(unique)) = (database, unique) else {
             return Err(self.unexpected("no session"));
@@ -117,7 +118,7 @@ impl Oracle {
             Err(error) => return Err(self.not_done(session, error)),
         };
         if unique.as_deref() != Some(&*session.unique) {
-            return Err(Error::unavailable(&self.label, AnotherSession));
+            return Err(another_session(&self.label, "sessions", "pooler"));
         }
         let lines: Vec<String> =
             answers.iter().flat_map(|a| a.lines()).map(str::to_owned).collect();
@@ -196,7 +197,7 @@ impl Oracle {
     pub(super) fn code(&self, reply: &Reply) -> Result<Code> {
         let code = reply.code.ok_or_else(|| self.unexpected("no return code"))?;
         if code < 0 {
-            let source = Arc::new(UnexpectedReply(format!("ORA-{:05}", -code).into()));
+            let source = unexpected_source(&format!("ORA-{:05}", -code));
             return Err(of_number(&self.label, usize::try_from(-code).ok(), source));
         }
         Code::of(code).ok_or_else(|| self.unexpected(&format!("return code {code}")))
@@ -351,7 +352,7 @@ impl Oracle {
 
     /// The server has said neither yes nor no.
     fn refused(&self, code: Code) -> Error {
-        Error::backend(&self.label, Arc::new(UnexpectedReply(format!("{code:?} of a lock").into())))
+        neither(&self.label, &code)
     }
 }
 

@@ -71,7 +71,7 @@ impl Oracle {
     ) -> Result<Option<Vec<Row>>> {
         match table::rows(&session.connection, self.patience(), sql).await {
             Ok(rows) => Ok(Some(rows)),
-            Err(error) if error.number().is_some_and(is_right) => Ok(None),
+            Err(error) if is_right(error.kind()) => Ok(None),
             Err(error) => Err(error.into_error(&self.label)),
         }
     }
@@ -88,7 +88,7 @@ impl Oracle {
             Err(error) => match error.number() {
                 Some(IS_ENDING) => Ok(true),
                 Some(NO_SESSION | IS_THIS) => Ok(false),
-                Some(number) if is_right(number) => Ok(false),
+                _ if is_right(error.kind()) => Ok(false),
                 _ => Err(error.into_error(&self.label)),
             },
         }
@@ -104,11 +104,9 @@ impl Oracle {
     ) -> Result<Vec<SessionTag>> {
         let sql = "SELECT TO_CHAR(inst_id), TO_CHAR(sid), TO_CHAR(serial#) FROM gv$session";
         let rows = table::rows(&session.connection, self.patience(), sql.into()).await;
-        let rows = rows.map_err(|error| match error.number() {
-            Some(number) if is_right(number) => {
-                Error::permission(&self.label, self.right_to_end(), error.into_source())
-            }
-            _ => error.into_error(&self.label),
+        let rows = rows.map_err(|error| match is_right(error.kind()) {
+            true => Error::permission(&self.label, self.right_to_end(), error.into_source()),
+            false => error.into_error(&self.label),
         })?;
         let tag = |row: &Row| {
             let id = number_of(integer(row, 1)?, integer(row, 0)?);

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::connect::{Connection, Unanswered};
-use super::errors::{TABLE_EXISTS, is_right};
+use super::errors::is_right;
 use super::lease_sql::LeaseSql;
 use crate::backend::bounds::Bounds;
+use crate::backend::errors::ErrorKind;
 use crate::error::{Error, Result, Source};
 
 /// The table's columns, and what the type of each begins with.
@@ -32,8 +33,8 @@ pub(super) async fn prepare(
     if let Err(what) = judge(&rows(connection, limit, sql.columns()).await.map_err(failed)?) {
         match run(connection, limit, sql.ddl()).await {
             // Somebody else has made it at the same time.
-            Err(error) if error.number() == Some(TABLE_EXISTS) => {}
-            Err(error) if error.number().is_some_and(is_right) => return Err(no_right(error)),
+            Err(error) if error.kind() == ErrorKind::TableExists => {}
+            Err(error) if is_right(error.kind()) => return Err(no_right(error)),
             made => made.map_err(failed)?,
         }
         let columns = rows(connection, limit, sql.columns()).await.map_err(failed)?;
@@ -48,7 +49,7 @@ pub(super) async fn prepare(
     }
     // Compiles what will be asked, without doing it: so it is known that it may be.
     match run(connection, limit, &sql.probe()).await {
-        Err(error) if error.number().is_some_and(is_right) => Err(no_right(error)),
+        Err(error) if is_right(error.kind()) => Err(no_right(error)),
         probed => probed.map_err(failed),
     }
 }

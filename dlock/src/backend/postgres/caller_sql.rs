@@ -10,8 +10,10 @@
 mod parts;
 
 use self::parts::{BORN, call, is_ours, is_session, set, who};
-use crate::backend::postgres_error;
-use crate::connection::dialect::{Answer, At, ErrorKind, Take, called, milliseconds};
+use super::errors::{kind, of_code};
+use super::server::{COCKROACH, STANDBY};
+use crate::backend::errors::ErrorKind;
+use crate::connection::dialect::{Answer, At, Take, called, milliseconds};
 use crate::connection::driver::{DriverError, Row};
 use crate::connection::plan::Wanted;
 use crate::connection::session::Session;
@@ -226,7 +228,6 @@ pub(crate) fn release_held(held: &[Wanted], session: &Session, open: bool) -> St
 }
 
 pub(crate) fn answer(rows: &[Row]) -> Answer {
-    const ELSEWHERE: &str = "keep the locks in another database, or use the lease+postgres:// url";
     let Some([Some(word), rest @ ..]) = called(rows, "dlock") else {
         return Answer::UnexpectedReply(format!("{:?}", called(rows, "dlock")));
     };
@@ -236,14 +237,8 @@ pub(crate) fn answer(rows: &[Row]) -> Answer {
         ("mine", Some(session)) => Answer::Mine { session },
         ("busy", Some(session)) => Answer::Busy { session },
         ("inside", Some(_)) => Answer::Inside,
-        ("standby", _) => Answer::NotExclusive {
-            what: "locks that exclude the primary's (it is a standby)",
-            instead: "connect to the primary",
-        },
-        ("cockroach", _) => Answer::NotExclusive {
-            what: "working advisory locks (CockroachDB grants each to everybody)",
-            instead: ELSEWHERE,
-        },
+        ("standby", _) => Answer::NotExclusive(STANDBY),
+        ("cockroach", _) => Answer::NotExclusive(COCKROACH),
         (word, _) => Answer::UnexpectedReply(word.to_owned()),
     }
 }
@@ -252,19 +247,10 @@ pub(crate) fn is_inside(rows: &[Row]) -> bool {
     matches!(called(rows, "dlock"), Some([Some(inside)]) if inside == "t")
 }
 
-/// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
 pub(crate) fn error_kind(code: &str) -> ErrorKind {
-    match code {
-        "55P03" => ErrorKind::Busy,
-        "40P01" => ErrorKind::Deadlock,
-        "25P01" => ErrorKind::NoTransaction,
-        "25P02" => ErrorKind::Aborted,
-        "3B001" => ErrorKind::NoSavepoint,
-        "57P01" | "57P02" | "57P05" | "25P03" | "25P04" => ErrorKind::Ended,
-        _ => ErrorKind::Other,
-    }
+    kind(code)
 }
 
 pub(crate) fn error(refused: DriverError) -> Error {
-    postgres_error(LABEL, refused.code.as_deref(), refused.source)
+    of_code(LABEL, refused.code.as_deref(), refused.source)
 }

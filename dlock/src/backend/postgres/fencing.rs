@@ -8,20 +8,13 @@ use std::sync::atomic::Ordering;
 use sqlx::{AssertSqlSafe, Row as _};
 
 use super::Postgres;
-use super::errors::has_code;
+use super::errors::kind_of;
 use super::session::Session;
 use super::session_sql::fenced;
+use crate::backend::errors::{Busy, ErrorKind};
 use crate::backend::lease::{ddl, name};
 use crate::backend::{Answer, BatchItem, Op};
 use crate::error::{Error, Result, Source, cause};
-
-const UNDEFINED_TABLE: &str = "42P01";
-const INSUFFICIENT_PRIVILEGE: &str = "42501";
-/// `lock_not_available`, `deadlock_detected`, `serialization_failure`.
-const BUSY: [&str; 3] = ["55P03", "40P01", "40001"];
-/// What two get who make one table at the same time: `unique_violation`, `duplicate_table`,
-/// `duplicate_object`.
-const MADE_TWICE: [&str; 3] = ["23505", "42P07", "42710"];
 
 /// Whether the table is there; and a token that was given out is to outlast a crash.
 const PREPARE: &str = "SELECT pg_catalog.to_regclass($1) IS NOT NULL, \
@@ -58,7 +51,7 @@ impl Postgres {
             Ok(rows) => rows,
             Err(error) => {
                 // Whoever has dropped the table may want a new one.
-                let gone = has_code(&error, UNDEFINED_TABLE);
+                let gone = kind_of(&error) == ErrorKind::NoTable;
                 let error = self.fence_error(error, &fences.table);
                 session.fences = Some(fences).filter(|_| !gone);
                 return Err(error);
@@ -96,8 +89,8 @@ impl Postgres {
             let made = sqlx::raw_sql(AssertSqlSafe(ddl.clone()));
             match session.execute(made).await {
                 Ok(_) => {}
-                Err(error) if MADE_TWICE.iter().any(|code| has_code(&error, code)) => {}
-                Err(error) if has_code(&error, INSUFFICIENT_PRIVILEGE) => {
+                Err(error) if kind_of(&error) == ErrorKind::TableExists => {}
+                Err(error) if kind_of(&error) == ErrorKind::NoRight => {
                     let remedy = format!(
                         "fencing tokens need the table {quoted}, which is not there, and this role may \
                          not make it; run the statements that make it, and GRANT SELECT, INSERT, \
@@ -139,17 +132,19 @@ impl Postgres {
     }
 
     fn fence_error(&self, error: sqlx::Error, table: &str) -> Error {
-        if BUSY.iter().any(|code| has_code(&error, code)) {
-            return Error::unavailable(&self.label, Busy(cause(error)));
+        match kind_of(&error) {
+            ErrorKind::TimedOut | ErrorKind::Busy | ErrorKind::Deadlock => {
+                Busy::token(&self.label, cause(error))
+            }
+            ErrorKind::NoRight => {
+                let remedy = format!(
+                    "fencing tokens are written; GRANT SELECT, INSERT, UPDATE ON {table} TO the role \
+                     (and USAGE on its schema)"
+                );
+                Error::permission(&self.label, remedy, cause(error))
+            }
+            _ => self.error(error),
         }
-        if has_code(&error, INSUFFICIENT_PRIVILEGE) {
-            let remedy = format!(
-                "fencing tokens are written; GRANT SELECT, INSERT, UPDATE ON {table} TO the role \
-                 (and USAGE on its schema)"
-            );
-            return Error::permission(&self.label, remedy, cause(error));
-        }
-        self.error(error)
     }
 }
 
@@ -158,16 +153,5 @@ fn counter(what: &Op) -> Option<String> {
     match what {
         Op::TryFenced(lock_id) | Op::Fence(lock_id) => Some(name(&lock_id.key).into_owned()),
         Op::Try(_) | Op::Unlock(_) | Op::Cancel(_) | Op::End(_) => None,
-    }
-}
-
-/// Others are writing the row: the session is as it was, and the same can be asked again.
-#[derive(Debug, thiserror::Error)]
-#[error("somebody else's transaction keeps the row of a fencing token")]
-pub(super) struct Busy(#[source] Source);
-
-impl Busy {
-    pub(super) fn is(error: &Error) -> bool {
-        matches!(error, Error::Unavailable { source, .. } if source.is::<Busy>())
     }
 }

@@ -22,15 +22,13 @@ use self::connect::Opened;
 use crate::backend::lease::prune::{self, Pruned};
 use crate::backend::lease::seam::cannot_prune;
 use crate::backend::lease::{Failure, Lease, LeaseBackend, Outcomes, Owner, Table, Taken};
+use crate::backend::postgres::Address;
+use crate::backend::postgres::errors::{IDLE_SESSION_TIMEOUT, code};
 use crate::backend::postgres::lease_sql::Texts;
-use crate::backend::postgres::{Address, has_code};
 use crate::backend::{LockView, Options, hosts, rows};
 use crate::error::Result;
 use crate::spec::native::NativeKey;
 use crate::status::Finding;
-
-/// The server has ended a connection that it had not heard from for long.
-const IDLE_SESSION_TIMEOUT: &str = "57P05";
 
 /// A connection.
 pub(crate) struct Connection {
@@ -70,7 +68,7 @@ impl Postgres {
         match raw(connection, &text).await {
             Ok(rows) => Ok(rows),
             // It was over before this was asked.
-            Err(error) if has_code(&error, IDLE_SESSION_TIMEOUT) => {
+            Err(error) if code(&error).as_deref() == Some(IDLE_SESSION_TIMEOUT) => {
                 *connection = self.open().await?;
                 raw(connection, &text).await.map_err(|error| self.failure(error))
             }

@@ -32,15 +32,10 @@ use sqlx::Row as _;
 
 pub(crate) use self::connect::Address;
 use self::errors::Ended;
+#[cfg(test)]
 pub(crate) use self::errors::of_code;
-pub(crate) use self::errors::{
-    DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE, QUERY_CANCELED, code, error_of, has_code,
-    refused_parameter,
-};
-use self::fencing::Busy;
 use self::session::Session;
 pub(crate) use self::session_sql::FIRST_FENCE;
-pub(crate) use self::session_sql::place;
 use self::session_sql::{HELD, PING, UNLOCK_ALL, WRITES_WAIT};
 pub(crate) use self::settings::BEGIN;
 use super::lease::Table;
@@ -169,11 +164,6 @@ impl SessionBackend for Postgres {
         time: Duration,
     ) -> Result<Waited> {
         self.wait_for(session, lock_id, time).await
-    }
-
-    fn survives(&self, error: &Error) -> bool {
-        use Error::{Backend, Config, Permission};
-        matches!(error, Backend { .. } | Permission { .. } | Config { .. }) || Busy::is(error)
     }
 
     async fn held(&self, session: &mut Session, lock_ids: &[LockId]) -> Result<Vec<bool>> {

@@ -6,6 +6,7 @@ use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 
 use super::Postgres;
 use super::session_sql::OPEN;
+use crate::backend::errors::{NotExclusive, unsupported};
 use crate::backend::rows;
 use crate::error::{Error, Result};
 
@@ -13,7 +14,23 @@ use crate::error::{Error, Result};
 const OLDEST: i32 = 140_000;
 /// The first release of YugabyteDB with advisory locks. Earlier ones can be set to grant each to
 /// everybody.
-const YUGABYTE: u32 = 2025;
+const YUGABYTE_MIN: u32 = 2025;
+
+const ELSEWHERE: &str = "use the lease+postgres:// url, or keep the locks in another database";
+pub(super) const STANDBY: NotExclusive = NotExclusive {
+    what: "locks that exclude the primary's (it is a hot standby)",
+    instead: "connect to the primary",
+};
+pub(super) const COCKROACH: NotExclusive = NotExclusive {
+    what: "working advisory locks (CockroachDB grants each to everybody)",
+    instead: ELSEWHERE,
+};
+const OLD_YUGABYTE: NotExclusive = NotExclusive {
+    what: "working advisory locks (YugabyteDB has them since 2025.1)",
+    instead: ELSEWHERE,
+};
+const TOO_OLD: NotExclusive =
+    NotExclusive { what: "idle_session_timeout", instead: "PostgreSQL 14 or newer is needed" };
 
 /// So often a pooler of two busy connections would have to draw the same one for each of ours.
 const DRAWS: usize = 3;
@@ -80,45 +97,28 @@ impl Postgres {
 
     /// Whether locks of this server exclude anybody.
     pub(super) fn vet(&self, server: &Server) -> Result<()> {
-        const ELSEWHERE: &str =
-            "use the lease+postgres:// url, or keep the locks in another database";
-        if server.name.contains("Cockroach") {
-            return Err(self.unsupported(
-                "working advisory locks (CockroachDB grants each to everybody)",
-                ELSEWHERE,
-            ));
-        }
-        if yugabyte(&server.name).is_some_and(|release| release < YUGABYTE) {
-            return Err(self.unsupported(
-                "working advisory locks (YugabyteDB has them since 2025.1)",
-                ELSEWHERE,
-            ));
-        }
-        if server.standby {
-            return Err(self.unsupported(
-                "locks that exclude the primary's (it is a hot standby)",
-                "connect to the primary",
-            ));
-        }
-        if server.version < OLDEST {
-            return Err(
-                self.unsupported("idle_session_timeout", "PostgreSQL 14 or newer is needed")
-            );
-        }
-        Ok(())
+        let old_yugabyte = yugabyte(&server.name).is_some_and(|release| release < YUGABYTE_MIN);
+        let refused = if server.name.contains("Cockroach") {
+            COCKROACH
+        } else if old_yugabyte {
+            OLD_YUGABYTE
+        } else if server.standby {
+            STANDBY
+        } else if server.version < OLDEST {
+            TOO_OLD
+        } else {
+            return Ok(());
+        };
+        Err(refused.error(&self.label))
     }
 
     pub(super) fn pooler(&self, sign: &str) -> Error {
-        self.unsupported(
+        unsupported(
+            &self.label,
             &format!("sessions that last (there is a connection pooler in front of it: {sign})"),
             "connect directly to the server, or through a pool in session mode, \
              or use the lease+postgres:// url",
         )
-    }
-
-    fn unsupported(&self, what: &str, instead: &str) -> Error {
-        let backend = self.label.clone();
-        Error::Unsupported { backend, what: what.into(), instead: instead.into() }
     }
 }
 

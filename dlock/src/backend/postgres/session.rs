@@ -8,11 +8,11 @@ use sqlx::{Column as _, Execute, PgPool, Row as _, Type as _};
 use tokio::net::TcpStream;
 
 use super::Postgres;
-use super::errors::AnotherSession;
 use super::fencing::Fences;
 use super::listener::Listener;
 use super::session_sql::{OPEN, SET};
 use super::wait::Waits;
+use crate::backend::errors::another_session;
 use crate::backend::pool::{LikePool as _, or_why};
 use crate::backend::rows;
 use crate::error::{Error, Result};
@@ -135,7 +135,7 @@ impl Postgres {
 
     /// Whether these rows come from the session that was opened.
     pub(super) fn same_session(&self, session: &Session, rows: &[PgRow]) -> Result<()> {
-        let another = || Error::unavailable(&self.label, AnotherSession);
+        let another = || another_session(&self.label, "server processes", "pooler");
         if rows.is_empty() {
             return Err(another());
         }

@@ -13,13 +13,14 @@ use sqlx::{AssertSqlSafe, Row as _};
 use tokio::time::Instant;
 
 use super::Postgres;
-use super::errors::{DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE, QUERY_CANCELED, code, has_code};
+use super::errors::{code, kind, kind_of};
 use super::session::Session;
 use super::session_sql;
 use super::session_sql::{HELD, halves};
 use super::settings::milliseconds;
 use crate::backend::Waited;
-use crate::error::{Error, Result};
+use crate::backend::errors::{ErrorKind, unexpected};
+use crate::error::Result;
 use crate::spec::lock_id::LockId;
 
 /// A wait that begins so soon after one that was granted is probably granted too.
@@ -149,7 +150,7 @@ impl Postgres {
         let rows = sqlx::raw_sql(AssertSqlSafe(block(lock_id, &time)));
         let rows = match session.fetch_all(rows).await {
             Ok(rows) => rows,
-            Err(error) if NO_BLOCKS.iter().any(|code| has_code(&error, code)) => {
+            Err(error) if code(&error).is_some_and(|code| NO_BLOCKS.contains(&&*code)) => {
                 session.waits.no_blocks = true;
                 return self.wait_plainly(session, lock_id, time).await;
             }
@@ -162,8 +163,7 @@ impl Postgres {
         let end = end.map_err(|error| self.error(error))?;
         match &*end {
             GRANTED => Ok(Waited::Granted),
-            end => waited(end)
-                .ok_or_else(|| Error::unavailable(&self.label, UnexpectedReply(end.into()))),
+            end => waited(kind(end)).ok_or_else(|| unexpected(&self.label, &format!("{end:?}"))),
         }
     }
 
@@ -186,7 +186,7 @@ impl Postgres {
         lock_id: &LockId,
         error: sqlx::Error,
     ) -> Result<Waited> {
-        let Some(waited) = code(&error).as_deref().and_then(waited) else {
+        let Some(waited) = waited(kind_of(&error)) else {
             return Err(self.error(error));
         };
         // A cancel that came too late for the wait may hit the next statement.
@@ -194,7 +194,7 @@ impl Postgres {
         loop {
             match self.unlock_if_held(session, lock_id).await {
                 Ok(rows) => return self.same_session(session, &rows).map(|()| waited),
-                Err(error) if tries > 0 && has_code(&error, QUERY_CANCELED) => tries -= 1,
+                Err(error) if tries > 0 && kind_of(&error) == ErrorKind::Stopped => tries -= 1,
                 Err(error) => return Err(self.error(error)),
             }
         }
@@ -219,15 +219,11 @@ impl Postgres {
     }
 }
 
-/// What the server's code says of a wait.
-fn waited(code: &str) -> Option<Waited> {
-    match code {
-        LOCK_NOT_AVAILABLE | QUERY_CANCELED => Some(Waited::Busy),
-        DEADLOCK_DETECTED => Some(Waited::Deadlock),
+/// What the server's error says of a wait.
+fn waited(kind: ErrorKind) -> Option<Waited> {
+    match kind {
+        ErrorKind::TimedOut | ErrorKind::Stopped => Some(Waited::Busy),
+        ErrorKind::Deadlock => Some(Waited::Deadlock),
         _ => None,
     }
 }
-
-#[derive(Debug, thiserror::Error)]
-#[error("the server gave an answer that means nothing: {0:?}")]
-struct UnexpectedReply(Box<str>);

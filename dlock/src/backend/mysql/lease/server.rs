@@ -3,9 +3,12 @@
 use sqlx::mysql::MySqlRow;
 
 use super::MySql;
+use crate::backend::errors::unsupported;
 use crate::backend::lease::Failure;
 use crate::backend::mysql::{fit, literal, text};
-use crate::error::{Error, Result};
+#[cfg(test)]
+use crate::error::Error;
+use crate::error::Result;
 
 /// Everything that tells what it is, in a form that no server refuses (and, for the two
 /// settings, answers in full). The session's values are
@@ -62,12 +65,11 @@ impl MySql {
             return Err(self.out_of_service("the node is cut off from the majority of its cluster"));
         }
         if clustered && !is_on("wsrep_on") {
-            return Err(Failure::Failed(Error::Unsupported {
-                backend: self.label.clone(),
-                what: "leases that the other nodes see (its own writes stay here: wsrep_on is OFF)"
-                    .into(),
-                instead: "set wsrep_on=ON, or connect to another node".into(),
-            }));
+            return Err(Failure::Failed(unsupported(
+                &self.label,
+                "leases that the other nodes see (its own writes stay here: wsrep_on is OFF)",
+                "set wsrep_on=ON, or connect to another node",
+            )));
         }
         let limits = ["max_statement_time", "max_execution_time"];
         Ok(Server {

@@ -1,5 +1,6 @@
 //! Parts of statements: functions of a lock, what the server shows of one, which session this is.
 
+use crate::backend::postgres::session_sql::place;
 use crate::connection::session::Session;
 use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
@@ -32,7 +33,7 @@ pub(super) fn call(function: &str, lock_id: &LockId) -> String {
 
 /// Rows of `pg_locks` that are of this key. <https://www.postgresql.org/docs/current/view-pg-locks.html>
 pub(super) fn is_of(key: &NativeKey) -> String {
-    let (number, space) = crate::backend::postgres_place(key);
+    let (number, space) = place(key);
     // As the view shows them: without a sign.
     let (classid, objid) = (number.cast_unsigned() >> 32, number.cast_unsigned() & 0xffff_ffff);
     format!(

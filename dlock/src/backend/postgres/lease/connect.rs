@@ -6,11 +6,12 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::errors::{INSUFFICIENT_PRIVILEGE, MADE_MEANWHILE, UNDEFINED_TABLE, is_about_syntax};
 use super::{Connection, Postgres};
+use crate::backend::errors::{ErrorKind, unsupported};
 use crate::backend::lease::{Failure, Lease, Owner, Table, ddl};
+use crate::backend::postgres::Address;
+use crate::backend::postgres::errors::{code, kind_of};
 use crate::backend::postgres::lease_sql::Texts;
-use crate::backend::postgres::{Address, code};
 use crate::backend::rows;
 use crate::error::{Error, cause};
 use crate::spec::native::NativeKey;
@@ -66,13 +67,11 @@ impl Postgres {
         if self.hosts.len() > 1 || self.opened.get().is_some() {
             return Error::unavailable(&self.label, Standby);
         }
-        Error::Unsupported {
-            backend: host.label(),
-            what: "leases to take (it is a hot standby)".into(),
-            instead: "connect to the primary, or name all hosts in the url: \
-                      lease+postgres://a,b/database"
-                .into(),
-        }
+        unsupported(
+            &host.label(),
+            "leases to take (it is a hot standby)",
+            "connect to the primary, or name all hosts in the url: lease+postgres://a,b/database",
+        )
     }
 
     fn find_out(&self, row: &PgRow) -> Result<Opened, Failure> {
@@ -110,12 +109,12 @@ impl Postgres {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
-            match code(&error).as_deref() {
-                Some(UNDEFINED_TABLE) if attempts > 0 => {
+            match kind_of(&error) {
+                ErrorKind::NoTable if attempts > 0 => {
                     attempts -= 1;
                     self.make_the_table(connection).await?;
                 }
-                Some(INSUFFICIENT_PRIVILEGE) => {
+                ErrorKind::NoRight => {
                     return Err(self.refused(error, &connection.opened.grant));
                 }
                 _ => return Err(self.unfit(error, &connection.opened.table)),
@@ -136,9 +135,9 @@ impl Postgres {
         let Err(error) = run(&mut connection.connection, &Texts::create(&ddl)).await else {
             return Ok(());
         };
-        match code(&error).as_deref() {
-            Some(code) if MADE_MEANWHILE.contains(&code) => Ok(()),
-            Some(INSUFFICIENT_PRIVILEGE) => {
+        match kind_of(&error) {
+            ErrorKind::TableExists => Ok(()),
+            ErrorKind::NoRight => {
                 let remedy = format!(
                     "there is no table {} for leases, and this role may not make it; run the \
                      statements that make it",
@@ -157,13 +156,16 @@ impl Postgres {
 
     fn unfit(&self, error: sqlx::Error, table: &Table) -> Failure {
         match error.as_database_error() {
-            Some(said) if is_about_syntax(said) => Failure::Failed(Error::config(format!(
-                "the table {} on {} is not one of {}: {}; name another one with LeaseOptions::table",
-                table.quoted('"'),
-                self.label,
-                if table.django { "django-database-locks'" } else { "dlock's" },
-                foreign(said.message())
-            ))),
+            // The class of errors that say that a statement does not fit its tables.
+            Some(said) if code(&error).is_some_and(|code| code.starts_with("42")) => {
+                Failure::Failed(Error::config(format!(
+                    "the table {} on {} is not one of {}: {}; name another one with LeaseOptions::table",
+                    table.quoted('"'),
+                    self.label,
+                    if table.django { "django-database-locks'" } else { "dlock's" },
+                    foreign(said.message())
+                )))
+            }
             _ => self.failure(error),
         }
     }
