@@ -1,11 +1,11 @@
 //! Locks on the caller's own connection, and inside the caller's transaction.
 //!
 //! ```text
-//! on, within   what a caller writes          lock.rs (+ take, give, settle, run), within.rs
+//! on, within   what a caller writes          lock.rs (+ take, release, resolve, run), within.rs
 //! Plan         which keys, how long, how     plan.rs
 //! Ledger       what each session has, owes   ledger.rs
-//! Dialect      what a database is told       dialect.rs: postgres, mysql, mssql, oracle
-//! Driver       how a driver says it          driver.rs: sqlx.rs, tokio_postgres, tiberius, oracledb
+//! Dialect      what a database is told       dialect.rs; backend/*/caller_sql.rs
+//! Driver       how a driver says it          driver.rs; backend/driver/
 //! ```
 //!
 //! Nothing of the engine is used: every statement goes out on the connection that the caller gave.
@@ -19,13 +19,15 @@ pub(crate) mod ledger;
 mod lock;
 mod on;
 mod pause;
-pub(crate) mod plan;
+mod plan;
 mod release;
 mod released;
 mod resolve;
+pub(crate) mod row;
 mod run;
 pub(crate) mod session;
 mod take;
+pub(crate) mod wanted;
 mod within;
 
 #[cfg(feature = "oracle")]

@@ -9,7 +9,7 @@ use crate::error::{Error, Source};
 /// of its codes, in its `errors`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(dead_code, reason = "no database has all of them")]
-pub(crate) enum ErrorKind {
+pub enum ErrorKind {
     /// The statement's time is over: that of a wait, or another limit.
     TimedOut,
     /// Somebody has stopped the statement.
@@ -82,7 +82,7 @@ impl ErrorKind {
 
 /// A server whose locks would not exclude others, and what to use instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct NotExclusive {
+pub struct NotExclusive {
     /// What the server lacks.
     pub(crate) what: &'static str,
     pub(crate) instead: &'static str,

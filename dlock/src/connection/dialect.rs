@@ -1,10 +1,11 @@
 //! Dialect: what a database is told, and what its answers mean.
 
+use std::iter::repeat_n;
 use std::time::Duration;
 
-use super::driver::{DriverError, Row};
-use super::plan::Wanted;
+use super::row::{DriverError, Row, called};
 use super::session::Session;
+use super::wanted::Wanted;
 use crate::backend::errors::{self, ErrorKind, NotExclusive};
 use crate::error::{Error, Result};
 use crate::spec::lock_id::LockId;
@@ -12,21 +13,8 @@ use crate::spec::mode::Mode;
 use crate::spec::native::Naming;
 use crate::spec::wait::Wait;
 
-/// A database with locks of its own that belong to a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Dialect {
-    #[cfg(feature = "postgres")]
-    Postgres,
-    #[cfg(feature = "mysql")]
-    MySql,
-    #[cfg(feature = "mssql")]
-    Mssql,
-    #[cfg(feature = "oracle")]
-    Oracle,
-}
-
 /// What is asked for, and what is known of the session that is asked.
-pub(crate) struct Take<'a> {
+pub struct Take<'a> {
     pub(crate) wanted: &'a Wanted,
     pub(crate) wait: Wait,
     /// The session may have it already.
@@ -45,7 +33,7 @@ pub(crate) struct Take<'a> {
 
 /// Where a statement of ours runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum At {
+pub enum At {
     /// Nobody knows of a transaction.
     Outside,
     Inside,
@@ -61,7 +49,7 @@ impl At {
 
 /// Whether a lock was granted.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Answer {
+pub enum Answer {
     /// To this session of the server.
     Yes {
         session: Session,
@@ -92,145 +80,136 @@ pub(crate) enum Answer {
     UnexpectedReply(String),
 }
 
-/// Sends to the module of the database.
-macro_rules! of {
-    ($self:ident.$($call:tt)*) => {
-        match $self {
-            #[cfg(feature = "postgres")]
-            Dialect::Postgres => crate::backend::postgres::caller_sql::$($call)*,
-            #[cfg(feature = "mysql")]
-            Dialect::MySql => crate::backend::mysql::caller_sql::$($call)*,
-            #[cfg(feature = "mssql")]
-            Dialect::Mssql => crate::backend::mssql::caller::$($call)*,
-            #[cfg(feature = "oracle")]
-            Dialect::Oracle => crate::backend::oracle::caller_sql::$($call)*,
-        }
-    };
-}
-
-impl Dialect {
-    pub(crate) fn naming(self) -> Naming {
-        of!(self.NAMING)
-    }
-
+/// A database with locks of its own that belong to a session. A [driver](super::driver::Driver) names the one that it
+/// speaks with.
+pub trait Dialect: Send + Sync + 'static {
+    const NAMING: Naming;
     /// What the database is called, in messages.
-    pub(crate) fn label(self) -> &'static str {
-        of!(self.LABEL)
-    }
-
-    /// Refuses a mode that the database lacks.
-    pub(crate) fn check(self, mode: Mode) -> Result<()> {
-        if of!(self.MODES).contains(&mode) {
-            return Ok(());
-        }
-        Err(self.unsupported(&format!("{mode} locks"), of!(self.OTHER_MODES)))
-    }
-
-    pub(crate) fn unsupported(self, what: &str, instead: &str) -> Error {
-        errors::unsupported(self.label(), what, instead)
-    }
+    const LABEL: &'static str;
+    /// The modes that it has, and what to say of others.
+    const MODES: &'static [Mode];
+    const OTHER_MODES: &'static str;
+    /// Ends a transaction, if one is open. To stand before other statements.
+    const ROLLBACK: &'static str = "ROLLBACK;";
+    /// Whether the answer to [`take`](Dialect::take) says whether a transaction is open.
+    const TELLS_INSIDE: bool = false;
+    /// Whether a transaction takes nothing after an error but its end.
+    const REFUSES_AFTER_ERRORS: bool = false;
+    /// Whether the server counts how often a session has a lock. If not, it keeps a lock until its only
+    /// release.
+    const COUNTS: bool = true;
 
     /// Takes a lock for the session. Inside a transaction, that goes on whatever comes of it.
-    pub(crate) fn take(self, take: &Take<'_>) -> String {
-        of!(self.take(take))
-    }
+    fn take(take: &Take<'_>) -> String;
 
     /// Takes locks for the transaction. `None`: the database has no such locks.
-    pub(crate) fn take_within(self, wanted: &[Wanted], wait: Wait) -> Option<String> {
-        of!(self.take_within(wanted, wait))
+    fn take_within(_: &[Wanted], _: Wait) -> Option<String> {
+        None
     }
 
     /// Lets go of each as often as it says, as long as the session has it, and puts right the
     /// transaction; says which session that was. That one session, if it is this, lets go of nothing.
-    pub(crate) fn resolve(
-        self,
-        lock_ids: &[(&LockId, usize)],
-        but: Option<&Session>,
-        at: At,
-    ) -> String {
-        of!(self.resolve(lock_ids, but, at))
+    ///
+    /// Without more, a wait that ends, or an error of a lock, is no matter of the transaction.
+    fn resolve(lock_ids: &[(&LockId, usize)], but: Option<&Session>, _: At) -> String {
+        let (before, after) = Self::around_releases();
+        before + &release_each::<Self>(lock_ids, but) + &after
+    }
+
+    /// What [`resolve`](Dialect::resolve) says before its releases, and after: which session it was.
+    fn around_releases() -> (String, String) {
+        (String::new(), String::new())
     }
 
     /// After locks for a transaction that were not had: the transaction is as it was before.
-    pub(crate) fn resolve_within(self, wanted: &[Wanted]) -> String {
-        of!(self.resolve_within(wanted))
+    fn resolve_within(_: &[Wanted]) -> String {
+        String::new()
     }
 
     /// Lets go of it if the session has it, and is not that one.
-    pub(crate) fn release_if_held(self, lock_id: &LockId, but: Option<&Session>) -> String {
-        of!(self.release_if_held(lock_id, but))
-    }
+    fn release_if_held(lock_id: &LockId, but: Option<&Session>) -> String;
 
     /// Who has it. To know that must cost little, and no transaction.
-    pub(crate) fn holder(self, lock_id: &LockId, inside: bool) -> String {
-        of!(self.holder(lock_id, inside))
-    }
+    fn holder(lock_id: &LockId, inside: bool) -> String;
 
     /// What puts right the transaction after an error of such a statement.
-    pub(crate) fn undo(self, inside: bool) -> Option<&'static str> {
-        of!(self.undo(inside))
+    fn undo(_inside: bool) -> Option<&'static str> {
+        None
     }
 
     /// Lets go of all of these, if it is this session; unless a transaction may be `open`, only if
     /// none is.
-    pub(crate) fn release_held(self, held: &[Wanted], session: &Session, open: bool) -> String {
-        of!(self.release_held(held, session, open))
-    }
+    fn release_held(held: &[Wanted], session: &Session, open: bool) -> String;
 
     /// Whether a transaction is open; the answer may be an error.
-    pub(crate) fn look(self) -> String {
-        of!(self.look())
-    }
-
-    /// Ends a transaction, if one is open. To stand before other statements.
-    pub(crate) fn rollback(self) -> &'static str {
-        of!(self.ROLLBACK)
-    }
+    fn look() -> String;
 
     /// Whether the answer to [`look`](Dialect::look) says so.
-    pub(crate) fn is_inside(self, rows: &[Row]) -> bool {
-        of!(self.is_inside(rows))
+    fn is_inside(rows: &[Row]) -> bool {
+        matches!(called(rows, "dlock"), Some([Some(inside)]) if inside == "t")
     }
 
-    /// Whether the answer to [`take`](Dialect::take) says as much.
-    pub(crate) fn tells_inside(self) -> bool {
-        of!(self.TELLS_INSIDE)
-    }
-
-    /// Returns `true` if the server counts how often a session has a lock. If not, it keeps a lock
-    /// until its only release.
-    pub(crate) fn counts(self) -> bool {
-        of!(self.COUNTS)
-    }
-
-    /// Whether a transaction takes nothing after an error but its end.
-    pub(crate) fn refuses_after_errors(self) -> bool {
-        of!(self.REFUSES_AFTER_ERRORS)
-    }
-
-    pub(crate) fn answer(self, rows: &[Row]) -> Answer {
-        of!(self.answer(rows))
-    }
-
-    /// Without a word of the server's, the connection is gone and its session with it.
-    pub(crate) fn error_kind(self, refused: &DriverError) -> ErrorKind {
-        match &refused.code {
-            Some(code) => of!(self.error_kind(code)),
-            None => ErrorKind::Ended,
+    /// What the answer to a [`take`](Dialect::take) says: a word, the session, and whether a transaction is
+    /// open where that [is told](Dialect::TELLS_INSIDE).
+    fn answer(rows: &[Row]) -> Answer {
+        let answer = Self::row_of_answer(rows);
+        let Some([Some(word), rest @ ..]) = answer else {
+            return Answer::UnexpectedReply(format!("{answer:?}"));
+        };
+        let inside = matches!(rest, [_, _, Some(inside)] if inside == "t");
+        match (&**word, Session::read(rest)) {
+            ("yes" | "1", Some(session)) => Answer::Yes { session, inside },
+            ("busy" | "0", Some(session)) => Answer::Busy { session },
+            ("mine", Some(session)) => Answer::Mine { session },
+            ("inside", Some(_)) => Answer::Inside,
+            ("deadlock", _) => Answer::Deadlock,
+            ("outside", _) => Answer::Outside,
+            (word, _) => match Self::not_exclusive(word) {
+                Some(server) => Answer::NotExclusive(server),
+                None => Answer::UnexpectedReply(Self::explained(word)),
+            },
         }
     }
 
-    pub(crate) fn error(self, refused: DriverError) -> Error {
-        of!(self.error(refused))
+    /// The row that has the answer, without its name.
+    fn row_of_answer(rows: &[Row]) -> Option<&[Option<String>]> {
+        called(rows, "dlock")
     }
+
+    /// The server whose locks exclude nobody, if it is that what the word says.
+    fn not_exclusive(word: &str) -> Option<NotExclusive>;
+
+    /// What a word means that is none of these.
+    fn explained(word: &str) -> String {
+        word.to_owned()
+    }
+
+    /// What an error of the server with this code means.
+    fn error_kind(code: &str) -> ErrorKind;
+
+    fn error(refused: DriverError) -> Error;
 }
 
-/// The rows that answer a question by that name, without the name.
-pub(crate) fn called<'a>(rows: &'a [Row], name: &str) -> Option<&'a [Option<String>]> {
-    rows.iter().find_map(|row| match row.split_first() {
-        Some((Some(first), rest)) if first == name => Some(rest),
-        _ => None,
-    })
+/// Without a word of the server's, the connection is gone and its session with it.
+pub(super) fn error_kind<D: Dialect>(refused: &DriverError) -> ErrorKind {
+    refused.code.as_deref().map_or(ErrorKind::Ended, D::error_kind)
+}
+
+/// Refuses a mode that the database lacks.
+pub(super) fn check_mode<D: Dialect>(mode: Mode) -> Result<()> {
+    if D::MODES.contains(&mode) {
+        return Ok(());
+    }
+    Err(errors::unsupported(D::LABEL, &format!("{mode} locks"), D::OTHER_MODES))
+}
+
+/// Lets go of each as often as it says, see [`Dialect::release_if_held`].
+pub(crate) fn release_each<D: Dialect + ?Sized>(
+    lock_ids: &[(&LockId, usize)],
+    but: Option<&Session>,
+) -> String {
+    let each = lock_ids.iter().flat_map(|(lock_id, count)| repeat_n(*lock_id, *count));
+    each.map(|lock_id| D::release_if_held(lock_id, but) + ";").collect()
 }
 
 /// A time for the server, rounded up; none has no end.

@@ -7,16 +7,13 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use super::dialect::Dialect;
-use super::ledger::Place;
-use crate::error::Source;
-
-/// A row's columns.
-pub(crate) type Row = Vec<Option<String>>;
+use super::row::{DriverError, Row};
+use super::session::Place;
 
 /// A connection of some driver. A new driver is an implementation of this and no more.
 pub trait Driver: Send {
     /// What the database understands.
-    const DIALECT: Dialect;
+    type Dialect: Dialect;
 
     /// Reads what is left of statements whose futures were dropped, so that their errors are nobody
     /// else's, and so that the next text is on its way when its future is first polled.
@@ -50,16 +47,8 @@ pub(crate) fn start<T>(query: impl Future<Output = T>) -> Poll<T> {
     pin!(query).poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// Why there are no rows.
-#[derive(Debug)]
-pub struct DriverError {
-    /// The server's, if the server has answered: an SQLSTATE, or the number of a MySQL error.
-    pub code: Option<String>,
-    pub source: Source,
-}
-
 impl<C: Driver + ?Sized> Driver for &mut C {
-    const DIALECT: Dialect = C::DIALECT;
+    type Dialect = C::Dialect;
 
     fn ready(&mut self) -> impl Future<Output = Result<(), DriverError>> + Send {
         (**self).ready()

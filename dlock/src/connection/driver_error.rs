@@ -1,15 +1,18 @@
 //! Why a lock was not had.
 
-use super::dialect::Answer;
-use super::driver::{Driver, DriverError};
-use super::plan::{Waiting, Wanted};
-use crate::backend::errors::{self, ErrorKind};
+use super::dialect::{Answer, Dialect as _};
+use super::driver::Driver;
+use super::plan::Waiting;
+use super::row::DriverError;
+use super::wanted::Wanted;
+use crate::backend::errors::{ErrorKind, unexpected, unsupported};
 use crate::error::Error;
 use crate::status::holder::{Holder, Stage};
 
 /// Another connection of this process is on the very same session.
 pub(super) fn pooled<C: Driver>() -> Error {
-    C::DIALECT.unsupported(
+    unsupported(
+        C::Dialect::LABEL,
         "locks of a session through a pooler that takes it away between statements (this session of \
          the server holds a lock of another connection of this process, or one that was forgotten)",
         "use dlock::within, a lease, or a connection past the pooler",
@@ -17,7 +20,7 @@ pub(super) fn pooled<C: Driver>() -> Error {
 }
 
 pub(super) fn strange<C: Driver>(said: String) -> Error {
-    errors::unexpected(C::DIALECT.label(), &said)
+    unexpected(C::Dialect::LABEL, &said)
 }
 
 /// Of the answers that are no grant and no wait of a transaction.
@@ -25,7 +28,7 @@ pub(super) fn refusal<C: Driver>(one: &Wanted, answer: Answer) -> Error {
     match answer {
         Answer::Mine { .. } => Error::Reentrant { key: one.key.clone() },
         Answer::Deadlock => Error::Deadlock { key: one.key.clone() },
-        Answer::NotExclusive(server) => server.error(C::DIALECT.label()),
+        Answer::NotExclusive(server) => server.error(C::Dialect::LABEL),
         other => strange::<C>(format!("{other:?}")),
     }
 }
@@ -37,7 +40,7 @@ pub(super) fn failure<C: Driver>(
 ) -> Error {
     match error_kind {
         ErrorKind::Deadlock => Error::Deadlock { key: one.key.clone() },
-        _ => C::DIALECT.error(refused),
+        _ => C::Dialect::error(refused),
     }
 }
 

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::ledger::ledger;
-use super::plan::Wanted;
+use super::dialect::Dialect;
+use super::ledger::{Ledger, ledger};
 use super::session::Session;
+use super::wanted::Wanted;
 use super::{Connection, Plan};
 use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
@@ -163,15 +164,15 @@ impl<C: Connection> ConnectionLock<'_, C> {
         let mut lock_ids: Vec<&LockId> = self.sent.iter().map(|one| &one.lock_id).collect();
         if let (Some(session), false) = (&session, held.is_empty()) {
             for one in &mut held {
-                one.stays = ledger.stays(C::DIALECT, session, &one.lock_id);
+                one.stays = stays::<C::Dialect>(&ledger, session, &one.lock_id);
             }
-            held.iter().for_each(|one| ledger.giving(C::DIALECT, session, &one.lock_id));
-            texts.push(C::DIALECT.release_held(&held, session, true));
+            held.iter().for_each(|one| ledger.giving(C::Dialect::LABEL, session, &one.lock_id));
+            texts.push(C::Dialect::release_held(&held, session, true));
         }
         let mut nobodys = None;
         match (&self.doubt, &session) {
             (Some(doubt), Some(session)) => {
-                ledger.add_unreleased(C::DIALECT, session, &doubt.one.lock_id);
+                ledger.add_unreleased(C::Dialect::LABEL, session, &doubt.one.lock_id);
                 lock_ids.push(&doubt.one.lock_id);
             }
             (Some(doubt), None) => {
@@ -179,10 +180,10 @@ impl<C: Connection> ConnectionLock<'_, C> {
                 // Probably the session of an outer lock, which then has one more to give back. But
                 // that may have been forgotten, and this be another session: the server knows.
                 let outer = ledger.session_at(self.conn.place()).cloned();
-                let outer = outer.filter(|it| ledger.held(C::DIALECT, it, lock_id) > 0);
-                texts.push(C::DIALECT.release_if_held(lock_id, outer.as_ref()));
+                let outer = outer.filter(|it| ledger.held(C::Dialect::LABEL, it, lock_id) > 0);
+                texts.push(C::Dialect::release_if_held(lock_id, outer.as_ref()));
                 if let Some(outer) = outer {
-                    ledger.add_unreleased(C::DIALECT, &outer, lock_id);
+                    ledger.add_unreleased(C::Dialect::LABEL, &outer, lock_id);
                 }
                 nobodys = Some(lock_id.clone());
             }
@@ -193,10 +194,10 @@ impl<C: Connection> ConnectionLock<'_, C> {
             lock_ids.dedup();
             for lock_id in lock_ids {
                 // Others who hold it give back what is unreleased behind them.
-                let unreleased = ledger.unreleased_behind(C::DIALECT, session, lock_id, 0);
+                let unreleased = ledger.unreleased_behind(C::Dialect::LABEL, session, lock_id, 0);
                 let given = held.iter().filter(|one| one.lock_id == *lock_id).count();
                 let rest = unreleased.saturating_sub(given);
-                texts.extend((0..rest).map(|_| C::DIALECT.release_if_held(lock_id, None)));
+                texts.extend((0..rest).map(|_| C::Dialect::release_if_held(lock_id, None)));
             }
         }
         Farewell { text: texts.join(";"), session, held, nobodys }
@@ -207,13 +208,18 @@ impl<C: Connection> ConnectionLock<'_, C> {
     fn end_of_transaction(&self) -> &'static str {
         let since = self.grant.as_ref().is_some_and(|grant| !grant.inside);
         match self.ending {
-            Some(Ending::Body) if since && self.rollback_on_error => C::DIALECT.rollback(),
-            Some(Ending::Release) if since && C::DIALECT.refuses_after_errors() => {
-                C::DIALECT.rollback()
+            Some(Ending::Body) if since && self.rollback_on_error => C::Dialect::ROLLBACK,
+            Some(Ending::Release) if since && C::Dialect::REFUSES_AFTER_ERRORS => {
+                C::Dialect::ROLLBACK
             }
             _ => "",
         }
     }
+}
+
+/// Returns `true` if the session keeps the lock after one release, and its server does not count.
+pub(super) fn stays<D: Dialect>(ledger: &Ledger, session: &Session, lock_id: &LockId) -> bool {
+    !D::COUNTS && ledger.held(D::LABEL, session, lock_id) > 1
 }
 
 /// The last that is said of a lock.
@@ -236,7 +242,11 @@ impl<C: Connection> Drop for ConnectionLock<'_, C> {
         let Farewell { text, session, held, nobodys } = self.farewell();
         if self.conn.discard() {
             if let Some(lock_id) = nobodys {
-                ledger().add_unreleased_somewhere(C::DIALECT, &lock_id, Some(self.conn.place()));
+                ledger().add_unreleased_somewhere(
+                    C::Dialect::LABEL,
+                    &lock_id,
+                    Some(self.conn.place()),
+                );
             }
             return;
         }
@@ -246,12 +256,12 @@ impl<C: Connection> Drop for ConnectionLock<'_, C> {
         let sent = self.conn.send(format!("{end}{text}"));
         let mut ledger = ledger();
         if !sent && let Some(lock_id) = nobodys {
-            ledger.add_unreleased_somewhere(C::DIALECT, &lock_id, None);
+            ledger.add_unreleased_somewhere(C::Dialect::LABEL, &lock_id, None);
         }
         // Nothing can come between, unless it is a transaction that has failed.
-        let sure = sent && !(inside && C::DIALECT.refuses_after_errors());
+        let sure = sent && !(inside && C::Dialect::REFUSES_AFTER_ERRORS);
         if let (true, Some(session)) = (sure, session) {
-            held.iter().for_each(|one| ledger.paid(C::DIALECT, &session, &one.lock_id, 1));
+            held.iter().for_each(|one| ledger.paid(C::Dialect::LABEL, &session, &one.lock_id, 1));
         }
     }
 }

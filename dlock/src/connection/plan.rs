@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::dialect::Dialect;
+use super::dialect::{Dialect, check_mode};
+use super::wanted::Wanted;
 use crate::error::{Error, Result};
 use crate::observe::{Event, Label, Subject, Telemetry};
 use crate::spec::key::Key;
@@ -26,16 +27,6 @@ pub(crate) struct Plan {
     pub(crate) label: Label,
 }
 
-/// A key, and what the database knows it by.
-#[derive(Debug, Clone)]
-pub(crate) struct Wanted {
-    pub(crate) key: Key,
-    pub(crate) lock_id: LockId,
-    /// Another lock here has it on the same session, whose server does not count: it is not to be
-    /// released yet.
-    pub(crate) stays: bool,
-}
-
 impl Plan {
     pub(crate) fn new(keys: Vec<Key>, scheme: KeyScheme, namespace: String) -> Self {
         let (wait, retry_every, mode) = (Wait::DEFAULT, None, Mode::Exclusive);
@@ -44,14 +35,14 @@ impl Plan {
 
     /// The locks, each once and in one order everywhere, so that two who want the same ones do not
     /// wait for each other.
-    pub(crate) fn wanted(&self, dialect: Dialect) -> Result<Vec<Wanted>> {
-        dialect.check(self.mode)?;
+    pub(crate) fn wanted<D: Dialect>(&self) -> Result<Vec<Wanted>> {
+        check_mode::<D>(self.mode)?;
         self.retry_every.map_or(Ok(()), check_retry_every)?;
         self.scheme.check_namespace(&self.namespace)?;
-        self.scheme.check(dialect.naming(), dialect.label())?;
+        self.scheme.check(D::NAMING, D::LABEL)?;
         let mut wanted = Vec::with_capacity(self.keys.len());
         for key in &self.keys {
-            let native = self.scheme.native(dialect.naming(), key, &self.namespace)?;
+            let native = self.scheme.native(D::NAMING, key, &self.namespace)?;
             let lock_id = LockId { key: native, mode: self.mode };
             wanted.push(Wanted { key: key.clone(), lock_id, stays: false });
         }
@@ -64,22 +55,21 @@ impl Plan {
     }
 
     /// Tells of a call that has an answer: why it did not get the lock.
-    pub(super) fn tell_refusal(&self, dialect: Dialect, waiting: Waiting, error: &Error) {
+    pub(super) fn tell_refusal<D: Dialect>(&self, waiting: Waiting, error: &Error) {
         let Some(first) = self.keys.first() else { return };
         let key = if let Error::Timeout { key, .. } = error { key } else { first };
         let (waited, patient) = (waiting.since.elapsed(), waiting.wait != Wait::NoWait);
-        self.tell(dialect, key, |of| Event::refusal(of, waited, patient, error));
+        self.tell::<D>(key, |of| Event::refusal(of, waited, patient, error));
     }
 
     /// Tells of one of these locks what happened to it.
-    pub(super) fn tell<'a>(
+    pub(super) fn tell<'a, D: Dialect>(
         &'a self,
-        dialect: Dialect,
         key: &'a Key,
         event: impl FnOnce(Subject<'a>) -> Event<'a>,
     ) {
         let of = Subject { key, label: &self.label, mode: self.mode };
-        Telemetry::of_connection(dialect.label()).emit(&event(of));
+        Telemetry::of_connection(D::LABEL).emit(&event(of));
     }
 
     /// This error, about what is to be locked: the first key, if it names none.

@@ -3,11 +3,12 @@
 use std::time::Instant;
 
 use super::Connection;
-use super::driver::DriverError;
+use super::dialect::{Dialect as _, error_kind};
 use super::driver_error::strange;
 use super::ledger::ledger;
-use super::lock::{ConnectionGrant, ConnectionLock, Ending};
+use super::lock::{ConnectionGrant, ConnectionLock, Ending, stays};
 use super::released::{Given, Open, names, outcome, read};
+use super::row::DriverError;
 use super::session::Session;
 use crate::backend::errors::ErrorKind;
 use crate::error::{Error, Result};
@@ -52,12 +53,12 @@ impl<C: Connection> ConnectionLock<'_, C> {
         match ended {
             Ok(_) => {
                 for key in &self.plan.keys {
-                    self.plan.tell(C::DIALECT, key, |of| Event::Released { of, held });
+                    self.plan.tell::<C::Dialect>(key, |of| Event::Released { of, held });
                 }
             }
             Err(Error::Lost { key, reason, held_for }) => {
                 let info = LostInfo { key: key.clone(), reason: *reason, held_for: *held_for };
-                self.plan.tell(C::DIALECT, key, |of| Event::Lost { of, info: &info, ends: true });
+                self.plan.tell::<C::Dialect>(key, |of| Event::Lost { of, info: &info, ends: true });
             }
             Err(error) => {
                 tracing::debug!(target: "dlock", %error, "not released yet");
@@ -80,7 +81,7 @@ impl<C: Connection> ConnectionLock<'_, C> {
             failed = true;
             let (inside, name) = (grant.inside, self.savepoint.clone());
             let end = match (inside, name) {
-                (false, _) => C::DIALECT.rollback().to_owned(),
+                (false, _) => C::Dialect::ROLLBACK.to_owned(),
                 (true, Some(name)) => {
                     format!("ROLLBACK TO SAVEPOINT {name};RELEASE SAVEPOINT {name};")
                 }
@@ -89,11 +90,11 @@ impl<C: Connection> ConnectionLock<'_, C> {
             answer = self.release_held(&end, 0, true).await;
             if self.is(&answer, ErrorKind::NoSavepoint) {
                 // The body has ended the caller's transaction; this one is its own.
-                answer = self.release_held(C::DIALECT.rollback(), 0, true).await;
+                answer = self.release_held(C::Dialect::ROLLBACK, 0, true).await;
             }
         } else if matches!(answer, Ok(Given::IsOpen)) {
             failed = true;
-            answer = self.release_held(C::DIALECT.rollback(), 0, true).await;
+            answer = self.release_held(C::Dialect::ROLLBACK, 0, true).await;
         }
         let released = self.judge(&grant, answer).await?;
         match failed && open == Open::IsRefused {
@@ -102,8 +103,8 @@ impl<C: Connection> ConnectionLock<'_, C> {
         }
     }
 
-    fn is(&self, answer: &Result<Given, DriverError>, error_kind: ErrorKind) -> bool {
-        answer.as_ref().is_err_and(|refused| C::DIALECT.error_kind(refused) == error_kind)
+    fn is(&self, answer: &Result<Given, DriverError>, kind: ErrorKind) -> bool {
+        answer.as_ref().is_err_and(|refused| error_kind::<C::Dialect>(refused) == kind)
     }
 
     async fn judge(
@@ -126,10 +127,10 @@ impl<C: Connection> ConnectionLock<'_, C> {
             }
             Err(refused) => refused,
         };
-        match C::DIALECT.error_kind(&refused) {
+        match error_kind::<C::Dialect>(&refused) {
             // Since when, nobody knows: what was done under the lock may have been done without.
             ErrorKind::Ended => {
-                let error = C::DIALECT.error(refused);
+                let error = C::Dialect::error(refused);
                 tracing::debug!(target: "dlock", %error, "not released: the connection is gone");
                 Err(self.lost(grant))
             }
@@ -139,11 +140,11 @@ impl<C: Connection> ConnectionLock<'_, C> {
                 self.pay(&grant.session, grant.inside).await?;
                 let unpaid = self.sent.drain(..).any(|one| {
                     let ledger = ledger();
-                    ledger.unreleased_behind(C::DIALECT, &grant.session, &one.lock_id, 0) > 0
+                    ledger.unreleased_behind(C::Dialect::LABEL, &grant.session, &one.lock_id, 0) > 0
                 });
                 if unpaid {
                     self.conn.discard();
-                    return Err(C::DIALECT.error(refused));
+                    return Err(C::Dialect::error(refused));
                 }
                 self.grant = None;
                 Ok(true)
@@ -164,7 +165,7 @@ impl<C: Connection> ConnectionLock<'_, C> {
                 Ok(())
             }
             Ok(Given::UnexpectedReply(said)) => Err(strange::<C>(said)),
-            Err(refused) => Err(C::DIALECT.error(refused)),
+            Err(refused) => Err(C::Dialect::error(refused)),
         }
     }
 
@@ -185,20 +186,20 @@ impl<C: Connection> ConnectionLock<'_, C> {
             let mut ledger = ledger();
             let held = self.held.get_mut(from..).unwrap_or_default();
             for one in held.iter_mut() {
-                one.stays = ledger.stays(C::DIALECT, session, &one.lock_id);
+                one.stays = stays::<C::Dialect>(&ledger, session, &one.lock_id);
             }
-            let mut text = format!("{before}{}", C::DIALECT.release_held(held, session, open));
+            let mut text = format!("{before}{}", C::Dialect::release_held(held, session, open));
             let mut lock_ids: Vec<_> = held.iter().map(|one| one.lock_id.clone()).collect();
-            held.iter().for_each(|one| ledger.giving(C::DIALECT, session, &one.lock_id));
+            held.iter().for_each(|one| ledger.giving(C::Dialect::LABEL, session, &one.lock_id));
             lock_ids.sort_unstable();
             lock_ids.dedup();
             let mut unreleased = Vec::new();
             for lock_id in lock_ids {
                 let given = held.iter().filter(|one| one.lock_id == lock_id).count();
-                let all = ledger.unreleased_behind(C::DIALECT, session, &lock_id, 0);
+                let all = ledger.unreleased_behind(C::Dialect::LABEL, session, &lock_id, 0);
                 for _ in given..all {
                     text.push(';');
-                    text.push_str(&C::DIALECT.release_if_held(&lock_id, None));
+                    text.push_str(&C::Dialect::release_if_held(&lock_id, None));
                 }
                 unreleased.push((lock_id, all.max(given)));
             }
@@ -209,7 +210,7 @@ impl<C: Connection> ConnectionLock<'_, C> {
         let answer = self.conn.ask(text).await;
         let answer = match answer {
             Ok(rows) => read(&rows),
-            Err(refused) => match C::DIALECT.error_kind(&refused) {
+            Err(refused) => match error_kind::<C::Dialect>(&refused) {
                 ErrorKind::Open => Ok(Given::IsOpen),
                 ErrorKind::Aborted | ErrorKind::NoSavepoint => {
                     self.not_sent(session);
@@ -228,7 +229,7 @@ impl<C: Connection> ConnectionLock<'_, C> {
                 if by == *session {
                     let mut ledger = ledger();
                     for (lock_id, count) in unreleased {
-                        ledger.paid(C::DIALECT, session, &lock_id, count);
+                        ledger.paid(C::Dialect::LABEL, session, &lock_id, count);
                     }
                 }
                 Ok(Given::Answered { each, session: by, held })
@@ -241,7 +242,7 @@ impl<C: Connection> ConnectionLock<'_, C> {
     fn not_sent(&mut self, session: &Session) {
         let mut ledger = ledger();
         for one in &self.sent {
-            ledger.not_given(C::DIALECT, session, &one.lock_id);
+            ledger.not_given(C::Dialect::LABEL, session, &one.lock_id);
         }
         self.held.append(&mut self.sent);
     }
@@ -264,7 +265,7 @@ impl<C: Connection> ConnectionLock<'_, C> {
         if let Some(grant) = self.grant.take() {
             let mut ledger = ledger();
             for one in &held {
-                ledger.giving(C::DIALECT, &grant.session, &one.lock_id);
+                ledger.giving(C::Dialect::LABEL, &grant.session, &one.lock_id);
             }
         }
         held.append(&mut self.sent);

@@ -1,10 +1,10 @@
 //! What became of a release.
 
-use super::dialect::called;
-use super::driver::{DriverError, Row};
 use super::lock::ConnectionGrant;
-use super::plan::Wanted;
+use super::row::called;
+use super::row::{DriverError, Row};
 use super::session::Session;
+use super::wanted::Wanted;
 use crate::error::{Error, Result};
 use crate::status::lost::LostReason;
 

@@ -1,11 +1,11 @@
 //! How a connection pays what it owes: locks that it was perhaps granted, or has perhaps given back.
 
 use super::Connection;
-use super::dialect::At;
-use super::driver::{DriverError, Row};
+use super::dialect::{At, Dialect as _, error_kind};
 use super::driver_error::{aborted, strange};
-use super::ledger::{Held, ledger};
+use super::ledger::{Holding, ledger};
 use super::lock::{ConnectionLock, Doubt};
+use super::row::{DriverError, Row};
 use super::session::Session;
 use crate::backend::errors::ErrorKind;
 use crate::error::Result;
@@ -13,7 +13,7 @@ use crate::spec::lock_id::LockId;
 
 impl<C: Connection> ConnectionLock<'_, C> {
     pub(super) async fn ready(&mut self) -> Result<()> {
-        self.conn.ready().await.map_err(|refused| C::DIALECT.error(refused))
+        self.conn.ready().await.map_err(|refused| C::Dialect::error(refused))
     }
 
     /// An earlier `acquire` was dropped: what it has left is given back.
@@ -41,34 +41,36 @@ impl<C: Connection> ConnectionLock<'_, C> {
                 Some(grant) => Some(&grant.session),
                 None => ledger.session_at(self.conn.place()),
             };
-            let held = |it: &&Session| ledger.look(C::DIALECT, it, &one.lock_id) == Held::Already;
+            let held = |it: &&Session| {
+                ledger.look(C::Dialect::LABEL, it, &one.lock_id) == Holding::SameMode
+            };
             here.filter(held).cloned()
         };
         let mut at = at;
         loop {
             self.ready().await?;
-            let text = C::DIALECT.resolve(&[(&one.lock_id, 1)], others.as_ref(), at);
+            let text = C::Dialect::resolve(&[(&one.lock_id, 1)], others.as_ref(), at);
             let refused = match self.conn.ask(text).await {
                 Ok(rows) => {
                     let session = settled::<C>(&rows)?;
                     self.doubt = None;
                     if others.as_ref() == Some(&session) {
-                        ledger().add_unreleased(C::DIALECT, &session, &one.lock_id);
+                        ledger().add_unreleased(C::Dialect::LABEL, &session, &one.lock_id);
                     }
                     return Ok(());
                 }
                 Err(refused) => refused,
             };
-            match C::DIALECT.error_kind(&refused) {
+            match error_kind::<C::Dialect>(&refused) {
                 // It was broken by what was asked under the savepoint.
                 ErrorKind::Aborted if inside && at != At::Failed => at = At::Failed,
                 ErrorKind::NoSavepoint | ErrorKind::Aborted => return Err(aborted()),
                 ErrorKind::NoTransaction if at != At::Outside => at = At::Outside,
                 ErrorKind::Ended => {
                     self.ended();
-                    return Err(C::DIALECT.error(refused));
+                    return Err(C::Dialect::error(refused));
                 }
-                _ => return Err(C::DIALECT.error(refused)),
+                _ => return Err(C::Dialect::error(refused)),
             }
         }
     }
@@ -87,8 +89,8 @@ impl<C: Connection> ConnectionLock<'_, C> {
         {
             let mut ledger = ledger();
             let place = self.conn.place();
-            if ledger.is_searching(C::DIALECT, place) {
-                ledger.suspect(C::DIALECT, session, place);
+            if ledger.is_searching(C::Dialect::LABEL, place) {
+                ledger.suspect(C::Dialect::LABEL, session, place);
             }
         }
         self.pay_all(session, inside).await
@@ -96,7 +98,7 @@ impl<C: Connection> ConnectionLock<'_, C> {
 
     /// A payment that fails stays to be paid: it is not what the caller has asked for.
     async fn pay_all(&mut self, session: &Session, inside: bool) -> Result<bool> {
-        let unreleased_keys = ledger().payable(C::DIALECT, session);
+        let unreleased_keys = ledger().payable(C::Dialect::LABEL, session);
         if unreleased_keys.is_empty() {
             return Ok(false);
         }
@@ -105,7 +107,7 @@ impl<C: Connection> ConnectionLock<'_, C> {
             Ok(found) => Ok(found),
             Err(refused) => {
                 tracing::debug!(target: "dlock", error = %refused.source, "not given back yet");
-                if let Some(undo) = C::DIALECT.undo(inside) {
+                if let Some(undo) = C::Dialect::undo(inside) {
                     let _ = self.conn.ask(undo.to_owned()).await;
                 }
                 Ok(false)
@@ -123,7 +125,7 @@ impl<C: Connection> ConnectionLock<'_, C> {
         let each: Vec<(&LockId, usize)> =
             unreleased_keys.iter().map(|(lock_id, n)| (lock_id, *n)).collect();
         self.ready().await?;
-        let rows = match self.conn.ask(C::DIALECT.resolve(&each, None, at)).await {
+        let rows = match self.conn.ask(C::Dialect::resolve(&each, None, at)).await {
             Ok(rows) => rows,
             Err(refused) => return Ok(Err(refused)),
         };
@@ -137,12 +139,12 @@ impl<C: Connection> ConnectionLock<'_, C> {
         for (lock_id, count) in unreleased_keys {
             for _ in 0..*count {
                 if given.next() == Some(true) {
-                    ledger.found(C::DIALECT, lock_id);
+                    ledger.found(C::Dialect::LABEL, lock_id);
                     tracing::debug!(target: "dlock", %lock_id, "given back late");
                     found = true;
                 }
             }
-            ledger.paid(C::DIALECT, session, lock_id, *count);
+            ledger.paid(C::Dialect::LABEL, session, lock_id, *count);
         }
         Ok(Ok(found))
     }
@@ -151,7 +153,7 @@ impl<C: Connection> ConnectionLock<'_, C> {
     pub(super) fn ended(&mut self) {
         self.doubt = None;
         if let Some(grant) = &self.grant {
-            ledger().ended(C::DIALECT, &grant.session);
+            ledger().ended(C::Dialect::LABEL, &grant.session);
         }
     }
 }

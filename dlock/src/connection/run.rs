@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Connection;
+use super::dialect::{Dialect as _, error_kind};
 use super::lock::{ConnectionLock, Ending};
 use super::released::Open;
 use crate::backend::errors::ErrorKind;
@@ -56,18 +57,18 @@ impl<C: Connection> ConnectionLock<'_, C> {
     }
 
     pub(crate) async fn enter(&mut self) -> Result<()> {
-        let known = C::DIALECT.tells_inside() || !self.rollback_on_error;
+        let known = C::Dialect::TELLS_INSIDE || !self.rollback_on_error;
         let inside = !known && self.is_inside().await.map_err(|error| self.plan.name(error))?;
         self.acquire().await?;
         let Some(grant) = &mut self.grant else { return Ok(()) };
         grant.inside |= inside;
-        if C::DIALECT.tells_inside() && grant.inside && self.rollback_on_error {
+        if C::Dialect::TELLS_INSIDE && grant.inside && self.rollback_on_error {
             // One for each, since the body may lock again and inner ones stay.
             static NEXT: AtomicU64 = AtomicU64::new(0);
             let name = format!("dlock_run_{}", NEXT.fetch_add(1, Ordering::Relaxed));
             self.ready().await?;
             let set = self.conn.ask(format!("SAVEPOINT {name}")).await;
-            set.map_err(|refused| self.plan.name(C::DIALECT.error(refused)))?;
+            set.map_err(|refused| self.plan.name(C::Dialect::error(refused)))?;
             self.savepoint = Some(name);
         }
         self.ending = Some(Ending::Body);
@@ -80,12 +81,12 @@ impl<C: Connection> ConnectionLock<'_, C> {
         let inside = self.grant.as_ref().is_some_and(|grant| grant.inside);
         let left_open = failed && self.rollback_on_error && !inside && !self.held.is_empty();
         let before = match left_open && self.is_inside().await? {
-            true => C::DIALECT.rollback(),
+            true => C::Dialect::ROLLBACK,
             // A savepoint stays: the body may have ended it or its transaction, and then to end it
             // is an error.
             false => "",
         };
-        let known = C::DIALECT.tells_inside() || self.rollback_on_error;
+        let known = C::Dialect::TELLS_INSIDE || self.rollback_on_error;
         let open = match failed || inside || !known {
             true => Open::MayBe,
             false => Open::IsRefused,
@@ -100,11 +101,11 @@ impl<C: Connection> ConnectionLock<'_, C> {
     /// Whether a transaction is open.
     async fn is_inside(&mut self) -> Result<bool> {
         self.ready().await?;
-        match self.conn.ask(C::DIALECT.look()).await {
-            Ok(rows) => Ok(C::DIALECT.is_inside(&rows)),
-            Err(refused) => match C::DIALECT.error_kind(&refused) {
+        match self.conn.ask(C::Dialect::look()).await {
+            Ok(rows) => Ok(C::Dialect::is_inside(&rows)),
+            Err(refused) => match error_kind::<C::Dialect>(&refused) {
                 ErrorKind::Aborted | ErrorKind::Open => Ok(true),
-                _ => Err(C::DIALECT.error(refused)),
+                _ => Err(C::Dialect::error(refused)),
             },
         }
     }

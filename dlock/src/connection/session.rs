@@ -1,12 +1,16 @@
 //! Session: which session of the server a connection is.
 
-use super::driver::Row;
+use super::row::{Row, called};
+
+/// Where a connection is in memory. A hint only: who locks on it borrows it, so that it stays there,
+/// but a lock can be forgotten. Which session it is, the server says.
+pub(crate) type Place = usize;
 
 /// A session of a server. Its number alone is given out again, so there is a birth mark with it: on
 /// PostgreSQL when the server was started and where the session's client is, on MySQL and MariaDB a
 /// word of ours that the session remembers until it ends.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Session {
+pub struct Session {
     pub(crate) id: i64,
     pub(crate) born: Box<str>,
 }
@@ -25,7 +29,7 @@ impl Session {
 
     /// Of the row that has this name: the session, and what stands behind it.
     pub(crate) fn named(rows: &[Row], name: &str) -> Option<Self> {
-        super::dialect::called(rows, name).and_then(Session::read)
+        called(rows, name).and_then(Session::read)
     }
 }
 

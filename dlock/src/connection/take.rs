@@ -3,14 +3,16 @@
 use std::time::Instant;
 
 use super::Connection;
-use super::dialect::{Answer, At, Take, called};
+use super::dialect::{Answer, At, Dialect as _, Take, error_kind};
 use super::driver::Driver;
 use super::driver_error::{aborted, failure, pooled, strange, timeout};
-use super::ledger::{Held, ledger};
+use super::ledger::{Holding, ledger};
 use super::lock::{ConnectionGrant, ConnectionLock, Doubt};
 use super::pause::sleep;
-use super::plan::{Waiting, Wanted};
+use super::plan::Waiting;
+use super::row::called;
 use super::session::Session;
+use super::wanted::Wanted;
 use crate::backend::errors::ErrorKind;
 use crate::error::{Error, Result};
 use crate::observe::Event;
@@ -69,11 +71,11 @@ impl<C: Connection> ConnectionLock<'_, C> {
     async fn take(&mut self, wait: Wait) -> Result<()> {
         let waiting = Waiting::begin(wait);
         let taken = self.take_all(waiting).await.map_err(|error| self.plan.name(error));
-        taken.inspect_err(|error| self.plan.tell_refusal(C::DIALECT, waiting, error))
+        taken.inspect_err(|error| self.plan.tell_refusal::<C::Dialect>(waiting, error))
     }
 
     async fn take_all(&mut self, waiting: Waiting) -> Result<()> {
-        let wanted = self.plan.wanted(C::DIALECT)?;
+        let wanted = self.plan.wanted::<C::Dialect>()?;
         if !switch::enabled() {
             let session = Session { id: 0, born: "".into() };
             self.grant.get_or_insert(ConnectionGrant {
@@ -100,7 +102,7 @@ impl<C: Connection> ConnectionLock<'_, C> {
                 return Err(error.about(&one.key));
             }
             let waited = waiting.since.elapsed();
-            self.plan.tell(C::DIALECT, &one.key, |of| Event::Acquired { of, waited });
+            self.plan.tell::<C::Dialect>(&one.key, |of| Event::Acquired { of, waited });
         }
         self.kept = self.held.len();
         Ok(())
@@ -119,7 +121,7 @@ impl<C: Connection> ConnectionLock<'_, C> {
             self.ready().await?;
             self.doubt = Some(Doubt { one: one.clone(), inside });
             match self.conn.ask(text).await {
-                Ok(rows) => match C::DIALECT.answer(&rows) {
+                Ok(rows) => match C::Dialect::answer(&rows) {
                     Answer::Yes { session, inside } => {
                         self.doubt = None;
                         return self.granted(one, session, inside).await;
@@ -149,7 +151,7 @@ impl<C: Connection> ConnectionLock<'_, C> {
                     Answer::Busy { .. } => self.resolve(At::of(inside)).await?,
                     Answer::NotExclusive(server) => {
                         self.doubt = None;
-                        return Err(server.error(C::DIALECT.label()));
+                        return Err(server.error(C::Dialect::LABEL));
                     }
                     Answer::Deadlock => {
                         self.doubt = None;
@@ -158,7 +160,7 @@ impl<C: Connection> ConnectionLock<'_, C> {
                     Answer::Outside => return Err(strange::<C>("no transaction".to_owned())),
                     Answer::UnexpectedReply(said) => return Err(strange::<C>(said)),
                 },
-                Err(refused) => match C::DIALECT.error_kind(&refused) {
+                Err(refused) => match error_kind::<C::Dialect>(&refused) {
                     ErrorKind::TimedOut => {
                         self.resolve(if inside { At::Failed } else { At::Outside }).await?;
                     }
@@ -174,7 +176,7 @@ impl<C: Connection> ConnectionLock<'_, C> {
                     }
                     ErrorKind::Ended => {
                         self.ended();
-                        return Err(C::DIALECT.error(refused));
+                        return Err(C::Dialect::error(refused));
                     }
                     error_kind => {
                         let at = if inside { At::Failed } else { At::Outside };
@@ -202,22 +204,22 @@ impl<C: Connection> ConnectionLock<'_, C> {
     fn has_it(&self, lock_id: &LockId) -> bool {
         let ledger = ledger();
         let session = ledger.session_at(self.conn.place());
-        session.is_some_and(|session| ledger.held(C::DIALECT, session, lock_id) > 0)
+        session.is_some_and(|session| ledger.held(C::Dialect::LABEL, session, lock_id) > 0)
     }
 
     /// Returns `true` if the session has it by a lock of this process, and its server does not count.
     fn is_counted_here(&self, session: &Session, lock_id: &LockId) -> bool {
-        !C::DIALECT.counts() && ledger().held(C::DIALECT, session, lock_id) > 0
+        !C::Dialect::COUNTS && ledger().held(C::Dialect::LABEL, session, lock_id) > 0
     }
 
     fn text_to_take(&self, wanted: &Wanted, wait: Wait, inside: bool) -> String {
         let ledger = ledger();
         let again = self.reentrant;
         let has_it = |session: &&Session| {
-            !again && ledger.look(C::DIALECT, session, &wanted.lock_id) != Held::Not
+            !again && ledger.look(C::Dialect::LABEL, session, &wanted.lock_id) != Holding::Not
         };
         let mine = ledger.session_at(self.conn.place()).filter(has_it);
-        C::DIALECT.take(&Take { wanted, wait, again, mine, inside })
+        C::Dialect::take(&Take { wanted, wait, again, mine, inside })
     }
 
     /// The session has it once more: whether that is as it should be.
@@ -226,17 +228,17 @@ impl<C: Connection> ConnectionLock<'_, C> {
         let (place, lock_id) = (self.conn.place(), &one.lock_id);
         let wrong = {
             let ledger = ledger();
-            let before = ledger.look(C::DIALECT, &session, lock_id);
+            let before = ledger.look(C::Dialect::LABEL, &session, lock_id);
             let another = self.grant.as_ref().is_some_and(|grant| grant.session != session);
             match before {
                 _ if another => Some(pooled::<C>()),
-                Held::Not => None,
-                _ if ledger.is_elsewhere(C::DIALECT, &session, place) => Some(pooled::<C>()),
+                Holding::Not => None,
+                _ if ledger.is_elsewhere(C::Dialect::LABEL, &session, place) => Some(pooled::<C>()),
                 _ if self.reentrant => None,
                 _ => Some(Error::Reentrant { key: one.key.clone() }),
             }
         };
-        ledger().granted(C::DIALECT, &session, place, lock_id);
+        ledger().granted(C::Dialect::LABEL, &session, place, lock_id);
         if let Some(error) = wrong {
             // Once more than it was held before, and no more than that.
             let grant = ConnectionGrant { since: Instant::now(), session, inside };
@@ -260,8 +262,8 @@ impl<C: Connection> ConnectionLock<'_, C> {
     /// Why a session that has it does not get it.
     fn mine(&self, one: &Wanted, session: &Session) -> Error {
         let ledger = ledger();
-        let held = ledger.look(C::DIALECT, session, &one.lock_id) != Held::Not;
-        match held && ledger.is_elsewhere(C::DIALECT, session, self.conn.place()) {
+        let held = ledger.look(C::Dialect::LABEL, session, &one.lock_id) != Holding::Not;
+        match held && ledger.is_elsewhere(C::Dialect::LABEL, session, self.conn.place()) {
             true => pooled::<C>(),
             false => Error::Reentrant { key: one.key.clone() },
         }
@@ -272,14 +274,14 @@ impl<C: Connection> ConnectionLock<'_, C> {
 /// transaction as it was.
 pub(super) async fn who<C: Driver>(conn: &mut C, lock_id: &LockId, inside: bool) -> Option<Holder> {
     conn.ready().await.ok()?;
-    match conn.ask(C::DIALECT.holder(lock_id, inside)).await {
+    match conn.ask(C::Dialect::holder(lock_id, inside)).await {
         Ok(rows) => match called(&rows, "holder") {
             Some([Some(who)]) => Some(Holder::new(who, None)),
             _ => None,
         },
         Err(refused) => {
             tracing::debug!(target: "dlock", error = %refused.source, "nobody says who holds it");
-            if let Some(undo) = C::DIALECT.undo(inside) {
+            if let Some(undo) = C::Dialect::undo(inside) {
                 let _ = conn.ask(undo.to_owned()).await;
             }
             None

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use super::dialect::Answer;
-use super::driver::{DriverError, Row};
+use super::dialect::{Answer, Dialect as _, error_kind};
 use super::driver_error::{aborted, failure, refusal, timeout};
 use super::plan::Waiting;
+use super::row::{DriverError, Row};
 use super::take::who;
 use super::{Connection, Plan};
-use crate::backend::errors::ErrorKind;
+use crate::backend::errors::{ErrorKind, unsupported};
 use crate::error::{Error, Result};
 use crate::observe::Event;
 use crate::spec::key::IntoKey;
@@ -156,14 +156,15 @@ impl<'c, C: Connection> TransactionLock<'c, C> {
     async fn take(&mut self, wait: Wait) -> Result<()> {
         let waiting = Waiting::begin(wait);
         let taken = self.take_all(waiting).await.map_err(|error| self.plan.name(error));
-        taken.inspect_err(|error| self.plan.tell_refusal(C::DIALECT, waiting, error))
+        taken.inspect_err(|error| self.plan.tell_refusal::<C::Dialect>(waiting, error))
     }
 
     async fn take_all(&mut self, waiting: Waiting) -> Result<()> {
-        let wanted = self.plan.wanted(C::DIALECT)?;
+        let wanted = self.plan.wanted::<C::Dialect>()?;
         let Some(first) = wanted.first() else { return Ok(()) };
-        let Some(mut text) = C::DIALECT.take_within(&wanted, waiting.wait) else {
-            return Err(C::DIALECT.unsupported(
+        let Some(mut text) = C::Dialect::take_within(&wanted, waiting.wait) else {
+            return Err(unsupported(
+                C::Dialect::LABEL,
                 "locks of a transaction",
                 "take it with dlock::on, for the time of the transaction, or lock a row with \
                  SELECT … FOR UPDATE",
@@ -174,12 +175,12 @@ impl<'c, C: Connection> TransactionLock<'c, C> {
         }
         loop {
             match self.ask(text).await {
-                Ok(rows) => match C::DIALECT.answer(&rows) {
+                Ok(rows) => match C::Dialect::answer(&rows) {
                     Answer::Yes { .. } => {
                         let waited = waiting.since.elapsed();
                         for one in &wanted {
                             self.plan
-                                .tell(C::DIALECT, &one.key, |of| Event::Acquired { of, waited });
+                                .tell::<C::Dialect>(&one.key, |of| Event::Acquired { of, waited });
                         }
                         return Ok(());
                     }
@@ -187,17 +188,17 @@ impl<'c, C: Connection> TransactionLock<'c, C> {
                     Answer::Outside => return Err(no_transaction()),
                     other => return Err(refusal::<C>(first, other)),
                 },
-                Err(refused) => match C::DIALECT.error_kind(&refused) {
-                    ErrorKind::Ended => return Err(C::DIALECT.error(refused)),
+                Err(refused) => match error_kind::<C::Dialect>(&refused) {
+                    ErrorKind::Ended => return Err(C::Dialect::error(refused)),
                     ErrorKind::NoTransaction => return Err(no_transaction()),
                     ErrorKind::Aborted => return Err(aborted()),
                     error_kind => {
                         // The first error tells more than one of the clean-up.
-                        let settled = self.ask(C::DIALECT.resolve_within(&wanted)).await;
+                        let settled = self.ask(C::Dialect::resolve_within(&wanted)).await;
                         if error_kind != ErrorKind::TimedOut {
                             return Err(failure::<C>(first, error_kind, refused));
                         }
-                        settled.map_err(|refused| C::DIALECT.error(refused))?;
+                        settled.map_err(|refused| C::Dialect::error(refused))?;
                     }
                 },
             }
@@ -214,7 +215,7 @@ impl<'c, C: Connection> TransactionLock<'c, C> {
                 };
                 return Err(timeout(first, waiting, holder));
             }
-            text = C::DIALECT.take_within(&wanted, waiting.left()).unwrap_or_default();
+            text = C::Dialect::take_within(&wanted, waiting.left()).unwrap_or_default();
         }
     }
 

@@ -8,7 +8,7 @@ use crate::spec::native::NativeKey;
 /// A key and the mode it is wanted or held in. A process has one voice for each: readers and
 /// writers of one key are told apart by the database, as those of two processes are.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct LockId {
+pub struct LockId {
     pub(crate) key: NativeKey,
     pub(crate) mode: Mode,
 }

@@ -86,7 +86,7 @@ pub(crate) const BESIDE: &str = "dlock beside";
 
 /// What the locks of a database are called by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Naming {
+pub enum Naming {
     /// 64-bit ids, and pairs of 32-bit ids.
     #[cfg(feature = "postgres")]
     Id,

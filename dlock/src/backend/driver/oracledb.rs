@@ -5,17 +5,17 @@ use std::sync::Arc;
 
 use oracledb::{Connection, DB_TYPE_VARCHAR, Error, ErrorKind};
 
-use crate::backend::oracle::caller_sql;
+use crate::backend::oracle::caller_sql::{self, OracleDialect};
 use crate::backend::oracle::{Said, number};
-use crate::connection::dialect::Dialect;
-use crate::connection::driver::{Driver, DriverError, Row};
-use crate::connection::ledger::Place;
+use crate::connection::driver::Driver;
+use crate::connection::row::{DriverError, Row};
+use crate::connection::session::Place;
 
 /// What the server says of a call that was stopped.
 const STOPPED: &str = "1013";
 
 impl Driver for Connection {
-    const DIALECT: Dialect = Dialect::Oracle;
+    type Dialect = OracleDialect;
 
     /// A call has always come to its end before the next one.
     async fn ready(&mut self) -> Result<(), DriverError> {

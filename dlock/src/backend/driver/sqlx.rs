@@ -5,10 +5,14 @@ use std::task::Poll;
 use sqlx::pool::PoolConnection;
 use sqlx::{AssertSqlSafe, Connection, Database, Row as _, Transaction};
 
+#[cfg(feature = "mysql")]
+use crate::backend::mysql::caller_sql::MySqlDialect;
+#[cfg(feature = "postgres")]
+use crate::backend::postgres::caller_sql::PostgresDialect;
 use crate::backend::rows;
-use crate::connection::dialect::Dialect;
-use crate::connection::driver::{Driver, DriverError, Row, start};
-use crate::connection::ledger::Place;
+use crate::connection::driver::{Driver, start};
+use crate::connection::row::{DriverError, Row};
+use crate::connection::session::Place;
 use crate::error::cause;
 
 /// Errors of abandoned statements are read one at a time; so many never wait.
@@ -16,7 +20,7 @@ const ABANDONED_MAX: usize = 256;
 
 #[cfg(feature = "postgres")]
 impl Driver for sqlx::PgConnection {
-    const DIALECT: Dialect = Dialect::Postgres;
+    type Dialect = PostgresDialect;
 
     async fn ready(&mut self) -> Result<(), DriverError> {
         ready(self).await
@@ -60,7 +64,7 @@ impl Driver for sqlx::PgConnection {
 
 #[cfg(feature = "mysql")]
 impl Driver for sqlx::MySqlConnection {
-    const DIALECT: Dialect = Dialect::MySql;
+    type Dialect = MySqlDialect;
 
     async fn ready(&mut self) -> Result<(), DriverError> {
         ready(self).await
@@ -96,7 +100,7 @@ impl Driver for sqlx::MySqlConnection {
 }
 
 impl<DB: Database<Connection: Driver>> Driver for PoolConnection<DB> {
-    const DIALECT: Dialect = DB::Connection::DIALECT;
+    type Dialect = <DB::Connection as Driver>::Dialect;
 
     async fn ready(&mut self) -> Result<(), DriverError> {
         (**self).ready().await
@@ -125,7 +129,7 @@ impl<DB: Database<Connection: Driver>> Driver for PoolConnection<DB> {
 }
 
 impl<DB: Database<Connection: Driver>> Driver for Transaction<'_, DB> {
-    const DIALECT: Dialect = DB::Connection::DIALECT;
+    type Dialect = <DB::Connection as Driver>::Dialect;
 
     async fn ready(&mut self) -> Result<(), DriverError> {
         (**self).ready().await

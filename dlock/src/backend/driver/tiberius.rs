@@ -5,13 +5,14 @@ use std::sync::Arc;
 use futures_io::{AsyncRead, AsyncWrite};
 use tiberius::{Client, ColumnData, error::Error};
 
+use crate::backend::mssql::caller_sql::MssqlDialect;
 use crate::backend::mssql::results;
-use crate::connection::dialect::Dialect;
-use crate::connection::driver::{Driver, DriverError, Row, start};
-use crate::connection::ledger::Place;
+use crate::connection::driver::{Driver, start};
+use crate::connection::row::{DriverError, Row};
+use crate::connection::session::Place;
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Driver for Client<S> {
-    const DIALECT: Dialect = Dialect::Mssql;
+    type Dialect = MssqlDialect;
 
     /// What is left of abandoned statements the client reads before the next one, and errors with it.
     async fn ready(&mut self) -> Result<(), DriverError> {

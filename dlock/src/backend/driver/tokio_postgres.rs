@@ -8,12 +8,13 @@ use futures_core::Stream as _;
 use tokio_postgres::{Client, Error, SimpleQueryMessage, Transaction};
 
 use crate::backend::bounds::Bounds;
-use crate::connection::dialect::Dialect;
-use crate::connection::driver::{Driver, DriverError, Row, start};
-use crate::connection::ledger::Place;
+use crate::backend::postgres::caller_sql::PostgresDialect;
+use crate::connection::driver::{Driver, start};
+use crate::connection::row::{DriverError, Row};
+use crate::connection::session::Place;
 
 impl Driver for Client {
-    const DIALECT: Dialect = Dialect::Postgres;
+    type Dialect = PostgresDialect;
 
     /// Each answer goes to its own query here, read or not.
     async fn ready(&mut self) -> Result<(), DriverError> {
@@ -41,7 +42,7 @@ impl Driver for Client {
 }
 
 impl Driver for Transaction<'_> {
-    const DIALECT: Dialect = Dialect::Postgres;
+    type Dialect = PostgresDialect;
 
     async fn ready(&mut self) -> Result<(), DriverError> {
         Ok(())

@@ -8,9 +8,7 @@
 //! has vanished by the keep-alive packets of its network (after some 35 s), and one that is frozen not
 //! at all. So a guard ends by its own clock before that, see [`TTL_MAX`].
 
-#[cfg(feature = "mssql")]
-pub(crate) mod caller;
-mod caller_sql;
+pub(crate) mod caller_sql;
 mod check;
 mod connect;
 mod conversion;

@@ -26,6 +26,11 @@ pub(crate) fn mode(mode: Mode) -> &'static str {
     }
 }
 
+/// A string that means the same whatever the session's settings are.
+pub(super) fn quoted(text: &str) -> String {
+    format!("N'{}'", text.replace('\'', "''"))
+}
+
 /// Tries and unlocks, in their order. The names are the parameters. An unlock of what is not held
 /// would be an error of its own (1223), so the session looks first.
 pub(super) fn batch<'a>(ops: impl Iterator<Item = &'a Op> + Clone) -> String {

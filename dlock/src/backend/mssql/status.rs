@@ -6,10 +6,10 @@ use std::time::Duration;
 use tiberius::{Query, Row};
 
 use super::Mssql;
-use super::caller_sql::quoted;
 use super::errors::kind_of;
 use super::results;
 use super::session::{Session, integer, name};
+use super::session_sql::quoted;
 use crate::backend::errors::ErrorKind;
 use crate::backend::{LockView, SessionView};
 use crate::error::Result;

@@ -10,25 +10,15 @@ use super::errors::{Code, STANDBY, kind, of_number};
 use super::session_sql::{self, mode};
 use super::status::holders_of;
 use crate::backend::errors::{ErrorKind, NotExclusive};
-use crate::connection::dialect::{Answer, At, Take, called, milliseconds};
-use crate::connection::driver::{DriverError, Row};
-use crate::connection::plan::Wanted;
+use crate::connection::dialect::{Dialect, Take, milliseconds};
+use crate::connection::row::{DriverError, Row};
 use crate::connection::session::Session;
+use crate::connection::wanted::Wanted;
 use crate::error::Error;
 use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::native::{Naming, NativeKey};
 use crate::spec::wait::Wait;
-
-pub(crate) const NAMING: Naming = Naming::UserLock;
-pub(crate) const LABEL: &str = "oracle";
-pub(crate) const MODES: &[Mode] = session_sql::MODES;
-pub(crate) const OTHER_MODES: &str = "it has all but update ones; exclusive and shared sub-exclusive \
-    ones are next to that";
-pub(crate) const TELLS_INSIDE: bool = false;
-pub(crate) const REFUSES_AFTER_ERRORS: bool = false;
-pub(crate) const COUNTS: bool = false;
-pub(crate) const ROLLBACK: &str = "ROLLBACK;";
 
 /// Which session answers.
 const SESSION: &str = "SYS_CONTEXT('USERENV','SID') || CHR(9) || DBMS_SESSION.UNIQUE_SESSION_ID";
@@ -38,8 +28,136 @@ const NO_TRANSACTION: &str = "DBMS_TRANSACTION.LOCAL_TRANSACTION_ID IS NULL";
 const REFUSED: &str = "dlock_word := 'a'; \
     IF dlock_word = UPPER(dlock_word) THEN dlock_word := 'nls'; \
     ELSIF SYS_CONTEXT('USERENV','DATABASE_ROLE') <> 'PRIMARY' THEN dlock_word := 'replica'; ";
+const IGNORES_CASE: NotExclusive = NotExclusive {
+    what: "locks by name where the session compares without regard to case",
+    instead: "ALTER SESSION SET NLS_COMP=BINARY NLS_SORT=BINARY first, or lock Key::native",
+};
 /// The longest that one request waits (`MAXWAIT`).
 const SECONDS_MAX: u64 = 32_767;
+
+/// What is told to a caller's connection.
+pub enum OracleDialect {}
+
+impl Dialect for OracleDialect {
+    const NAMING: Naming = Naming::UserLock;
+    const LABEL: &'static str = "oracle";
+    const MODES: &'static [Mode] = session_sql::MODES;
+    const OTHER_MODES: &'static str = "it has all but update ones; exclusive and shared sub-exclusive \
+    ones are next to that";
+    const COUNTS: bool = false;
+
+    fn look() -> String {
+        row(&format!("'dlock' || CHR(9) || CASE WHEN {NO_TRANSACTION} THEN 'f' ELSE 't' END"))
+    }
+
+    fn take(take: &Take<'_>) -> String {
+        let lock_id = &take.wanted.lock_id;
+        format!(
+            "{REFUSED}ELSE {}dlock_word := {WORD}; END IF; {}",
+            request(lock_id, take.wait, false),
+            told()
+        )
+    }
+
+    /// Those before the one that is refused are given back. Each waits as long as one would.
+    fn take_within(wanted: &[Wanted], wait: Wait) -> Option<String> {
+        let mut text = format!("{REFUSED}ELSE dlock_word := 'yes'; END IF; ");
+        for one in wanted {
+            text.push_str(&format!(
+                "IF dlock_word = 'yes' THEN {}dlock_word := {WORD}; \
+                 IF dlock_code = 0 THEN dlock_count := dlock_count + 1; END IF; END IF; ",
+                request(&one.lock_id, wait, true)
+            ));
+        }
+        for (index, one) in wanted.iter().enumerate() {
+            text.push_str(&format!(
+                "IF dlock_word <> 'yes' AND dlock_count > {index} THEN {}END IF; ",
+                release(&one.lock_id)
+            ));
+        }
+        text.push_str(&told());
+        Some(text)
+    }
+
+    /// There is no lock of a wait that has ended, and nothing was set.
+    fn resolve_within(_: &[Wanted]) -> String {
+        row("'settled'")
+    }
+
+    fn around_releases() -> (String, String) {
+        (String::new(), row(&format!("'settled' || CHR(9) || {SESSION}")))
+    }
+
+    fn release_if_held(lock_id: &LockId, but: Option<&Session>) -> String {
+        let but =
+            but.map_or_else(String::new, |session| format!("IF NOT {} THEN ", is_session(session)));
+        let end = if but.is_empty() { "" } else { "END IF; " };
+        format!(
+            "dlock_code := NULL; {but}{}{end}{}",
+            release(lock_id),
+            row("'given' || CHR(9) || CASE dlock_code WHEN 0 THEN 't' END")
+        )
+    }
+
+    /// Where the right is missing, nobody says.
+    fn holder(lock_id: &LockId, _: bool) -> String {
+        let query = format!(
+            "SELECT s.program || ', ' || s.username || '@' || s.machine || ', session ' || l.sid FROM {} \
+             AND ROWNUM = 1",
+            holders_of(&lock_id.key)
+        );
+        format!(
+            "BEGIN EXECUTE IMMEDIATE {} INTO dlock_word; {}; EXCEPTION WHEN OTHERS THEN NULL; END",
+            quoted(&query),
+            row("'holder' || CHR(9) || dlock_word")
+        )
+    }
+
+    fn release_held(held: &[Wanted], session: &Session, open: bool) -> String {
+        let open = match open {
+            true => String::new(),
+            false => format!("ELSIF NOT ({NO_TRANSACTION}) THEN dlock_word := 'open'; "),
+        };
+        let mut text = format!(
+            "dlock_word := ''; IF NOT {} THEN dlock_word := ''; {open}ELSE ",
+            is_session(session)
+        );
+        for one in held.iter().rev() {
+            // Others on the session have it too.
+            if !one.stays {
+                text.push_str(&release(&one.lock_id));
+            } else {
+                text.push_str("dlock_code := 0; ");
+            }
+            text.push_str(
+                "dlock_word := dlock_word || CASE dlock_code WHEN 0 THEN 't' ELSE 'f' END; ",
+            );
+        }
+        format!("{text}END IF; {}", told())
+    }
+
+    fn not_exclusive(word: &str) -> Option<NotExclusive> {
+        match word {
+            "replica" => Some(STANDBY),
+            "nls" => Some(IGNORES_CASE),
+            _ => None,
+        }
+    }
+
+    fn explained(word: &str) -> String {
+        let code = word.strip_prefix("code ").and_then(|code| Code::of(code.parse().ok()?));
+        code.map_or_else(|| word.to_owned(), |code| format!("{code:?}"))
+    }
+
+    fn error_kind(code: &str) -> ErrorKind {
+        code.parse().map_or(ErrorKind::Other, kind)
+    }
+
+    fn error(refused: DriverError) -> Error {
+        let number = refused.code.as_deref().and_then(|code| code.parse().ok());
+        of_number(Self::LABEL, number, refused.source)
+    }
+}
 
 /// The whole of a block, with its one answer.
 pub(crate) fn block(text: &str) -> String {
@@ -65,113 +183,9 @@ fn told() -> String {
     row(&format!("'dlock' || CHR(9) || dlock_word || CHR(9) || {SESSION}"))
 }
 
-pub(crate) fn look() -> String {
-    row(&format!("'dlock' || CHR(9) || CASE WHEN {NO_TRANSACTION} THEN 'f' ELSE 't' END"))
-}
-
-pub(crate) fn is_inside(rows: &[Row]) -> bool {
-    matches!(called(rows, "dlock"), Some([Some(inside)]) if inside == "t")
-}
-
-pub(crate) fn take(take: &Take<'_>) -> String {
-    let lock_id = &take.wanted.lock_id;
-    format!(
-        "{REFUSED}ELSE {}dlock_word := {WORD}; END IF; {}",
-        request(lock_id, take.wait, false),
-        told()
-    )
-}
-
 /// What a return code says.
 const WORD: &str = "CASE dlock_code WHEN 0 THEN 'yes' WHEN 1 THEN 'busy' WHEN 2 THEN 'deadlock' \
     WHEN 4 THEN 'mine' ELSE 'code ' || dlock_code END";
-
-/// Those before the one that is refused are given back. Each waits as long as one would.
-pub(crate) fn take_within(wanted: &[Wanted], wait: Wait) -> Option<String> {
-    let mut text = format!("{REFUSED}ELSE dlock_word := 'yes'; END IF; ");
-    for one in wanted {
-        text.push_str(&format!(
-            "IF dlock_word = 'yes' THEN {}dlock_word := {WORD}; \
-             IF dlock_code = 0 THEN dlock_count := dlock_count + 1; END IF; END IF; ",
-            request(&one.lock_id, wait, true)
-        ));
-    }
-    for (index, one) in wanted.iter().enumerate() {
-        text.push_str(&format!(
-            "IF dlock_word <> 'yes' AND dlock_count > {index} THEN {}END IF; ",
-            release(&one.lock_id)
-        ));
-    }
-    text.push_str(&told());
-    Some(text)
-}
-
-/// There is no lock of a wait that has ended, and nothing was set.
-pub(crate) fn resolve_within(_: &[Wanted]) -> String {
-    row("'settled'")
-}
-
-/// A wait that ends, or an error of a lock, is no matter of the transaction here.
-pub(crate) fn resolve(lock_ids: &[(&LockId, usize)], but: Option<&Session>, _: At) -> String {
-    let mut text = String::new();
-    for (lock_id, count) in lock_ids {
-        for _ in 0..*count {
-            text.push_str(&release_if_held(lock_id, but));
-            text.push_str("; ");
-        }
-    }
-    text + &row(&format!("'settled' || CHR(9) || {SESSION}"))
-}
-
-pub(crate) fn release_if_held(lock_id: &LockId, but: Option<&Session>) -> String {
-    let but =
-        but.map_or_else(String::new, |session| format!("IF NOT {} THEN ", is_session(session)));
-    let end = if but.is_empty() { "" } else { "END IF; " };
-    format!(
-        "dlock_code := NULL; {but}{}{end}{}",
-        release(lock_id),
-        row("'given' || CHR(9) || CASE dlock_code WHEN 0 THEN 't' END")
-    )
-}
-
-/// Where the right is missing, nobody says.
-pub(crate) fn holder(lock_id: &LockId, _: bool) -> String {
-    let query = format!(
-        "SELECT s.program || ', ' || s.username || '@' || s.machine || ', session ' || l.sid FROM {} \
-         AND ROWNUM = 1",
-        holders_of(&lock_id.key)
-    );
-    format!(
-        "BEGIN EXECUTE IMMEDIATE {} INTO dlock_word; {}; EXCEPTION WHEN OTHERS THEN NULL; END",
-        quoted(&query),
-        row("'holder' || CHR(9) || dlock_word")
-    )
-}
-
-pub(crate) fn undo(_: bool) -> Option<&'static str> {
-    None
-}
-
-pub(crate) fn release_held(held: &[Wanted], session: &Session, open: bool) -> String {
-    let open = match open {
-        true => String::new(),
-        false => format!("ELSIF NOT ({NO_TRANSACTION}) THEN dlock_word := 'open'; "),
-    };
-    let mut text = format!(
-        "dlock_word := ''; IF NOT {} THEN dlock_word := ''; {open}ELSE ",
-        is_session(session)
-    );
-    for one in held.iter().rev() {
-        // Others on the session have it too.
-        if !one.stays {
-            text.push_str(&release(&one.lock_id));
-        } else {
-            text.push_str("dlock_code := 0; ");
-        }
-        text.push_str("dlock_word := dlock_word || CASE dlock_code WHEN 0 THEN 't' ELSE 'f' END; ");
-    }
-    format!("{text}END IF; {}", told())
-}
 
 /// The lock, as an argument, after what finds it.
 fn lock(lock_id: &LockId) -> (String, String) {
@@ -220,38 +234,6 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-pub(crate) fn answer(rows: &[Row]) -> Answer {
-    let Some([Some(word), rest @ ..]) = called(rows, "dlock") else {
-        return Answer::UnexpectedReply(format!("{:?}", called(rows, "dlock")));
-    };
-    match (&**word, Session::read(rest)) {
-        ("yes", Some(session)) => Answer::Yes { session, inside: false },
-        ("busy", Some(session)) => Answer::Busy { session },
-        ("mine", Some(session)) => Answer::Mine { session },
-        ("deadlock", _) => Answer::Deadlock,
-        ("replica", _) => Answer::NotExclusive(STANDBY),
-        ("nls", _) => Answer::NotExclusive(NotExclusive {
-            what: "locks by name where the session compares without regard to case",
-            instead: "ALTER SESSION SET NLS_COMP=BINARY NLS_SORT=BINARY first, or lock Key::native",
-        }),
-        (word, _) => {
-            let code = word.strip_prefix("code ").and_then(|code| Code::of(code.parse().ok()?));
-            Answer::UnexpectedReply(
-                code.map_or_else(|| word.to_owned(), |code| format!("{code:?}")),
-            )
-        }
-    }
-}
-
-pub(crate) fn error_kind(code: &str) -> ErrorKind {
-    code.parse().map_or(ErrorKind::Other, kind)
-}
-
-pub(crate) fn error(refused: DriverError) -> Error {
-    let number = refused.code.as_deref().and_then(|code| code.parse().ok());
-    of_number(LABEL, number, refused.source)
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -277,7 +259,11 @@ mod tests {
     #[test]
     fn what_others_on_the_session_hold_is_not_released() {
         let session = Session { id: 1, born: "00AB".into() };
-        let text = release_held(&[wanted("it's", false), wanted("b", true)], &session, true);
+        let text = OracleDialect::release_held(
+            &[wanted("it's", false), wanted("b", true)],
+            &session,
+            true,
+        );
         assert_eq!(text.matches("RELEASE(").count(), 1, "{text}");
         assert!(text.contains("'it''s'"), "{text}");
     }
@@ -287,11 +273,11 @@ mod tests {
         let answer = rows(Some("given\t\ndlock\tyes\t12\t00AB\n"));
         assert_eq!(answer.len(), 2);
         let session = Session { id: 12, born: "00AB".into() };
-        assert_eq!(super::answer(&answer), Answer::Yes { session, inside: false });
+        assert_eq!(OracleDialect::answer(&answer), Answer::Yes { session, inside: false });
         assert_eq!(
-            super::answer(&rows(Some("dlock\tcode 5\t1\tA\n"))),
+            OracleDialect::answer(&rows(Some("dlock\tcode 5\t1\tA\n"))),
             Answer::UnexpectedReply("Handle".into())
         );
-        assert_eq!(super::answer(&rows(None)), Answer::UnexpectedReply("None".into()));
+        assert_eq!(OracleDialect::answer(&rows(None)), Answer::UnexpectedReply("None".into()));
     }
 }

@@ -12,29 +12,16 @@ mod parts;
 use self::parts::{BORN, call, is_ours, is_session, set, who};
 use super::errors::{kind, of_code};
 use super::server::{COCKROACH, STANDBY};
-use crate::backend::errors::ErrorKind;
-use crate::connection::dialect::{Answer, At, Take, called, milliseconds};
-use crate::connection::driver::{DriverError, Row};
-use crate::connection::plan::Wanted;
+use crate::backend::errors::{ErrorKind, NotExclusive};
+use crate::connection::dialect::{At, Dialect, Take, milliseconds, release_each};
+use crate::connection::row::DriverError;
 use crate::connection::session::Session;
+use crate::connection::wanted::Wanted;
 use crate::error::Error;
 use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::native::Naming;
 use crate::spec::wait::Wait;
-
-pub(crate) const NAMING: Naming = Naming::Id;
-pub(crate) const LABEL: &str = "postgres";
-pub(crate) const MODES: &[Mode] = &[Mode::Exclusive, Mode::Shared];
-pub(crate) const OTHER_MODES: &str = "it has exclusive and shared ones";
-/// Of a transaction that has failed the answer is 25P02.
-pub(crate) fn look() -> String {
-    format!("SELECT 'dlock',{INSIDE}")
-}
-pub(crate) const ROLLBACK: &str = "ROLLBACK;";
-pub(crate) const TELLS_INSIDE: bool = true;
-pub(crate) const REFUSES_AFTER_ERRORS: bool = true;
-pub(crate) const COUNTS: bool = true;
 
 /// Refuses servers whose locks exclude nobody, before any is taken.
 const VET: &str = "WHEN pg_catalog.pg_is_in_recovery() THEN 'standby' \
@@ -54,61 +41,160 @@ const WATCHED: &str = "CASE WHEN pg_catalog.version() OPERATOR(pg_catalog.~) 'li
     THEN pg_catalog.set_config('client_connection_check_interval','500ms',true) END";
 const BACK: &str = "ROLLBACK TO SAVEPOINT dlock;RELEASE SAVEPOINT dlock";
 
-pub(crate) fn take(take: &Take<'_>) -> String {
-    let lock_id = &take.wanted.lock_id;
-    let mut text = String::new();
-    match (take.inside, take.wait) {
-        // What is set here, and an error, end with the savepoint; locks of the session do not.
-        (true, Wait::NoWait) => text.push_str(&format!("SAVEPOINT dlock;SELECT {UNLIMITED};")),
-        (true, _) => text.push_str(&format!("SAVEPOINT dlock;SELECT {UNLIMITED},{WATCHED};")),
-        (false, Wait::NoWait) => {}
-        (false, _) => {
-            text.push_str(&format!("SELECT {UNLIMITED},{ENDLESS},{WATCHED} WHERE NOT {INSIDE};"))
-        }
+/// What is told to a caller's connection.
+pub enum PostgresDialect {}
+
+impl Dialect for PostgresDialect {
+    const NAMING: Naming = Naming::Id;
+    const LABEL: &'static str = "postgres";
+    const MODES: &'static [Mode] = &[Mode::Exclusive, Mode::Shared];
+    const OTHER_MODES: &'static str = "it has exclusive and shared ones";
+    const TELLS_INSIDE: bool = true;
+    const REFUSES_AFTER_ERRORS: bool = true;
+
+    /// Of a transaction that has failed the answer is 25P02.
+    fn look() -> String {
+        format!("SELECT 'dlock',{INSIDE}")
     }
-    text.push_str(&format!("SELECT 'dlock',CASE {VET}"));
-    if let Some(session) = take.mine {
-        text.push_str(&format!(" WHEN {} THEN 'mine'", is_session(session)));
-    }
-    text.push_str(&format!(" WHEN {} THEN 'yes'", call("pg_try_advisory_lock", lock_id)));
-    if take.wait == Wait::NoWait {
-        text.push_str(" ELSE 'busy' END");
-    } else {
-        if !take.inside {
-            text.push_str(&format!(" WHEN {INSIDE} THEN 'inside'"));
+
+    fn take(take: &Take<'_>) -> String {
+        let lock_id = &take.wanted.lock_id;
+        let mut text = String::new();
+        match (take.inside, take.wait) {
+            // What is set here, and an error, end with the savepoint; locks of the session do not.
+            (true, Wait::NoWait) => text.push_str(&format!("SAVEPOINT dlock;SELECT {UNLIMITED};")),
+            (true, _) => text.push_str(&format!("SAVEPOINT dlock;SELECT {UNLIMITED},{WATCHED};")),
+            (false, Wait::NoWait) => {}
+            (false, _) => text
+                .push_str(&format!("SELECT {UNLIMITED},{ENDLESS},{WATCHED} WHERE NOT {INSIDE};")),
         }
-        text.push_str(&format!(
-            " WHEN {} IS NULL THEN '' WHEN {}::pg_catalog.text IS NULL THEN '' ELSE 'yes' END",
-            set(
-                "lock_timeout",
-                &format!("'{}'", milliseconds(take.wait).unwrap_or(0).max(least(take.wait)))
+        text.push_str(&format!("SELECT 'dlock',CASE {VET}"));
+        if let Some(session) = take.mine {
+            text.push_str(&format!(" WHEN {} THEN 'mine'", is_session(session)));
+        }
+        text.push_str(&format!(" WHEN {} THEN 'yes'", call("pg_try_advisory_lock", lock_id)));
+        if take.wait == Wait::NoWait {
+            text.push_str(" ELSE 'busy' END");
+        } else {
+            if !take.inside {
+                text.push_str(&format!(" WHEN {INSIDE} THEN 'inside'"));
+            }
+            text.push_str(&format!(
+                " WHEN {} IS NULL THEN '' WHEN {}::pg_catalog.text IS NULL THEN '' ELSE 'yes' END",
+                set(
+                    "lock_timeout",
+                    &format!("'{}'", milliseconds(take.wait).unwrap_or(0).max(least(take.wait)))
+                ),
+                call("pg_advisory_lock", lock_id)
+            ));
+        }
+        text.push_str(&format!(",pg_catalog.pg_backend_pid(),{BORN},{INSIDE}"));
+        if take.inside {
+            text.push(';');
+            text.push_str(BACK);
+        }
+        text
+    }
+
+    fn take_within(wanted: &[Wanted], wait: Wait) -> Option<String> {
+        Some(match (wanted, wait) {
+            ([one], Wait::NoWait) => format!(
+                "SAVEPOINT dlock;SELECT 'dlock',CASE {VET} WHEN {} THEN 'yes' ELSE 'busy' END,\
+                 pg_catalog.pg_backend_pid(),{BORN},true;RELEASE SAVEPOINT dlock",
+                call("pg_try_advisory_xact_lock", &one.lock_id)
             ),
-            call("pg_advisory_lock", lock_id)
-        ));
+            // Of several, those before the one that is refused are given back by the savepoint.
+            _ => waiting("pg_advisory_xact_lock", wanted, wait),
+        })
     }
-    text.push_str(&format!(",pg_catalog.pg_backend_pid(),{BORN},{INSIDE}"));
-    if take.inside {
+
+    fn resolve_within(_: &[Wanted]) -> String {
+        BACK.to_owned()
+    }
+
+    /// Of the grant and the end of a wait that have met, the lock is ours all the same.
+    fn resolve(lock_ids: &[(&LockId, usize)], but: Option<&Session>, at: At) -> String {
+        let mut text = String::new();
+        match at {
+            At::Outside => {}
+            At::Inside => text.push_str("SAVEPOINT dlock;"),
+            At::Failed => text.push_str("ROLLBACK TO SAVEPOINT dlock;"),
+        }
+        text.push_str(&format!("SELECT {UNLIMITED}"));
+        if at == At::Outside {
+            // Of a transaction that nobody has told of, the limits are left alone.
+            text.push_str(&format!(" WHERE NOT {INSIDE}"));
+        }
         text.push(';');
-        text.push_str(BACK);
+        text.push_str(&release_each::<Self>(lock_ids, but));
+        text.push_str(&format!("SELECT 'settled',pg_catalog.pg_backend_pid(),{BORN}"));
+        if at != At::Outside {
+            text.push(';');
+            text.push_str(BACK);
+        }
+        text
     }
-    text
+
+    fn release_if_held(lock_id: &LockId, but: Option<&Session>) -> String {
+        let but = but.map(|session| format!("NOT {} AND ", is_session(session)));
+        format!(
+            "SELECT 'given',CASE WHEN {}{} THEN {} END",
+            but.unwrap_or_default(),
+            is_ours(lock_id),
+            call("pg_advisory_unlock", lock_id)
+        )
+    }
+
+    /// Who is in the way, or has been just now.
+    fn holder(lock_id: &LockId, inside: bool) -> String {
+        // A limit that is running is not changed but ended, and one that is set then begins anew.
+        let bounded = format!(
+            "SELECT {UNLIMITED};SELECT {};{}",
+            set("statement_timeout", "'1s'"),
+            who(&lock_id.key)
+        );
+        match inside {
+            true => format!("SAVEPOINT dlock;{bounded};{BACK}"),
+            false => bounded,
+        }
+    }
+
+    fn undo(inside: bool) -> Option<&'static str> {
+        inside.then_some(BACK)
+    }
+
+    fn release_held(held: &[Wanted], session: &Session, open: bool) -> String {
+        let each: Vec<String> =
+            held.iter().rev().map(|one| call("pg_advisory_unlock", &one.lock_id)).collect();
+        let open = if open { "" } else { " WHEN INSIDE THEN 'open'" }.replace("INSIDE", INSIDE);
+        format!(
+            "SELECT 'dlock',CASE WHEN NOT {} THEN ''{open} ELSE pg_catalog.concat({}) END,\
+             pg_catalog.pg_backend_pid(),{BORN}",
+            is_session(session),
+            each.join(",")
+        )
+    }
+
+    fn not_exclusive(word: &str) -> Option<NotExclusive> {
+        match word {
+            "standby" => Some(STANDBY),
+            "cockroach" => Some(COCKROACH),
+            _ => None,
+        }
+    }
+
+    fn error_kind(code: &str) -> ErrorKind {
+        kind(code)
+    }
+
+    fn error(refused: DriverError) -> Error {
+        of_code(Self::LABEL, refused.code.as_deref(), refused.source)
+    }
 }
 
 /// No time at all would have no end.
 fn least(wait: Wait) -> u64 {
     u64::from(milliseconds(wait).is_some())
-}
-
-pub(crate) fn take_within(wanted: &[Wanted], wait: Wait) -> Option<String> {
-    Some(match (wanted, wait) {
-        ([one], Wait::NoWait) => format!(
-            "SAVEPOINT dlock;SELECT 'dlock',CASE {VET} WHEN {} THEN 'yes' ELSE 'busy' END,\
-             pg_catalog.pg_backend_pid(),{BORN},true;RELEASE SAVEPOINT dlock",
-            call("pg_try_advisory_xact_lock", &one.lock_id)
-        ),
-        // Of several, those before the one that is refused are given back by the savepoint.
-        _ => waiting("pg_advisory_xact_lock", wanted, wait),
-    })
 }
 
 /// Under a savepoint, so that an error costs the transaction nothing; the caller's time limits are
@@ -153,104 +239,4 @@ fn waiting(function: &str, wanted: &[Wanted], wait: Wait) -> String {
         set("client_connection_check_interval", &was(3)),
     ));
     text
-}
-
-/// Of the grant and the end of a wait that have met, the lock is ours all the same.
-pub(crate) fn resolve(lock_ids: &[(&LockId, usize)], but: Option<&Session>, at: At) -> String {
-    let mut text = String::new();
-    match at {
-        At::Outside => {}
-        At::Inside => text.push_str("SAVEPOINT dlock;"),
-        At::Failed => text.push_str("ROLLBACK TO SAVEPOINT dlock;"),
-    }
-    text.push_str(&format!("SELECT {UNLIMITED}"));
-    if at == At::Outside {
-        // Of a transaction that nobody has told of, the limits are left alone.
-        text.push_str(&format!(" WHERE NOT {INSIDE}"));
-    }
-    text.push(';');
-    for (lock_id, count) in lock_ids {
-        for _ in 0..*count {
-            text.push_str(&release_if_held(lock_id, but));
-            text.push(';');
-        }
-    }
-    text.push_str(&format!("SELECT 'settled',pg_catalog.pg_backend_pid(),{BORN}"));
-    if at != At::Outside {
-        text.push(';');
-        text.push_str(BACK);
-    }
-    text
-}
-
-pub(crate) fn release_if_held(lock_id: &LockId, but: Option<&Session>) -> String {
-    let but = but.map(|session| format!("NOT {} AND ", is_session(session)));
-    format!(
-        "SELECT 'given',CASE WHEN {}{} THEN {} END",
-        but.unwrap_or_default(),
-        is_ours(lock_id),
-        call("pg_advisory_unlock", lock_id)
-    )
-}
-
-pub(crate) fn resolve_within(_: &[Wanted]) -> String {
-    BACK.to_owned()
-}
-
-/// Who is in the way, or has been just now.
-pub(crate) fn holder(lock_id: &LockId, inside: bool) -> String {
-    // A limit that is running is not changed but ended, and one that is set then begins anew.
-    let bounded = format!(
-        "SELECT {UNLIMITED};SELECT {};{}",
-        set("statement_timeout", "'1s'"),
-        who(&lock_id.key)
-    );
-    match inside {
-        true => format!("SAVEPOINT dlock;{bounded};{BACK}"),
-        false => bounded,
-    }
-}
-
-pub(crate) fn undo(inside: bool) -> Option<&'static str> {
-    inside.then_some(BACK)
-}
-
-pub(crate) fn release_held(held: &[Wanted], session: &Session, open: bool) -> String {
-    let each: Vec<String> =
-        held.iter().rev().map(|one| call("pg_advisory_unlock", &one.lock_id)).collect();
-    let open = if open { "" } else { " WHEN INSIDE THEN 'open'" }.replace("INSIDE", INSIDE);
-    format!(
-        "SELECT 'dlock',CASE WHEN NOT {} THEN ''{open} ELSE pg_catalog.concat({}) END,\
-         pg_catalog.pg_backend_pid(),{BORN}",
-        is_session(session),
-        each.join(",")
-    )
-}
-
-pub(crate) fn answer(rows: &[Row]) -> Answer {
-    let Some([Some(word), rest @ ..]) = called(rows, "dlock") else {
-        return Answer::UnexpectedReply(format!("{:?}", called(rows, "dlock")));
-    };
-    let inside = matches!(rest, [_, _, Some(inside)] if inside == "t");
-    match (&**word, Session::read(rest)) {
-        ("yes", Some(session)) => Answer::Yes { session, inside },
-        ("mine", Some(session)) => Answer::Mine { session },
-        ("busy", Some(session)) => Answer::Busy { session },
-        ("inside", Some(_)) => Answer::Inside,
-        ("standby", _) => Answer::NotExclusive(STANDBY),
-        ("cockroach", _) => Answer::NotExclusive(COCKROACH),
-        (word, _) => Answer::UnexpectedReply(word.to_owned()),
-    }
-}
-
-pub(crate) fn is_inside(rows: &[Row]) -> bool {
-    matches!(called(rows, "dlock"), Some([Some(inside)]) if inside == "t")
-}
-
-pub(crate) fn error_kind(code: &str) -> ErrorKind {
-    kind(code)
-}
-
-pub(crate) fn error(refused: DriverError) -> Error {
-    of_code(LABEL, refused.code.as_deref(), refused.source)
 }

@@ -8,10 +8,7 @@ use super::*;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
 
-#[cfg(feature = "postgres")]
-const DIALECT: Dialect = Dialect::Postgres;
-#[cfg(all(feature = "mysql", not(feature = "postgres")))]
-const DIALECT: Dialect = Dialect::MySql;
+const DATABASE: Database = "postgres";
 
 fn session(id: i64) -> Session {
     Session { id, born: "b".into() }
@@ -25,26 +22,26 @@ fn lock_id(id: i64, mode: Mode) -> LockId {
 fn counts_and_forgets() {
     let (mut ledger, place, it) = (Ledger::default(), 7, session(1));
     let (one, shared) = (lock_id(1, Mode::Exclusive), lock_id(1, Mode::Shared));
-    assert_eq!(ledger.look(DIALECT, &it, &one), Held::Not);
-    ledger.granted(DIALECT, &it, place, &one);
-    ledger.granted(DIALECT, &it, place, &one);
-    assert_eq!(ledger.look(DIALECT, &it, &one), Held::Already);
-    assert_eq!(ledger.look(DIALECT, &it, &shared), Held::Otherwise);
-    assert_eq!(ledger.look(DIALECT, &session(2), &one), Held::Not);
+    assert_eq!(ledger.look(DATABASE, &it, &one), Holding::Not);
+    ledger.granted(DATABASE, &it, place, &one);
+    ledger.granted(DATABASE, &it, place, &one);
+    assert_eq!(ledger.look(DATABASE, &it, &one), Holding::SameMode);
+    assert_eq!(ledger.look(DATABASE, &it, &shared), Holding::OtherMode);
+    assert_eq!(ledger.look(DATABASE, &session(2), &one), Holding::Not);
     assert_eq!(ledger.session_at(place), Some(&it));
-    assert!(ledger.is_elsewhere(DIALECT, &it, place + 1));
-    ledger.add_unreleased(DIALECT, &it, &one);
-    ledger.add_unreleased(DIALECT, &it, &one);
-    assert_eq!(ledger.unreleased_behind(DIALECT, &it, &one, 1), 0, "another is held");
-    assert_eq!(ledger.unreleased_behind(DIALECT, &it, &one, 2), 2);
-    assert!(ledger.payable(DIALECT, &it).is_empty());
-    ledger.giving(DIALECT, &it, &one);
-    ledger.giving(DIALECT, &it, &one);
-    assert_eq!(ledger.payable(DIALECT, &it), [(one.clone(), 4)]);
-    ledger.not_given(DIALECT, &it, &one);
-    assert_eq!(ledger.held(DIALECT, &it, &one), 1);
-    ledger.giving(DIALECT, &it, &one);
-    ledger.paid(DIALECT, &it, &one, 4);
+    assert!(ledger.is_elsewhere(DATABASE, &it, place + 1));
+    ledger.add_unreleased(DATABASE, &it, &one);
+    ledger.add_unreleased(DATABASE, &it, &one);
+    assert_eq!(ledger.unreleased_behind(DATABASE, &it, &one, 1), 0, "another is held");
+    assert_eq!(ledger.unreleased_behind(DATABASE, &it, &one, 2), 2);
+    assert!(ledger.payable(DATABASE, &it).is_empty());
+    ledger.giving(DATABASE, &it, &one);
+    ledger.giving(DATABASE, &it, &one);
+    assert_eq!(ledger.payable(DATABASE, &it), [(one.clone(), 4)]);
+    ledger.not_given(DATABASE, &it, &one);
+    assert_eq!(ledger.held(DATABASE, &it, &one), 1);
+    ledger.giving(DATABASE, &it, &one);
+    ledger.paid(DATABASE, &it, &one, 4);
     assert!(ledger.accounts.is_empty() && ledger.places.is_empty());
 }
 
@@ -52,45 +49,45 @@ fn counts_and_forgets() {
 fn another_session_at_the_same_place_has_nothing_of_the_first() {
     let mut ledger = Ledger::default();
     let one = lock_id(1, Mode::Exclusive);
-    ledger.granted(DIALECT, &session(1), 7, &one);
-    ledger.granted(DIALECT, &session(2), 7, &one);
-    assert_eq!(ledger.held(DIALECT, &session(2), &one), 1);
+    ledger.granted(DATABASE, &session(1), 7, &one);
+    ledger.granted(DATABASE, &session(2), 7, &one);
+    assert_eq!(ledger.held(DATABASE, &session(2), &one), 1);
     assert_eq!(ledger.session_at(7), Some(&session(2)));
-    ledger.ended(DIALECT, &session(2));
-    assert_eq!(ledger.held(DIALECT, &session(1), &one), 1);
+    ledger.ended(DATABASE, &session(2));
+    assert_eq!(ledger.held(DATABASE, &session(1), &one), 1);
 }
 
 #[test]
 fn debts_of_nobody_knows_which_are_looked_for_and_no_longer_than_it_pays() {
     let mut ledger = Ledger::default();
     let one = lock_id(1, Mode::Exclusive);
-    ledger.add_unreleased_somewhere(DIALECT, &one, None);
-    ledger.suspect(DIALECT, &session(1), 7);
-    assert_eq!(ledger.payable(DIALECT, &session(1)), [(one.clone(), 1)]);
-    ledger.found(DIALECT, &one);
-    assert!(!ledger.is_searching(DIALECT, 7));
-    ledger.add_unreleased_somewhere(DIALECT, &one, None);
+    ledger.add_unreleased_somewhere(DATABASE, &one, None);
+    ledger.suspect(DATABASE, &session(1), 7);
+    assert_eq!(ledger.payable(DATABASE, &session(1)), [(one.clone(), 1)]);
+    ledger.found(DATABASE, &one);
+    assert!(!ledger.is_searching(DATABASE, 7));
+    ledger.add_unreleased_somewhere(DATABASE, &one, None);
     for _ in 0..SEARCHES_MAX {
-        assert!(ledger.is_searching(DIALECT, 7));
-        ledger.suspect(DIALECT, &session(2), 7);
+        assert!(ledger.is_searching(DATABASE, 7));
+        ledger.suspect(DATABASE, &session(2), 7);
     }
-    assert!(!ledger.is_searching(DIALECT, 7));
+    assert!(!ledger.is_searching(DATABASE, 7));
     // Of a connection that goes nowhere: only there, and once.
-    ledger.add_unreleased_somewhere(DIALECT, &one, Some(8));
-    assert!(!ledger.is_searching(DIALECT, 7));
-    ledger.suspect(DIALECT, &session(3), 8);
-    assert_eq!(ledger.payable(DIALECT, &session(3)), [(one, 1)]);
-    assert!(!ledger.is_searching(DIALECT, 8));
+    ledger.add_unreleased_somewhere(DATABASE, &one, Some(8));
+    assert!(!ledger.is_searching(DATABASE, 7));
+    ledger.suspect(DATABASE, &session(3), 8);
+    assert_eq!(ledger.payable(DATABASE, &session(3)), [(one, 1)]);
+    assert!(!ledger.is_searching(DATABASE, 8));
 }
 
 #[test]
 fn sessions_that_are_gone_for_good_are_forgotten() {
     let mut ledger = Ledger::default();
     for id in 0..DEBTORS_MAX as i64 + 100 {
-        ledger.add_unreleased(DIALECT, &session(id), &lock_id(1, Mode::Exclusive));
+        ledger.add_unreleased(DATABASE, &session(id), &lock_id(1, Mode::Exclusive));
     }
     assert_eq!(ledger.accounts.len(), DEBTORS_MAX);
-    assert!(ledger.payable(DIALECT, &session(0)).is_empty());
+    assert!(ledger.payable(DATABASE, &session(0)).is_empty());
 }
 
 /// A server's session: what it was told, in that order, and what it has counted.
@@ -130,54 +127,54 @@ fn agrees_with_a_server_whose_answers_are_lost() {
                 0 => {
                     *server.count(key) += usize::from(done);
                     match answered {
-                        true if done => ledger.granted(DIALECT, &it, 1, &lock_id),
+                        true if done => ledger.granted(DATABASE, &it, 1, &lock_id),
                         true => {}
-                        false => ledger.add_unreleased(DIALECT, &it, &lock_id),
+                        false => ledger.add_unreleased(DATABASE, &it, &lock_id),
                     }
                 }
-                1 if ledger.held(DIALECT, &it, &lock_id) > 0 => {
-                    ledger.giving(DIALECT, &it, &lock_id);
-                    let behind = ledger.unreleased_behind(DIALECT, &it, &lock_id, 0);
+                1 if ledger.held(DATABASE, &it, &lock_id) > 0 => {
+                    ledger.giving(DATABASE, &it, &lock_id);
+                    let behind = ledger.unreleased_behind(DATABASE, &it, &lock_id, 0);
                     let times = behind.max(1);
                     if done {
                         (0..times).for_each(|_| server.release_held(key));
                     }
                     match (answered, done) {
-                        (true, true) => ledger.paid(DIALECT, &it, &lock_id, times),
-                        (true, false) => ledger.not_given(DIALECT, &it, &lock_id),
+                        (true, true) => ledger.paid(DATABASE, &it, &lock_id, times),
+                        (true, false) => ledger.not_given(DATABASE, &it, &lock_id),
                         (false, _) => {}
                     }
                 }
                 2 => {
-                    for (lock_id, times) in ledger.payable(DIALECT, &it) {
+                    for (lock_id, times) in ledger.payable(DATABASE, &it) {
                         let NativeKey::Id(key) = lock_id.key else { continue };
                         if done {
                             (0..times).for_each(|_| server.release_held(key));
                         }
                         if done && answered {
-                            ledger.paid(DIALECT, &it, &lock_id, times);
+                            ledger.paid(DATABASE, &it, &lock_id, times);
                         }
                     }
                 }
                 _ => {}
             }
             for key in 0..KEYS {
-                let held = ledger.held(DIALECT, &it, &super::tests::lock_id(key, Mode::Exclusive));
+                let held = ledger.held(DATABASE, &it, &super::tests::lock_id(key, Mode::Exclusive));
                 assert!(*server.count(key) >= held, "round {round}: taken away");
             }
         }
         for key in 0..KEYS {
             let lock_id = super::tests::lock_id(key, Mode::Exclusive);
-            while ledger.held(DIALECT, &it, &lock_id) > 0 {
-                ledger.giving(DIALECT, &it, &lock_id);
+            while ledger.held(DATABASE, &it, &lock_id) > 0 {
+                ledger.giving(DATABASE, &it, &lock_id);
                 server.release_held(key);
-                ledger.paid(DIALECT, &it, &lock_id, 1);
+                ledger.paid(DATABASE, &it, &lock_id, 1);
             }
         }
-        for (lock_id, times) in ledger.payable(DIALECT, &it) {
+        for (lock_id, times) in ledger.payable(DATABASE, &it) {
             let NativeKey::Id(key) = lock_id.key else { continue };
             (0..times).for_each(|_| server.release_held(key));
-            ledger.paid(DIALECT, &it, &lock_id, times);
+            ledger.paid(DATABASE, &it, &lock_id, times);
         }
         assert!(server.counts.values().all(|count| *count == 0), "round {round}: left behind");
         assert!(ledger.accounts.is_empty(), "round {round}");

@@ -7,10 +7,10 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-use super::super::dialect::Dialect;
 use super::super::driver::Driver;
-use super::super::ledger::Place;
+use super::super::session::Place;
 use super::*;
+use crate::backend::postgres::caller_sql::PostgresDialect;
 use crate::error::Error;
 
 type Answer = Result<Vec<Row>, DriverError>;
@@ -31,7 +31,7 @@ impl Said {
 }
 
 impl Driver for Said {
-    const DIALECT: Dialect = Dialect::Postgres;
+    type Dialect = PostgresDialect;
 
     async fn ready(&mut self) -> Result<(), DriverError> {
         Ok(())
