@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::memory::{Memory, Session};
-use super::{Answer, BatchItem, LockView, Op, SessionBackend, SessionTag, Waited};
+use super::{
+    Answer, BatchItem, LockView, Op, SessionLocks, SessionTag, SessionViews, SessionWaits, Waited,
+};
 use crate::engine::lock_table::Event;
 use crate::engine::{Executor as _, Limits, Report, Sessions};
 use crate::error::{Error, Result};
@@ -21,7 +23,7 @@ struct Faulty {
     fails: Arc<AtomicBool>,
 }
 
-impl SessionBackend for Faulty {
+impl SessionLocks for Faulty {
     type Session = Session;
 
     fn label(&self) -> &str {
@@ -63,15 +65,6 @@ impl SessionBackend for Faulty {
         Ok(())
     }
 
-    async fn wait(
-        &self,
-        session: &mut Session,
-        lock_id: &LockId,
-        time: Duration,
-    ) -> Result<Waited> {
-        self.memory.wait(session, lock_id, time).await
-    }
-
     fn survives(&self, error: &Error) -> bool {
         self.memory.survives(error)
     }
@@ -80,20 +73,33 @@ impl SessionBackend for Faulty {
         self.memory.held(session, lock_ids).await
     }
 
-    async fn status(&self, session: &mut Session, of: Option<&NativeKey>) -> Result<Vec<LockView>> {
-        self.memory.status(session, of).await
-    }
-
-    async fn check(&self, session: &mut Session) -> Result<Vec<Finding>> {
-        self.memory.check(session).await
-    }
-
     async fn watch(&self, session: &mut Session) -> Error {
         self.memory.watch(session).await
     }
 
     async fn close(&self, session: Session) {
         self.memory.close(session).await;
+    }
+}
+
+impl SessionWaits for Faulty {
+    async fn wait(
+        &self,
+        session: &mut Session,
+        lock_id: &LockId,
+        time: Duration,
+    ) -> Result<Waited> {
+        self.memory.wait(session, lock_id, time).await
+    }
+}
+
+impl SessionViews for Faulty {
+    async fn status(&self, session: &mut Session, of: Option<&NativeKey>) -> Result<Vec<LockView>> {
+        self.memory.status(session, of).await
+    }
+
+    async fn check(&self, session: &mut Session) -> Result<Vec<Finding>> {
+        self.memory.check(session).await
     }
 }
 

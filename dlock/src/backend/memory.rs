@@ -9,7 +9,10 @@ use once_cell::sync::Lazy;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::{Answer, BatchItem, LockView, Op, SessionBackend, SessionTag, SessionView, Waited};
+use super::{
+    Answer, BatchItem, LockView, Op, SessionLocks, SessionTag, SessionView, SessionViews,
+    SessionWaits, Waited,
+};
 use crate::error::{Error, Result};
 use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
@@ -178,7 +181,7 @@ impl Drop for Session {
     }
 }
 
-impl SessionBackend for Memory {
+impl SessionLocks for Memory {
     type Session = Session;
 
     fn label(&self) -> &str {
@@ -233,6 +236,26 @@ impl SessionBackend for Memory {
         Ok(())
     }
 
+    fn survives(&self, _: &Error) -> bool {
+        true
+    }
+
+    async fn held(&self, session: &mut Session, lock_ids: &[LockId]) -> Result<Vec<bool>> {
+        let state = session.space.state();
+        Ok(lock_ids.iter().map(|lock_id| state.holds(lock_id, session.id)).collect())
+    }
+
+    async fn watch(&self, session: &mut Session) -> Error {
+        session.ended.notified().await;
+        Error::unavailable(self.label(), Ended)
+    }
+
+    async fn close(&self, session: Session) {
+        drop(session);
+    }
+}
+
+impl SessionWaits for Memory {
     async fn wait(
         &self,
         session: &mut Session,
@@ -265,16 +288,9 @@ impl SessionBackend for Memory {
         session.space.state().leave(key, id);
         Ok(granted.unwrap_or(false).into())
     }
+}
 
-    fn survives(&self, _: &Error) -> bool {
-        true
-    }
-
-    async fn held(&self, session: &mut Session, lock_ids: &[LockId]) -> Result<Vec<bool>> {
-        let state = session.space.state();
-        Ok(lock_ids.iter().map(|lock_id| state.holds(lock_id, session.id)).collect())
-    }
-
+impl SessionViews for Memory {
     async fn status(&self, session: &mut Session, of: Option<&NativeKey>) -> Result<Vec<LockView>> {
         let state = session.space.state();
         Ok(match of {
@@ -285,14 +301,5 @@ impl SessionBackend for Memory {
 
     async fn check(&self, _: &mut Session) -> Result<Vec<Finding>> {
         Ok(Vec::new())
-    }
-
-    async fn watch(&self, session: &mut Session) -> Error {
-        session.ended.notified().await;
-        Error::unavailable(self.label(), Ended)
-    }
-
-    async fn close(&self, session: Session) {
-        drop(session);
     }
 }

@@ -6,7 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::memory::{Memory, Session};
-use super::{Answer, BackendInfo, BatchItem, LockView, Op, SessionBackend, SessionTag, Waited};
+use super::{
+    Answer, BackendInfo, BatchItem, LockView, Op, SessionLocks, SessionTag, SessionViews,
+    SessionWaits, Waited,
+};
 use crate::engine::{Engine, Limits, Sessions};
 use crate::error::{Error, Result};
 use crate::locker::{Inner, Locker};
@@ -146,7 +149,7 @@ impl Scripted {
     }
 }
 
-impl SessionBackend for Scripted {
+impl SessionLocks for Scripted {
     type Session = Session;
 
     fn label(&self) -> &str {
@@ -185,6 +188,25 @@ impl SessionBackend for Scripted {
         self.memory().batch(session, ops, out).await
     }
 
+    fn survives(&self, error: &Error) -> bool {
+        matches!(error, Error::Backend { .. })
+    }
+
+    async fn held(&self, session: &mut Session, lock_ids: &[LockId]) -> Result<Vec<bool>> {
+        self.fate(Call::Held).await?;
+        self.memory().held(session, lock_ids).await
+    }
+
+    async fn watch(&self, session: &mut Session) -> Error {
+        self.memory().watch(session).await
+    }
+
+    async fn close(&self, session: Session) {
+        self.memory().close(session).await;
+    }
+}
+
+impl SessionWaits for Scripted {
     async fn wait(
         &self,
         session: &mut Session,
@@ -198,16 +220,9 @@ impl SessionBackend for Scripted {
     fn stops_waits(&self) -> bool {
         self.stops_waits
     }
+}
 
-    fn survives(&self, error: &Error) -> bool {
-        matches!(error, Error::Backend { .. })
-    }
-
-    async fn held(&self, session: &mut Session, lock_ids: &[LockId]) -> Result<Vec<bool>> {
-        self.fate(Call::Held).await?;
-        self.memory().held(session, lock_ids).await
-    }
-
+impl SessionViews for Scripted {
     async fn status(&self, session: &mut Session, of: Option<&NativeKey>) -> Result<Vec<LockView>> {
         self.fate(Call::Status).await?;
         self.memory().status(session, of).await
@@ -216,13 +231,5 @@ impl SessionBackend for Scripted {
     async fn check(&self, session: &mut Session) -> Result<Vec<Finding>> {
         self.fate(Call::Check).await?;
         self.memory().check(session).await
-    }
-
-    async fn watch(&self, session: &mut Session) -> Error {
-        self.memory().watch(session).await
-    }
-
-    async fn close(&self, session: Session) {
-        self.memory().close(session).await;
     }
 }

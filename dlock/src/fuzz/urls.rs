@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::{each, one, text};
 use crate::backend::lease::LeaseOptions;
 use crate::backend::url::check;
-use crate::backend::{Options, SessionBackend as _};
+use crate::backend::{Options, SessionLocks as _};
 use crate::error::Error;
 
 /// What a locker does with a URL before it connects, for each database. All that can be read of it afterwards: the

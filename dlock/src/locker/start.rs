@@ -10,7 +10,7 @@ use crate::backend::memory::Memory;
 use crate::backend::mssql::Target;
 use crate::backend::pool::Pool;
 use crate::backend::url::{check, normal};
-use crate::backend::{BackendInfo, Options, SessionBackend};
+use crate::backend::{BackendInfo, Options, SessionBackend, SessionLocks as _};
 use crate::engine::{Engine, Executor, Limits, Opened, Sessions, StatusFile};
 use crate::error::{Error, Result};
 use crate::observe::{self, Telemetry};

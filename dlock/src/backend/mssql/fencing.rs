@@ -7,17 +7,13 @@ use tiberius::{Query, Row};
 
 use super::errors::names_procedures;
 use super::results;
-use super::session::{DriverOrOurs, Session, integer, name, subject};
+use super::session::{DriverOrOurs, Session, name};
 use super::session_sql as sql;
 use super::{Mssql, table};
 use crate::backend::errors::ErrorKind;
 use crate::backend::lease;
 use crate::backend::{Answer, BatchItem, Op};
 use crate::error::Result;
-
-/// Whether a commit here may wait for another server: availability groups, and Azure's replicas.
-const COMMITS_WAIT: &str = "SELECT CASE WHEN CAST(SERVERPROPERTY('IsHadrEnabled') AS int)=1 \
-    OR CAST(SERVERPROPERTY('EngineEdition') AS int) IN (5,8) THEN 1 ELSE 0 END";
 
 impl Mssql {
     /// Tries and unlocks of which some draw tokens, in one batch.
@@ -38,7 +34,7 @@ impl Mssql {
         let mut rows: Vec<(usize, Vec<u8>)> = drawn
             .iter()
             .filter_map(|(n, op)| {
-                Some((*n, lease::name(&subject(&op.what)?.key).into_owned().into()))
+                Some((*n, lease::name(&op.what.lock_id()?.key).into_owned().into()))
             })
             .collect();
         rows.sort_by(|(_, one), (_, other)| one.cmp(other));
@@ -50,7 +46,7 @@ impl Mssql {
         sql::columns(&mut text, ops.len());
         let mut query = Query::new(text);
         for op in ops {
-            if let Some(id) = subject(&op.what) {
+            if let Some(id) = op.what.lock_id() {
                 query.bind(name(&id.key));
             }
         }
@@ -97,11 +93,5 @@ impl Mssql {
             }
             (_, error) => self.failed(error),
         }
-    }
-
-    pub(super) async fn waits_for_others(&self, session: &mut Session) -> Result<bool> {
-        let rows = table::rows(&mut session.connection, COMMITS_WAIT.into()).await;
-        let rows = rows.map_err(|error| self.error(error))?;
-        Ok(rows.first().and_then(|row| integer(row, 0)) != Some(0))
     }
 }

@@ -11,7 +11,6 @@
 pub(crate) mod caller_sql;
 mod check;
 mod connect;
-mod conversion;
 mod errors;
 mod fencing;
 mod lease;
@@ -23,24 +22,17 @@ mod session_sql;
 mod socket;
 mod status;
 mod table;
+mod wait;
 
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use tokio::time::timeout;
-
 pub(crate) use self::connect::Target;
 pub(crate) use self::lease::MssqlLeases;
 use self::lease_sql::LeaseSql;
-use self::session::{LOCKS_MAX, Session};
-use super::{
-    Answer, BackendInfo, BatchItem, LockView, Options, SessionBackend, SessionTag, Waited,
-};
+use super::{BackendInfo, Options, SessionLocks as _};
 use crate::error::{Error, Result};
-use crate::spec::lock_id::LockId;
-use crate::spec::mode::Mode;
-use crate::spec::native::{Naming, NativeKey};
-use crate::status::Finding;
+use crate::spec::native::Naming;
 
 /// For how long a guard is valid without an answer, at most: SQL Server gives a silent client's locks
 /// back when its keep-alive packets have not been answered, which it begins to send after 30 s.
@@ -94,126 +86,5 @@ impl Mssql {
              name the database in the url",
             self.label
         )))
-    }
-}
-
-impl SessionBackend for Mssql {
-    type Session = Session;
-
-    fn label(&self) -> &str {
-        &self.label
-    }
-
-    fn session_ttl(&self) -> Option<Duration> {
-        Some(self.session_ttl.min(TTL_MAX))
-    }
-
-    fn modes(&self) -> &'static [Mode] {
-        &[Mode::Exclusive, Mode::Shared, Mode::Update]
-    }
-
-    async fn open(&self) -> Result<Session> {
-        self.open_session().await
-    }
-
-    fn tag(&self, session: &Session) -> SessionTag {
-        SessionTag { id: session.id, birth: session.server.birth }
-    }
-
-    async fn batch(
-        &self,
-        session: &mut Session,
-        ops: &[BatchItem],
-        out: &mut Vec<Answer>,
-    ) -> Result<()> {
-        if ops.is_empty() {
-            return self.ping(session).await;
-        }
-        for op in ops.iter().filter(|op| op.what.is_order()) {
-            out.push(self.order(session, op).await?.into());
-        }
-        let locks: Vec<&BatchItem> = ops.iter().filter(|op| !op.what.is_order()).collect();
-        for part in locks.chunks(LOCKS_MAX) {
-            if part.iter().any(|op| op.what.is_written()) {
-                self.fenced_locks(session, part, out).await?;
-            } else {
-                self.locks(session, part, out).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn writes_wait(&self, session: &mut Session) -> Result<bool> {
-        self.waits_for_others(session).await
-    }
-
-    async fn wait(
-        &self,
-        session: &mut Session,
-        lock_id: &LockId,
-        time: Duration,
-    ) -> Result<Waited> {
-        self.wait_for(session, lock_id, time).await
-    }
-
-    fn stops_waits(&self) -> bool {
-        false
-    }
-
-    fn check_conversion(&self, from: Mode, to: Mode) -> Result<()> {
-        self.check_way_up(from, to)
-    }
-
-    async fn convert(
-        &self,
-        session: &mut Session,
-        held: &LockId,
-        to: Mode,
-        time: Duration,
-    ) -> Result<Waited> {
-        self.convert_to(session, held, to, time).await
-    }
-
-    async fn held(&self, session: &mut Session, lock_ids: &[LockId]) -> Result<Vec<bool>> {
-        self.held_of(session, lock_ids).await
-    }
-
-    async fn status(&self, session: &mut Session, of: Option<&NativeKey>) -> Result<Vec<LockView>> {
-        self.look(session, of).await
-    }
-
-    fn is_shown_cut(&self, key: &NativeKey, shown: &NativeKey) -> bool {
-        matches!(shown, NativeKey::Name(shown) if status::is_cut(&session::name(key), shown))
-    }
-
-    async fn tags(&self, session: &mut Session, ids: &[i64]) -> Result<Vec<SessionTag>> {
-        self.tags_of(session, ids).await
-    }
-
-    /// <https://learn.microsoft.com/sql/t-sql/language-elements/kill-transact-sql#permissions>
-    fn right_to_end(&self) -> &'static str {
-        "GRANT ALTER ANY CONNECTION, VIEW SERVER STATE TO this login (Azure SQL Database: KILL DATABASE \
-         CONNECTION and VIEW DATABASE STATE)"
-    }
-
-    async fn check(&self, session: &mut Session) -> Result<Vec<Finding>> {
-        self.findings(session).await
-    }
-
-    async fn watch(&self, session: &mut Session) -> Error {
-        match session.socket.ended().await {
-            Ok(()) => self.ended(),
-            Err(error) => Error::unavailable(&self.label, error),
-        }
-    }
-
-    async fn close(&self, session: Session) {
-        let Session { connection, socket, .. } = session;
-        // The server closes its side when the session has ended, and its locks with it.
-        let _ = timeout(GOODBYE, async {
-            connection.close().await.ok()?;
-            socket.ended().await.ok()
-        })
-        .await;
     }
 }

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use tiberius::{Query, Row};
+use tokio::time::timeout;
 
 use super::connect::Connection;
 use super::errors::{Code, Ended, error_of, kind_of};
@@ -16,17 +17,22 @@ use super::results;
 use super::server::{self, Server};
 use super::session_sql as sql;
 use super::socket::Socket;
-use super::{Mssql, table};
+use super::{GOODBYE, Mssql, TTL_MAX, table};
 use crate::backend::errors::{ErrorKind, another_session, neither, unexpected};
-use crate::backend::{Answer, BatchItem, Op, SessionBackend as _, SessionTag, Waited};
+use crate::backend::{Answer, BatchItem, Op, SessionLocks, SessionTag};
 use crate::error::{Error, Result};
 use crate::spec::key::Key;
 use crate::spec::lock_id::LockId;
+use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
 
 /// How many locks a statement is about at most: it may have 2,100 parameters, and takes a share of
 /// time to put together.
 pub(super) const LOCKS_MAX: usize = 500;
+
+/// Whether a commit here may wait for another server: availability groups, and Azure's replicas.
+const COMMITS_WAIT: &str = "SELECT CASE WHEN CAST(SERVERPROPERTY('IsHadrEnabled') AS int)=1 \
+    OR CAST(SERVERPROPERTY('EngineEdition') AS int) IN (5,8) THEN 1 ELSE 0 END";
 
 pub(crate) struct Session {
     pub(super) connection: Connection,
@@ -49,8 +55,22 @@ pub(super) fn name(key: &NativeKey) -> String {
     }
 }
 
-impl Mssql {
-    pub(super) async fn open_session(&self) -> Result<Session> {
+impl SessionLocks for Mssql {
+    type Session = Session;
+
+    fn label(&self) -> &str {
+        &self.label
+    }
+
+    fn session_ttl(&self) -> Option<Duration> {
+        Some(self.session_ttl.min(TTL_MAX))
+    }
+
+    fn modes(&self) -> &'static [Mode] {
+        &[Mode::Exclusive, Mode::Shared, Mode::Update]
+    }
+
+    async fn open(&self) -> Result<Session> {
         let (mut connection, socket) = self.target.connect().await?;
         let mark: [u8; 16] = fastrand::u128(..).to_le_bytes();
         let hex = mark.iter().fold(String::new(), |mut hex, byte| {
@@ -70,6 +90,71 @@ impl Mssql {
         self.same_session(&session, row).map(|()| session)
     }
 
+    fn tag(&self, session: &Session) -> SessionTag {
+        SessionTag { id: session.id, birth: session.server.birth }
+    }
+
+    async fn batch(
+        &self,
+        session: &mut Session,
+        ops: &[BatchItem],
+        out: &mut Vec<Answer>,
+    ) -> Result<()> {
+        if ops.is_empty() {
+            return self.ping(session).await;
+        }
+        for op in ops.iter().filter(|op| op.what.is_order()) {
+            out.push(self.order(session, op).await?.into());
+        }
+        let locks: Vec<&BatchItem> = ops.iter().filter(|op| !op.what.is_order()).collect();
+        for part in locks.chunks(LOCKS_MAX) {
+            if part.iter().any(|op| op.what.is_written()) {
+                self.fenced_locks(session, part, out).await?;
+            } else {
+                self.locks(session, part, out).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn writes_wait(&self, session: &mut Session) -> Result<bool> {
+        let rows = table::rows(&mut session.connection, COMMITS_WAIT.into()).await;
+        let rows = rows.map_err(|error| self.error(error))?;
+        Ok(rows.first().and_then(|row| integer(row, 0)) != Some(0))
+    }
+
+    async fn held(&self, session: &mut Session, lock_ids: &[LockId]) -> Result<Vec<bool>> {
+        let mut held = Vec::with_capacity(lock_ids.len());
+        for part in lock_ids.chunks(LOCKS_MAX) {
+            let mut query = Query::new(sql::held(part.len()));
+            part.iter().for_each(|lock_id| query.bind(name(&lock_id.key)));
+            let row = self.ask(session, query).await.map_err(|error| self.failed(error))?;
+            for column in 0..part.len() {
+                held.push(self.code(&row, column)? == Code::Done);
+            }
+        }
+        Ok(held)
+    }
+
+    async fn watch(&self, session: &mut Session) -> Error {
+        match session.socket.ended().await {
+            Ok(()) => self.ended(),
+            Err(error) => Error::unavailable(&self.label, error),
+        }
+    }
+
+    async fn close(&self, session: Session) {
+        let Session { connection, socket, .. } = session;
+        // The server closes its side when the session has ended, and its locks with it.
+        let _ = timeout(GOODBYE, async {
+            connection.close().await.ok()?;
+            socket.ended().await.ok()
+        })
+        .await;
+    }
+}
+
+impl Mssql {
     /// The row of a statement with these names as parameters.
     pub(super) async fn ask(
         &self,
@@ -108,7 +193,7 @@ impl Mssql {
         sql::columns(&mut text, ops.len());
         let mut query = Query::new(text);
         for op in ops {
-            if let Some(id) = subject(&op.what) {
+            if let Some(id) = op.what.lock_id() {
                 query.bind(name(&id.key));
             }
         }
@@ -139,47 +224,6 @@ impl Mssql {
         }
     }
 
-    pub(super) async fn wait_for(
-        &self,
-        session: &mut Session,
-        lock_id: &LockId,
-        time: Duration,
-    ) -> Result<Waited> {
-        let mut query = Query::new(sql::wait(lock_id.mode));
-        query.bind(name(&lock_id.key));
-        // No shorter than that.
-        query.bind(millis(time.as_nanos().div_ceil(1_000_000)));
-        let row = match self.ask(session, query).await {
-            Ok(row) => row,
-            Err(error) if error.kind() == ErrorKind::Deadlock => return Ok(Waited::Deadlock),
-            Err(error) => return Err(self.failed(error)),
-        };
-        match self.code(&row, 0)? {
-            Code::Done => Ok(Waited::Granted),
-            Code::Timeout => Ok(Waited::Busy),
-            Code::Deadlock => Ok(Waited::Deadlock),
-            Code::Invalid if session.server.babelfish => Ok(Waited::Busy),
-            code @ (Code::Cancelled | Code::Invalid) => Err(self.refused(code)),
-        }
-    }
-
-    pub(super) async fn held_of(
-        &self,
-        session: &mut Session,
-        lock_ids: &[LockId],
-    ) -> Result<Vec<bool>> {
-        let mut held = Vec::with_capacity(lock_ids.len());
-        for part in lock_ids.chunks(LOCKS_MAX) {
-            let mut query = Query::new(sql::held(part.len()));
-            part.iter().for_each(|lock_id| query.bind(name(&lock_id.key)));
-            let row = self.ask(session, query).await.map_err(|error| self.failed(error))?;
-            for column in 0..part.len() {
-                held.push(self.code(&row, column)? == Code::Done);
-            }
-        }
-        Ok(held)
-    }
-
     pub(super) async fn ping(&self, session: &mut Session) -> Result<()> {
         let rows =
             async { results::first(session.connection.simple_query(sql::PING).await?).await };
@@ -201,24 +245,6 @@ impl Mssql {
         }
     }
 
-    /// Which of the server's sessions have these numbers now.
-    pub(super) async fn tags_of(
-        &self,
-        session: &mut Session,
-        ids: &[i64],
-    ) -> Result<Vec<SessionTag>> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let rows = table::rows(&mut session.connection, sql::tags(ids)).await;
-        let rows = rows.map_err(|error| self.error(error))?;
-        let tag = |row: &Row| {
-            let birth = row.try_get::<i64, _>(1).ok().flatten()?;
-            Some(SessionTag { id: integer(row, 0)?.into(), birth })
-        };
-        Ok(rows.iter().filter_map(tag).collect())
-    }
-
     pub(super) fn error(&self, error: tiberius::error::Error) -> Error {
         error_of(&self.label, error)
     }
@@ -235,7 +261,7 @@ impl Mssql {
     }
 
     /// The server has said neither yes nor no.
-    fn refused(&self, code: Code) -> Error {
+    pub(super) fn refused(&self, code: Code) -> Error {
         neither(&self.label, &code)
     }
 
@@ -247,14 +273,6 @@ impl Mssql {
 /// A wait: an `int` of milliseconds at most.
 pub(super) fn millis(millis: u128) -> i32 {
     i32::try_from(millis).unwrap_or(i32::MAX)
-}
-
-/// What a part of a batch is about.
-pub(super) fn subject(what: &Op) -> Option<&LockId> {
-    match what {
-        Op::Try(id) | Op::TryFenced(id) | Op::Fence(id) | Op::Unlock(id) => Some(id),
-        Op::Cancel(_) | Op::End(_) => None,
-    }
 }
 
 /// Why a statement has no answer.

@@ -10,12 +10,14 @@ use super::errors::kind_of;
 use super::results;
 use super::session::{Session, integer, name};
 use super::session_sql::quoted;
+use super::{session_sql as sql, table};
 use crate::backend::errors::ErrorKind;
-use crate::backend::{LockView, SessionView};
+use crate::backend::{LockView, SessionTag, SessionView, SessionViews};
 use crate::error::Result;
 use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
+use crate::status::Finding;
 use crate::status::holder::{Holder, foreign};
 
 /// Application locks of this database. The name is in `resource_description`: the number of the
@@ -54,7 +56,7 @@ fn named(description: &str) -> Option<String> {
 }
 
 /// Returns `true` if this is what is shown of a longer name.
-pub(super) fn is_cut(name: &str, shown: &str) -> bool {
+fn is_cut(name: &str, shown: &str) -> bool {
     let begins = |shown: &str| shown.chars().count() == SHOWN_MAX && name.starts_with(shown);
     shown.strip_suffix(CUT).is_some_and(begins)
 }
@@ -73,12 +75,8 @@ pub(super) fn explain(name: &str) -> String {
     )
 }
 
-impl Mssql {
-    pub(super) async fn look(
-        &self,
-        session: &mut Session,
-        of: Option<&NativeKey>,
-    ) -> Result<Vec<LockView>> {
+impl SessionViews for Mssql {
+    async fn status(&self, session: &mut Session, of: Option<&NativeKey>) -> Result<Vec<LockView>> {
         let mut query = Query::new(match of {
             Some(_) => format!("{COLUMNS}{LOCKS}{OF_NAME}"),
             None => format!("{COLUMNS}{LOCKS}"),
@@ -96,6 +94,36 @@ impl Mssql {
         }
     }
 
+    fn is_shown_cut(&self, key: &NativeKey, shown: &NativeKey) -> bool {
+        matches!(shown, NativeKey::Name(shown) if is_cut(&name(key), shown))
+    }
+
+    /// Which of the server's sessions have these numbers now.
+    async fn tags(&self, session: &mut Session, ids: &[i64]) -> Result<Vec<SessionTag>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = table::rows(&mut session.connection, sql::tags(ids)).await;
+        let rows = rows.map_err(|error| self.error(error))?;
+        let tag = |row: &Row| {
+            let birth = row.try_get::<i64, _>(1).ok().flatten()?;
+            Some(SessionTag { id: integer(row, 0)?.into(), birth })
+        };
+        Ok(rows.iter().filter_map(tag).collect())
+    }
+
+    /// <https://learn.microsoft.com/sql/t-sql/language-elements/kill-transact-sql#permissions>
+    fn right_to_end(&self) -> &'static str {
+        "GRANT ALTER ANY CONNECTION, VIEW SERVER STATE TO this login (Azure SQL Database: KILL DATABASE \
+         CONNECTION and VIEW DATABASE STATE)"
+    }
+
+    async fn check(&self, session: &mut Session) -> Result<Vec<Finding>> {
+        self.findings(session).await
+    }
+}
+
+impl Mssql {
     /// What is left without the right to see the server's locks: whether a name that is known is
     /// held.
     async fn look_blindly(

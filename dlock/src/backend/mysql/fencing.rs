@@ -10,7 +10,7 @@ use super::polling::{Flag, text};
 use super::{MySql, Session, session_sql};
 use crate::backend::errors::{Busy, ErrorKind};
 use crate::backend::lease::{ddl, name};
-use crate::backend::{Answer, BatchItem, Op, SessionBackend as _, rows};
+use crate::backend::{Answer, BatchItem, Op, SessionLocks as _, rows};
 use crate::error::{Error, Result, cause};
 
 /// So long the row of a token, or its table, may be kept by others, in seconds: less than a server

@@ -5,12 +5,10 @@ use sqlx::{AssertSqlSafe, Row as _};
 
 use super::errors::{NO_SUCH_SESSION, NoPrimary, kind_of, number};
 use super::session_sql;
-use super::session_sql::name;
 use super::{MySql, Session};
 use crate::backend::errors::{ErrorKind, another_session, unexpected};
 use crate::backend::{Answer, BatchItem, rows};
 use crate::error::{Error, Result};
-use crate::spec::lock_id::LockId;
 
 impl MySql {
     /// The rows of a statement.
@@ -100,26 +98,6 @@ impl MySql {
             Ok(_) => Ok(true),
             Err(error) if number(&error).is_some_and(|n| NO_SUCH_SESSION.contains(&n)) => Ok(false),
             Err(error) => Err(self.error(error)),
-        }
-    }
-
-    /// After a wait that was stopped: the grant and what stopped it may have met.
-    pub(super) async fn release_unwanted(
-        &self,
-        session: &mut Session,
-        lock_id: &LockId,
-    ) -> Result<()> {
-        // A cancel that came too late for the wait may hit this statement.
-        let mut tries = 3;
-        loop {
-            match self
-                .ask(session, session_sql::unlock(session.server.proof(), &name(&lock_id.key)))
-                .await
-            {
-                Ok(_) => return Ok(()),
-                Err(failed) if tries > 0 && failed.is_ended_wait() => tries -= 1,
-                Err(failed) => return Err(self.failed(failed)),
-            }
         }
     }
 

@@ -9,10 +9,11 @@ use super::server::Family;
 use super::session_sql;
 use super::session_sql::name;
 use super::{MySql, Session, integer, text};
-use crate::backend::{LockView, SessionBackend as _, SessionView};
+use crate::backend::{LockView, SessionLocks as _, SessionView, SessionViews};
 use crate::error::Result;
 use crate::spec::lock_id::LockId;
 use crate::spec::native::NativeKey;
+use crate::status::Finding;
 use crate::status::holder::{Holder, foreign};
 
 /// MySQL's own view, and the variable that says whose session it is.
@@ -85,12 +86,8 @@ impl Shown {
     }
 }
 
-impl MySql {
-    pub(super) async fn look(
-        &self,
-        session: &mut Session,
-        of: Option<&NativeKey>,
-    ) -> Result<Vec<LockView>> {
+impl SessionViews for MySql {
+    async fn status(&self, session: &mut Session, of: Option<&NativeKey>) -> Result<Vec<LockView>> {
         let options = self.from.options();
         let database = options.get_database().unwrap_or_default();
         if session.server.family == Family::MySql && session.server.has_views {
@@ -107,6 +104,18 @@ impl MySql {
         self.look_at_processes(session, of, database).await
     }
 
+    /// <https://dev.mysql.com/doc/refman/8.4/en/kill.html>
+    fn right_to_end(&self) -> &'static str {
+        "GRANT CONNECTION_ADMIN ON *.* TO this user (on MariaDB: CONNECTION ADMIN), or connect as the \
+         user that holds the lock"
+    }
+
+    async fn check(&self, session: &mut Session) -> Result<Vec<Finding>> {
+        self.findings(session).await
+    }
+}
+
+impl MySql {
     /// What is left without a view of locks: the holder of a name that is known, and who waits with
     /// a statement like ours.
     async fn look_at_processes(

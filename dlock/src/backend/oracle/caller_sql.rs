@@ -239,6 +239,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::connection::dialect::Answer;
 
     fn wanted(name: &str, stays: bool) -> Wanted {
         let lock_id = LockId::exclusive(NativeKey::Name(name.into()));

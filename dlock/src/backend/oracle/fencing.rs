@@ -8,9 +8,6 @@ use super::{Oracle, table};
 use crate::backend::errors::ErrorKind;
 use crate::error::{Error, Result};
 
-/// Whether a commit here waits for a standby.
-const PROTECTION: &str = "SELECT protection_mode FROM v$database";
-
 impl Oracle {
     /// Makes sure that there is a table to draw from.
     pub(super) async fn prepare_tokens(&self, session: &mut Session) -> Result<()> {
@@ -32,22 +29,5 @@ impl Oracle {
             }
         }
         error.into_error(&self.label)
-    }
-
-    /// Where that is not to be seen, it may be so.
-    pub(super) async fn waits_for_others(&self, session: &mut Session) -> Result<bool> {
-        if let Some(known) = session.commits_wait {
-            return Ok(known);
-        }
-        let rows = table::rows(&session.connection, self.patience(), PROTECTION.into()).await;
-        let wait = match rows {
-            Ok(rows) => {
-                rows.first().and_then(|row| row.first()?.as_deref()) != Some("MAXIMUM PERFORMANCE")
-            }
-            Err(error) if is_right(error.kind()) => true,
-            Err(error) => return Err(error.into_error(&self.label)),
-        };
-        session.commits_wait = Some(wait);
-        Ok(wait)
     }
 }

@@ -20,8 +20,8 @@ mod session;
 mod session_sql;
 mod status;
 mod table;
+mod wait;
 
-use std::future::pending;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -29,16 +29,9 @@ pub(crate) use self::connect::Target;
 pub(crate) use self::errors::{Said, number};
 pub(crate) use self::lease::OracleLeases;
 use self::lease_sql::LeaseSql;
-use self::session::Session;
-use self::session_sql::MODES;
-use super::{
-    Answer, BackendInfo, BatchItem, LockView, Op, Options, SessionBackend, SessionTag, Waited,
-};
+use super::{BackendInfo, Options, SessionLocks as _};
 use crate::error::{Error, Result};
-use crate::spec::lock_id::LockId;
-use crate::spec::mode::Mode;
-use crate::spec::native::{Naming, NativeKey};
-use crate::status::Finding;
+use crate::spec::native::Naming;
 
 /// For how long a guard is valid without an answer, at most: with the shortest `SQLNET.EXPIRE_TIME`,
 /// a minute, the server gives the locks of a silent client back after that.
@@ -100,117 +93,5 @@ impl Oracle {
              others; name a service that is of one database only",
             self.label
         )))
-    }
-}
-
-impl SessionBackend for Oracle {
-    type Session = Session;
-
-    fn label(&self) -> &str {
-        &self.label
-    }
-
-    fn session_ttl(&self) -> Option<Duration> {
-        Some(self.session_ttl.min(TTL_MAX))
-    }
-
-    fn heartbeat(&self) -> Duration {
-        (self.session_ttl.min(TTL_MAX) / 3).min(HEARTBEAT_MAX)
-    }
-
-    fn modes(&self) -> &'static [Mode] {
-        MODES
-    }
-
-    async fn open(&self) -> Result<Session> {
-        self.open_session().await
-    }
-
-    fn tag(&self, session: &Session) -> SessionTag {
-        SessionTag { id: session.id, birth: session.connection.serial }
-    }
-
-    async fn batch(
-        &self,
-        session: &mut Session,
-        ops: &[BatchItem],
-        out: &mut Vec<Answer>,
-    ) -> Result<()> {
-        if ops.is_empty() {
-            return self.ping(session).await;
-        }
-        for op in ops.iter().filter(|op| op.what.is_order()) {
-            out.push(self.order(session, op).await?.into());
-        }
-        let locks: Vec<&BatchItem> = ops.iter().filter(|op| !op.what.is_order()).collect();
-        if locks.iter().any(|op| matches!(op.what, Op::TryFenced(_) | Op::Fence(_))) {
-            self.prepare_tokens(session).await?;
-        }
-        self.locks(session, &locks, out).await
-    }
-
-    async fn writes_wait(&self, session: &mut Session) -> Result<bool> {
-        self.waits_for_others(session).await
-    }
-
-    async fn wait(
-        &self,
-        session: &mut Session,
-        lock_id: &LockId,
-        time: Duration,
-    ) -> Result<Waited> {
-        self.wait_for(session, lock_id, time).await
-    }
-
-    fn check_conversion(&self, _: Mode, _: Mode) -> Result<()> {
-        Ok(())
-    }
-
-    async fn convert(
-        &self,
-        session: &mut Session,
-        held: &LockId,
-        to: Mode,
-        time: Duration,
-    ) -> Result<Waited> {
-        self.convert_to(session, held, to, time).await
-    }
-
-    /// The server looks whether a wait is part of a circle when it has lasted some seconds.
-    fn conversion_wait_max(&self) -> Duration {
-        session::SLICE
-    }
-
-    fn stops_waits(&self) -> bool {
-        false
-    }
-
-    async fn held(&self, session: &mut Session, lock_ids: &[LockId]) -> Result<Vec<bool>> {
-        self.held_of(session, lock_ids).await
-    }
-
-    async fn status(&self, session: &mut Session, of: Option<&NativeKey>) -> Result<Vec<LockView>> {
-        self.look(session, of).await
-    }
-
-    async fn tags(&self, session: &mut Session, ids: &[i64]) -> Result<Vec<SessionTag>> {
-        self.tags_of(session, ids).await
-    }
-
-    fn right_to_end(&self) -> &'static str {
-        "GRANT ALTER SYSTEM, SELECT_CATALOG_ROLE TO this user"
-    }
-
-    async fn check(&self, session: &mut Session) -> Result<Vec<Finding>> {
-        self.findings(session).await
-    }
-
-    /// Nothing shows without a question.
-    async fn watch(&self, _: &mut Session) -> Error {
-        pending().await
-    }
-
-    async fn close(&self, session: Session) {
-        session.connection.close().await;
     }
 }

@@ -1,32 +1,28 @@
 //! A session: how it is opened and asked, and what its answers mean.
 
 use std::collections::HashMap;
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use oracledb::{Connection as Driver, DB_TYPE_VARCHAR, Error as DriverError};
-use tokio::time::{Instant, sleep};
 
 use super::connect::Connection;
-use super::errors::{Code, STANDBY, of_number};
-use super::session_sql::{self as sql, LOCKS_MAX, Order, What};
-use super::{Oracle, TTL_MAX};
+use super::errors::{Code, STANDBY, is_right, of_number};
+use super::session_sql::{self as sql, LOCKS_MAX, MODES, Order, What};
+use super::wait::SLICE;
+use super::{HEARTBEAT_MAX, Oracle, TTL_MAX, table};
 use crate::backend::errors::{another_session, neither, unexpected, unexpected_source};
-use crate::backend::{Answer, BatchItem, Op, Waited, lease};
+use crate::backend::{Answer, BatchItem, Op, SessionLocks, SessionTag, lease};
 use crate::clock::Time;
 use crate::error::{Error, Result};
 use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
 
-/// The longest that one statement waits. The driver cannot stop it: a wait that nobody wants any more
-/// goes on for so long, and a client that has vanished may still be granted the lock.
-pub(super) const SLICE: Duration = Duration::from_secs(5);
-/// The server counts whole seconds: to this exactness,
-const EXACTNESS: Duration = Duration::from_millis(10);
-/// and what is left of a wait is for tries with such pauses.
-const PAUSE_MIN: Duration = Duration::from_millis(5);
-const PAUSE_MAX: Duration = Duration::from_millis(50);
+/// Whether a commit here waits for a standby.
+const PROTECTION: &str = "SELECT protection_mode FROM v$database";
+
 /// How old a handle may be. The server may forget a name ten days after it was last allocated, and
 /// would then give it another lock.
 const HANDLE_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -63,15 +59,33 @@ pub(super) struct Reply {
 }
 
 /// What a lock is asked to do, for a part of a batch.
-struct Part<'a> {
-    what: What,
-    lock_id: &'a LockId,
-    seconds: u32,
-    fenced: bool,
+pub(super) struct Part<'a> {
+    pub(super) what: What,
+    pub(super) lock_id: &'a LockId,
+    pub(super) seconds: u32,
+    pub(super) fenced: bool,
 }
 
-impl Oracle {
-    pub(super) async fn open_session(&self) -> Result<Session> {
+impl SessionLocks for Oracle {
+    type Session = Session;
+
+    fn label(&self) -> &str {
+        &self.label
+    }
+
+    fn session_ttl(&self) -> Option<Duration> {
+        Some(self.session_ttl.min(TTL_MAX))
+    }
+
+    fn heartbeat(&self) -> Duration {
+        (self.session_ttl.min(TTL_MAX) / 3).min(HEARTBEAT_MAX)
+    }
+
+    fn modes(&self) -> &'static [Mode] {
+        MODES
+    }
+
+    async fn open(&self) -> Result<Session> {
         let connection = self.target.connect(self.connect_timeout).await?;
         let text = &DB_TYPE_VARCHAR;
         let open = move |driver: &Driver| {
@@ -96,6 +110,81 @@ impl Oracle {
         Ok(Session { connection, id, unique, locks, fences, commits_wait })
     }
 
+    fn tag(&self, session: &Session) -> SessionTag {
+        SessionTag { id: session.id, birth: session.connection.serial }
+    }
+
+    async fn batch(
+        &self,
+        session: &mut Session,
+        ops: &[BatchItem],
+        out: &mut Vec<Answer>,
+    ) -> Result<()> {
+        if ops.is_empty() {
+            return self.ping(session).await;
+        }
+        for op in ops.iter().filter(|op| op.what.is_order()) {
+            out.push(self.order(session, op).await?.into());
+        }
+        let locks: Vec<&BatchItem> = ops.iter().filter(|op| !op.what.is_order()).collect();
+        if locks.iter().any(|op| op.what.is_written()) {
+            self.prepare_tokens(session).await?;
+        }
+        self.locks(session, &locks, out).await
+    }
+
+    /// Where that is not to be seen, it may be so.
+    async fn writes_wait(&self, session: &mut Session) -> Result<bool> {
+        if let Some(known) = session.commits_wait {
+            return Ok(known);
+        }
+        let rows = table::rows(&session.connection, self.patience(), PROTECTION.into()).await;
+        let wait = match rows {
+            Ok(rows) => {
+                rows.first().and_then(|row| row.first()?.as_deref()) != Some("MAXIMUM PERFORMANCE")
+            }
+            Err(error) if is_right(error.kind()) => true,
+            Err(error) => return Err(error.into_error(&self.label)),
+        };
+        session.commits_wait = Some(wait);
+        Ok(wait)
+    }
+
+    async fn held(&self, session: &mut Session, lock_ids: &[LockId]) -> Result<Vec<bool>> {
+        let mut held = Vec::with_capacity(lock_ids.len());
+        for lock_ids in lock_ids.chunks(LOCKS_MAX) {
+            let part = |lock_id| Part { what: What::IsHeld, lock_id, seconds: 0, fenced: false };
+            let parts: Vec<Part<'_>> = lock_ids.iter().map(part).collect();
+            let replies = match self.orders(session, &parts).await {
+                // The right has been taken away. What was granted before that, nobody can say.
+                Err(Error::Permission { .. }) if session.holds_nothing() => {
+                    held.resize(held.len() + lock_ids.len(), false);
+                    continue;
+                }
+                replies => replies?,
+            };
+            for (lock_id, reply) in lock_ids.iter().zip(&replies) {
+                let is_held = self.code(reply)? == Code::Done;
+                if !is_held {
+                    session.released(lock_id);
+                }
+                held.push(is_held);
+            }
+        }
+        Ok(held)
+    }
+
+    /// Nothing shows without a question.
+    async fn watch(&self, _: &mut Session) -> Error {
+        pending().await
+    }
+
+    async fn close(&self, session: Session) {
+        session.connection.close().await;
+    }
+}
+
+impl Oracle {
     /// How long the server may take to answer what it need not wait for. The engine judges that by
     /// its own clock, and sooner: this is the end of a thread that hangs.
     pub(super) fn patience(&self) -> Duration {
@@ -130,7 +219,11 @@ impl Oracle {
     }
 
     /// Does these, in their order.
-    async fn orders(&self, session: &mut Session, parts: &[Part<'_>]) -> Result<Vec<Reply>> {
+    pub(super) async fn orders(
+        &self,
+        session: &mut Session,
+        parts: &[Part<'_>],
+    ) -> Result<Vec<Reply>> {
         let (mut orders, mut seconds, now) = (String::new(), 0, Time::now());
         let mut fresh = Vec::with_capacity(parts.len());
         for part in parts {
@@ -224,7 +317,7 @@ impl Oracle {
             }
             (_, Code::Owner) => Ok(Answer::No),
             (_, Code::Handle) => {
-                if let Some(lock_id) = subject(&op.what) {
+                if let Some(lock_id) = op.what.lock_id() {
                     session.locks.remove(&lock_id.key);
                 }
                 Err(self.refused(code))
@@ -235,99 +328,6 @@ impl Oracle {
 
     fn token(&self, reply: &Reply) -> Result<Answer> {
         reply.token.map(Answer::Fence).ok_or_else(|| self.unexpected("no token"))
-    }
-
-    /// Waits in slices, for the driver cannot stop a statement. With each the wait is at the end of
-    /// the line again.
-    pub(super) async fn wait_for(
-        &self,
-        session: &mut Session,
-        lock_id: &LockId,
-        time: Duration,
-    ) -> Result<Waited> {
-        let begun = Instant::now();
-        let left = || time.saturating_sub(begun.elapsed());
-        let mut pause = PAUSE_MIN;
-        loop {
-            let seconds = whole_seconds(left());
-            match self.wait_once(session, What::Request, lock_id, seconds).await? {
-                Waited::Busy if left().is_zero() => return Ok(Waited::Busy),
-                Waited::Busy if seconds > 0 => {}
-                Waited::Busy => {
-                    sleep(pause.min(left())).await;
-                    pause = (2 * pause).min(PAUSE_MAX);
-                }
-                end => return Ok(end),
-            }
-        }
-    }
-
-    /// Has a lock that is held be held in another mode. Less than a second is one try.
-    pub(super) async fn convert_to(
-        &self,
-        session: &mut Session,
-        held: &LockId,
-        to: Mode,
-        time: Duration,
-    ) -> Result<Waited> {
-        if session.locks.get(&held.key).is_some_and(|known| known.times > 1) {
-            // Somebody here shares it, and the server knows of one holder only.
-            return Ok(Waited::Busy);
-        }
-        let lock_id = LockId { key: held.key.clone(), mode: to };
-        self.wait_once(session, What::Convert, &lock_id, whole_seconds(time)).await
-    }
-
-    async fn wait_once(
-        &self,
-        session: &mut Session,
-        what: What,
-        lock_id: &LockId,
-        seconds: u32,
-    ) -> Result<Waited> {
-        let replies =
-            self.orders(session, &[Part { what, lock_id, seconds, fenced: false }]).await?;
-        let reply = replies.first().ok_or_else(|| self.unexpected("no answer"))?;
-        match self.code(reply)? {
-            Code::Done => {
-                session.granted(lock_id);
-                Ok(Waited::Granted)
-            }
-            Code::Deadlock => Ok(Waited::Deadlock),
-            Code::Timeout => Ok(Waited::Busy),
-            // What waits holds nothing, and what converts holds it.
-            code @ (Code::Owner | Code::Wrong | Code::Handle) => {
-                Err(self.unexpected(&format!("{code:?} of a wait")))
-            }
-        }
-    }
-
-    pub(super) async fn held_of(
-        &self,
-        session: &mut Session,
-        lock_ids: &[LockId],
-    ) -> Result<Vec<bool>> {
-        let mut held = Vec::with_capacity(lock_ids.len());
-        for lock_ids in lock_ids.chunks(LOCKS_MAX) {
-            let part = |lock_id| Part { what: What::IsHeld, lock_id, seconds: 0, fenced: false };
-            let parts: Vec<Part<'_>> = lock_ids.iter().map(part).collect();
-            let replies = match self.orders(session, &parts).await {
-                // The right has been taken away. What was granted before that, nobody can say.
-                Err(Error::Permission { .. }) if session.holds_nothing() => {
-                    held.resize(held.len() + lock_ids.len(), false);
-                    continue;
-                }
-                replies => replies?,
-            };
-            for (lock_id, reply) in lock_ids.iter().zip(&replies) {
-                let is_held = self.code(reply)? == Code::Done;
-                if !is_held {
-                    session.released(lock_id);
-                }
-                held.push(is_held);
-            }
-        }
-        Ok(held)
     }
 
     /// A sign of life; now and then, names of what is held are allocated anew on the way.
@@ -368,7 +368,7 @@ impl Session {
         known.handle = Some((handle.into(), now));
     }
 
-    fn granted(&mut self, lock_id: &LockId) -> Answer {
+    pub(super) fn granted(&mut self, lock_id: &LockId) -> Answer {
         let none = || Known { handle: None, times: 0, mode: lock_id.mode };
         let known = self.locks.entry(lock_id.key.clone()).or_insert_with(none);
         (known.times, known.mode) = (1, lock_id.mode);
@@ -386,6 +386,11 @@ impl Session {
     fn is_kept_after(&mut self, lock_id: &LockId) -> bool {
         let known = self.locks.get_mut(&lock_id.key).filter(|known| known.times > 1);
         known.map(|known| known.times -= 1).is_some()
+    }
+
+    /// Returns `true` if it was granted more than once: somebody here shares it.
+    pub(super) fn is_shared(&self, lock_id: &LockId) -> bool {
+        self.locks.get(&lock_id.key).is_some_and(|known| known.times > 1)
     }
 
     fn released(&mut self, lock_id: &LockId) {
@@ -410,14 +415,9 @@ impl Session {
     }
 }
 
-/// The seconds of one slice of a wait: no more than there are.
-fn whole_seconds(left: Duration) -> u32 {
-    u32::try_from((left + EXACTNESS).min(SLICE).as_secs()).unwrap_or(0)
-}
-
 /// The order for a part of a batch; none for a release of what stays held.
 fn part<'a>(session: &mut Session, what: &'a Op) -> Option<Part<'a>> {
-    let lock_id = subject(what)?;
+    let lock_id = what.lock_id()?;
     let (what, fenced) = match what {
         Op::Try(_) => (What::Request, false),
         Op::TryFenced(_) => (What::Request, true),
@@ -427,14 +427,6 @@ fn part<'a>(session: &mut Session, what: &'a Op) -> Option<Part<'a>> {
         Op::Cancel(_) | Op::End(_) => return None,
     };
     Some(Part { what, lock_id, seconds: 0, fenced })
-}
-
-/// What a part of a batch is about.
-fn subject(what: &Op) -> Option<&LockId> {
-    match what {
-        Op::Try(id) | Op::TryFenced(id) | Op::Fence(id) | Op::Unlock(id) => Some(id),
-        Op::Cancel(_) | Op::End(_) => None,
-    }
 }
 
 /// Asks the block. Which session has answered, and its lines.

@@ -8,11 +8,12 @@ use super::errors::is_right;
 use super::session::Session;
 use super::session_sql::{end, mode_of, number_of};
 use super::table::{self, Row};
-use crate::backend::{BatchItem, LockView, Op, SessionBackend as _, SessionTag, SessionView};
+use crate::backend::{BatchItem, LockView, Op, SessionTag, SessionView, SessionViews};
 use crate::error::{Error, Result};
 use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::native::{NativeKey, USER_LOCK_ID_MAX};
+use crate::status::Finding;
 use crate::status::holder::{Holder, foreign};
 
 /// User locks of all instances, the sessions and the names. `ctime`: for how many seconds it has been
@@ -49,20 +50,43 @@ pub(super) fn explain(key: &NativeKey) -> String {
     )
 }
 
-impl Oracle {
+impl SessionViews for Oracle {
     /// Without the right to see the server's locks there is nothing to be seen: to try a lock so as
     /// to know whether it is held would be in others' way.
-    pub(super) async fn look(
-        &self,
-        session: &mut Session,
-        of: Option<&NativeKey>,
-    ) -> Result<Vec<LockView>> {
+    async fn status(&self, session: &mut Session, of: Option<&NativeKey>) -> Result<Vec<LockView>> {
         let of_key = of.map(of_key).unwrap_or_default();
         let sql = format!("{COLUMNS}{LOCKS}{of_key}");
         let rows = self.if_allowed(session, sql).await?;
         Ok(seen(&rows.unwrap_or_default(), of))
     }
 
+    /// Which of the server's sessions have these numbers now.
+    ///
+    /// Whoever may not see them sees no locks either: that is no answer to whether one is held.
+    async fn tags(&self, session: &mut Session, ids: &[i64]) -> Result<Vec<SessionTag>> {
+        let sql = "SELECT TO_CHAR(inst_id), TO_CHAR(sid), TO_CHAR(serial#) FROM gv$session";
+        let rows = table::rows(&session.connection, self.patience(), sql.into()).await;
+        let rows = rows.map_err(|error| match is_right(error.kind()) {
+            true => Error::permission(&self.label, self.right_to_end(), error.into_source()),
+            false => error.into_error(&self.label),
+        })?;
+        let tag = |row: &Row| {
+            let id = number_of(integer(row, 1)?, integer(row, 0)?);
+            Some(SessionTag { id, birth: integer(row, 2)? })
+        };
+        Ok(rows.iter().filter_map(tag).filter(|tag| ids.contains(&tag.id)).collect())
+    }
+
+    fn right_to_end(&self) -> &'static str {
+        "GRANT ALTER SYSTEM, SELECT_CATALOG_ROLE TO this user"
+    }
+
+    async fn check(&self, session: &mut Session) -> Result<Vec<Finding>> {
+        self.findings(session).await
+    }
+}
+
+impl Oracle {
     /// The rows of a query; `None` when this user has no right to it.
     pub(super) async fn if_allowed(
         &self,
@@ -92,27 +116,6 @@ impl Oracle {
                 _ => Err(error.into_error(&self.label)),
             },
         }
-    }
-
-    /// Which of the server's sessions have these numbers now.
-    ///
-    /// Whoever may not see them sees no locks either: that is no answer to whether one is held.
-    pub(super) async fn tags_of(
-        &self,
-        session: &mut Session,
-        ids: &[i64],
-    ) -> Result<Vec<SessionTag>> {
-        let sql = "SELECT TO_CHAR(inst_id), TO_CHAR(sid), TO_CHAR(serial#) FROM gv$session";
-        let rows = table::rows(&session.connection, self.patience(), sql.into()).await;
-        let rows = rows.map_err(|error| match is_right(error.kind()) {
-            true => Error::permission(&self.label, self.right_to_end(), error.into_source()),
-            false => error.into_error(&self.label),
-        })?;
-        let tag = |row: &Row| {
-            let id = number_of(integer(row, 1)?, integer(row, 0)?);
-            Some(SessionTag { id, birth: integer(row, 2)? })
-        };
-        Ok(rows.iter().filter_map(tag).filter(|tag| ids.contains(&tag.id)).collect())
     }
 }
 

@@ -1,6 +1,7 @@
 //! How a session comes to be, and how it is asked.
 
 use std::slice;
+use std::time::Duration;
 
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgListener, PgRow};
 use sqlx::query::Query;
@@ -8,14 +9,17 @@ use sqlx::{Column as _, Execute, PgPool, Row as _, Type as _};
 use tokio::net::TcpStream;
 
 use super::Postgres;
+use super::errors::Ended;
 use super::fencing::Fences;
 use super::listener::Listener;
-use super::session_sql::{OPEN, SET};
+use super::session_sql::{self, HELD, OPEN, PING, SET, UNLOCK_ALL, WRITES_WAIT};
 use super::wait::Waits;
 use crate::backend::errors::another_session;
 use crate::backend::pool::{LikePool as _, or_why};
-use crate::backend::rows;
+use crate::backend::{Answer, BatchItem, SessionLocks, SessionTag, rows};
 use crate::error::{Error, Result};
+use crate::spec::lock_id::LockId;
+use crate::spec::mode::Mode;
 
 /// A setting that no server has: it keeps what the client has said as it started.
 /// <https://www.postgresql.org/docs/current/runtime-config-custom.html>
@@ -38,8 +42,31 @@ pub(crate) struct Session {
     pub(super) waits: Waits,
 }
 
-impl Postgres {
-    pub(super) async fn open_session(&self) -> Result<Session> {
+impl SessionLocks for Postgres {
+    type Session = Session;
+
+    fn label(&self) -> &str {
+        &self.label
+    }
+
+    fn session_ttl(&self) -> Option<Duration> {
+        Some(self.session_ttl)
+    }
+
+    fn modes(&self) -> &'static [Mode] {
+        &[Mode::Exclusive, Mode::Shared]
+    }
+
+    fn locks_setting(&self) -> Option<&'static str> {
+        Some("max_locks_per_transaction")
+    }
+
+    async fn preflight(&self) -> Result<()> {
+        // The only session makes sure itself.
+        if self.max_sessions == 1 { Ok(()) } else { self.refuse_pooler().await }
+    }
+
+    async fn open(&self) -> Result<Session> {
         let options = self.address.connect_options();
         if self.max_sessions > 1 {
             return self.open_as(options, None).await;
@@ -58,6 +85,73 @@ impl Postgres {
         }
     }
 
+    fn tag(&self, session: &Session) -> SessionTag {
+        SessionTag { id: session.pid.into(), birth: session.birth }
+    }
+
+    fn connections_left(&self, session: &Session) -> Option<i64> {
+        session.left
+    }
+
+    async fn batch(
+        &self,
+        session: &mut Session,
+        ops: &[BatchItem],
+        out: &mut Vec<Answer>,
+    ) -> Result<()> {
+        if ops.is_empty() {
+            return self.answer(session, sqlx::query(PING)).await.map(drop);
+        }
+        if ops.iter().any(|op| op.what.is_written()) {
+            return self.fenced_batch(session, ops, out).await;
+        }
+        if ops.iter().any(|op| op.what.is_order()) {
+            let orders = session_sql::orders(ops);
+            return self.read(&self.answer(session, orders).await?, out);
+        }
+        let parts: Vec<(i64, i16)> = ops.iter().map(|op| session_sql::part(&op.what)).collect();
+        let batch = session_sql::batch(&parts);
+        self.read(&self.answer(session, batch).await?, out)
+    }
+
+    async fn writes_wait(&self, session: &mut Session) -> Result<bool> {
+        let row = self.answer(session, sqlx::query(WRITES_WAIT)).await?;
+        let mut waits: Vec<bool> = Vec::new();
+        self.read(&row, &mut waits).map(|()| waits != [false])
+    }
+
+    async fn held(&self, session: &mut Session, lock_ids: &[LockId]) -> Result<Vec<bool>> {
+        let mut held = Vec::new();
+        if lock_ids.is_empty() {
+            return Ok(held);
+        }
+        let (keys, codes): (Vec<i64>, Vec<i16>) = lock_ids.iter().map(session_sql::lock).unzip();
+        let row = self.answer(session, sqlx::query(HELD).bind(keys).bind(codes)).await?;
+        self.read(&row, &mut held).map(|()| held)
+    }
+
+    async fn watch(&self, session: &mut Session) -> Error {
+        loop {
+            match session.listener.try_recv().await {
+                // Nobody notifies us.
+                Ok(Some(_)) => {}
+                Ok(None) => return Error::unavailable(&self.label, Ended),
+                Err(error) => return self.error(error),
+            }
+        }
+    }
+
+    async fn close(&self, mut session: Session) {
+        // The goodbye is not answered: the server would let go some time after it.
+        let _ = session.execute(sqlx::query(UNLOCK_ALL)).await;
+        let Session { listener, pool, .. } = session;
+        // That gives the connection back to its pool, which closes it.
+        listener.close();
+        pool.close().await;
+    }
+}
+
+impl Postgres {
     /// `sign`: what the session is to know of itself.
     async fn open_as(&self, options: PgConnectOptions, sign: Option<&str>) -> Result<Session> {
         self.check_reachable(&options).await?;

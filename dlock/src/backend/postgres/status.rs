@@ -7,12 +7,13 @@ use sqlx::postgres::PgRow;
 
 use super::Postgres;
 use super::session::Session;
-use super::session_sql::{key, place};
-use crate::backend::{LockView, SessionView};
+use super::session_sql::{TAGS, key, place};
+use crate::backend::{LockView, SessionTag, SessionView, SessionViews};
 use crate::error::Result;
 use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
+use crate::status::Finding;
 use crate::status::holder::{Holder, foreign};
 
 /// Locks are per database. A prepared transaction holds locks without a session. Since when
@@ -30,12 +31,8 @@ const STATUS: &str = "SELECT l.k, l.objsubid, l.mode = 'ExclusiveLock', l.grante
     AND ($1::pg_catalog.int8 IS NULL OR l.k = $1 AND l.objsubid = $2::pg_catalog.int2) \
     ORDER BY l.k, l.objsubid, l.granted DESC, l.mode, l.waitstart, l.pid";
 
-impl Postgres {
-    pub(super) async fn seen(
-        &self,
-        session: &mut Session,
-        of: Option<&NativeKey>,
-    ) -> Result<Vec<LockView>> {
+impl SessionViews for Postgres {
+    async fn status(&self, session: &mut Session, of: Option<&NativeKey>) -> Result<Vec<LockView>> {
         let (number, space) = of.map(place).unzip();
         let asked = sqlx::query(STATUS).bind(number).bind(space);
         let rows = session.fetch_all(asked).await;
@@ -57,6 +54,23 @@ impl Postgres {
             }
         }
         Ok(all)
+    }
+
+    async fn tags(&self, session: &mut Session, ids: &[i64]) -> Result<Vec<SessionTag>> {
+        let row = self.answer(session, sqlx::query(TAGS).bind(ids)).await?;
+        let read = || Ok((row.try_get(0)?, row.try_get(1)?));
+        let (ids, births): (Vec<i64>, Vec<i64>) = read().map_err(|error| self.error(error))?;
+        Ok(ids.into_iter().zip(births).map(|(id, birth)| SessionTag { id, birth }).collect())
+    }
+
+    /// <https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-ADMIN-SIGNAL>
+    fn right_to_end(&self) -> &'static str {
+        "GRANT pg_signal_backend, pg_read_all_stats TO this role, or connect as the role that holds \
+         the lock (a superuser's sessions only a superuser can end)"
+    }
+
+    async fn check(&self, session: &mut Session) -> Result<Vec<Finding>> {
+        self.findings(session).await
     }
 }
 

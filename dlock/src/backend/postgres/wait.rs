@@ -18,8 +18,8 @@ use super::session::Session;
 use super::session_sql;
 use super::session_sql::{HELD, halves};
 use super::settings::milliseconds;
-use crate::backend::Waited;
 use crate::backend::errors::{ErrorKind, unexpected};
+use crate::backend::{SessionWaits, Waited};
 use crate::error::Result;
 use crate::spec::lock_id::LockId;
 
@@ -122,9 +122,8 @@ fn plain(lock_id: &LockId, timeout: String) -> Query<'static, sqlx::Postgres, Pg
     sqlx::query(sql).bind(timeout).bind(key)
 }
 
-impl Postgres {
-    /// Waits for a key so long, on a session that holds nothing.
-    pub(super) async fn wait_for(
+impl SessionWaits for Postgres {
+    async fn wait(
         &self,
         session: &mut Session,
         lock_id: &LockId,
@@ -140,7 +139,9 @@ impl Postgres {
         session.waits.granted = (waited == Waited::Granted).then(Instant::now);
         Ok(waited)
     }
+}
 
+impl Postgres {
     async fn wait_in_block(
         &self,
         session: &mut Session,

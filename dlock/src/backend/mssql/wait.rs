@@ -1,4 +1,4 @@
-//! Locks that become exclusive while they are held.
+//! Waits, and locks that become exclusive while they are held.
 //!
 //! A session that takes what it has in a stronger mode holds it in that until its last release,
 //! whatever is released before: that is the way up, and why there is no way down.
@@ -14,14 +14,37 @@ use super::errors::Code;
 use super::session::{Session, millis, name};
 use super::session_sql::{self as sql, mode};
 use crate::backend::errors::{ErrorKind, unsupported};
-use crate::backend::{Waited, no_conversion};
+use crate::backend::{SessionLocks as _, SessionWaits, Waited, no_conversion};
 use crate::error::Result;
 use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 
-impl Mssql {
-    /// An error where a lock cannot become what is wanted.
-    pub(super) fn check_way_up(&self, from: Mode, to: Mode) -> Result<()> {
+impl SessionWaits for Mssql {
+    async fn wait(
+        &self,
+        session: &mut Session,
+        lock_id: &LockId,
+        time: Duration,
+    ) -> Result<Waited> {
+        let mut query = Query::new(sql::wait(lock_id.mode));
+        query.bind(name(&lock_id.key));
+        // No shorter than that.
+        query.bind(millis(time.as_nanos().div_ceil(1_000_000)));
+        let row = match self.ask(session, query).await {
+            Ok(row) => row,
+            Err(error) if error.kind() == ErrorKind::Deadlock => return Ok(Waited::Deadlock),
+            Err(error) => return Err(self.failed(error)),
+        };
+        match self.code(&row, 0)? {
+            Code::Done => Ok(Waited::Granted),
+            Code::Timeout => Ok(Waited::Busy),
+            Code::Deadlock => Ok(Waited::Deadlock),
+            Code::Invalid if session.server.babelfish => Ok(Waited::Busy),
+            code @ (Code::Cancelled | Code::Invalid) => Err(self.refused(code)),
+        }
+    }
+
+    fn check_conversion(&self, from: Mode, to: Mode) -> Result<()> {
         match (from, to) {
             (Mode::Shared | Mode::Update | Mode::Exclusive, Mode::Exclusive) => Ok(()),
             _ if from == to => Ok(()),
@@ -36,8 +59,7 @@ impl Mssql {
         }
     }
 
-    /// Has the session hold a key in a stronger mode.
-    pub(super) async fn convert_to(
+    async fn convert(
         &self,
         session: &mut Session,
         held: &LockId,
@@ -52,7 +74,7 @@ impl Mssql {
             Ok(row) => row,
             Err(error) if error.kind() == ErrorKind::Deadlock => {
                 // The statement has ended, and what the session holds is to be seen.
-                let is_held = self.held_of(session, std::slice::from_ref(held)).await?;
+                let is_held = self.held(session, std::slice::from_ref(held)).await?;
                 let gone = || self.unexpected("a deadlock that has cost the lock");
                 return if is_held == [true] { Ok(Waited::Deadlock) } else { Err(gone()) };
             }
@@ -75,5 +97,9 @@ impl Mssql {
             // What is held now, nobody knows.
             _ => Err(self.unexpected(&format!("{code:?} of a lock that is held as {now:?}"))),
         }
+    }
+
+    fn stops_waits(&self) -> bool {
+        false
     }
 }
