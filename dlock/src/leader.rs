@@ -193,7 +193,7 @@ impl Leader {
     /// Those of [`run`](Leader::run), and [`Error::Config`] if called inside the same
     /// current-thread runtime that the locker was told to run on.
     pub fn run_blocking<T>(&self, mut body: impl FnMut(&Guard) -> T) -> Result<Option<T>> {
-        self.lock.locker().may_block()?;
+        self.lock.core().may_block()?;
         let mut campaign = Campaign::begin(self)?;
         loop {
             let Some(term) = block_on(campaign.win(OnLoss::Report))? else { return Ok(None) };

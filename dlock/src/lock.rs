@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::engine::Function;
 use crate::error::Result;
-use crate::locker::Locker;
+use crate::locker::core::Core;
 use crate::observe::{Label, Subject};
 use crate::spec::key::Key;
 use crate::spec::mode::Mode;
@@ -43,7 +43,7 @@ use crate::text::Text;
 #[must_use = "nothing is locked yet: await `acquire()`, `try_acquire()` or `run(…)`, or call one of their \
               `_blocking` forms"]
 pub struct Lock {
-    locker: Locker,
+    core: Core,
     key: Key,
     /// Or why there is no such lock.
     native: Result<NativeKey>,
@@ -61,12 +61,12 @@ pub struct Lock {
 }
 
 impl Lock {
-    pub(crate) fn new(locker: Locker, key: Key, native: Result<NativeKey>, wait: Wait) -> Self {
-        let retry_every = locker.retry_every();
+    pub(crate) fn new(core: Core, key: Key, native: Result<NativeKey>) -> Self {
+        let (wait, retry_every) = (core.wait(), core.retry_every());
         let (mode, options) =
             (Mode::Exclusive, LockOptions { retry_every, ..LockOptions::default() });
         Lock {
-            locker,
+            core,
             key,
             native,
             wait,
@@ -342,9 +342,9 @@ impl Lock {
         &self.key
     }
 
-    /// Whose lock it is.
-    pub(crate) fn locker(&self) -> &Locker {
-        &self.locker
+    /// What it shares with the locker that it is of.
+    pub(crate) fn core(&self) -> &Core {
+        &self.core
     }
 
     /// What is told of it.

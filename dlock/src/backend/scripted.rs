@@ -12,7 +12,8 @@ use super::{
 };
 use crate::engine::{Engine, Limits, Sessions};
 use crate::error::{Error, Result};
-use crate::locker::{Inner, Locker};
+use crate::locker::Locker;
+use crate::locker::core::Inner;
 use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::native::{Naming, NativeKey};

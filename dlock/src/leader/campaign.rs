@@ -122,7 +122,7 @@ impl<'a> Campaign<'a> {
         tokio::select! {
             biased;
             () = self.stopped() => Ok(()),
-            slept = self.leader.lock.locker().engine().sleep(pause) => slept,
+            slept = self.leader.lock.core().engine().sleep(pause) => slept,
         }
     }
 

@@ -39,7 +39,7 @@ impl Lock {
     /// # Cancel safety
     /// Dropping the future at any point leaves nothing held and nothing queued.
     pub async fn acquire(&self) -> Result<Guard> {
-        let deadline = self.locker.engine().deadline(self.wait);
+        let deadline = self.core.engine().deadline(self.wait);
         let call = self.begin();
         self.end(call, deadline, self.take_or_say_why(deadline).await)
     }
@@ -54,7 +54,7 @@ impl Lock {
     /// # Cancel safety
     /// The same as [`acquire`](Lock::acquire).
     pub async fn try_acquire(&self) -> Result<Option<Guard>> {
-        let deadline = self.locker.engine().deadline(Wait::NoWait);
+        let deadline = self.core.engine().deadline(Wait::NoWait);
         let call = self.begin();
         none_if_busy(self.end(call, deadline, self.take(deadline).await))
     }
@@ -128,19 +128,19 @@ impl Lock {
     where
         F: Future<Output = Result<Guard>>,
     {
-        self.locker.may_block()?;
-        let deadline = self.locker.engine().deadline(wait);
+        self.core.may_block()?;
+        let deadline = self.core.engine().deadline(wait);
         #[cfg(feature = "test-util")]
-        let _blocks = self.locker.engine().blocks();
+        let _blocks = self.core.engine().blocks();
         let call = self.begin();
         let taken = block_until(deadline, take(deadline));
-        let stuck = || Err(self.locker.does_not_run().about(&self.key));
+        let stuck = || Err(self.core.does_not_run().about(&self.key));
         self.end(call, deadline, taken.unwrap_or_else(stuck))
     }
 
     /// The caller wants the lock from now on.
     fn begin(&self) -> Call<'_> {
-        Call::begin(self.locker.engine().telemetry(), slice::from_ref(self))
+        Call::begin(self.core.engine().telemetry(), slice::from_ref(self))
     }
 
     /// The caller has its answer: it has the guard, or learns why not.
@@ -149,7 +149,7 @@ impl Lock {
             Ok(guard) => Ok(guard.claimed(&self.label, deadline.waited())),
             Err(error) => {
                 #[cfg(feature = "test-util")]
-                if let Some(engine) = self.locker.engine().for_tests() {
+                if let Some(engine) = self.core.engine().for_tests() {
                     self.note_refused(engine);
                 }
                 let (waited, patient) = (deadline.waited(), deadline.is_patient());
@@ -168,7 +168,7 @@ impl Lock {
     /// Takes the lock, or a permit. The guard is nobody's yet, see [`Guard::claimed`].
     pub(crate) async fn take(&self, deadline: Deadline) -> Result<Guard> {
         #[cfg(feature = "test-util")]
-        if let Some(error) = self.locker.engine().for_tests().and_then(Inline::planned_failure) {
+        if let Some(error) = self.core.engine().for_tests().and_then(Inline::planned_failure) {
             return Err(error.about(&self.key));
         }
         let taken = match self.permits {
@@ -197,7 +197,7 @@ impl Lock {
     pub(crate) async fn done_or(&self, mut error: Error) -> Error {
         let Ok(native) = &self.native else { return error };
         // What cannot be looked up stays what it was.
-        let is_kept = self.locker.is_kept(native).await.unwrap_or(false);
+        let is_kept = self.core.is_kept(native).await.unwrap_or(false);
         if let Error::Timeout { stage, holder, .. } = &mut error
             && is_kept
         {
@@ -211,10 +211,10 @@ impl Lock {
         if !switch::enabled() {
             return Ok(self.unlocked());
         }
-        self.locker.check_mode(self.mode)?;
-        self.locker.check_options(&self.options, self.mode)?;
+        self.core.check_mode(self.mode)?;
+        self.core.check_options(&self.options, self.mode)?;
         let native = self.native.clone()?;
-        let engine = self.locker.engine();
+        let engine = self.core.engine();
         if let Some(hold) = scope::is_under(engine.id(), self.family.as_ref().unwrap_or(&native)) {
             return self.again(hold);
         }
@@ -255,7 +255,7 @@ impl Lock {
 
     /// Another guard of what the caller runs under, if it may have one and still has the lock.
     pub(super) fn again(&self, hold: Arc<Grant>) -> Result<Guard> {
-        if !self.locker.engine().is_of_this_process() {
+        if !self.core.engine().is_of_this_process() {
             // The child of a fork runs on in the parent's body, but not under its lock.
             return Err(Error::Closed);
         }
@@ -274,7 +274,7 @@ impl Lock {
         if !hold.share() {
             return Err(Error::Reentrant { key: self.key.clone() });
         }
-        let engine = self.locker.engine();
+        let engine = self.core.engine();
         if hold.keep_for(self.options.min_hold) {
             // An engine that has ended keeps nothing.
             let _ = engine.send(Message::Keep { hold: hold.id });
@@ -318,7 +318,7 @@ impl Drop for Asking<'_> {
     fn drop(&mut self) {
         if let Some(id) = self.id {
             // An engine that is gone has forgotten it anyway.
-            let _ = self.lock.locker.engine().send(Message::Abandon(id));
+            let _ = self.lock.core.engine().send(Message::Abandon(id));
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::lock::call::Call;
 use crate::lock::guard::{Guard, discard};
 use crate::lock::join::join_all;
 use crate::lock::scope::{OnLoss, Scope};
-use crate::locker::Locker;
+use crate::locker::core::Core;
 use crate::spec::key::Key;
 use crate::spec::wait::Wait;
 
@@ -39,7 +39,7 @@ use crate::spec::wait::Wait;
 #[must_use = "nothing is locked yet: await `acquire()`, `try_acquire()` or `run(…)`, or call one of their \
               `_blocking` forms"]
 pub struct MultiLock {
-    locker: Locker,
+    core: Core,
     /// Sorted by their native ids, each once.
     locks: Vec<Lock>,
     /// Why there is no such lock.
@@ -48,7 +48,8 @@ pub struct MultiLock {
 }
 
 impl MultiLock {
-    pub(crate) fn new(locker: Locker, locks: impl Iterator<Item = Lock>, wait: Wait) -> Self {
+    pub(crate) fn new(core: Core, locks: impl Iterator<Item = Lock>) -> Self {
+        let wait = core.wait();
         let mut error = None;
         let mut sorted: Vec<_> = locks
             .filter_map(|lock| match lock.native() {
@@ -67,7 +68,7 @@ impl MultiLock {
         sorted.sort_by(|(a, _), (b, _)| a.cmp(b));
         sorted.dedup_by(|(a, _), (b, _)| a == b);
         let locks = sorted.into_iter().map(|(_, lock)| lock).collect();
-        MultiLock { locker, locks, error, wait }
+        MultiLock { core, locks, error, wait }
     }
 
     /// Sets how long to wait for all of the locks together. Default: the locker's timeout, which is
@@ -104,7 +105,7 @@ impl MultiLock {
     /// # Cancel safety
     /// Dropping the future at any point leaves nothing held and nothing queued.
     pub async fn acquire(&self) -> Result<MultiGuard> {
-        let deadline = self.locker.engine().deadline(self.wait);
+        let deadline = self.core.engine().deadline(self.wait);
         let call = self.begin();
         self.end(call, deadline, self.take_or_say_why(deadline).await)
     }
@@ -118,7 +119,7 @@ impl MultiLock {
     /// # Cancel safety
     /// The same as [`acquire`](MultiLock::acquire).
     pub async fn try_acquire(&self) -> Result<Option<MultiGuard>> {
-        let deadline = self.locker.engine().deadline(Wait::NoWait);
+        let deadline = self.core.engine().deadline(Wait::NoWait);
         let call = self.begin();
         none_if_busy(self.end(call, deadline, self.take(deadline).await))
     }
@@ -180,14 +181,14 @@ impl MultiLock {
             return Err(error.clone());
         }
         #[cfg(feature = "test-util")]
-        if let Some(error) = self.locker.engine().for_tests().and_then(Inline::planned_failure) {
+        if let Some(error) = self.core.engine().for_tests().and_then(Inline::planned_failure) {
             return Err(error);
         }
         let mut held = Vec::with_capacity(self.locks.len());
         match self.collect(deadline, &mut held).await {
             Ok(()) => Ok(MultiGuard::new(held)),
             Err(error) => {
-                discard(self.locker.engine(), held, &error).await;
+                discard(self.core.engine(), held, &error).await;
                 Err(of_all(error, deadline.waited()))
             }
         }
@@ -233,7 +234,7 @@ impl MultiLock {
     ) -> (Option<Error>, Vec<Guard>) {
         let rest = self.locks.iter().skip(held.len());
         let tries = rest.map(|lock| lock.take(deadline.of_a_try()));
-        let answers = join_all(Some(self.locker.engine()), tries).await;
+        let answers = join_all(Some(self.core.engine()), tries).await;
         let (mut refused, mut behind) = (None, Vec::new());
         for answer in answers {
             match (answer, &refused) {
@@ -254,13 +255,13 @@ impl MultiLock {
     where
         F: Future<Output = Result<MultiGuard>>,
     {
-        self.locker.may_block()?;
-        let deadline = self.locker.engine().deadline(wait);
+        self.core.may_block()?;
+        let deadline = self.core.engine().deadline(wait);
         #[cfg(feature = "test-util")]
-        let _blocks = self.locker.engine().blocks();
+        let _blocks = self.core.engine().blocks();
         let call = self.begin();
         let taken = block_until(deadline, take(deadline)).unwrap_or_else(|| {
-            let stuck = self.locker.does_not_run();
+            let stuck = self.core.does_not_run();
             Err(self.keys().next().map_or(stuck.clone(), |key| stuck.about(key)))
         });
         self.end(call, deadline, taken)
@@ -268,7 +269,7 @@ impl MultiLock {
 
     /// The caller wants the locks from now on.
     fn begin(&self) -> Call<'_> {
-        Call::begin(self.locker.engine().telemetry(), &self.locks)
+        Call::begin(self.core.engine().telemetry(), &self.locks)
     }
 
     /// The caller has its answer: it has the guards, or learns why not.
@@ -287,7 +288,7 @@ impl MultiLock {
             |lock: &&Lock| matches!(&error, Error::Timeout { key, .. } if key == lock.key());
         if let Some(lock) = self.locks.iter().find(is_it).or(self.locks.first()) {
             #[cfg(feature = "test-util")]
-            if let Some(engine) = self.locker.engine().for_tests() {
+            if let Some(engine) = self.core.engine().for_tests() {
                 lock.note_refused(engine);
             }
             call.refused(lock.subject(), waited, deadline.is_patient(), &error);

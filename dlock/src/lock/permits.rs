@@ -59,7 +59,7 @@ impl Lock {
             return self.derived(None, self.options.clone()).request(deadline).await;
         }
         let native = self.native.as_ref().map_err(Error::clone)?;
-        let engine = self.locker.engine();
+        let engine = self.core.engine();
         if let Some(hold) = scope::is_under(engine.id(), native) {
             return self.again(hold);
         }
@@ -97,7 +97,7 @@ impl Lock {
             Lock { family: Some(native.clone()), on_lost: None, ..slot }
         };
         Permits {
-            engine: self.locker.engine(),
+            engine: self.core.engine(),
             slots: (0..n).map(slot).collect(),
             turn: inner("t", LockOptions::default()),
             line: inner("g", LockOptions { retry_every: pause, ..LockOptions::default() }),
@@ -116,12 +116,12 @@ impl Lock {
     ) -> Result<Guard> {
         let mut taken = pin!(taken);
         let tell = async {
-            let engine = self.locker.engine();
+            let engine = self.core.engine();
             if engine.sleep(after).await.is_err() {
                 // It has ended, and says so to whoever waits.
                 return;
             }
-            let holders = self.locker.holders(native).await.unwrap_or_default();
+            let holders = self.core.holders(native).await.unwrap_or_default();
             let (of, waited, holder) = (self.subject(), deadline.waited(), holders.first());
             engine.telemetry().emit(&Event::SlowWait { of, waited, holder });
         };
@@ -153,7 +153,7 @@ impl Lock {
 
     /// A lock of another name, which no key has.
     fn beside(&self, native: &NativeKey, what: &str, options: LockOptions) -> Lock {
-        self.derived(Some(self.locker.naming().beside(native, what)), options)
+        self.derived(Some(self.core.naming().beside(native, what)), options)
     }
 
     fn derived(&self, native: Option<NativeKey>, options: LockOptions) -> Lock {

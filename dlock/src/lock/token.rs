@@ -12,7 +12,9 @@ use crate::blocking::block_for;
 use crate::engine::{Adoption, Engine, HandedOver, Message, Request};
 use crate::error::{Error, Result};
 use crate::lock::guard::{Ending, Guard, LONGEST_RELEASE};
+#[cfg(doc)]
 use crate::locker::Locker;
+use crate::locker::core::Core;
 use crate::observe::Label;
 use crate::random::random;
 use crate::spec::key::{Key, Repr};
@@ -180,31 +182,20 @@ impl Guard {
     }
 }
 
-impl Locker {
-    /// Takes over the lock that a token stands for. The guard then holds it like a lock that was
-    /// acquired here, with the same fencing token and with the ttl of the lock that the token was
-    /// made of. Each token works once, with a locker of the same table. The locker's namespace does
-    /// not matter.
-    ///
-    /// # Errors
-    /// [`Error::Lost`] if the token was already adopted or has expired: another holder may have the
-    /// lock. [`Error::Unsupported`] where locks are not leases. [`Error::Unavailable`] if the
-    /// server does not answer: dlock then does not know whether the token still works.
-    ///
-    /// # Cancel safety
-    /// When the future is dropped, the token still works, or the lock is released.
-    pub async fn adopt(&self, token: Token) -> Result<Guard> {
-        let key = token.key.clone();
+impl Token {
+    /// Takes over the lock that the token stands for.
+    pub(crate) async fn adopt(self, core: &Core) -> Result<Guard> {
+        let key = self.key.clone();
         let mode = Mode::Exclusive;
-        let lock_id = LockId { key: NativeKey::Name(token.name.to_string()), mode };
+        let lock_id = LockId { key: NativeKey::Name(self.name.to_string()), mode };
         if !switch::enabled() {
             return Ok(Guard::while_off(key, mode, true));
         }
-        let engine = self.engine();
+        let engine = core.engine();
         let (reply, answer) = oneshot::channel();
         let (refused, refusal) = oneshot::channel();
         let id = engine.next_request();
-        let options = LockOptions { ttl: Some(token.ttl), ..LockOptions::default() };
+        let options = LockOptions { ttl: Some(self.ttl), ..LockOptions::default() };
         let request = Request {
             id,
             key,
@@ -221,7 +212,7 @@ impl Locker {
             reply,
         };
         let asked = Instant::now();
-        let (owner, fence) = (token.secret.owner(), token.fence);
+        let (owner, fence) = (self.secret.owner(), self.fence);
         engine.send(Message::Adopt(Box::new(Adoption { request, owner, fence, refused })))?;
         let mut asking = Asking { engine, id: Some(id) };
         let answer = tokio::select! {
@@ -233,20 +224,16 @@ impl Locker {
             asking.id = None;
         }
         let delivery = answer.map_err(|error| match error {
-            Error::Lost { .. } => token.not_held(),
-            error => error.about(&token.key),
+            Error::Lost { .. } => self.not_held(),
+            error => error.about(&self.key),
         })?;
         Ok(Guard::of(delivery, engine)?.claimed(&Label::NONE, asked.elapsed()))
     }
 
-    /// Does the same as [`adopt`](Locker::adopt), and blocks the thread instead of awaiting.
-    ///
-    /// # Errors
-    /// Those of [`adopt`](Locker::adopt), and [`Error::Config`] if called inside the same
-    /// current-thread runtime that the locker was told to run on.
-    pub fn adopt_blocking(&self, token: Token) -> Result<Guard> {
-        self.may_block()?;
-        block_for(LONGEST_RELEASE, self.adopt(token)).unwrap_or_else(|| Err(self.does_not_run()))
+    /// Does the same, and blocks the thread.
+    pub(crate) fn adopt_blocking(self, core: &Core) -> Result<Guard> {
+        core.may_block()?;
+        block_for(LONGEST_RELEASE, self.adopt(core)).unwrap_or_else(|| Err(core.does_not_run()))
     }
 }
 

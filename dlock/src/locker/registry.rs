@@ -54,7 +54,7 @@ pub fn install(name: &str, locker: Locker) -> Result<()> {
 /// The same in the place of one that is closed, or is of the process that this one was forked from.
 pub(crate) fn install_open(name: &str, locker: Locker) -> Result<()> {
     let mut lockers = write();
-    if lockers.get(name).is_some_and(Locker::is_open) {
+    if lockers.get(name).is_some_and(|locker| locker.core().is_open()) {
         return Err(Error::AlreadyInstalled { name: name.into() });
     }
     // Dropped outside of the lock: it may be the last of what was closed.
@@ -67,7 +67,7 @@ pub(crate) fn install_open(name: &str, locker: Locker) -> Result<()> {
 
 /// An error if there is a locker of that name that is not closed.
 pub(crate) fn check_free(name: &str) -> Result<()> {
-    match read().get(name).is_some_and(Locker::is_open) {
+    match read().get(name).is_some_and(|locker| locker.core().is_open()) {
         true => Err(Error::AlreadyInstalled { name: name.into() }),
         false => Ok(()),
     }
@@ -79,7 +79,7 @@ pub(crate) fn check_free(name: &str) -> Result<()> {
 /// [`Error::NotInstalled`] if there is none. The error lists the installed names.
 pub fn get(name: &str) -> Result<Locker> {
     #[cfg(feature = "test-util")]
-    if let Some(locker) = crate::testing::scoped(name) {
+    if let Some(locker) = super::scoped::scoped(name) {
         return Ok(locker);
     }
     let lockers = read();
@@ -121,8 +121,8 @@ pub fn names() -> Vec<String> {
 /// Nothing is installed when the future is dropped.
 pub async fn init(url: &str) -> Result<Locker> {
     loop {
-        if let Some(locker) = default().ok().filter(Locker::is_open) {
-            return if locker.is_for(url) {
+        if let Some(locker) = default().ok().filter(|locker| locker.core().is_open()) {
+            return if locker.core().is_for(url) {
                 Ok(locker)
             } else {
                 Err(Error::AlreadyInstalled { name: DEFAULT.into() })
@@ -132,11 +132,11 @@ pub async fn init(url: &str) -> Result<Locker> {
         let opened = connecting.opened.clone().wait().await;
         forget(&connecting);
         match opened {
-            Ok(()) if connecting.locker.is_open() => {
+            Ok(()) if connecting.locker.core().is_open() => {
                 // Another one that was faster is seen in the next round.
                 let _ = install_open(DEFAULT, connecting.locker.clone());
             }
-            Err(error) if connecting.locker.is_for(url) => return Err(error),
+            Err(error) if connecting.locker.core().is_for(url) => return Err(error),
             // It was closed meanwhile, or another's URL failed.
             _ => {}
         }
@@ -147,7 +147,7 @@ pub async fn init(url: &str) -> Result<Locker> {
 fn connecting(url: &str) -> Result<Arc<Connecting>> {
     let mut current = CONNECTING.lock().unwrap_or_else(PoisonError::into_inner);
     // In the child of a fork, that of the parent never opens.
-    if let Some(connecting) = current.upgrade().filter(|c| c.locker.is_open()) {
+    if let Some(connecting) = current.upgrade().filter(|c| c.locker.core().is_open()) {
         return Ok(connecting);
     }
     let (locker, opened) = Locker::builder(url).installed_as(DEFAULT).begin(false)?;
@@ -198,7 +198,7 @@ pub async fn shutdown() {
 /// runtime.
 pub fn shutdown_blocking() {
     let mut lockers = close_all(true);
-    lockers.retain(|locker| locker.engine().check_blocking().is_ok());
+    lockers.retain(|locker| locker.core().engine().check_blocking().is_ok());
     wait_for_all(&lockers);
 }
 
@@ -206,8 +206,8 @@ fn wait_for_all(lockers: &[Locker]) {
     let until = Instant::now() + SHUTDOWN_MAX;
     for locker in lockers {
         let left = until.saturating_duration_since(Instant::now());
-        if block_for(left, pin!(locker.closed())).is_none() {
-            tracing::warn!(target: "dlock", backend = %locker.backend(), longest = ?SHUTDOWN_MAX,
+        if block_for(left, pin!(locker.core().closed())).is_none() {
+            tracing::warn!(target: "dlock", backend = %locker.core().backend(), longest = ?SHUTDOWN_MAX,
                 "the locker has not ended yet, and is not waited for any longer");
         }
     }
@@ -223,7 +223,7 @@ fn close_all(patient: bool) -> Vec<Locker> {
         Err(TryLockError::WouldBlock) => read(),
     };
     let lockers: Vec<_> = lockers.values().cloned().collect();
-    lockers.iter().for_each(|locker| locker.begin_close(patient));
+    lockers.iter().for_each(|locker| locker.core().begin_close(patient));
     lockers
 }
 

@@ -43,7 +43,7 @@ pub async fn conformance(client: impl AsyncFn() -> Result<Locker>) -> Results {
     let space = Space::new([&a, &b, &c]);
     let mut results = Results { checks: Vec::new() };
     for (name, check) in CHECKS {
-        let limit = a.engine().sleep(CHECK_TIME_MAX);
+        let limit = a.core().engine().sleep(CHECK_TIME_MAX);
         let outcome = tokio::select! {
             biased;
             checked = check(&space) => checked.map_or_else(Outcome::from, |()| Outcome::Passed),

@@ -8,7 +8,6 @@
 mod assert;
 pub mod conformance;
 mod history;
-mod scoped;
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -18,13 +17,14 @@ use std::time::Duration;
 pub use self::assert::assert_locked;
 pub use self::conformance::conformance;
 pub use self::history::{Event, What};
-pub use self::scoped::Scoped;
-pub(crate) use self::scoped::scoped;
 use crate::backend::BackendInfo;
 use crate::backend::lease::LeaseOptions;
 use crate::engine::{Engine, Inline};
 use crate::error::Error;
-use crate::locker::Inner;
+use crate::locker::core::Inner;
+use crate::locker::registry::DEFAULT;
+use crate::locker::scoped;
+pub use crate::locker::scoped::Scoped;
 use crate::spec::key::IntoKey;
 use crate::spec::mode::Mode;
 use crate::spec::native::Naming;
@@ -111,7 +111,7 @@ impl Locker {
     /// one runtime use [`scope`](Locker::scope). The locker that was installed last counts. It
     /// comes before a locker that the process has installed with [`init`](crate::init).
     pub fn install_scoped(&self) -> Scoped {
-        self.install_scoped_as(crate::locker::registry::DEFAULT)
+        self.install_scoped_as(DEFAULT)
     }
 
     /// Makes this the locker with this name, as [`install_scoped`](Locker::install_scoped) does for
@@ -134,7 +134,7 @@ impl Locker {
     /// # }
     /// ```
     pub async fn scope<F: Future>(&self, body: F) -> F::Output {
-        scoped::scope(self, body).await
+        scoped::scope(DEFAULT, &self.locker, body).await
     }
 
     /// Makes somebody else hold the lock until [`free`](Locker::free). A holder in this test keeps
@@ -162,7 +162,7 @@ impl Locker {
     pub fn lose(&self, key: impl IntoKey) -> usize {
         let lock = self.locker.lock(key);
         let lost = lock.native().as_ref().map_or(0, |native| self.inline.lose(native));
-        self.locker.engine().wait_for_callbacks(CALLBACKS_TIME_MAX);
+        self.locker.core().engine().wait_for_callbacks(CALLBACKS_TIME_MAX);
         lost
     }
 

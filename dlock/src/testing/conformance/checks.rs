@@ -73,7 +73,7 @@ impl<'a> Space<'a> {
     }
 
     async fn pause(&self, time: Duration) -> Checked {
-        Ok(self.a.engine().sleep(time).await?)
+        Ok(self.a.core().engine().sleep(time).await?)
     }
 
     /// Tries again and again until it is granted.
@@ -312,7 +312,7 @@ async fn a_loss_is_told_to_the_holder(space: &Space<'_>) -> Checked {
 }
 
 async fn a_closed_locker_frees_its_locks(space: &Space<'_>) -> Checked {
-    let engines = [space.a, space.b, space.c].map(|client| client.engine().id());
+    let engines = [space.a, space.b, space.c].map(|client| client.core().engine().id());
     if engines[2] == engines[0] || engines[2] == engines[1] {
         let why = "the clients are clones of one locker, and would be closed with it";
         return Err(Outcome::Skipped(why.to_owned()));

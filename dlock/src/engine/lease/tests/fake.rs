@@ -14,7 +14,8 @@ use crate::backend::lease::{Failure, Lease, LeaseBackend, LeaseOptions, Outcomes
 use crate::clock::Time;
 use crate::engine::{Engine, Leases};
 use crate::error::Error;
-use crate::locker::{Inner, Locker};
+use crate::locker::Locker;
+use crate::locker::core::Inner;
 use crate::spec::mode::Mode;
 use crate::spec::native::{Naming, NativeKey};
 use crate::spec::scheme::KeyScheme;

@@ -133,7 +133,7 @@ async fn verify_of_the_holder_before() {
     let others: Vec<_> = (0..4)
         .map(|_| {
             let hold = first.hold().clone();
-            let engine = locker.engine().clone();
+            let engine = locker.core().engine().clone();
             tokio::spawn(async move {
                 let (reply, answer) = tokio::sync::oneshot::channel();
                 engine.send(crate::engine::Message::Verify { hold: hold.id, reply }).unwrap();

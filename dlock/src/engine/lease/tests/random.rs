@@ -38,7 +38,7 @@ async fn task(fake: &Fake, locker: &Locker, newest: &Newest, random: &mut Rng) {
     let mut lock = locker.lock(key as u64).timeout(random.u64(..400) as u32 * MS);
     match random.u32(..6) {
         // In doubt, a name is not given back: then its row must run out.
-        0 => lock = lock.owner(format!("owner {:p}", locker.engine())).ttl(300 * MS),
+        0 => lock = lock.owner(format!("owner {:p}", locker.core().engine())).ttl(300 * MS),
         1 => lock = lock.ttl(200 * MS).auto_renew(random.bool()),
         2 => lock = lock.min_hold(random.u32(..10) * MS),
         3 => lock = lock.ttl(Duration::MAX),

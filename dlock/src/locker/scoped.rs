@@ -8,8 +8,7 @@ use std::thread::{self, ThreadId};
 
 use tokio::runtime::{Handle, Id};
 
-use crate::locker::Locker;
-use crate::locker::registry::DEFAULT;
+use super::Locker;
 
 static INSTALLED: RwLock<Vec<Entry>> = RwLock::new(Vec::new());
 
@@ -23,7 +22,7 @@ struct Entry {
 }
 
 /// A name under which a locker is installed for this test. The name is removed when this is
-/// dropped. Made by [`Locker::install_scoped`](super::Locker::install_scoped).
+/// dropped. Made by [`Locker::install_scoped`](crate::testing::Locker::install_scoped).
 #[derive(Debug)]
 #[must_use = "the locker is installed as long as this lives: bind it to a name, as in \
               `let _default = dlock.install_scoped();` (`let _ = …` ends it at once)"]
@@ -31,7 +30,7 @@ struct Entry {
 pub struct Scoped(u64);
 
 impl Scoped {
-    pub(super) fn new(name: &str, locker: Locker) -> Self {
+    pub(crate) fn new(name: &str, locker: Locker) -> Self {
         let runtime = Handle::try_current().ok().map(|runtime| runtime.id());
         Scoped::install(name, locker, runtime)
     }
@@ -72,11 +71,11 @@ pub(crate) fn scoped(name: &str) -> Option<Locker> {
     installed.iter().rev().find(is_here).map(|entry| entry.locker.clone())
 }
 
-/// Runs a future with this as its default locker.
-pub(super) async fn scope<F: Future>(testing: &super::Locker, body: F) -> F::Output {
+/// Runs a future with this as the locker of this name.
+pub(crate) async fn scope<F: Future>(name: &str, locker: &Locker, body: F) -> F::Output {
     let mut body = pin!(body);
     poll_fn(|cx| {
-        let _scoped = Scoped::install(DEFAULT, testing.locker(), None);
+        let _scoped = Scoped::install(name, locker.clone(), None);
         body.as_mut().poll(cx)
     })
     .await
