@@ -88,7 +88,7 @@ impl Validity {
         Validity { until: AtomicU64::new(nanos(time)), ..Validity::endless() }
     }
 
-    /// Ends it for all who go by it, at once and for good; the first reason counts. Whoever holds a
+    /// Ends it for all who go by it, at once and for good; the first reason counts. The holder of a
     /// session (or a lease) does this before the connection goes and before anybody is told: what
     /// was held there may be somebody else's from then on.
     pub(crate) fn end(&self, reason: LostReason) {

@@ -94,7 +94,7 @@ impl State {
     fn role(&self) -> Role {
         match &self.term {
             _ if self.is_stopped || self.has_ended => Role::Stopped,
-            // A process that was frozen must not believe that it leads, whoever notices that first.
+            // A process that was frozen must not believe that it leads, whichever part notices that first.
             Some(term) if !term.is_lost() => Role::Leader { fence: term.fence },
             _ => Role::Candidate,
         }

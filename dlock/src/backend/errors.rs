@@ -1,4 +1,4 @@
-//! What a server's error means to a lock, whoever has asked: the kinds of errors that all databases have, and the
+//! What a server's error means to a lock, for all who ask: the kinds of errors that all databases have, and the
 //! errors of ours that are about no single database.
 
 use std::sync::Arc;

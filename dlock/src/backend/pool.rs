@@ -77,7 +77,7 @@ mod like {
     /// How a connection of this kind is made.
     type HowOf<DB> = <<DB as Database>::Connection as Connection>::Options;
 
-    /// Connecting is not looked into before it has taken so long.
+    /// How long connecting may take before it is looked into.
     const PROMPT: Duration = Duration::from_millis(500);
     /// An `after_connect` that fails is called again and again; not for longer than this.
     const AFTER_CONNECT_TIME_MAX: Duration = Duration::from_secs(5);

@@ -104,7 +104,7 @@ fn check_name(naming: Naming, native: &NativeKey) {
     assert!(good, "{naming:?}: {name:?}");
 }
 
-/// Whoever has made it.
+/// Whatever has made it.
 #[test]
 fn that_a_server_shows_lock_what_is_shown() {
     each("names of a server", |random| {

@@ -12,7 +12,7 @@ use crate::locker::Locker;
 
 /// Each costs several round trips.
 const FEWER: u64 = 100;
-/// No call may take so long.
+/// No call may take this long.
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// A literal of any type.

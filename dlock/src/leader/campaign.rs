@@ -86,9 +86,9 @@ impl<'a> Campaign<'a> {
 
     /// It is elected; `false`: it was stopped.
     fn enter(&mut self, term: &Scope) -> bool {
-        let holds = term.guard().map(AnyGuard::holds);
-        let hold = holds.as_ref().and_then(|holds| holds.iter().next()).cloned();
-        self.leader.state.send_modify(|state| state.term = hold);
+        let grants = term.guard().map(AnyGuard::grants);
+        let grant = grants.as_ref().and_then(|grants| grants.iter().next()).cloned();
+        self.leader.state.send_modify(|state| state.term = grant);
         self.errors = 0;
         self.elected = Some(Time::now());
         self.tell();

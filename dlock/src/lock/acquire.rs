@@ -215,8 +215,8 @@ impl Lock {
         self.core.check_options(&self.options, self.mode)?;
         let native = self.native.clone()?;
         let engine = self.core.engine();
-        if let Some(hold) = scope::is_under(engine.id(), self.family.as_ref().unwrap_or(&native)) {
-            return self.again(hold);
+        if let Some(grant) = scope::is_under(engine.id(), self.family.as_ref().unwrap_or(&native)) {
+            return self.again(grant);
         }
         let (reply, answer) = oneshot::channel();
         let id = engine.next_request();
@@ -254,32 +254,32 @@ impl Lock {
     }
 
     /// Another guard of what the caller runs under, if it may have one and still has the lock.
-    pub(super) fn again(&self, hold: Arc<Grant>) -> Result<Guard> {
+    pub(super) fn again(&self, grant: Arc<Grant>) -> Result<Guard> {
         if !self.core.engine().is_of_this_process() {
             // The child of a fork runs on in the parent's body, but not under its lock.
             return Err(Error::Closed);
         }
-        if hold.is_lost() {
-            return Err(hold.lost_info().map_or(Error::Closed, |info| info.clone().into()));
+        if grant.is_lost() {
+            return Err(grant.lost_info().map_or(Error::Closed, |info| info.clone().into()));
         }
         // A reader does not become a writer, and the holder of one permit among several is not alone.
-        let alone = !hold.is_permit() || self.permits.is_some_and(|n| n > 1);
-        let covered = alone && (hold.mode() == self.mode || hold.mode() == Mode::Exclusive);
+        let alone = !grant.is_permit() || self.permits.is_some_and(|n| n > 1);
+        let covered = alone && (grant.mode() == self.mode || grant.mode() == Mode::Exclusive);
         // A token is drawn only with a grant.
-        let fenced = hold.fence.is_some() || !self.options.fenced;
+        let fenced = grant.fence.is_some() || !self.options.fenced;
         if !self.options.reentrant || !covered || !fenced {
             return Err(Error::Reentrant { key: self.key.clone() });
         }
-        self.check_inner(hold.options())?;
-        if !hold.share() {
+        self.check_inner(grant.options())?;
+        if !grant.share() {
             return Err(Error::Reentrant { key: self.key.clone() });
         }
         let engine = self.core.engine();
-        if hold.keep_for(self.options.min_hold) {
+        if grant.keep_for(self.options.min_hold) {
             // An engine that has ended keeps nothing.
-            let _ = engine.send(Message::Keep { hold: hold.id });
+            let _ = engine.send(Message::Keep { hold: grant.id });
         }
-        let mut guard = Guard::new(hold, Some(engine.clone())).with_wait(self.wait);
+        let mut guard = Guard::new(grant, Some(engine.clone())).with_wait(self.wait);
         if let Some(callback) = &self.on_lost {
             guard.tell_too(engine.on_lost(callback));
         }

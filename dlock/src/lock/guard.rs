@@ -60,7 +60,7 @@ pub(crate) async fn discard(engine: &Engine, guards: Vec<Guard>, failed: &Error)
               `let _guard = …` (`let _ = …` drops it at once), or use `run`"]
 #[clippy::has_significant_drop]
 pub struct Guard {
-    hold: Arc<Grant>,
+    grant: Arc<Grant>,
     /// `None`: nothing is to be released.
     engine: Option<Engine>,
     /// The callback of this guard, where others share the grant.
@@ -71,25 +71,25 @@ pub struct Guard {
 
 /// It is called no more when the guard has gone.
 struct InnerCallback {
-    hold: Arc<Grant>,
+    grant: Arc<Grant>,
     id: u64,
 }
 
 impl Drop for InnerCallback {
     fn drop(&mut self) {
-        self.hold.tell_no_more(self.id);
+        self.grant.tell_no_more(self.id);
     }
 }
 
 impl Guard {
     /// The guard of what has arrived.
     pub(crate) fn of(delivery: Delivery, engine: &Engine) -> Result<Self> {
-        let (hold, engine) = delivery.accept(engine).ok_or(Error::Closed)?;
-        Ok(Guard::new(hold, engine))
+        let (grant, engine) = delivery.accept(engine).ok_or(Error::Closed)?;
+        Ok(Guard::new(grant, engine))
     }
 
-    pub(crate) fn new(hold: Arc<Grant>, engine: Option<Engine>) -> Self {
-        Guard { hold, engine, inner: None, wait: Wait::DEFAULT }
+    pub(crate) fn new(grant: Arc<Grant>, engine: Option<Engine>) -> Self {
+        Guard { grant, engine, inner: None, wait: Wait::DEFAULT }
     }
 
     /// The same with the wait of the lock that it is of.
@@ -100,8 +100,8 @@ impl Guard {
 
     /// Has this called if the lock is lost while this guard is there, one of several of its grant.
     pub(crate) fn tell_too(&mut self, callback: OnLost) {
-        let id = self.hold.tell_too(callback);
-        self.inner = Some(InnerCallback { hold: Arc::clone(&self.hold), id });
+        let id = self.grant.tell_too(callback);
+        self.inner = Some(InnerCallback { grant: Arc::clone(&self.grant), id });
     }
 
     /// A guard of nothing: locking is switched off. `fenced`: a token is expected.
@@ -111,12 +111,12 @@ impl Guard {
 
     /// Returns the key of this lock.
     pub fn key(&self) -> &Key {
-        &self.hold.key
+        &self.grant.key
     }
 
     /// Returns the mode in which the lock is held.
     pub fn mode(&self) -> Mode {
-        self.hold.mode()
+        self.grant.mode()
     }
 
     /// Makes a shared or an update lock exclusive without releasing it in between. Nobody else
@@ -168,7 +168,7 @@ impl Guard {
         self.not_lost()?;
         let Some(engine) = &self.engine else {
             // Locking is switched off.
-            self.hold.set_mode(to);
+            self.grant.set_mode(to);
             return Ok(());
         };
         if !engine.is_of_this_process() {
@@ -176,18 +176,18 @@ impl Guard {
         }
         let (reply, answer) = oneshot::channel();
         let wanted = Conversion { to, deadline: engine.deadline(self.wait), reply };
-        let mut asking = AskingToConvert { engine, hold: Some(self.hold.id) };
-        if engine.send(Message::Convert { hold: self.hold.id, wanted }).is_err() {
-            asking.hold = None;
-            self.hold.lose(LostReason::Closed);
+        let mut asking = AskingToConvert { engine, grant: Some(self.grant.id) };
+        if engine.send(Message::Convert { hold: self.grant.id, wanted }).is_err() {
+            asking.grant = None;
+            self.grant.lose(LostReason::Closed);
             return self.not_lost();
         }
         let answer = tokio::select! {
             biased;
-            _ = self.hold.lost() => None,
+            _ = self.grant.lost() => None,
             answer = answer => answer.ok(),
         };
-        asking.hold = None;
+        asking.grant = None;
         // It is lost: with its engine, or with its session.
         answer.unwrap_or_else(|| self.not_lost().and(Err(Error::Closed)))
     }
@@ -201,7 +201,7 @@ impl Guard {
     /// with [`Lock::fenced`](crate::Lock::fenced) has the token 0, which is lower than all real
     /// ones. It fences nothing, and a resource that has stored a real token rejects it.
     pub fn fence(&self) -> Option<u64> {
-        self.hold.fence
+        self.grant.fence
     }
 
     /// Releases the lock and waits until the server has confirmed it, or until the lock has passed
@@ -220,8 +220,8 @@ impl Guard {
         let engine = self.engine.take();
         let released = match self.begin_release(engine.as_ref(), true) {
             true => {
-                let _ending = Ending(&self.hold);
-                self.hold.released().await
+                let _ending = Ending(&self.grant);
+                self.grant.released().await
             }
             false => self.not_lost(),
         };
@@ -240,11 +240,11 @@ impl Guard {
         if !self.begin_release(engine.as_ref(), true) {
             return self.not_lost();
         }
-        let _ending = Ending(&self.hold);
+        let _ending = Ending(&self.grant);
         engine.as_ref().map_or(Ok(()), Engine::check_blocking)?;
         #[cfg(feature = "test-util")]
         let _blocks = engine.as_ref().and_then(Engine::blocks);
-        block_for(LONGEST_RELEASE, self.hold.released()).unwrap_or(Err(Error::Closed))
+        block_for(LONGEST_RELEASE, self.grant.released()).unwrap_or(Err(Error::Closed))
     }
 
     /// Marks the work of this period as done, and releases the lock. Nobody gets the lock before
@@ -259,7 +259,7 @@ impl Guard {
     /// A release that has begun continues.
     pub async fn complete(self) -> Result<()> {
         self.not_lost()?;
-        self.hold.complete();
+        self.grant.complete();
         self.release().await
     }
 
@@ -270,31 +270,31 @@ impl Guard {
     /// Those of [`complete`](Guard::complete) and [`release_blocking`](Guard::release_blocking).
     pub fn complete_blocking(self) -> Result<()> {
         self.not_lost()?;
-        self.hold.complete();
+        self.grant.complete();
         self.release_blocking()
     }
 
     /// That it has been lost in this way, as somebody else has noticed.
     pub(crate) fn lost_by(&self, reason: LostReason) -> Error {
-        let info = LostInfo { key: self.key().clone(), reason, held_for: self.hold.held_for() };
+        let info = LostInfo { key: self.key().clone(), reason, held_for: self.grant.held_for() };
         info.into()
     }
 
     /// `false`: nothing is released, for there are other guards of it.
     fn begin_release(&self, engine: Option<&Engine>, awaited: bool) -> bool {
-        if !self.hold.remove_guard() {
+        if !self.grant.remove_guard() {
             return false;
         }
         let Some(engine) = engine else {
-            self.hold.mark_released();
+            self.grant.mark_released();
             return true;
         };
-        let posted = engine.send(Message::Release { hold: self.hold.id, awaited });
+        let posted = engine.send(Message::Release { hold: self.grant.id, awaited });
         // An engine that ends settles all that it has granted. In the child of a fork there is none,
         // and the lock is the parent's.
         if posted.is_err() && !engine.is_of_this_process() {
-            self.hold.disown();
-            self.hold.mark_unconfirmed();
+            self.grant.disown();
+            self.grant.mark_unconfirmed();
         }
         true
     }
@@ -302,31 +302,31 @@ impl Guard {
     /// The caller has it now, with all the options of a holder, after this wait. One that goes before that
     /// is given back at once.
     pub(crate) fn claimed(self, label: &Label, waited: Duration) -> Self {
-        let first = self.hold.mark_taken();
+        let first = self.grant.mark_taken();
         if let Some(engine) = self.engine.as_ref().filter(|_| first) {
             #[cfg(feature = "test-util")]
-            engine.for_tests().into_iter().for_each(|tests| tests.note_taken(&self.hold));
-            self.hold.observe(engine.telemetry(), label, waited);
+            engine.for_tests().into_iter().for_each(|tests| tests.note_taken(&self.grant));
+            self.grant.observe(engine.telemetry(), label, waited);
         }
         self
     }
 
     fn not_lost(&self) -> Result<()> {
         self.is_lost();
-        self.hold.lost_info().map_or(Ok(()), |info| Err(info.clone().into()))
+        self.grant.lost_info().map_or(Ok(()), |info| Err(info.clone().into()))
     }
 
     /// Waits until the lock is lost. The future stays pending if the lock is released, and does not
     /// keep the lock held.
     pub fn lost(&self) -> impl Future<Output = LostInfo> + Send + 'static + use<> {
-        self.hold.lost()
+        self.grant.lost()
     }
 
     /// Returns `true` if the lock is lost, as far as this process can know: because the server said
     /// so, or because the server has not confirmed the lock in time. Once true, it stays true.
     /// Local and cheap.
     pub fn is_lost(&self) -> bool {
-        self.hold.is_lost()
+        self.grant.is_lost()
     }
 
     /// Returns how long this guard stays valid without an answer from the server. Until then nobody
@@ -334,7 +334,7 @@ impl Guard {
     /// Returns [`Duration::ZERO`] once the lock is lost, and a very long time where locks cannot be
     /// lost (`memory:`). Local and cheap.
     pub fn valid_for(&self) -> Duration {
-        self.hold.valid_for()
+        self.grant.valid_for()
     }
 
     /// Asks the server whether the lock is held, waiting at most 5 s for the answer.
@@ -351,22 +351,22 @@ impl Guard {
             && !self.is_lost()
         {
             let (reply, answer) = oneshot::channel();
-            if engine.send(Message::Verify { hold: self.hold.id, reply }).is_err() {
+            if engine.send(Message::Verify { hold: self.grant.id, reply }).is_err() {
                 if !engine.is_of_this_process() {
                     return Err(Error::Closed);
                 }
-                self.hold.lose(LostReason::Closed);
+                self.grant.lose(LostReason::Closed);
             }
             let answer = tokio::select! {
                 answer = answer => answer.ok(),
-                _ = self.hold.lost() => None,
+                _ = self.grant.lost() => None,
             };
             match answer {
                 Some(Ok(true)) => {}
-                Some(Ok(false)) => self.hold.lose(LostReason::NotHeld),
+                Some(Ok(false)) => self.grant.lose(LostReason::NotHeld),
                 Some(Err(error)) => return self.not_lost().and(Err(error.about(self.key()))),
                 // It is lost: with its engine, or with its session.
-                None => self.hold.lose(LostReason::Closed),
+                None => self.grant.lose(LostReason::Closed),
             }
         }
         self.not_lost()
@@ -391,7 +391,7 @@ impl Guard {
     /// # Cancel safety
     /// The same as the future.
     pub async fn protect<F: Future>(&self, body: F) -> Result<F::Output> {
-        scope::protect(&self.holds(), body).await
+        scope::protect(&self.grants(), body).await
     }
 
     /// Keeps the lock held without a guard, until the locker is closed, its last clone is dropped,
@@ -415,8 +415,8 @@ impl Guard {
         self.engine.as_ref()
     }
 
-    pub(crate) fn hold(&self) -> &Arc<Grant> {
-        &self.hold
+    pub(crate) fn grant(&self) -> &Arc<Grant> {
+        &self.grant
     }
 }
 
@@ -432,21 +432,21 @@ impl Drop for Ending<'_> {
 /// Tells the engine when the caller goes before it has an answer.
 struct AskingToConvert<'a> {
     engine: &'a Engine,
-    hold: Option<GrantId>,
+    grant: Option<GrantId>,
 }
 
 impl Drop for AskingToConvert<'_> {
     fn drop(&mut self) {
-        if let Some(hold) = self.hold {
+        if let Some(grant) = self.grant {
             // An engine that has ended asks for nothing.
-            let _ = self.engine.send(Message::GiveUpConversion { hold });
+            let _ = self.engine.send(Message::GiveUpConversion { hold: grant });
         }
     }
 }
 
 impl AnyGuard for Guard {
-    fn holds(&self) -> Grants {
-        Grants::One(Arc::clone(&self.hold))
+    fn grants(&self) -> Grants {
+        Grants::One(Arc::clone(&self.grant))
     }
 
     fn release(self) -> impl Future<Output = Result<()>> + Send {
@@ -458,7 +458,7 @@ impl AnyGuard for Guard {
     }
 
     fn another(&self) -> Option<Self> {
-        self.hold.share().then(|| Guard::new(Arc::clone(&self.hold), self.engine.clone()))
+        self.grant.share().then(|| Guard::new(Arc::clone(&self.grant), self.engine.clone()))
     }
 }
 
@@ -467,7 +467,7 @@ impl Drop for Guard {
         if let Some(engine) = self.engine.take()
             && self.begin_release(Some(&engine), false)
         {
-            self.hold.tell_end();
+            self.grant.tell_end();
         }
     }
 }
@@ -475,9 +475,9 @@ impl Drop for Guard {
 impl fmt::Debug for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Guard")
-            .field("key", &self.hold.key)
-            .field("mode", &self.hold.mode())
-            .field("lost", &self.hold.lost_info())
+            .field("key", &self.grant.key)
+            .field("mode", &self.grant.mode())
+            .field("lost", &self.grant.lost_info())
             .finish_non_exhaustive()
     }
 }

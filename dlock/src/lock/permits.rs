@@ -2,7 +2,7 @@
 //!
 //! The first slot is the key itself. A call tries one slot at random. If that is taken, all are
 //! tried together, so for a moment this takes more than one; therefore only one does so at a time,
-//! under a lock of its own, the turn. Everybody else takes a slot only to keep it, so whoever has the
+//! under a lock of its own, the turn. Everybody else takes a slot only to keep it, so the one who has the
 //! turn and finds all slots taken knows that all permits are.
 //!
 //! Those who wait stand in line for another lock; the first in line takes the turn again and again,
@@ -30,7 +30,7 @@ const PERMITS_MAX: u32 = 1000;
 /// How long the first in line leaves the slots alone.
 const PAUSE_MIN: Duration = Duration::from_millis(2);
 const PAUSE_MAX: Duration = Duration::from_millis(50);
-/// A turn takes three round trips. It is waited for much longer, and then done without: whoever has
+/// A turn takes three round trips. It is waited for much longer, and then done without: the caller that has
 /// it may be a process that was stopped.
 const TURN_WAIT_MAX: Duration = Duration::from_secs(1);
 /// How often a call that does not wait tries all slots without the turn. Each round finds a free slot unless
@@ -60,8 +60,8 @@ impl Lock {
         }
         let native = self.native.as_ref().map_err(Error::clone)?;
         let engine = self.core.engine();
-        if let Some(hold) = scope::is_under(engine.id(), native) {
-            return self.again(hold);
+        if let Some(grant) = scope::is_under(engine.id(), native) {
+            return self.again(grant);
         }
         #[cfg(feature = "test-util")]
         if engine.for_tests().is_some() {
@@ -76,7 +76,7 @@ impl Lock {
         };
         // A slot that was taken and not kept is nobody's loss.
         if let Some(callback) = &self.on_lost {
-            guard.hold().tell_of_loss(engine.on_lost(callback));
+            guard.grant().tell_of_loss(engine.on_lost(callback));
         }
         Ok(guard)
     }
@@ -118,7 +118,7 @@ impl Lock {
         let tell = async {
             let engine = self.core.engine();
             if engine.sleep(after).await.is_err() {
-                // It has ended, and says so to whoever waits.
+                // It has ended, and says so to those who wait.
                 return;
             }
             let holders = self.core.holders(native).await.unwrap_or_default();

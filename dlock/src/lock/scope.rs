@@ -37,7 +37,7 @@ pub(crate) struct End<R> {
 /// What a body can run under: a guard, or several in one.
 pub trait AnyGuard {
     /// The grants.
-    fn holds(&self) -> Grants;
+    fn grants(&self) -> Grants;
     /// Lets go, and waits for the server's confirmation.
     fn release(self) -> impl Future<Output = Result<()>> + Send;
     /// The same without `await`.
@@ -52,17 +52,17 @@ pub trait AnyGuard {
 #[derive(Debug)]
 pub struct Scope<G = Guard> {
     guard: Option<G>,
-    holds: Grants,
+    grants: Grants,
     on_loss: OnLoss,
 }
 
 impl<G: AnyGuard> Scope<G> {
     /// Begins it, unless the lock is lost already: no body starts under a lost lock.
     pub(crate) fn new(guard: G, on_loss: OnLoss) -> Result<Self> {
-        let holds = guard.holds();
-        match holds.lost_now() {
+        let grants = guard.grants();
+        match grants.lost_now() {
             Some(info) => Err(info.into()),
-            None => Ok(Scope { guard: Some(guard), holds, on_loss }),
+            None => Ok(Scope { guard: Some(guard), grants, on_loss }),
         }
     }
 
@@ -70,7 +70,7 @@ impl<G: AnyGuard> Scope<G> {
     /// to be done once in a period, the body has another one: how it ends must be known before the
     /// lock is let go.
     pub fn take_guard(&mut self) -> Option<G> {
-        if self.holds.iter().any(|hold| hold.is_once()) {
+        if self.grants.iter().any(|grant| grant.is_once()) {
             return self.guard.as_ref().and_then(G::another);
         }
         self.guard.take()
@@ -79,8 +79,8 @@ impl<G: AnyGuard> Scope<G> {
     /// The body has done what was to be done once in a period. Inside another body under the same
     /// grant, that one's end decides; after a loss, somebody else's does.
     pub(crate) fn complete(&self) {
-        let once = self.holds.iter().filter(|hold| hold.is_once() && !runs_under(hold));
-        once.filter(|hold| !hold.is_lost()).for_each(|hold| hold.complete());
+        let once = self.grants.iter().filter(|grant| grant.is_once() && !runs_under(grant));
+        once.filter(|grant| !grant.is_lost()).for_each(|grant| grant.complete());
     }
 
     pub(crate) fn guard(&self) -> Option<&G> {
@@ -90,23 +90,23 @@ impl<G: AnyGuard> Scope<G> {
     /// Runs the body as long as it may run, marked as running under the lock.
     pub(crate) async fn poll_body<F: Future>(&self, body: F) -> Option<F::Output> {
         match self.on_loss {
-            OnLoss::Cancel => until_lost(&self.holds, body).await,
+            OnLoss::Cancel => until_lost(&self.grants, body).await,
             OnLoss::Report | OnLoss::Ignore => Some(self.poll_to_end(body).await),
         }
     }
 
     /// Runs the body to its end, lost or not, marked as running under the lock.
     pub(crate) async fn poll_to_end<F: Future>(&self, body: F) -> F::Output {
-        under(&self.holds, body).await
+        under(&self.grants, body).await
     }
 
     /// Lets go after the body, and waits for the server's confirmation.
     pub(crate) async fn finish<R>(mut self, output: Option<R>) -> End<R> {
-        let lost = self.holds.is_lost();
+        let lost = self.grants.is_lost();
         match self.guard.take() {
             Some(guard) => drop(guard.release().await),
             // The body has begun the release.
-            None if self.holds.is_without_guards() => drop(self.holds.released().await),
+            None if self.grants.is_without_guards() => drop(self.grants.released().await),
             // The body has given the guard to somebody.
             None => {}
         }
@@ -115,17 +115,17 @@ impl<G: AnyGuard> Scope<G> {
 
     /// Runs a sync body, marked as running under the lock.
     pub(crate) fn call<R>(&self, body: impl FnOnce() -> R) -> R {
-        let _mark = ScopeEntry::set(&self.holds);
+        let _mark = ScopeEntry::set(&self.grants);
         body()
     }
 
     /// [`Scope::finish`] without `await`.
     pub(crate) fn finish_blocking<R>(mut self, output: Option<R>) -> End<R> {
-        let lost = self.holds.is_lost();
+        let lost = self.grants.is_lost();
         match self.guard.take() {
             Some(guard) => drop(guard.release_blocking()),
-            None if self.holds.is_without_guards() => {
-                drop(block_for(LONGEST_RELEASE, self.holds.released()));
+            None if self.grants.is_without_guards() => {
+                drop(block_for(LONGEST_RELEASE, self.grants.released()));
             }
             None => {}
         }
@@ -135,7 +135,7 @@ impl<G: AnyGuard> Scope<G> {
     /// Lets go after the body, and goes on. Not async, so that a future that ends with this is
     /// `Send` when the body's output is not.
     pub(crate) fn finish_background<R>(mut self, output: Option<R>) -> End<R> {
-        let lost = self.holds.is_lost();
+        let lost = self.grants.is_lost();
         drop(self.guard.take());
         self.end(output, lost)
     }
@@ -144,7 +144,7 @@ impl<G: AnyGuard> Scope<G> {
     /// that is logged, and no matter of the body's; but one that is told that there was nothing to
     /// release has learned of a loss.
     fn end<R>(self, output: Option<R>, lost: bool) -> End<R> {
-        let info = self.holds.lost_info();
+        let info = self.grants.lost_info();
         let info = info.filter(|info| lost || info.reason == LostReason::NotHeld);
         let lost = match self.on_loss {
             OnLoss::Ignore => None,
@@ -155,20 +155,20 @@ impl<G: AnyGuard> Scope<G> {
 }
 
 /// Runs a future, marked as running under the lock; an error when the lock was lost before its end.
-pub(crate) async fn protect<F: Future>(holds: &Grants, body: F) -> Result<F::Output> {
-    match until_lost(holds, body).await {
-        Some(output) if !holds.is_lost() => Ok(output),
-        _ => Err(holds.lost_info().map_or(Error::Closed, Error::from)),
+pub(crate) async fn protect<F: Future>(grants: &Grants, body: F) -> Result<F::Output> {
+    match until_lost(grants, body).await {
+        Some(output) if !grants.is_lost() => Ok(output),
+        _ => Err(grants.lost_info().map_or(Error::Closed, Error::from)),
     }
 }
 
 /// Runs a future until it ends or the lock is lost, marked as running under the lock.
-async fn until_lost<F: Future>(holds: &Grants, body: F) -> Option<F::Output> {
-    let mut lost = pin!(holds.lost());
-    let mut body = pin!(under(holds, body));
+async fn until_lost<F: Future>(grants: &Grants, body: F) -> Option<F::Output> {
+    let mut lost = pin!(grants.lost());
+    let mut body = pin!(under(grants, body));
     let output = poll_fn(|cx| {
         // Asked at every poll: a process that was frozen must not go on with the body first.
-        if holds.is_lost() || lost.as_mut().poll(cx).is_ready() {
+        if grants.is_lost() || lost.as_mut().poll(cx).is_ready() {
             return Poll::Ready(None);
         }
         body.as_mut().poll(cx).map(Some)
@@ -177,10 +177,10 @@ async fn until_lost<F: Future>(holds: &Grants, body: F) -> Option<F::Output> {
 }
 
 /// Marks every poll of the body as running under the lock.
-async fn under<F: Future>(holds: &Grants, body: F) -> F::Output {
+async fn under<F: Future>(grants: &Grants, body: F) -> F::Output {
     let mut body = pin!(body);
     poll_fn(|cx| {
-        let _mark = ScopeEntry::set(holds);
+        let _mark = ScopeEntry::set(grants);
         body.as_mut().poll(cx)
     })
     .await
@@ -195,13 +195,13 @@ thread_local! {
 struct ScopeEntry(usize);
 
 impl ScopeEntry {
-    fn set(holds: &Grants) -> Self {
+    fn set(grants: &Grants) -> Self {
         // A thread that is ending, where destructors of thread-locals run, has none any more: code
         // there is not marked.
         let before = UNDER.try_with(|under| {
             let mut under = under.borrow_mut();
             let before = under.len();
-            under.extend(holds.iter().cloned());
+            under.extend(grants.iter().cloned());
             before
         });
         ScopeEntry(before.unwrap_or(0))
@@ -217,8 +217,8 @@ impl Drop for ScopeEntry {
 /// The grant of this lock that the code now running on this thread runs under, if it does: then
 /// waiting for it would be waiting for itself.
 pub(crate) fn is_under(engine: u64, native: &NativeKey) -> Option<Arc<Grant>> {
-    let is_it = |hold: &&Arc<Grant>| {
-        hold.engine == engine && hold.is_of(native) && !hold.is_without_guards()
+    let is_it = |grant: &&Arc<Grant>| {
+        grant.engine == engine && grant.is_of(native) && !grant.is_without_guards()
     };
     UNDER.try_with(|under| under.borrow().iter().find(is_it).cloned()).ok().flatten()
 }
@@ -226,16 +226,18 @@ pub(crate) fn is_under(engine: u64, native: &NativeKey) -> Option<Arc<Grant>> {
 /// The keys that the code now running on this thread runs under, and whether each is lost.
 #[cfg(feature = "test-util")]
 pub(crate) fn all_under() -> Vec<(crate::spec::key::Key, bool)> {
-    let state = |hold: &Arc<Grant>| (hold.key.clone(), hold.is_lost());
-    let held = |hold: &&Arc<Grant>| !hold.is_without_guards();
+    let state = |grant: &Arc<Grant>| (grant.key.clone(), grant.is_lost());
+    let held = |grant: &&Arc<Grant>| !grant.is_without_guards();
     UNDER
         .try_with(|under| under.borrow().iter().filter(held).map(state).collect())
         .unwrap_or_default()
 }
 
 /// Whether the code now running on this thread runs under this very grant.
-fn runs_under(hold: &Arc<Grant>) -> bool {
-    UNDER.try_with(|under| under.borrow().iter().any(|one| Arc::ptr_eq(one, hold))).unwrap_or(false)
+fn runs_under(grant: &Arc<Grant>) -> bool {
+    UNDER
+        .try_with(|under| under.borrow().iter().any(|one| Arc::ptr_eq(one, grant)))
+        .unwrap_or(false)
 }
 
 #[cfg(test)]
@@ -246,12 +248,12 @@ mod tests {
 
     /// What a body comes to whose release, already under way, ends like this.
     async fn released(reason: LostReason) -> End<u8> {
-        let hold = Arc::new(Grant::unlocked(Key::from("k"), crate::Mode::Exclusive));
-        let guard = Guard::new(Arc::clone(&hold), None);
+        let grant = Arc::new(Grant::unlocked(Key::from("k"), crate::Mode::Exclusive));
+        let guard = Guard::new(Arc::clone(&grant), None);
         let mut scope = Scope::new(guard, OnLoss::Report).unwrap();
         drop(scope.take_guard());
-        hold.remove_guard();
-        let (end, _) = tokio::join!(scope.finish(Some(7)), async { hold.lose(reason) });
+        grant.remove_guard();
+        let (end, _) = tokio::join!(scope.finish(Some(7)), async { grant.lose(reason) });
         end
     }
 
@@ -266,9 +268,9 @@ mod tests {
     #[test]
     fn no_body_starts_under_a_lock_that_is_lost_already() {
         for on_loss in [OnLoss::Cancel, OnLoss::Report, OnLoss::Ignore] {
-            let hold = Arc::new(Grant::unlocked(Key::from("k"), crate::Mode::Exclusive));
-            hold.lose(LostReason::SessionEnded);
-            let begun = Scope::new(Guard::new(hold, None), on_loss);
+            let grant = Arc::new(Grant::unlocked(Key::from("k"), crate::Mode::Exclusive));
+            grant.lose(LostReason::SessionEnded);
+            let begun = Scope::new(Guard::new(grant, None), on_loss);
             assert!(begun.is_err_and(|error| error.is_lost()));
         }
     }

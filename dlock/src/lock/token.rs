@@ -138,20 +138,20 @@ impl Guard {
                 "locking is switched off (set_enabled), so there is no lock to hand over",
             ));
         };
-        let hold = Arc::clone(self.hold());
-        if !hold.remove_guard() {
+        let grant = Arc::clone(self.grant());
+        if !grant.remove_guard() {
             return Err(Error::config(format!(
                 "lock \"{}\" was taken again under itself and is still held by another guard, which \
                  keeps it; hand over the last one",
                 self.key()
             )));
         }
-        let _ending = Ending(&hold);
+        let _ending = Ending(&grant);
         let secret = Secret(random());
         let (reply, answer) = oneshot::channel();
         let owner = secret.owner();
-        engine.send(Message::IntoToken { hold: hold.id, owner: Arc::clone(&owner), reply })?;
-        let mut halfway = Halfway { engine: &engine, token: Some((hold.native(), owner)) };
+        engine.send(Message::IntoToken { hold: grant.id, owner: Arc::clone(&owner), reply })?;
+        let mut halfway = Halfway { engine: &engine, token: Some((grant.native(), owner)) };
         let made = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         let answer = answer.await.unwrap_or(Err(Error::Closed));
         let HandedOver { fence, ttl } = answer.map_err(|error| match error {
@@ -162,7 +162,7 @@ impl Guard {
         let expires_at = made.checked_add(ttl).filter(|_| ttl != Duration::MAX);
         Ok(Token {
             key: self.key().clone(),
-            name: hold.native().to_string().into(),
+            name: grant.native().to_string().into(),
             secret,
             fence,
             ttl,

@@ -184,7 +184,7 @@ impl Core {
         self.0.engine.begin_close(patient);
     }
 
-    /// Ends when it is closed, whoever has closed it.
+    /// Ends when it is closed, by this handle or by another one.
     pub(crate) async fn closed(&self) {
         self.0.engine.closed().await;
     }

@@ -30,7 +30,7 @@ static CONNECTING: Mutex<Weak<Connecting>> = Mutex::new(Weak::new());
 
 /// A locker that is to be the default when it has opened.
 ///
-/// Its engine opens by itself, whoever of those who wait for it goes on: they may be on one thread,
+/// Its engine opens by itself, whichever of those who wait for it goes on: they may be on one thread,
 /// and one of them may block it. The first to go on installs it.
 struct Connecting {
     locker: Locker,

@@ -19,7 +19,7 @@ impl Key {
     pub(crate) fn id(&self, namespace: &str) -> i64 {
         match &self.0 {
             Repr::Native(id) => *id,
-            // Not its lock, which is in another space: an id for whoever has no such space.
+            // Not its lock, which is in another space: an id for those who have no such space.
             Repr::Pair(..) | Repr::Name(_) => {
                 i64::from_le_bytes(hash("", self.name("").as_bytes()))
             }

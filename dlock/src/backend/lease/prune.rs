@@ -17,7 +17,7 @@ use crate::status::Finding;
 
 /// So many rows are removed at once: takes of other keys go between.
 pub(crate) const ROWS_MAX: usize = 1000;
-/// More rows than this make whoever reads all of them slow.
+/// More rows than this make it slow to read all of them.
 pub(crate) const ROWS_MANY: usize = 100_000;
 /// Nobody means more, and databases count from a date.
 const AGE_MAX: Duration = Duration::from_secs(50 * 366 * 24 * 60 * 60);

@@ -109,7 +109,7 @@ pub(crate) trait LeaseBackend: Send + Sync + 'static {
         to: &Owner,
     ) -> impl Future<Output = Result<Taken, Failure>> + Send;
 
-    /// Removes rows that nobody has had for so long, of at most [`prune::ROWS_MAX`] keys from this
+    /// Removes rows that nobody has had for this long, of at most [`prune::ROWS_MAX`] keys from this
     /// name on; [`prune`] says which. Rows that somebody works on are left alone.
     fn prune(
         &self,
@@ -189,7 +189,7 @@ pub(crate) struct Outcomes {
 pub(crate) enum Taken {
     /// It is ours, with this fence where the table has such.
     Granted(Option<u64>),
-    /// Somebody else has it, for so long if nothing changes; `None`: nobody knows.
+    /// Somebody else has it, for this long if nothing changes; `None`: nobody knows.
     Held(Option<Duration>),
 }
 

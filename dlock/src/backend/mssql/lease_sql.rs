@@ -166,7 +166,7 @@ impl LeaseSql {
         )
     }
 
-    /// Removes rows that nobody has had for so long; their names come back. Those that somebody works
+    /// Removes rows that nobody has had for this long; their names come back. Those that somebody works
     /// on are left alone.
     pub(super) fn prune(&self, older_than: Duration) -> String {
         let micros = prune::micros(older_than);

@@ -13,7 +13,7 @@ use crate::backend::lease::{ddl, name};
 use crate::backend::{Answer, BatchItem, Op, SessionLocks as _, rows};
 use crate::error::{Error, Result, cause};
 
-/// So long the row of a token, or its table, may be kept by others, in seconds: less than a server
+/// How long others may keep the row of a token, or its table, in seconds: less than a server
 /// may take to answer what it need not wait for.
 const PATIENCE: &str = "SET SESSION innodb_lock_wait_timeout=2,lock_wait_timeout=2";
 
@@ -36,7 +36,7 @@ impl MySql {
         let rows = match rows::ask(&mut session.connection, sqlx::raw_sql(sql)).all().await {
             Ok(rows) => rows,
             Err(error) => {
-                // Whoever has dropped the table may want a new one.
+                // The table may have been dropped so as to get a new one.
                 session.fences = kind_of(&error) != ErrorKind::NoTable;
                 let error = self.fence_error(error, &table);
                 // Only a session that is in no transaction goes on.

@@ -28,7 +28,7 @@ use crate::backend::lease::prune::{self, Pruned};
 use crate::backend::lease::seam::cannot_prune;
 use crate::backend::lease::{Failure, Lease, LeaseBackend, Outcomes, Owner, TTL, Taken};
 use crate::backend::mysql::errors::error_of;
-use crate::backend::mysql::lease_sql::Texts;
+use crate::backend::mysql::lease_sql::LeaseSql;
 use crate::backend::mysql::{as_it_is, replicates, text};
 use crate::backend::{LockView, hosts, rows};
 use crate::error::Result;
@@ -48,9 +48,9 @@ const GOODBYE: Duration = Duration::from_secs(1);
 pub(crate) struct MySql {
     hosts: Hosts,
     label: Box<str>,
-    texts: Box<dyn Texts>,
+    sql: Box<dyn LeaseSql>,
     /// The same where statements are logged as they are.
-    logged_texts: Box<dyn Texts>,
+    logged_sql: Box<dyn LeaseSql>,
     /// It has been said that what is committed may be lost here.
     warned: AtomicBool,
     /// How many bytes of statements the server takes at once, by the last connection.
@@ -68,8 +68,8 @@ pub(crate) struct Member {
 
 impl MySql {
     /// The statements for that server.
-    fn texts(&self, member: &Member) -> &dyn Texts {
-        if member.server.logs_statements { &*self.logged_texts } else { &*self.texts }
+    fn sql_for(&self, member: &Member) -> &dyn LeaseSql {
+        if member.server.logs_statements { &*self.logged_sql } else { &*self.sql }
     }
 }
 
@@ -184,20 +184,17 @@ impl LeaseBackend for MySql {
         takes: &[Lease],
     ) -> Result<Outcomes, Failure> {
         if let ([], [lease]) = (releases, takes)
-            && let Some(sql) = self.texts(member).take_one(lease)
+            && let Some(sql) = self.sql_for(member).take_one(lease)
         {
             // No transaction: it takes half the time, and most are of this kind.
             let taken = vec![lone(self.write_one(member, sql).await?)];
             return Ok(Outcomes { taken, ..Outcomes::default() });
         }
-        let sql = self.texts(member).apply(releases, takes);
+        let sql = self.sql_for(member).apply(releases, takes);
         let answers = Answers::of(&self.write(member, sql).await?);
         Ok(Outcomes {
             released: releases.iter().map(|lease| answers.released(lease)).collect(),
-            taken: takes
-                .iter()
-                .map(|lease| answers.taken(lease, self.texts.has_fences()))
-                .collect(),
+            taken: takes.iter().map(|lease| answers.taken(lease, self.sql.has_fences())).collect(),
         })
     }
 
@@ -205,7 +202,7 @@ impl LeaseBackend for MySql {
         let mut renewed = Vec::with_capacity(leases.len());
         let mut left: Vec<&[Lease]> = leases.chunks(MOST).rev().collect();
         while let Some(part) = left.pop() {
-            let sql = self.texts(member).renew(part);
+            let sql = self.sql_for(member).renew(part);
             if sql.len() >= member.server.packet && part.len() > 1 {
                 let (first, second) = part.split_at(part.len() / 2);
                 left.extend([second, first]);
@@ -218,7 +215,7 @@ impl LeaseBackend for MySql {
     }
 
     async fn check(&self, member: &mut Member, lease: &Lease) -> Result<bool, Failure> {
-        let mut sql = self.texts.check(lease);
+        let mut sql = self.sql.check(lease);
         if member.server.clustered {
             // What the other nodes have written first must be here before it is read.
             sql = format!("SET SESSION wsrep_sync_wait=1;{sql};SET SESSION wsrep_sync_wait=0");
@@ -236,10 +233,10 @@ impl LeaseBackend for MySql {
     }
 
     async fn own(&self, member: &mut Member, lease: &Lease, to: &Owner) -> Result<Taken, Failure> {
-        let sql = self.texts(member).own(lease, to);
+        let sql = self.sql_for(member).own(lease, to);
         let answers = Answers::of(&self.write(member, sql).await?);
         let owned = Lease { owner: to.clone(), ..lease.clone() };
-        Ok(answers.taken(&owned, self.texts.has_fences()))
+        Ok(answers.taken(&owned, self.sql.has_fences()))
     }
 
     async fn prune(
@@ -248,13 +245,13 @@ impl LeaseBackend for MySql {
         older_than: Duration,
         from: &str,
     ) -> Result<Pruned, Failure> {
-        let Some(old) = self.texts.old(older_than, from) else {
+        let Some(old) = self.sql.old(older_than, from) else {
             return Err(Failure::Failed(cannot_prune(&self.label)));
         };
         let rows = self.write(member, old).await?;
         let names: Vec<_> = rows.iter().filter_map(|row| text(row, 0)).collect();
-        let removed = self.write(member, self.texts.remove(&names)).await;
-        let table = self.texts.table().quoted('`');
+        let removed = self.write(member, self.sql.remove(&names)).await;
+        let table = self.sql.table().quoted('`');
         removed.map_err(|failure| prune::needs_delete(failure, &table))?;
         Ok(Pruned::of(names))
     }

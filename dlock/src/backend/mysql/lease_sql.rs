@@ -23,7 +23,7 @@ const NEVER: &str = "'9999-12-31'";
 pub(crate) type Columns = &'static [(&'static str, &'static [&'static str])];
 
 /// The statements on a table of some shape. What reads rows of [`super::lease::answers`] has no other rows.
-pub(crate) trait Texts: Send + Sync + 'static {
+pub(crate) trait LeaseSql: Send + Sync + 'static {
     /// The table, in quotes.
     fn table(&self) -> &Table;
     /// What columns it must have, and what types those can be of.
@@ -44,7 +44,7 @@ pub(crate) trait Texts: Send + Sync + 'static {
     fn check(&self, lease: &Lease) -> String;
     /// Gives one to another owner, if it has not run out, and reads it.
     fn own(&self, lease: &Lease, to: &Owner) -> String;
-    /// The names of rows that nobody has had for so long, which are locked until the end of the
+    /// The names of rows that nobody has had for this long, which are locked until the end of the
     /// transaction; `None` where dlock removes no rows.
     fn old(&self, older_than: Duration, from: &str) -> Option<String>;
     /// Removes the rows of these names, which are locked already, and ends the transaction.
@@ -56,7 +56,7 @@ pub(crate) trait Texts: Send + Sync + 'static {
 }
 
 /// See the [module](self).
-pub(crate) struct Own {
+pub(crate) struct OwnTable {
     table: Table,
     name: String,
     /// What stands before and after a value that is to be written: it is NULL, which no column can
@@ -77,7 +77,7 @@ const NEXT_OF_ONE: &str = "IF((expires_at<=UTC_TIMESTAMP(6) OR owner=VALUES(owne
     LAST_INSERT_ID(fence+1),fence+0*LAST_INSERT_ID(9223372036854775808|\
     GREATEST(0,TIMESTAMPDIFF(MICROSECOND,UTC_TIMESTAMP(6),expires_at))))";
 
-impl Own {
+impl OwnTable {
     /// `guarded`: not where statements are logged as they are, for replicas are read-only.
     pub(crate) fn new(table: &Table, guarded: bool) -> Self {
         let name = table.quoted('`');
@@ -92,7 +92,7 @@ impl Own {
                 set("expires_at")
             )
         };
-        Own {
+        OwnTable {
             table: table.clone(),
             guard: if guarded { GUARD } else { ["", ""] },
             head: format!("INSERT INTO {name} (name,owner,fence,acquired_at,expires_at) VALUES "),
@@ -149,7 +149,7 @@ impl Own {
     }
 }
 
-impl Texts for Own {
+impl LeaseSql for OwnTable {
     fn table(&self) -> &Table {
         &self.table
     }

@@ -50,7 +50,7 @@ use crate::backend::pool;
 use crate::error::{Error, Result};
 use crate::spec::native::Naming;
 
-/// The end of a session is not pushed: so long it goes unnoticed at most, and a round trip.
+/// The server does not tell of the end of a session: it goes unnoticed for this long at most, and a round trip.
 const HEARTBEAT: Duration = Duration::from_millis(1500);
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(1);

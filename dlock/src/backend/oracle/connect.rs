@@ -2,7 +2,7 @@
 //!
 //! The driver is synchronous, and even the drop of a connection speaks with the server. So each
 //! connection has a thread of its own: nobody else ever waits for the network. A call that has no end
-//! keeps that thread and nothing else; whoever asked has gone on by then.
+//! keeps that thread and nothing else; the one who asked has gone on by then.
 
 use std::sync::{Arc, mpsc};
 use std::thread;

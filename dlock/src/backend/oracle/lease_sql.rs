@@ -160,7 +160,7 @@ impl LeaseSql {
         )
     }
 
-    /// Removes rows that nobody has had for so long, and says how many. Those that somebody works on
+    /// Removes rows that nobody has had for this long, and says how many. Those that somebody works on
     /// are left alone.
     pub(super) fn prune(&self, older_than: Duration) -> String {
         format!(

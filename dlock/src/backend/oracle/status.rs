@@ -62,7 +62,7 @@ impl SessionViews for Oracle {
 
     /// Which of the server's sessions have these numbers now.
     ///
-    /// Whoever may not see them sees no locks either: that is no answer to whether one is held.
+    /// Those who may not see them see no locks either: that is no answer to whether one is held.
     async fn tags(&self, session: &mut Session, ids: &[i64]) -> Result<Vec<SessionTag>> {
         let sql = "SELECT TO_CHAR(inst_id), TO_CHAR(sid), TO_CHAR(serial#) FROM gv$session";
         let rows = table::rows(&session.connection, self.patience(), sql.into()).await;

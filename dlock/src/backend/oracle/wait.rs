@@ -14,7 +14,7 @@ use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 
 /// The longest that one statement waits. The driver cannot stop it: a wait that nobody wants any more
-/// goes on for so long, and a client that has vanished may still be granted the lock.
+/// goes on for this long, and a client that has vanished may still be granted the lock.
 pub(super) const SLICE: Duration = Duration::from_secs(5);
 /// The server counts whole seconds: to this exactness,
 const EXACTNESS: Duration = Duration::from_millis(10);

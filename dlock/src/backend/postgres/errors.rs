@@ -35,7 +35,7 @@ pub(super) fn kind(code: &str) -> ErrorKind {
         // What two get who make one table at the same time: `unique_violation`, `duplicate_table`,
         // `duplicate_object`.
         "23505" | "42P07" | "42710" => ErrorKind::TableExists,
-        // What a standby says to whoever wants to write.
+        // What a standby says to a write.
         "25006" | "0A000" => ErrorKind::ReadOnly,
         _ if code.starts_with("08") => ErrorKind::Away,
         _ if code.starts_with("28") => ErrorKind::NoLogin,

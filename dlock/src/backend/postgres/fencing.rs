@@ -50,7 +50,7 @@ impl Postgres {
         let rows = match session.fetch_all(batch).await {
             Ok(rows) => rows,
             Err(error) => {
-                // Whoever has dropped the table may want a new one.
+                // The table may have been dropped so as to get a new one.
                 let gone = kind_of(&error) == ErrorKind::NoTable;
                 let error = self.fence_error(error, &fences.table);
                 session.fences = Some(fences).filter(|_| !gone);

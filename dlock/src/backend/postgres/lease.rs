@@ -24,7 +24,7 @@ use crate::backend::lease::seam::cannot_prune;
 use crate::backend::lease::{Failure, Lease, LeaseBackend, Outcomes, Owner, Table, Taken};
 use crate::backend::postgres::Address;
 use crate::backend::postgres::errors::{IDLE_SESSION_TIMEOUT, code};
-use crate::backend::postgres::lease_sql::Texts;
+use crate::backend::postgres::lease_sql::LeaseSql;
 use crate::backend::{LockView, Options, hosts, rows};
 use crate::error::Result;
 use crate::spec::native::NativeKey;
@@ -98,7 +98,7 @@ impl LeaseBackend for Postgres {
         releases: &[Lease],
         takes: &[Lease],
     ) -> Result<Outcomes, Failure> {
-        let text = connection.texts().apply(releases, takes);
+        let text = connection.sql().apply(releases, takes);
         let rows = self.ask(connection, text).await?;
         let mut outcomes = Outcomes {
             released: vec![false; releases.len()],
@@ -119,7 +119,7 @@ impl LeaseBackend for Postgres {
         connection: &mut Connection,
         leases: &[Lease],
     ) -> Result<Vec<bool>, Failure> {
-        let text = connection.texts().renew(leases);
+        let text = connection.sql().renew(leases);
         let rows = self.ask(connection, text).await?;
         let mut renewed = vec![false; leases.len()];
         for row in &rows {
@@ -129,7 +129,7 @@ impl LeaseBackend for Postgres {
     }
 
     async fn check(&self, connection: &mut Connection, lease: &Lease) -> Result<bool, Failure> {
-        let text = connection.texts().check(lease);
+        let text = connection.sql().check(lease);
         Ok(!self.ask(connection, text).await?.is_empty())
     }
 
@@ -147,7 +147,7 @@ impl LeaseBackend for Postgres {
         lease: &Lease,
         to: &Owner,
     ) -> Result<Taken, Failure> {
-        let text = connection.texts().own(lease, to);
+        let text = connection.sql().own(lease, to);
         let rows = self.ask(connection, text).await?;
         let Some(row) = rows.first() else { return Ok(Taken::Held(None)) };
         let fence: Option<i64> = row.try_get(0).map_err(|error| self.failure(error))?;
@@ -164,7 +164,7 @@ impl LeaseBackend for Postgres {
             return Err(Failure::Failed(cannot_prune(&self.label)));
         }
         let (text, table) =
-            (connection.texts().prune(older_than, from), connection.texts().table.clone());
+            (connection.sql().prune(older_than, from), connection.sql().table.clone());
         let rows = self.ask(connection, text).await;
         let rows = rows.map_err(|failure| prune::needs_delete(failure, &table))?;
         let names = rows.iter().map(|row| row.try_get(0)).collect::<sqlx::Result<Vec<String>>>();
@@ -187,8 +187,8 @@ async fn raw(connection: &mut Connection, text: &str) -> sqlx::Result<Vec<PgRow>
 }
 
 impl Connection {
-    fn texts(&self) -> &Texts {
-        &self.opened.texts
+    fn sql(&self) -> &LeaseSql {
+        &self.opened.sql
     }
 }
 

@@ -1,6 +1,6 @@
 //! The statements, with the table's name in them.
 //!
-//! A row that somebody has locked is not waited for by a take: whoever works on it has it, or is
+//! A row that somebody has locked is not waited for by a take: the one who works on it has it, or is
 //! about to. Rows are looked up and written in the order of their names.
 
 use std::fmt::Write as _;
@@ -12,7 +12,7 @@ use crate::backend::postgres::FIRST_FENCE;
 use crate::spec::native::NativeKey;
 
 /// See the [module](self).
-pub(crate) struct Texts {
+pub(crate) struct LeaseSql {
     /// The table, in quotes.
     pub(crate) table: String,
     columns: &'static Columns,
@@ -66,12 +66,12 @@ const DJANGO: Columns = Columns {
     for_ever: "9999-12-31 00:00:00+00",
 };
 
-impl Texts {
+impl LeaseSql {
     /// The table's name must be complete.
     pub(crate) fn new(table: &Table) -> Self {
         let columns = if table.django { &DJANGO } else { &OURS };
         let values = columns.values.replace("{first}", FIRST_FENCE);
-        Texts { table: table.quoted('"'), columns, values }
+        LeaseSql { table: table.quoted('"'), columns, values }
     }
 
     /// Gives back: a row with the place in the list for each that was ours. Then takes: for each a
@@ -187,7 +187,7 @@ impl Texts {
         text
     }
 
-    /// The names of rows that nobody has had for so long, which are there no more.
+    /// Removes rows that nobody has had for this long; their names come back.
     pub(crate) fn prune(&self, older_than: Duration, from: &str) -> String {
         let (table, micros, from) = (&self.table, prune::micros(older_than), quoted(from));
         let age = format!("clock_timestamp() - {micros} * interval '1 microsecond'");

@@ -1,6 +1,6 @@
 //! What is said to the server. Each answer ends with the server's process id.
 //!
-//! All names are qualified, and `search_path` is set to `pg_catalog`: whoever can make functions in
+//! All names are qualified, and `search_path` is set to `pg_catalog`: those who can make functions in
 //! a schema of the application's must not make our locks.
 
 use sqlx::postgres::PgArguments;
@@ -15,8 +15,8 @@ use crate::spec::native::NativeKey;
 pub(super) const OPEN: &str = "SELECT pg_catalog.version(), pg_catalog.pg_is_in_recovery(), \
     pg_catalog.current_setting('server_version_num'), pg_catalog.current_schema(), \
     pg_catalog.pg_backend_pid()";
-/// And when the session began, and how many connections are left for clients. Whoever may not signal a
-/// session is not shown the first: NULL.
+/// And when the session began, and how many connections are left for clients. To those who may not signal a
+/// session, the first is not shown: NULL.
 pub(super) const SET: &str = "SELECT pg_catalog.set_config(n, v, false), \
     (SELECT (EXTRACT(EPOCH FROM a.backend_start) OPERATOR(pg_catalog.*) 1000000)::pg_catalog.int8 \
     FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) a), \

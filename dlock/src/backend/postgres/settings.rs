@@ -11,7 +11,7 @@ const TRANSACTION_TIMEOUT: i32 = 170_000;
 const SLACK: Duration = Duration::from_millis(100);
 
 /// What every transaction needs that writes a row, of a lease or of a fencing token, against the
-/// settings of its role, the database and the server. Whoever can make functions or operators in a
+/// settings of its role, the database and the server. Those who can make functions or operators in a
 /// schema of the application's must not make our locks.
 const WRITES: [(&str, &str); 5] = [
     ("search_path", "pg_catalog, pg_temp"),
@@ -39,7 +39,7 @@ impl Postgres {
         settings.extend([
             // An unlock of what is not held is an answer to us, not a warning in a log.
             ("client_min_messages", "error".into()),
-            // Waits have one of their own. So long a fencing token's row may be kept by others: less
+            // Waits have one of their own. How long others may keep a fencing token's row: less
             // than a server may take to answer what it need not wait for.
             ("lock_timeout", "2000".into()),
             ("idle_in_transaction_session_timeout", "0".into()),

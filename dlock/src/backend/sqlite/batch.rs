@@ -39,7 +39,7 @@ impl Sqlite {
     }
 
     async fn release_one(&self, file: &mut File, lease: &Lease) -> Result<bool, Failure> {
-        let released = sqlx::query(AssertSqlSafe(Arc::clone(&self.texts.release_one)))
+        let released = sqlx::query(AssertSqlSafe(Arc::clone(&self.sql.release_one)))
             .bind(lease.name())
             .bind(lease.owner.as_str())
             .bind(fence(lease))
@@ -52,7 +52,7 @@ impl Sqlite {
 
     async fn take_one(&self, file: &mut File, lease: &Lease) -> Result<Taken, Failure> {
         // All rows are read: the last answer is that of the commit.
-        let sql = AssertSqlSafe(Arc::clone(&self.texts.take_one));
+        let sql = AssertSqlSafe(Arc::clone(&self.sql.take_one));
         let fences = sqlx::query_scalar::<_, i64>(sql)
             .bind(lease.name())
             .bind(lease.owner.as_str())
@@ -75,9 +75,9 @@ impl Sqlite {
     ) -> Result<Outcomes, Failure> {
         // One statement is a transaction by itself.
         let (sql, both) = match (releases, takes) {
-            ([], _) => (&self.texts.take, false),
-            (_, []) => (&self.texts.release, false),
-            _ => (&self.texts.release_and_take, true),
+            ([], _) => (&self.sql.take, false),
+            (_, []) => (&self.sql.release, false),
+            _ => (&self.sql.release_and_take, true),
         };
         let sql = AssertSqlSafe(Arc::clone(sql));
         let written = sqlx::query_as::<_, (String, Option<String>, Option<i64>)>(sql)
@@ -111,7 +111,7 @@ impl Sqlite {
     }
 
     /// Which of these takes would be refused, by name, and for how long yet. Only those that were
-    /// refused before are looked for: whoever polls a key must not stand in the way of those who
+    /// refused before are looked for: those who poll a key must not stand in the way of those who
     /// write, and one who asks for the first time mostly gets it.
     pub(super) async fn refusals(
         &self,
@@ -123,7 +123,7 @@ impl Sqlite {
         if polled.is_empty() {
             return Ok(HashMap::new());
         }
-        let sql = AssertSqlSafe(Arc::clone(&self.texts.held));
+        let sql = AssertSqlSafe(Arc::clone(&self.sql.held));
         let rows = sqlx::query_as::<_, (String, i64)>(sql)
             .bind(json(&polled))
             .fetch_all(&mut file.connection)

@@ -7,7 +7,7 @@ use sqlx::ConnectOptions as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteLockingMode, SqlitePool, SqliteSynchronous};
 
 use super::Sqlite;
-use super::lease_sql::Texts;
+use super::lease_sql::LeaseSql;
 use crate::backend::lease::Table;
 use crate::error::{Error, Result};
 
@@ -110,7 +110,7 @@ impl Sqlite {
             .busy_timeout(BUSY)
             .thread_name(|id| format!("dlock-sqlite-{id}"))
             .disable_statement_logging();
-        Sqlite { options, label, journal: WAL, texts: Texts::new(table) }
+        Sqlite { options, label, journal: WAL, sql: LeaseSql::new(table) }
     }
 }
 

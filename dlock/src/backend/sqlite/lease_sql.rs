@@ -10,7 +10,7 @@ use crate::backend::lease::prune::{self, ROWS_MAX};
 pub(super) const NOW: &str = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)";
 
 /// See the [module](self).
-pub(super) struct Texts {
+pub(super) struct LeaseSql {
     /// The table, in quotes.
     pub(super) name: String,
     pub(super) table: String,
@@ -36,7 +36,7 @@ pub(super) struct Texts {
     pub(super) status: String,
 }
 
-impl Texts {
+impl LeaseSql {
     pub(super) fn new(table: &Table) -> Self {
         let name = table.quoted('"');
         // The owner decides: what has passed to another is left alone.
@@ -71,7 +71,7 @@ impl Texts {
             "UPDATE {name} SET expires_at = {NOW} + (l.value ->> 3) FROM json_each(?1) AS l
              WHERE {ours} AND expires_at > {NOW} RETURNING name, owner"
         );
-        Texts {
+        LeaseSql {
             table: ddl::sqlite(table),
             probe: format!("EXPLAIN {take}"),
             // IMMEDIATE: a transaction that begins by reading cannot wait for its turn to write

@@ -19,7 +19,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 use tokio::time::sleep;
 
 use self::batch::{fence, first_fence, json, millis};
-use self::lease_sql::Texts;
+use self::lease_sql::LeaseSql;
 use super::lease::prune::{self, Pruned};
 use super::lease::{Failure, Lease, LeaseBackend, Outcomes, Owner, Taken};
 use crate::backend::LockView;
@@ -46,7 +46,7 @@ pub(crate) struct Sqlite {
     label: Box<str>,
     /// The statement that sets the journal's mode.
     journal: &'static str,
-    texts: Texts,
+    sql: LeaseSql,
 }
 
 impl Sqlite {
@@ -101,9 +101,9 @@ impl LeaseBackend for Sqlite {
         let failure = |error| self.failure(error);
         let mut connection = self.options.connect().await.map_err(failure)?;
         self.set_journal_mode(&mut connection).await?;
-        let table = sqlx::raw_sql(AssertSqlSafe(&*self.texts.table));
+        let table = sqlx::raw_sql(AssertSqlSafe(&*self.sql.table));
         table.execute(&mut connection).await.map_err(failure)?;
-        let probe = sqlx::raw_sql(AssertSqlSafe(&*self.texts.probe));
+        let probe = sqlx::raw_sql(AssertSqlSafe(&*self.sql.probe));
         match probe.execute(&mut connection).await.map_err(failure) {
             Ok(_) => {
                 let identity = self.identity();
@@ -119,7 +119,7 @@ impl LeaseBackend for Sqlite {
                 Err(Failure::Failed(Error::config(format!(
                     "the table {} in {} is not one of dlock's: {}; it must be as \
                      dlock::lease::ddl(\"sqlite\") says, and is made when missing",
-                    self.texts.name,
+                    self.sql.name,
                     self.label,
                     foreign(&source.to_string())
                 ))))
@@ -168,7 +168,7 @@ impl LeaseBackend for Sqlite {
     async fn renew(&self, file: &mut File, leases: &[Lease]) -> Result<Vec<bool>, Failure> {
         self.same_file(file)?;
         let rows =
-            sqlx::query_as::<_, (String, String)>(AssertSqlSafe(Arc::clone(&self.texts.renew)))
+            sqlx::query_as::<_, (String, String)>(AssertSqlSafe(Arc::clone(&self.sql.renew)))
                 .bind(json(leases))
                 .fetch_all(&mut file.connection)
                 .await
@@ -180,7 +180,7 @@ impl LeaseBackend for Sqlite {
 
     async fn check(&self, file: &mut File, lease: &Lease) -> Result<bool, Failure> {
         self.same_file(file)?;
-        let row = sqlx::query(AssertSqlSafe(Arc::clone(&self.texts.check)))
+        let row = sqlx::query(AssertSqlSafe(Arc::clone(&self.sql.check)))
             .bind(lease.name())
             .bind(lease.owner.as_str())
             .bind(fence(lease))
@@ -198,7 +198,7 @@ impl LeaseBackend for Sqlite {
 
     async fn own(&self, file: &mut File, lease: &Lease, to: &Owner) -> Result<Taken, Failure> {
         self.same_file(file)?;
-        let sql = AssertSqlSafe(Arc::clone(&self.texts.own));
+        let sql = AssertSqlSafe(Arc::clone(&self.sql.own));
         let fences = sqlx::query_scalar::<_, i64>(sql)
             .bind(lease.name())
             .bind(lease.owner.as_str())
@@ -221,7 +221,7 @@ impl LeaseBackend for Sqlite {
         from: &str,
     ) -> Result<Pruned, Failure> {
         self.same_file(file)?;
-        let names = sqlx::query_scalar(AssertSqlSafe(Arc::clone(&self.texts.prune)))
+        let names = sqlx::query_scalar(AssertSqlSafe(Arc::clone(&self.sql.prune)))
             .bind(prune::micros(older_than).div_euclid(1000))
             .bind(from)
             .bind(first_fence())

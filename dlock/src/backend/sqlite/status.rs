@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::AssertSqlSafe;
 
-use super::lease_sql::Texts;
+use super::lease_sql::LeaseSql;
 use super::{File, Sqlite};
 use crate::backend::LockView;
 use crate::backend::lease::{Failure, name, prune, seen};
@@ -19,8 +19,8 @@ const FULL: i64 = 2;
 impl Sqlite {
     /// How to find the holder of a key by hand.
     pub(crate) fn explain(&self) -> Box<dyn Fn(&NativeKey) -> String + Send + Sync> {
-        let table = self.texts.name.clone();
-        Box::new(move |key| Texts::explain(&table, &name(key)))
+        let table = self.sql.name.clone();
+        Box::new(move |key| LeaseSql::explain(&table, &name(key)))
     }
 
     /// Who holds this key, or any.
@@ -31,7 +31,7 @@ impl Sqlite {
     ) -> Result<Vec<LockView>, Failure> {
         self.same_file(file)?;
         let rows =
-            sqlx::query_as::<_, (String, String, i64, i64)>(AssertSqlSafe(&*self.texts.status))
+            sqlx::query_as::<_, (String, String, i64, i64)>(AssertSqlSafe(&*self.sql.status))
                 .bind(of.map(name))
                 .fetch_all(&mut file.connection)
                 .await
@@ -48,10 +48,10 @@ impl Sqlite {
         self.same_file(file)?;
         let settings = sqlx::query_as::<_, (String, i64)>(SETTINGS).fetch_one(&mut file.connection);
         let (journal, synchronous) = settings.await.map_err(|error| self.failure(error))?;
-        let rows = sqlx::query_scalar(AssertSqlSafe(&*self.texts.count));
+        let rows = sqlx::query_scalar(AssertSqlSafe(&*self.sql.count));
         let rows =
             rows.fetch_one(&mut file.connection).await.map_err(|error| self.failure(error))?;
-        let mut findings: Vec<_> = prune::finding(&self.texts.name, rows).into_iter().collect();
+        let mut findings: Vec<_> = prune::finding(&self.sql.name, rows).into_iter().collect();
         if journal != "wal" {
             findings.push(Finding::note(
                 format!("the journal mode is {journal}: renewals wait for whoever reads"),

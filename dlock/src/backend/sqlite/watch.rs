@@ -1,6 +1,6 @@
 //! News from the kernel that somebody writes the file: what is waited for may be free soon.
 //!
-//! Whoever gives a lease back has nothing to do for it, and who does not wait is not told. A thread
+//! The one who gives a lease back has nothing to do for it, and those who do not wait are not told. A thread
 //! of its own listens, for it may be any runtime that the engine runs on.
 
 use std::io::Result;

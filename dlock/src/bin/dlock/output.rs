@@ -9,7 +9,7 @@ use serde::Serialize;
 /// The columns of a list of locks.
 pub(crate) const HEAD: [&str; 5] = ["KEY", "MODE", "HOLDER", "SINCE", "WAITERS"];
 
-/// Writes lines to stdout. Whoever reads may have seen enough.
+/// Writes lines to stdout. The reader may have seen enough.
 pub(crate) fn print(lines: impl IntoIterator<Item = String>) {
     let mut out = stdout().lock();
     let printed: io::Result<()> = lines.into_iter().try_for_each(|line| writeln!(out, "{line}"));

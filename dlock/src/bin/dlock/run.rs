@@ -137,7 +137,7 @@ impl Supervision<'_> {
         }
     }
 
-    /// When the server will have been silent for so long that the command must end now, if it is
+    /// When the server will have been silent for long enough that the command must end now, if it is
     /// to have its grace before others can have the lock. Not where the grace is too long for that.
     fn doubt_at(&self, longest: Duration) -> Option<Instant> {
         let fits = self.run.grace + MARGIN <= longest / 2;

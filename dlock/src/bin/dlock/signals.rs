@@ -20,7 +20,7 @@ const PASSED_ON: [Signal; 6] = [
 pub(crate) struct Signals(Vec<(Signal, unix::Signal)>);
 
 impl Signals {
-    /// Those that whoever started us wants to be ignored, as `nohup` does, stay ignored: also by the
+    /// Those that the program which started us wants to be ignored, as `nohup` does, stay ignored: also by the
     /// command, which inherits that.
     pub(crate) fn new() -> io::Result<Self> {
         let ignored = ignored();

@@ -25,7 +25,7 @@ impl Terminal {
     }
 
     pub(crate) fn give_to(&self, group: Pid) {
-        // Whoever is in the background is stopped for this, unless the signal is blocked. The
+        // A process in the background is stopped for this, unless the signal is blocked. The
         // command does not inherit the mask: std clears it.
         let mut mask = SigSet::empty();
         mask.add(Signal::SIGTTOU);

@@ -74,6 +74,6 @@ async fn who_holds(locker: &Locker, key: &str) -> String {
 
 fn show(text: &str) {
     let mut terminal = stderr().lock();
-    // Whoever has closed it does not want to see it.
+    // The one who has closed it does not want to see it.
     let _ = terminal.write_all(text.as_bytes()).and_then(|()| terminal.flush());
 }

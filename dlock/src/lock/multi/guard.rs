@@ -24,13 +24,13 @@ use crate::status::lost::LostInfo;
 #[clippy::has_significant_drop]
 pub struct MultiGuard {
     guards: Vec<Guard>,
-    holds: Grants,
+    grants: Grants,
 }
 
 impl MultiGuard {
     pub(super) fn new(guards: Vec<Guard>) -> Self {
-        let holds: Arc<[_]> = guards.iter().map(|guard| Arc::clone(guard.hold())).collect();
-        MultiGuard { guards, holds: Grants::Many(holds) }
+        let grants: Arc<[_]> = guards.iter().map(|guard| Arc::clone(guard.grant())).collect();
+        MultiGuard { guards, grants: Grants::Many(grants) }
     }
 
     /// A guard of nothing: locking is switched off.
@@ -83,13 +83,13 @@ impl MultiGuard {
 
     /// Waits until one of the locks is lost, as [`Guard::lost`] does.
     pub fn lost(&self) -> impl Future<Output = LostInfo> + Send + 'static + use<> {
-        self.holds.lost()
+        self.grants.lost()
     }
 
     /// Returns `true` if one of the locks is lost, as far as this process can know. See
     /// [`Guard::is_lost`].
     pub fn is_lost(&self) -> bool {
-        self.holds.is_lost()
+        self.grants.is_lost()
     }
 
     /// Returns the shortest [`Guard::valid_for`] of all of the locks.
@@ -117,13 +117,13 @@ impl MultiGuard {
     /// # Cancel safety
     /// The same as the future.
     pub async fn protect<F: Future>(&self, body: F) -> Result<F::Output> {
-        scope::protect(&self.holds, body).await
+        scope::protect(&self.grants, body).await
     }
 }
 
 impl AnyGuard for MultiGuard {
-    fn holds(&self) -> Grants {
-        self.holds.clone()
+    fn grants(&self) -> Grants {
+        self.grants.clone()
     }
 
     fn release(self) -> impl Future<Output = Result<()>> + Send {
@@ -136,7 +136,7 @@ impl AnyGuard for MultiGuard {
 
     fn another(&self) -> Option<Self> {
         let guards = self.guards.iter().map(AnyGuard::another).collect::<Option<_>>()?;
-        Some(MultiGuard { guards, holds: self.holds.clone() })
+        Some(MultiGuard { guards, grants: self.grants.clone() })
     }
 }
 

@@ -10,7 +10,7 @@ pub(crate) enum Part {
     Whole,
     /// One more permit.
     Permit,
-    /// Whoever holds it waits for a permit, first in the queue.
+    /// Its holder waits for a permit, first in the queue.
     Gate,
 }
 

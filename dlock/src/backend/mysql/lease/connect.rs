@@ -8,7 +8,7 @@ use sqlx::{ConnectOptions as _, MySqlPool};
 use super::MySql;
 use super::django::Django;
 use crate::backend::lease::Table;
-use crate::backend::mysql::lease_sql::{Own, Texts};
+use crate::backend::mysql::lease_sql::{LeaseSql, OwnTable};
 use crate::backend::mysql::{kind, label, parse};
 use crate::backend::pool;
 use crate::backend::{Options, hosts};
@@ -62,17 +62,17 @@ impl MySql {
                 table.name
             )));
         }
-        let texts = |guarded| -> Box<dyn Texts> {
+        let sql = |guarded| -> Box<dyn LeaseSql> {
             match table.django {
                 true => Box::new(Django::new(table)),
-                false => Box::new(Own::new(table, guarded)),
+                false => Box::new(OwnTable::new(table, guarded)),
             }
         };
         Ok(MySql {
             hosts,
             label,
-            texts: texts(true),
-            logged_texts: texts(false),
+            sql: sql(true),
+            logged_sql: sql(false),
             warned: AtomicBool::new(false),
             packet: AtomicUsize::new(usize::MAX),
             application_name: options.application_name.clone(),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::answers::{AFTER, BEFORE};
 use crate::backend::lease::{Lease, Owner, Table};
-use crate::backend::mysql::lease_sql::{Columns, NOW, Texts, end};
+use crate::backend::mysql::lease_sql::{Columns, LeaseSql, NOW, end};
 use crate::backend::mysql::literal;
 
 /// See the [module](self).
@@ -71,7 +71,7 @@ fn ours(lease: &Lease) -> String {
     format!("{OWNER}=CAST({} AS BINARY)", literal(lease.owner.as_str()))
 }
 
-impl Texts for Django {
+impl LeaseSql for Django {
     fn table(&self) -> &Table {
         &self.table
     }

@@ -39,9 +39,9 @@ impl MySql {
 
     /// What a user must be allowed.
     fn refused(&self, source: Source) -> Error {
-        let table = self.texts.table().quoted('`');
+        let table = self.sql.table().quoted('`');
         let remedy = format!("GRANT SELECT, INSERT, UPDATE ON {table} TO this user");
-        match self.texts.ddl() {
+        match self.sql.ddl() {
             Some(ddl) => {
                 let remedy = format!(
                     "{remedy}; if the table is not there, GRANT CREATE as well, or run the statements \

@@ -44,19 +44,19 @@ impl MySql {
     pub(super) async fn table(&self, connection: &mut MySqlConnection) -> Result<(), Failure> {
         let columns = self.columns(connection).await?;
         if columns.is_empty() {
-            let Some(ddl) = self.texts.ddl() else {
+            let Some(ddl) = self.sql.ddl() else {
                 return Err(self.not_there());
             };
             self.rows(connection, ddl).await?;
         } else if let Some(what) = self.wrong(&columns) {
             return Err(Failure::Failed(Error::config(format!(
                 "the table {} on {} cannot hold leases: {what}; {}",
-                self.texts.table().quoted('`'),
+                self.sql.table().quoted('`'),
                 self.label,
                 self.remedy()
             ))));
         }
-        match self.rows(connection, self.texts.probe()).await {
+        match self.rows(connection, self.sql.probe()).await {
             Ok(_) => Ok(()),
             // There is a table of that name that it may not even see.
             Err(failure) => Err(failure),
@@ -64,7 +64,7 @@ impl MySql {
     }
 
     async fn columns(&self, connection: &mut MySqlConnection) -> Result<Vec<Column>, Failure> {
-        let table = self.texts.table();
+        let table = self.sql.table();
         let schema = table.schema.as_deref().map_or_else(|| "DATABASE()".into(), literal);
         let name = literal(&table.name);
         let sql = format!("{COLUMNS} WHERE c.TABLE_SCHEMA={schema} AND c.TABLE_NAME={name}");
@@ -79,7 +79,7 @@ impl MySql {
         if matches!(engine, "myisam" | "aria" | "memory" | "csv" | "archive" | "blackhole") {
             return Some(format!("its engine is {engine}, which has no transactions"));
         }
-        for (name, kinds) in self.texts.columns() {
+        for (name, kinds) in self.sql.columns() {
             let Some(column) = column(name) else {
                 return Some(format!("it has no column {name}"));
             };
@@ -98,7 +98,7 @@ impl MySql {
     }
 
     fn remedy(&self) -> &'static str {
-        match self.texts.ddl() {
+        match self.sql.ddl() {
             Some(_) => "it must be as dlock::lease::ddl(\"mysql\") says, and is made when missing",
             None => "it must be as Django's migration of database_locks makes it",
         }
@@ -109,7 +109,7 @@ impl MySql {
             "{} has no table {}, or this user no right to it: it is made by django-database-locks \
              (manage.py migrate database_locks), not by dlock",
             self.label,
-            self.texts.table().quoted('`')
+            self.sql.table().quoted('`')
         )))
     }
 }

@@ -15,7 +15,7 @@ const SHORT: Duration = Duration::from_secs(15);
 impl MySql {
     /// How to find the holder of a key by hand.
     pub(crate) fn explain(&self) -> Box<dyn Fn(&NativeKey) -> String + Send + Sync> {
-        let explain = self.texts.explain();
+        let explain = self.sql.explain();
         Box::new(move |key| explain(&name(key)))
     }
 
@@ -25,7 +25,7 @@ impl MySql {
         member: &mut Member,
         of: Option<&NativeKey>,
     ) -> Result<Vec<LockView>, Failure> {
-        let sql = self.texts.status(of.map(name).as_deref());
+        let sql = self.sql.status(of.map(name).as_deref());
         let rows = self.rows(&mut member.connection, sql).await?;
         let seen = rows.iter().filter_map(|row| {
             let (name, owner) = (text(row, 0)?, text(row, 1).unwrap_or_default());
@@ -65,7 +65,7 @@ impl MySql {
             );
             findings.push(find(what, "set innodb_flush_log_at_trx_commit=1"));
         }
-        let table = self.texts.table();
+        let table = self.sql.table();
         if table.django {
             return Ok(findings);
         }

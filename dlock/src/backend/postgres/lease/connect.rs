@@ -11,7 +11,7 @@ use crate::backend::errors::{ErrorKind, unsupported};
 use crate::backend::lease::{Failure, Lease, Owner, Table, ddl};
 use crate::backend::postgres::Address;
 use crate::backend::postgres::errors::{code, kind_of};
-use crate::backend::postgres::lease_sql::Texts;
+use crate::backend::postgres::lease_sql::LeaseSql;
 use crate::backend::rows;
 use crate::error::{Error, cause};
 use crate::spec::native::NativeKey;
@@ -26,7 +26,7 @@ const ATTEMPTS: u32 = 5;
 
 /// What was found out by connecting.
 pub(crate) struct Opened {
-    pub(super) texts: Texts,
+    pub(super) sql: LeaseSql,
     /// The table, with its schema.
     table: Table,
     /// What the user needs.
@@ -92,7 +92,7 @@ impl Postgres {
             "GRANT USAGE ON SCHEMA {schema} TO {user}; GRANT SELECT, INSERT, UPDATE ON {} TO {user};",
             table.quoted('"')
         );
-        Ok(Opened { texts: Texts::new(&table), table, grant })
+        Ok(Opened { sql: LeaseSql::new(&table), table, grant })
     }
 
     async fn see_to_the_table(&self, connection: &mut Connection) -> Result<(), Failure> {
@@ -103,7 +103,7 @@ impl Postgres {
             fence: None,
             lasts: Duration::ZERO,
         };
-        let probe = connection.texts().probe(&[nobody]);
+        let probe = connection.sql().probe(&[nobody]);
         loop {
             let error = match run(&mut connection.connection, &probe).await {
                 Ok(()) => return Ok(()),
@@ -132,7 +132,7 @@ impl Postgres {
             ))));
         }
         let ddl = ddl::postgres(table);
-        let Err(error) = run(&mut connection.connection, &Texts::create(&ddl)).await else {
+        let Err(error) = run(&mut connection.connection, &LeaseSql::create(&ddl)).await else {
             return Ok(());
         };
         match kind_of(&error) {

@@ -8,7 +8,7 @@ use sqlx::postgres::PgRow;
 use super::{Connection, Postgres};
 use crate::backend::LockView;
 use crate::backend::lease::{Failure, Table, name, prune, seen};
-use crate::backend::postgres::lease_sql::{BEGIN, Texts, quoted};
+use crate::backend::postgres::lease_sql::{BEGIN, LeaseSql, quoted};
 use crate::spec::native::NativeKey;
 use crate::status::Finding;
 
@@ -37,9 +37,9 @@ struct Facts {
 impl Postgres {
     /// How to find the holder of a key by hand.
     pub(crate) fn explain(&self) -> Box<dyn Fn(&NativeKey) -> String + Send + Sync> {
-        // The schema is not asked for: it is that of whoever looks.
-        let texts = Texts::new(&self.table);
-        Box::new(move |key| texts.explain(&name(key)))
+        // The schema is not asked for: it is that of the one who looks.
+        let sql = LeaseSql::new(&self.table);
+        Box::new(move |key| sql.explain(&name(key)))
     }
 
     /// Who holds this key, or any.
@@ -48,7 +48,7 @@ impl Postgres {
         connection: &mut Connection,
         of: Option<&NativeKey>,
     ) -> Result<Vec<LockView>, Failure> {
-        let text = connection.texts().status(of);
+        let text = connection.sql().status(of);
         let rows = self.ask(connection, text).await?;
         let seen = rows.iter().map(read).collect::<sqlx::Result<_>>();
         seen.map_err(|error| self.failure(error))
@@ -59,7 +59,7 @@ impl Postgres {
         &self,
         connection: &mut Connection,
     ) -> Result<Vec<Finding>, Failure> {
-        let text = format!("{BEGIN}{FACTS}{}::regclass", quoted(&connection.texts().table));
+        let text = format!("{BEGIN}{FACTS}{}::regclass", quoted(&connection.sql().table));
         let rows = self.ask(connection, text).await?;
         let facts = rows.first().map(Facts::read).transpose();
         let facts = facts.map_err(|error| self.failure(error))?;
@@ -68,7 +68,7 @@ impl Postgres {
         if self.table.django {
             return Ok(found);
         }
-        let text = format!("{BEGIN}{}", prune::count(&connection.texts().table));
+        let text = format!("{BEGIN}{}", prune::count(&connection.sql().table));
         let rows = self.ask(connection, text).await?;
         let rows = rows.first().and_then(|row| row.try_get(0).ok()).unwrap_or_default();
         Ok(found.into_iter().chain(prune::finding(&self.table.name, rows)).collect())

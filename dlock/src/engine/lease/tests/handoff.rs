@@ -132,7 +132,7 @@ async fn verify_of_the_holder_before() {
     fake.inside().delay = 30 * MS;
     let others: Vec<_> = (0..4)
         .map(|_| {
-            let hold = first.hold().clone();
+            let hold = first.grant().clone();
             let engine = locker.core().engine().clone();
             tokio::spawn(async move {
                 let (reply, answer) = tokio::sync::oneshot::channel();
