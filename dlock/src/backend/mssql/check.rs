@@ -3,8 +3,8 @@
 use tiberius::Row;
 
 use super::errors::kind_of;
-use super::results;
-use super::session::{Session, integer};
+use super::results::{self, integer};
+use super::session::Session;
 use super::{Mssql, TTL_MAX};
 use crate::backend::errors::ErrorKind;
 use crate::error::Result;

@@ -47,3 +47,8 @@ fn size(value: &ColumnData<'_>) -> usize {
         _ => 0,
     }
 }
+
+/// A column as a number; `None` for NULL, and for what is no number.
+pub(super) fn integer(row: &Row, column: usize) -> Option<i32> {
+    row.try_get::<i32, _>(column).ok().flatten()
+}

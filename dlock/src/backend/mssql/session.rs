@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::connect::Connection;
 use super::errors::{Code, Ended, error_of, kind_of};
-use super::results;
+use super::results::{self, integer};
 use super::server::{self, Server};
 use super::session_sql as sql;
 use super::socket::Socket;
@@ -288,9 +288,4 @@ impl DriverOrOurs {
             DriverOrOurs::Ours(_) => ErrorKind::Other,
         }
     }
-}
-
-/// A column as a number; `None` for NULL, and for what is no number.
-pub(super) fn integer(row: &Row, column: usize) -> Option<i32> {
-    row.try_get::<i32, _>(column).ok().flatten()
 }

@@ -7,8 +7,8 @@ use tiberius::{Query, Row};
 
 use super::Mssql;
 use super::errors::kind_of;
-use super::results;
-use super::session::{Session, integer, name};
+use super::results::{self, integer};
+use super::session::{Session, name};
 use super::session_sql::quoted;
 use super::{session_sql as sql, table};
 use crate::backend::errors::ErrorKind;

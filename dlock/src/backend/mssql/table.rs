@@ -6,8 +6,7 @@ use tiberius::error::Error as DriverError;
 use super::connect::Connection;
 use super::errors::{error_of, kind_of};
 use super::lease_sql::LeaseSql;
-use super::results;
-use super::session::integer;
+use super::results::{self, integer};
 use crate::backend::errors::ErrorKind;
 use crate::error::{Error, Result, Source};
 

@@ -39,6 +39,9 @@ use crate::spec::native::Naming;
 const TTL_MAX: Duration = Duration::from_secs(60);
 /// That a session has ended does not show without a question.
 const HEARTBEAT_MAX: Duration = Duration::from_secs(2);
+/// The longest that one statement waits. The driver cannot stop it: a wait that nobody wants any more
+/// goes on for this long, and a client that has vanished may still be granted the lock.
+const SLICE: Duration = Duration::from_secs(5);
 
 pub(crate) struct Oracle {
     target: Target,

@@ -4,18 +4,15 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::Oracle;
 use super::errors::Code;
 use super::session::{Part, Session};
 use super::session_sql::What;
+use super::{Oracle, SLICE};
 use crate::backend::{SessionWaits, Waited};
 use crate::error::Result;
 use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 
-/// The longest that one statement waits. The driver cannot stop it: a wait that nobody wants any more
-/// goes on for this long, and a client that has vanished may still be granted the lock.
-pub(super) const SLICE: Duration = Duration::from_secs(5);
 /// The server counts whole seconds: to this exactness,
 const EXACTNESS: Duration = Duration::from_millis(10);
 /// and what is left of a wait is for tries with such pauses.

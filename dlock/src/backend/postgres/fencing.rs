@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 
 use super::Postgres;
 use super::errors::kind_of;
-use super::session::Session;
+use super::session::{Fences, Session};
 use super::session_sql::fenced;
 use crate::backend::errors::{Busy, ErrorKind};
 use crate::backend::lease::{ddl, name};
@@ -22,13 +22,6 @@ const PREPARE: &str = "SELECT pg_catalog.to_regclass($1) IS NOT NULL, \
     CASE WHEN c IN ('off', 'local') THEN 'on' ELSE c END, false), \
     pg_catalog.current_setting('fsync'), pg_catalog.pg_backend_pid() \
     FROM pg_catalog.current_setting('synchronous_commit') c";
-
-/// What a session needs to draw tokens.
-pub(super) struct Fences {
-    table: String,
-    /// Does a batch in which some are drawn.
-    batch: String,
-}
 
 impl Postgres {
     /// A batch in which tokens are drawn: in the same statement as the locks are taken, after them.

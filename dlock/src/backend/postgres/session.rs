@@ -7,16 +7,15 @@ use sqlx::postgres::{PgArguments, PgConnectOptions, PgListener, PgRow};
 use sqlx::query::Query;
 use sqlx::{Column as _, Execute, PgPool, Row as _, Type as _};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use super::Postgres;
 use super::errors::Ended;
-use super::fencing::Fences;
 use super::listener::Listener;
 use super::session_sql::{self, HELD, OPEN, PING, SET, UNLOCK_ALL, WRITES_WAIT};
-use super::wait::Waits;
 use crate::backend::errors::another_session;
 use crate::backend::pool::{LikePool as _, or_why};
-use crate::backend::{Answer, BatchItem, SessionLocks, SessionTag, rows};
+use crate::backend::{Answer, BatchItem, SessionLocks, SessionTag, Waited, rows};
 use crate::error::{Error, Result};
 use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
@@ -40,6 +39,41 @@ pub(crate) struct Session {
     /// Since the first token was wanted.
     pub(super) fences: Option<Fences>,
     pub(super) waits: Waits,
+}
+
+/// What a session needs to draw tokens.
+pub(super) struct Fences {
+    pub(super) table: String,
+    /// Does a batch in which some are drawn.
+    pub(super) batch: String,
+}
+
+/// How a session waits.
+#[derive(Debug, Default)]
+pub(super) struct Waits {
+    /// When the last one was granted.
+    granted: Option<Instant>,
+    /// The server has no blocks for us.
+    no_blocks: bool,
+}
+
+/// A wait that begins this soon after one that was granted is probably granted too.
+const HANDOVER: Duration = Duration::from_millis(100);
+
+impl Waits {
+    /// Returns `true` if the next wait is probably granted, or there are no blocks.
+    pub(super) fn needs_no_block(&self) -> bool {
+        self.no_blocks || self.granted.is_some_and(|at| at.elapsed() < HANDOVER)
+    }
+
+    pub(super) fn have_no_blocks(&mut self) {
+        self.no_blocks = true;
+    }
+
+    /// Notes how a wait has ended.
+    pub(super) fn note(&mut self, waited: Waited) {
+        self.granted = (waited == Waited::Granted).then(Instant::now);
+    }
 }
 
 impl SessionLocks for Postgres {

@@ -10,7 +10,6 @@ use std::time::Duration;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Row as _};
-use tokio::time::Instant;
 
 use super::Postgres;
 use super::errors::{code, kind, kind_of};
@@ -23,20 +22,9 @@ use crate::backend::{SessionWaits, Waited};
 use crate::error::Result;
 use crate::spec::lock_id::LockId;
 
-/// A wait that begins so soon after one that was granted is probably granted too.
-const HANDOVER: Duration = Duration::from_millis(100);
 /// What comes of a block where there is no PL/pgSQL (`undefined_object`), or the role may not use it.
 const NO_BLOCKS: [&str; 2] = ["42704", "42501"];
 const GRANTED: &str = "granted";
-
-/// How a session waits.
-#[derive(Debug, Default)]
-pub(super) struct Waits {
-    /// When the last one was granted.
-    granted: Option<Instant>,
-    /// The server has no blocks for us.
-    no_blocks: bool,
-}
 
 /// A block that waits, and catches the end of the wait. The grant and that end may have met: then the
 /// lock is held all the same, and given back. What varies is in settings, so that the server's
@@ -130,13 +118,12 @@ impl SessionWaits for Postgres {
         time: Duration,
     ) -> Result<Waited> {
         let time = milliseconds(time);
-        let handover = session.waits.granted.is_some_and(|at| at.elapsed() < HANDOVER);
-        let waited = if handover || session.waits.no_blocks {
+        let waited = if session.waits.needs_no_block() {
             self.wait_plainly(session, lock_id, time).await?
         } else {
             self.wait_in_block(session, lock_id, time).await?
         };
-        session.waits.granted = (waited == Waited::Granted).then(Instant::now);
+        session.waits.note(waited);
         Ok(waited)
     }
 }
@@ -152,7 +139,7 @@ impl Postgres {
         let rows = match session.fetch_all(rows).await {
             Ok(rows) => rows,
             Err(error) if code(&error).is_some_and(|code| NO_BLOCKS.contains(&&*code)) => {
-                session.waits.no_blocks = true;
+                session.waits.have_no_blocks();
                 return self.wait_plainly(session, lock_id, time).await;
             }
             // A cancel that came when the block had ended.
