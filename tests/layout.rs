@@ -24,7 +24,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("backend", &["connection", "spec", "status"]),
     ("engine", &["backend", "observe", "spec", "status", "testing"]),
     ("lock", &["engine", "locker", "observe", "spec", "status"]),
-    ("locker", &["backend", "engine", "lock", "observe", "spec", "status", "testing"]),
+    ("locker", &["backend", "engine", "lock", "observe", "spec", "status"]),
     ("leader", &["engine", "lock", "spec", "status"]),
     ("fence", &["lock", "status"]),
     ("lease", &["backend"]),

@@ -12,8 +12,6 @@ use crate::blocking::block_for;
 use crate::engine::{Adoption, Engine, HandedOver, Message, Request};
 use crate::error::{Error, Result};
 use crate::lock::guard::{Ending, Guard, LONGEST_RELEASE};
-#[cfg(doc)]
-use crate::locker::Locker;
 use crate::locker::core::Core;
 use crate::observe::Label;
 use crate::random::random;
@@ -32,7 +30,7 @@ const PREFIX: &str = "dlock1";
 const OWNER: &str = "handed-over/";
 
 /// A held lock that is handed over to another process. Made by [`Guard::into_token`].
-/// [`Locker::adopt`] makes it a guard again, once. It is a short text for a job's payload
+/// [`Locker::adopt`](crate::Locker::adopt) makes it a guard again, once. It is a short text for a job's payload
 /// ([`Display`], [`FromStr`]).
 ///
 /// Anybody who knows the text can take over the lock, so treat it like a password. It cannot be
@@ -112,7 +110,7 @@ impl Token {
 
 impl Guard {
     /// Turns the guard into a token, with which another process goes on holding the lock: see
-    /// [`Locker::adopt`]. Until the token is adopted, nobody renews the lease, which lasts for one
+    /// [`Locker::adopt`](crate::Locker::adopt). Until the token is adopted, nobody renews the lease, which lasts for one
     /// ttl from now on ([`Token::expires_at`]). The fencing token stays the same. The lock's
     /// [`data`](crate::Lock::data), [`min_hold`](crate::Lock::min_hold),
     /// [`once_per`](crate::Lock::once_per) and [`on_lost`](crate::Lock::on_lost) do not pass to the

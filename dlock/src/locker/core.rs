@@ -222,7 +222,7 @@ impl Core {
     }
 
     /// What is told of it to those who debug.
-    pub(super) fn described(&self) -> (&str, &str, &KeyScheme) {
+    pub(crate) fn described(&self) -> (&str, &str, &KeyScheme) {
         (&self.0.about.label, &self.0.namespace, &self.0.scheme)
     }
 }
