@@ -107,6 +107,7 @@ mod servers {
             endings: [
                 waiter_is_woken_by_the_end_of_a_lease,
                 silent_connection_is_replaced_in_time,
+                release_that_nobody_confirms_is_not_ok,
                 server_that_stands_still_costs_nothing,
             ]
             once: [clocks_of_hosts_do_not_matter]

@@ -123,6 +123,23 @@ pub(crate) async fn silent_connection_is_replaced_in_time(site: Site) {
     guard.release().await.unwrap();
 }
 
+/// Ok means that the database has confirmed it. That the lease has run out since then is no answer: with
+/// `once_per`, another one may do the work again.
+pub(crate) async fn release_that_nobody_confirms_is_not_ok(site: Site) {
+    let proxy = Proxy::to(&site.url).await;
+    let ttl = 2000 * MS;
+    let locker = site.through(proxy.url()).ttl(ttl).locker().await;
+    let plain = locker.lock("k").acquire().await.unwrap();
+    let once = locker.lock("once").once_per(30 * ttl).acquire().await.unwrap();
+    proxy.go_silent();
+    let ends = async { tokio::join!(plain.release(), once.complete()) };
+    // Though the statement that is on its way may take longer.
+    let (plain, once) = in_time("the end of the leases", 3 * ttl, ends).await;
+    for error in [plain.unwrap_err(), once.unwrap_err()] {
+        assert!(matches!(error, Error::Lost { reason: LostReason::Unconfirmed, .. }), "{error}");
+    }
+}
+
 /// A cluster that loses a node stands still for a fifth of the ttl that it should have: longer than
 /// that is let pass here.
 pub(crate) async fn server_that_stands_still_costs_nothing(site: Site) {

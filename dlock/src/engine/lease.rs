@@ -98,15 +98,13 @@ pub(crate) struct Leases<B: LeaseBackend> {
 struct Release {
     lease: Lease,
     what: What,
-    /// It was good when the release was asked.
-    in_time: bool,
     /// When this has run out there is nothing left to give back.
     validity: Arc<Validity>,
     backoff: Backoff,
     settles: Option<Settling>,
 }
 
-/// Settles a hold when its row has been given back, or has run out.
+/// Settles a hold when its row has been given back, or has run out without an answer.
 struct Settling {
     hold: Arc<Grant>,
     validity: Arc<Validity>,
@@ -129,7 +127,7 @@ impl Drop for Settling {
         if self.validity.is_valid_at(Time::now()) {
             self.hold.mark_unconfirmed();
         } else {
-            self.hold.mark_released();
+            self.hold.lose(LostReason::Unconfirmed);
         }
     }
 }

@@ -65,7 +65,7 @@ impl<B: LeaseBackend> Leases<B> {
             let (what, validity, backoff) = (What::Cleanup, grant.validity, Backoff::default());
             let settles =
                 Some(Settling { hold: Arc::clone(hold), validity: Arc::clone(&validity) });
-            self.releases.push(Release { lease, what, in_time: true, validity, backoff, settles });
+            self.releases.push(Release { lease, what, validity, backoff, settles });
         }
         true
     }
@@ -90,7 +90,7 @@ impl<B: LeaseBackend> Leases<B> {
         let lease = Lease { lasts: Duration::ZERO, ..lease };
         let (what, backoff) = (What::Cleanup, Backoff::default());
         let settles = None;
-        self.releases.push(Release { lease, what, in_time: false, validity, backoff, settles });
+        self.releases.push(Release { lease, what, validity, backoff, settles });
     }
 
     /// Answers at once if there is nothing to check.
@@ -128,13 +128,15 @@ impl<B: LeaseBackend> Leases<B> {
         }
         let mut over = Vec::new();
         for release in self.releasing.iter_mut().chain(&mut self.releases) {
-            if !release.validity.is_valid_at(now)
-                && let What::Asked(ticket) = std::mem::replace(&mut release.what, What::Cleanup)
-            {
-                // The row has run out, so the lock is free: it was held until then.
+            if release.validity.is_valid_at(now) {
+                continue;
+            }
+            release.settles = None;
+            if let What::Asked(ticket) = std::mem::replace(&mut release.what, What::Cleanup) {
+                // The row has run out, so the lock is free. Nobody knows for how long it has been.
                 let key = LockId::exclusive(release.lease.key.clone());
-                let clean = release.in_time;
-                over.push((Event::Unlocked { key, ticket, clean }, release.lease.clone()));
+                let event = Event::Unlocked { key, ticket, clean: false };
+                over.push((event, release.lease.clone()));
             }
         }
         self.releases.retain(|release| release.validity.is_valid_at(now));

@@ -34,14 +34,7 @@ impl<B: LeaseBackend> Leases<B> {
             let (what, validity) = (What::HandOver, Arc::clone(&grant.validity));
             let backoff = handoff.backoff;
             let settles = None;
-            self.releasing.push(Release {
-                lease: release,
-                what,
-                in_time: true,
-                validity,
-                backoff,
-                settles,
-            });
+            self.releasing.push(Release { lease: release, what, validity, backoff, settles });
         }
         Some(lease)
     }
@@ -112,13 +105,12 @@ impl<B: LeaseBackend> Leases<B> {
             return;
         }
         if let Some(grant) = self.held.remove(key) {
-            let in_time = grant.validity.is_valid_at(Time::now());
             let (lease, perhaps) = grant.releases(false);
             perhaps.into_iter().for_each(|lease| self.add_cleanup(lease));
             let (what, validity, backoff) =
                 (What::Asked(ticket), grant.validity, Backoff::default());
             let settles = None;
-            self.releases.push(Release { lease, what, in_time, validity, backoff, settles });
+            self.releases.push(Release { lease, what, validity, backoff, settles });
         }
     }
 }

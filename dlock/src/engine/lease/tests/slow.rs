@@ -75,7 +75,11 @@ async fn a_silent_release_ends_with_the_lease() {
         }
         _ => Fate::Done,
     });
-    timeout(LIMIT, guard.release()).await.unwrap().unwrap();
+    let error = timeout(LIMIT, guard.release()).await.unwrap().unwrap_err();
+    assert!(
+        matches!(error, crate::Error::Lost { reason: crate::LostReason::Unconfirmed, .. }),
+        "{error}"
+    );
     assert!(away.is_set());
     // Its validity ends a little before the row does.
     eventually("it has run out", || fake.row("k").is_free()).await;
