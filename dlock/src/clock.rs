@@ -1,10 +1,10 @@
 //! The clock by which a lock's validity ends.
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use crate::status::lost::LostReason;
+// tests/loom.rs has loom's instead, and compiles this file with them.
+use crate::sync::{AtomicU64, OnceLock, Ordering};
 
 /// A point in time on a clock that also goes on while the machine is suspended.
 ///
@@ -58,7 +58,7 @@ fn elapsed(clock: rustix::time::ClockId) -> Duration {
 // QueryPerformanceCounter, which std uses, goes on during suspend.
 #[cfg(not(unix))]
 fn since_boot() -> Duration {
-    static START: OnceLock<std::time::Instant> = OnceLock::new();
+    static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
     START.get_or_init(std::time::Instant::now).elapsed()
 }
 

@@ -50,6 +50,7 @@ mod serialized;
 pub(crate) mod spec;
 mod status;
 pub(crate) mod switch;
+mod sync;
 #[cfg(feature = "test-util")]
 pub mod testing;
 mod text;
