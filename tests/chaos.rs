@@ -47,6 +47,31 @@ mod faults_of_servers {
     }
 }
 
+mod faults_between {
+    //! Of the network before a server of the test's own, and of the disk behind it.
+    dlock_tests::suite! {
+        "chaos" on [
+            postgres Postgres, mysql MySql, mariadb MariaDb,
+            lease_postgres LeasePostgres, lease_mysql LeaseMySql, lease_mariadb LeaseMariaDb,
+        ] {
+            network: [
+                cuts_are_told_before_the_next_one_comes,
+                trouble_is_told_before_the_next_one_comes,
+            ]
+            disk: [full_under_a_server_is_told_before_the_next_one_comes]
+        }
+    }
+}
+
+mod faults_of_disks {
+    //! Without a server.
+    dlock_tests::suite! {
+        "chaos" on [sqlite Sqlite] {
+            disk: [full_under_a_file_is_told_before_the_next_one_comes]
+        }
+    }
+}
+
 mod faults_of_clusters {
     //! Session locks end with their server.
     dlock_tests::suite! {
@@ -79,6 +104,10 @@ mod sessions {
 
 #[path = "chaos/checker.rs"]
 mod checker;
+#[path = "chaos/disk.rs"]
+mod disk;
+#[path = "chaos/fault.rs"]
+mod fault;
 #[path = "chaos/faults.rs"]
 mod faults;
 #[path = "chaos/fight.rs"]
@@ -87,5 +116,7 @@ mod fight;
 mod figures;
 #[path = "chaos/holder.rs"]
 mod holder;
+#[path = "chaos/network.rs"]
+mod network;
 #[path = "chaos/server_faults.rs"]
 mod server_faults;

@@ -3,9 +3,13 @@
 
 use std::time::{Duration, Instant};
 
-use dlock_tests::{Backend, Proxy, Signal, Site, Wall, Witness, clock, is_long, not_run};
+use dlock_tests::{
+    Backend, Launch, MemoryLimit, Proxy, Signal, Site, Wall, Witness, clock, in_time, is_long,
+    not_run,
+};
 use tokio::time::sleep;
 
+use crate::fault::Fault;
 use crate::figures::{Figures, Outcome};
 use crate::holder::Holder;
 
@@ -22,79 +26,6 @@ pub(crate) const HEARTBEAT: Duration = Duration::from_millis(700);
 const MOMENT: Duration = Duration::from_millis(400);
 const HOUR: i64 = 3600;
 
-/// What happens to a holder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fault {
-    Killed,
-    Frozen,
-    FrozenShortly,
-    CutOff,
-    Unheard,
-    Unanswered,
-    Closed,
-    Ended,
-    ClockSet,
-}
-
-impl Fault {
-    fn all_on(backend: Backend) -> Vec<Self> {
-        let mut all = vec![Fault::Killed, Fault::Frozen, Fault::FrozenShortly];
-        if backend != Backend::Sqlite {
-            all.extend([Fault::CutOff, Fault::Unheard, Fault::Unanswered, Fault::Closed]);
-            // SQLite has no other clock: tests/lease/clocks.rs.
-            all.push(Fault::ClockSet);
-        }
-        if backend.is_server() {
-            all.push(Fault::Ended);
-        }
-        all
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Fault::Killed => "the holder is killed",
-            Fault::Frozen => "the holder is frozen",
-            Fault::FrozenShortly => "the holder is frozen for 0.4 s",
-            Fault::CutOff => "the holder is cut off",
-            Fault::Unheard => "the holder's statements are lost",
-            Fault::Unanswered => "the server's answers are lost",
-            Fault::Closed => "the holder's connection closes",
-            Fault::Ended => "the server ends the session",
-            Fault::ClockSet => "the holder's clock is set",
-        }
-    }
-
-    /// Whether the holder should not even notice.
-    fn is_harmless(self) -> bool {
-        matches!(self, Fault::FrozenShortly | Fault::ClockSet)
-    }
-
-    fn needs_proxy(self) -> bool {
-        matches!(self, Fault::CutOff | Fault::Unheard | Fault::Unanswered | Fault::Closed)
-    }
-
-    /// For how long the holder may go on beside the next one: only where the server frees the lock by itself.
-    fn overlap_max(self, backend: Backend) -> Duration {
-        match self {
-            Fault::Closed | Fault::Ended if backend.is_silent() => NEWS + HEARTBEAT,
-            Fault::Closed | Fault::Ended => NEWS,
-            _ => Duration::ZERO,
-        }
-    }
-
-    /// Whether the lock is free while the holder is still out of touch. SQL Server and Oracle do not end the session of a
-    /// client that is frozen or cannot be reached, and one that is frozen in a write keeps the file of SQLite from all
-    /// others: there the next one comes afterwards.
-    fn frees_in_time(self, backend: Backend) -> bool {
-        let is_patient = matches!(backend, Backend::Mssql | Backend::Oracle);
-        match self {
-            Fault::Frozen => !is_patient && backend != Backend::Sqlite,
-            Fault::CutOff | Fault::Unheard => !is_patient,
-            _ => true,
-        }
-    }
-}
-
 /// A fault that is to happen.
 struct Trial {
     fault: Fault,
@@ -103,6 +34,7 @@ struct Trial {
     proxy: Option<Proxy>,
     wall: Option<Wall>,
     began: u64,
+    _memory: Option<MemoryLimit>,
 }
 
 impl Trial {
@@ -115,8 +47,11 @@ impl Trial {
             proxy = Some(to);
         }
         let wall = Wall::new().filter(|_| fault == Fault::ClockSet);
-        let holder = Holder::new(&site, wall.as_ref(), others, &format!("{fault:?}")).await;
-        Trial { fault, site, holder, proxy, wall, began: 0 }
+        let memory = (fault == Fault::OutOfMemory).then(MemoryLimit::new);
+        let launch =
+            memory.as_ref().map_or_else(|| Launch::from(wall.as_ref()), MemoryLimit::launch);
+        let holder = Holder::new(&site, launch, others, &format!("{fault:?}")).await;
+        Trial { fault, site, holder, proxy, wall, began: 0, _memory: memory }
     }
 
     async fn begin(&mut self) {
@@ -143,15 +78,41 @@ impl Trial {
                 sleep(MOMENT).await;
                 wall.set(-HOUR);
             }
+            Fault::Forked => self.fork().await,
+            Fault::ForkedAndKilled => {
+                self.fork().await;
+                self.began = clock::now();
+                self.holder.taker.kill();
+            }
+            Fault::OutOfMemory => self.holder.taker.tell("eat"),
         }
     }
 
-    async fn end(self) -> Outcome {
+    async fn fork(&mut self) {
+        self.holder.taker.tell("fork");
+        self.holder.taker.says("forked").await;
+    }
+
+    async fn end(mut self) -> Outcome {
         if self.fault.is_harmless() {
             return self.holder.outcome_if_kept(self.began, Duration::from_millis(1)).await;
         }
         let told_from = match self.fault {
             Fault::Killed => None,
+            Fault::ForkedAndKilled => {
+                self.holder.taker.hang_up();
+                None
+            }
+            Fault::OutOfMemory => {
+                let ended = async {
+                    while self.holder.taker.ended().is_none() {
+                        sleep(Duration::from_millis(10)).await;
+                    }
+                };
+                in_time("the end of a holder without memory", MEANWHILE, ended).await;
+                self.began = self.holder.last_act();
+                None
+            }
             Fault::Frozen => {
                 let thawed = clock::now();
                 self.holder.taker.signal(Signal::CONT);

@@ -99,6 +99,7 @@ async fn end(fighters: Vec<Fighter>, least: usize) -> Vec<Hold> {
     }
     let lost = holds.iter().filter(|hold| hold.lost).count();
     println!("{} holds, {lost} of them lost", holds.len());
+    history::count(&holds);
     // Few when one is frozen in the middle of a transaction: then SQLite's file is, too.
     assert!(holds.len() > least, "only {} holds", holds.len());
     holds

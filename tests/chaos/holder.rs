@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dlock::Locker;
-use dlock_tests::{Site, Taker, Temp, Wall, clock, history, in_time, taker};
+use dlock_tests::{Launch, Site, Taker, Temp, clock, history, in_time, taker};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
@@ -20,10 +20,15 @@ pub(crate) struct Holder {
 }
 
 impl Holder {
-    /// Starts the process, with this wall clock if there is one; it has the key.
-    pub(crate) async fn new(site: &Site, wall: Option<&Wall>, others: &Locker, key: &str) -> Self {
+    /// Starts the process so; it has the key.
+    pub(crate) async fn new(
+        site: &Site,
+        launch: impl Into<Launch>,
+        others: &Locker,
+        key: &str,
+    ) -> Self {
         let folder = Temp::new();
-        let mut taker = taker!(site, by wall, "beat", key, folder.file("beats").display());
+        let mut taker = taker!(site, by launch, "beat", key, folder.file("beats").display());
         assert!(taker.line().await.starts_with("held"));
         let (others, key) = (others.clone(), key.to_owned());
         let next = tokio::spawn(async move {
@@ -39,6 +44,12 @@ impl Holder {
             }
         });
         Holder { taker, folder, next }
+    }
+
+    /// When it last did something under its lock.
+    pub(crate) fn last_act(&self) -> u64 {
+        let held = history::read(&self.folder.file("beats"), "the holder", true);
+        held.iter().map(|hold| hold.until).max().unwrap_or(0)
     }
 
     /// Whether the next one has the key.
@@ -70,6 +81,8 @@ impl Holder {
         let seen = history::read(&file, "the holder", true);
         assert!(seen.iter().all(|hold| hold.until > fault_at), "it neither works nor knows");
         self.taker.kill();
+        // What it has forked ends too.
+        self.taker.hang_up();
         self.outcome(kept_until, None).await.kept()
     }
 }

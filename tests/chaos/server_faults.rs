@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use dlock::Locker;
-use dlock_tests::{Backend, Server, Site, Witness, clock};
+use dlock_tests::{Backend, Launch, Server, Site, Witness, clock};
 use sqlx::{Connection as _, MySqlConnection, PgConnection};
 use tokio::time::sleep;
 
@@ -128,17 +128,9 @@ pub(crate) async fn of_servers_that_stay_are_told_before_the_next_one_comes(site
 
 async fn on_a_server_of_its_own(site: Site, faults: &[Fault]) {
     let backend = site.backend.unwrap();
-    let kind = match backend {
-        Backend::LeasePostgres => Backend::Postgres,
-        Backend::LeaseMySql => Backend::MySql,
-        Backend::LeaseMariaDb => Backend::MariaDb,
-        other => other,
-    };
     let room = format!("max_connections={CONNECTIONS}");
-    let Some(server) = Server::start(kind, &[&room]) else { return };
-    let url =
-        if backend.is_lease() { format!("lease+{}", server.url()) } else { server.url().into() };
-    let site = Site::at(&url).ttl(TTL);
+    let Some(server) = Server::start(backend.of_its_server(), &[&room]) else { return };
+    let site = Site::at(&backend.url_on(server.url())).ttl(TTL);
     for fault in faults {
         let mut figures = Figures::new(fault.name());
         for _ in 0..rounds() {
@@ -154,7 +146,7 @@ async fn on_a_server_of_its_own(site: Site, faults: &[Fault]) {
 /// A holder through a fault of the server.
 async fn through(site: &Site, server: &Server, fault: Fault, backend: Backend) -> Outcome {
     let others = site.named("others").locker().await;
-    let holder = Holder::new(&site.named("holder"), None, &others, "k").await;
+    let holder = Holder::new(&site.named("holder"), Launch::default(), &others, "k").await;
     sleep(BEFORE).await;
     let began = clock::now();
     let crowd = fault.happen(server, site).await;
@@ -183,7 +175,7 @@ pub(crate) async fn of_a_primary_are_told_before_the_next_one_comes(site: Site) 
         let (first, second) = (host(&primary), host(&standby));
         let site = Site::at(&format!("lease+postgres://dlock@{first},{second}/dlock")).ttl(TTL);
         let others = site.named("others").locker().await;
-        let holder = Holder::new(&site.named("holder"), None, &others, "k").await;
+        let holder = Holder::new(&site.named("holder"), Launch::default(), &others, "k").await;
         sleep(BEFORE).await;
         let began = clock::now();
         tokio::task::block_in_place(|| {

@@ -203,6 +203,7 @@ pub(crate) async fn histories(site: Site) {
         holds.len(),
         events.join(", ")
     ));
+    history::count(&holds);
     history::verify(&holds, Duration::ZERO).unwrap();
     history::verify_fences(&holds).unwrap();
 }

@@ -1,59 +1,24 @@
 //! Files that are moved, and disks that are full or cannot be written.
 
+use dlock_tests::Disk;
+
 use super::*;
 
-/// A small file system of its own, where this process may make one.
-struct Disk {
-    folder: Folder,
-    mounted: bool,
-}
-
-impl Disk {
-    fn new(test: &str) -> Option<Self> {
-        let mut disk = Disk { folder: Folder::new(), mounted: false };
-        disk.mounted = disk.mount("size=1m");
-        if !disk.mounted {
-            dlock_tests::not_run(test, "this user cannot mount a small disk");
-        }
-        disk.mounted.then_some(disk)
+/// A folder on a small disk, where this process may mount one.
+fn small_disk(test: &str) -> Option<(Folder, Disk)> {
+    let folder = Folder::new();
+    let disk = Disk::mount(&folder.0, "1m");
+    if disk.is_none() {
+        dlock_tests::not_run(test, "this user cannot mount a small disk");
     }
-
-    fn mount(&self, options: &str) -> bool {
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", options, "none"]).arg(&self.folder.0);
-        mount.stderr(Stdio::null()).status().is_ok_and(|status| status.success())
-    }
-
-    fn mount_again(&self, options: &str) -> bool {
-        let mut mount = Command::new("mount");
-        mount.args(["-o", options]).arg(&self.folder.0);
-        mount.status().is_ok_and(|status| status.success())
-    }
-
-    /// Fills it to the last byte.
-    fn fill(&self) {
-        use std::io::Write as _;
-        let mut file = std::fs::File::create(self.folder.file("rubbish")).unwrap();
-        while file.write_all(&[0; 4096]).is_ok() {}
-    }
-
-    fn free(&self) {
-        std::fs::remove_file(self.folder.file("rubbish")).unwrap();
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        if self.mounted {
-            let _ = Command::new("umount").arg("-l").arg(&self.folder.0).status();
-        }
-    }
+    Some((folder, disk?))
 }
 
 #[tokio::test]
 async fn a_full_disk_is_waited_for() {
-    let Some(disk) = Disk::new("sqlite disks::a_full_disk_is_waited_for") else { return };
-    let folder = &disk.folder;
+    let Some((folder, disk)) = small_disk("sqlite disks::a_full_disk_is_waited_for") else {
+        return;
+    };
     for parameters in ["", "?journal_mode=delete"] {
         let locker = folder.locker_with(parameters, 1500 * MS).await;
         let kept = locker.lock("kept").acquire().await.unwrap();
@@ -85,12 +50,11 @@ async fn a_full_disk_is_waited_for() {
 
 #[tokio::test]
 async fn a_disk_that_cannot_be_written_is_refused() {
-    let Some(disk) = Disk::new("sqlite disks::a_disk_that_cannot_be_written_is_refused") else {
-        return;
-    };
-    disk.folder.locker(Duration::from_secs(5)).await.close().await;
-    assert!(disk.mount_again("remount,ro"));
-    let error = Locker::connect(&disk.folder.url()).await.unwrap_err();
+    let test = "sqlite disks::a_disk_that_cannot_be_written_is_refused";
+    let Some((folder, disk)) = small_disk(test) else { return };
+    folder.locker(Duration::from_secs(5)).await.close().await;
+    assert!(disk.make_read_only());
+    let error = Locker::connect(&folder.url()).await.unwrap_err();
     assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
     let source = std::error::Error::source(&error).unwrap().to_string();
     assert!(source.contains("write it"), "{source}");

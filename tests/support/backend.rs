@@ -73,6 +73,21 @@ impl Backend {
         others || matches!(self, LeasePostgres | LeaseMySql | LeaseMariaDb)
     }
 
+    /// Whose server a test's own one is for it.
+    pub fn of_its_server(self) -> Self {
+        match self {
+            Backend::LeasePostgres => Backend::Postgres,
+            Backend::LeaseMySql => Backend::MySql,
+            Backend::LeaseMariaDb => Backend::MariaDb,
+            other => other,
+        }
+    }
+
+    /// Its locks on the server of that URL.
+    pub fn url_on(self, server: &str) -> String {
+        if self.is_lease() { format!("lease+{server}") } else { server.to_owned() }
+    }
+
     /// The server's URL; an error when `tests/run` has started none.
     pub(crate) fn server(self) -> Result<String, String> {
         let variable = match self {

@@ -52,6 +52,7 @@ title() { # KIND
     oracle) echo Oracle ;;
     python) echo "Python with its lock packages" ;;
     faketime) echo libfaketime ;;
+    network) echo "nftables and iproute2" ;;
     etcd) echo etcd ;;
     esac
 }
@@ -71,6 +72,11 @@ find_faketime() {
         [ ! -e "$file" ] || return 0
     done
     return 1
+}
+
+# Whether the programs are here by which tests cut a network: where tests/support/network.rs looks for them.
+find_network() {
+    PATH=$PATH:/usr/sbin:/sbin command -v nft >/dev/null && PATH=$PATH:/usr/sbin:/sbin command -v ip >/dev/null
 }
 
 # Sets `how`: what runs a command inside `root`, as the servers' user.

@@ -11,11 +11,14 @@ mod backend;
 mod check;
 pub mod clock;
 mod database;
+mod disk;
 mod double;
 mod doubles;
 mod eventually;
 mod forger;
 pub mod history;
+mod memory;
+mod network;
 mod process;
 mod proxy;
 pub mod random;
@@ -33,13 +36,16 @@ mod witness;
 
 pub use self::backend::Backend;
 pub use self::check::{check, is_long, limited, not_run, on_a_thread, tabulate, tell};
+pub use self::disk::Disk;
 pub use self::double::{SqlServerClient, connect as connect_sql_server, connect_oracle};
 pub use self::doubles::program::run as run_double;
 pub use self::eventually::{
     eventually, eventually_async, in_time, once_within, timeout_with_holder,
 };
 pub use self::forger::Forgery;
-pub use self::process::{Signal, Taker};
+pub use self::memory::MemoryLimit;
+pub use self::network::{Client, Cut, Network};
+pub use self::process::{Launch, Signal, Taker};
 pub use self::proxy::Proxy;
 pub use self::rounds::Rounds;
 pub use self::server::Server;

@@ -1,5 +1,6 @@
 //! Another process that takes locks, seen from the test: `taker.rs` is its inside.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -18,11 +19,11 @@ use crate::wall::Wall;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Starts a [`Taker`]: `taker!(site, "hold", key)`. Each argument is anything that is `Display`.
-/// `taker!(site, by wall, …)`: with that wall clock, if there is one.
+/// `taker!(site, by launch, …)`: started so, as with a wall clock of its own, if there is one.
 #[macro_export]
 macro_rules! taker {
-    ($site:expr, by $wall:expr, $($arg:expr),+ $(,)?) => {
-        $crate::Taker::start_by(env!("CARGO_BIN_EXE_taker"), &$site, $wall, &[$(&$arg),+])
+    ($site:expr, by $launch:expr, $($arg:expr),+ $(,)?) => {
+        $crate::Taker::start_by(env!("CARGO_BIN_EXE_taker"), &$site, $launch, &[$(&$arg),+])
     };
     ($site:expr, $($arg:expr),+ $(,)?) => {
         // Only cargo knows where the binary is, and tells only the tests.
@@ -30,29 +31,57 @@ macro_rules! taker {
     };
 }
 
+/// How a process is started: with what in its environment, and by which command.
+#[derive(Debug, Clone, Default)]
+pub struct Launch {
+    env: Vec<(&'static str, OsString)>,
+    before: Vec<String>,
+}
+
+impl Launch {
+    /// By that command, which becomes the process that its further arguments name.
+    pub(crate) fn after(command: impl IntoIterator<Item = String>) -> Self {
+        Launch { before: command.into_iter().collect(), ..Launch::default() }
+    }
+
+    fn command(&self, binary: &str) -> Command {
+        let mut words = self.before.iter().map(String::as_str).chain([binary]);
+        let mut command = Command::new(words.next().unwrap_or(binary));
+        command.args(words).envs(self.env.iter().map(|(name, value)| (name, value)));
+        command
+    }
+}
+
+impl From<Option<&Wall>> for Launch {
+    fn from(wall: Option<&Wall>) -> Self {
+        let env = wall.into_iter().flat_map(Wall::env);
+        Launch { env: env.map(|(name, value)| (name, value.into())).collect(), before: Vec::new() }
+    }
+}
+
 /// Another process. Killed on drop.
 #[derive(Debug)]
 pub struct Taker {
     child: Child,
-    orders: ChildStdin,
+    orders: Option<ChildStdin>,
     words: mpsc::UnboundedReceiver<String>,
 }
 
 impl Taker {
     /// Starts it; see [`taker!`](crate::taker).
     pub fn start(binary: &str, site: &Site, args: &[&dyn fmt::Display]) -> Self {
-        Self::start_by(binary, site, None, args)
+        Self::start_by(binary, site, Launch::default(), args)
     }
 
-    /// The same with a wall clock of its own.
+    /// The same, started so.
     pub fn start_by(
         binary: &str,
         site: &Site,
-        wall: Option<&Wall>,
+        launch: impl Into<Launch>,
         args: &[&dyn fmt::Display],
     ) -> Self {
-        let mut child = Command::new(binary)
-            .envs(wall.into_iter().flat_map(Wall::env))
+        let mut command = launch.into().command(binary);
+        let mut child = command
             .args(site.to_args())
             .args(args.iter().map(ToString::to_string))
             .env_remove("DLOCK_URL")
@@ -67,7 +96,7 @@ impl Taker {
                 let _ = say.send(line);
             }
         });
-        let orders = child.stdin.take().unwrap();
+        let orders = child.stdin.take();
         Taker { child, orders, words }
     }
 
@@ -89,7 +118,12 @@ impl Taker {
 
     /// Says a line to it.
     pub fn tell(&mut self, order: &str) {
-        writeln!(self.orders, "{order}").unwrap();
+        writeln!(self.orders.as_mut().unwrap(), "{order}").unwrap();
+    }
+
+    /// Ends its input. What it has forked hears of that too.
+    pub fn hang_up(&mut self) {
+        self.orders = None;
     }
 
     /// Sends it a signal.

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use crate::backend::Backend;
 use crate::check::not_run;
+use crate::disk::Disk;
 use crate::site::Site;
 
 /// A private server; stopped on drop, and when this process ends in any other way.
@@ -23,7 +24,21 @@ impl Server {
 
     /// A server of this kind, as [`like`](Self::like).
     pub fn start(backend: Backend, settings: &[&str]) -> Option<Self> {
-        Self::of(&backend.to_string(), None, settings)
+        Self::of(&backend.to_string(), None, &set(settings))
+    }
+
+    /// The same at that address of this host's, for everybody nearby.
+    pub fn start_at(backend: Backend, address: &str) -> Option<Self> {
+        Self::of(&backend.to_string(), None, &["-a", address])
+    }
+
+    /// The same with its data on a disk of that size; see [`disk`](Self::disk).
+    pub fn start_on_a_disk(backend: Backend, size: &str) -> Option<Self> {
+        if !db(&["list"]).lines().any(|line| line == "disk") {
+            not_run("servers on full disks", "this user cannot mount a small disk");
+            return None;
+        }
+        Self::of(&backend.to_string(), None, &["-d", size])
     }
 
     /// The first node of a Galera cluster, as [`like`](Self::like).
@@ -34,16 +49,16 @@ impl Server {
     /// A server that belongs to this one: a "pgbouncer" before it, a "standby" that follows it, one
     /// more "node" of its cluster.
     pub fn beside(&self, kind: &str, settings: &[&str]) -> Option<Self> {
-        Self::of(kind, self.dir.to_str(), settings)
+        Self::of(kind, self.dir.to_str(), &set(settings))
     }
 
-    fn of(kind: &str, beside: Option<&str>, settings: &[&str]) -> Option<Self> {
+    fn of(kind: &str, beside: Option<&str>, options: &[&str]) -> Option<Self> {
         if !db(&["list"]).lines().any(|line| line == kind) {
             not_run("private servers", &format!("no {kind} is installed; see tests/setup"));
             return None;
         }
-        let settings = settings.iter().flat_map(|setting| ["-c", setting]);
-        let args: Vec<&str> = ["start", kind].into_iter().chain(beside).chain(settings).collect();
+        let options = options.iter().copied();
+        let args: Vec<&str> = ["start", kind].into_iter().chain(beside).chain(options).collect();
         let answer = db(&args);
         let (dir, url) = answer.trim().rsplit_once(' ').unwrap();
         Some(Server { dir: dir.into(), url: url.to_owned() })
@@ -84,6 +99,11 @@ impl Server {
         self.db("promote");
     }
 
+    /// Where its data are, if they have a disk of their own.
+    pub fn disk(&self) -> Disk {
+        Disk::at(&self.dir.join("data"))
+    }
+
     /// What it has logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.join("log")).unwrap()
@@ -98,6 +118,11 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.db("stop");
     }
+}
+
+/// As options of `db start`.
+fn set<'a>(settings: &[&'a str]) -> Vec<&'a str> {
+    settings.iter().flat_map(|setting| ["-c", setting]).collect()
 }
 
 fn db(args: &[&str]) -> String {

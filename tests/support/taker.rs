@@ -14,6 +14,7 @@ mod ender;
 mod fighter;
 mod forker;
 mod leader;
+mod trouble;
 
 use std::io::Write as _;
 use std::path::Path;
@@ -77,7 +78,10 @@ fn main() {
                 let [tasks, times, keys] = [tasks, times, keys].map(|n| n.parse().unwrap());
                 tokens(&site.locker().await, tasks, times, keys, Path::new(file)).await;
             }
-            ["beat", key, file] => beat(&site.locker().await, key, Path::new(file)).await,
+            ["beat", key, file] => {
+                tokio::spawn(trouble::ordered(orders));
+                beat(&site.locker().await, key, Path::new(file)).await;
+            }
             ["increment", key, file, times] => {
                 increment(&site.locker().await, key, Path::new(file), times).await;
             }

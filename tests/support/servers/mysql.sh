@@ -131,6 +131,16 @@ set_port() {
     set_option port "$1"
 }
 
+open_at() {
+    set_option bind-address "$1"
+    cat >"$dir/open.sql" <<SQL
+CREATE USER IF NOT EXISTS root@'${1%.*}.%';
+GRANT ALL ON *.* TO root@'${1%.*}.%' WITH GRANT OPTION;
+SQL
+    chmod 644 "$dir/open.sql"
+    set_option init_file "$inside/open.sql"
+}
+
 launch() { # [OPTION…]
     if ! is_clustered; then
         launch_daemon 'ready for connections' "$bin" --defaults-file="$inside/my.cnf" "$@"

@@ -41,6 +41,11 @@ set_port() {
     set_option port "$1"
 }
 
+open_at() {
+    set_option listen_addresses "$1"
+    echo "host all all ${1%.*}.0/24 trust" >>"$dir/data/pg_hba.conf"
+}
+
 launch() {
     pg_ctl start
 }
