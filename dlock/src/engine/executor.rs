@@ -174,6 +174,7 @@ pub(crate) enum Contact {
 pub(crate) type Reply<T> = oneshot::Sender<Result<T>>;
 
 /// What an executor has to tell the table; the reason goes with a loss.
+#[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) event: Event<LockId>,
     pub(crate) reason: LostReason,

@@ -12,117 +12,76 @@
 //! token is written, and a write can wait for the disk or for a standby. Others' signs of life must
 //! not: where there is no session for the write, it waits.
 //!
-//! Which session is which is decided anew at each flush: see [`roles`].
+//! [`core`] decides all this; here is what carries it out: the tasks of the sessions, the way back to
+//! those who have asked something, the timer, and the clock, which is read once a turn.
 
-mod actions;
-mod conversions;
-mod converting;
+mod core;
 mod desk;
-mod fencing;
-mod handle;
-mod monitor;
+mod executor;
 mod parts;
-mod polling;
-mod replies;
-mod retry;
-mod roles;
-mod routing;
 mod task;
 #[cfg(test)]
 mod tests;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, timeout_at};
 
-use self::conversions::Conversions;
+pub(crate) use self::core::Limits;
+use self::core::{
+    Action, Job, Now, QuestionId, ServerTraits, SessionCore, SessionEvent, SessionId,
+};
 use self::desk::{Desk, clerk};
-use self::fencing::Token;
-use self::handle::{Pace, SessionHandle};
-use self::polling::Polls;
-use self::retry::Retry;
-use self::roles::{Demand, Roles, Room};
-use self::task::{Dialer, Question, SessionEvent, SessionEvents, SessionId, dialer};
-use super::executor::Report;
-use super::lock_table::Ticket;
+use self::task::{Dialer, Question, TaskMessage, TaskMessages, dialer};
+use super::executor::{Executor as _, Report};
 use super::map::Map;
 use super::timer::Timer;
 use crate::backend::{BatchItem, SessionBackend};
 use crate::clock::Time;
 use crate::error::{Error, Result};
 use crate::observe::Telemetry;
-use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 
-/// How much there may be at once, and how long a statement waits.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    /// How long connecting may take.
-    pub(crate) connect: Duration,
-    pub(crate) sessions: u32,
-    pub(crate) keys: u32,
-    pub(crate) slice: Duration,
-}
+/// How long the server has when we close to answer what it need not wait for, before another session is
+/// asked.
+const PROMPT: Duration = Duration::from_secs(1);
+/// How long closing may take.
+const CLOSE: Duration = Duration::from_secs(3);
 
 /// See the [module](self).
 pub(crate) struct Sessions {
-    label: Box<str>,
-    pace: Pace,
+    core: SessionCore,
+    /// When this turn of the loop began, if anybody has asked in it.
+    turn: Cell<Option<Now>>,
     dialer: Dialer,
+    links: BTreeMap<SessionId, Link>,
     desk: Desk,
-    limits: Limits,
+    /// Those that no session has been asked yet.
+    questions: Map<QuestionId, Question>,
+    last_question: QuestionId,
+    reports: Vec<Report>,
     /// What limits the locks of the server.
     locks_setting: Option<&'static str>,
-    links: BTreeMap<SessionId, SessionHandle>,
-    last: SessionId,
-    /// Tries, and orders to other sessions, for the carriers' next batch.
-    gathered: Vec<BatchItem>,
-    /// What was granted, by ticket.
-    held: Map<Ticket, SessionGrant>,
-    /// For the carrier, when it has time.
-    questions: Vec<Question>,
-    /// Keys that no session waits for yet.
-    polls: Polls,
-    /// What is held and is to be held in another mode.
-    conversions: Conversions,
     check_conversion: CheckConversion,
-    reports: Vec<Report>,
-    trouble: Error,
-    retry: Retry,
-    /// Keys or writes lacked a session at the last flush.
-    scarce: bool,
-    /// Since when there is no session for what is to be written.
-    unwritten: Option<Instant>,
-    /// Until when a session that keeps other locks is not to write, for that might take longer than others' locks
-    /// last.
-    unshared: Option<Instant>,
-    /// When the newest thing was sent that the server has answered.
-    answered: Time,
-    /// A sign of life is wanted, to know whether it still answers.
-    in_doubt: bool,
-    /// When the clock next asks something of a session.
-    look: Option<Instant>,
     timer: Timer,
     tasks: JoinSet<()>,
-    tell: SessionEvents,
-    events: mpsc::UnboundedReceiver<(SessionId, SessionEvent)>,
-    heard: Vec<(SessionId, SessionEvent)>,
+    tell: TaskMessages,
+    messages: mpsc::UnboundedReceiver<TaskMessage>,
+    heard: Vec<TaskMessage>,
 }
 
 /// An error where the database has no such change of a lock's mode.
 type CheckConversion = Box<dyn Fn(Mode, Mode) -> Result<()> + Send>;
 
-struct SessionGrant {
-    lock_id: LockId,
-    session: SessionId,
-    since: Time,
-    token: Token,
-    /// Whoever has it wants a token.
-    fenced: bool,
+/// The way to a session's task.
+struct Link {
+    jobs: mpsc::UnboundedSender<task::Job>,
+    task: AbortHandle,
 }
 
 impl Sessions {
@@ -133,112 +92,215 @@ impl Sessions {
         telemetry: Arc<Telemetry>,
     ) -> Result<Self> {
         backend.preflight().await?;
-        let (tell, events) = mpsc::unbounded_channel();
-        let label: Box<str> = backend.label().into();
+        let (tell, messages) = mpsc::unbounded_channel();
+        let (label, rng, now) = (backend.label().into(), fastrand::Rng::new(), read_clock());
         let mut this = Sessions {
-            trouble: no_answer(&label),
-            label,
-            pace: Pace::of(&*backend, limits.slice),
+            core: SessionCore::new(label, traits_of(&*backend), limits, rng, now),
+            turn: Cell::new(None),
             dialer: dialer(&backend, limits.connect, &telemetry),
-            desk: Desk::new(clerk(&backend, limits.connect, telemetry)),
-            limits,
-            locks_setting: backend.locks_setting(),
             links: BTreeMap::new(),
-            last: 0,
-            gathered: Vec::new(),
-            held: Map::default(),
-            questions: Vec::new(),
-            polls: Polls::default(),
-            conversions: Conversions::new(backend.conversion_wait_max()),
+            desk: Desk::new(clerk(&backend, limits.connect, telemetry)),
+            questions: Map::default(),
+            last_question: 0,
+            reports: Vec::new(),
+            locks_setting: backend.locks_setting(),
             check_conversion: {
                 let backend = Arc::clone(&backend);
                 Box::new(move |from, to| backend.check_conversion(from, to))
             },
-            reports: Vec::new(),
-            retry: Retry::default(),
-            scarce: false,
-            unwritten: None,
-            unshared: None,
-            answered: Time::now(),
-            in_doubt: false,
-            look: None,
             timer: Timer::default(),
             tasks: JoinSet::new(),
             tell,
-            events,
+            messages,
             heard: Vec::new(),
         };
-        this.connect();
-        match this.events.recv().await {
-            Some((_, SessionEvent::Died(error))) => Err(error),
-            Some((id, event)) => {
-                this.on_event(id, event);
-                // Nobody may ask for anything for a long time.
-                this.look = this.next_look(Time::now());
+        this.core.connect(now);
+        this.carry_out();
+        match this.messages.recv().await {
+            Some(TaskMessage::Session(_, SessionEvent::Died(error))) => Err(error),
+            Some(message) => {
+                this.on_message(message);
+                this.core.look_ahead(this.now());
+                this.turn.set(None);
                 Ok(this)
             }
             None => Err(Error::Closed),
         }
     }
 
-    fn connect(&mut self) -> SessionId {
-        self.last += 1;
-        reap(&mut self.tasks);
-        let (jobs, queue) = mpsc::unbounded_channel();
-        let validity = self.pace.validity();
-        let session = (self.dialer)(self.last, Arc::clone(&validity), queue, self.tell.clone());
-        let task = self.tasks.spawn(session);
-        let link = SessionHandle::new(
-            jobs,
-            task,
-            validity,
-            self.pace,
-            self.retry.patience(self.limits.connect),
-        );
-        self.links.insert(self.last, link);
-        self.last
+    /// When this turn began.
+    fn now(&self) -> Now {
+        let now = self.turn.get().unwrap_or_else(read_clock);
+        self.turn.set(Some(now));
+        now
     }
 
-    /// Connections.
-    fn most(&self) -> usize {
-        usize::try_from(self.limits.sessions).unwrap_or(usize::MAX)
-    }
-
-    /// Connections that there are.
-    fn open_now(&self) -> usize {
-        self.links.len() + self.desk.len()
-    }
-
-    fn room(&self) -> Room {
-        match self.most().saturating_sub(self.open_now()) {
-            0 => Room::For(0),
-            _ if self.retry.is_later(Instant::now(), self.is_connected()) => Room::Later,
-            room => Room::For(room),
+    fn on_message(&mut self, message: TaskMessage) {
+        match message {
+            TaskMessage::Session(id, event) => {
+                log(&event);
+                self.core.note_elsewhere(self.desk.len());
+                self.core.on_event(id, event, self.now());
+                self.carry_out();
+            }
+            TaskMessage::Told { sent } => self.core.answered_elsewhere(sent),
+            TaskMessage::Unasked(question) => self.query_here(question),
         }
     }
 
-    /// A session is there.
-    fn is_connected(&self) -> bool {
-        self.links.values().any(|link| link.tag.is_some())
+    /// Carries out what the core has decided.
+    fn carry_out(&mut self) {
+        if self.core.is_done() {
+            return;
+        }
+        let mut actions = self.core.take_actions();
+        actions.drain(..).for_each(|action| self.act(action));
+        self.core.give_back(actions);
     }
 
-    /// Who does what, by what the sessions are doing now.
-    fn roles(&self, demand: Demand, now: Time) -> Roles {
-        let views = self.links.iter().map(|(id, link)| link.view(*id, now));
-        Roles::of(views, demand, self.room())
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Connect { session, validity } => {
+                reap(&mut self.tasks);
+                let (jobs, queue) = mpsc::unbounded_channel();
+                let task = (self.dialer)(session, validity, queue, self.tell.clone());
+                let task = self.tasks.spawn(task);
+                self.links.insert(session, Link { jobs, task });
+            }
+            Action::Send { session, job } => {
+                let job = match job {
+                    Job::Batch { ops, again, careful } => task::Job::Batch { ops, again, careful },
+                    Job::Wait { lock_id, time } => task::Job::Wait { lock_id, time },
+                    Job::Convert { lock_id, to, time } => task::Job::Convert { lock_id, to, time },
+                    Job::Ask(question) => match self.questions.remove(&question) {
+                        Some(question) => task::Job::Ask(question),
+                        None => return,
+                    },
+                };
+                if let Some(link) = self.links.get(&session) {
+                    // A task that has ended has said so, and that will be heard.
+                    let _ = link.jobs.send(job);
+                }
+            }
+            Action::Close { session } => {
+                if let Some(link) = self.links.remove(&session) {
+                    // A task that has ended needs no order to.
+                    let _ = link.jobs.send(task::Job::Close);
+                }
+            }
+            Action::Drop { session } => {
+                if let Some(link) = self.links.remove(&session) {
+                    link.task.abort();
+                }
+            }
+            Action::CloseDesk => self.desk.close(),
+            Action::Fail { question } => {
+                if let Some(question) = self.questions.remove(&question) {
+                    question.fail(&self.core.trouble());
+                }
+            }
+            Action::Report(report) => self.reports.push(report),
+            Action::LogDeadlock { lock_id } => {
+                tracing::debug!(target: "dlock", key = %lock_id,
+                    "the server has ended the wait as a deadlock; going on by tries");
+            }
+        }
     }
 
-    /// A session that may wait, and is not the one that carries.
-    fn free_waiter(&self, roles: &Roles, now: Time) -> Option<SessionId> {
-        let taken = [roles.carrier, roles.writer];
-        let views = self.links.iter().map(|(id, link)| link.view(*id, now));
-        let mut free = views.filter(roles::may_wait).map(|view| view.id);
-        free.find(|id| !taken.contains(&Some(*id)))
+    /// Has this answered, as far as that is in nobody's way.
+    fn query_server(&mut self, question: Question) {
+        self.core.note_elsewhere(self.desk.len());
+        let has_room = self.core.has_room_for_desk(self.now());
+        let Sessions { desk, tasks, tell, .. } = self;
+        reap(tasks);
+        if let Some(question) = desk.ask(question, has_room, tasks, tell) {
+            self.query_here(question);
+        }
     }
 
-    fn next_wake(&self) -> Option<Instant> {
-        let cancels = self.links.values().filter_map(|link| link.cancel_at);
-        cancels.chain(self.polls.next()).chain(self.conversions.next()).chain(self.look).min()
+    /// The same where the desk has no session.
+    fn query_here(&mut self, question: Question) {
+        if !matches!(question, Question::Status { spare: true, .. }) {
+            let id = self.keep(question);
+            self.core.ask(id);
+        }
+    }
+
+    fn keep(&mut self, question: Question) -> QuestionId {
+        self.last_question += 1;
+        self.questions.insert(self.last_question, question);
+        self.last_question
+    }
+}
+
+/// How all sessions end.
+impl Sessions {
+    async fn close_all(mut self) {
+        self.desk.close();
+        let deadline = Instant::now() + CLOSE;
+        self.end_deaf(deadline).await;
+        self.core.close_all(read_clock());
+        self.carry_out();
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        let _ = timeout_at(deadline, all).await;
+    }
+
+    /// Ends the sessions that would not hear of their end.
+    async fn end_deaf(&mut self, deadline: Instant) {
+        let ends = self.core.end_of_deaf(read_clock());
+        if ends.is_empty() {
+            return;
+        }
+        let prompt = deadline.min(Instant::now() + PROMPT);
+        if self.end_by(ends.clone(), prompt).await {
+            return;
+        }
+        // The session that was to do it may be as dead as those that wait: one more tells the server.
+        let others = self.core.set_aside(read_clock());
+        self.carry_out();
+        self.end_by(ends, deadline).await;
+        self.core.bring_back(others);
+    }
+
+    /// Returns `true` if the server has answered these orders in time.
+    async fn end_by(&mut self, ends: Vec<BatchItem>, deadline: Instant) -> bool {
+        self.core.order(ends);
+        let mut reports = Vec::new();
+        loop {
+            self.flush();
+            if self.core.has_ended() {
+                return true;
+            }
+            if timeout_at(deadline, self.recv(&mut reports)).await.is_err() {
+                return false;
+            }
+            reports.clear();
+        }
+    }
+}
+
+fn read_clock() -> Now {
+    Now { clock: Instant::now().into_std(), time: Time::now() }
+}
+
+fn traits_of<B: SessionBackend>(backend: &B) -> ServerTraits {
+    ServerTraits {
+        session_ttl: backend.session_ttl(),
+        heartbeat: backend.heartbeat(),
+        readers: backend.modes().len() > 1,
+        stops_waits: backend.stops_waits(),
+        conversion_wait_max: backend.conversion_wait_max(),
+    }
+}
+
+fn log(event: &SessionEvent) {
+    let note = |error: &Error| tracing::debug!(target: "dlock", %error, "session ended");
+    match event {
+        SessionEvent::Died(error) => note(error),
+        SessionEvent::Parts { answers, .. } => {
+            answers.iter().filter_map(|answer| answer.as_ref().err()).for_each(note);
+        }
+        _ => {}
     }
 }
 
@@ -246,22 +308,3 @@ impl Sessions {
 fn reap(tasks: &mut JoinSet<()>) {
     while tasks.try_join_next().is_some() {}
 }
-
-/// A write that has no session.
-fn no_writer(label: &str) -> Error {
-    const REMEDY: &str = "a fenced lock is taken on a session that keeps no locks without a token: \
-        raise LockerBuilder::max_sessions, or release other locks first";
-    Error::full(label, REMEDY, Arc::new(NoWriter))
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("all sessions keep other locks, or do not answer")]
-struct NoWriter;
-
-fn no_answer(label: &str) -> Error {
-    Error::unavailable(label, NoAnswer)
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("it has not answered in time")]
-struct NoAnswer;

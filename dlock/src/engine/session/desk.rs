@@ -14,9 +14,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::roles::Room;
-use super::task::{Question, SessionEvent, SessionEvents, SessionId, ask};
-use super::{Sessions, reap};
+use super::core::SessionEvent;
+use super::task::{Question, TaskMessage, TaskMessages, ask};
 use crate::backend::SessionBackend;
 use crate::engine::unwind::catch_panic;
 use crate::observe::{ObservedSession, Telemetry};
@@ -24,14 +23,11 @@ use crate::observe::{ObservedSession, Telemetry};
 /// How long the session is kept for the next question.
 const REST: Duration = Duration::from_secs(2);
 
-/// Questions do not come from a session of locks.
-pub(super) const DESK: SessionId = 0;
-
 type Questions = mpsc::UnboundedReceiver<Question>;
 
 /// Runs the session: all that the desk knows of a backend.
 pub(super) type Clerk =
-    Box<dyn Fn(Questions, SessionEvents) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+    Box<dyn Fn(Questions, TaskMessages) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
 /// See the [module](self).
 pub(super) struct Desk {
@@ -56,7 +52,7 @@ impl Desk {
         question: Question,
         has_room: bool,
         tasks: &mut JoinSet<()>,
-        tell: &SessionEvents,
+        tell: &TaskMessages,
     ) -> Option<Question> {
         let question = match &self.questions {
             Some(questions) => questions.send(question).err()?.0,
@@ -96,7 +92,7 @@ async fn run<B: SessionBackend>(
     (backend, telemetry): (Arc<B>, Arc<Telemetry>),
     limit: Duration,
     mut questions: Questions,
-    tell: SessionEvents,
+    tell: TaskMessages,
 ) {
     // Whoever is not answered is told by the dropped reply.
     let _ = catch_panic(async {
@@ -105,7 +101,7 @@ async fn run<B: SessionBackend>(
             // To be asked elsewhere: the server may have no connection left but those there are.
             questions.close();
             while let Some(question) = questions.recv().await {
-                let _ = tell.send((DESK, SessionEvent::Unasked(question)));
+                let _ = tell.send(TaskMessage::Unasked(question));
             }
             return;
         };
@@ -119,36 +115,16 @@ async fn run<B: SessionBackend>(
                 return;
             };
             match asked {
-                Ok(told) => drop(tell.send((DESK, told))),
-                Err(_) => return,
+                Ok(SessionEvent::Told { sent }) => drop(tell.send(TaskMessage::Told { sent })),
+                Ok(_) | Err(_) => return,
             }
         }
         // What comes now is asked on another one.
         questions.close();
         while let Some(question) = questions.recv().await {
-            let _ = tell.send((DESK, SessionEvent::Unasked(question)));
+            let _ = tell.send(TaskMessage::Unasked(question));
         }
         backend.close(session).await;
     })
     .await;
-}
-
-impl Sessions {
-    /// Has this answered, as far as that is in nobody's way.
-    pub(super) fn query_server(&mut self, question: Question) {
-        // One more is left for a key to wait on.
-        let has_room = matches!(self.room(), Room::For(room) if room > 1);
-        let Sessions { desk, tasks, tell, .. } = self;
-        reap(tasks);
-        if let Some(question) = desk.ask(question, has_room, tasks, tell) {
-            self.query_here(question);
-        }
-    }
-
-    /// The same where the desk has no session.
-    pub(super) fn query_here(&mut self, question: Question) {
-        if !matches!(question, Question::Status { spare: true, .. }) {
-            self.questions.push(question);
-        }
-    }
 }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use std::time::Duration;
 
-use super::task::SessionEvent;
+use super::core::SessionEvent;
 use crate::backend::{Answer, BatchItem, Op, SessionBackend};
 use crate::clock::Time;
 use crate::error::{Error, Result};

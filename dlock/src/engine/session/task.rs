@@ -7,10 +7,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
+use super::core::{OwnSession, SessionEvent, SessionId};
 use super::parts::batch;
-use crate::backend::{
-    Answer, BatchItem, LockView, Op, PING, SessionBackend, SessionTag, SessionView, Waited,
-};
+use crate::backend::{Answer, BatchItem, LockView, Op, PING, SessionBackend, Waited};
 use crate::clock::{Time, Validity};
 use crate::engine::executor::Reply;
 use crate::engine::timer::Timer;
@@ -22,8 +21,6 @@ use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
 use crate::status::Finding;
 use crate::status::lost::LostReason;
-
-pub(super) type SessionId = u64;
 
 /// To begin to watch a session costs a system call, and the next answer another one: it is not done
 /// between two jobs in quick succession.
@@ -82,53 +79,22 @@ impl Question {
     }
 }
 
-/// What one of this locker's sessions holds, and since when, or what it waits for.
-pub(super) struct OwnSession {
-    pub(super) tag: SessionTag,
-    pub(super) held: Option<(NativeKey, Time)>,
-    pub(super) waits: Option<NativeKey>,
-}
-
-impl OwnSession {
-    /// Returns `true` if it is that session of the server's.
-    fn is(&self, party: &SessionView) -> bool {
-        party.id == Some(self.tag.id)
-    }
-}
-
-/// What a session's task has to tell.
-pub(super) enum SessionEvent {
-    /// `left`: how many connections the server has left for clients, if that is known.
-    Opened { tag: SessionTag, left: Option<i64> },
-    /// The answers to a batch that was sent then.
-    Answered { answers: Vec<Answer>, sent: Time },
-    /// The batch failed, and was done in parts; nothing is held by those that failed.
-    Parts { answers: Vec<Result<Answer>>, sent: Time },
-    /// Nothing of the batch was done: it might have to wait for another server.
-    Unwritten { sent: Time },
+/// What tasks tell.
+pub(super) enum TaskMessage {
+    /// A session of locks.
+    Session(SessionId, SessionEvent),
+    /// The desk: the server has answered what was sent then.
+    Told { sent: Time },
     /// A question that the desk had no session for.
     Unasked(Question),
-    /// A question was answered.
-    Told { sent: Time },
-    /// How a wait ended, as the server confirmed at the earliest then.
-    Waited { end: Waited, sent: Time },
-    /// What became of a change of a lock's mode; after an error the mode is what it was.
-    Converted { end: Result<Waited>, sent: Time },
-    /// It is over with this session.
-    Died(Error),
 }
 
-pub(super) type SessionEvents = mpsc::UnboundedSender<(SessionId, SessionEvent)>;
+pub(super) type TaskMessages = mpsc::UnboundedSender<TaskMessage>;
 
 /// Runs a session: all that the engine knows of a backend, so that the rest of it is compiled once
 /// for all of them.
 pub(super) type Dialer = Box<
-    dyn Fn(
-            SessionId,
-            Arc<Validity>,
-            Jobs,
-            SessionEvents,
-        ) -> Pin<Box<dyn Future<Output = ()> + Send>>
+    dyn Fn(SessionId, Arc<Validity>, Jobs, TaskMessages) -> Pin<Box<dyn Future<Output = ()> + Send>>
         + Send,
 >;
 
@@ -148,7 +114,7 @@ pub(super) fn dialer<B: SessionBackend>(
             if let Err(panicked) = catch_panic(session).await {
                 let error = Error::unavailable(backend.label(), panicked);
                 // An engine that has ended has told everybody.
-                let _ = events.send((id, SessionEvent::Died(error)));
+                let _ = events.send(TaskMessage::Session(id, SessionEvent::Died(error)));
             }
         })
     })
@@ -171,9 +137,9 @@ async fn run<B: SessionBackend>(
     id: SessionId,
     validity: Arc<Validity>,
     mut jobs: Jobs,
-    events: SessionEvents,
+    events: TaskMessages,
 ) {
-    let tell = |event| drop(events.send((id, event)));
+    let tell = |event| drop(events.send(TaskMessage::Session(id, event)));
     let mut observed = ObservedSession::connecting(telemetry);
     let opened = timeout(limit, backend.open()).await;
     let mut session = match opened {

@@ -1,12 +1,5 @@
 //! The fencing tokens of what sessions hold.
 
-use super::Sessions;
-use super::task::SessionId;
-use crate::engine::executor::Report;
-use crate::engine::lock_table::{Event, Ticket};
-use crate::spec::lock_id::LockId;
-use crate::status::lost::LostReason;
-
 /// The token of a grant: each of its holders who wants one has one of their own.
 #[derive(Default)]
 pub(super) struct Token {
@@ -36,7 +29,7 @@ impl Token {
     }
 
     /// One has come.
-    fn drawn(&mut self, token: u64) {
+    pub(super) fn drawn(&mut self, token: u64) {
         self.asked = false;
         let of_holder = self.wanted && self.given.is_none();
         let place = if of_holder { &mut self.given } else { &mut self.spare };
@@ -51,28 +44,6 @@ impl Token {
     /// The holder has what it wants.
     pub(super) fn is_known(&self) -> bool {
         !self.wanted || self.given.is_some()
-    }
-}
-
-impl Sessions {
-    /// A token has come, for what was granted by that ticket.
-    pub(super) fn drawn(&mut self, ticket: Ticket, token: u64) {
-        // It may have been given back meanwhile.
-        if let Some(grant) = self.held.get_mut(&ticket) {
-            grant.token.drawn(token);
-        }
-    }
-
-    /// There is no token for what was granted by that ticket, and the session holds it no more: it
-    /// is not to be had without.
-    pub(super) fn not_drawn(&mut self, id: SessionId, lock_id: &LockId, ticket: Ticket) {
-        let Some(grant) = self.held.remove(&ticket) else { return };
-        if let Some(link) = self.links.get_mut(&id) {
-            link.holds = link.holds.saturating_sub(1);
-            link.remove_key(lock_id, grant.fenced);
-        }
-        let event = Event::Lost { key: lock_id.clone(), grant: ticket };
-        self.reports.push(Report { event, reason: LostReason::NotHeld });
     }
 }
 

@@ -8,9 +8,9 @@
 //! Pure: time is an argument.
 
 use std::ops::Range;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokio::time::Instant;
+use fastrand::Rng;
 
 use crate::engine::lock_table::Ticket;
 use crate::engine::map::Map;
@@ -21,6 +21,7 @@ const POLL: Range<u64> = 5..50;
 
 /// See the [module](self).
 pub(super) struct Conversions {
+    rng: Rng,
     all: Map<Ticket, Conversion>,
     /// The longest that the server waits for one before it is asked again.
     slice_max: Duration,
@@ -50,8 +51,8 @@ pub(super) struct Wanted {
 const HALVINGS: u32 = 4;
 
 impl Conversions {
-    pub(super) fn new(slice_max: Duration) -> Self {
-        Conversions { all: Map::default(), slice_max }
+    pub(super) fn new(slice_max: Duration, rng: Rng) -> Self {
+        Conversions { rng, all: Map::default(), slice_max }
     }
 
     pub(super) fn add(
@@ -69,7 +70,9 @@ impl Conversions {
     /// The grants that the server is to be asked about now.
     pub(super) fn due(&self, now: Instant) -> Vec<Ticket> {
         let due = self.all.iter().filter(|(_, wanted)| !wanted.asked && wanted.at <= now);
-        due.map(|(grant, _)| *grant).collect()
+        let mut due: Vec<_> = due.map(|(grant, _)| *grant).collect();
+        due.sort_unstable();
+        due
     }
 
     /// The server is being asked.
@@ -84,7 +87,7 @@ impl Conversions {
     /// It cannot be asked now.
     pub(super) fn put_off(&mut self, grant: Ticket, now: Instant) {
         if let Some(conversion) = self.all.get_mut(&grant) {
-            conversion.at = now + Duration::from_millis(fastrand::u64(POLL));
+            conversion.at = now + Duration::from_millis(self.rng.u64(POLL));
         }
     }
 
@@ -131,7 +134,7 @@ mod tests {
 
     #[test]
     fn server_is_asked_until_it_grants_or_nobody_wants_it() {
-        let (mut all, now) = (Conversions::new(SLICE_MAX), Instant::now());
+        let (mut all, now) = (Conversions::new(SLICE_MAX, Rng::with_seed(1)), Instant::now());
         all.add(1, Mode::Exclusive, (None, false), now);
         assert_eq!(all.due(now), [1]);
         let wanted = all.ask(1).map(|wanted| (wanted.to, wanted.slice < SLICE_MAX / 10));
@@ -156,14 +159,14 @@ mod tests {
 
     #[test]
     fn one_that_is_stopped_between_two_tries_is_over() {
-        let (mut all, now) = (Conversions::new(SLICE_MAX), Instant::now());
+        let (mut all, now) = (Conversions::new(SLICE_MAX, Rng::with_seed(1)), Instant::now());
         all.add(1, Mode::Exclusive, (None, false), now);
         assert!(all.stop(1) && !all.stop(1) && all.next().is_none());
     }
 
     #[test]
     fn single_try_is_made_once() {
-        let (mut all, now) = (Conversions::new(SLICE_MAX), Instant::now());
+        let (mut all, now) = (Conversions::new(SLICE_MAX, Rng::with_seed(1)), Instant::now());
         all.add(1, Mode::Exclusive, (None, true), now);
         assert!(all.ask(1).is_some_and(|wanted| wanted.slice.is_zero()));
         assert!(!all.refused(1, false, now) && all.next().is_none());

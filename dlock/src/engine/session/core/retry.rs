@@ -1,11 +1,9 @@
 //! When a server that could not be reached is tried again, and how long it may take.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokio::time::Instant;
-
-use super::handle::CONNECT_TIME_MIN;
-
+/// How long connecting may take at first; longer when that was not enough.
+const CONNECT_TIME_MIN: Duration = Duration::from_secs(5);
 /// How long to leave a server alone that could not be reached; doubled up to the second.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// The same of one that has no connection left for us, or few for others, as long as there is another

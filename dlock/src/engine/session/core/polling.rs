@@ -8,9 +8,9 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokio::time::Instant;
+use fastrand::Rng;
 
 use super::handle::KeyWait;
 use crate::engine::lock_table::Ticket;
@@ -41,6 +41,7 @@ pub(super) enum PollRefusal {
 /// See the [module](self).
 #[derive(Default)]
 pub(super) struct Polls {
+    rng: Rng,
     keys: Map<Ticket, Poll>,
     /// In the order in which they get sessions.
     line: BTreeMap<u64, Ticket>,
@@ -64,8 +65,8 @@ struct Poll {
 }
 
 impl Poll {
-    fn pause(&mut self, now: Instant) {
-        let random = || Duration::from_millis(fastrand::u64(POLL));
+    fn pause(&mut self, now: Instant, rng: &mut Rng) {
+        let random = || Duration::from_millis(rng.u64(POLL));
         self.at = now + self.pause.unwrap_or_else(random);
         if let Some(until) = self.until.filter(|until| *until > now) {
             self.at = self.at.min(until);
@@ -74,6 +75,17 @@ impl Poll {
 }
 
 impl Polls {
+    /// None yet, with pauses by this chance.
+    pub(super) fn new(rng: Rng) -> Self {
+        Polls { rng, ..Polls::default() }
+    }
+
+    /// Nobody wants any of them any more.
+    pub(super) fn clear(&mut self) {
+        self.keys.clear();
+        self.line.clear();
+    }
+
     /// How many keys want a session.
     pub(super) fn len(&self) -> usize {
         self.line.len()
@@ -100,7 +112,7 @@ impl Polls {
             stopped: None,
         };
         let pause = if coming { COMING } else { 0..POLL.start };
-        let at = now + Duration::from_millis(fastrand::u64(pause));
+        let at = now + Duration::from_millis(self.rng.u64(pause));
         let waits = options.retry_every.is_none();
         self.enter(wait, waits, now);
         if waits && let Some(poll) = self.keys.get_mut(&ticket) {
@@ -127,7 +139,7 @@ impl Polls {
         }
         let (at, asked, cancelled) = (now, false, false);
         let mut poll = Poll { lock_id, fenced, until, turns, pause, place, at, asked, cancelled };
-        poll.pause(now);
+        poll.pause(now, &mut self.rng);
         self.keys.insert(ticket, poll);
     }
 
@@ -180,7 +192,7 @@ impl Polls {
             return PollRefusal::Ended;
         }
         poll.asked = false;
-        poll.pause(now);
+        poll.pause(now, &mut self.rng);
         PollRefusal::Again
     }
 
@@ -191,7 +203,10 @@ impl Polls {
             poll.asked = true;
             (poll.lock_id.clone(), poll.fenced, *ticket)
         });
-        asked.collect()
+        let mut asked: Vec<_> = asked.collect();
+        // In the order in which they came, not in that of the map.
+        asked.sort_unstable_by_key(|(_, _, ticket)| *ticket);
+        asked
     }
 
     /// When the next one is to be tried.

@@ -7,7 +7,7 @@
 //!
 //! Pure: no clock, no channel, no SQL.
 
-use super::task::SessionId;
+use super::action::SessionId;
 
 /// What a session is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
