@@ -13,7 +13,7 @@ use crate::spec::lock_id::LockId;
 
 impl<C: Connection> ConnectionLock<'_, C> {
     pub(super) async fn ready(&mut self) -> Result<()> {
-        self.conn.ready().await.map_err(|refused| C::Dialect::error(refused))
+        self.conn.ready().await.map_err(C::Dialect::error)
     }
 
     /// An earlier `acquire` was dropped: what it has left is given back.

@@ -198,7 +198,7 @@ impl<'c, C: Connection> TransactionLock<'c, C> {
                         if error_kind != ErrorKind::TimedOut {
                             return Err(failure::<C>(first, error_kind, refused));
                         }
-                        settled.map_err(|refused| C::Dialect::error(refused))?;
+                        settled.map_err(C::Dialect::error)?;
                     }
                 },
             }

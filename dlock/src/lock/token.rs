@@ -34,7 +34,7 @@ const OWNER: &str = "handed-over/";
 /// ([`Display`], [`FromStr`]).
 ///
 /// Anybody who knows the text can take over the lock, so treat it like a password. It cannot be
-/// made from anything that the database, [`status`](Locker::status) or an error shows, and `Debug`
+/// made from anything that the database, [`status`](crate::Locker::status) or an error shows, and `Debug`
 /// does not show it.
 /// ```no_run
 /// # #[cfg(feature = "sqlite")]
