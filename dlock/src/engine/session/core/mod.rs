@@ -21,6 +21,9 @@ mod polling;
 mod retry;
 mod roles;
 mod shutdown;
+#[cfg(test)]
+#[path = "../../../../../tests/simulation/session/mod.rs"]
+mod simulation;
 mod watch;
 
 use std::time::{Duration, Instant};
