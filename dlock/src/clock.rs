@@ -11,9 +11,12 @@ use crate::sync::{AtomicU64, OnceLock, Ordering};
 /// `std::time::Instant` stands still during suspend on Linux: a laptop that wakes up would believe
 /// for another `session_ttl` that it holds what others have long been given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Time(Duration);
+pub struct Time(Duration);
 
 impl Time {
+    /// When the machine was started.
+    pub const BOOT: Time = Time(Duration::ZERO);
+
     pub(crate) fn now() -> Self {
         Time(since_boot())
     }
@@ -23,7 +26,8 @@ impl Time {
         Time::now().since(self)
     }
 
-    pub(crate) fn since(self, earlier: Time) -> Duration {
+    /// How long after that this is; zero for a time before it.
+    pub fn since(self, earlier: Time) -> Duration {
         self.0.saturating_sub(earlier.0)
     }
 
@@ -31,7 +35,8 @@ impl Time {
         Time(self.0.saturating_sub(duration))
     }
 
-    pub(crate) fn after(self, duration: Duration) -> Self {
+    /// So much later.
+    pub fn after(self, duration: Duration) -> Self {
         Time(self.0.saturating_add(duration))
     }
 }
@@ -65,7 +70,7 @@ fn since_boot() -> Duration {
 /// Until when what a session (or a lease) holds is surely held: shared by the engine, which puts it
 /// off with each answer of the server, and by the guards, which compare the clock with it.
 #[derive(Debug)]
-pub(crate) struct Validity {
+pub struct Validity {
     until: AtomicU64,
     /// The same in the wall clock's milliseconds since 1970, where that is the database's clock too:
     /// when it is set forward, others may have what it has run out for.
@@ -123,8 +128,16 @@ impl Validity {
             && !self.is_over_by_the_wall()
     }
 
+    /// The same where the wall clock has been read already. Without one it does not count.
+    pub fn is_valid_on(&self, now: Time, wall: Option<Wall>) -> bool {
+        let until = self.wall.load(Ordering::Acquire);
+        self.ended.get().is_none()
+            && nanos(now) < self.until.load(Ordering::Acquire)
+            && (until == u64::MAX || wall.is_none_or(|wall| wall.0 < until))
+    }
+
     /// How much of it is left.
-    pub(crate) fn remaining(&self, now: Time) -> Duration {
+    pub fn remaining(&self, now: Time) -> Duration {
         if self.ended.get().is_some() {
             return Duration::ZERO;
         }
@@ -139,9 +152,14 @@ impl Validity {
 
 /// Milliseconds since 1970 on the wall clock, which people and NTP set.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Wall(u64);
+pub struct Wall(u64);
 
 impl Wall {
+    /// So many milliseconds after 1970.
+    pub fn from_millis(millis: u64) -> Self {
+        Wall(millis)
+    }
+
     pub(crate) fn now() -> Self {
         let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         Wall(u64::try_from(now.as_millis()).unwrap_or(u64::MAX - 1))

@@ -161,7 +161,7 @@ pub(crate) struct Adopted {
 
 /// Whether the database answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Contact {
+pub enum Contact {
     /// It has.
     Heard,
     /// It has yet to.
@@ -175,9 +175,11 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T>>;
 
 /// What an executor has to tell the table; the reason goes with a loss.
 #[derive(Debug)]
-pub(crate) struct Report {
-    pub(crate) event: Event<LockId>,
-    pub(crate) reason: LostReason,
+pub struct Report {
+    /// What has happened.
+    pub event: Event<LockId>,
+    /// Why something is lost by it.
+    pub reason: LostReason,
 }
 
 impl From<Event<LockId>> for Report {
@@ -187,15 +189,18 @@ impl From<Event<LockId>> for Report {
 }
 
 /// How a key is held in the database.
-pub(crate) struct GrantInfo {
-    pub(crate) validity: Arc<Validity>,
+#[derive(Debug)]
+pub struct GrantInfo {
+    /// Until when it is surely held.
+    pub validity: Arc<Validity>,
     /// Enough of the validity remains to hand the lock to somebody.
-    pub(crate) fresh: bool,
-    pub(crate) fence: Option<u64>,
+    pub fresh: bool,
+    /// Its fencing token.
+    pub fence: Option<u64>,
     /// When the database granted it to this process.
-    pub(crate) since: Time,
+    pub since: Time,
     /// How it is lost when the validity ends.
-    pub(crate) lapse: LostReason,
+    pub lapse: LostReason,
 }
 
 impl Shareable for LockId {

@@ -1,23 +1,18 @@
 //! Carries the table's decisions out on a lease table, over one connection.
 //!
-//! While a question is with the database, whatever else is wanted comes together and goes out as
-//! the next one. What is held is renewed after each third of its ttl, all of it in one statement.
-//! A lease whose validity has ended is lost, even if its row could still be renewed: its holder may
-//! have stopped, and others may have looked.
+//! What is asked when, and what an answer means, is decided in [`core`], which knows no clock, no
+//! channel and no database. Here are the connection, the timer, and the way back to whoever asked.
 
-mod batch_size;
-mod expiry;
-mod grant;
-mod handoff;
-mod handover;
+mod clock;
+#[doc(hidden)]
+pub mod core;
 mod job;
-mod polling;
-mod queue;
-mod replies;
+mod line;
+mod pending;
+mod settling;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
 use std::io::{Error as IoError, ErrorKind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,122 +20,46 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
-use self::batch_size::{Backoff, BatchSize};
-use self::grant::{LeaseGrant, ResolvedOptions};
-use self::job::{Job, Prune, Question, Session, carry_out};
-use self::polling::{Asks, about};
-use self::queue::Line;
-use self::replies::FIRST_PAUSE;
+use self::clock::TurnClock;
+use self::core::{BUSY, Job, LeaseAction, LeaseCore, Now, Offer, Settings};
+use self::job::{Session, WorkDone, carry_out};
+use self::line::Line;
+use self::pending::{AllPending, Pending, Prune};
+use self::settling::AllSettling;
 use super::executor::{Adopted, Contact, Executor, GrantInfo, Reply, Report};
 use super::grant::Grant;
-use super::lock_table::{Event, GrantId, Ticket};
-use super::map::Map;
+use super::lock_table::{GrantId, Ticket};
 use super::message::HandedOver;
 use super::timer::Timer;
 use super::unwind::catch_panic;
 use crate::backend::LockView;
-use crate::backend::lease::{Failure, Lease, LeaseBackend, LeaseOptions, Outcomes, Owner};
-use crate::clock::{Time, Validity};
+use crate::backend::lease::{Failure, LeaseBackend, LeaseOptions, Outcomes, Owner};
+use crate::clock::Time;
 use crate::error::{Error, Result};
-use crate::observe::Telemetry;
+use crate::observe::{Event, Telemetry};
 use crate::spec::lock_id::LockId;
 use crate::spec::native::NativeKey;
 use crate::spec::options::LockOptions;
 use crate::status::Finding;
-use crate::status::lost::LostReason;
 
-/// How long a busy database is let alone.
-const BUSY: Duration = Duration::from_millis(3);
 /// How long giving everything back may take at the end; what is left then runs out by itself.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// See the [module](self).
 pub(crate) struct Leases<B: LeaseBackend> {
     backend: Arc<B>,
-    options: LeaseOptions,
-    /// Of leases that do not say it themselves.
-    ttl: Duration,
+    core: LeaseCore,
     line: Line<B::Connection>,
     telemetry: Arc<Telemetry>,
-    asks: Asks,
-    held: Map<NativeKey, LeaseGrant>,
-    releases: Vec<Release>,
-    /// Those that are with the database, in its order.
-    releasing: Vec<Release>,
-    questions: VecDeque<Question>,
-    applies: BatchSize,
-    renewals: BatchSize,
-    /// How many have been refused alone since something was answered.
-    failed_alone: u32,
-    /// The last job was a question.
-    asked: bool,
-    renewing: bool,
-    /// Something is to be handed over.
-    handoff: bool,
-    /// What was not fresh may be now.
-    news: bool,
-    renew_at: Option<Instant>,
-    /// When the first validity may end.
-    lapse_at: Option<Instant>,
-    /// Nothing is asked before that.
-    not_before: Instant,
-    pause: Duration,
-    trouble: Option<Error>,
-    /// When the newest thing was sent that the database has answered.
-    answered: Time,
-    /// Somebody is to be refused as soon as there is an answer.
-    in_doubt: bool,
+    pending: AllPending,
+    settling: AllSettling,
+    /// What the core has decided, and is not yet carried out.
+    actions: Vec<LeaseAction>,
     reports: Vec<Report>,
+    /// What is held is to be looked at again.
+    look: bool,
+    clock: TurnClock,
     timer: Timer,
-}
-
-/// A row to be given back.
-struct Release {
-    lease: Lease,
-    what: What,
-    /// When this has run out there is nothing left to give back.
-    validity: Arc<Validity>,
-    backoff: Backoff,
-    settles: Option<Settling>,
-}
-
-/// Settles a hold when its row has been given back, or has run out without an answer.
-struct Settling {
-    hold: Arc<Grant>,
-    validity: Arc<Validity>,
-}
-
-impl Settling {
-    /// The database has confirmed it, or has found (`clean` is `false`) that the row was somebody else's:
-    /// then nothing is kept for this holder, who must not believe so.
-    fn confirm(self, clean: bool) {
-        if clean {
-            self.hold.mark_released();
-        } else {
-            self.hold.lose(LostReason::NotHeld);
-        }
-    }
-}
-
-impl Drop for Settling {
-    fn drop(&mut self) {
-        if self.validity.is_valid_at(Time::now()) {
-            self.hold.mark_unconfirmed();
-        } else {
-            self.hold.lose(LostReason::Unconfirmed);
-        }
-    }
-}
-
-/// Why a row is given back.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum What {
-    /// Somebody has asked for it.
-    Asked(Ticket),
-    /// It is perhaps ours, and nobody here wants it.
-    Cleanup,
-    /// It is taken again in the same breath.
-    HandOver,
 }
 
 impl<B: LeaseBackend> Leases<B> {
@@ -155,48 +74,100 @@ impl<B: LeaseBackend> Leases<B> {
         let session = loop {
             match job::open(&*backend, &telemetry).await {
                 Ok(session) => break session,
-                Err(Failure::Busy(_)) if Instant::now() < deadline => sleep(about(BUSY)).await,
+                Err(Failure::Busy(_)) if Instant::now() < deadline => sleep(a_moment()).await,
                 Err(failure) => return Err(failure.into_error()),
             }
         };
-        let ttl = options.time_to_live().unwrap_or_else(|| backend.ttl(&session.connection));
-        let intervals = options.intervals().unwrap_or_else(|| backend.poll());
+        let clock = TurnClock::new(backend.has_our_clock());
+        let settings = Settings {
+            ttl: options.time_to_live().unwrap_or_else(|| backend.ttl(&session.connection)),
+            intervals: options.intervals().unwrap_or_else(|| backend.poll()),
+            options,
+            busy_rows: backend.has_busy_rows(),
+            owners: Box::new(Owner::new),
+            seed: fastrand::u64(..),
+        };
+        let mut core = LeaseCore::new(settings, clock.now());
+        core.limit(backend.most());
         Ok(Leases {
             backend,
-            options,
-            ttl,
+            core,
             line: Line::Idle(Some(session)),
             telemetry,
-            asks: Asks::new(intervals),
-            held: Map::default(),
-            releases: Vec::new(),
-            releasing: Vec::new(),
-            questions: VecDeque::new(),
-            applies: BatchSize::new(),
-            renewals: BatchSize::new(),
-            failed_alone: 0,
-            asked: false,
-            renewing: false,
-            handoff: false,
-            news: false,
-            renew_at: None,
-            lapse_at: None,
-            not_before: Instant::now(),
-            pause: FIRST_PAUSE,
-            trouble: None,
-            answered: Time::now(),
-            in_doubt: false,
+            pending: AllPending::default(),
+            settling: AllSettling::default(),
+            actions: Vec::new(),
             reports: Vec::new(),
+            look: false,
+            clock,
             timer: Timer::default(),
         })
     }
 
-    fn agree(&self, options: &LockOptions) -> ResolvedOptions {
-        ResolvedOptions::new(options, &self.options, self.ttl)
+    /// Lets the core decide, and carries that out.
+    fn step<T>(
+        &mut self,
+        decide: impl FnOnce(&mut LeaseCore, Now, &mut Vec<LeaseAction>) -> T,
+    ) -> T {
+        let now = self.clock.now();
+        let decided = decide(&mut self.core, now, &mut self.actions);
+        let mut actions = std::mem::take(&mut self.actions);
+        for action in actions.drain(..) {
+            self.do_it(action, now);
+        }
+        self.actions = actions;
+        decided
     }
 
-    fn report(&mut self, event: Event<LockId>, reason: LostReason) {
-        self.reports.push(Report { event, reason });
+    fn do_it(&mut self, action: LeaseAction, now: Now) {
+        match action {
+            LeaseAction::Send { job, patience } => {
+                let session = match &mut self.line {
+                    Line::Idle(session) => session.take(),
+                    Line::Busy(_) => None,
+                };
+                let pending = match &job {
+                    Job::Ask { id, .. } => self.pending.take(*id),
+                    Job::Apply { .. } | Job::Renew { .. } => None,
+                };
+                let (backend, telemetry) = (Arc::clone(&self.backend), Arc::clone(&self.telemetry));
+                let job = carry_out(backend, telemetry, session, (job, pending), patience);
+                self.line = Line::Busy(Box::pin(job));
+            }
+            LeaseAction::Report(report) => self.reports.push(report),
+            LeaseAction::Look => self.look = true,
+            LeaseAction::Settle { hold, settled } => self.settling.settle(hold, settled),
+            LeaseAction::Answer { id, answer } => {
+                if let Some(lease) = self.pending.answer(id, answer) {
+                    self.core.drop_handed_over(lease, now);
+                }
+            }
+            LeaseAction::Probe { key } => {
+                let (reply, _) = oneshot::channel();
+                self.ask(Pending::Status(Some(key), reply));
+            }
+        }
+    }
+
+    fn ask(&mut self, question: Pending) {
+        self.core.ask(self.pending.add(question));
+    }
+
+    /// Takes in what became of a job.
+    fn finish(&mut self, WorkDone { done, pending, session }: WorkDone<B::Connection>) {
+        self.line = Line::Idle(session);
+        if let Some(pending) = pending
+            && let Job::Ask { id, .. } = done.job
+        {
+            self.pending.put_back(id, pending);
+        }
+        if let (Job::Renew { .. }, Ok(()), Some(sent)) = (&done.job, &done.result, done.sent) {
+            let took = self.clock.now().time.since(sent.at);
+            self.telemetry.emit(&Event::Renewed { took });
+        }
+        // What it is may be known only since there was a connection.
+        self.core.limit(self.backend.most());
+        self.step(|core, now, out| core.finish(done, now, out));
     }
 }
 
@@ -205,7 +176,7 @@ impl<B: LeaseBackend> Executor for Leases<B> {
     const HAS_TOKENS: bool = true;
 
     fn try_lock(&mut self, lock_id: LockId, ticket: Ticket, options: &LockOptions) {
-        self.asks.once(lock_id.key, ticket, self.agree(options));
+        self.core.try_lock(lock_id.key, ticket, options, self.clock.now());
     }
 
     fn wait(
@@ -215,17 +186,12 @@ impl<B: LeaseBackend> Executor for Leases<B> {
         until: Option<Instant>,
         options: &LockOptions,
     ) {
-        self.asks.until(lock_id.key, ticket, self.agree(options), until);
+        let until = until.map(Instant::into_std);
+        self.core.wait(lock_id.key, ticket, until, options, self.clock.now());
     }
 
     fn hand_over(&mut self, lock_id: &LockId, ticket: Ticket, options: &LockOptions) {
-        let resolved = self.agree(options);
-        if let Some(grant) = self.held.get_mut(&lock_id.key).filter(|grant| grant.ticket == ticket)
-        {
-            grant.hand_over(resolved);
-            self.handoff |= grant.handoff.is_some();
-            self.schedule(&lock_id.key);
-        }
+        self.core.hand_over(&lock_id.key, ticket, options, self.clock.now());
     }
 
     fn can_wait(&self, _: &LockOptions) -> bool {
@@ -233,89 +199,64 @@ impl<B: LeaseBackend> Executor for Leases<B> {
     }
 
     fn cancel(&mut self, lock_id: &LockId, ticket: Ticket) {
-        if self.asks.cancel(&lock_id.key, ticket) {
-            self.report(Event::Ended { key: lock_id.clone(), ticket }, LostReason::NotHeld);
-        }
+        self.step(|core, _, out| core.cancel(&lock_id.key, ticket, out));
     }
 
     fn unlock(&mut self, lock_id: LockId, _: Ticket, ticket: Ticket) {
-        self.release_unwanted(&lock_id.key, ticket);
+        self.step(|core, now, out| core.unlock(&lock_id.key, ticket, now, out));
     }
 
     fn keep(&mut self, lock_id: &LockId, min_hold: Duration) {
-        if let Some(grant) = self.held.get_mut(&lock_id.key).filter(|grant| grant.handoff.is_none())
-        {
-            grant.resolved.min_hold = grant.resolved.min_hold.max(min_hold);
-            // Its row is to last as long.
-            grant.due = true;
-            self.schedule(&lock_id.key);
-        }
+        self.core.keep(&lock_id.key, min_hold, self.clock.now());
     }
 
     fn linger(&mut self, lock_id: &LockId, rest: Duration, hold: &Arc<Grant>) -> bool {
-        self.keep_from_all(&lock_id.key, rest, hold)
+        let validity = self.core.linger(&lock_id.key, rest, (hold.id, hold.min_hold()));
+        let lingers = validity.is_some();
+        validity.into_iter().for_each(|validity| self.settling.add(hold, validity));
+        lingers
     }
 
     fn discard_session(&mut self, LockId { key, .. }: &LockId, ticket: Ticket) {
-        if self.held.get(key).is_some_and(|grant| grant.ticket == ticket)
-            && let Some(grant) = self.held.remove(key)
-        {
-            grant.validity.end(LostReason::NotHeld);
-            self.owe_all_of(&grant);
-        }
+        self.core.discard(key, ticket, self.clock.now());
     }
 
     fn held(&self, lock_id: &LockId, _: Ticket) -> Option<GrantInfo> {
-        let grant = self.held.get(&lock_id.key)?;
-        Some(GrantInfo {
-            validity: grant.validity.clone(),
-            fresh: grant.is_fresh(),
-            fence: grant.lease.fence,
-            since: grant.since,
-            lapse: grant.lapse(),
-        })
+        self.core.held(&lock_id.key, self.clock.now())
     }
 
     fn refresh(&mut self, lock_id: &LockId, _: Ticket) {
-        if let Some(grant) = self.held.get_mut(&lock_id.key).filter(|grant| grant.handoff.is_none())
-        {
-            grant.due = true;
-            if !self.renewing {
-                self.schedule(&lock_id.key);
-            }
-        }
+        self.core.refresh(&lock_id.key, self.clock.now());
     }
 
     fn verify(&mut self, lock_id: &LockId, _: Ticket, reply: Reply<bool>) {
-        match self.held.get(&lock_id.key) {
-            Some(grant) => self.ask_to_check(grant.lease.clone(), reply),
-            None => drop(reply.send(Ok(false))),
-        }
+        let id = self.pending.add(Pending::Held(reply));
+        self.step(|core, _, out| core.verify(id, &lock_id.key, out));
     }
 
     fn status(&mut self, reply: Reply<Vec<LockView>>) {
-        self.questions.push_back(Question::Status(None, reply));
+        self.ask(Pending::Status(None, reply));
     }
 
     /// There is one connection: one short question goes between two jobs, and only where it works.
     fn look_up(&mut self, keys: Vec<NativeKey>, reply: Reply<Vec<LockView>>) {
-        if self.trouble.is_none() {
+        if self.core.trouble().is_none() {
             // Of several, all that there are: it is one question.
             let of = <[NativeKey; 1]>::try_from(keys).ok().map(|[key]| key);
-            self.questions.push_back(Question::Status(of, reply));
+            self.ask(Pending::Status(of, reply));
         }
     }
 
     fn break_lock(&mut self, key: NativeKey, reply: Reply<Vec<String>>) {
-        self.questions.push_back(Question::Break(key, reply));
+        self.ask(Pending::Break(key, reply));
     }
 
     fn check(&mut self, reply: Reply<Vec<Finding>>) {
-        self.questions.push_back(Question::Check(reply));
+        self.ask(Pending::Check(reply));
     }
 
     fn ping(&mut self, reply: Reply<()>) {
-        self.questions.push_back(Question::Ping(reply));
+        self.ask(Pending::Ping(reply));
     }
 
     fn make_token(
@@ -325,43 +266,28 @@ impl<B: LeaseBackend> Executor for Leases<B> {
         owner: Arc<str>,
         reply: Reply<HandedOver>,
     ) {
-        self.ask_for_token(&lock_id.key, hold, owner, reply);
+        let id = self.pending.add(Pending::Token(reply));
+        self.step(|core, now, out| core.make_token(id, &lock_id.key, (hold, owner), now, out));
     }
 
     fn drop_token(&mut self, key: NativeKey, owner: Arc<str>) {
-        let (owner, lasts) = (Owner::Token(owner), self.ttl);
-        self.add_cleanup(Lease { key, owner, fence: None, lasts });
+        self.core.drop_token(key, owner, self.clock.now());
     }
 
     fn adopt(&mut self, ticket: Ticket, adopted: Adopted) {
-        self.ask_to_adopt(ticket, adopted);
+        let Adopted { lock_id, owner, fence, options, request, refused } = adopted;
+        let id = self.pending.add(Pending::Adopt(refused));
+        let offer = Offer { key: lock_id.key, owner, fence };
+        self.core.adopt(id, offer, (ticket, request), &options);
     }
 
     fn prune(&mut self, older_than: Duration, reply: Reply<u64>) {
         let (from, removed) = (String::new(), 0);
-        self.questions.push_back(Question::Prune(Prune { older_than, from, removed, reply }));
+        self.ask(Pending::Prune(Prune { older_than, from, removed, reply }));
     }
 
     fn contact(&mut self, lock_id: &LockId, since: Time) -> Contact {
-        if self.asks.refused_after(&lock_id.key, since) {
-            return Contact::Heard;
-        }
-        if self.trouble.is_some() && self.pause > FIRST_PAUSE {
-            return Contact::Failed;
-        }
-        self.in_doubt = true;
-        if self.asks.ask_now(&lock_id.key) {
-            return Contact::Unknown;
-        }
-        // Nobody asks for it any more: that the database answers is all there is to know.
-        if self.answered >= since {
-            return Contact::Heard;
-        }
-        if self.questions.is_empty() && matches!(self.line, Line::Idle(_)) {
-            let (reply, _) = oneshot::channel();
-            self.questions.push_back(Question::Status(Some(lock_id.key.clone()), reply));
-        }
-        Contact::Unknown
+        self.step(|core, now, out| core.contact(&lock_id.key, since, now, out))
     }
 
     fn label(&self) -> Box<str> {
@@ -369,34 +295,36 @@ impl<B: LeaseBackend> Executor for Leases<B> {
     }
 
     fn flush(&mut self) {
-        self.send();
+        self.step(LeaseCore::send);
     }
 
     fn has_unanswered(&self) -> bool {
-        let on_its_way = self.releases.len() + self.releasing.len();
-        on_its_way > 0 || self.asks.any_is_given_up()
+        self.core.has_unanswered()
     }
 
     fn trouble(&self) -> Error {
-        self.trouble.clone().unwrap_or_else(|| {
+        self.core.trouble().cloned().unwrap_or_else(|| {
             let source = IoError::new(ErrorKind::TimedOut, "it has not answered yet");
             Error::unavailable(&self.backend.label(), source)
         })
     }
 
     async fn recv(&mut self, reports: &mut Vec<Report>) {
-        while self.reports.is_empty() && !std::mem::take(&mut self.news) {
-            self.send();
-            let alarm = self.engine_deadline();
+        self.clock.go_on();
+        while self.reports.is_empty() && !std::mem::take(&mut self.look) {
+            self.step(LeaseCore::send);
+            let deadline = self.core.deadline(self.clock.now()).map(Instant::from_std);
+            // Whatever ends this, or comes in between, comes later than now.
+            self.clock.go_on();
             tokio::select! {
                 biased;
-                validity = self.line.validity(&*self.backend, self.asks.are_polled()) => match validity {
+                news = self.line.news(&*self.backend, self.core.is_polling()) => match news {
                     Some(done) => self.finish(done),
-                    None => self.asks.hurry(),
+                    None => self.core.changed(self.clock.now()),
                 },
-                () = self.timer.until(alarm) => {}
+                () = self.timer.until(deadline) => {}
             }
-            self.lapse();
+            self.step(LeaseCore::lapse);
         }
         // What they lead to goes out together with what has gathered, at the next flush.
         reports.append(&mut self.reports);
@@ -405,31 +333,25 @@ impl<B: LeaseBackend> Executor for Leases<B> {
     async fn shutdown(mut self) {
         let farewell = async {
             if let Line::Busy(_) = self.line {
+                self.clock.go_on();
                 let done = self.line.done().await;
                 self.finish(done);
             }
-            let mut releases = Vec::new();
-            // What was granted just now, when nobody wanted it any more, is kept from nobody.
-            let held = self.held.values().map(|grant| grant.releases(grant.used));
-            for (lease, perhaps) in held {
-                releases.push(lease);
-                releases.extend(perhaps);
-            }
-            releases.extend(self.releases.drain(..).map(|release| release.lease));
-            releases.sort_by(|a, b| a.key.cmp(&b.key));
+            let mut releases = self.core.farewell(self.clock.now());
             let Line::Idle(mut session) = self.line else {
                 return;
             };
             while !releases.is_empty() {
-                let job = Job::Apply { releases, takes: Vec::new(), outcomes: Outcomes::default() };
+                let outcomes = Outcomes::default();
+                let job = Job::Apply { releases, takes: Vec::new(), outcomes };
                 let (backend, telemetry) = (self.backend.clone(), self.telemetry.clone());
-                let done = carry_out(backend, telemetry, session, job, FAREWELL).await;
-                session = done.session;
-                releases = match (done.job, done.result) {
+                let over = carry_out(backend, telemetry, session, (job, None), FAREWELL).await;
+                session = over.session;
+                releases = match (over.done.job, over.done.result) {
                     (Job::Apply { releases, .. }, Err(Failure::Busy(_))) => releases,
                     _ => break,
                 };
-                sleep(about(BUSY)).await;
+                sleep(a_moment()).await;
             }
             if let Some(Session { connection, observed }) = session {
                 self.backend.close(connection).await;
@@ -439,4 +361,9 @@ impl<B: LeaseBackend> Executor for Leases<B> {
         // What a panic leaves undone runs out by itself.
         let _ = catch_panic(timeout(FAREWELL, farewell)).await;
     }
+}
+
+/// How long a busy database is let alone, never quite the same.
+fn a_moment() -> Duration {
+    BUSY.mul_f64(0.5 + fastrand::f64())
 }

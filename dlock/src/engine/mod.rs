@@ -20,7 +20,8 @@ mod inbox;
 #[cfg(feature = "test-util")]
 mod inline;
 #[cfg(feature = "_database")]
-mod lease;
+#[doc(hidden)]
+pub mod lease;
 pub mod lock_table;
 mod lookup;
 mod map;
@@ -35,6 +36,14 @@ mod status_file;
 mod threads;
 mod timer;
 mod unwind;
+
+/// What goes into the cores and comes out, for simulation.
+pub mod simulated {
+    pub use super::executor::{Contact, GrantInfo, Report};
+    pub use crate::clock::{Time, Validity, Wall};
+    pub use crate::spec::lock_id::LockId;
+    pub use crate::spec::options::LockOptions;
+}
 
 use std::sync::Arc;
 use std::time::Duration;

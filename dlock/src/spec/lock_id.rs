@@ -9,14 +9,17 @@ use crate::spec::native::NativeKey;
 /// writers of one key are told apart by the database, as those of two processes are.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LockId {
-    pub(crate) key: NativeKey,
-    pub(crate) mode: Mode,
+    /// Which key it is.
+    pub key: NativeKey,
+    /// How it is wanted or held.
+    pub mode: Mode,
 }
 
 /// For backends that have no other mode.
 #[cfg(any(test, feature = "_database"))]
 impl LockId {
-    pub(crate) fn exclusive(key: NativeKey) -> Self {
+    /// The key, to be held by nobody else.
+    pub fn exclusive(key: NativeKey) -> Self {
         LockId { key, mode: Mode::Exclusive }
     }
 }

@@ -19,23 +19,25 @@ pub(crate) const DATA_LEN_MAX: usize = 100;
 
 /// On what options a lock is taken; their meaning is told at `Lock`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct LockOptions {
+pub struct LockOptions {
     /// How long a lease lasts without renewal; `None`: what the locker says.
-    pub(crate) ttl: Option<Duration>,
-    pub(crate) auto_renew: bool,
+    pub ttl: Option<Duration>,
+    /// Whether it is renewed for as long as it is held.
+    pub auto_renew: bool,
     /// Who holds the lease; `None`: what the locker says.
-    pub(crate) owner: Option<Arc<str>>,
+    pub owner: Option<Arc<str>>,
     /// What a lease's row says about the grant.
-    pub(crate) data: Option<Text>,
+    pub data: Option<Text>,
     /// The pause between two tries of a key that others have; `None`: as the database does it best.
-    pub(crate) retry_every: Option<Duration>,
-    pub(crate) min_hold: Duration,
+    pub retry_every: Option<Duration>,
+    /// Nobody else gets it before so much time has passed since its grant.
+    pub min_hold: Duration,
     /// A run that succeeds keeps others out until this time has passed since its grant.
-    pub(crate) once_per: Option<Duration>,
+    pub once_per: Option<Duration>,
     /// A fencing token is wanted.
-    pub(crate) fenced: bool,
+    pub fenced: bool,
     /// A body under the lock may take it again.
-    pub(crate) reentrant: bool,
+    pub reentrant: bool,
 }
 
 impl Default for LockOptions {

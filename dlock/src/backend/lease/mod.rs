@@ -20,9 +20,13 @@ use std::time::Duration;
 
 pub use self::options::LeaseOptions;
 #[cfg(feature = "_database")]
-pub(crate) use self::owner::{Owner, OwnerSpec, process};
+pub(crate) use self::owner::process;
 #[cfg(feature = "_database")]
-pub(crate) use self::seam::{Failure, Lease, LeaseBackend, Outcomes, Taken, name};
+pub use self::owner::{Owner, OwnerSpec};
+#[cfg(feature = "_database")]
+pub use self::seam::{Failure, Lease, Outcomes, Taken};
+#[cfg(feature = "_database")]
+pub(crate) use self::seam::{LeaseBackend, name};
 #[cfg(feature = "_database")]
 pub(crate) use self::status::seen;
 #[cfg(feature = "_database")]

@@ -183,7 +183,8 @@ impl LeaseOptions {
     }
 
     /// The same options of a locker of this process.
-    pub(crate) fn of_process(self, process: Arc<str>) -> Self {
+    #[doc(hidden)]
+    pub fn of_process(self, process: Arc<str>) -> Self {
         LeaseOptions { process: Some(process), ..self }
     }
 

@@ -19,16 +19,21 @@ const RANDOM_LEN: usize = 32;
 
 /// What the owners of a lock's leases are made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum OwnerSpec {
+pub enum OwnerSpec {
     /// A name that the user has chosen, which others may have too.
     Named(Arc<str>),
     /// A token for each grant.
-    Token { process: Arc<str>, data: Option<Text> },
+    Token {
+        /// Who this is, as its tokens begin.
+        process: Arc<str>,
+        /// What the row says about the grant.
+        data: Option<Text>,
+    },
 }
 
 /// Who has a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Owner {
+pub enum Owner {
     /// A token of one grant, so that its row can never be taken for that of another.
     Token(Arc<str>),
     /// A name that the user has chosen, which others may have too.
@@ -44,7 +49,8 @@ impl Owner {
         }
     }
 
-    pub(crate) fn as_str(&self) -> &str {
+    /// As it stands in the row.
+    pub fn as_str(&self) -> &str {
         match self {
             Owner::Token(owner) | Owner::Named(owner) => owner,
         }

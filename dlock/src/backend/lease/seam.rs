@@ -140,14 +140,16 @@ pub(crate) fn cannot_prune(label: &str) -> Error {
 
 /// A row that is ours, or is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Lease {
-    pub(crate) key: NativeKey,
-    pub(crate) owner: Owner,
+pub struct Lease {
+    /// Which key it is of.
+    pub key: NativeKey,
+    /// Who has it.
+    pub owner: Owner,
     /// Which grant of the key it is: `None` where that is not known, or there is no such thing.
-    pub(crate) fence: Option<u64>,
+    pub fence: Option<u64>,
     /// From now on, by the statement that it goes with: [`Duration::MAX`] for ever, and, of a lease
     /// that is given back, how long others cannot have it yet.
-    pub(crate) lasts: Duration,
+    pub lasts: Duration,
 }
 
 impl Lease {
@@ -178,15 +180,16 @@ pub(crate) fn name(key: &NativeKey) -> Cow<'_, str> {
 
 /// What became of takes and releases, each in the order in which they were asked.
 #[derive(Debug, Default)]
-pub(crate) struct Outcomes {
+pub struct Outcomes {
     /// Whether the row was still ours.
-    pub(crate) released: Vec<bool>,
-    pub(crate) taken: Vec<Taken>,
+    pub released: Vec<bool>,
+    /// What became of the takes.
+    pub taken: Vec<Taken>,
 }
 
 /// What became of a take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Taken {
+pub enum Taken {
     /// It is ours, with this fence where the table has such.
     Granted(Option<u64>),
     /// Somebody else has it, for this long if nothing changes; `None`: nobody knows.
@@ -195,7 +198,7 @@ pub(crate) enum Taken {
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub enum Failure {
     /// Others were in the way. Nothing has been done and the connection is as it was: the same can
     /// be asked again.
     Busy(Error),

@@ -3,16 +3,16 @@
 //! Nobody tells us that a lease is free, so a key that is waited for is polled: at short intervals
 //! first, then at longer ones, all with jitter so that processes do not go in step.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokio::time::Instant;
+use fastrand::Rng;
 
 use super::batch_size::Backoff;
-use super::grant::ResolvedOptions;
+use super::options::ResolvedOptions;
 use crate::backend::lease::Lease;
 use crate::clock::Time;
 use crate::engine::lock_table::Ticket;
-use crate::engine::map::Map;
+use crate::engine::map::{SeededMap, seeded};
 use crate::spec::native::NativeKey;
 
 /// What is due so soon goes out with what is due now.
@@ -22,12 +22,12 @@ const MEMORY: Duration = Duration::from_secs(1);
 
 /// A key that is asked for.
 pub(super) struct Ask {
-    pub(super) ticket: Ticket,
-    pub(super) lease: Lease,
-    pub(super) resolved: ResolvedOptions,
+    ticket: Ticket,
+    lease: Lease,
+    resolved: ResolvedOptions,
     /// Nobody wants it any more; only the answer that is on its way counts.
-    pub(super) cancelled: bool,
-    pub(super) backoff: Backoff,
+    cancelled: bool,
+    backoff: Backoff,
     /// It is with the database.
     sent: bool,
     due: Instant,
@@ -35,9 +35,36 @@ pub(super) struct Ask {
 }
 
 impl Ask {
+    pub(super) fn ticket(&self) -> Ticket {
+        self.ticket
+    }
+
+    pub(super) fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    pub(super) fn backoff(&self) -> Backoff {
+        self.backoff
+    }
+
+    /// Whether nobody wants it any more.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.cancelled
+    }
+
+    pub(super) fn into_options(self) -> ResolvedOptions {
+        self.resolved
+    }
+
+    /// It is to be asked by then; one that was busy alone not before it can go out.
+    fn hurry(&mut self, at: Instant) {
+        let at = self.backoff.at().map_or(at, |earliest| earliest.max(at));
+        self.due = self.due.min(at);
+    }
+
     /// At intervals of ours, and it is not with the database.
     fn is_polled(&self) -> bool {
-        !self.sent && self.poll.is_some() && self.resolved.retry_every.is_none()
+        !self.sent && self.poll.is_some() && self.resolved.retry_every().is_none()
     }
 }
 
@@ -56,56 +83,61 @@ struct Rivals {
 }
 
 /// All keys that are asked for.
-pub(super) struct Asks {
+pub(super) struct Polling {
     /// The shortest and the longest interval between two polls of a key.
     ///
     /// A releaser leaves a key alone for the shortest when others want it: they poll, and would
     /// hardly ever find it free.
     intervals: (Duration, Duration),
-    asks: Map<NativeKey, Ask>,
-    rivals: Map<NativeKey, Rivals>,
+    asks: SeededMap<NativeKey, Ask>,
+    rivals: SeededMap<NativeKey, Rivals>,
 }
 
-impl Asks {
-    pub(super) fn new(intervals: (Duration, Duration)) -> Self {
-        Asks { intervals, asks: Map::default(), rivals: Map::default() }
+impl Polling {
+    pub(super) fn new(intervals: (Duration, Duration), seed: u64) -> Self {
+        Polling { intervals, asks: seeded(seed), rivals: seeded(seed) }
     }
 
-    /// Ask once.
-    pub(super) fn once(&mut self, key: NativeKey, ticket: Ticket, resolved: ResolvedOptions) {
-        self.add(key, ticket, resolved, None);
+    /// Ask for this lease once.
+    pub(super) fn once(
+        &mut self,
+        lease: Lease,
+        ticket: Ticket,
+        resolved: ResolvedOptions,
+        (now, rng): (Instant, &mut Rng),
+    ) {
+        self.add(lease, ticket, resolved, None, (now, rng));
     }
 
     /// Ask until it is granted, and for the last time then.
     pub(super) fn until(
         &mut self,
-        key: NativeKey,
+        lease: Lease,
         ticket: Ticket,
         resolved: ResolvedOptions,
         until: Option<Instant>,
+        (now, rng): (Instant, &mut Rng),
     ) {
         let pause = self.intervals.0;
-        self.add(key, ticket, resolved, Some(Poll { until, pause }));
+        self.add(lease, ticket, resolved, Some(Poll { until, pause }), (now, rng));
     }
 
     fn add(
         &mut self,
-        key: NativeKey,
+        lease: Lease,
         ticket: Ticket,
         resolved: ResolvedOptions,
         poll: Option<Poll>,
+        (now, rng): (Instant, &mut Rng),
     ) {
-        let now = Instant::now();
-        let rivals = self.rivals.get(&key).filter(|rivals| now - rivals.refused < MEMORY);
+        let rivals = self.rivals.get(&lease.key).filter(|rivals| now - rivals.refused < MEMORY);
         let due = match rivals.and_then(|rivals| rivals.released) {
-            Some(released) => {
-                now.max(released + self.intervals.0.mul_f64(0.2 + 0.8 * fastrand::f64()))
-            }
+            Some(released) => now.max(released + self.intervals.0.mul_f64(0.2 + 0.8 * rng.f64())),
             None => now,
         };
-        let lease = resolved.lease(key.clone());
         let (cancelled, sent, backoff) = (false, false, Backoff::default());
-        self.asks.insert(key, Ask { ticket, lease, resolved, cancelled, backoff, sent, due, poll });
+        let ask = Ask { ticket, lease, resolved, cancelled, backoff, sent, due, poll };
+        self.asks.insert(ask.lease.key.clone(), ask);
     }
 
     /// Stop asking; `false` if an answer is on its way, or there is no such ask.
@@ -161,15 +193,15 @@ impl Asks {
         mut ask: Ask,
         long: Option<Duration>,
         sent: Time,
+        (now, rng): (Instant, &mut Rng),
     ) -> Option<Ask> {
-        let now = Instant::now();
         self.remember(ask.lease.key.clone(), now, sent);
         match &mut ask.poll {
             Some(poll) if !ask.cancelled => {
                 ask.due = now
-                    + match ask.resolved.retry_every {
+                    + match ask.resolved.retry_every() {
                         Some(pause) => pause,
-                        None => poll.pause.mul_f64(0.5 + 0.5 * fastrand::f64()),
+                        None => poll.pause.mul_f64(0.5 + 0.5 * rng.f64()),
                     };
                 if let Some(end) = long.and_then(|long| now.checked_add(long)) {
                     ask.due = ask.due.min(end);
@@ -192,9 +224,9 @@ impl Asks {
     }
 
     /// Asks for this key now, if it is asked for at all.
-    pub(super) fn ask_now(&mut self, key: &NativeKey) -> bool {
+    pub(super) fn ask_now(&mut self, key: &NativeKey, now: Instant) -> bool {
         let Some(ask) = self.asks.get_mut(key) else { return false };
-        ask.due = ask.due.min(Instant::now());
+        ask.hurry(now);
         true
     }
 
@@ -210,22 +242,22 @@ impl Asks {
 
     /// The table has changed: what is polled may be free, or will be in a moment. Who asks often
     /// already goes on as it is, for others may write all the time.
-    pub(super) fn hurry(&mut self) {
-        let (now, shortest) = (Instant::now(), self.intervals.0);
+    pub(super) fn hurry(&mut self, now: Instant, rng: &mut Rng) {
+        let shortest = self.intervals.0;
         for ask in self.asks.values_mut().filter(|ask| ask.is_polled()) {
             if let Some(poll) = &mut ask.poll
                 && poll.pause > shortest * 4
             {
                 poll.pause = shortest;
-                ask.due = ask.due.min(now + shortest.mul_f64(fastrand::f64()));
+                ask.hurry(now + shortest.mul_f64(rng.f64()));
             }
         }
     }
 
     /// We gave this key back.
-    pub(super) fn released(&mut self, key: &NativeKey) {
+    pub(super) fn released(&mut self, key: &NativeKey, now: Instant) {
         if let Some(rivals) = self.rivals.get_mut(key) {
-            rivals.released = Some(Instant::now());
+            rivals.released = Some(now);
         }
     }
 
@@ -236,9 +268,4 @@ impl Asks {
         }
         self.rivals.insert(key, Rivals { refused: now, sent, released: None });
     }
-}
-
-/// A time of about this length, never quite the same.
-pub(super) fn about(time: Duration) -> Duration {
-    time.mul_f64(0.5 + fastrand::f64())
 }

@@ -6,9 +6,7 @@
 //! never goes out with what was not: however often that is renewed meanwhile, those among which the
 //! busy one must be only become fewer.
 
-use std::time::Duration;
-
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A row that is busy takes no more of the connection's time than a part of so many.
 const SHARE: u32 = 10;
@@ -60,7 +58,7 @@ pub(super) struct BatchSize {
 }
 
 impl BatchSize {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(now: Instant) -> Self {
         BatchSize {
             most: usize::MAX,
             limit: usize::MAX,
@@ -68,8 +66,13 @@ impl BatchSize {
             others_went: false,
             kind: Kind::Fresh,
             sent: 0,
-            began: Instant::now(),
+            began: now,
         }
+    }
+
+    /// What is busy or refused is to fail as a whole from now on.
+    pub(super) fn together(&mut self, now: Instant) {
+        *self = BatchSize { limit: self.limit, ..BatchSize::new(now) };
     }
 
     /// No more than this goes out at once.
@@ -150,10 +153,10 @@ mod tests {
     use super::*;
 
     /// All others are wanted anew while it is looked for, after every few jobs.
-    #[tokio::test]
-    async fn one_that_is_busy_is_found_among_those_that_come_again() {
+    #[test]
+    fn one_that_is_busy_is_found_among_those_that_come_again() {
         for every in 1..9 {
-            let mut batch_size = BatchSize::new();
+            let mut batch_size = BatchSize::new(Instant::now());
             let mut backoff = vec![Backoff::default(); 150];
             let mut wanted: BTreeSet<usize> = (0..backoff.len()).collect();
             for job in 0.. {
@@ -180,11 +183,11 @@ mod tests {
     }
 
     /// However many there are, all but the busy one get through, and soon.
-    #[tokio::test]
-    async fn one_that_is_busy_is_found() {
+    #[test]
+    fn one_that_is_busy_is_found() {
         for many in [1, 2, 3, 10, 1000] {
             for busy in [0, many / 2, many - 1] {
-                let mut batch_size = BatchSize::new();
+                let mut batch_size = BatchSize::new(Instant::now());
                 let mut backoff = vec![Backoff::default(); many];
                 let mut left: BTreeSet<usize> = (0..many).collect();
                 let mut jobs = 0;

@@ -1,0 +1,149 @@
+//! The rows that are to be given back.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::batch_size::Backoff;
+use super::now::Now;
+use crate::backend::lease::Lease;
+use crate::clock::Validity;
+use crate::engine::lock_table::{GrantId, Ticket};
+
+/// A row to be given back.
+pub(super) struct Release {
+    lease: Lease,
+    what: What,
+    /// When this has run out there is nothing left to give back.
+    validity: Arc<Validity>,
+    backoff: Backoff,
+    /// Whose hold is settled when the row has been given back, or has run out.
+    settles: Option<GrantId>,
+}
+
+/// Why a row is given back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum What {
+    /// Somebody has asked for it.
+    Asked(Ticket),
+    /// It is perhaps ours, and nobody here wants it.
+    Cleanup,
+    /// It is taken again in the same breath.
+    HandOver,
+}
+
+impl Release {
+    pub(super) fn new(lease: Lease, what: What, validity: &Arc<Validity>) -> Self {
+        let (validity, backoff) = (Arc::clone(validity), Backoff::default());
+        Release { lease, what, validity, backoff, settles: None }
+    }
+
+    pub(super) fn settling(self, hold: GrantId) -> Self {
+        Release { settles: Some(hold), ..self }
+    }
+
+    pub(super) fn fared(self, backoff: Backoff) -> Self {
+        Release { backoff, ..self }
+    }
+
+    pub(super) fn into_lease(self) -> Lease {
+        self.lease
+    }
+
+    pub(super) fn what(&self) -> What {
+        self.what
+    }
+
+    pub(super) fn backoff(&self) -> Backoff {
+        self.backoff
+    }
+
+    pub(super) fn settles(&self) -> Option<GrantId> {
+        self.settles
+    }
+}
+
+/// A release whose row has run out before the database has answered.
+pub(super) struct RanOut {
+    pub(super) lease: Lease,
+    pub(super) ticket: Ticket,
+}
+
+/// All of them.
+#[derive(Default)]
+pub(super) struct Releases {
+    waiting: Vec<Release>,
+    /// Those that are with the database, in its order.
+    in_flight: Vec<Release>,
+}
+
+impl Releases {
+    pub(super) fn add(&mut self, release: Release) {
+        self.waiting.push(release);
+    }
+
+    /// Takes out all that waits: what does not go out is added again.
+    pub(super) fn take_waiting(&mut self) -> std::vec::Drain<'_, Release> {
+        self.waiting.drain(..)
+    }
+
+    pub(super) fn put_back(&mut self, releases: impl IntoIterator<Item = Release>) {
+        self.waiting.extend(releases);
+    }
+
+    /// This one goes out with the next statement.
+    pub(super) fn send(&mut self, release: Release) {
+        self.in_flight.push(release);
+    }
+
+    /// What the next statement gives back, by name.
+    pub(super) fn sent(&mut self) -> Vec<Lease> {
+        self.in_flight.sort_by(|a, b| a.lease.key.cmp(&b.lease.key));
+        self.in_flight.iter().map(|release| release.lease.clone()).collect()
+    }
+
+    /// The statement has an answer: takes out what it was about.
+    pub(super) fn answered(&mut self) -> Vec<Release> {
+        std::mem::take(&mut self.in_flight)
+    }
+
+    /// The statement has no answer: what it was about is to be given back yet.
+    pub(super) fn unanswered(&mut self, backoff: Option<Backoff>) {
+        let asked = self.in_flight.drain(..).filter(|release| release.what != What::HandOver);
+        self.waiting.extend(asked.map(|release| match backoff {
+            Some(backoff) => release.fared(backoff),
+            None => release,
+        }));
+    }
+
+    /// When the first of them can go out, if all can that have not been busy alone.
+    pub(super) fn next(&self, earliest: Instant) -> Option<Instant> {
+        self.waiting.iter().map(|release| release.backoff.at().unwrap_or(earliest)).min()
+    }
+
+    pub(super) fn are_none(&self) -> bool {
+        self.waiting.is_empty() && self.in_flight.is_empty()
+    }
+
+    /// Forgets what has run out: the row is free by itself. Returns those that somebody waits for,
+    /// and whose holds are settled by it.
+    pub(super) fn lapse(&mut self, now: Now) -> (Vec<RanOut>, Vec<GrantId>) {
+        let (mut over, mut settled) = (Vec::new(), Vec::new());
+        for release in self.in_flight.iter_mut().chain(&mut self.waiting) {
+            if now.is_in(&release.validity) {
+                continue;
+            }
+            settled.extend(release.settles.take());
+            if let What::Asked(ticket) = std::mem::replace(&mut release.what, What::Cleanup) {
+                over.push(RanOut { lease: release.lease.clone(), ticket });
+            }
+        }
+        self.waiting.retain(|release| now.is_in(&release.validity));
+        (over, settled)
+    }
+
+    /// Until when what is to be given back is worth the trouble. What nobody waits for any more is
+    /// forgotten with its job.
+    pub(super) fn validities(&self) -> impl Iterator<Item = &Arc<Validity>> {
+        self.waiting.iter().chain(&self.in_flight).map(|release| &release.validity)
+    }
+}
