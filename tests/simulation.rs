@@ -4,6 +4,8 @@
 //!
 //! DLOCK_SIM_SEED    the seed to begin with
 //! DLOCK_SIM_STEPS   how many events each simulation takes the tables through
+//!
+//! `--long` of tests/run has those of leases go on for DLOCK_TEST_MINUTES (5) each.
 
 #![allow(missing_docs, clippy::panic, reason = "a test that fails panics")]
 
@@ -17,6 +19,8 @@ mod conversions;
 mod directed;
 #[path = "simulation/exclusion.rs"]
 mod exclusion;
+#[path = "simulation/lease/mod.rs"]
+mod lease;
 #[path = "simulation/ledger.rs"]
 mod ledger;
 #[path = "simulation/lie.rs"]
@@ -67,12 +71,6 @@ fn no_session_is_free_to_wait() {
 }
 
 fn simulate(name: &str, kind: Kind) {
-    let number = |name| {
-        std::env::var(name).ok().map(|value| match value.parse::<u64>() {
-            Ok(number) => number,
-            Err(error) => panic!("{name}={value}: {error}"),
-        })
-    };
     let first = number("DLOCK_SIM_SEED").unwrap_or_else(|| fastrand::u64(..1 << 32));
     let steps = number("DLOCK_SIM_STEPS").unwrap_or(STEPS);
     let (mut seed, mut done, mut seen) = (first, 0, Seen::default());
@@ -88,6 +86,14 @@ fn simulate(name: &str, kind: Kind) {
     }
     let missing = seen.missing(kind.sessions);
     assert!(steps < STEPS || missing.is_empty(), "in {done} steps never: {missing:?}");
+}
+
+/// A number that the environment gives.
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|value| match value.parse::<u64>() {
+        Ok(number) => number,
+        Err(error) => panic!("{name}={value}: {error}"),
+    })
 }
 
 /// What went wrong in this world, by letting it happen once more.
