@@ -49,8 +49,9 @@ const WITH_FAULTS: &[&str] = &[
     "seen: an order ends a session",
 ];
 /// Where something breaks, and a session is free to wait.
-const WITH_FAULTY_WAITS: &[&str] =
-    &["action: log a deadlock", "event: waited, deadlock", "seen: the wrong kind of answer"];
+const WITH_FAULTY_WAITS: &[&str] = &["action: log a deadlock", "event: waited, deadlock"];
+/// Where something breaks, and sessions are many.
+const WITH_MANY: &[&str] = &["seen: the wrong kind of answer"];
 /// Where a session is free to wait.
 const WITH_WAITS: &[&str] =
     &["action: close", "action: wait", "event: waited, busy", "event: waited, granted"];
@@ -88,6 +89,7 @@ impl Coverage {
             (true, ALWAYS),
             (kind.faults > 0, WITH_FAULTS),
             (kind.faults > 0 && waits, WITH_FAULTY_WAITS),
+            (kind.faults > 0 && kind.sessions > 3, WITH_MANY),
             (waits, WITH_WAITS),
             (waits && kind.stops_waits, WITH_ORDERS),
             (kind.readers, WITH_READERS),

@@ -27,7 +27,7 @@ use self::plan::{Item, Kind};
 use self::world::World;
 
 /// How many events each simulation takes by itself.
-const STEPS: u64 = 600_000;
+const STEPS: u64 = 500_000;
 /// So many lines of the trace are shown.
 const SHOWN: usize = 400;
 
@@ -68,6 +68,12 @@ fn nothing_breaks() {
         "nothing_breaks",
         Kind { faults: 0, readers: true, keys: 3, sessions: 4, ..EXCLUSIVE },
     );
+}
+
+#[test]
+fn nothing_breaks_where_waits_end_with_their_connection() {
+    let kind = Kind { faults: 0, stops_waits: false, keys: 3, sessions: 4, ..EXCLUSIVE };
+    simulate("nothing_breaks_where_waits_end_with_their_connection", kind);
 }
 
 fn number(name: &str) -> Option<u64> {

@@ -46,6 +46,8 @@ pub(super) struct Guard {
     /// Its caller has let go of it.
     pub(super) released: bool,
     wants: Option<Mode>,
+    /// Its caller may have seen that its validity was over.
+    pub(super) was_over: bool,
 }
 
 impl Guard {
@@ -296,7 +298,8 @@ impl Process {
         self.core.flush(at);
         self.act(now);
         self.answered_in_time(now);
-        for guard in self.guards.values() {
+        // What the flush has brought to an end is told in the next turn, which is now.
+        for guard in self.guards.values().filter(|_| self.reports.is_empty()) {
             let ended = guard.validity.ended();
             assert!(ended.is_none(), "{} has ended, and its guard is not told", guard.lock_id);
         }
@@ -342,6 +345,11 @@ impl Process {
                     self.alarms.insert((now + GRACE, id, Alarm::Overdue));
                 }
                 Alarm::Overdue if self.requests.contains_key(&id) => {
+                    let patient = self.requests.get(&id).is_some_and(|request| request.patient);
+                    assert!(
+                        !self.faultless || !patient,
+                        "request {id} is overdue, and nothing is broken"
+                    );
                     self.step(Event::Overdue { request: id }, now);
                 }
                 Alarm::Overdue => {
@@ -395,6 +403,7 @@ impl Process {
                 validity: info.validity,
                 released: false,
                 wants: None,
+                was_over: false,
             };
             self.note(|| format!("guard {hold}: {} on session {session}", guard.lock_id));
             self.guards.insert(hold, guard);
@@ -513,9 +522,26 @@ impl Process {
         self.act(now);
     }
 
+    /// What is reported as granted is held, or reported as lost in the same breath.
+    fn granted_are_held(&self, actions: &[Action]) {
+        let reports = || {
+            actions.iter().filter_map(|action| match action {
+                Action::Report(report) => Some(&report.event),
+                _ => None,
+            })
+        };
+        for event in reports() {
+            let Event::Granted { key, ticket } = event else { continue };
+            let is_lost = |event: &Event<LockId>| matches!(event, Event::Lost { grant, .. } if grant == ticket);
+            let held = self.core.grants.get(*ticket).is_some() || reports().any(is_lost);
+            assert!(held, "{key} is granted, and held by no session");
+        }
+    }
+
     /// Carries out what the core has decided.
     fn act(&mut self, now: Micros) {
         let mut actions = self.core.take_actions();
+        self.granted_are_held(&actions);
         for action in actions.drain(..) {
             self.seen.action(&action);
             self.note(|| format!("core: {action:?}"));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::plan::Micros;
 use super::server::{Ask, Say, TTL};
 use super::world::{clock, micros_of};
-use crate::backend::{Op, Waited};
+use crate::backend::{Op, SessionTag, Waited};
 use crate::clock::{Time, Validity};
 use crate::engine::session::core::{Job, SessionEvent};
 use crate::error::Error;
@@ -52,6 +52,17 @@ impl Task {
             Some((Job::Batch { ops, .. }, _)) => ops.iter().map(|op| op.what.clone()).collect(),
             _ => Vec::new(),
         }
+    }
+
+    /// It is to stop what that session does, and has not heard what came of it.
+    pub(super) fn cancels(&self, tag: SessionTag) -> bool {
+        let jobs = self.now.iter().map(|(job, _)| job).chain(&self.jobs);
+        jobs.into_iter().any(|job| match job {
+            Job::Batch { ops, .. } => {
+                ops.iter().any(|op| matches!(op.what, Op::Cancel(other) if other == tag))
+            }
+            _ => false,
+        })
     }
 
     /// The next statement, if it can be sent now.

@@ -211,6 +211,10 @@ impl World {
         self.run_until(self.now + 3 * super::server::TTL);
         let left: Vec<_> = self.server.owners().collect();
         assert!(left.is_empty(), "the server still holds {left:?}");
+        for (p, process) in self.processes.iter().enumerate() {
+            let kept = process.core.handles.len();
+            assert!(kept <= 1, "process {p} keeps {kept} sessions, and wants nothing");
+        }
     }
 
     fn heal(&mut self) {
@@ -571,6 +575,14 @@ impl World {
                     self.at(self.now + 10 * SECOND, Happens::ConnectTimeOut(conn));
                 }
                 Order::Send(job) => {
+                    let tag =
+                        self.processes[p].core.handles.get(id).and_then(|handle| handle.tag());
+                    let mut tasks = self.processes[p].tasks.values();
+                    let cancelled = tag.is_some_and(|tag| tasks.any(|task| task.cancels(tag)));
+                    assert!(
+                        !cancelled,
+                        "session {id} of process {p} is asked, and a cancel is on its way"
+                    );
                     if matches!(job, Job::Wait { .. }) {
                         let handle = self.processes[p].core.handles.get(id);
                         let holds = handle.is_some_and(|handle| !handle.holds_nothing());
@@ -603,10 +615,18 @@ impl World {
         let at = clock(self.now).time;
         let mut held: Vec<(usize, SessionId, &LockId, Mode)> = Vec::new();
         let mut readers = false;
-        for (p, process) in self.processes.iter().enumerate() {
-            for guard in process.guards.values().filter(|guard| !guard.released) {
+        for (p, process) in self.processes.iter_mut().enumerate() {
+            for guard in process.guards.values_mut().filter(|guard| !guard.released) {
                 let killed = self.killed.contains(&(p, guard.session));
-                if !killed && guard.validity.is_valid_at(at) {
+                let valid = guard.validity.is_valid_at(at);
+                assert!(
+                    !valid || !guard.was_over,
+                    "the validity of {} was over, and is not",
+                    guard.lock_id
+                );
+                guard.was_over = !valid;
+                let guard = &*guard;
+                if !killed && valid {
                     held.push((p, guard.session, &guard.lock_id, guard.least_mode()));
                 }
             }
