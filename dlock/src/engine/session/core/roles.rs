@@ -115,7 +115,10 @@ impl Roles {
         if best.is_none() {
             roles.unwritable = demand.fenced && !has_opening && !views.clone().any(writing);
             if wanted && !has_opening && room == Room::For(0) {
-                let waiting = views.filter(|view| view.activity == Activity::Waiting);
+                // Not one that has been granted its key while it was being told to stop.
+                let is_empty = |view: &SessionView| view.load == Load::Nothing;
+                let waiting =
+                    views.filter(|view| view.activity == Activity::Waiting).filter(is_empty);
                 roles.reclaim = waiting.map(|view| view.id).max();
             }
             roles.connect = openings.connect;
@@ -261,6 +264,10 @@ mod tests {
         assert_eq!(roles(&[stuck, waits, later], PLAIN, 0).reclaim, Some(3));
         assert_eq!(roles(&[stuck, waits, later], PLAIN, 1).reclaim, None);
         assert_eq!(roles(&[stuck, waits, later], Demand::default(), 0).reclaim, None);
+        // What it holds would be lost.
+        let granted = view(3, Activity::Waiting, Load::Waited);
+        assert_eq!(roles(&[stuck, waits, granted], PLAIN, 0).reclaim, Some(2));
+        assert_eq!(roles(&[stuck, granted], PLAIN, 0).reclaim, None);
     }
 
     #[test]
