@@ -66,8 +66,8 @@ struct Poll {
 
 impl Poll {
     fn pause(&mut self, now: Instant, rng: &mut Rng) {
-        let random = || Duration::from_millis(rng.u64(POLL));
-        self.at = now + self.pause.unwrap_or_else(random);
+        let by_chance = || Duration::from_millis(rng.u64(POLL));
+        self.at = now + self.pause.unwrap_or_else(by_chance);
         if let Some(until) = self.until.filter(|until| *until > now) {
             self.at = self.at.min(until);
         }
