@@ -160,8 +160,8 @@ fn check_group(session: &Session, found: &mut Vec<Finding>) {
     let server = &session.server;
     if server.grouped && !server.sees_group && server.majority_timeout == 0 {
         found.push(Finding::note(
-            "this user may not see whether the server is in touch with the majority of its group; if it is \
-             not, it goes on granting locks while the others have another primary",
+            "this user may not see whether the server is in its group and in touch with the majority; if it \
+             is not, it goes on granting locks while the others have another primary",
             "GRANT SELECT ON performance_schema.replication_group_members to this user, and set \
              group_replication_unreachable_majority_timeout to a few seconds",
         ));

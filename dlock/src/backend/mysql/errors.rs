@@ -112,8 +112,8 @@ pub(super) fn number(error: &sqlx::Error) -> Option<u16> {
 
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the server has become read-only, or is cut off from the majority of its group: has another server \
-     taken over?"
+    "the server has become read-only, is not in its group, or is cut off from the majority of its group: \
+     has another server taken over?"
 )]
 pub(super) struct NoPrimary;
 

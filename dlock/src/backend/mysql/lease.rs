@@ -80,6 +80,9 @@ impl MySql {
         let look = self.rows(&mut connection, server::LOOK.into()).await?;
         let server = self.recognize(&look)?;
         self.packet.store(server.packet, Ordering::Relaxed);
+        if server.grouped {
+            self.check_group(&mut connection).await?;
+        }
         if !server.clustered {
             let replicates = replicates(&mut connection, server.is_mariadb()).await;
             if replicates.map_err(|error| self.failure(error))? == Some(true) {

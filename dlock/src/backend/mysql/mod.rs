@@ -37,6 +37,7 @@ pub(crate) use self::connect::{as_it_is, kind, label, parse};
 pub(crate) use self::polling::integer;
 pub(crate) use self::polling::text;
 pub(crate) use self::replication::{REMEDY, replicates};
+pub(crate) use self::server::IN_GROUP;
 use self::server::Server;
 use self::session_sql::name;
 #[cfg(test)]

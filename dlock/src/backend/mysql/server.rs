@@ -28,6 +28,19 @@ pub(super) const CLUSTER: &str = "SHOW GLOBAL STATUS LIKE 'wsrep_cluster_status'
 pub(super) const WRITES_WAIT: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN \
     ('rpl_semi_sync_source_enabled','rpl_semi_sync_master_enabled','group_replication_group_name')";
 
+/// Whether a member is in its group, and in touch with the majority, by its own view. Without the majority it goes on as
+/// primary, and the others have another. One that has been restarted, and has not joined its group again, takes writes that
+/// the others never see.
+macro_rules! in_group {
+    () => {
+        "(SELECT IFNULL(MAX(MEMBER_ID=@@GLOBAL.server_uuid AND MEMBER_STATE='ONLINE') \
+         AND 2*SUM(MEMBER_STATE='UNREACHABLE')<COUNT(*),0) \
+         FROM performance_schema.replication_group_members)"
+    };
+}
+
+pub(crate) const IN_GROUP: &str = concat!("SELECT ", in_group!());
+
 /// How many connections are in use.
 pub(super) const USED: &str = "SHOW GLOBAL STATUS LIKE 'Threads_connected'";
 
@@ -67,7 +80,7 @@ pub(super) struct Server {
     pub(super) flush: Option<String>,
     /// It can be a member of a group (MySQL Group Replication).
     pub(super) grouped: bool,
-    /// This user may see who of the group is in touch.
+    /// This user may see whether it is in its group, and who of the others is in touch.
     pub(super) sees_group: bool,
     /// After how many seconds without the majority of its group it gives up; 0: never.
     pub(super) majority_timeout: i64,
@@ -145,13 +158,12 @@ impl Server {
                 "CONCAT(CONNECTION_ID(),'/',@@GLOBAL.read_only,\
                  @@GLOBAL.group_replication_single_primary_mode)"
             }
-            // Without the majority of its group it goes on as primary, and the others have another.
-            (true, true) => {
+            (true, true) => concat!(
                 "CONCAT(CONNECTION_ID(),'/',@@GLOBAL.read_only,\
-                 @@GLOBAL.group_replication_single_primary_mode,'/',\
-                 (SELECT IFNULL(2*SUM(MEMBER_STATE='UNREACHABLE')>=COUNT(*),0) \
-                 FROM performance_schema.replication_group_members))"
-            }
+                 @@GLOBAL.group_replication_single_primary_mode,'/',1-",
+                in_group!(),
+                ")"
+            ),
         }
     }
 }

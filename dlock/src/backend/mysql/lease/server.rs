@@ -1,11 +1,13 @@
 //! What a server is, which ones are passed over, and what a session is set to.
 
-use sqlx::mysql::MySqlRow;
+use sqlx::mysql::{MySqlConnection, MySqlRow};
 
 use super::MySql;
-use crate::backend::errors::unsupported;
+use crate::backend::errors::{ErrorKind, unsupported};
 use crate::backend::lease::Failure;
-use crate::backend::mysql::{fit, literal, text};
+use crate::backend::mysql::errors::kind_of;
+use crate::backend::mysql::{IN_GROUP, fit, integer, literal, text};
+use crate::backend::rows;
 #[cfg(test)]
 use crate::error::Error;
 use crate::error::Result;
@@ -45,6 +47,25 @@ impl MySql {
         let look: Vec<(String, String)> =
             look.iter().filter_map(|row| Some((text(row, 0)?, text(row, 1)?))).collect();
         self.judge(&look)
+    }
+
+    /// Refuses a member that is not in its group, or cut off from it: nothing that it writes is ever confirmed by the
+    /// others. Returns `false` if this user may not see it.
+    pub(super) async fn check_group(
+        &self,
+        connection: &mut MySqlConnection,
+    ) -> Result<bool, Failure> {
+        match rows::ask(connection, sqlx::raw_sql(IN_GROUP)).all().await {
+            Ok(rows) if rows.first().and_then(|row| integer(row, 0)) != Some(1) => Err(self
+                .out_of_service(
+                    "the server is not in its group, or cut off from the majority of it: run START \
+                     GROUP_REPLICATION there, connect to another member, or unset \
+                     group_replication_group_name",
+                )),
+            Ok(_) => Ok(true),
+            Err(error) if kind_of(&error) == ErrorKind::NoRight => Ok(false),
+            Err(error) => Err(self.failure(error)),
+        }
     }
 
     fn judge(&self, look: &[(String, String)]) -> Result<Server, Failure> {

@@ -11,6 +11,8 @@ use crate::status::Finding;
 
 /// Twice the time that a cluster stands still when it loses a node, and some.
 const SHORT: Duration = Duration::from_secs(15);
+/// A group stands still for 22 s when it loses its primary, and a lease may have a third of its ttl behind it then.
+const SHORT_OF_GROUPS: Duration = Duration::from_secs(33);
 
 impl MySql {
     /// How to find the holder of a key by hand.
@@ -45,6 +47,21 @@ impl MySql {
             let what = "a cluster stands still for six seconds when it loses a node, and leases \
                         of less than 15 s may be lost then";
             findings.push(Finding::problem(what, "choose a ttl of 15 s or more"));
+        }
+        if member.server.grouped {
+            if self.ttl.is_some_and(|ttl| ttl < SHORT_OF_GROUPS) {
+                let what = "a group takes no writes for about 22 s when it loses its primary, and leases of \
+                            less than 33 s may be lost then";
+                let remedy = "choose a ttl of 33 s or more, or set group_replication_member_expel_timeout=0 \
+                              and choose one of 15 s or more";
+                findings.push(Finding::note(what, remedy));
+            }
+            if !self.check_group(&mut member.connection).await? {
+                let what = "whether this server is in its group, this user may not see";
+                let remedy =
+                    "GRANT SELECT ON performance_schema.replication_group_members to this user";
+                findings.push(Finding::note(what, remedy));
+            }
         }
         if !member.server.clustered {
             let seen = replicates(&mut member.connection, member.server.is_mariadb()).await;
