@@ -44,6 +44,7 @@ title() { # KIND
     postgres18) echo "PostgreSQL 18" ;;
     standby) echo "PostgreSQL standby" ;;
     mysql) echo MySQL ;;
+    group | member) echo "MySQL Group Replication" ;;
     mariadb) echo MariaDB ;;
     mariadb118) echo "MariaDB 11.8" ;;
     galera | node) echo "MariaDB with Galera" ;;
@@ -54,6 +55,7 @@ title() { # KIND
     faketime) echo libfaketime ;;
     network) echo "nftables and iproute2" ;;
     etcd) echo etcd ;;
+    patroni) echo "Patroni with etcd" ;;
     esac
 }
 
@@ -63,6 +65,12 @@ find_etcd() {
         [ ! -x "$etcd/etcd" ] || [ ! -x "$etcd/etcdctl" ] || return 0
     done
     return 1
+}
+
+# Sets `patroni`, the program, where it can keep its state in etcd.
+find_patroni() {
+    patroni=/usr/bin/patroni
+    [ -x "$patroni" ] && /usr/bin/python3 -c 'import patroni, etcd, psycopg2' 2>/dev/null && find_etcd
 }
 
 # Whether the library is here that sets the wall clock of single processes: where tests/support/wall.rs looks for it.
@@ -79,13 +87,14 @@ find_network() {
     PATH=$PATH:/usr/sbin:/sbin command -v nft >/dev/null && PATH=$PATH:/usr/sbin:/sbin command -v ip >/dev/null
 }
 
-# Sets `how`: what runs a command inside `root`, as the servers' user.
+# Sets `how`: what runs a command inside `root`, as the servers' user, in the network namespace `network` if that is set.
 confinement() {
     how=()
     if [ "$EUID" = 0 ]; then
         how=(setpriv --reuid "$(id -u "$server_user")" --regid "$(id -g "$server_user")" --clear-groups)
     fi
     [ -z "$root" ] || how=(chroot "$root" "${how[@]}")
+    [ -z "${network:-}" ] || how=(ip netns exec "$network" "${how[@]}")
 }
 
 # A program of this machine's, or else of the root's: sets `bin`, its path, and `root`, the root folder in which that is
@@ -120,10 +129,13 @@ find_server() {
         [ -x "$candidates/postgres" ] || in_sid "$candidates/postgres" || return 1
         ;;
     mysql) find_program mysqld 'Ver [89]\.' elsewhere && return ;;
+    group | member) find_program mysqld 'Ver [89]\.' elsewhere && find_group_plugin && return ;;
     mariadb) find_program mariadbd MariaDB && return ;;
     mariadb118) { find_program mariadbd 'Ver 11\.8\.' || find_mariadb118; } && return ;;
     galera | node) find_galera && find_program mariadbd MariaDB && return ;;
     pgbouncer) find_program pgbouncer PgBouncer elsewhere && return ;;
+    patroni) find_server postgres && find_patroni && return ;;
+    etcd) find_etcd && bin=$etcd/etcd && return ;;
     mssql | oracle)
         # Cargo builds them with the tests.
         bin=${CARGO_TARGET_DIR:-$tests/../target}/debug/oracle-double
@@ -143,6 +155,15 @@ find_server() {
 find_mariadb118() {
     bin=$mariadb118/usr/sbin/mariadbd
     in_sid "$bin" && says "$sid$mariadb118/.dlock-ready" "${mariadb118_packages[*]}"
+}
+
+# Whether the MySQL in `root` has what makes it a member of a group.
+find_group_plugin() {
+    local folder
+    for folder in /usr/lib/mysql/plugin /usr/lib64/mysql/plugin /usr/local/mysql/lib/plugin; do
+        [ ! -e "$root$folder/group_replication.so" ] || return 0
+    done
+    return 1
 }
 
 # Sets `galera`, its library.

@@ -18,6 +18,7 @@ mod eventually;
 mod forger;
 pub mod history;
 mod memory;
+mod names;
 mod network;
 mod process;
 mod proxy;
@@ -44,6 +45,7 @@ pub use self::eventually::{
 };
 pub use self::forger::Forgery;
 pub use self::memory::MemoryLimit;
+pub use self::names::Names;
 pub use self::network::{Client, Cut, Network};
 pub use self::process::{Launch, Signal, Taker};
 pub use self::proxy::Proxy;

@@ -59,16 +59,22 @@ impl Counts {
 impl Proxy {
     /// A proxy to the server of that URL.
     pub async fn to(url: &str) -> Self {
+        Self::at("127.0.0.1:0", url).await
+    }
+
+    /// The same at this address.
+    pub async fn at(address: &str, url: &str) -> Self {
+        let ours = address;
         let (scheme, rest) = url.split_once("://").unwrap();
         let (address, path) = rest.split_once('/').unwrap();
         let (user, server) = address.rsplit_once('@').unwrap_or(("", address));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let listener = TcpListener::bind(ours).await.unwrap();
+        let ours = listener.local_addr().unwrap();
         let (silent, is_silent) = watch::channel(Silence::default());
         let counts = Arc::new(Counts::default());
         let ends = (listener, server.to_owned(), Wire::of(scheme));
         tokio::spawn(serve(ends, is_silent, Arc::clone(&counts)));
-        Proxy { url: format!("{scheme}://{user}@127.0.0.1:{port}/{path}"), silent, counts }
+        Proxy { url: format!("{scheme}://{user}@{ours}/{path}"), silent, counts }
     }
 
     /// The server's URL, by way of the proxy.

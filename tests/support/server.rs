@@ -46,8 +46,19 @@ impl Server {
         Self::of("galera", None, &[])
     }
 
+    /// The first of a group of MySQL servers (Group Replication), as [`like`](Self::like).
+    pub fn group(settings: &[&str]) -> Option<Self> {
+        Self::of("group", None, settings)
+    }
+
+    /// The etcd of a "patroni", as [`like`](Self::like).
+    pub fn etcd() -> Option<Self> {
+        Self::of("etcd", None, &[])
+    }
+
     /// A server that belongs to this one: a "pgbouncer" before it, a "standby" that follows it, one
-    /// more "node" of its cluster.
+    /// more "node" of its cluster, one more "member" of the group that it has begun, a PostgreSQL under
+    /// "patroni" that keeps its state in it.
     pub fn beside(&self, kind: &str, settings: &[&str]) -> Option<Self> {
         Self::of(kind, self.dir.to_str(), &set(settings))
     }
@@ -102,6 +113,26 @@ impl Server {
     /// Where its data are, if they have a disk of their own.
     pub fn disk(&self) -> Disk {
         Disk::at(&self.dir.join("data"))
+    }
+
+    /// Cuts a member of a group off from the others, not from its clients. Returns `false` where no network can be
+    /// made for it.
+    pub fn cut(&self) -> bool {
+        let has_network = self.dir.join("network").exists();
+        if has_network {
+            self.db("cut");
+        } else {
+            not_run(
+                "a server that is cut off from its group",
+                "needs root, and network namespaces",
+            );
+        }
+        has_network
+    }
+
+    /// Takes that back.
+    pub fn mend(&self) {
+        self.db("mend");
     }
 
     /// What it has logged.

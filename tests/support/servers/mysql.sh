@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154
-# MySQL, MariaDB, and MariaDB as a Galera node; a part of support/db.
+# MySQL, MariaDB, MariaDB as a Galera node, and MySQL as a member of a group; a part of support/db.
 
 make() {
     mkdir -m 700 "$dir/tmp"
@@ -22,7 +22,7 @@ innodb_flush_log_at_trx_commit = 1
 innodb_flush_method = nosync
 CONF
         case $kind in
-        mysql)
+        mysql | group | member)
             cat <<'CONF'
 mysqlx = OFF
 secure-file-priv =
@@ -37,19 +37,22 @@ CONF
         *) echo 'innodb_log_file_size = 8M' ;;
         esac
     } >"$dir/my.cnf"
-    [ -z "$root" ] || [ "$kind" = mysql ] || cat >>"$dir/my.cnf" <<CONF
+    [ -z "$root" ] || is_mysql || cat >>"$dir/my.cnf" <<CONF
 basedir = ${bin%/*/*}
 lc_messages_dir = ${bin%/*/*}/share/mariadb
 character_sets_dir = ${bin%/*/*}/share/mariadb/charsets
 CONF
-    [ "$kind" = mysql ] || [[ $(version_line) == *" Ver 10."* ]] || make_key
+    is_mysql || [[ $(version_line) == *" Ver 10."* ]] || make_key
     if is_clustered; then
         join_galera
         from_template "galera $(version_line)" begin_galera
+    elif is_grouped; then
+        join_group
+        from_template "group $(version_line)" begin_group
     else
         from_template "$(version_line)"
     fi
-    if [ "$kind" != mysql ] && find_plugin; then
+    if ! is_mysql && find_plugin; then
         mkdir "$dir/plugin"
         cp "$plugin" "$dir/plugin"
         set_option plugin_dir "$inside/plugin"
@@ -70,7 +73,7 @@ make_key() {
 initialize() {
     local install=(mariadb-install-db --defaults-file="$inside/my.cnf" --auth-root-authentication-method=normal --skip-test-db)
     [ -z "$root" ] || install=("${bin%/*/*}/bin/${install[0]}" "${install[@]:1}" --basedir="${bin%/*/*}")
-    if [ "$kind" = mysql ]; then
+    if is_mysql; then
         as_server "$bin" --defaults-file="$inside/my.cnf" --initialize-insecure
     else
         as_server "${install[@]}"
@@ -81,15 +84,23 @@ CREATE DATABASE app;
 CREATE USER app@localhost IDENTIFIED BY 'secret';
 GRANT ALL ON app.* TO app@localhost;
 SQL
-    if ! launch --skip-networking --init-file="$inside/init.sql" || ! { halt && wait_gone 60; }; then
+    if ! launch_daemon 'ready for connections' "$bin" --defaults-file="$inside/my.cnf" "${plain[@]}" --skip-networking --init-file="$inside/init.sql" || ! { halt && wait_gone 60; }; then
         die "the new data folder is of no use: $(tail -n 3 "$dir/log")"
     fi
     # Each copy makes itself a name of its own.
     rm -f "$dir/data/auto.cnf"
 }
 
+is_mysql() {
+    [ "$kind" = mysql ] || is_grouped
+}
+
 is_clustered() {
     [ "$kind" = galera ] || [ "$kind" = node ]
+}
+
+is_grouped() {
+    [ "$kind" = group ] || [ "$kind" = member ]
 }
 
 join_galera() {
@@ -123,6 +134,61 @@ begin_galera() {
     rm -f "$dir/data/galera.cache" "$dir/data/gvwstate.dat"
 }
 
+# Where the three members of a group are is settled by the first: any of them may be the one that another comes back to.
+join_group() {
+    local number=1 address seeds
+    if [ "$kind" = group ]; then
+        make_network
+        for number in 1 2 3; do
+            echo "$(address_of "$number"):$(free_port)"
+        done >"$dir/members"
+        number=1
+    else
+        cp "$beside_dir/members" "$dir"
+        [ ! -e "$beside_dir/subnet" ] || cp "$beside_dir/subnet" "$dir"
+        until mkdir "$beside_dir/member-$((++number))" 2>/dev/null; do :; done
+        [ "$number" -le 3 ] || die "a group has three members"
+    fi
+    seeds=$(paste -sd , "$dir/members")
+    address=$(sed -n "${number}p" "$dir/members")
+    join_network "$number"
+    # Of its memory of messages, a gigabyte, the least.
+    cat >>"$dir/my.cnf" <<CONF
+bind-address = ${address%:*}
+report_host = ${address%:*}
+server_id = $number
+log_bin = log
+sync_binlog = 0
+gtid_mode = ON
+enforce_gtid_consistency = ON
+plugin_load_add = group_replication.so
+group_replication_group_name = aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa
+group_replication_local_address = $address
+group_replication_group_seeds = $seeds
+group_replication_ip_allowlist = 127.0.0.0/8,$(address_of 0)/24
+group_replication_recovery_get_public_key = ON
+group_replication_message_cache_size = 128M
+CONF
+}
+
+# Nobody in it knows of a group yet.
+plain=(--skip-log-bin --loose-group-replication-start-on-boot=OFF)
+
+# A data folder that knows by which user a member fetches what it lacks, and lets it come from where it is.
+begin_group() {
+    from_template "$(version_line)"
+    cat >"$dir/init.sql" <<'SQL'
+CREATE USER root@'198.18.%';
+GRANT ALL ON *.* TO root@'198.18.%' WITH GRANT OPTION;
+CHANGE REPLICATION SOURCE TO SOURCE_USER='root' FOR CHANNEL 'group_replication_recovery';
+SQL
+    if ! launch_daemon 'ready for connections' "$bin" --defaults-file="$inside/my.cnf" "${plain[@]}" --init-file="$inside/init.sql" ||
+        ! { halt && wait_gone 60; }; then
+        die "no group could be prepared: $(tail -n 3 "$dir/log")"
+    fi
+    rm -f "$dir/data/auto.cnf"
+}
+
 set_option() {
     echo "$1 = $2" >>"$dir/my.cnf"
 }
@@ -142,6 +208,13 @@ SQL
 }
 
 launch() { # [OPTION…]
+    if is_grouped; then
+        # Only the first, and only once: later it comes back to the others.
+        [ "$kind" = member ] || [ -e "$dir/begun" ] || set -- --group-replication-bootstrap-group=ON
+        launch_daemon 'declared online within the replication group' "$bin" --defaults-file="$inside/my.cnf" "$@" || return 1
+        : >"$dir/begun"
+        return
+    fi
     if ! is_clustered; then
         launch_daemon 'ready for connections' "$bin" --defaults-file="$inside/my.cnf" "$@"
         return
@@ -173,9 +246,10 @@ bury() {
 
 # MySQL without TLS, whose handshake takes a build for debugging a fifth of a second: MariaDB 11.8 is tested with it.
 url() {
-    local options=
-    [ "$kind" != mysql ] || options="?ssl-mode=disabled"
-    echo "mysql://root@127.0.0.1:$1/test$options"
+    local options="" address=127.0.0.1
+    ! is_mysql || options="?ssl-mode=disabled"
+    ! is_grouped || address=$(sed -n 's/^report_host = //p' "$dir/my.cnf")
+    echo "mysql://root@$address:$1/test$options"
 }
 
 version_line() {
