@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 use crate::figures::Outcome;
 
 /// When everybody must have the lock, and everybody must know, on a busy machine.
-const AT_LAST: Duration = Duration::from_secs(20);
+const AT_LAST: Duration = Duration::from_secs(45);
 
 /// A process that holds a key, and a task that waits for it.
 pub(crate) struct Holder {
@@ -27,11 +27,27 @@ impl Holder {
         others: &Locker,
         key: &str,
     ) -> Self {
+        let next = |key: &str| Self::follow(others, key);
+        Self::with_next(site, launch, key, next).await
+    }
+
+    /// The same with another who waits: a task that returns when it had the key.
+    pub(crate) async fn with_next(
+        site: &Site,
+        launch: impl Into<Launch>,
+        key: &str,
+        next: impl FnOnce(&str) -> JoinHandle<u64>,
+    ) -> Self {
         let folder = Temp::new();
         let mut taker = taker!(site, by launch, "beat", key, folder.file("beats").display());
         assert!(taker.line().await.starts_with("held"));
+        let next = next(key);
+        Holder { taker, folder, next }
+    }
+
+    fn follow(others: &Locker, key: &str) -> JoinHandle<u64> {
         let (others, key) = (others.clone(), key.to_owned());
-        let next = tokio::spawn(async move {
+        tokio::spawn(async move {
             loop {
                 // In slices: a server that restarts answers with errors, or for a time not at all.
                 match others.lock(&key).timeout(Duration::from_secs(5)).acquire().await {
@@ -42,8 +58,7 @@ impl Holder {
                     Err(error) => panic!("{error}"),
                 }
             }
-        });
-        Holder { taker, folder, next }
+        })
     }
 
     /// When it last did something under its lock.

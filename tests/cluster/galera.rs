@@ -1,121 +1,19 @@
 //! Three Galera nodes: every one of them takes writes, and any may go.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dlock::{Error, LeaseOptions, Locker};
-use dlock_tests::history::{self, Hold};
-use dlock_tests::{
-    Proxy, Server, Site, Taker, Temp, clock, eventually_async, limited, tabulate, taker,
-};
-use tokio::task::JoinSet;
+use dlock_tests::{Proxy, Server, Site, history, limited, tabulate};
 use tokio::time::sleep;
 
 use crate::nodes::{Cluster, rows};
+use crate::takers::{Fences, KEYS, Takers};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// The least that goes well with a cluster, which stands still for six seconds.
 const TTL: Duration = Duration::from_secs(15);
 /// How soon others must have gone on without a node.
 const SOON: Duration = Duration::from_secs(60);
-const KEYS: u32 = 6;
-
-/// Processes that all want the same keys, each by another order of hosts.
-struct Takers {
-    all: Vec<Taker>,
-    folder: Temp,
-}
-
-impl Takers {
-    async fn start(cluster: &Cluster) -> Self {
-        let folder = Temp::new();
-        let site = Site::at(&cluster.url(0)).ttl(TTL);
-        let mut all: Vec<_> = (0..4)
-            .map(|n| {
-                let file = folder.file(&n.to_string());
-                taker!(site.through(&cluster.url(n)), "history", KEYS, file.display())
-            })
-            .collect();
-        for taker in &mut all {
-            taker.says("begun").await;
-        }
-        Takers { all, folder }
-    }
-
-    fn holds(&self, working: bool) -> Vec<Hold> {
-        let file = |n: usize| self.folder.file(&n.to_string());
-        let read = |n: usize| history::read(&file(n), &n.to_string(), working);
-        (0..self.all.len()).flat_map(read).collect()
-    }
-
-    /// Every one of them is granted something from now on.
-    async fn go_on(&mut self, what: &str) {
-        let from = clock::now();
-        let took = eventually_async(what, SOON, async || {
-            sleep(SECOND / 5).await;
-            let holds = self.holds(true);
-            (0..self.all.len())
-                .all(|n| holds.iter().any(|hold| hold.who == n.to_string() && hold.from > from))
-        })
-        .await;
-        println!("{what}: all have been granted something within {took:?}");
-    }
-
-    async fn stop(mut self) -> Vec<Hold> {
-        for taker in &mut self.all {
-            taker.tell("stop");
-        }
-        for taker in &mut self.all {
-            taker.says("done").await;
-        }
-        self.holds(false)
-    }
-}
-
-/// Who take one key by way of all nodes, and write down the fence of each grant.
-struct Fences {
-    takers: JoinSet<()>,
-    stop: Arc<AtomicBool>,
-    all: Arc<Mutex<Vec<u64>>>,
-}
-
-impl Fences {
-    async fn collect(cluster: &Cluster) -> Self {
-        let (mut takers, stop, all) =
-            (JoinSet::new(), Arc::<AtomicBool>::default(), Arc::<Mutex<Vec<u64>>>::default());
-        let site = Site::at(&cluster.url(0)).ttl(TTL);
-        for node in 0..3 {
-            let locker = site.through(&cluster.url(node)).locker().await;
-            let (stop, all) = (stop.clone(), all.clone());
-            takers.spawn(async move {
-                while !stop.load(Ordering::Relaxed) {
-                    match locker.lock("fences").timeout(SECOND).acquire().await {
-                        Ok(guard) => {
-                            let mut all = all.lock().unwrap();
-                            if !guard.is_lost() {
-                                all.push(guard.fence().unwrap());
-                            }
-                            // Given back in the background.
-                        }
-                        Err(error) => assert!(error.is_retryable(), "{error:?}"),
-                    }
-                }
-                locker.close().await;
-            });
-        }
-        Fences { takers, stop, all }
-    }
-
-    /// How many there were.
-    async fn stop(self) -> usize {
-        self.stop.store(true, Ordering::Relaxed);
-        self.takers.join_all().await;
-        let all = self.all.lock().unwrap();
-        assert!(all.is_sorted_by(|one, next| one < next), "{all:?}");
-        all.len()
-    }
-}
 
 #[test]
 fn nodes_come_and_go() {
@@ -128,8 +26,9 @@ fn nodes_come_and_go() {
 async fn come_and_go() {
     let Some(cluster) = Cluster::start() else { return };
     defaults(&cluster).await;
-    let mut takers = Takers::start(&cluster).await;
-    let fences = Fences::collect(&cluster).await;
+    let urls = [0, 1, 2].map(|node| cluster.url(node));
+    let mut takers = Takers::start(&urls, TTL, SOON).await;
+    let fences = Fences::collect(&urls, TTL).await;
     // Held throughout, by renewals on one node after another.
     let keeper = Site::at(&cluster.url(2)).ttl(TTL).locker().await;
     let kept = keeper.lock("kept").acquire().await.unwrap();

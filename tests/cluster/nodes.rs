@@ -24,11 +24,7 @@ impl Cluster {
 
     /// All of it in one URL, beginning with this one.
     pub(crate) fn url(&self, first: usize) -> String {
-        let hosts: Vec<_> = (0..3).map(|n| host(self.0[(first + n) % 3].url())).collect();
-        self.0[0]
-            .url()
-            .replacen(host(self.0[0].url()), &hosts.join(","), 1)
-            .replacen("", "lease+", 1)
+        lease_url(&self.0, first)
     }
 
     /// Cuts a node off from the others, not from its clients.
@@ -62,11 +58,19 @@ async fn is_whole(node: &Server) -> bool {
     ["3", "Synced", "ON"].iter().all(|is| state.iter().any(|(_, value)| value == is))
 }
 
-fn host(url: &str) -> &str {
+/// Three servers in one URL, beginning with this one.
+pub(crate) fn lease_url(servers: &[Server; 3], first: usize) -> String {
+    let hosts: Vec<_> = (0..3).map(|n| host(servers[(first + n) % 3].url())).collect();
+    let url = servers[0].url().replacen(host(servers[0].url()), &hosts.join(","), 1);
+    format!("lease+{url}")
+}
+
+/// The host and port of a URL.
+pub(crate) fn host(url: &str) -> &str {
     url.split_once('@').unwrap().1.split_once('/').unwrap().0
 }
 
-async fn run(url: &str, sql: &str) {
+pub(crate) async fn run(url: &str, sql: &str) {
     let mut connection = MySqlConnection::connect(url).await.unwrap();
     sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.unwrap();
 }

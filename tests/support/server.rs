@@ -140,6 +140,11 @@ impl Server {
         std::fs::read_to_string(self.dir.join("log")).unwrap()
     }
 
+    /// The version of its program.
+    pub fn version(&self) -> String {
+        db(&["version", self.dir.to_str().unwrap()]).trim().to_owned()
+    }
+
     fn db(&self, command: &str) {
         db(&[command, self.dir.to_str().unwrap()]);
     }

@@ -1,0 +1,118 @@
+//! A cluster that loses its primary, in every way, while processes take leases and one holds a session lock.
+
+use std::time::Duration;
+
+use dlock::Guard;
+use dlock_tests::{Server, clock, in_time, tell};
+use tokio::task::block_in_place;
+use tokio::time::sleep;
+
+use crate::figures::{Figures, Outcome};
+use crate::sessions::hold;
+use crate::takers::Takers;
+
+const SECOND: Duration = Duration::from_secs(1);
+/// When whoever holds a lease throughout must know that it does.
+const SOON: Duration = Duration::from_secs(60);
+
+/// What happens to the server that everybody uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    Killed,
+    Frozen,
+    /// From the others, not from its clients.
+    CutOff,
+    /// Another takes over by order.
+    Switched,
+    Restarted,
+}
+
+/// Servers of which another takes over.
+pub(crate) trait Cluster {
+    /// What session locks and leases are called in the table.
+    const NAMES: [&'static str; 2];
+    /// What its servers are.
+    const PROGRAM: &'static str;
+
+    fn servers(&self) -> &[Server];
+
+    fn name(fault: Fault) -> &'static str;
+
+    /// Where session locks are held: a URL for each server.
+    fn session_urls(&self) -> Vec<String> {
+        self.servers().iter().map(|server| server.url().to_owned()).collect()
+    }
+
+    /// Which one takes writes.
+    async fn primary(&self) -> usize;
+
+    /// Has another one take over.
+    async fn switch(&self, primary: usize);
+
+    /// Waits until all are there, and one is the primary.
+    async fn heal(&self);
+
+    /// What must be so while the primary is cut off.
+    async fn alone(&self, _: usize) {}
+
+    /// Returns `false` where it cannot be done.
+    async fn happen(&self, fault: Fault, primary: usize) -> bool {
+        let server = &self.servers()[primary];
+        match fault {
+            Fault::Killed => block_in_place(|| server.kill()),
+            Fault::Frozen => block_in_place(|| server.freeze()),
+            Fault::CutOff => return block_in_place(|| server.cut()),
+            Fault::Switched => self.switch(primary).await,
+            Fault::Restarted => block_in_place(|| server.restart()),
+        }
+        true
+    }
+
+    async fn end(&self, fault: Fault, primary: usize) {
+        let server = &self.servers()[primary];
+        match fault {
+            Fault::Killed => block_in_place(|| server.start_after_crash()),
+            Fault::Frozen => block_in_place(|| server.thaw()),
+            Fault::CutOff => block_in_place(|| server.mend()),
+            Fault::Switched | Fault::Restarted => {}
+        }
+        self.heal().await;
+    }
+}
+
+/// Lets each of these faults happen so often. All takers go on in time, `kept` is kept, and the holder of the session
+/// lock is told.
+pub(crate) async fn through<C: Cluster>(
+    cluster: &C,
+    (faults, rounds): (&[Fault], usize),
+    takers: &mut Takers,
+    kept: &Guard,
+) {
+    let version = cluster.servers()[0].version();
+    tell("DLOCK_TEST_FAILOVERS", &format!("with {} {version}", C::PROGRAM));
+    for &fault in faults {
+        let (mut sessions, mut leases) =
+            (Figures::new(C::name(fault)), Figures::new(C::name(fault)));
+        for _ in 0..rounds {
+            let primary = cluster.primary().await;
+            let holder = hold(&cluster.session_urls(), primary).await;
+            sleep(2 * SECOND).await;
+            let began = clock::now();
+            if !cluster.happen(fault, primary).await {
+                // It has been said.
+                return;
+            }
+            takers.go_on(C::name(fault)).await;
+            leases.add(Outcome::pause(takers.pause(began)).kept());
+            if fault == Fault::CutOff {
+                cluster.alone(primary).await;
+            }
+            sessions.add(holder.outcome(began, Some(began)).await);
+            cluster.end(fault, primary).await;
+            takers.go_on("it is back").await;
+            in_time("the lease that is kept", SOON, kept.verify()).await.unwrap();
+        }
+        sessions.report_to("DLOCK_TEST_FAILOVERS", &C::NAMES[0]);
+        leases.report_to("DLOCK_TEST_FAILOVERS", &C::NAMES[1]);
+    }
+}

@@ -1,0 +1,129 @@
+//! Three PostgreSQL servers under Patroni, of which the synchronous standby takes over.
+
+use std::time::Duration;
+
+use dlock_tests::{Server, Site, eventually_async, history, is_long, limited, tabulate};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
+use tokio::task::block_in_place;
+
+use crate::failover::{Cluster, Fault, through};
+use crate::nodes::lease_url;
+use crate::takers::{Fences, Takers};
+
+const SECOND: Duration = Duration::from_secs(1);
+/// How soon others must have gone on without the primary: Patroni gives a leader that is away 20 s.
+const SOON: Duration = Duration::from_secs(90);
+/// Two thirds of it outlast that.
+const TTL: Duration = Duration::from_secs(45);
+
+struct Patroni {
+    servers: [Server; 3],
+    /// Where they agree. It ends after them.
+    _etcd: Server,
+}
+
+impl Patroni {
+    fn start() -> Option<Self> {
+        let etcd = Server::etcd()?;
+        let first = etcd.beside("patroni", &[])?;
+        let second = etcd.beside("patroni", &[])?;
+        let third = etcd.beside("patroni", &[])?;
+        Some(Patroni { servers: [first, second, third], _etcd: etcd })
+    }
+}
+
+/// A number that a server answers; `None` when it does not.
+async fn number(url: &str, sql: &str) -> Option<i64> {
+    let ask = async {
+        let mut connection = PgConnection::connect(url).await.ok()?;
+        sqlx::query(AssertSqlSafe(sql)).fetch_one(&mut connection).await.ok()?.try_get(0).ok()
+    };
+    tokio::time::timeout(SECOND, ask).await.ok().flatten()
+}
+
+impl Cluster for Patroni {
+    const NAMES: [&'static str; 2] = ["postgres, Patroni", "lease_postgres, Patroni"];
+    const PROGRAM: &'static str = "Patroni";
+
+    fn servers(&self) -> &[Server] {
+        &self.servers
+    }
+
+    fn name(fault: Fault) -> &'static str {
+        match fault {
+            Fault::Killed => "the primary and its Patroni are killed",
+            Fault::Frozen => "the primary and its Patroni are frozen",
+            Fault::Switched => "Patroni switches over",
+            Fault::CutOff => "the primary is cut off",
+            Fault::Restarted => "the primary and its Patroni restart",
+        }
+    }
+
+    async fn primary(&self) -> usize {
+        let mut primary = None;
+        eventually_async("there is a primary", SOON, async || {
+            for (index, server) in self.servers.iter().enumerate() {
+                let is = "SELECT CASE WHEN pg_is_in_recovery() THEN 0 ELSE 1 END::bigint";
+                if number(server.url(), is).await == Some(1) {
+                    primary = Some(index);
+                }
+            }
+            primary.is_some()
+        })
+        .await;
+        primary.unwrap()
+    }
+
+    async fn switch(&self, primary: usize) {
+        block_in_place(|| self.servers[primary].promote());
+    }
+
+    async fn heal(&self) {
+        eventually_async("two standbys follow", SOON, async || {
+            let primary = self.primary().await;
+            let sql = "SELECT count(*) FILTER (WHERE state = 'streaming') \
+                       + count(*) FILTER (WHERE sync_state = 'sync') FROM pg_stat_replication";
+            number(self.servers[primary].url(), sql).await == Some(3)
+        })
+        .await;
+    }
+}
+
+#[test]
+fn primaries_come_and_go() {
+    limited(Duration::from_secs(if is_long() { 1150 } else { 280 }), || {
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        runtime.worker_threads(2).enable_all().build().unwrap().block_on(come_and_go());
+    });
+}
+
+async fn come_and_go() {
+    let Some(patroni) = Patroni::start() else { return };
+    patroni.heal().await;
+    let urls = [0, 1, 2].map(|first| lease_url(&patroni.servers, first));
+    let mut takers = Takers::start(&urls, TTL, SOON).await;
+    let fences = Fences::collect(&urls, TTL).await;
+    // Held throughout, by renewals on one primary after another.
+    let keeper = Site::at(&urls[2]).ttl(TTL).locker().await;
+    let kept = keeper.lock("kept").acquire().await.unwrap();
+    let fence = kept.fence();
+    takers.go_on("three servers").await;
+    // Each but the first takes half a minute.
+    let (faults, rounds): (&[Fault], _) = match is_long() {
+        true => (&[Fault::Switched, Fault::Killed, Fault::Frozen], 5),
+        false => (&[Fault::Switched, Fault::Killed], 1),
+    };
+    through(&patroni, (faults, rounds), &mut takers, &kept).await;
+    assert_eq!(kept.fence(), fence);
+    kept.release().await.unwrap();
+    let holds = takers.stop().await;
+    let lost = holds.iter().filter(|hold| hold.lost).count();
+    history::verify(&holds, Duration::ZERO).unwrap();
+    history::verify_fences(&holds).unwrap();
+    let fences = fences.stop().await;
+    tabulate(&format!(
+        "patroni: {} grants on three servers while primaries were switched, killed and (--long) frozen: \
+         {lost} lost, no two holders; {fences} fences, which only grew",
+        holds.len()
+    ));
+}
