@@ -104,9 +104,13 @@ promote() {
 
 # Patroni makes no database but its own.
 url() {
-    [ "$kind" = etcd ] && echo "http://127.0.0.1:$1/" || echo "postgres://dlock@127.0.0.1:$1/postgres"
+    if [ "$kind" = etcd ]; then echo "http://127.0.0.1:$1/"; else echo "postgres://dlock@127.0.0.1:$1/postgres"; fi
 }
 
 version() {
-    [ "$kind" = etcd ] && "$dir/etcd" --version | sed -n 's/^etcd Version: //p' || /usr/bin/patroni --version | awk '{ print $2 }'
+    if [ "$kind" = etcd ]; then
+        "$dir/etcd" --version | sed -n 's/^etcd Version: //p'
+    else
+        /usr/bin/patroni --version | awk '{ print $2 }'
+    fi
 }
