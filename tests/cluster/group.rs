@@ -51,13 +51,10 @@ impl Cluster for Group {
     }
 }
 
-/// The server's defaults if there is time: it excludes a member that is away after 5 s more than it must.
-fn settings() -> (&'static [&'static str], Duration, usize) {
-    match is_long() {
-        true => (&[], 45 * SECOND, 5),
-        false => (&["group_replication_member_expel_timeout=0"], 15 * SECOND, 1),
-    }
-}
+/// A member that is away is excluded at once when it is noticed, and not 5 s later.
+const SETTINGS: &[&str] = &["group_replication_member_expel_timeout=0"];
+/// Two thirds of it outlast the 7 s until another one is the primary.
+const TTL: Duration = Duration::from_secs(15);
 
 #[test]
 fn members_come_and_go() {
@@ -68,17 +65,17 @@ fn members_come_and_go() {
 }
 
 async fn come_and_go() {
-    let (settings, ttl, rounds) = settings();
-    let Some(group) = Group::start(settings) else { return };
+    let Some(group) = Group::start(SETTINGS) else { return };
     defaults(&group).await;
     let urls = [0, 1, 2].map(|first| group.url(first));
-    let mut takers = Takers::start(&urls, ttl, SOON).await;
-    let fences = Fences::collect(&urls, ttl).await;
+    let mut takers = Takers::start(&urls, TTL, SOON).await;
+    let fences = Fences::collect(&urls, TTL).await;
     // Held throughout, by renewals on one primary after another.
-    let keeper = Site::at(&urls[2]).ttl(ttl).locker().await;
+    let keeper = Site::at(&urls[2]).ttl(TTL).locker().await;
     let kept = keeper.lock("kept").acquire().await.unwrap();
     let fence = kept.fence();
     takers.go_on("three members").await;
+    let rounds = if is_long() { 5 } else { 1 };
     let faults = [Fault::Killed, Fault::Frozen, Fault::Switched, Fault::CutOff];
     through(&group, (&faults, rounds), &mut takers, &kept).await;
     several_primaries(&group, &mut takers).await;
@@ -96,7 +93,7 @@ async fn come_and_go() {
     ));
     let rows = group.rows("SELECT name,CONCAT(fence,owner) FROM dlock_leases").await;
     assert!(rows[0].len() > usize::try_from(KEYS).unwrap(), "{rows:?}");
-    unknown_outcome(&group, ttl).await;
+    unknown_outcome(&group).await;
 }
 
 /// What a locker does there that nobody has told anything, what it says of one that was told too little, and what it
@@ -155,11 +152,11 @@ async fn several_primaries(group: &Group, takers: &mut Takers) {
 
 /// A commit that is under way when the majority is gone: perhaps it will be done, perhaps not. It is no grant, and
 /// nothing stays behind.
-async fn unknown_outcome(group: &Group, ttl: Duration) {
+async fn unknown_outcome(group: &Group) {
     let primary = group.primary().await;
     let [one, two] = [1, 2].map(|next| &group.0[(primary + next) % 3]);
     let proxy = Proxy::to(&format!("lease+{}", group.0[primary].url())).await;
-    let site = Site::at(proxy.url()).ttl(ttl);
+    let site = Site::at(proxy.url()).ttl(TTL);
     let locker = site.locker().await;
     tokio::task::block_in_place(|| [one, two].iter().for_each(|server| server.freeze()));
     let (lock, asked) = (locker.lock("unknown").timeout(8 * SECOND), proxy.round_trips());
