@@ -48,7 +48,7 @@ impl Server {
 
     /// The first of a group of MySQL servers (Group Replication), as [`like`](Self::like).
     pub fn group(settings: &[&str]) -> Option<Self> {
-        Self::of("group", None, settings)
+        Self::of("group", None, &set(settings))
     }
 
     /// The etcd of a "patroni", as [`like`](Self::like).
