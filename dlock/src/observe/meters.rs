@@ -1,12 +1,13 @@
 //! Metrics, by the facade of the crate `metrics`.
 //!
-//! The keys of a kind of lock are made once: then a sample costs a look into this map and one into the
-//! recorder's.
+//! The recorder is asked for a series once in a while and not for each sample: that look-up cost more than
+//! all the rest.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
-use metrics::{Key, Level, Metadata, SharedString, Unit};
+use metrics::{Gauge, Histogram, Key, Level, Metadata, SharedString, Unit};
 
 use super::{Event, Label, SessionState, Subject};
 use crate::error::Error;
@@ -23,6 +24,11 @@ const SESSIONS: &str = "dlock.sessions";
 const RELEASE_FAILED: &str = "dlock.release.failed";
 
 static METADATA: Metadata<'static> = Metadata::new("dlock", Level::INFO, Some("dlock"));
+
+/// So long a handle of the recorder's is used. A recorder may forget a series that had no sample for a while
+/// (that of Prometheus does, with an `idle_timeout`), and what is recorded by the old handle is then never
+/// seen. This is shorter than any such time.
+const HANDLE_AGE_MAX: Duration = Duration::from_secs(1);
 
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -51,18 +57,42 @@ pub(super) struct Meters {
     backend: SharedString,
     locker: SharedString,
     renew_duration: Key,
-    locks: RwLock<HashMap<(Mode, Label), Arc<OfLock>>>,
+    locks: RwLock<HashMap<(Mode, Label), Arc<OfLock>, foldhash::fast::RandomState>>,
 }
 
 /// The metrics of the locks of one label and one mode.
 struct OfLock {
-    held: Key,
-    waiting: Key,
-    hold_duration: Key,
-    release_failed: Key,
-    granted: Key,
+    made: Instant,
+    held: Series<Gauge>,
+    waiting: Series<Gauge>,
+    hold_duration: Series<Histogram>,
+    granted: Series<Histogram>,
     /// The labels, for what is seldom.
     labels: Vec<metrics::Label>,
+}
+
+/// A series, and the recorder's handle of it once there has been a sample.
+struct Series<H> {
+    key: Key,
+    handle: OnceLock<H>,
+}
+
+impl<H> From<Key> for Series<H> {
+    fn from(key: Key) -> Self {
+        Series { key, handle: OnceLock::new() }
+    }
+}
+
+impl Series<Gauge> {
+    fn add(&self, by: f64) {
+        self.handle.get_or_init(|| gauge(&self.key)).increment(by);
+    }
+}
+
+impl Series<Histogram> {
+    fn sample(&self, value: f64) {
+        self.handle.get_or_init(|| histogram(&self.key)).record(value);
+    }
 }
 
 impl Meters {
@@ -80,12 +110,12 @@ impl Meters {
 
     pub(super) fn record(&self, event: &Event<'_>) {
         match *event {
-            Event::WaitBegan { of } => add(&self.of(of).waiting, 1.0),
-            Event::WaitEnded { of } => add(&self.of(of).waiting, -1.0),
+            Event::WaitBegan { of } => self.of(of).waiting.add(1.0),
+            Event::WaitEnded { of } => self.of(of).waiting.add(-1.0),
             Event::Acquired { of, waited } => {
                 let meters = self.of(of);
-                sample(&meters.granted, waited.as_secs_f64());
-                add(&meters.held, 1.0);
+                meters.granted.sample(waited.as_secs_f64());
+                meters.held.add(1.0);
             }
             Event::Busy { of, waited, .. } => {
                 self.of(of).ended(Outcome::Busy, waited.as_secs_f64());
@@ -99,34 +129,30 @@ impl Meters {
                 self.of(of).ended(outcome, waited.as_secs_f64());
             }
             Event::Converted { of, from } => {
-                add(&self.of(Subject { mode: from, ..of }).held, -1.0);
-                add(&self.of(of).held, 1.0);
+                self.of(Subject { mode: from, ..of }).held.add(-1.0);
+                self.of(of).held.add(1.0);
             }
             Event::Released { of, held } => {
-                let meters = self.of(of);
-                add(&meters.held, -1.0);
-                sample(&meters.hold_duration, held.as_secs_f64());
+                self.of(of).let_go(held);
             }
             Event::Lost { of, info, ends } => {
                 let meters = self.of(of);
                 if ends {
-                    add(&meters.held, -1.0);
-                    sample(&meters.hold_duration, info.held_for.as_secs_f64());
+                    meters.let_go(info.held_for);
                 }
                 count(&meters.with(LOST, "reason", reason(info.reason)));
             }
             Event::ReleaseFailed { of, held, ends, .. } => {
                 let meters = self.of(of);
                 if ends {
-                    add(&meters.held, -1.0);
-                    sample(&meters.hold_duration, held.as_secs_f64());
+                    meters.let_go(held);
                 }
-                count(&meters.release_failed);
+                count(&Key::from_parts(RELEASE_FAILED, meters.labels.clone()));
             }
-            Event::Renewed { took } => sample(&self.renew_duration, took.as_secs_f64()),
+            Event::Renewed { took } => histogram(&self.renew_duration).record(took.as_secs_f64()),
             Event::SessionMoved { from, to, .. } => {
-                from.into_iter().for_each(|state| add(&self.sessions(state), -1.0));
-                to.into_iter().for_each(|state| add(&self.sessions(state), 1.0));
+                from.into_iter().for_each(|state| gauge(&self.sessions(state)).increment(-1.0));
+                to.into_iter().for_each(|state| gauge(&self.sessions(state)).increment(1.0));
             }
             Event::SlowWait { .. } | Event::LongHold { .. } | Event::SessionBroken { .. } => {}
         }
@@ -143,15 +169,21 @@ impl Meters {
 
     fn of(&self, Subject { label, mode, .. }: Subject<'_>) -> Arc<OfLock> {
         let known = (mode, label.clone());
+        let is_fresh = |meters: &&Arc<OfLock>| meters.made.elapsed() < HANDLE_AGE_MAX;
         // The map is whole at every point where a panic could come from.
         let locks = self.locks.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(meters) = locks.get(&known) {
+        if let Some(meters) = locks.get(&known).filter(is_fresh) {
             return Arc::clone(meters);
         }
         drop(locks);
         let mut locks = self.locks.write().unwrap_or_else(PoisonError::into_inner);
-        let new = || Arc::new(OfLock::new(&self.backend, &self.locker, label, mode));
-        Arc::clone(locks.entry(known).or_insert_with(new))
+        // Another thread may have been here.
+        if let Some(meters) = locks.get(&known).filter(is_fresh) {
+            return Arc::clone(meters);
+        }
+        let new = Arc::new(OfLock::new(&self.backend, &self.locker, label, mode));
+        locks.insert(known, Arc::clone(&new));
+        new
     }
 }
 
@@ -168,28 +200,44 @@ impl OfLock {
             metrics::Label::new("lock", label),
         ];
         let key = |name: &'static str| Key::from_parts(name, labels.clone());
-        let mut meters = OfLock {
-            held: key(HELD),
-            waiting: key(WAITING),
-            hold_duration: key(HOLD_DURATION),
-            release_failed: key(RELEASE_FAILED),
-            granted: key(ACQUIRE_DURATION),
+        let (held, waiting, hold_duration) = (key(HELD), key(WAITING), key(HOLD_DURATION));
+        let granted = with(&labels, ACQUIRE_DURATION, "outcome", Outcome::Granted.name());
+        OfLock {
+            made: Instant::now(),
+            held: held.into(),
+            waiting: waiting.into(),
+            hold_duration: hold_duration.into(),
+            granted: granted.into(),
             labels,
-        };
-        meters.granted = meters.with(ACQUIRE_DURATION, "outcome", Outcome::Granted.name());
-        meters
+        }
     }
 
     /// The metric of this name with one label more.
     fn with(&self, name: &'static str, label: &'static str, value: &'static str) -> Key {
-        let mut labels = self.labels.clone();
-        labels.push(metrics::Label::from_static_parts(label, value));
-        Key::from_parts(name, labels)
+        with(&self.labels, name, label, value)
+    }
+
+    /// One is not held any more.
+    fn let_go(&self, held: Duration) {
+        self.held.add(-1.0);
+        self.hold_duration.sample(held.as_secs_f64());
     }
 
     fn ended(&self, outcome: Outcome, waited: f64) {
-        sample(&self.with(ACQUIRE_DURATION, "outcome", outcome.name()), waited);
+        histogram(&self.with(ACQUIRE_DURATION, "outcome", outcome.name())).record(waited);
     }
+}
+
+/// The metric of this name with these labels and one more.
+fn with(
+    labels: &[metrics::Label],
+    name: &'static str,
+    label: &'static str,
+    value: &'static str,
+) -> Key {
+    let last = metrics::Label::from_static_parts(label, value);
+    let labels = labels.iter().cloned().chain([last]);
+    Key::from_parts(name, labels.collect::<Vec<_>>())
 }
 
 fn reason(reason: LostReason) -> &'static str {
@@ -203,16 +251,16 @@ fn reason(reason: LostReason) -> &'static str {
     }
 }
 
-fn add(key: &Key, by: f64) {
-    metrics::with_recorder(|recorder| recorder.register_gauge(key, &METADATA).increment(by));
+fn gauge(key: &Key) -> Gauge {
+    metrics::with_recorder(|recorder| recorder.register_gauge(key, &METADATA))
 }
 
 fn count(key: &Key) {
     metrics::with_recorder(|recorder| recorder.register_counter(key, &METADATA).increment(1));
 }
 
-fn sample(key: &Key, value: f64) {
-    metrics::with_recorder(|recorder| recorder.register_histogram(key, &METADATA).record(value));
+fn histogram(key: &Key) -> Histogram {
+    metrics::with_recorder(|recorder| recorder.register_histogram(key, &METADATA))
 }
 
 /// Says what the metrics are to the recorder there is.
@@ -233,4 +281,68 @@ fn describe() {
     );
     metrics::describe_gauge!(SESSIONS, "Connections to the database, by what they do (state).");
     metrics::describe_counter!(RELEASE_FAILED, "Releases that the database did not confirm.");
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use std::sync::Mutex;
+    use std::thread::sleep;
+
+    use metrics::{Counter, KeyName, Recorder, with_local_recorder};
+
+    use super::*;
+    use crate::spec::key::Key as LockKey;
+
+    /// Keeps the names of the series that it is asked for.
+    #[derive(Default)]
+    struct Asked(Mutex<Vec<String>>);
+
+    impl Asked {
+        fn note(&self, key: &Key) {
+            self.0.lock().unwrap().push(key.name().to_owned());
+        }
+    }
+
+    impl Recorder for Asked {
+        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+        fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+            self.note(key);
+            Counter::noop()
+        }
+
+        fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+            self.note(key);
+            Gauge::noop()
+        }
+
+        fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
+            self.note(key);
+            Histogram::noop()
+        }
+    }
+
+    #[test]
+    fn recorder_is_asked_for_a_series_once_in_a_while() {
+        let (asked, meters, key) = (Asked::default(), Meters::new("memory", ""), "k".into());
+        let lock: &LockKey = &key;
+        let of = Subject { key: lock, label: &Label::NONE, mode: Mode::Exclusive };
+        let held = Duration::from_millis(1);
+        let pair = || {
+            meters.record(&Event::WaitBegan { of });
+            meters.record(&Event::Acquired { of, waited: held });
+            meters.record(&Event::WaitEnded { of });
+            meters.record(&Event::Released { of, held });
+        };
+        let series = [WAITING, ACQUIRE_DURATION, HELD, HOLD_DURATION];
+        with_local_recorder(&asked, || (0..10).for_each(|_| pair()));
+        assert_eq!(*asked.0.lock().unwrap(), series);
+        // It may have forgotten them meanwhile.
+        sleep(HANDLE_AGE_MAX);
+        with_local_recorder(&asked, pair);
+        assert_eq!(*asked.0.lock().unwrap(), [series, series].concat());
+    }
 }
