@@ -3,6 +3,7 @@
 //! All names are qualified, and `search_path` is set to `pg_catalog`: those who can make functions in
 //! a schema of the application's must not make our locks.
 
+use sqlx::Arguments as _;
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 
@@ -75,16 +76,23 @@ pub(super) fn batch(parts: &[(i64, i16)]) -> Query<'static, sqlx::Postgres, PgAr
     };
     match *parts {
         [(key, code)] => match alone(code) {
-            Some(alone) => sqlx::query(alone).bind(key),
-            None => sqlx::query(ONE).bind(key).bind(code),
+            Some(alone) => with_keys(alone, 1).bind(key),
+            None => with_keys(ONE, 2).bind(key).bind(code),
         },
-        [(key, 1), (other, 0)] => sqlx::query(UNLOCK_AND_TRY).bind(key).bind(other),
-        [(key, 0), (other, 1)] => sqlx::query(TRY_AND_UNLOCK).bind(key).bind(other),
+        [(key, 1), (other, 0)] => with_keys(UNLOCK_AND_TRY, 2).bind(key).bind(other),
+        [(key, 0), (other, 1)] => with_keys(TRY_AND_UNLOCK, 2).bind(key).bind(other),
         _ => {
             let (keys, codes): (Vec<i64>, Vec<i16>) = parts.iter().copied().unzip();
             sqlx::query(BATCH).bind(keys).bind(codes)
         }
     }
+}
+
+/// A statement that has room for so many keys, each with its length before it.
+fn with_keys(sql: &'static str, keys: usize) -> Query<'static, sqlx::Postgres, PgArguments> {
+    let mut arguments = PgArguments::default();
+    arguments.reserve(keys, keys * (size_of::<i32>() + size_of::<i64>()));
+    sqlx::query_with(sql, arguments)
 }
 
 const UNLOCK_AND_TRY: &str = "SELECT pg_catalog.pg_advisory_unlock($1), \

@@ -154,16 +154,10 @@ async fn run<B: SessionBackend>(
     tell(SessionEvent::Opened { tag: backend.tag(&session), left });
     let (mut rest, mut rests) = (Timer::default(), false);
     loop {
-        let idle = async {
-            if rests {
-                rest.until(Some(Instant::now() + REST)).await;
-            }
-            backend.watch(&mut session).await
-        };
-        let job = tokio::select! {
-            biased;
-            job = jobs.recv() => job,
-            error = idle => {
+        let rest = rests.then_some(&mut rest);
+        let job = match next_job(backend, &mut session, &mut jobs, rest).await {
+            Ok(job) => job,
+            Err(error) => {
                 validity.0.end(LostReason::SessionEnded);
                 observed.is_broken(&error);
                 return tell(SessionEvent::Died(error));
@@ -208,6 +202,31 @@ async fn run<B: SessionBackend>(
                 return tell(SessionEvent::Died(error));
             }
         }
+    }
+}
+
+/// The next job, or `None` when nobody has any more; an error when the session has died before.
+/// `rest`: it has just done one, and is watched only after a moment.
+async fn next_job<B: SessionBackend>(
+    backend: &B,
+    session: &mut B::Session,
+    jobs: &mut Jobs,
+    rest: Option<&mut Timer>,
+) -> Result<Option<Job>> {
+    if let Some(rest) = rest {
+        tokio::select! {
+            biased;
+            job = jobs.recv() => return Ok(job),
+            () = rest.until(Some(Instant::now() + REST)) => {}
+        }
+    }
+    // On the heap: it is of several kilobytes, which would be moved with every job, also where it is
+    // never polled.
+    let watch = Box::pin(backend.watch(session));
+    tokio::select! {
+        biased;
+        job = jobs.recv() => Ok(job),
+        error = watch => Err(error),
     }
 }
 
