@@ -57,6 +57,7 @@ const CIRCLES: &[&[&str]] = &[
         "engine::end",
         "engine::executor",
         "engine::grant",
+        "engine::granted",
         "engine::handle",
         "engine::inbox",
         "engine::inline",

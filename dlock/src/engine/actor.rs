@@ -5,12 +5,10 @@ use std::future::pending;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use super::callers::{
-    Callers, EngineDeadline, EngineDeadlines, GrantTicket, disarm, engine_deadline, slow,
-};
+use super::callers::{Callers, EngineDeadline, EngineDeadlines, disarm, engine_deadline, slow};
 use super::end::EngineEnd;
 use super::executor::{Executor, Report};
-use super::grant::Grant;
+use super::granted::Ended;
 use super::handle::WeakEngine;
 use super::inbox::Inbox;
 use super::lock_table::{Action, Event, RequestId, Shareable as _, Table};
@@ -19,6 +17,7 @@ use super::message::{Message, Request, on_our_clock};
 use super::recent::Recent;
 use super::status_file::StatusFile;
 use super::timer::Timer;
+use super::wakes::WakeBatch;
 use crate::observe::Telemetry;
 use crate::spec::lock_id::LockId;
 use crate::spec::options::LockOptions;
@@ -89,6 +88,7 @@ pub(super) async fn run<E: Executor>(
             () = timer.until(wake) => {}
             () = written(&mut file) => {}
         }
+        let woken = WakeBatch::new();
         let quiet = message.is_empty() && reports.is_empty() && next_deadline.is_none();
         if owns_thread && !message.is_empty() && message.iter().all(Message::may_wait) {
             // Whoever released has probably something to ask: then it shares the statement.
@@ -121,6 +121,7 @@ pub(super) async fn run<E: Executor>(
         actor.confirm();
         actor.settle_doubts();
         actor.search_later();
+        drop(woken);
         actor.executor.flush();
         if let Some(file) = &mut file {
             if !quiet {
@@ -160,7 +161,7 @@ impl<E: Executor> Actor<E> {
             }
             Message::Release { hold, .. } => self.release(hold),
             Message::Keep { hold } => {
-                if let Some((hold, (lock_id, _))) = self.callers.holds.get(&hold) {
+                if let Some((hold, (lock_id, _))) = self.callers.granted.held(hold) {
                     self.executor.keep(lock_id, hold.min_hold());
                 }
             }
@@ -202,8 +203,8 @@ impl<E: Executor> Actor<E> {
         if self.settling.is_empty() {
             return;
         }
-        let let_go = |(hold, _): &(Arc<Grant>, GrantTicket)| hold.is_without_guards();
-        if !self.executor.has_unanswered() && !self.callers.holds.values().any(let_go) {
+        let mut held = self.callers.granted.all_held();
+        if !self.executor.has_unanswered() && !held.any(|(_, hold, _)| hold.is_without_guards()) {
             self.settling.clear();
         }
     }
@@ -285,7 +286,7 @@ impl<E: Executor> Actor<E> {
             Action::Grant { key, grant, request, hold } => {
                 if let Some(request) = self.callers.requests.remove(&request) {
                     self.executor.hand_over(&key, grant, &request.options);
-                    self.callers.confirming.insert(hold, ((key, grant), request));
+                    self.callers.granted.add(hold, (key, grant), request);
                 } else {
                     // Its caller has gone meanwhile.
                     self.step(Event::Release { hold, budget_spent: false }, reason);
@@ -302,9 +303,9 @@ impl<E: Executor> Actor<E> {
             Action::Unchanged { hold, why } => self.unchanged(hold, why),
             Action::MarkReleased { hold, clean } => {
                 self.forget_conversion(hold);
-                if let Some((hold, _)) = self.callers.holds.remove(&hold) {
+                if let Some((hold, _)) = self.callers.granted.take_held(hold) {
                     if clean || hold.lost_info().is_some() {
-                        hold.mark_released();
+                        hold.mark_released_in_turn();
                     } else {
                         hold.lose(reason);
                     }
@@ -312,17 +313,15 @@ impl<E: Executor> Actor<E> {
             }
             Action::Lose { hold } => {
                 self.forget_conversion(hold);
-                if let Some((hold, _)) = self.callers.holds.remove(&hold) {
-                    hold.lose(reason);
-                } else if self.callers.min_hold_pending.remove(&hold).is_some() {
+                match self.callers.granted.end(hold) {
+                    Some(Ended::Held(hold)) => hold.lose(reason),
                     // Its holder has gone with an Ok, which was true.
-                } else if let Some((_, request)) = self.callers.confirming.remove(&hold) {
-                    // Nobody knows of it yet: who was to have it goes on waiting.
-                    if request.is_adoption() {
+                    Some(Ended::Lingered) | None => {}
+                    Some(Ended::Unconfirmed(request)) if request.is_adoption() => {
                         self.refuse_adoption(request);
-                    } else {
-                        self.want(request);
                     }
+                    // Nobody knows of it yet: who was to have it goes on waiting.
+                    Some(Ended::Unconfirmed(request)) => self.want(request),
                 }
             }
         }

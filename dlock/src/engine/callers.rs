@@ -7,14 +7,13 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::conversions::Converting;
 use super::doubts::Doubt;
 use super::grant::Grant;
-use super::lock_table::{GrantId, RequestId, Ticket};
+use super::granted::Granted;
+use super::lock_table::RequestId;
 use super::map::Map;
 use super::message::Request;
 use crate::error::Error;
-use crate::spec::lock_id::LockId;
 use crate::status::lost::LostReason;
 
 /// So long before a caller's time is up it is found out who is in the way: then the answer need not
@@ -87,28 +86,19 @@ pub(super) fn disarm(deadlines: &mut EngineDeadlines, request: &Request) {
 /// Those whom the engine owes an answer.
 #[derive(Default)]
 pub(super) struct Callers {
+    /// Those who wait.
     pub(super) requests: Map<RequestId, Request>,
-    pub(super) holds: Map<GrantId, (Arc<Grant>, GrantTicket)>,
-    /// Granted by the table, but the database has to confirm first that it is still there.
-    pub(super) confirming: Map<GrantId, (GrantTicket, Request)>,
+    pub(super) granted: Granted,
     /// To be refused when the database is known to answer.
     pub(super) doubts: Vec<Doubt>,
     /// Those who want to be woken.
     pub(super) sleepers: Map<RequestId, oneshot::Sender<()>>,
-    /// Released by their holders, but nobody else may have them yet.
-    pub(super) min_hold_pending: Map<GrantId, GrantTicket>,
-    /// Held, and to be held in another mode.
-    pub(super) converting: Map<GrantId, Converting>,
 }
-
-/// Where a hold is: what was claimed, and the ticket it was granted by.
-pub(super) type GrantTicket = (LockId, Ticket);
 
 impl Callers {
     /// Whether this request has had no answer yet.
     pub(super) fn has_unanswered(&self, id: RequestId) -> bool {
-        let confirming = || self.confirming.values().any(|(_, request)| request.id == id);
-        self.requests.contains_key(&id) || confirming()
+        self.requests.contains_key(&id) || self.granted.confirming(id).is_some()
     }
 }
 
@@ -123,11 +113,11 @@ pub(super) fn lose_all<'a>(holds: impl Iterator<Item = &'a Arc<Grant>>) {
 /// However the engine ends (closed, or its runtime gone), whoever waits or holds learns it.
 impl Drop for Callers {
     fn drop(&mut self) {
-        let confirming = self.confirming.drain().map(|(_, (_, request))| request);
+        let confirming = self.granted.drain_confirming().into_iter().map(|(_, request)| request);
         let waiting = self.requests.drain().map(|(_, request)| request).chain(confirming);
         let doubts = self.doubts.drain(..).map(|doubt| doubt.request);
         waiting.chain(doubts).for_each(|request| request.fail(Error::Closed));
-        lose_all(self.holds.values().map(|(hold, _)| hold));
-        self.holds.drain().for_each(|(_, (hold, _))| hold.mark_unconfirmed());
+        lose_all(self.granted.all_held().map(|(_, hold, _)| hold));
+        self.granted.all_held().for_each(|(_, hold, _)| hold.mark_unconfirmed());
     }
 }

@@ -36,7 +36,7 @@ impl<E: Executor> Actor<E> {
         end: &EngineEnd,
         patient: bool,
     ) -> Vec<mpsc::Sender<()>> {
-        lose_all(self.callers.holds.values().map(|(hold, _)| hold));
+        lose_all(self.callers.granted.all_held().map(|(_, hold, _)| hold));
         let mut settling = std::mem::take(&mut self.settling);
         for message in inbox.drain().await {
             match message {
@@ -46,7 +46,7 @@ impl<E: Executor> Actor<E> {
             }
         }
         self.turn_away();
-        let holds: Vec<GrantId> = self.callers.holds.keys().copied().collect();
+        let holds: Vec<GrantId> = self.callers.granted.all_held().map(|(id, ..)| id).collect();
         for hold in holds {
             self.release(hold);
         }
@@ -85,8 +85,7 @@ impl<E: Executor> Actor<E> {
             self.take(id).into_iter().for_each(&answer);
             self.step(Event::Abandon { request: id }, LostReason::Closed);
         }
-        let confirming: Vec<_> = self.callers.confirming.drain().collect();
-        for (hold, (_, request)) in confirming {
+        for (hold, request) in self.callers.granted.drain_confirming() {
             answer(request);
             self.step(Event::Release { hold, budget_spent: true }, LostReason::Closed);
         }
@@ -104,7 +103,7 @@ impl<E: Executor> Actor<E> {
             end.keep_until(until.into_std());
         }
         if !patient || left > KEPT_MAX {
-            tracing::warn!(target: "dlock", locks = self.callers.min_hold_pending.len(), ?left,
+            tracing::warn!(target: "dlock", locks = self.callers.granted.lingering(), ?left,
                 "the min_hold of a lock is not over, and a session lock keeps it no longer than its \
                  process, nor longer than {KEPT_MAX:?} after Locker::close, which is to be awaited \
                  at the end of the program; leases keep it by themselves");
@@ -116,11 +115,9 @@ impl<E: Executor> Actor<E> {
         if E::KEEPS_MIN_HOLD {
             return None;
         }
-        let min_hold_pending = |id: &GrantId| self.callers.min_hold_pending.contains_key(id);
-        let deadlines = self
-            .deadlines
-            .iter()
-            .filter(|(_, id, alarm)| alarm.is_min_hold() && min_hold_pending(id));
+        let lingers = |id: &GrantId| self.callers.granted.lingers(*id);
+        let deadlines =
+            self.deadlines.iter().filter(|(_, id, alarm)| alarm.is_min_hold() && lingers(id));
         deadlines.map(|(at, ..)| *at).max()
     }
 
@@ -133,7 +130,8 @@ impl<E: Executor> Actor<E> {
             let kept = self.kept_until();
             let kept = if patient { kept.map(|at| at.min(begun + KEPT_MAX)) } else { kept };
             let is_kept = kept.is_some_and(|at| at > Instant::now());
-            if self.callers.holds.is_empty() && !self.executor.has_unanswered() && !is_kept {
+            let is_held = self.callers.granted.all_held().next().is_some();
+            if !is_held && !self.executor.has_unanswered() && !is_kept {
                 return;
             }
             let longest = kept.unwrap_or(begun).max(begun) + CONFIRMED_WITHIN;

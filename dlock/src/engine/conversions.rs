@@ -56,34 +56,35 @@ impl Converting {
 impl<E: Executor> Actor<E> {
     /// Has a guard hold its lock in another mode.
     pub(super) fn convert(&mut self, hold: GrantId, wanted: Conversion) {
-        let Some((held, (lock_id, _))) = self.callers.holds.get(&hold) else {
+        let Some((held, (lock_id, _))) = self.callers.granted.held(hold) else {
             // Whoever asks has been told of the loss, or will be by the dropped reply.
             return;
         };
-        let checked = self.executor.check_conversion(lock_id.mode, wanted.to);
+        let mode = lock_id.mode;
+        let checked = self.executor.check_conversion(mode, wanted.to);
         if let Err(error) = checked.and_then(|()| check_alone(held)) {
             let _ = wanted.reply.send(Err(error));
             return;
         }
-        if let Some(converting) = self.callers.converting.get_mut(&hold) {
+        if let Some(converting) = self.callers.granted.converting(hold) {
             // What its guard wanted before, and has given up, is to have its answer first.
             converting.next = Some(wanted);
             return;
         }
-        if lock_id.mode == wanted.to {
+        if mode == wanted.to {
             let _ = wanted.reply.send(Ok(()));
             return;
         }
         let converting = Converting::new(wanted);
         let patient = converting.patient;
         self.deadlines.extend(converting.alarm.map(|at| (at, hold, EngineDeadline::Convert)));
-        self.callers.converting.insert(hold, converting);
+        self.callers.granted.convert(hold, converting);
         self.step(Event::Convert { hold, patient }, LostReason::Closed);
     }
 
     /// The guard does not want its change of mode any more.
     pub(super) fn give_up_conversion(&mut self, hold: GrantId) {
-        if let Some(converting) = self.callers.converting.get_mut(&hold) {
+        if let Some(converting) = self.callers.granted.converting(hold) {
             match converting.next.take() {
                 // The earlier one has been given up already.
                 Some(_) => return,
@@ -95,7 +96,8 @@ impl<E: Executor> Actor<E> {
 
     /// Asks the database for a change of mode.
     pub(super) fn ask_to_convert(&mut self, lock_id: &LockId, grant: Ticket, hold: GrantId) {
-        let Some(Converting { to, patient, until, .. }) = self.callers.converting.get(&hold) else {
+        let Some(Converting { to, patient, until, .. }) = self.callers.granted.converting(hold)
+        else {
             let why = Stays::Failed;
             return self.step(Event::Unconverted { grant, why }, LostReason::Closed);
         };
@@ -104,13 +106,7 @@ impl<E: Executor> Actor<E> {
 
     /// The database holds the lock in the mode that was wanted.
     pub(super) fn changed(&mut self, hold: GrantId, key: LockId) {
-        let mode = key.mode;
-        if let Some((hold, (lock_id, _))) = self.callers.holds.get_mut(&hold) {
-            hold.set_mode(mode);
-            *lock_id = key;
-        } else if let Some((lock_id, _)) = self.callers.min_hold_pending.get_mut(&hold) {
-            *lock_id = key;
-        }
+        self.callers.granted.change_lock_id(hold, key);
         self.conversion_ended(hold, |_, _| Ok(()));
     }
 
@@ -131,11 +127,11 @@ impl<E: Executor> Actor<E> {
     }
 
     fn conversion_ended(&mut self, id: GrantId, answer: impl FnOnce(Key, Duration) -> Result<()>) {
-        let Some(converting) = self.callers.converting.remove(&id) else { return };
+        let Some(converting) = self.callers.granted.take_converting(id) else { return };
         if let Some(at) = converting.alarm {
             self.deadlines.remove(&(at, id, EngineDeadline::Convert));
         }
-        let hold = self.callers.holds.get(&id).map(|(hold, _)| Arc::clone(hold));
+        let hold = self.callers.granted.held(id).map(|(hold, _)| Arc::clone(hold));
         // Whose guard has gone meanwhile wants no answer.
         let Some(hold) = hold else { return };
         let waited = if converting.patient { converting.asked.elapsed() } else { Duration::ZERO };
@@ -150,7 +146,7 @@ impl<E: Executor> Actor<E> {
 
     /// The time of a change of mode is up; after a moment more, there is no answer.
     pub(super) fn conversion_is_late(&mut self, hold: GrantId) {
-        let Some(converting) = self.callers.converting.get_mut(&hold) else { return };
+        let Some(converting) = self.callers.granted.converting(hold) else { return };
         let in_time = converting.patient && converting.alarm == converting.until;
         if in_time {
             let at = Instant::now() + GRACE;
@@ -159,7 +155,7 @@ impl<E: Executor> Actor<E> {
         } else {
             converting.alarm = None;
             if let Some(reply) = converting.reply.take() {
-                let key = self.callers.holds.get(&hold).map(|(hold, _)| hold.key.clone());
+                let key = self.callers.granted.held(hold).map(|(hold, _)| hold.key.clone());
                 let trouble = self.executor.trouble();
                 let _ = reply.send(Err(key.map_or(Error::Closed, |key| trouble.about(&key))));
             }
@@ -169,7 +165,8 @@ impl<E: Executor> Actor<E> {
 
     /// The guard's lock has ended, and with it whatever it was to become.
     pub(super) fn forget_conversion(&mut self, hold: GrantId) {
-        if let Some(Converting { alarm: Some(at), .. }) = self.callers.converting.remove(&hold) {
+        if let Some(Converting { alarm: Some(at), .. }) = self.callers.granted.take_converting(hold)
+        {
             self.deadlines.remove(&(at, hold, EngineDeadline::Convert));
         }
     }

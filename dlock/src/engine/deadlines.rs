@@ -5,8 +5,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::actor::{Actor, HANDOFF_TIME_MAX};
-use super::callers::{EngineDeadline, GrantTicket, expiry};
+use super::callers::{EngineDeadline, expiry};
 use super::executor::Executor;
+use super::granted::GrantTicket;
 use super::lock_table::{Event, GrantId};
 use crate::spec::lock_id::LockId;
 use crate::status::lost::LostReason;
@@ -17,21 +18,20 @@ pub(super) const GRACE: Duration = Duration::from_millis(500);
 impl<E: Executor> Actor<E> {
     /// A guard has gone: its lock goes too, now or when its time has come.
     pub(super) fn release(&mut self, id: GrantId) {
-        let Some((hold, place)) = self.callers.holds.get(&id) else {
+        let Some((hold, place)) = self.callers.granted.held(id) else {
             return;
         };
         if let Some(at) = hold.long_at() {
             self.deadlines.remove(&(at, id, EngineDeadline::Long));
         }
-        let rest = hold.min_hold_left();
+        let (rest, place) = (hold.min_hold_left(), place.clone());
         if rest.is_zero() {
-            return self.release_grant(id, &place.clone());
+            return self.release_grant(id, &place);
         }
-        if let Some((hold, place)) = self.callers.holds.remove(&id) {
+        if let Some(hold) = self.callers.granted.linger(id) {
             if !self.executor.linger(&place.0, rest, &hold) {
                 hold.mark_released();
             }
-            self.callers.min_hold_pending.insert(id, place);
             self.deadlines.insert((Instant::now() + rest, id, EngineDeadline::MinHold));
         }
     }
@@ -73,8 +73,7 @@ impl<E: Executor> Actor<E> {
                 (EngineDeadline::Look, true) => self.look_ahead(id),
                 // Granted, and not yet confirmed.
                 (EngineDeadline::Look, false) => {
-                    let confirming =
-                        self.callers.confirming.values().find(|(_, request)| request.id == id);
+                    let confirming = self.callers.granted.confirming(id);
                     self.deadlines.extend(confirming.and_then(|(_, request)| expiry(request)));
                 }
                 (EngineDeadline::Expire, waits) => {
@@ -100,13 +99,13 @@ impl<E: Executor> Actor<E> {
                 }
                 (EngineDeadline::Slow, _) => self.waits_long(id),
                 (EngineDeadline::Long, _) => {
-                    if let Some((hold, _)) = self.callers.holds.get(&id) {
+                    if let Some((hold, _)) = self.callers.granted.held(id) {
                         hold.tell_long();
                     }
                 }
                 (EngineDeadline::Convert, _) => self.conversion_is_late(id),
                 (EngineDeadline::MinHold, _) => {
-                    if let Some(place) = self.callers.min_hold_pending.remove(&id) {
+                    if let Some(place) = self.callers.granted.take_lingering(id) {
                         self.release_grant(id, &place);
                     }
                 }

@@ -5,15 +5,19 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::answer::AnswerSender;
 #[cfg(feature = "test-util")]
 use super::call_clock::TestTime;
 use super::callbacks::OnLost;
+use super::delivery::Delivery;
 use super::executor::GrantInfo;
 use super::lock_table::GrantId;
 use super::message::Request;
+use super::wakes::{Sleeper, Waiters, task_runtime};
 use crate::clock::{Time, Validity};
 use crate::error::{Error, Result};
 use crate::observe::{Label, ObservedGrant, Telemetry};
@@ -66,6 +70,8 @@ pub struct Grant {
     /// Set when it is over; whether the database, or who has the lock next, has confirmed that.
     released: OnceLock<bool>,
     changed: Notify,
+    /// The runtime whose task waits until it is over.
+    releaser: OnceLock<Handle>,
     /// Set when a caller has it: what is told of it.
     observed: OnceLock<ObservedGrant>,
     /// When it has been held for longer than it should be, by the engine's clock.
@@ -73,25 +79,36 @@ pub struct Grant {
 }
 
 impl Grant {
-    pub(crate) fn new(id: GrantId, engine: u64, request: &Request, held: &GrantInfo) -> Self {
-        Grant {
+    /// The grant of what a caller has asked for, and the way to tell it so.
+    pub(crate) fn new(
+        id: GrantId,
+        engine: u64,
+        request: Request,
+        held: GrantInfo,
+    ) -> (Self, AnswerSender<Result<Delivery>>) {
+        let Request { key, lock_id, family, options, on_lost, reply, .. } = request;
+        let grant = Grant {
             id,
             engine,
-            native: request.lock_id.key.clone(),
-            family: request.family.clone(),
+            native: lock_id.key,
             // Of several at once, none is the latest.
-            fence: held.fence.filter(|_| request.family.is_none()),
-            min_hold: AtomicU64::new(nanos(request.options.min_hold)),
-            options: request.options.clone(),
-            validity: Arc::clone(&held.validity),
+            fence: held.fence.filter(|_| family.is_none()),
+            family,
+            min_hold: AtomicU64::new(nanos(options.min_hold)),
+            options,
             lapse: held.lapse,
-            on_lost: request.on_lost.clone().map(OnceLock::from).unwrap_or_default(),
-            ..Grant::unlocked(request.key.clone(), request.lock_id.mode)
-        }
+            on_lost: on_lost.map(OnceLock::from).unwrap_or_default(),
+            ..Grant::of(key, lock_id.mode, held.validity)
+        };
+        (grant, reply)
     }
 
     /// A grant by nobody: locking is switched off.
     pub(crate) fn unlocked(key: Key, mode: Mode) -> Self {
+        Grant::of(key, mode, Arc::new(Validity::endless()))
+    }
+
+    fn of(key: Key, mode: Mode, validity: Arc<Validity>) -> Self {
         Grant {
             id: 0,
             engine: 0,
@@ -107,7 +124,7 @@ impl Grant {
             taken: AtomicBool::new(false),
             min_hold: AtomicU64::new(0),
             options: LockOptions::default(),
-            validity: Arc::new(Validity::endless()),
+            validity,
             lapse: LostReason::Unconfirmed,
             on_lost: OnceLock::new(),
             told: AtomicBool::new(false),
@@ -116,6 +133,7 @@ impl Grant {
             lost: OnceLock::new(),
             released: OnceLock::new(),
             changed: Notify::new(),
+            releaser: OnceLock::new(),
             observed: OnceLock::new(),
             long_at: None,
         }
@@ -408,7 +426,26 @@ impl Grant {
         self.mark(false);
     }
 
+    /// The same by the engine: those who wait for it are told at the end of its turn.
+    pub(super) fn mark_released_in_turn(self: Arc<Self>) {
+        self.note_end(true);
+        let runtime = self.releaser.get().cloned();
+        Sleeper::all(self, runtime).wake();
+    }
+
+    /// This task releases it, and waits until that is done.
+    pub(crate) fn note_releaser(&self) {
+        if let Some(runtime) = task_runtime() {
+            let _ = self.releaser.set(runtime);
+        }
+    }
+
     fn mark(&self, confirmed: bool) {
+        self.note_end(confirmed);
+        self.wake_all();
+    }
+
+    fn note_end(&self, confirmed: bool) {
         let first = self.released.set(confirmed).is_ok();
         if first
             && !confirmed
@@ -417,7 +454,6 @@ impl Grant {
         {
             observed.release_failed(&self.key, self.held_for());
         }
-        self.changed.notify_waiters();
     }
 
     /// Ends when the lock is free again, with the loss when there was one.
@@ -446,6 +482,12 @@ impl Grant {
             }
             changed.await;
         }
+    }
+}
+
+impl Waiters for Grant {
+    fn wake_all(&self) {
+        self.changed.notify_waiters();
     }
 }
 

@@ -21,7 +21,7 @@ impl<E: Executor> Actor<E> {
             let _ = reply.send(Err(self.no_tokens()));
             return self.release(id);
         }
-        match self.callers.holds.remove(&id) {
+        match self.callers.granted.take_held(id) {
             Some((hold, (lock_id, _))) => {
                 hold.mark_released();
                 self.executor.make_token(&lock_id, id, owner, reply);

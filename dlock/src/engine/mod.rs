@@ -1,6 +1,7 @@
 //! One engine for each Locker: it owns every connection and answers every caller.
 
 mod actor;
+pub(crate) mod answer;
 pub(crate) mod call_clock;
 pub(crate) mod call_deadline;
 mod callbacks;
@@ -13,6 +14,7 @@ mod doubts;
 mod end;
 mod executor;
 mod grant;
+mod granted;
 mod grants;
 mod handle;
 mod handover;
@@ -36,6 +38,7 @@ mod status_file;
 mod threads;
 mod timer;
 mod unwind;
+mod wakes;
 
 /// What goes into the cores and comes out, for simulation.
 pub mod simulated {

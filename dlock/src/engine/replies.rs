@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::actor::Actor;
 use super::callers::{EngineDeadline, disarm};
 use super::deadlines::GRACE;
 use super::delivery::Delivery;
-use super::executor::{Executor, GrantInfo};
+use super::executor::Executor;
 use super::grant::Grant;
 use super::lock_table::{Event, GrantId, Refusal, RequestId, Shareable as _};
 use super::message::Request;
@@ -22,9 +21,9 @@ use crate::status::lost::LostReason;
 impl<E: Executor> Actor<E> {
     /// The caller has gone, or the database takes too long to confirm what was granted to it.
     pub(super) fn give_up_on(&mut self, id: RequestId) {
-        let hold = self.callers.confirming.iter().find(|(_, (_, request))| request.id == id);
-        if let Some(hold) = hold.map(|(hold, _)| *hold)
-            && let Some((_, request)) = self.callers.confirming.remove(&hold)
+        let hold = self.callers.granted.confirming(id).map(|(hold, _)| hold);
+        if let Some(hold) = hold
+            && let Some(request) = self.callers.granted.take_confirming(hold)
         {
             let _ = request.reply.send(Err(self.executor.trouble()));
             self.step(Event::Release { hold, budget_spent: true }, LostReason::Unconfirmed);
@@ -33,41 +32,44 @@ impl<E: Executor> Actor<E> {
 
     /// Hands out what was granted, as far as the database's answer on it is fresh.
     pub(super) fn confirm(&mut self) {
-        while !self.callers.confirming.is_empty() {
+        while self.callers.granted.has_unconfirmed() {
             let (mut gone, mut unwanted) = (Vec::new(), Vec::new());
-            let executor = &mut self.executor;
-            let holds = &mut self.callers.holds;
-            let (deadlines, engine) = (&mut self.deadlines, &self.engine);
             let max_hold = self.telemetry.max_hold();
-            self.callers.confirming.retain(|&id, (place, request)| {
-                match executor.held(&place.0, place.1) {
-                    Some(GrantInfo { fresh: false, .. }) => {
-                        executor.refresh(&place.0, place.1);
-                        true
-                    }
-                    Some(held) => {
-                        disarm(deadlines, request);
-                        let (reply, _) = oneshot::channel();
-                        let reply = std::mem::replace(&mut request.reply, reply);
-                        let hold = Grant::new(id, engine.id, request, &held).held_at_most(max_hold);
-                        deadlines.extend(hold.long_at().map(|at| (at, id, EngineDeadline::Long)));
-                        let hold = Arc::new(hold);
-                        holds.insert(id, (Arc::clone(&hold), place.clone()));
-                        let grant = Delivery::new(hold, engine.clone());
-                        // Whoever has gone may want the lock again by the next message: their
-                        // guard's release must not come after that.
-                        if let Err(Ok(grant)) = reply.send(Ok(grant)) {
-                            grant.forget();
-                            unwanted.push(id);
-                        }
-                        false
+            let mut ids = self.callers.granted.take_unconfirmed();
+            ids.retain(|&id| {
+                let Some((lock_id, grant)) = self.callers.granted.unconfirmed(id) else {
+                    return false;
+                };
+                let held = match self.executor.held(lock_id, *grant) {
+                    Some(held) if held.fresh => held,
+                    Some(_) => {
+                        self.executor.refresh(lock_id, *grant);
+                        return true;
                     }
                     None => {
-                        gone.push(place.clone());
-                        true
+                        gone.push((lock_id.clone(), *grant));
+                        return true;
                     }
+                };
+                let confirmed = self.callers.granted.confirm(id, |request| {
+                    disarm(&mut self.deadlines, &request);
+                    let (hold, reply) = Grant::new(id, self.engine.id, request, held);
+                    let hold = Arc::new(hold.held_at_most(max_hold));
+                    (Arc::clone(&hold), (hold, reply))
+                });
+                let Some((hold, reply)) = confirmed else { return false };
+                let long_at = hold.long_at();
+                self.deadlines.extend(long_at.map(|at| (at, id, EngineDeadline::Long)));
+                let grant = Delivery::new(hold, self.engine.clone());
+                // Whoever has gone may want the lock again by the next message: their guard's
+                // release must not come after that.
+                if let Err(Ok(grant)) = reply.send(Ok(grant)) {
+                    grant.forget();
+                    unwanted.push(id);
                 }
+                false
             });
+            self.callers.granted.confirm_later(ids);
             if gone.is_empty() && unwanted.is_empty() {
                 break;
             }
@@ -118,10 +120,10 @@ impl<E: Executor> Actor<E> {
         let against =
             |mode: Mode| Mode::ALL.into_iter().filter(move |other| !other.is_compatible_with(mode));
         let of = |mode: Mode| LockId { key: lock_id.key.clone(), mode };
-        let held_since = |id: GrantId| match self.callers.holds.get(&id) {
+        let held_since = |id: GrantId| match self.callers.granted.held(id) {
             Some((hold, _)) => Some(Some(hold.held_for())),
             // Released, and kept for its `min_hold`.
-            None => self.callers.min_hold_pending.contains_key(&id).then_some(None),
+            None => self.callers.granted.lingers(id).then_some(None),
         };
         let held_against = |mode: Mode| {
             against(mode).find_map(|other| self.table.holders(&of(other)).find_map(held_since))

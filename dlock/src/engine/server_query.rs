@@ -29,7 +29,7 @@ const CHECK_TIME_MAX: Duration = Duration::from_secs(10);
 impl<E: Executor> Actor<E> {
     /// Asks whether this is held. Without an answer in time it is not known.
     pub(super) fn verify(&mut self, id: GrantId, reply: Reply<bool>) {
-        let Some((_, (lock_id, grant))) = self.callers.holds.get(&id) else {
+        let Some((_, (lock_id, grant))) = self.callers.granted.held(id) else {
             // Whoever asks has been told of the loss, or will be by the dropped reply.
             return;
         };
@@ -77,7 +77,7 @@ impl<E: Executor> Actor<E> {
                 line.push(Holder::new(who, held_for));
             }
         }
-        for (hold, (lock_id, _)) in self.callers.holds.values() {
+        for (_, hold, lock_id) in self.callers.granted.all_held() {
             known.insert(lock_id.key.clone(), hold.key.clone());
         }
         let (ask, answer) = oneshot::channel();

@@ -100,7 +100,7 @@ impl StatusFile {
 /// A line with the state, one with the process, and one for each lock.
 fn text(callers: &Callers) -> String {
     let mut lines = Vec::new();
-    for (hold, _) in callers.holds.values() {
+    for (_, hold, _) in callers.granted.all_held() {
         let mut line = format!("held\t{}\t{}", hold.key, hold.mode());
         if let Some(fence) = hold.fence {
             // Writing to a String cannot fail.

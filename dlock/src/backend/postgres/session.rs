@@ -143,8 +143,12 @@ impl SessionLocks for Postgres {
             let orders = session_sql::orders(ops);
             return self.read(&self.answer(session, orders).await?, out);
         }
-        let parts: Vec<(i64, i16)> = ops.iter().map(|op| session_sql::part(&op.what)).collect();
-        let batch = session_sql::batch(&parts);
+        let part = |op: &BatchItem| session_sql::part(&op.what);
+        let batch = match ops {
+            [one] => session_sql::batch(&[part(one)]),
+            [one, other] => session_sql::batch(&[part(one), part(other)]),
+            many => session_sql::batch(&many.iter().map(part).collect::<Vec<_>>()),
+        };
         self.read(&self.answer(session, batch).await?, out)
     }
 

@@ -195,17 +195,17 @@ impl Space {
         let validity = Arc::new(Validity::endless());
         let lapse = LostReason::Expired;
         let held = GrantInfo { validity, fresh: true, fence, since: Time::now(), lapse };
+        let (hold, reply) = Grant::new(id, self.engine, request, held);
         let time = TestTime { watch: self.watch, granted: now, ends, ttl };
-        let hold = Grant::new(id, self.engine, &request, &held).timed_by(time);
-        let hold = Arc::new(hold);
+        let hold = Arc::new(hold.timed_by(time));
         self.holds.insert(id, native.clone());
         let holding = Holding { hold: Arc::clone(&hold), since: now, ends };
-        let entry = self.entry(native, &request.key);
+        let entry = self.entry(native, &hold.key);
         entry.last_held = Some(now);
         entry.holdings.push(holding);
         effects.push(Box::new(move |engine| {
             // One that does not arrive comes back as a release.
-            let _ = request.reply.send(Ok(Delivery::new(hold, engine.clone())));
+            let _ = reply.send(Ok(Delivery::new(hold, engine.clone())));
         }));
     }
 
