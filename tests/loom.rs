@@ -17,7 +17,7 @@ use loom::thread;
 use crate::clock::{Time, Validity};
 
 #[path = "../dlock/src/clock.rs"]
-#[allow(dead_code, unexpected_cfgs, reason = "it is the crate's, and has more than this needs")]
+#[allow(dead_code, unexpected_cfgs, unreachable_pub, reason = "the file is the library's")]
 mod clock;
 
 mod status {
