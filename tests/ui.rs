@@ -39,12 +39,10 @@ fn mistakes_are_explained() {
     };
     let cases = Mutex::new(cases.filter(is_wanted).collect::<Vec<_>>());
     let (done, failures) = (Mutex::new(0), Mutex::new(Vec::new()));
+    // The list is not locked while a case is compiled.
+    let next = || cases.lock().unwrap().pop();
     let work = || {
-        // In a statement of its own, or the list stays locked while the case is compiled.
-        while let Some(case) = {
-            let case = cases.lock().unwrap().pop();
-            case
-        } {
+        while let Some(case) = next() {
             *done.lock().unwrap() += 1;
             if let Err(failure) = compiler.check(&case, overwrites) {
                 failures.lock().unwrap().push(format!("{}: {failure}", case.display()));

@@ -29,6 +29,10 @@ struct Entry {
 }
 
 /// Who has what was granted.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a request is confirmed soon; a box would be an allocation for each"
+)]
 enum State {
     /// Nobody yet: the database has to confirm first that it is still there.
     Confirming(Request),
@@ -54,6 +58,7 @@ impl Entry {
 }
 
 /// What became of a grant that has ended.
+#[expect(clippy::large_enum_variant, reason = "it is taken apart at once")]
 pub(super) enum Ended {
     /// It had not been confirmed: its caller goes on waiting.
     Unconfirmed(Request),

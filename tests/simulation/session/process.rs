@@ -203,7 +203,10 @@ impl Process {
     fn want(&mut self, request: RequestId, wanted: Request, now: Micros) {
         let (key, patient) = (wanted.lock_id.clone(), wanted.patient);
         self.requests.insert(request, wanted);
-        self.step(Event::Acquire { request, key, patient, budget_spent: request % 3 == 0 }, now);
+        self.step(
+            Event::Acquire { request, key, patient, budget_spent: request.is_multiple_of(3) },
+            now,
+        );
     }
 
     /// One of those who wait goes away.
@@ -266,7 +269,7 @@ impl Process {
     fn release(&mut self, hold: GrantId, now: Micros) {
         if let Some(guard) = self.guards.get_mut(&hold).filter(|guard| !guard.released) {
             guard.released = true;
-            self.step(Event::Release { hold, budget_spent: hold % 4 == 0 }, now);
+            self.step(Event::Release { hold, budget_spent: hold.is_multiple_of(4) }, now);
         }
     }
 
