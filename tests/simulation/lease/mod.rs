@@ -26,6 +26,8 @@ use super::words;
 /// How many steps each of the four takes by itself, 2 millions in all: calls of a core and events of
 /// a table.
 const STEPS: u64 = 520_000;
+/// As often as this at most, if something has not been seen by then.
+const LONGER: u64 = 10;
 /// More than this often it is not tried to make a list shorter.
 const TRIES_MAX: u32 = 400;
 /// So much of what happened last is told.
@@ -59,7 +61,12 @@ fn simulate(name: &str, kind: Kind) {
     let end = is_long.then(|| Instant::now() + Duration::from_secs(60 * minutes));
     let steps = number("DLOCK_SIM_STEPS").unwrap_or(STEPS);
     let (mut seed, mut done, mut coverage, begun) = (first, 0, Coverage::default(), Instant::now());
-    while end.map_or(done < steps, |end| Instant::now() < end) {
+    // What is rare may take longer to be seen.
+    let most = if is_long || steps < STEPS { 0 } else { steps * LONGER };
+    let heavy = kind.faults >= 300;
+    while end.map_or(done < steps, |end| Instant::now() < end)
+        || (done < most && !coverage.missing(heavy).is_empty())
+    {
         let plan = plan(seed, kind);
         match attempt(seed, kind, &plan, false) {
             Ok(world) => {
@@ -75,7 +82,7 @@ fn simulate(name: &str, kind: Kind) {
         begun.elapsed(),
         coverage.lines()
     );
-    let missing = coverage.missing(kind.faults >= 300);
+    let missing = coverage.missing(heavy);
     assert!(done < STEPS || missing.is_empty(), "in {done} steps never: {missing:#?}");
 }
 

@@ -28,6 +28,8 @@ use self::world::World;
 
 /// How many events each simulation takes by itself.
 const STEPS: u64 = 500_000;
+/// As often as this at most, if something has not been seen by then.
+const LONGER: u64 = 10;
 /// So many lines of the trace are shown.
 const SHOWN: usize = 400;
 
@@ -92,7 +94,9 @@ fn simulate(name: &str, kind: Kind) {
         }
     }
     let (mut seed, mut done, mut seen) = (first, 0, Coverage::default());
-    while done < steps {
+    // What is rare may take longer to be seen.
+    let most = if steps < STEPS { steps } else { steps * LONGER };
+    while done < steps || (done < most && !seen.missing(kind).is_empty()) {
         let mut world = World::new(seed, kind, World::plan(seed, kind), false);
         if quietly(|| world.run()).is_err() {
             panic!("after {done} steps:\n{}", report(name, kind, seed));
