@@ -106,6 +106,7 @@ pub struct Finding {
 
 #[cfg(feature = "_database")]
 impl Finding {
+    #[cfg(feature = "_server")]
     pub(crate) fn problem(what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Finding { severity: Severity::Problem, what: what.into(), remedy: remedy.into() }
     }

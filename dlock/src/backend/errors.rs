@@ -1,8 +1,6 @@
 //! What a server's error means to a lock, for all who ask: the kinds of errors that all databases have, and the
 //! errors of ours that are about no single database.
 
-use std::sync::Arc;
-
 use crate::error::{Error, Source};
 
 /// What an error of a server means, to a session, a lease and a caller's connection alike. Each database has one table
@@ -59,6 +57,7 @@ pub(crate) struct Remedies {
 
 impl ErrorKind {
     /// Returns `true` if others were in the way, and the same may be asked again.
+    #[cfg(any(feature = "mssql", feature = "mysql", feature = "oracle"))]
     pub(crate) fn is_busy(self) -> bool {
         matches!(self, ErrorKind::Busy | ErrorKind::Deadlock)
     }
@@ -141,7 +140,7 @@ pub(crate) fn neither(label: &str, code: &dyn std::fmt::Debug) -> Error {
 /// The cause of such an error.
 #[cfg(any(feature = "mssql", feature = "oracle"))]
 pub(crate) fn unexpected_source(answer: &str) -> Source {
-    Arc::new(UnexpectedReply(answer.into()))
+    std::sync::Arc::new(UnexpectedReply(answer.into()))
 }
 
 #[derive(Debug, thiserror::Error)]

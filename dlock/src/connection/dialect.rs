@@ -20,14 +20,14 @@ pub struct Take<'a> {
     /// The session may have it already.
     #[cfg_attr(
         not(any(feature = "mssql", feature = "mysql")),
-        expect(dead_code, reason = "of MySQL and SQL Server only")
+        allow(dead_code, reason = "of MySQL and SQL Server only")
     )]
     pub(crate) again: bool,
     /// A session that has it already, which this may be.
-    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "of PostgreSQL only"))]
+    #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "of PostgreSQL only"))]
     pub(crate) mine: Option<&'a Session>,
     /// A transaction is open.
-    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "of PostgreSQL only"))]
+    #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "of PostgreSQL only"))]
     pub(crate) inside: bool,
 }
 
@@ -63,16 +63,16 @@ pub enum Answer {
         session: Session,
     },
     /// There is a transaction, which a wait that ends in time would break: ask in another way.
-    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "of PostgreSQL only"))]
+    #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "of PostgreSQL only"))]
     Inside,
     /// The wait was a deadlock: nothing was granted.
     #[cfg_attr(
         not(any(feature = "mssql", feature = "oracle")),
-        expect(dead_code, reason = "of SQL Server and Oracle only")
+        allow(dead_code, reason = "of SQL Server and Oracle only")
     )]
     Deadlock,
     /// There is no transaction to lock in.
-    #[cfg_attr(not(feature = "mssql"), expect(dead_code, reason = "of SQL Server only"))]
+    #[cfg_attr(not(feature = "mssql"), allow(dead_code, reason = "of SQL Server only"))]
     Outside,
     /// Locks of this server exclude nobody.
     NotExclusive(NotExclusive),

@@ -22,7 +22,7 @@ use crate::spec::key::Key;
 use crate::spec::wait::Wait;
 
 /// Several keys that are acquired together: all or none. Nothing is held yet. Made by
-/// [`Locker::lock_all`].
+/// [`Locker::lock_all`](crate::Locker::lock_all).
 ///
 /// The keys are acquired in the order of their native ids, in whatever order they were given. So
 /// two callers that want the same keys never wait for each other. While this waits for one key, it

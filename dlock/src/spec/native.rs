@@ -86,6 +86,7 @@ pub(crate) const BESIDE: &str = "dlock beside";
 
 /// What the locks of a database are called by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(unreachable_pub, reason = "a public trait names it, where there is a server")]
 pub enum Naming {
     /// 64-bit ids, and pairs of 32-bit ids.
     #[cfg(feature = "postgres")]
