@@ -205,7 +205,7 @@ fn writer(
     carrier: Option<SessionId>,
     plain: bool,
 ) -> Option<SessionId> {
-    use Activity::{Busy, Idle, Writing};
+    use self::Activity::{Busy, Idle, Writing};
     let writes = |view: &SessionView| match (view.activity, view.load) {
         (Writing, _) => true,
         (Idle | Busy, load) => load == Load::Fenced,
