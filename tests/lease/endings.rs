@@ -50,7 +50,7 @@ pub(crate) async fn try_that_was_dropped_with_its_locker_keeps_nothing(site: Sit
             biased;
             // It was too fast, and is kept.
             answer = &mut trying => {
-                answer.unwrap().expect("nobody else wants it");
+                drop(answer.unwrap().expect("nobody else wants it"));
                 continue;
             }
             () = yield_now() => dropped += 1,
