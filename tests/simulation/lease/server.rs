@@ -153,13 +153,13 @@ impl Server {
         }
     }
 
-    /// Those who take by name do not exclude others of that name, and these change their rows.
-    pub(crate) fn tamper_with_names(&mut self, statement: &Statement) {
-        let Statement::Apply { takes, .. } = statement else { return };
-        for take in takes.iter().filter(|take| matches!(take.owner, Owner::Named(_))) {
-            let key = number(&take.key);
+    /// A statement that is done late, or once more, is of an owner who has gone on meanwhile: it may
+    /// shorten or free the row of its owner's later grant. Nobody promises anything about that.
+    pub(crate) fn tamper_by_late(&mut self, statement: &Statement) {
+        for key in statement.keys() {
             let fence = self.rows.get(&key).map_or(0, |row| row.fence);
-            self.tampered[usize::from(key)] = fence;
+            let tampered = &mut self.tampered[usize::from(key)];
+            *tampered = fence.max(*tampered);
         }
     }
 

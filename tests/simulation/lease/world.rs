@@ -228,8 +228,7 @@ impl World {
         let response = self.server.execute(statement, self.now);
         self.note(|| format!("server: {statement:?} -> {response:?}"));
         let Some(back) = back else {
-            // A name's own statement that comes late is like one of another process of that name.
-            return self.server.tamper_with_names(statement);
+            return self.server.tamper_by_late(statement);
         };
         if self.network.is_deaf(back.p, self.now) {
             return self.coverage.count("fate: done, and the answer lost");
