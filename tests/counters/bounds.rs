@@ -40,10 +40,6 @@ pub(crate) const WAKES: u64 = 4;
 /// and for a heartbeat, when a lock is held and nothing happens (measured: 3.0 to 3.4).
 pub(crate) const WAKES_OF_A_HEARTBEAT: u64 = 4;
 
-/// How often the engine may wake the runtime of a crowd for a pair of theirs: one by one it would be
-/// twice (measured: 0.06 to 0.2).
-pub(crate) const WAKES_OF_A_CROWD: f64 = 0.5;
-
 impl Allocations {
     pub(crate) fn on(backend: Backend) -> &'static Self {
         ALLOCATIONS.iter().find(|bound| bound.on.contains(&backend)).unwrap()

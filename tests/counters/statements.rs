@@ -172,11 +172,8 @@ pub(crate) async fn release_in_the_background_goes_with_the_next_acquire(site: S
     });
 }
 
-/// Pairs that a [`crowd`] takes.
-pub(crate) const PAIRS_OF_A_CROWD: u64 = TASKS * ROUNDS;
-
 /// Many tasks, each with keys of its own.
-pub(crate) async fn crowd(locker: &Locker) {
+async fn crowd(locker: &Locker) {
     let mut tasks = JoinSet::new();
     for task in 0..TASKS {
         let locker = locker.clone();
@@ -206,6 +203,6 @@ pub(crate) async fn tasks_in_a_crowd_share_most(site: Site) {
     let locker = site.through(proxy.url()).locker().await;
     let since = Since::now(&proxy);
     crowd(&locker).await;
-    let each = since.counts().0 as f64 / PAIRS_OF_A_CROWD as f64;
+    let each = since.counts().0 as f64 / (TASKS * ROUNDS) as f64;
     assert_at_most(STATEMENTS_IN_A_CROWD, each, "statements a pair");
 }

@@ -4,16 +4,14 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use dlock_tests::{Backend, Proxy, Site, eventually, on_a_thread};
-use tokio::runtime::Builder;
+use dlock_tests::{Backend, Proxy, Site, eventually};
 
 use crate::alone::has_passed_alone;
-use crate::bounds::{WAKES, WAKES_OF_A_CROWD, WAKES_OF_A_HEARTBEAT, assert_at_most};
-use crate::statements::{PAIRS_OF_A_CROWD, crowd};
+use crate::bounds::{WAKES, WAKES_OF_A_HEARTBEAT, assert_at_most};
 
 const PAIRS: u64 = 200;
 
-/// The folder of the engine's thread, as the kernel knows it.
+/// The engine's thread, as the kernel knows it.
 struct Thread(PathBuf);
 
 impl Thread {
@@ -25,22 +23,13 @@ impl Thread {
         };
         let engines: Vec<_> = tasks.filter(is_engine).collect();
         let [engine] = &engines[..] else { panic!("{} engines", engines.len()) };
-        Thread(engine.clone())
+        Thread(engine.join("status"))
     }
 
     fn sleeps(&self) -> u64 {
-        self.count("status", "voluntary_ctxt_switches:")
-    }
-
-    /// How often it has called `write`: what goes to a server is sent, and what is left wakes somebody.
-    fn writes(&self) -> u64 {
-        self.count("io", "syscw:")
-    }
-
-    fn count(&self, file: &str, name: &str) -> u64 {
-        let counts = fs::read_to_string(self.0.join(file)).unwrap();
-        let count = counts.lines().find_map(|line| line.strip_prefix(name));
-        count.unwrap().trim().parse().unwrap()
+        let status = fs::read_to_string(&self.0).unwrap();
+        let sleeps = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        sleeps.unwrap().trim().parse().unwrap()
     }
 }
 
@@ -60,26 +49,6 @@ pub(crate) async fn of_a_pair(site: Site) {
     // Oracle's driver is synchronous: the answer comes from a thread of its own, and may find the engine asleep once more.
     let each = if site.backend == Some(Backend::Oracle) { WAKES + 1 } else { WAKES };
     assert_at_most(each * PAIRS, wakes, &format!("wake-ups for {PAIRS} pairs"));
-}
-
-/// The answers to one statement wake a runtime once, however many tasks of it they are for.
-pub(crate) async fn of_a_crowd(site: Site) {
-    if has_passed_alone() {
-        return;
-    }
-    on_a_thread(move || {
-        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let locker = site.locker().await;
-            let engine = Thread::of_engine();
-            // The first time, statements are prepared.
-            crowd(&locker).await;
-            let before = engine.writes();
-            crowd(&locker).await;
-            let each = (engine.writes() - before) as f64 / PAIRS_OF_A_CROWD as f64;
-            assert_at_most(WAKES_OF_A_CROWD, each, "wake-ups of a runtime a pair");
-        });
-    });
 }
 
 /// Every heartbeat is a round trip that can be counted.

@@ -79,10 +79,10 @@ impl Who {
     }
 }
 
-/// The runtime whose task this code is part of.
+/// The runtime whose task waits, and which another task of it can wake. It is never known: what waits
+/// may block its runtime's thread in the middle of a task, and then no task of it runs.
 pub(super) fn task_runtime() -> Option<Handle> {
-    // What a thread blocks on is woken as that thread.
-    tokio::task::try_id().and_then(|_| Handle::try_current().ok())
+    None
 }
 
 /// While it lives, whom this thread wakes is gathered.
@@ -147,8 +147,6 @@ mod tests {
     use std::task::Wake;
     use std::thread::{self, ThreadId};
 
-    use tokio::runtime::Builder;
-
     use super::*;
 
     /// Notes on which threads it is woken.
@@ -163,35 +161,6 @@ mod tests {
 
     fn sleepers(count: usize, noted: &Arc<Noted>) -> Vec<Sleeper> {
         (0..count).map(|_| Sleeper::here(&Arc::clone(noted).into())).collect()
-    }
-
-    #[test]
-    fn several_tasks_of_a_runtime_are_woken_by_one_of_its_own() {
-        let (noted, here) = (Arc::<Noted>::default(), thread::current().id());
-        let runtime = Builder::new_multi_thread().worker_threads(1).build().unwrap();
-        let ask = |count| {
-            let noted = Arc::clone(&noted);
-            runtime.block_on(runtime.spawn(async move { sleepers(count, &noted) })).unwrap()
-        };
-        for (count, own) in [(1, true), (3, false)] {
-            let woken = ask(count);
-            let batch = WakeBatch::new();
-            woken.into_iter().for_each(Sleeper::wake);
-            assert!(noted.0.lock().unwrap().is_empty(), "woken before the end of the turn");
-            drop(batch);
-            // What was spawned before this has run.
-            runtime.block_on(runtime.spawn(async {})).unwrap();
-            let threads = std::mem::take(&mut *noted.0.lock().unwrap());
-            assert_eq!(threads.len(), count);
-            assert!(threads.iter().all(|thread| (*thread == here) == own), "{threads:?}");
-        }
-        // Whoever has no runtime any more is woken all the same.
-        let woken = ask(3);
-        drop(runtime);
-        let batch = WakeBatch::new();
-        woken.into_iter().for_each(Sleeper::wake);
-        drop(batch);
-        assert_eq!(noted.0.lock().unwrap().len(), 3);
     }
 
     #[test]
