@@ -17,7 +17,6 @@ use super::message::{Message, Request, on_our_clock};
 use super::recent::Recent;
 use super::status_file::StatusFile;
 use super::timer::Timer;
-use super::wakes::WakeBatch;
 use crate::observe::Telemetry;
 use crate::spec::lock_id::LockId;
 use crate::spec::options::LockOptions;
@@ -88,7 +87,6 @@ pub(super) async fn run<E: Executor>(
             () = timer.until(wake) => {}
             () = written(&mut file) => {}
         }
-        let woken = WakeBatch::new();
         let quiet = message.is_empty() && reports.is_empty() && next_deadline.is_none();
         if owns_thread && !message.is_empty() && message.iter().all(Message::may_wait) {
             // Whoever released has probably something to ask: then it shares the statement.
@@ -121,7 +119,6 @@ pub(super) async fn run<E: Executor>(
         actor.confirm();
         actor.settle_doubts();
         actor.search_later();
-        drop(woken);
         actor.executor.flush();
         if let Some(file) = &mut file {
             if !quiet {
@@ -305,7 +302,7 @@ impl<E: Executor> Actor<E> {
                 self.forget_conversion(hold);
                 if let Some((hold, _)) = self.callers.granted.take_held(hold) {
                     if clean || hold.lost_info().is_some() {
-                        hold.mark_released_in_turn();
+                        hold.mark_released();
                     } else {
                         hold.lose(reason);
                     }

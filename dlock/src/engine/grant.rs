@@ -5,11 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use tokio::runtime::Handle;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
-use super::answer::AnswerSender;
 #[cfg(feature = "test-util")]
 use super::call_clock::TestTime;
 use super::callbacks::OnLost;
@@ -17,7 +15,6 @@ use super::delivery::Delivery;
 use super::executor::GrantInfo;
 use super::lock_table::GrantId;
 use super::message::Request;
-use super::wakes::{Sleeper, Waiters, task_runtime};
 use crate::clock::{Time, Validity};
 use crate::error::{Error, Result};
 use crate::observe::{Label, ObservedGrant, Telemetry};
@@ -70,8 +67,6 @@ pub struct Grant {
     /// Set when it is over; whether the database, or who has the lock next, has confirmed that.
     released: OnceLock<bool>,
     changed: Notify,
-    /// The runtime whose task waits until it is over.
-    releaser: OnceLock<Handle>,
     /// Set when a caller has it: what is told of it.
     observed: OnceLock<ObservedGrant>,
     /// When it has been held for longer than it should be, by the engine's clock.
@@ -85,7 +80,7 @@ impl Grant {
         engine: u64,
         request: Request,
         held: GrantInfo,
-    ) -> (Self, AnswerSender<Result<Delivery>>) {
+    ) -> (Self, oneshot::Sender<Result<Delivery>>) {
         let Request { key, lock_id, family, options, on_lost, reply, .. } = request;
         let grant = Grant {
             id,
@@ -133,7 +128,6 @@ impl Grant {
             lost: OnceLock::new(),
             released: OnceLock::new(),
             changed: Notify::new(),
-            releaser: OnceLock::new(),
             observed: OnceLock::new(),
             long_at: None,
         }
@@ -426,26 +420,7 @@ impl Grant {
         self.mark(false);
     }
 
-    /// The same by the engine: those who wait for it are told at the end of its turn.
-    pub(super) fn mark_released_in_turn(self: Arc<Self>) {
-        self.note_end(true);
-        let runtime = self.releaser.get().cloned();
-        Sleeper::all(self, runtime).wake();
-    }
-
-    /// This task releases it, and waits until that is done.
-    pub(crate) fn note_releaser(&self) {
-        if let Some(runtime) = task_runtime() {
-            let _ = self.releaser.set(runtime);
-        }
-    }
-
     fn mark(&self, confirmed: bool) {
-        self.note_end(confirmed);
-        self.wake_all();
-    }
-
-    fn note_end(&self, confirmed: bool) {
         let first = self.released.set(confirmed).is_ok();
         if first
             && !confirmed
@@ -454,6 +429,7 @@ impl Grant {
         {
             observed.release_failed(&self.key, self.held_for());
         }
+        self.changed.notify_waiters();
     }
 
     /// Ends when the lock is free again, with the loss when there was one.
@@ -482,12 +458,6 @@ impl Grant {
             }
             changed.await;
         }
-    }
-}
-
-impl Waiters for Grant {
-    fn wake_all(&self) {
-        self.changed.notify_waiters();
     }
 }
 

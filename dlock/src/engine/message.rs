@@ -6,7 +6,6 @@ use std::time::{Duration, Instant as StdInstant};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::answer::AnswerSender;
 use super::callbacks::OnLost;
 use super::conversions::Conversion;
 use super::delivery::Delivery;
@@ -106,7 +105,7 @@ pub(crate) struct Request {
     /// `None`: nobody is to be told if it waits for long.
     pub(crate) waiting: Option<Box<Waiting>>,
     /// A grant travels as something live: a receiver that has gone drops it, and so releases it.
-    pub(crate) reply: AnswerSender<Result<Delivery>>,
+    pub(crate) reply: oneshot::Sender<Result<Delivery>>,
 }
 
 /// This moment of the callers' clock on that of the engine's runtime, or now if it is over.

@@ -1,7 +1,6 @@
 //! One engine for each Locker: it owns every connection and answers every caller.
 
 mod actor;
-pub(crate) mod answer;
 pub(crate) mod call_clock;
 pub(crate) mod call_deadline;
 mod callbacks;
@@ -38,7 +37,6 @@ mod status_file;
 mod threads;
 mod timer;
 mod unwind;
-mod wakes;
 
 /// What goes into the cores and comes out, for simulation.
 pub mod simulated {

@@ -4,11 +4,12 @@ use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
 use super::Lock;
 use crate::blocking::{block_for, block_on};
 #[cfg(feature = "test-util")]
 use crate::engine::Inline;
-use crate::engine::answer;
 use crate::engine::call_deadline::Deadline;
 use crate::engine::{Grant, Message, Request};
 use crate::error::{Error, Result};
@@ -217,7 +218,7 @@ impl Lock {
         if let Some(grant) = scope::is_under(engine.id(), self.family.as_ref().unwrap_or(&native)) {
             return self.again(grant);
         }
-        let (reply, answer) = answer::channel();
+        let (reply, answer) = oneshot::channel();
         let id = engine.next_request();
         let lock_id = LockId { key: native, mode: self.mode };
         engine.send(Message::Acquire(Request {

@@ -218,7 +218,6 @@ impl Guard {
     pub async fn release(mut self) -> Result<()> {
         // It may be the last handle, and the engine is to be there until it has confirmed.
         let engine = self.engine.take();
-        self.grant.note_releaser();
         let released = match self.begin_release(engine.as_ref(), true) {
             true => {
                 let _ending = Ending(&self.grant);

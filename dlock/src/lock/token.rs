@@ -9,7 +9,6 @@ use blake2::{Blake2b512, Digest};
 use tokio::sync::oneshot;
 
 use crate::blocking::block_for;
-use crate::engine::answer;
 use crate::engine::{Adoption, Engine, HandedOver, Message, Request};
 use crate::error::{Error, Result};
 use crate::lock::guard::{Ending, Guard, LONGEST_RELEASE};
@@ -191,7 +190,7 @@ impl Token {
             return Ok(Guard::while_off(key, mode, true));
         }
         let engine = core.engine();
-        let (reply, answer) = answer::channel();
+        let (reply, answer) = oneshot::channel();
         let (refused, refusal) = oneshot::channel();
         let id = engine.next_request();
         let options = LockOptions { ttl: Some(self.ttl), ..LockOptions::default() };
