@@ -20,24 +20,24 @@ mod desk;
 mod executor;
 mod parts;
 mod task;
+mod tasks;
 #[cfg(test)]
 mod tests;
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, timeout_at};
 
 pub(crate) use self::core::Limits;
 use self::core::{
     Action, Job, Now, QuestionId, ServerTraits, SessionCore, SessionEvent, SessionId,
 };
-use self::desk::{Desk, clerk};
-use self::task::{Dialer, Question, TaskMessage, TaskMessages, dialer};
+use self::desk::{Desk, DeskNews, clerk};
+use self::task::{Dialer, Question, dialer};
+use self::tasks::SessionTasks;
 use super::executor::{Executor as _, Report};
 use super::map::Map;
 use super::timer::Timer;
@@ -59,7 +59,7 @@ pub(crate) struct Sessions {
     /// When this turn of the loop began, if anybody has asked in it.
     turn: Cell<Option<Now>>,
     dialer: Dialer,
-    links: BTreeMap<SessionId, Link>,
+    sessions: SessionTasks,
     desk: Desk,
     /// Those that no session has been asked yet.
     questions: Map<QuestionId, Question>,
@@ -69,20 +69,11 @@ pub(crate) struct Sessions {
     locks_setting: Option<&'static str>,
     check_conversion: CheckConversion,
     timer: Timer,
-    tasks: JoinSet<()>,
-    tell: TaskMessages,
-    messages: mpsc::UnboundedReceiver<TaskMessage>,
-    heard: Vec<TaskMessage>,
+    news: mpsc::UnboundedReceiver<DeskNews>,
 }
 
 /// An error where the database has no such change of a lock's mode.
 type CheckConversion = Box<dyn Fn(Mode, Mode) -> Result<()> + Send>;
-
-/// The way to a session's task.
-struct Link {
-    jobs: mpsc::UnboundedSender<task::Job>,
-    task: AbortHandle,
-}
 
 impl Sessions {
     /// Opens the first session.
@@ -92,14 +83,14 @@ impl Sessions {
         telemetry: Arc<Telemetry>,
     ) -> Result<Self> {
         backend.preflight().await?;
-        let (tell, messages) = mpsc::unbounded_channel();
+        let (tell, news) = mpsc::unbounded_channel();
         let (label, rng, now) = (backend.label().into(), fastrand::Rng::new(), read_clock());
         let mut this = Sessions {
             core: SessionCore::new(label, traits_of(&*backend), limits, rng, now),
             turn: Cell::new(None),
             dialer: dialer(&backend, limits.connect, &telemetry),
-            links: BTreeMap::new(),
-            desk: Desk::new(clerk(&backend, limits.connect, telemetry)),
+            sessions: SessionTasks::default(),
+            desk: Desk::new(clerk(&backend, limits.connect, telemetry), tell),
             questions: Map::default(),
             last_question: 0,
             reports: Vec::new(),
@@ -109,22 +100,18 @@ impl Sessions {
                 Box::new(move |from, to| backend.check_conversion(from, to))
             },
             timer: Timer::default(),
-            tasks: JoinSet::new(),
-            tell,
-            messages,
-            heard: Vec::new(),
+            news,
         };
         this.core.connect(now);
         this.carry_out();
-        match this.messages.recv().await {
-            Some(TaskMessage::Session(_, SessionEvent::Died(error))) => Err(error),
-            Some(message) => {
-                this.on_message(message);
+        match this.sessions.run().await {
+            (_, SessionEvent::Died(error)) => Err(error),
+            (id, event) => {
+                this.on_event(id, event);
                 this.core.look_ahead(this.now());
                 this.turn.set(None);
                 Ok(this)
             }
-            None => Err(Error::Closed),
         }
     }
 
@@ -135,16 +122,18 @@ impl Sessions {
         now
     }
 
-    fn on_message(&mut self, message: TaskMessage) {
-        match message {
-            TaskMessage::Session(id, event) => {
-                log(&event);
-                self.core.note_elsewhere(self.desk.len());
-                self.core.on_event(id, event, self.now());
-                self.carry_out();
-            }
-            TaskMessage::Told { sent } => self.core.answered_elsewhere(sent),
-            TaskMessage::Unasked(question) => self.query_here(question),
+    /// A session tells something.
+    fn on_event(&mut self, id: SessionId, event: SessionEvent) {
+        log(&event);
+        self.core.note_elsewhere(self.desk.len());
+        self.core.on_event(id, event, self.now());
+        self.carry_out();
+    }
+
+    fn on_news(&mut self, news: DeskNews) {
+        match news {
+            DeskNews::Told { sent } => self.core.answered_elsewhere(sent),
+            DeskNews::Unasked(question) => self.query_here(question),
         }
     }
 
@@ -161,11 +150,8 @@ impl Sessions {
     fn act(&mut self, action: Action) {
         match action {
             Action::Connect { session, validity } => {
-                reap(&mut self.tasks);
-                let (jobs, queue) = mpsc::unbounded_channel();
-                let task = (self.dialer)(session, validity, queue, self.tell.clone());
-                let task = self.tasks.spawn(task);
-                self.links.insert(session, Link { jobs, task });
+                let dialer = &self.dialer;
+                self.sessions.start(session, |jobs, events| dialer(validity, jobs, events));
             }
             Action::Send { session, job } => {
                 let job = match job {
@@ -177,22 +163,10 @@ impl Sessions {
                         None => return,
                     },
                 };
-                if let Some(link) = self.links.get(&session) {
-                    // A task that has ended has said so, and that will be heard.
-                    let _ = link.jobs.send(job);
-                }
+                self.sessions.send(session, job);
             }
-            Action::Close { session } => {
-                if let Some(link) = self.links.remove(&session) {
-                    // A task that has ended needs no order to.
-                    let _ = link.jobs.send(task::Job::Close);
-                }
-            }
-            Action::Drop { session } => {
-                if let Some(link) = self.links.remove(&session) {
-                    link.task.abort();
-                }
-            }
+            Action::Close { session } => self.sessions.send(session, task::Job::Close),
+            Action::Drop { session } => self.sessions.abort(session),
             Action::CloseDesk => self.desk.close(),
             Action::Fail { question } => {
                 if let Some(question) = self.questions.remove(&question) {
@@ -211,9 +185,7 @@ impl Sessions {
     fn query_server(&mut self, question: Question) {
         self.core.note_elsewhere(self.desk.len());
         let has_room = self.core.has_room_for_desk(self.now());
-        let Sessions { desk, tasks, tell, .. } = self;
-        reap(tasks);
-        if let Some(question) = desk.ask(question, has_room, tasks, tell) {
+        if let Some(question) = self.desk.ask(question, has_room) {
             self.query_here(question);
         }
     }
@@ -241,8 +213,8 @@ impl Sessions {
         self.end_deaf(deadline).await;
         self.core.close_all(read_clock());
         self.carry_out();
-        let all = async { while self.tasks.join_next().await.is_some() {} };
-        let _ = timeout_at(deadline, all).await;
+        let _ = timeout_at(deadline, self.sessions.run_to_the_end()).await;
+        let _ = timeout_at(deadline, self.desk.closed()).await;
     }
 
     /// Ends the sessions that would not hear of their end.
@@ -302,9 +274,4 @@ fn log(event: &SessionEvent) {
         }
         _ => {}
     }
-}
-
-/// Forgets the tasks that have ended.
-fn reap(tasks: &mut JoinSet<()>) {
-    while tasks.try_join_next().is_some() {}
 }

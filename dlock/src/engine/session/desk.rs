@@ -15,8 +15,9 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::core::SessionEvent;
-use super::task::{Question, TaskMessage, TaskMessages, ask};
+use super::task::{Question, ask};
 use crate::backend::SessionBackend;
+use crate::clock::Time;
 use crate::engine::unwind::catch_panic;
 use crate::observe::{ObservedSession, Telemetry};
 
@@ -27,18 +28,31 @@ type Questions = mpsc::UnboundedReceiver<Question>;
 
 /// Runs the session: all that the desk knows of a backend.
 pub(super) type Clerk =
-    Box<dyn Fn(Questions, TaskMessages) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+    Box<dyn Fn(Questions, DeskReplies) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+
+/// What the desk tells the engine.
+pub(super) enum DeskNews {
+    /// The server has answered what was sent then.
+    Told { sent: Time },
+    /// There was no session for this question.
+    Unasked(Question),
+}
+
+type DeskReplies = mpsc::UnboundedSender<DeskNews>;
 
 /// See the [module](self).
 pub(super) struct Desk {
     clerk: Clerk,
     /// Its other end is gone when the session is.
     questions: Option<mpsc::UnboundedSender<Question>>,
+    news: DeskReplies,
+    /// Its sessions: one, and those that are ending.
+    tasks: JoinSet<()>,
 }
 
 impl Desk {
-    pub(super) fn new(clerk: Clerk) -> Self {
-        Desk { clerk, questions: None }
+    pub(super) fn new(clerk: Clerk, news: mpsc::UnboundedSender<DeskNews>) -> Self {
+        Desk { clerk, questions: None, news, tasks: JoinSet::new() }
     }
 
     /// Sessions that it has open.
@@ -47,13 +61,8 @@ impl Desk {
     }
 
     /// Asks on its session, or on a new one if there is room. Gives the question back if not.
-    pub(super) fn ask(
-        &mut self,
-        question: Question,
-        has_room: bool,
-        tasks: &mut JoinSet<()>,
-        tell: &TaskMessages,
-    ) -> Option<Question> {
+    pub(super) fn ask(&mut self, question: Question, has_room: bool) -> Option<Question> {
+        while self.tasks.try_join_next().is_some() {}
         let question = match &self.questions {
             Some(questions) => questions.send(question).err()?.0,
             None => question,
@@ -62,7 +71,7 @@ impl Desk {
             return Some(question);
         }
         let (questions, queue) = mpsc::unbounded_channel();
-        tasks.spawn((self.clerk)(queue, tell.clone()));
+        self.tasks.spawn((self.clerk)(queue, self.news.clone()));
         let unsent = questions.send(question).err();
         self.questions = Some(questions);
         unsent.map(|unsent| unsent.0)
@@ -71,6 +80,11 @@ impl Desk {
     /// Closes its session.
     pub(super) fn close(&mut self) {
         self.questions = None;
+    }
+
+    /// Ends when its sessions have.
+    pub(super) async fn closed(&mut self) {
+        while self.tasks.join_next().await.is_some() {}
     }
 }
 
@@ -92,7 +106,7 @@ async fn run<B: SessionBackend>(
     (backend, telemetry): (Arc<B>, Arc<Telemetry>),
     limit: Duration,
     mut questions: Questions,
-    tell: TaskMessages,
+    tell: DeskReplies,
 ) {
     // Whoever is not answered is told by the dropped reply.
     let _ = catch_panic(async {
@@ -101,7 +115,7 @@ async fn run<B: SessionBackend>(
             // To be asked elsewhere: the server may have no connection left but those there are.
             questions.close();
             while let Some(question) = questions.recv().await {
-                let _ = tell.send(TaskMessage::Unasked(question));
+                let _ = tell.send(DeskNews::Unasked(question));
             }
             return;
         };
@@ -115,14 +129,14 @@ async fn run<B: SessionBackend>(
                 return;
             };
             match asked {
-                Ok(SessionEvent::Told { sent }) => drop(tell.send(TaskMessage::Told { sent })),
+                Ok(SessionEvent::Told { sent }) => drop(tell.send(DeskNews::Told { sent })),
                 Ok(_) | Err(_) => return,
             }
         }
         // What comes now is asked on another one.
         questions.close();
         while let Some(question) = questions.recv().await {
-            let _ = tell.send(TaskMessage::Unasked(question));
+            let _ = tell.send(DeskNews::Unasked(question));
         }
         backend.close(session).await;
     })

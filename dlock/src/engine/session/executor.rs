@@ -152,13 +152,16 @@ impl Executor for Sessions {
             let wake = self.core.next_wake();
             tokio::select! {
                 biased;
-                _ = self.messages.recv_many(&mut self.heard, 64) => {}
-                () = self.timer.until(wake.map(Instant::from_std)) => {}
+                (id, event) = self.sessions.run() => {
+                    self.turn.set(None);
+                    self.on_event(id, event);
+                    while let Some((id, event)) = self.sessions.take_event() {
+                        self.on_event(id, event);
+                    }
+                }
+                Some(news) = self.news.recv() => self.on_news(news),
+                () = self.timer.until(wake.map(Instant::from_std)) => self.turn.set(None),
             }
-            self.turn.set(None);
-            let mut heard = std::mem::take(&mut self.heard);
-            heard.drain(..).for_each(|message| self.on_message(message));
-            self.heard = heard;
             if wake.is_some_and(|at| at <= self.now().clock) {
                 self.core.note_elsewhere(self.desk.len());
                 self.core.tick(self.now());

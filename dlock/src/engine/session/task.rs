@@ -1,14 +1,13 @@
 //! One session's task: does one job after the other on a connection, and between jobs watches it.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
-use super::core::{OwnSession, SessionEvent, SessionId};
+use super::core::{OwnSession, SessionEvent};
 use super::parts::batch;
+use super::tasks::{Events, Jobs, Task};
 use crate::backend::{Answer, BatchItem, LockView, Op, PING, SessionBackend, Waited};
 use crate::clock::{Time, Validity};
 use crate::engine::executor::Reply;
@@ -79,26 +78,9 @@ impl Question {
     }
 }
 
-/// What tasks tell.
-pub(super) enum TaskMessage {
-    /// A session of locks.
-    Session(SessionId, SessionEvent),
-    /// The desk: the server has answered what was sent then.
-    Told { sent: Time },
-    /// A question that the desk had no session for.
-    Unasked(Question),
-}
-
-pub(super) type TaskMessages = mpsc::UnboundedSender<TaskMessage>;
-
 /// Runs a session: all that the engine knows of a backend, so that the rest of it is compiled once
 /// for all of them.
-pub(super) type Dialer = Box<
-    dyn Fn(SessionId, Arc<Validity>, Jobs, TaskMessages) -> Pin<Box<dyn Future<Output = ()> + Send>>
-        + Send,
->;
-
-type Jobs = mpsc::UnboundedReceiver<Job>;
+pub(super) type Dialer = Box<dyn Fn(Arc<Validity>, Jobs, Events) -> Task + Send>;
 
 /// See [`run`]. `limit`: how long connecting may take, with all that a server is asked at that.
 pub(super) fn dialer<B: SessionBackend>(
@@ -107,14 +89,13 @@ pub(super) fn dialer<B: SessionBackend>(
     telemetry: &Arc<Telemetry>,
 ) -> Dialer {
     let (backend, telemetry) = (Arc::clone(backend), Arc::clone(telemetry));
-    Box::new(move |id, validity, jobs, events| {
+    Box::new(move |validity, jobs, events| {
         let (backend, telemetry) = (Arc::clone(&backend), Arc::clone(&telemetry));
         Box::pin(async move {
-            let session = run((&*backend, limit, &telemetry), id, validity, jobs, events.clone());
+            let session = run((&*backend, limit, &telemetry), validity, jobs, events.clone());
             if let Err(panicked) = catch_panic(session).await {
                 let error = Error::unavailable(backend.label(), panicked);
-                // An engine that has ended has told everybody.
-                let _ = events.send(TaskMessage::Session(id, SessionEvent::Died(error)));
+                events.send(SessionEvent::Died(error));
             }
         })
     })
@@ -134,12 +115,11 @@ impl Drop for EndOnDrop {
 /// Runs a session until it dies or is closed. A panic is for the caller to catch.
 async fn run<B: SessionBackend>(
     (backend, limit, telemetry): (&B, Duration, &Arc<Telemetry>),
-    id: SessionId,
     validity: Arc<Validity>,
     mut jobs: Jobs,
-    events: TaskMessages,
+    events: Events,
 ) {
-    let tell = |event| drop(events.send(TaskMessage::Session(id, event)));
+    let tell = |event| events.send(event);
     let mut observed = ObservedSession::connecting(telemetry);
     let opened = timeout(limit, backend.open()).await;
     let mut session = match opened {
@@ -164,9 +144,9 @@ async fn run<B: SessionBackend>(
             }
         };
         // After a sign of life nothing else is to be expected.
-        rests = matches!(&job, Some(Job::Batch { ops, .. }) if !ops.is_empty());
+        rests = matches!(&job, Job::Batch { ops, .. } if !ops.is_empty());
         let done = match job {
-            Some(Job::Batch { ops, again, careful: false }) => {
+            Job::Batch { ops, again, careful: false } => {
                 let sent = Time::now();
                 let done = batch(backend, &mut session, &ops, again).await;
                 if ops.is_empty() && done.is_ok() {
@@ -174,20 +154,20 @@ async fn run<B: SessionBackend>(
                 }
                 done
             }
-            Some(Job::Batch { ops, again, careful: true }) => {
+            Job::Batch { ops, again, careful: true } => {
                 careful_batch(backend, &mut session, &ops, again).await
             }
-            Some(Job::Ask(question)) => ask(backend, &mut session, question).await,
-            Some(Job::Wait { lock_id, time }) => {
+            Job::Ask(question) => ask(backend, &mut session, question).await,
+            Job::Wait { lock_id, time } => {
                 observed.waits();
                 let done = wait(backend, &mut session, &lock_id, time).await;
                 observed.is_open();
                 done
             }
-            Some(Job::Convert { lock_id, to, time }) => {
+            Job::Convert { lock_id, to, time } => {
                 convert(backend, &mut session, &lock_id, to, time).await
             }
-            Some(Job::Close) | None => {
+            Job::Close => {
                 drop(validity);
                 backend.close(session).await;
                 drop(observed);
@@ -205,14 +185,14 @@ async fn run<B: SessionBackend>(
     }
 }
 
-/// The next job, or `None` when nobody has any more; an error when the session has died before.
+/// The next job; an error when the session has died before.
 /// `rest`: it has just done one, and is watched only after a moment.
 async fn next_job<B: SessionBackend>(
     backend: &B,
     session: &mut B::Session,
     jobs: &mut Jobs,
     rest: Option<&mut Timer>,
-) -> Result<Option<Job>> {
+) -> Result<Job> {
     if let Some(rest) = rest {
         tokio::select! {
             biased;

@@ -1,0 +1,222 @@
+//! The sessions' tasks. They run inside the engine's own task: what the engine asks goes straight to
+//! the driver, and the answer comes straight back, without another task to be scheduled between.
+//!
+//! A session is polled when its driver, a timer or a new job wakes it, not whenever the engine is.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+
+use super::core::{SessionEvent, SessionId};
+use super::task::Job;
+use crate::error::Error;
+
+/// What a session runs.
+pub(super) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A list that the engine and a session's task share, which run in turn: nobody ever waits for it.
+struct Shared<T>(Arc<Mutex<T>>);
+
+impl<T> Shared<T> {
+    fn get(&self) -> MutexGuard<'_, T> {
+        // It is whole at every point where a panic could come from.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Clone for Shared<T> {
+    fn clone(&self) -> Self {
+        Shared(Arc::clone(&self.0))
+    }
+}
+
+impl<T: Default> Default for Shared<T> {
+    fn default() -> Self {
+        Shared(Arc::default())
+    }
+}
+
+/// The jobs of a session, as its task sees them.
+#[derive(Default)]
+pub(super) struct Jobs(Shared<VecDeque<Job>>);
+
+impl Jobs {
+    /// Waits for the next job. Cancel-safe.
+    pub(super) async fn recv(&mut self) -> Job {
+        // Whoever adds one has the session polled.
+        poll_fn(|_| self.0.get().pop_front().map_or(Poll::Pending, Poll::Ready)).await
+    }
+}
+
+/// The way of a session's task to tell the engine something.
+#[derive(Clone)]
+pub(super) struct Events {
+    id: SessionId,
+    events: Shared<VecDeque<(SessionId, SessionEvent)>>,
+}
+
+impl Events {
+    pub(super) fn send(&self, event: SessionEvent) {
+        self.events.get().push_back((self.id, event));
+    }
+}
+
+/// See the [module](self).
+#[derive(Default)]
+pub(super) struct SessionTasks {
+    running: BTreeMap<SessionId, Running>,
+    events: Shared<VecDeque<(SessionId, SessionEvent)>>,
+    engine: Arc<EngineWaker>,
+}
+
+struct Running {
+    task: Task,
+    jobs: Shared<VecDeque<Job>>,
+    woken: Arc<SessionWaker>,
+    waker: Waker,
+    /// It has been told to end.
+    closing: bool,
+}
+
+impl SessionTasks {
+    /// Runs a session from now on.
+    pub(super) fn start(&mut self, id: SessionId, task: impl FnOnce(Jobs, Events) -> Task) {
+        let jobs = Shared::default();
+        let events = Events { id, events: self.events.clone() };
+        let task = task(Jobs(jobs.clone()), events);
+        let engine = Arc::clone(&self.engine);
+        let woken = Arc::new(SessionWaker { woken: AtomicBool::new(true), engine });
+        let waker = Waker::from(Arc::clone(&woken));
+        self.running.insert(id, Running { task, jobs, woken, waker, closing: false });
+    }
+
+    /// Gives a session a job, if it is still there.
+    pub(super) fn send(&mut self, id: SessionId, job: Job) {
+        if let Some(running) = self.running.get_mut(&id)
+            && !running.closing
+        {
+            running.closing = matches!(job, Job::Close);
+            running.jobs.get().push_back(job);
+            // The engine polls it before it waits for anything.
+            running.woken.woken.store(true, Ordering::Release);
+        }
+    }
+
+    /// Ends a session at once, whatever it is doing. One that has been told to end does so in peace.
+    pub(super) fn abort(&mut self, id: SessionId) {
+        if self.running.get(&id).is_some_and(|running| !running.closing) {
+            self.running.remove(&id).into_iter().for_each(Running::end);
+        }
+    }
+
+    /// Runs the sessions until one has something to tell. Cancel-safe.
+    pub(super) async fn run(&mut self) -> (SessionId, SessionEvent) {
+        poll_fn(|cx| {
+            let told = self.take_event();
+            if let Some(told) = told {
+                return Poll::Ready(told);
+            }
+            self.poll_all(cx);
+            self.take_event().map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
+    }
+
+    /// Runs the sessions until there is none.
+    pub(super) async fn run_to_the_end(&mut self) {
+        poll_fn(|cx| {
+            self.poll_all(cx);
+            // Nobody wants to know any more.
+            self.events.get().clear();
+            if self.running.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    /// What a session has told, if that is known without waiting.
+    pub(super) fn take_event(&mut self) -> Option<(SessionId, SessionEvent)> {
+        self.events.get().pop_front()
+    }
+
+    fn poll_all(&mut self, cx: &Context<'_>) {
+        // Before they are looked at: one that is woken later wakes the engine.
+        self.engine.note(cx.waker());
+        let ended = self.running.extract_if(.., |id, running| running.poll(*id, &self.events));
+        ended.for_each(|(_, ended)| ended.end());
+    }
+}
+
+impl Drop for SessionTasks {
+    fn drop(&mut self) {
+        std::mem::take(&mut self.running).into_values().for_each(Running::end);
+    }
+}
+
+impl Running {
+    /// Returns `true` if it has ended.
+    fn poll(
+        &mut self,
+        id: SessionId,
+        events: &Shared<VecDeque<(SessionId, SessionEvent)>>,
+    ) -> bool {
+        if !self.woken.woken.swap(false, Ordering::AcqRel) {
+            return false;
+        }
+        let mut cx = Context::from_waker(&self.waker);
+        match catch_unwind(AssertUnwindSafe(|| self.task.as_mut().poll(&mut cx))) {
+            Ok(poll) => poll.is_ready(),
+            // The task catches panics of the driver itself; this one came while it ended.
+            Err(_) => {
+                events.get().push_back((id, SessionEvent::Died(Error::Closed)));
+                true
+            }
+        }
+    }
+
+    /// Drops it. What a driver does then must not end the engine.
+    fn end(self) {
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(self)));
+    }
+}
+
+/// Wakes the engine when one of its sessions is woken.
+struct SessionWaker {
+    woken: AtomicBool,
+    engine: Arc<EngineWaker>,
+}
+
+impl Wake for SessionWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.woken.swap(true, Ordering::AcqRel) {
+            self.engine.wake();
+        }
+    }
+}
+
+/// The task of the engine, as of its last poll.
+#[derive(Default)]
+struct EngineWaker(Mutex<Option<Waker>>);
+
+impl EngineWaker {
+    fn note(&self, waker: &Waker) {
+        let mut own = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = !own.as_ref().is_some_and(|own| own.will_wake(waker));
+        let old = new.then(|| own.replace(waker.clone()));
+        drop(own);
+        // That may run anything.
+        drop(old);
+    }
+
+    fn wake(&self) {
+        let own = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        own.into_iter().for_each(Waker::wake);
+    }
+}
