@@ -35,6 +35,9 @@ pub(crate) mod sqlite;
 mod tls;
 pub(crate) mod url;
 
+#[cfg(any(feature = "mssql", feature = "mysql", feature = "oracle", feature = "sqlite"))]
+use std::time::Duration;
+
 use self::lease::LeaseOptions;
 pub(crate) use self::options::Options;
 pub use self::pool::Pool;
@@ -61,6 +64,12 @@ pub(crate) struct BackendInfo {
     pub(crate) fences: bool,
     /// A statement that finds the holders of a key.
     pub(crate) explain: Box<dyn Fn(&NativeKey) -> String + Send + Sync>,
+}
+
+/// The time that a database has counted in some unit, as in [`Duration::from_micros`].
+#[cfg(any(feature = "mssql", feature = "mysql", feature = "oracle", feature = "sqlite"))]
+fn counted(number: Option<impl Into<i64>>, unit: fn(u64) -> Duration) -> Option<Duration> {
+    number.and_then(|number| u64::try_from(number.into()).ok()).map(unit)
 }
 
 /// What to say where a locker may take a large part of the connections that the server has for its

@@ -28,7 +28,7 @@ pub use self::seam::{Failure, Lease, Outcomes, Taken};
 #[cfg(feature = "_database")]
 pub(crate) use self::seam::{LeaseBackend, name};
 #[cfg(feature = "_database")]
-pub(crate) use self::status::seen;
+pub(crate) use self::status::{Row, seen};
 #[cfg(feature = "_database")]
 pub(crate) use self::table::Table;
 use crate::error::Result;

@@ -158,6 +158,12 @@ impl Lease {
         name(&self.key)
     }
 
+    /// Which grant of the key it is, as statements have it: zero where that is not known.
+    #[cfg(any(feature = "mssql", feature = "sqlite"))]
+    pub(crate) fn fence_or_zero(&self) -> i64 {
+        self.fence.and_then(|fence| i64::try_from(fence).ok()).unwrap_or(0)
+    }
+
     /// Whether this is another answer about the same owner for the same row.
     pub(crate) fn is_of(&self, other: &Lease) -> bool {
         self.key == other.key && self.owner == other.owner
@@ -194,6 +200,16 @@ pub enum Taken {
     Granted(Option<u64>),
     /// Somebody else has it, for this long if nothing changes; `None`: nobody knows.
     Held(Option<Duration>),
+}
+
+impl Taken {
+    /// Of the fence in the row that was written, if one was.
+    #[cfg(any(feature = "mssql", feature = "postgres", feature = "sqlite"))]
+    pub(crate) fn of(written: Option<Option<i64>>) -> Self {
+        written.map_or(Taken::Held(None), |fence| {
+            Taken::Granted(fence.and_then(|fence| u64::try_from(fence).ok()))
+        })
+    }
 }
 
 /// Why there is no answer.

@@ -16,12 +16,12 @@ use super::lease_sql::{LEASES_MAX, LeaseSql, RENEWALS_MAX, time};
 use super::results;
 use super::server::{self, Server};
 use super::table;
-use crate::backend::LockView;
 use crate::backend::errors::{ErrorKind, unexpected};
 use crate::backend::lease::prune::{self, Pruned};
 use crate::backend::lease::{
-    Failure, Lease, LeaseBackend, Outcomes, Owner, Table, Taken, name, seen,
+    self, Failure, Lease, LeaseBackend, Outcomes, Owner, Table, Taken, name, seen,
 };
+use crate::backend::{LockView, counted};
 use crate::error::{Error, Result};
 use crate::spec::native::NativeKey;
 use crate::status::Finding;
@@ -158,7 +158,7 @@ impl LeaseBackend for MssqlLeases {
                 let names: Vec<_> = part.iter().map(Lease::name).collect();
                 let rows = part.iter().zip(&names).map(|(lease, name)| {
                     let owner = lease.owner.as_str().as_bytes();
-                    (name.as_bytes(), owner, fence_of(lease), lease.lasts)
+                    (name.as_bytes(), owner, lease.fence_or_zero(), lease.lasts)
                 });
                 query = Query::new(self.sql.renew_many(rows));
             }
@@ -172,7 +172,7 @@ impl LeaseBackend for MssqlLeases {
         let mut query = Query::new(self.sql.check());
         query.bind(lease.name().into_owned().into_bytes());
         query.bind(lease.owner.as_str().as_bytes().to_vec());
-        query.bind(fence_of(lease));
+        query.bind(lease.fence_or_zero());
         let rows = self.ask(connection, query, 1).await?;
         Ok(rows.iter().any(|rows| !rows.is_empty()))
     }
@@ -187,14 +187,12 @@ impl LeaseBackend for MssqlLeases {
             query.bind(name(key).into_owned().into_bytes());
         }
         let rows = self.ask(connection, query, 1).await?;
-        let seen = rows.iter().flatten().filter_map(|row| {
-            let name = text(row, 0)?;
-            let age = long(row, 3).and_then(|age| u64::try_from(age).ok());
-            let key = of.cloned().unwrap_or(NativeKey::Name(name));
-            let owner = text(row, 1).unwrap_or_default();
-            Some(seen(key, &owner, long(row, 2), age.map(Duration::from_micros)))
-        });
-        Ok(seen.collect())
+        let read = |row: &Row| {
+            let (owner, fence) = (text(row, 1), long(row, 2));
+            let held_for = counted(long(row, 3), Duration::from_micros);
+            Some(seen(lease::Row { name: text(row, 0)?, owner, fence, held_for }, of))
+        };
+        Ok(rows.iter().flatten().filter_map(read).collect())
     }
 
     async fn own(
@@ -207,11 +205,7 @@ impl LeaseBackend for MssqlLeases {
         bind(&mut query, lease, true);
         query.bind(to.as_str().as_bytes().to_vec());
         let rows = self.ask(connection, query, 1).await?;
-        let fence = rows.iter().flatten().next().map(|row| long(row, 0));
-        Ok(match fence {
-            Some(fence) => Taken::Granted(fence.and_then(|fence| u64::try_from(fence).ok())),
-            None => Taken::Held(None),
-        })
+        Ok(Taken::of(rows.iter().flatten().next().map(|row| long(row, 0))))
     }
 
     async fn prune(
@@ -259,15 +253,10 @@ fn bind(query: &mut Query<'_>, lease: &Lease, is_there: bool) {
     query.bind(lease.name().into_owned().into_bytes());
     query.bind(lease.owner.as_str().as_bytes().to_vec());
     if is_there {
-        query.bind(fence_of(lease));
+        query.bind(lease.fence_or_zero());
     }
     query.bind(seconds);
     query.bind(micros);
-}
-
-/// 0 where it is not known.
-fn fence_of(lease: &Lease) -> i64 {
-    lease.fence.and_then(|fence| i64::try_from(fence).ok()).unwrap_or(0)
 }
 
 /// Which of these have their name in a row.

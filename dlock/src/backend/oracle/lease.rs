@@ -14,9 +14,9 @@ use super::table;
 use crate::backend::errors::{ErrorKind, unexpected};
 use crate::backend::lease::prune::{self, Pruned};
 use crate::backend::lease::{
-    Failure, Lease, LeaseBackend, Outcomes, Owner, Table, Taken, name, seen,
+    self, Failure, Lease, LeaseBackend, Outcomes, Owner, Table, Taken, name, seen,
 };
-use crate::backend::{LockView, Options};
+use crate::backend::{LockView, Options, counted};
 use crate::error::Error;
 use crate::spec::native::NativeKey;
 use crate::status::Finding;
@@ -190,15 +190,14 @@ impl LeaseBackend for OracleLeases {
         let sql = self.sql.status(one.as_deref().map(row_name));
         let rows = table::rows(connection, PATIENCE, sql).await;
         let rows = rows.map_err(|error| self.failure(error))?;
-        let all = rows.iter().filter_map(|row| {
+        let read = |row: &table::Row| {
             let number = |column: usize| row.get(column)?.as_ref()?.parse::<i64>().ok();
             let text = |column: usize| unhexed(row.get(column)?.as_deref()?);
-            let key = of.cloned().or_else(|| Some(NativeKey::Name(name_of(text(0)?))))?;
-            let age = number(3).and_then(|age| u64::try_from(age).ok());
-            let age = age.map(Duration::from_secs);
-            Some(seen(key, &text(1).unwrap_or_default(), number(2), age))
-        });
-        Ok(all.collect())
+            let (owner, fence) = (text(1), number(2));
+            let held_for = counted(number(3), Duration::from_secs);
+            Some(seen(lease::Row { name: name_of(text(0)?), owner, fence, held_for }, of))
+        };
+        Ok(rows.iter().filter_map(read).collect())
     }
 
     async fn own(

@@ -149,9 +149,8 @@ impl LeaseBackend for Postgres {
     ) -> Result<Taken, Failure> {
         let text = connection.sql().own(lease, to);
         let rows = self.ask(connection, text).await?;
-        let Some(row) = rows.first() else { return Ok(Taken::Held(None)) };
-        let fence: Option<i64> = row.try_get(0).map_err(|error| self.failure(error))?;
-        Ok(Taken::Granted(fence.and_then(|fence| u64::try_from(fence).ok())))
+        let fence = rows.first().map(|row| row.try_get(0)).transpose();
+        fence.map(Taken::of).map_err(|error| self.failure(error))
     }
 
     async fn prune(
@@ -204,9 +203,8 @@ fn mark(row: &PgRow, done: &mut [bool]) -> sqlx::Result<()> {
 /// The place in the list, whether it was granted, its fence, and else how long it is held.
 fn read_taken(row: &PgRow, taken: &mut [Taken]) -> sqlx::Result<()> {
     let place: i32 = row.try_get(0)?;
-    let fence: Option<i64> = row.try_get(2)?;
     let outcome = if row.try_get(1)? {
-        Taken::Granted(fence.and_then(|fence| u64::try_from(fence).ok()))
+        Taken::of(Some(row.try_get(2)?))
     } else {
         Taken::Held(status::seconds(row.try_get(3)?))
     };

@@ -42,7 +42,7 @@ impl Sqlite {
         let released = sqlx::query(AssertSqlSafe(Arc::clone(&self.sql.release_one)))
             .bind(lease.name())
             .bind(lease.owner.as_str())
-            .bind(fence(lease))
+            .bind(lease.fence_or_zero())
             .bind(millis(lease.lasts))
             .execute(&mut file.connection)
             .await
@@ -61,10 +61,7 @@ impl Sqlite {
             .fetch_all(&mut file.connection)
             .await
             .map_err(|error| self.failure(error))?;
-        Ok(match fences.first() {
-            Some(fence) => Taken::Granted(u64::try_from(*fence).ok()),
-            None => Taken::Held(None),
-        })
+        Ok(Taken::of(fences.first().copied().map(Some)))
     }
 
     async fn write_many(
@@ -100,10 +97,8 @@ impl Sqlite {
                 Some(owner) => drop(taken.insert((&**name, &**owner), *fence)),
             }
         }
-        let taken = |lease: &Lease| match taken.get(&(&*lease.name(), lease.owner.as_str())) {
-            Some(fence) => Taken::Granted(fence.and_then(|fence| u64::try_from(fence).ok())),
-            None => Taken::Held(None),
-        };
+        let taken =
+            |lease: &Lease| Taken::of(taken.get(&(&*lease.name(), lease.owner.as_str())).copied());
         Ok(Outcomes {
             released: releases.iter().map(|lease| released.contains(&*lease.name())).collect(),
             taken: takes.iter().map(taken).collect(),
@@ -165,7 +160,7 @@ pub(super) fn json(leases: &[Lease]) -> String {
         json.push(',');
         text(lease.owner.as_str(), &mut json);
         // Writing to a String cannot fail.
-        let _ = write!(json, ",{},{}]", fence(lease), millis(lease.lasts));
+        let _ = write!(json, ",{},{}]", lease.fence_or_zero(), millis(lease.lasts));
         next = ',';
     }
     if leases.is_empty() {
@@ -194,11 +189,6 @@ pub(super) fn first_fence() -> i64 {
     const SINCE: Duration = Duration::from_secs(1_577_836_800);
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     i64::try_from(now.saturating_sub(SINCE).as_micros()).unwrap_or(i64::MAX / 2).max(1)
-}
-
-/// Zero where it is not known.
-pub(super) fn fence(lease: &Lease) -> i64 {
-    lease.fence.and_then(|fence| i64::try_from(fence).ok()).unwrap_or(0)
 }
 
 /// Rounded up, and one more because the database's clock is rounded down: a lease must not end

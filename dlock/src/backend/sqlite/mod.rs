@@ -18,7 +18,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 use tokio::time::sleep;
 
-use self::batch::{fence, first_fence, json, millis};
+use self::batch::{first_fence, json, millis};
 use self::lease_sql::LeaseSql;
 use super::lease::prune::{self, Pruned};
 use super::lease::{Failure, Lease, LeaseBackend, Outcomes, Owner, Taken};
@@ -183,7 +183,7 @@ impl LeaseBackend for Sqlite {
         let row = sqlx::query(AssertSqlSafe(Arc::clone(&self.sql.check)))
             .bind(lease.name())
             .bind(lease.owner.as_str())
-            .bind(fence(lease))
+            .bind(lease.fence_or_zero())
             .fetch_optional(&mut file.connection);
         Ok(row.await.map_err(|error| self.failure(error))?.is_some())
     }
@@ -202,16 +202,13 @@ impl LeaseBackend for Sqlite {
         let fences = sqlx::query_scalar::<_, i64>(sql)
             .bind(lease.name())
             .bind(lease.owner.as_str())
-            .bind(fence(lease))
+            .bind(lease.fence_or_zero())
             .bind(to.as_str())
             .bind(millis(lease.lasts))
             .fetch_all(&mut file.connection)
             .await
             .map_err(|error| self.failure(error))?;
-        Ok(match fences.first() {
-            Some(fence) => Taken::Granted(u64::try_from(*fence).ok()),
-            None => Taken::Held(None),
-        })
+        Ok(Taken::of(fences.first().copied().map(Some)))
     }
 
     async fn prune(

@@ -6,8 +6,8 @@ use sqlx::AssertSqlSafe;
 
 use super::lease_sql::LeaseSql;
 use super::{File, Sqlite};
-use crate::backend::LockView;
-use crate::backend::lease::{Failure, name, prune, seen};
+use crate::backend::lease::{Failure, Row, name, prune, seen};
+use crate::backend::{LockView, counted};
 use crate::spec::native::NativeKey;
 use crate::status::Finding;
 
@@ -36,11 +36,11 @@ impl Sqlite {
                 .fetch_all(&mut file.connection)
                 .await
                 .map_err(|error| self.failure(error))?;
-        let seen = rows.into_iter().map(|(name, owner, fence, age)| {
-            let held_for = u64::try_from(age).ok().map(Duration::from_millis);
-            seen(NativeKey::Name(name), &owner, Some(fence), held_for)
-        });
-        Ok(seen.collect())
+        let read = |(name, owner, fence, age)| {
+            let held_for = counted(Some::<i64>(age), Duration::from_millis);
+            seen(Row { name, owner: Some(owner), fence: Some(fence), held_for }, of)
+        };
+        Ok(rows.into_iter().map(read).collect())
     }
 
     /// What weakens locks.

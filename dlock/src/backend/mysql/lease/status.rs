@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use sqlx::mysql::MySqlRow;
+
 use super::{Member, MySql};
-use crate::backend::LockView;
-use crate::backend::lease::{Failure, name, prune, seen};
+use crate::backend::lease::{self, Failure, name, prune, seen};
 use crate::backend::mysql::{REMEDY, integer, replicates, text};
+use crate::backend::{LockView, counted};
 use crate::spec::native::NativeKey;
 use crate::status::Finding;
 
@@ -29,15 +31,12 @@ impl MySql {
     ) -> Result<Vec<LockView>, Failure> {
         let sql = self.sql.status(of.map(name).as_deref());
         let rows = self.rows(&mut member.connection, sql).await?;
-        let seen = rows.iter().filter_map(|row| {
-            let (name, owner) = (text(row, 0)?, text(row, 1).unwrap_or_default());
-            let fence = text(row, 2).and_then(|fence| fence.parse().ok());
-            let age = integer(row, 3).and_then(|age| u64::try_from(age).ok());
-            // As it was asked for: the table may write it in another way.
-            let key = of.cloned().unwrap_or(NativeKey::Name(name));
-            Some(seen(key, &owner, fence, age.map(Duration::from_micros)))
-        });
-        Ok(seen.collect())
+        let read = |row: &MySqlRow| {
+            let (owner, fence) = (text(row, 1), integer(row, 2));
+            let held_for = counted(integer(row, 3), Duration::from_micros);
+            Some(seen(lease::Row { name: text(row, 0)?, owner, fence, held_for }, of))
+        };
+        Ok(rows.iter().filter_map(read).collect())
     }
 
     /// What weakens locks.

@@ -7,7 +7,7 @@ use sqlx::postgres::PgRow;
 
 use super::{Connection, Postgres};
 use crate::backend::LockView;
-use crate::backend::lease::{Failure, Table, name, prune, seen};
+use crate::backend::lease::{self, Failure, Table, name, prune, seen};
 use crate::backend::postgres::lease_sql::{BEGIN, LeaseSql, quoted};
 use crate::spec::native::NativeKey;
 use crate::status::Finding;
@@ -50,8 +50,8 @@ impl Postgres {
     ) -> Result<Vec<LockView>, Failure> {
         let text = connection.sql().status(of);
         let rows = self.ask(connection, text).await?;
-        let seen = rows.iter().map(read).collect::<sqlx::Result<_>>();
-        seen.map_err(|error| self.failure(error))
+        let seen = rows.iter().map(|row| read(row).map(|row| seen(row, of)));
+        seen.collect::<sqlx::Result<_>>().map_err(|error| self.failure(error))
     }
 
     /// What weakens locks.
@@ -143,11 +143,9 @@ impl Facts {
     }
 }
 
-fn read(row: &PgRow) -> sqlx::Result<LockView> {
-    let key: String = row.try_get(0)?;
-    let owner: Option<String> = row.try_get(1)?;
-    let held_for = seconds(row.try_get(3)?);
-    Ok(seen(NativeKey::Name(key), &owner.unwrap_or_default(), row.try_get(2)?, held_for))
+fn read(row: &PgRow) -> sqlx::Result<lease::Row> {
+    let (name, owner, fence) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    Ok(lease::Row { name, owner, fence, held_for: seconds(row.try_get(3)?) })
 }
 
 /// A time that the server has counted.
