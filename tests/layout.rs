@@ -68,8 +68,6 @@ const CIRCLES: &[&[&str]] = &[
         "engine::status_file",
     ],
     &["engine::inline::entry", "engine::inline::space"],
-    &["lock::guard", "lock::scope"],
-    &["spec::key", "spec::name", "spec::native"],
 ];
 
 #[test]

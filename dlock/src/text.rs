@@ -1,6 +1,6 @@
-//! Text: what errors say, in one word of memory.
+//! Text: what errors say, in one word of memory; and bytes as text.
 
-use std::fmt::{self, Debug, Display};
+use std::fmt::{self, Debug, Display, Write as _};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -56,4 +56,10 @@ impl Debug for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Debug::fmt(&**self, f)
     }
+}
+
+/// Writes a byte as two hex digits.
+pub(crate) fn hex(byte: u8, out: &mut String) {
+    // Writing to a String cannot fail.
+    let _ = write!(out, "{byte:02x}");
 }

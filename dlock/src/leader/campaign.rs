@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::{Leader, Role, State};
 use crate::clock::Time;
 use crate::error::{Error, Result};
+use crate::lock::guard::Guard;
 use crate::lock::scope::{AnyGuard, OnLoss, Scope};
 
 /// A pause after errors is at most this many times the first one.
@@ -53,7 +54,7 @@ impl<'a> Campaign<'a> {
     }
 
     /// Waits to be elected; `None`: it was stopped.
-    pub(super) async fn win(&mut self, on_loss: OnLoss) -> Result<Option<Scope>> {
+    pub(super) async fn win(&mut self, on_loss: OnLoss) -> Result<Option<Scope<Guard>>> {
         // Terms that are lost as soon as they begin do not follow each other without a pause.
         let left = self.elected.map(|at| self.leader.retry_after.saturating_sub(at.elapsed()));
         if let Some(left) = left.filter(|left| !left.is_zero()) {
@@ -85,7 +86,7 @@ impl<'a> Campaign<'a> {
     }
 
     /// It is elected; `false`: it was stopped.
-    fn enter(&mut self, term: &Scope) -> bool {
+    fn enter(&mut self, term: &Scope<Guard>) -> bool {
         let grants = term.guard().map(AnyGuard::grants);
         let grant = grants.as_ref().and_then(|grants| grants.iter().next()).cloned();
         self.leader.state.send_modify(|state| state.term = grant);

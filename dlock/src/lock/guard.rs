@@ -1,5 +1,7 @@
 //! Guard: the lock is held while it lives.
 
+mod conversion;
+
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -7,43 +9,16 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use self::conversion::Conversion;
 use crate::blocking::block_for;
-use crate::engine::lock_table::GrantId;
-use crate::engine::{Conversion, Delivery, Engine, Grant, Grants, Message, OnLost};
+use crate::engine::{Delivery, Engine, Grant, Grants, Message, OnLost};
 use crate::error::{Error, Result};
-use crate::lock::join::join_all;
-use crate::lock::scope::{self, AnyGuard};
+use crate::lock::scope::{self, AnyGuard, LONGEST_RELEASE};
 use crate::observe::Label;
 use crate::spec::key::Key;
 use crate::spec::mode::Mode;
 use crate::spec::wait::Wait;
 use crate::status::lost::{LostInfo, LostReason};
-
-/// A release that takes longer than this is not worth a blocked thread.
-pub(crate) const LONGEST_RELEASE: Duration = Duration::from_secs(60);
-
-/// How long a call that has failed waits until what it held in part is released: the server has
-/// just answered.
-const DISCARD_TIME_MAX: Duration = Duration::from_secs(1);
-/// The same after a server that has not answered.
-const DISCARD_TIME_MIN: Duration = Duration::from_millis(250);
-
-/// Releases what a call has got before it failed with this error, so that nothing is held when the
-/// caller learns of that; in bounded time, for the server may not answer.
-pub(crate) async fn discard(engine: &Engine, guards: Vec<Guard>, failed: &Error) {
-    if guards.is_empty() {
-        return;
-    }
-    let answers = !matches!(failed, Error::Unavailable { .. });
-    let time = if answers { DISCARD_TIME_MAX } else { DISCARD_TIME_MIN };
-    let all = join_all(Some(engine), guards.into_iter().map(Guard::release));
-    tokio::select! {
-        biased;
-        _ = all => {}
-        // What was begun goes on. An engine that has ended holds nothing.
-        _ = engine.sleep(time) => {}
-    }
-}
 
 /// A held lock. It is held while this guard lives.
 ///
@@ -166,30 +141,14 @@ impl Guard {
 
     async fn convert(&self, to: Mode) -> Result<()> {
         self.not_lost()?;
-        let Some(engine) = &self.engine else {
+        match &self.engine {
+            Some(engine) => Conversion::new(&self.grant, engine).run(to, self.wait).await,
             // Locking is switched off.
-            self.grant.set_mode(to);
-            return Ok(());
-        };
-        if !engine.is_of_this_process() {
-            return Err(Error::Closed);
+            None => {
+                self.grant.set_mode(to);
+                Ok(())
+            }
         }
-        let (reply, answer) = oneshot::channel();
-        let wanted = Conversion { to, deadline: engine.deadline(self.wait), reply };
-        let mut asking = AskingToConvert { engine, grant: Some(self.grant.id) };
-        if engine.send(Message::Convert { hold: self.grant.id, wanted }).is_err() {
-            asking.grant = None;
-            self.grant.lose(LostReason::Closed);
-            return self.not_lost();
-        }
-        let answer = tokio::select! {
-            biased;
-            _ = self.grant.lost() => None,
-            answer = answer => answer.ok(),
-        };
-        asking.grant = None;
-        // It is lost: with its engine, or with its session.
-        answer.unwrap_or_else(|| self.not_lost().and(Err(Error::Closed)))
     }
 
     /// Returns the fencing token, which grows with every grant of this key, also across crashes. A
@@ -312,8 +271,7 @@ impl Guard {
     }
 
     fn not_lost(&self) -> Result<()> {
-        self.is_lost();
-        self.grant.lost_info().map_or(Ok(()), |info| Err(info.clone().into()))
+        conversion::not_lost(&self.grant)
     }
 
     /// Waits until the lock is lost. The future stays pending if the lock is released, and does not
@@ -426,21 +384,6 @@ pub(crate) struct Ending<'a>(pub(crate) &'a Grant);
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
         self.0.tell_end();
-    }
-}
-
-/// Tells the engine when the caller goes before it has an answer.
-struct AskingToConvert<'a> {
-    engine: &'a Engine,
-    grant: Option<GrantId>,
-}
-
-impl Drop for AskingToConvert<'_> {
-    fn drop(&mut self) {
-        if let Some(grant) = self.grant {
-            // An engine that has ended asks for nothing.
-            let _ = self.engine.send(Message::GiveUpConversion { hold: grant });
-        }
     }
 }
 

@@ -1,10 +1,19 @@
-//! Several futures at once.
+//! Several futures at once, and the release of several guards.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use crate::engine::{Engine, MessageBatch};
+use crate::error::Error;
+use crate::lock::guard::Guard;
+
+/// How long a call that has failed waits until what it held in part is released: the server has
+/// just answered.
+const DISCARD_TIME_MAX: Duration = Duration::from_secs(1);
+/// The same after a server that has not answered.
+const DISCARD_TIME_MIN: Duration = Duration::from_millis(250);
 
 /// The outputs of all, in their order. What they ask of this engine, it gets at once.
 pub(crate) async fn join_all<F: Future>(
@@ -40,3 +49,20 @@ enum Part<F: Future> {
 
 // The output is not pinned.
 impl<F: Future> Unpin for Part<F> {}
+
+/// Releases what a call has got before it failed with this error, so that nothing is held when the
+/// caller learns of that; in bounded time, for the server may not answer.
+pub(crate) async fn discard(engine: &Engine, guards: Vec<Guard>, failed: &Error) {
+    if guards.is_empty() {
+        return;
+    }
+    let answers = !matches!(failed, Error::Unavailable { .. });
+    let time = if answers { DISCARD_TIME_MAX } else { DISCARD_TIME_MIN };
+    let all = join_all(Some(engine), guards.into_iter().map(Guard::release));
+    tokio::select! {
+        biased;
+        _ = all => {}
+        // What was begun goes on. An engine that has ended holds nothing.
+        _ = engine.sleep(time) => {}
+    }
+}

@@ -6,13 +6,16 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use crate::blocking::block_for;
 use crate::engine::{Grant, Grants};
 use crate::error::{Error, Result};
-use crate::lock::guard::{Guard, LONGEST_RELEASE};
 use crate::spec::native::NativeKey;
 use crate::status::lost::LostReason;
+
+/// A release that takes longer than this is not worth a blocked thread.
+pub(crate) const LONGEST_RELEASE: Duration = Duration::from_secs(60);
 
 /// What a loss does to the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +53,7 @@ pub trait AnyGuard {
 
 /// A lock around a body.
 #[derive(Debug)]
-pub struct Scope<G = Guard> {
+pub struct Scope<G> {
     guard: Option<G>,
     grants: Grants,
     on_loss: OnLoss,
@@ -244,6 +247,7 @@ fn runs_under(grant: &Arc<Grant>) -> bool {
 #[expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
     use super::*;
+    use crate::lock::guard::Guard;
     use crate::spec::key::Key;
 
     /// What a body comes to whose release, already under way, ends like this.

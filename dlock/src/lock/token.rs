@@ -11,18 +11,20 @@ use tokio::sync::oneshot;
 use crate::blocking::block_for;
 use crate::engine::{Adoption, Engine, HandedOver, Message, Request};
 use crate::error::{Error, Result};
-use crate::lock::guard::{Ending, Guard, LONGEST_RELEASE};
+use crate::lock::guard::{Ending, Guard};
+use crate::lock::scope::LONGEST_RELEASE;
 use crate::locker::core::Core;
 use crate::observe::Label;
 use crate::random::random;
 use crate::spec::key::{Key, Repr};
 use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
-use crate::spec::native::{NativeKey, hex};
+use crate::spec::native::NativeKey;
 use crate::spec::options::LockOptions;
 use crate::spec::wait::Wait;
 use crate::status::lost::{LostInfo, LostReason};
 use crate::switch;
+use crate::text::hex;
 
 /// What the text of a token begins with.
 const PREFIX: &str = "dlock1";

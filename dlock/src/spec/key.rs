@@ -4,8 +4,6 @@ use std::borrow::Cow;
 use std::fmt::{self, Display, Write as _};
 use std::sync::Arc;
 
-use crate::spec::native::NativeKey;
-
 /// The name of a lock: any bytes, of any length.
 ///
 /// Text stands for its UTF-8 bytes, and an integer for its decimal digits: `lock(7)`, `lock("7")` and `lock(b"7")`
@@ -76,6 +74,28 @@ impl Key {
     /// ```
     pub fn as_str(&self) -> Option<&str> {
         self.as_bytes().and_then(|bytes| std::str::from_utf8(bytes).ok())
+    }
+}
+
+/// The database's own id of a lock.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum NativeKey {
+    /// A 64-bit id. PostgreSQL's advisory locks have such ids.
+    Id(i64),
+    /// A name. Named locks and lease tables have names.
+    Name(String),
+    /// Two 32-bit ids: PostgreSQL's second key space. Shown as `a,b`.
+    Pair(i32, i32),
+}
+
+impl Display for NativeKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NativeKey::Id(id) => id.fmt(f),
+            NativeKey::Name(name) => name.fmt(f),
+            NativeKey::Pair(a, b) => write!(f, "{a},{b}"),
+        }
     }
 }
 

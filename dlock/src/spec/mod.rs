@@ -1,5 +1,6 @@
 //! What is asked for: the key, how it becomes the database's id, the mode, and the options.
 
+mod encoding;
 pub(crate) mod key;
 pub(crate) mod lock_id;
 pub(crate) mod mode;

@@ -4,7 +4,7 @@ use blake2::Blake2b512;
 use blake2::digest::Digest;
 
 use crate::spec::key::{Key, Repr};
-use crate::spec::native::hex;
+use crate::text::hex;
 
 /// As many characters as MySQL takes. MariaDB takes three times as many bytes.
 pub(crate) const LONGEST: usize = 64;

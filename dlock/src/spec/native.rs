@@ -1,85 +1,22 @@
-//! How a key becomes the database's own id of a lock.
+//! What the locks of a database are called by.
 
 mod decode;
 
-use std::fmt::{self, Display, Write as _};
-
-use blake2::digest::consts::U8;
-use blake2::digest::{Digest, FixedOutput, KeyInit, Mac as _};
-use blake2::{Blake2b, Blake2b512, Blake2bMac};
+use blake2::Blake2b512;
+use blake2::digest::Digest as _;
 
 pub(crate) use self::decode::Part;
-use crate::spec::key::{Key, Repr};
-
-impl Key {
-    /// This key as the id of a database whose locks have 64-bit ids.
-    ///
-    /// BLAKE2b with 8 bytes of output, read as little-endian, keyed with the namespace. Pinned by
-    /// tests: a change here would let two versions of a program hold one lock.
-    pub(crate) fn id(&self, namespace: &str) -> i64 {
-        match &self.0 {
-            Repr::Native(id) => *id,
-            // Not its lock, which is in another space: an id for those who have no such space.
-            Repr::Pair(..) | Repr::Name(_) => {
-                i64::from_le_bytes(hash("", self.name("").as_bytes()))
-            }
-            Repr::Bytes(bytes) => i64::from_le_bytes(hash(namespace, bytes)),
-        }
-    }
-
-    /// This key as the name of a lock, for databases whose locks have names.
-    ///
-    /// Readable, and ASCII, for not every database's encoding has every character: printable ASCII
-    /// stands for itself, all other bytes and `%` are percent-encoded. `%` followed by something else than two hex digits therefore never comes
-    /// from a key and marks the rest: `%:` ends a namespace, `%n` is a native id, `%p` a pair, `%#`
-    /// the hash of a long key. Pinned by tests.
-    pub(crate) fn name(&self, namespace: &str) -> String {
-        /// Longer names are cut and end in a hash.
-        const LONGEST: usize = 200;
-        self.name_of_at_most(LONGEST, namespace)
-    }
-
-    /// The same where a name may have that many bytes.
-    fn name_of_at_most(&self, longest: usize, namespace: &str) -> String {
-        let mut name = String::new();
-        match &self.0 {
-            Repr::Native(id) => return format!("%n{id}"),
-            Repr::Pair(a, b) => return format!("%p{a},{b}"),
-            Repr::Name(name) => return name.as_ref().to_owned(),
-            Repr::Bytes(bytes) => {
-                if !namespace.is_empty() {
-                    escape(namespace.as_bytes(), &mut name);
-                    name.push_str("%:");
-                }
-                escape(bytes, &mut name);
-                cut(&mut name, longest);
-            }
-        }
-        name
-    }
-}
-
-/// The database's own id of a lock.
-#[non_exhaustive]
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum NativeKey {
-    /// A 64-bit id. PostgreSQL's advisory locks have such ids.
-    Id(i64),
-    /// A name. Named locks and lease tables have names.
-    Name(String),
-    /// Two 32-bit ids: PostgreSQL's second key space. Shown as `a,b`.
-    Pair(i32, i32),
-}
-
-impl Display for NativeKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            NativeKey::Id(id) => id.fmt(f),
-            NativeKey::Name(name) => name.fmt(f),
-            NativeKey::Pair(a, b) => write!(f, "{a},{b}"),
-        }
-    }
-}
+#[cfg(feature = "oracle")]
+use crate::spec::encoding::cut;
+#[cfg(feature = "postgres")]
+use crate::spec::encoding::hash;
+use crate::spec::key::Key;
+pub use crate::spec::key::NativeKey;
+#[cfg(any(feature = "mssql", feature = "oracle", feature = "postgres"))]
+use crate::spec::key::Repr;
+#[cfg(feature = "mysql")]
+use crate::spec::name::LONGEST;
+use crate::text::hex;
 
 /// The namespace of what belongs to a lock, where all locks are numbers. No application's.
 pub(crate) const BESIDE: &str = "dlock beside";
@@ -135,7 +72,7 @@ impl Naming {
             #[cfg(feature = "oracle")]
             Naming::UserLock => ('%', USER_LOCK_NAME_MAX),
             #[cfg(feature = "mysql")]
-            Naming::ShortName => ('~', crate::spec::name::LONGEST),
+            Naming::ShortName => ('~', LONGEST),
         };
         let name = format!("{of}{mark}{what}");
         if name.len() <= longest {
@@ -186,16 +123,6 @@ fn app_lock(key: &Key, namespace: &str) -> String {
     name
 }
 
-/// Cuts a name that is too long, and ends it in its hash.
-fn cut(name: &mut String, longest: usize) {
-    if name.len() > longest {
-        let hash = Blake2b512::digest(&name);
-        name.truncate(longest / 2);
-        name.push_str("%#");
-        hash.iter().take(16).for_each(|byte| hex(*byte, name));
-    }
-}
-
 /// How many bytes the name of a user lock of Oracle's may have.
 #[cfg(feature = "oracle")]
 pub(crate) const USER_LOCK_NAME_MAX: usize = 128;
@@ -229,61 +156,9 @@ pub(crate) fn is_oracles_own(name: &str) -> bool {
     name.get(..4).is_some_and(|begin| begin.eq_ignore_ascii_case("ORA$"))
 }
 
-/// BLAKE2b with 8 bytes of output, keyed with the namespace; without one it is the plain hash.
-fn hash(namespace: &str, bytes: &[u8]) -> [u8; 8] {
-    // BLAKE2b takes a key of at most 64 bytes; a longer namespace is hashed first.
-    let long;
-    let namespace = match namespace.as_bytes() {
-        [] => return <Blake2b<U8> as Digest>::digest(bytes).into(),
-        short if short.len() <= 64 => short,
-        bytes => {
-            long = Blake2b512::digest(bytes);
-            &long
-        }
-    };
-    match <Blake2bMac<U8> as KeyInit>::new_from_slice(namespace) {
-        Ok(mac) => mac.chain_update(bytes).finalize_fixed().into(),
-        // Not for a key of 1 to 64 bytes.
-        Err(_) => <Blake2b<U8> as Digest>::digest(namespace).into(),
-    }
-}
-
-pub(crate) fn hex(byte: u8, out: &mut String) {
-    // Writing to a String cannot fail.
-    let _ = write!(out, "{byte:02x}");
-}
-
-fn escape(bytes: &[u8], out: &mut String) {
-    for &byte in bytes {
-        if byte == b' ' || byte.is_ascii_graphic() && byte != b'%' {
-            out.push(byte.into());
-        } else {
-            out.push('%');
-            hex(byte, out);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    // Computed with Python's hashlib.blake2b.
-    #[test]
-    fn ids_are_pinned() {
-        let long = "n".repeat(65);
-        for (key, namespace, id) in [
-            // The first two are what sqlalchemy-dlock makes of the same text.
-            ("user:42", "", -9_028_972_112_616_151_079),
-            ("usér:42", "", -4_468_258_934_871_049_861),
-            ("", "", -5_426_141_060_434_712_860),
-            ("user:42", "billing", -2_770_021_850_174_673_519),
-            ("user:42", &long, -1_283_009_161_994_403_414),
-        ] {
-            assert_eq!(Key::from(key).id(namespace), id, "{namespace}/{key}");
-        }
-        assert_eq!(Key::native(-5).id("any"), -5);
-    }
 
     #[cfg(feature = "postgres")]
     #[test]
@@ -295,27 +170,6 @@ mod tests {
             Key::from(7).id("").to_string()
         );
         assert_eq!(NativeKey::Pair(i32::MIN, 7).to_string(), "-2147483648,7");
-    }
-
-    #[test]
-    fn names_are_pinned() {
-        for (key, namespace, name) in [
-            (&b"user:42"[..], "", "user:42"),
-            (b"", "", ""),
-            (b"", "billing", "billing%:"),
-            (b"user:42", "billing", "billing%:user:42"),
-            (b"100%\n\0", "", "100%25%0a%00"),
-            ("é 🔒".as_bytes(), "", "%c3%a9 %f0%9f%94%92"),
-            (b"k", "é", "%c3%a9%:k"),
-            (b"\xff", "", "%ff"),
-            (b"b", "a%:", "a%25:%:b"),
-        ] {
-            assert_eq!(Key::from(key).name(namespace), name);
-        }
-        assert_eq!(Key::native(-5).name("any"), "%n-5");
-        assert_eq!(Key::pair(-5, 7).name("any"), "%p-5,7");
-        let long = Key::from("é".repeat(300)).name("");
-        assert_eq!(long, format!("{}%c3%%#a1bb5d362d1817b56cd1e910ee49a849", "%c3%a9".repeat(16)));
     }
 
     // The hashes are computed with Python's hashlib.blake2b.
@@ -369,18 +223,5 @@ mod tests {
             unreachable!()
         };
         assert_eq!(&name[64..], "%#362a53bbe2ec08097b2f358a41d0e153");
-    }
-
-    #[test]
-    fn different_keys_have_different_names() {
-        let keys = ["a", "A", "x", "x ", "%n5", "%p5,6", "a%:b", "%", "%25", "\u{a0}", ""];
-        let long = ["y".repeat(200), "y".repeat(201), "y".repeat(202)];
-        let names: std::collections::HashSet<String> = keys
-            .into_iter()
-            .chain(long.iter().map(String::as_str))
-            .flat_map(|key| ["", "a", "a%:"].map(|namespace| Key::from(key).name(namespace)))
-            .chain([Key::native(5).name(""), Key::pair(5, 6).name(""), Key::pair(6, 5).name("")])
-            .collect();
-        assert_eq!(names.len(), 3 * 14 + 3);
     }
 }

@@ -8,8 +8,7 @@
 use std::sync::Arc;
 
 use crate::random::random;
-use crate::spec::native::hex;
-use crate::text::Text;
+use crate::text::{Text, hex};
 
 /// The columns of MySQL and SQL Server have room for 255 bytes: for two such parts, a process id, the
 /// random part, and [`DATA_LEN_MAX`](crate::spec::options::DATA_LEN_MAX).

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::backend::lease::{Table, ddl, prune};
-use crate::spec::native::hex;
+use crate::text::hex;
 
 const NOW: &str = "SYSUTCDATETIME()";
 /// When a lease ends: `s.seconds` and `s.micros` from now; never, when these are negative; when they

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use crate::backend::{BatchItem, Op, SessionTag, lease};
 use crate::spec::key::Key;
 use crate::spec::lock_id::LockId;
-use crate::spec::native::{NativeKey, hex};
+use crate::spec::native::NativeKey;
+use crate::text::hex;
 
 /// A proxy may answer `SELECT CONNECTION_ID()` alone, with an id of its own.
 pub(super) const LOOK_AT_ID: &str = "SELECT 1,CONNECTION_ID()";

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::backend::lease::{Lease, Owner, Table, ddl, prune};
-use crate::spec::native::hex;
+use crate::text::hex;
 
 /// How many leases a block is about at most: so many names and owners of the greatest length go in.
 pub(super) const LEASES_MAX: usize = 28;

@@ -10,7 +10,8 @@ use std::fmt::Write as _;
 
 use crate::backend::SessionTag;
 use crate::spec::mode::Mode;
-use crate::spec::native::{NativeKey, hex};
+use crate::spec::native::NativeKey;
+use crate::text::hex;
 
 /// How many bytes one string of orders may have: the driver asks for room of four bytes for each.
 const PIECE_MAX: usize = 8_000;
