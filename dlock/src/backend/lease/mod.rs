@@ -5,11 +5,15 @@
 //! the past or there is no row. Only [`prune`] deletes rows, for `fence` must go on growing.
 
 pub(crate) mod ddl;
+#[cfg(feature = "_server")]
+mod ensure;
 mod options;
 #[cfg(feature = "_database")]
 mod owner;
 #[cfg(feature = "_database")]
 pub(crate) mod prune;
+#[cfg(feature = "_server")]
+pub(crate) mod rights;
 #[cfg(feature = "_database")]
 pub(crate) mod seam;
 #[cfg(feature = "_database")]
@@ -18,11 +22,17 @@ mod table;
 
 use std::time::Duration;
 
+#[cfg(any(feature = "mssql", feature = "mysql", feature = "oracle"))]
+pub(crate) use self::ensure::{Columns, misfit, unfit};
+#[cfg(feature = "_server")]
+pub(crate) use self::ensure::{TableAccess, ensure_table};
 pub use self::options::LeaseOptions;
 #[cfg(feature = "_database")]
 pub(crate) use self::owner::process;
 #[cfg(feature = "_database")]
 pub use self::owner::{Owner, OwnerSpec};
+#[cfg(feature = "_server")]
+pub(crate) use self::rights::Rights;
 #[cfg(feature = "_database")]
 pub use self::seam::{Failure, Lease, Outcomes, Taken};
 #[cfg(feature = "_database")]

@@ -48,6 +48,11 @@ fn size(value: &ColumnData<'_>) -> usize {
     }
 }
 
+/// A column as text; `None` for NULL, and for what is no text.
+pub(super) fn text(row: &Row, column: usize) -> Option<&str> {
+    row.try_get::<&str, _>(column).ok().flatten()
+}
+
 /// A column as a number; `None` for NULL, and for what is no number.
 pub(super) fn integer(row: &Row, column: usize) -> Option<i32> {
     row.try_get::<i32, _>(column).ok().flatten()

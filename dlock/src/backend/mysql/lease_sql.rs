@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::lease::answers::{AFTER, BEFORE};
-use crate::backend::lease::{Lease, Owner, Table, ddl, prune};
+use crate::backend::lease::{Columns, Lease, Owner, Table, ddl, prune};
 use crate::backend::mysql::{FIRST_FENCE, literal};
 
 pub(crate) const NOW: &str = "UTC_TIMESTAMP(6)";
@@ -18,9 +18,6 @@ const FREE: &str = "(expires_at<=UTC_TIMESTAMP(6) OR owner=VALUES(owner))";
 const PAST: &str = "'1970-01-01'";
 /// For ever.
 const NEVER: &str = "'9999-12-31'";
-
-/// Columns by name, each of one of these types.
-pub(crate) type Columns = &'static [(&'static str, &'static [&'static str])];
 
 /// The statements on a table of some shape. What reads rows of [`super::lease::answers`] has no other rows.
 pub(crate) trait LeaseSql: Send + Sync + 'static {

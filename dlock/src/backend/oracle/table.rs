@@ -7,19 +7,22 @@ use super::errors::is_right;
 use super::lease_sql::LeaseSql;
 use crate::backend::bounds::Bounds;
 use crate::backend::errors::ErrorKind;
+use crate::backend::lease::{Columns, Rights, TableAccess, ensure_table, misfit, unfit};
 use crate::error::{Error, Result, Source};
 
 /// The table's columns, and what the type of each begins with.
-const COLUMNS: [(&str, &str); 5] = [
-    ("NAME", "RAW"),
-    ("OWNER", "RAW"),
-    ("FENCE", "NUMBER"),
-    ("ACQUIRED_AT", "TIMESTAMP"),
-    ("EXPIRES_AT", "TIMESTAMP"),
+const COLUMNS: Columns = &[
+    ("name", &["RAW"]),
+    ("owner", &["RAW"]),
+    ("fence", &["NUMBER"]),
+    ("acquired_at", &["TIMESTAMP"]),
+    ("expires_at", &["TIMESTAMP"]),
 ];
 
 /// A row's columns, as text.
 pub(super) type Row = Vec<Option<String>>;
+
+const REMEDY: &str = "it must be as dlock::lease::ddl(\"oracle\") says, and is made when missing";
 
 /// Makes sure that the table is there and can be used.
 pub(super) async fn prepare(
@@ -28,56 +31,56 @@ pub(super) async fn prepare(
     connection: &Connection,
     limit: Duration,
 ) -> Result<()> {
-    let failed = |error: Unanswered| error.into_error(label);
-    let no_right = |error: Unanswered| no_right(label, sql, error.into_source());
-    if let Err(what) = judge(&rows(connection, limit, sql.columns()).await.map_err(failed)?) {
-        match run(connection, limit, sql.ddl()).await {
-            // Somebody else has made it at the same time.
-            Err(error) if error.kind() == ErrorKind::TableExists => {}
-            Err(error) if is_right(error.kind()) => return Err(no_right(error)),
-            made => made.map_err(failed)?,
-        }
-        let columns = rows(connection, limit, sql.columns()).await.map_err(failed)?;
-        judge(&columns).map_err(|now| {
-            let what = if columns.is_empty() { what } else { now };
-            Error::config(format!(
-                "the table {} on {label} cannot hold leases: {what}; it must be as \
-                 dlock::lease::ddl(\"oracle\") says, and is made when missing",
-                sql.table()
-            ))
-        })?;
-    }
+    let reached = Reached { label, sql, connection, limit };
+    ensure_table(&reached).await?;
     // Compiles what will be asked, without doing it: so it is known that it may be.
-    match run(connection, limit, &sql.probe()).await {
-        Err(error) if is_right(error.kind()) => Err(no_right(error)),
-        probed => probed.map_err(failed),
+    let probed = run(connection, limit, &sql.probe()).await;
+    probed.map_err(|error| reached.refused(error))
+}
+
+/// The table, on that connection.
+struct Reached<'a> {
+    label: &'a str,
+    sql: &'a LeaseSql,
+    connection: &'a Connection,
+    limit: Duration,
+}
+
+impl Reached<'_> {
+    fn refused(&self, error: Unanswered) -> Error {
+        match is_right(error.kind()) {
+            true => no_right(self.label, self.sql, error.into_source()),
+            false => error.into_error(self.label),
+        }
     }
 }
 
-/// What two processes could not both rely on.
-fn judge(columns: &[Row]) -> Result<(), String> {
-    for (name, kind) in COLUMNS {
-        let text = |row: &Row, column: usize| row.get(column).cloned().flatten();
-        let mut found = columns.iter().filter(|row| text(row, 0).as_deref() == Some(name));
-        match found.next().map(|row| text(row, 1).unwrap_or_default()) {
-            None => return Err(format!("it has no column {}", name.to_lowercase())),
-            Some(found) if found.starts_with(kind) => {}
-            Some(found) => {
-                return Err(format!("its column {} is of type {found}", name.to_lowercase()));
-            }
+impl TableAccess for &Reached<'_> {
+    type Error = Error;
+
+    async fn is_missing(&mut self, makes: u32) -> Result<bool> {
+        let columns = rows(self.connection, self.limit, self.sql.columns()).await;
+        let columns = columns.map_err(|error| error.into_error(self.label))?;
+        if columns.is_empty() && makes == 0 {
+            return Ok(true);
         }
+        let text = |row: &Row, at: usize| row.get(at).cloned().flatten().unwrap_or_default();
+        let found: Vec<_> = columns.iter().map(|row| (text(row, 0), text(row, 1))).collect();
+        let wrong = misfit(COLUMNS, &found);
+        wrong.map_or(Ok(false), |what| Err(unfit(self.label, self.sql.table(), &what, REMEDY)))
     }
-    Ok(())
+
+    async fn make(&mut self) -> Result<(), (ErrorKind, Error)> {
+        let made = run(self.connection, self.limit, self.sql.ddl()).await;
+        made.map_err(|error| (error.kind(), self.refused(error)))
+    }
 }
 
 /// What a user must be allowed.
 pub(super) fn no_right(label: &str, sql: &LeaseSql, source: Source) -> Error {
-    let remedy = format!(
-        "GRANT SELECT, INSERT, UPDATE ON {} TO this user; if the table is not there, GRANT CREATE TABLE \
-         and a quota on its tablespace as well, or run the statements that make it",
-        sql.table()
-    );
-    Error::permission(label, remedy, source).with_ddl(sql.ddl().to_owned())
+    let rights = Rights { label, table: sql.table(), user: "this user" };
+    let make = ("CREATE TABLE and a quota on its tablespace", sql.ddl().to_owned());
+    rights.missing(Some(make), source)
 }
 
 /// Runs a statement that has no rows. Its end mark is no part of it.

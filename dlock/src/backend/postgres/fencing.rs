@@ -12,7 +12,7 @@ use super::errors::kind_of;
 use super::session::{Fences, Session};
 use super::session_sql::fenced;
 use crate::backend::errors::{Busy, ErrorKind};
-use crate::backend::lease::{ddl, name};
+use crate::backend::lease::{Rights, ddl, name};
 use crate::backend::{Answer, BatchItem, Op};
 use crate::error::{Error, Result, Source, cause};
 
@@ -84,13 +84,9 @@ impl Postgres {
                 Ok(_) => {}
                 Err(error) if kind_of(&error) == ErrorKind::TableExists => {}
                 Err(error) if kind_of(&error) == ErrorKind::NoRight => {
-                    let remedy = format!(
-                        "fencing tokens need the table {quoted}, which is not there, and this role may \
-                         not make it; run the statements that make it, and GRANT SELECT, INSERT, \
-                         UPDATE ON it TO the role"
-                    );
-                    let refused = Error::permission(&self.label, remedy, cause(error));
-                    return Err(refused.with_ddl(ddl));
+                    let rights = Rights { label: &self.label, table: &quoted, user: "the role" };
+                    let why = "which is not there, and this role may not make it";
+                    return Err(rights.no_table_for_tokens(why, ddl, cause(error)));
                 }
                 Err(error) => return Err(self.fence_error(error, &quoted)),
             }
@@ -130,11 +126,8 @@ impl Postgres {
                 Busy::token(&self.label, cause(error))
             }
             ErrorKind::NoRight => {
-                let remedy = format!(
-                    "fencing tokens are written; GRANT SELECT, INSERT, UPDATE ON {table} TO the role \
-                     (and USAGE on its schema)"
-                );
-                Error::permission(&self.label, remedy, cause(error))
+                let user = "the role (and USAGE on its schema)";
+                Rights { label: &self.label, table, user }.missing_for_tokens(cause(error))
             }
             _ => self.error(error),
         }

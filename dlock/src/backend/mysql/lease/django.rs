@@ -9,8 +9,8 @@
 use std::time::Duration;
 
 use super::answers::{AFTER, BEFORE};
-use crate::backend::lease::{Lease, Owner, Table};
-use crate::backend::mysql::lease_sql::{Columns, LeaseSql, NOW, end};
+use crate::backend::lease::{Columns, Lease, Owner, Table};
+use crate::backend::mysql::lease_sql::{LeaseSql, NOW, end};
 use crate::backend::mysql::literal;
 
 /// See the [module](self).

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::MySql;
 use crate::backend::errors::ErrorKind;
-use crate::backend::lease::Failure;
+use crate::backend::lease::{Failure, Rights};
 use crate::backend::mysql::errors::{GUARDED, TOO_LARGE, error_of, kind_of, number};
 use crate::error::{Error, Source, cause};
 
@@ -40,17 +40,8 @@ impl MySql {
     /// What a user must be allowed.
     fn refused(&self, source: Source) -> Error {
         let table = self.sql.table().quoted('`');
-        let remedy = format!("GRANT SELECT, INSERT, UPDATE ON {table} TO this user");
-        match self.sql.ddl() {
-            Some(ddl) => {
-                let remedy = format!(
-                    "{remedy}; if the table is not there, GRANT CREATE as well, or run the statements \
-                     that make it"
-                );
-                Error::permission(&self.label, remedy, source).with_ddl(ddl)
-            }
-            None => Error::permission(&self.label, remedy, source),
-        }
+        let rights = Rights { label: &self.label, table: &table, user: "this user" };
+        rights.missing(self.sql.ddl().map(|ddl| ("CREATE", ddl)), source)
     }
 
     /// It is there, and of no use now.

@@ -3,7 +3,8 @@
 use sqlx::mysql::{MySqlConnection, MySqlRow};
 
 use super::MySql;
-use crate::backend::lease::Failure;
+use crate::backend::errors::ErrorKind;
+use crate::backend::lease::{Failure, TableAccess, ensure_table, misfit, unfit};
 use crate::backend::mysql::{literal, text};
 use crate::error::Error;
 
@@ -39,28 +40,39 @@ impl Column {
     }
 }
 
+/// The table, on that connection.
+struct Reached<'a>(&'a MySql, &'a mut MySqlConnection);
+
+impl TableAccess for Reached<'_> {
+    type Error = Failure;
+
+    async fn is_missing(&mut self, makes: u32) -> Result<bool, Failure> {
+        let Reached(mysql, connection) = self;
+        let columns = mysql.columns(connection).await?;
+        if columns.is_empty() {
+            // It may be there, where this user cannot see it.
+            return Ok(makes == 0);
+        }
+        mysql.wrong(&columns).map_or(Ok(false), |what| {
+            let table = mysql.sql.table().quoted('`');
+            Err(Failure::Failed(unfit(&mysql.label, &table, &what, mysql.remedy())))
+        })
+    }
+
+    async fn make(&mut self) -> Result<(), (ErrorKind, Failure)> {
+        let Reached(mysql, connection) = self;
+        let Some(ddl) = mysql.sql.ddl() else {
+            return Err((ErrorKind::NoTable, mysql.not_there()));
+        };
+        mysql.rows(connection, ddl).await.map(drop).map_err(|failure| (ErrorKind::Other, failure))
+    }
+}
+
 impl MySql {
     /// Makes sure that the table is there and can be used.
     pub(super) async fn table(&self, connection: &mut MySqlConnection) -> Result<(), Failure> {
-        let columns = self.columns(connection).await?;
-        if columns.is_empty() {
-            let Some(ddl) = self.sql.ddl() else {
-                return Err(self.not_there());
-            };
-            self.rows(connection, ddl).await?;
-        } else if let Some(what) = self.wrong(&columns) {
-            return Err(Failure::Failed(Error::config(format!(
-                "the table {} on {} cannot hold leases: {what}; {}",
-                self.sql.table().quoted('`'),
-                self.label,
-                self.remedy()
-            ))));
-        }
-        match self.rows(connection, self.sql.probe()).await {
-            Ok(_) => Ok(()),
-            // There is a table of that name that it may not even see.
-            Err(failure) => Err(failure),
-        }
+        ensure_table(Reached(self, connection)).await?;
+        self.rows(connection, self.sql.probe()).await.map(drop)
     }
 
     async fn columns(&self, connection: &mut MySqlConnection) -> Result<Vec<Column>, Failure> {
@@ -79,13 +91,9 @@ impl MySql {
         if matches!(engine, "myisam" | "aria" | "memory" | "csv" | "archive" | "blackhole") {
             return Some(format!("its engine is {engine}, which has no transactions"));
         }
-        for (name, kinds) in self.sql.columns() {
-            let Some(column) = column(name) else {
-                return Some(format!("it has no column {name}"));
-            };
-            if !kinds.contains(&&*column.kind) {
-                return Some(format!("its column {name} is of type {}", column.kind));
-            }
+        let found: Vec<_> = columns.iter().map(|c| (c.name.clone(), c.kind.clone())).collect();
+        if let Some(what) = misfit(self.sql.columns(), &found) {
+            return Some(what);
         }
         let expires_at = column("expires_at").and_then(|column| column.precision.as_deref());
         if expires_at != Some("6") {

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 
 use super::{Connection, Postgres};
 use crate::backend::errors::{ErrorKind, unsupported};
-use crate::backend::lease::{Failure, Lease, Owner, Table, ddl};
+use crate::backend::lease::{Failure, Lease, Owner, Table, TableAccess, ddl, ensure_table, rights};
 use crate::backend::postgres::Address;
 use crate::backend::postgres::errors::{code, kind_of};
 use crate::backend::postgres::lease_sql::LeaseSql;
@@ -57,7 +57,7 @@ impl Postgres {
             None => Arc::new(self.find_out(&row)?),
         };
         let mut connection = Connection { connection, opened };
-        self.see_to_the_table(&mut connection).await?;
+        ensure_table(Reached(self, &mut connection)).await?;
         let _ = self.opened.set(connection.opened.clone());
         Ok(connection)
     }
@@ -89,69 +89,24 @@ impl Postgres {
         };
         let (schema, user) = (identifier(schema), identifier(&user));
         let grant = format!(
-            "GRANT USAGE ON SCHEMA {schema} TO {user}; GRANT SELECT, INSERT, UPDATE ON {} TO {user};",
-            table.quoted('"')
+            "GRANT USAGE ON SCHEMA {schema} TO {user}; {};",
+            rights::grant(&table.quoted('"'), &user)
         );
         Ok(Opened { sql: LeaseSql::new(&table), table, grant })
     }
 
-    async fn see_to_the_table(&self, connection: &mut Connection) -> Result<(), Failure> {
-        let mut attempts = ATTEMPTS;
-        let nobody = Lease {
-            key: NativeKey::Name(String::new()),
-            owner: Owner::Token("".into()),
-            fence: None,
-            lasts: Duration::ZERO,
-        };
-        let probe = connection.sql().probe(&[nobody]);
-        loop {
-            let error = match run(&mut connection.connection, &probe).await {
-                Ok(()) => return Ok(()),
-                Err(error) => error,
-            };
-            match kind_of(&error) {
-                ErrorKind::NoTable if attempts > 0 => {
-                    attempts -= 1;
-                    self.make_the_table(connection).await?;
-                }
-                ErrorKind::NoRight => {
-                    return Err(self.refused(error, &connection.opened.grant));
-                }
-                _ => return Err(self.unfit(error, &connection.opened.table)),
-            }
+    /// Why the table cannot be made.
+    fn not_made(&self, error: sqlx::Error, opened: &Opened, ddl: &str) -> Failure {
+        if kind_of(&error) != ErrorKind::NoRight {
+            return self.unfit(error, &opened.table);
         }
-    }
-
-    async fn make_the_table(&self, connection: &mut Connection) -> Result<(), Failure> {
-        let Opened { table, grant, .. } = &*connection.opened;
-        if table.django {
-            return Err(Failure::Failed(Error::config(format!(
-                "there is no table {} on {}; it is django-database-locks' own: run its migrations",
-                table.quoted('"'),
-                self.label
-            ))));
-        }
-        let ddl = ddl::postgres(table);
-        let Err(error) = run(&mut connection.connection, &LeaseSql::create(&ddl)).await else {
-            return Ok(());
-        };
-        match kind_of(&error) {
-            ErrorKind::TableExists => Ok(()),
-            ErrorKind::NoRight => {
-                let remedy = format!(
-                    "there is no table {} for leases, and this role may not make it; run the \
-                     statements that make it",
-                    table.quoted('"')
-                );
-                let refused = Error::permission(&self.label, remedy, cause(error));
-                Err(Failure::Failed(refused.with_ddl(format!("{ddl}{grant}"))))
-            }
-            _ => Err(self.unfit(error, table)),
-        }
-    }
-
-    fn refused(&self, error: sqlx::Error, grant: &str) -> Failure {
-        Failure::Failed(Error::permission(&self.label, grant, cause(error)))
+        let remedy = format!(
+            "there is no table {} for leases, and this role may not make it; run the statements that \
+             make it",
+            opened.table.quoted('"')
+        );
+        let refused = Error::permission(&self.label, remedy, cause(error));
+        Failure::Failed(refused.with_ddl(format!("{ddl}{}", opened.grant)))
     }
 
     fn unfit(&self, error: sqlx::Error, table: &Table) -> Failure {
@@ -168,6 +123,49 @@ impl Postgres {
             }
             _ => self.failure(error),
         }
+    }
+}
+
+/// The table, on that connection.
+struct Reached<'a>(&'a Postgres, &'a mut Connection);
+
+impl TableAccess for Reached<'_> {
+    type Error = Failure;
+
+    async fn is_missing(&mut self, makes: u32) -> Result<bool, Failure> {
+        let Reached(postgres, Connection { connection, opened }) = self;
+        let nobody = Lease {
+            key: NativeKey::Name(String::new()),
+            owner: Owner::Token("".into()),
+            fence: None,
+            lasts: Duration::ZERO,
+        };
+        let Err(error) = run(connection, &opened.sql.probe(&[nobody])).await else {
+            return Ok(false);
+        };
+        match kind_of(&error) {
+            ErrorKind::NoTable if makes < ATTEMPTS => Ok(true),
+            ErrorKind::NoRight => {
+                let error = Error::permission(&postgres.label, &*opened.grant, cause(error));
+                Err(Failure::Failed(error))
+            }
+            _ => Err(postgres.unfit(error, &opened.table)),
+        }
+    }
+
+    async fn make(&mut self) -> Result<(), (ErrorKind, Failure)> {
+        let Reached(postgres, Connection { connection, opened }) = self;
+        if opened.table.django {
+            let error = Error::config(format!(
+                "there is no table {} on {}; it is django-database-locks' own: run its migrations",
+                opened.table.quoted('"'),
+                postgres.label
+            ));
+            return Err((ErrorKind::NoTable, Failure::Failed(error)));
+        }
+        let ddl = ddl::postgres(&opened.table);
+        let made = run(connection, &LeaseSql::create(&ddl)).await;
+        made.map_err(|error| (kind_of(&error), postgres.not_made(error, opened, &ddl)))
     }
 }
 

@@ -2,13 +2,10 @@
 
 use super::Postgres;
 use crate::backend::errors::ErrorKind;
-use crate::backend::lease::Failure;
+use crate::backend::lease::{Failure, Rights};
 use crate::backend::postgres::errors::{error_of, kind_of, refused_parameter};
 use crate::error::{Error, cause};
 use crate::status::holder::foreign;
-
-/// Before it is known where the table is.
-const UNKNOWN_GRANT: &str = "GRANT SELECT, INSERT, UPDATE ON the table of leases TO this role";
 
 impl Postgres {
     pub(super) fn failure(&self, error: sqlx::Error) -> Failure {
@@ -22,10 +19,12 @@ impl Postgres {
             ErrorKind::ReadOnly | ErrorKind::NoTable => {
                 Failure::Failed(Error::away(backend, cause(error)))
             }
-            ErrorKind::NoRight => {
-                let grant = self.opened.get().map_or(UNKNOWN_GRANT, |opened| &opened.grant);
-                Failure::Failed(Error::permission(backend, grant, cause(error)))
-            }
+            ErrorKind::NoRight => Failure::Failed(match self.opened.get() {
+                Some(opened) => Error::permission(backend, &*opened.grant, cause(error)),
+                // Before it is known where the table is.
+                None => Rights { label: backend, table: "the table of leases", user: "this role" }
+                    .missing(None, cause(error)),
+            }),
             _ => match refused_parameter(&error) {
                 Some(said) => Failure::Failed(Error::config(format!(
                     "a pooler before {backend} refuses a parameter of the url: {}; leave it out",
