@@ -18,7 +18,6 @@ use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
 use crate::status::Finding;
-use crate::status::holder::Holder;
 
 /// One space of keys.
 #[derive(Default)]
@@ -170,7 +169,7 @@ impl State {
 
 fn party(id: i64) -> SessionView {
     let who = format!("session {id} of process {}", std::process::id());
-    SessionView { id: Some(id), lease: None, holder: Holder::new(who, None) }
+    SessionView::new(Some(id), who, None)
 }
 
 impl Drop for Session {

@@ -41,6 +41,8 @@ use std::time::Duration;
 use self::lease::LeaseOptions;
 pub(crate) use self::options::Options;
 pub use self::pool::Pool;
+#[cfg(any(feature = "mssql", feature = "mysql", feature = "oracle"))]
+use self::seam::orders_or_locks;
 pub(crate) use self::seam::{
     Answer, BatchItem, LockView, Op, PING, SessionBackend, SessionLocks, SessionTag, SessionView,
     SessionViews, SessionWaits, Waited, no_conversion,

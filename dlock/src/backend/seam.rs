@@ -10,6 +10,8 @@ use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
 use crate::status::Finding;
 use crate::status::holder::Holder;
+#[cfg(any(feature = "mssql", feature = "oracle"))]
+use crate::status::holder::foreign;
 
 /// A database with a lock primitive of its own, whose locks belong to a session.
 pub(crate) trait SessionBackend: SessionWaits + SessionViews {}
@@ -246,6 +248,15 @@ impl Op {
     }
 }
 
+/// A batch as orders to other sessions, and as what is about locks; one of the two is empty.
+#[cfg(any(feature = "mssql", feature = "mysql", feature = "oracle"))]
+pub(crate) fn orders_or_locks(ops: &[BatchItem]) -> (&[BatchItem], &[BatchItem]) {
+    match ops {
+        [first, ..] if first.what.is_order() => (ops, &[]),
+        _ => (&[], ops),
+    }
+}
+
 /// How a wait ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Waited {
@@ -286,6 +297,13 @@ pub(crate) struct LockView {
     pub(crate) waiters: Vec<SessionView>,
 }
 
+impl LockView {
+    /// A lock of which no session has been seen yet.
+    pub(crate) fn new(lock_id: LockId) -> Self {
+        LockView { lock_id, holders: Vec::new(), waiters: Vec::new() }
+    }
+}
+
 /// A session or a lease as the server shows it.
 #[derive(Debug)]
 pub(crate) struct SessionView {
@@ -298,6 +316,28 @@ pub(crate) struct SessionView {
     )]
     pub(crate) lease: Option<(Box<str>, Option<u64>)>,
     pub(crate) holder: Holder,
+}
+
+impl SessionView {
+    /// A session; `time`: how long it has held the lock, or waited for it.
+    pub(crate) fn new(id: Option<i64>, who: impl Into<String>, time: Option<Duration>) -> Self {
+        SessionView { id, lease: None, holder: Holder::new(who, time) }
+    }
+
+    /// The same where the server shows its number, the program, the user and the machine.
+    #[cfg(any(feature = "mssql", feature = "oracle"))]
+    pub(crate) fn of_program(
+        (id, shown): (Option<i64>, Option<i64>),
+        [program, user, machine]: [Option<&str>; 3],
+        time: Option<Duration>,
+    ) -> Self {
+        let part = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(foreign);
+        let program = part(program).map_or_else(String::new, |program| format!("{program}, "));
+        let user = part(user).unwrap_or_else(|| "somebody".into());
+        let machine = part(machine).map_or_else(String::new, |machine| format!("@{machine}"));
+        let shown = shown.map_or_else(|| "?".into(), |shown| shown.to_string());
+        SessionView::new(id, format!("{program}{user}{machine}, session {shown}"), time)
+    }
 }
 
 /// The error of a change of mode that a database does not have.

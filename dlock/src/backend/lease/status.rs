@@ -34,7 +34,7 @@ pub(crate) fn seen(row: Row, of: Option<&NativeKey>) -> LockView {
     let holder = Holder { data: data.map(Into::into), ..Holder::new(who, held_for) };
     let lease = Some((owner.as_str().into(), fence));
     let holders = vec![SessionView { id: None, lease, holder }];
-    LockView { lock_id: LockId::exclusive(key), holders, waiters: Vec::new() }
+    LockView { holders, ..LockView::new(LockId::exclusive(key)) }
 }
 
 #[cfg(test)]

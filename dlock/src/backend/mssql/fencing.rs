@@ -20,7 +20,7 @@ impl Mssql {
     pub(super) async fn fenced_locks(
         &self,
         session: &mut Session,
-        ops: &[&BatchItem],
+        ops: &[BatchItem],
         out: &mut Vec<Answer>,
     ) -> Result<()> {
         if !session.fences {
@@ -28,7 +28,7 @@ impl Mssql {
             session.fences = true;
         }
         let drawn: Vec<(usize, &BatchItem)> =
-            (1..).zip(ops.iter().copied()).filter(|(_, op)| op.what.is_written()).collect();
+            (1..).zip(ops).filter(|(_, op)| op.what.is_written()).collect();
         // Rows are written in one order, so that two who write the same ones do not meet in a
         // deadlock.
         let mut rows: Vec<(usize, Vec<u8>)> = drawn

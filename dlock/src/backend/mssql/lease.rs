@@ -225,7 +225,7 @@ impl LeaseBackend for MssqlLeases {
             Err(tiberius::error::Error::Server(_)) => Vec::new(),
             rows => rows.map_err(|error| self.failure(error))?,
         };
-        let lazy = rows.first().and_then(|row| row.try_get::<&str, _>(0).ok().flatten());
+        let lazy = rows.first().and_then(|row| results::text(row, 0));
         let lazy = lazy.filter(|durability| *durability != "DISABLED");
         let lazy = lazy.map(|durability| {
             let find = if durability == "FORCED" { Finding::problem } else { Finding::note };

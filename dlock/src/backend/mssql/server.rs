@@ -2,6 +2,7 @@
 
 use tiberius::Row;
 
+use super::results::{integer, text};
 use super::session_sql::PROOF;
 use crate::backend::errors::{NotExclusive, unsupported};
 use crate::error::Result;
@@ -55,7 +56,7 @@ impl Server {
     /// # Errors
     /// [`Error::Unsupported`](crate::Error::Unsupported) where locks exclude nobody; `None` for an answer that means nothing.
     pub(super) fn of(row: &Row, label: &str) -> Result<Option<Self>> {
-        let text = |column: usize| row.try_get::<&str, _>(column).ok().flatten();
+        let text = |column| text(row, column);
         let (Some(birth), Some(database), Some(version)) =
             (row.try_get::<i64, _>(0).ok().flatten(), text(1), text(3))
         else {
@@ -64,7 +65,7 @@ impl Server {
         if text(2).is_some_and(|updateability| updateability != "READ_WRITE") {
             return Err(READ_ONLY.error(label));
         }
-        let edition = row.try_get::<i32, _>(4).ok().flatten();
+        let edition = integer(row, 4);
         if edition.is_some_and(|edition| edition == 6 || edition == 11) {
             return Err(unsupported(
                 label,

@@ -19,7 +19,7 @@ use super::session_sql as sql;
 use super::socket::Socket;
 use super::{GOODBYE, Mssql, TTL_MAX, table};
 use crate::backend::errors::{ErrorKind, another_session, neither, unexpected};
-use crate::backend::{Answer, BatchItem, Op, SessionLocks, SessionTag};
+use crate::backend::{Answer, BatchItem, Op, SessionLocks, SessionTag, orders_or_locks};
 use crate::error::{Error, Result};
 use crate::spec::key::Key;
 use crate::spec::lock_id::LockId;
@@ -100,19 +100,15 @@ impl SessionLocks for Mssql {
         ops: &[BatchItem],
         out: &mut Vec<Answer>,
     ) -> Result<()> {
+        let (orders, locks) = orders_or_locks(ops);
         if ops.is_empty() {
-            return self.ping(session).await;
+            self.ping(session).await?;
         }
-        for op in ops.iter().filter(|op| op.what.is_order()) {
-            out.push(self.order(session, op).await?.into());
+        for order in orders {
+            out.push(self.order(session, order).await?.into());
         }
-        let locks: Vec<&BatchItem> = ops.iter().filter(|op| !op.what.is_order()).collect();
         for part in locks.chunks(LOCKS_MAX) {
-            if part.iter().any(|op| op.what.is_written()) {
-                self.fenced_locks(session, part, out).await?;
-            } else {
-                self.locks(session, part, out).await?;
-            }
+            self.locks(session, part, out).await?;
         }
         Ok(())
     }
@@ -186,9 +182,12 @@ impl Mssql {
     pub(super) async fn locks(
         &self,
         session: &mut Session,
-        ops: &[&BatchItem],
+        ops: &[BatchItem],
         out: &mut Vec<Answer>,
     ) -> Result<()> {
+        if ops.iter().any(|op| op.what.is_written()) {
+            return self.fenced_locks(session, ops, out).await;
+        }
         let mut text = sql::batch(ops.iter().map(|op| &op.what));
         sql::columns(&mut text, ops.len());
         let mut query = Query::new(text);

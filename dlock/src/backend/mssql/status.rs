@@ -7,18 +7,17 @@ use tiberius::{Query, Row};
 
 use super::Mssql;
 use super::errors::kind_of;
-use super::results::{self, integer};
+use super::results::{self, integer, text};
 use super::session::{Session, name};
 use super::session_sql::quoted;
 use super::{session_sql as sql, table};
 use crate::backend::errors::ErrorKind;
-use crate::backend::{LockView, SessionTag, SessionView, SessionViews};
+use crate::backend::{LockView, SessionTag, SessionView, SessionViews, counted};
 use crate::error::Result;
 use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
 use crate::status::Finding;
-use crate::status::holder::{Holder, foreign};
 
 /// Application locks of this database. The name is in `resource_description`: the number of the
 /// principal (0 is `public`), the first 32 characters of the name, and a hash of all of it.
@@ -134,36 +133,25 @@ impl Mssql {
         let Some(key) = of else { return Ok(Vec::new()) };
         let mut query = Query::new(IS_HELD);
         query.bind(name(key));
-        let row = async {
-            Ok(results::first(query.query(&mut session.connection).await?)
-                .await?
-                .into_iter()
-                .next())
-        };
-        let row = row.await.map_err(|error| self.error(error))?;
-        if row.and_then(|row| integer(&row, 0)) != Some(0) {
+        let rows = async { results::first(query.query(&mut session.connection).await?).await };
+        let rows = rows.await.map_err(|error| self.error(error))?;
+        if rows.first().and_then(|row| integer(row, 0)) != Some(0) {
             return Ok(Vec::new());
         }
-        let somebody = SessionView { id: None, lease: None, holder: Holder::new(BLIND, None) };
-        let lock_id = LockId::exclusive(key.clone());
-        Ok(vec![LockView { lock_id, holders: vec![somebody], waiters: Vec::new() }])
+        let holders = vec![SessionView::new(None, BLIND, None)];
+        Ok(vec![LockView { holders, ..LockView::new(LockId::exclusive(key.clone())) }])
     }
 }
 
 /// Of rows of [`COLUMNS`].
 fn seen(rows: &[Row], of: Option<&NativeKey>) -> Vec<LockView> {
-    let text = |row, column| Row::try_get::<&str, _>(row, column).ok().flatten();
     // Of a long name the server shows the beginning and a hash, so these tell locks apart.
     let mut all: BTreeMap<&str, LockView> = BTreeMap::new();
     for row in rows {
         let Some(description) = text(row, 3) else { continue };
         let named = || named(description).map(NativeKey::Name);
         let Some(key) = of.cloned().or_else(named) else { continue };
-        let empty = || LockView {
-            lock_id: LockId { key, mode: Mode::Exclusive },
-            holders: Vec::new(),
-            waiters: Vec::new(),
-        };
+        let empty = || LockView::new(LockId::exclusive(key));
         let seen = all.entry(description).or_insert_with(empty);
         match text(row, 2) {
             Some("GRANT") => {
@@ -194,22 +182,10 @@ fn mode(shown: &str) -> Mode {
 }
 
 fn party(row: &Row) -> SessionView {
-    let text = |column| {
-        let text = row.try_get::<&str, _>(column).ok().flatten();
-        text.filter(|text| !text.is_empty()).map(foreign)
-    };
     let id = integer(row, 0).map(i64::from);
-    let [host, program, login] = [4, 5, 6].map(text);
-    let login = login.unwrap_or_else(|| "somebody".into());
-    let host = host.map_or_else(String::new, |host| format!("@{host}"));
-    let program = program.map_or_else(String::new, |program| format!("{program}, "));
-    let session = id.map_or_else(|| "?".into(), |id| id.to_string());
-    let waits = integer(row, 7).and_then(|millis| u64::try_from(millis).ok());
-    let waits = waits
-        .filter(|_| row.try_get::<&str, _>(2).ok().flatten() != Some("GRANT"))
-        .map(Duration::from_millis);
-    let who = format!("{program}{login}{host}, session {session}");
-    SessionView { id, lease: None, holder: Holder::new(who, waits) }
+    let waits = counted(integer(row, 7), Duration::from_millis);
+    let waits = waits.filter(|_| text(row, 2) != Some("GRANT"));
+    SessionView::of_program((id, id), [5, 6, 4].map(|column| text(row, column)), waits)
 }
 
 #[cfg(test)]

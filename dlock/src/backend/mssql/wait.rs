@@ -11,6 +11,7 @@ use tiberius::Query;
 
 use super::Mssql;
 use super::errors::Code;
+use super::results::text;
 use super::session::{Session, millis, name};
 use super::session_sql::{self as sql, mode};
 use crate::backend::errors::{ErrorKind, unsupported};
@@ -82,7 +83,7 @@ impl SessionWaits for Mssql {
         };
         let code = self.code(&row, 0)?;
         let released = if code == Code::Done { Some(self.code(&row, 1)?) } else { None };
-        let now = row.try_get::<&str, _>(2).ok().flatten().unwrap_or_default();
+        let now = text(&row, 2).unwrap_or_default();
         match (code, released) {
             (Code::Done, Some(Code::Done)) if now == mode(to) => Ok(Waited::Granted),
             // Babelfish: the release has taken the stronger mode back.

@@ -9,7 +9,7 @@ use super::errors::{NO_DATABASE_NAMED, kind_of, number};
 use super::polling::{Flag, text};
 use super::{MySql, Session, session_sql};
 use crate::backend::errors::{Busy, ErrorKind};
-use crate::backend::lease::{ddl, name};
+use crate::backend::lease::{Rights, ddl, name};
 use crate::backend::{Answer, BatchItem, Op, SessionLocks as _, rows};
 use crate::error::{Error, Result, cause};
 
@@ -22,7 +22,7 @@ impl MySql {
     pub(super) async fn fenced_locks(
         &self,
         session: &mut Session,
-        ops: &[&BatchItem],
+        ops: &[BatchItem],
         out: &mut Vec<Answer>,
     ) -> Result<()> {
         let table = self.table.quoted('`');
@@ -104,23 +104,18 @@ impl MySql {
     }
 
     fn no_table(&self, error: sqlx::Error, table: &str) -> Error {
-        let ddl = ddl::mysql(&self.table);
-        let remedy = format!(
-            "fencing tokens need the table {table}, and this user may neither see nor make it; run the \
-             statements that make it, and GRANT SELECT, INSERT, UPDATE ON it TO the user"
-        );
-        Error::permission(&self.label, remedy, cause(error)).with_ddl(ddl)
+        let (ddl, why) = (ddl::mysql(&self.table), "and this user may neither see nor make it");
+        self.rights(table).no_table_for_tokens(why, ddl, cause(error))
+    }
+
+    fn rights<'a>(&'a self, table: &'a str) -> Rights<'a> {
+        Rights { label: &self.label, table, user: "the user" }
     }
 
     fn fence_error(&self, error: sqlx::Error, table: &str) -> Error {
         match kind_of(&error) {
             kind if kind.is_busy() => Busy::token(&self.label, cause(error)),
-            ErrorKind::NoRight => {
-                let remedy = format!(
-                    "fencing tokens are written; GRANT SELECT, INSERT, UPDATE ON {table} TO the user"
-                );
-                Error::permission(&self.label, remedy, cause(error))
-            }
+            ErrorKind::NoRight => self.rights(table).missing_for_tokens(cause(error)),
             _ => self.error(error),
         }
     }

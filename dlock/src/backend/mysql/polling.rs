@@ -77,7 +77,7 @@ impl MySql {
     pub(super) async fn locks(
         &self,
         session: &mut Session,
-        ops: &[&BatchItem],
+        ops: &[BatchItem],
         out: &mut Vec<Answer>,
     ) -> Result<()> {
         if ops.iter().any(|op| op.what.is_written()) {

@@ -9,10 +9,11 @@ use tokio::time::timeout;
 use super::polling::Flag;
 use super::server::{self, Family};
 use super::{GOODBYE, HEARTBEAT, MySql, Session, integer, replicates, session_sql, text};
-use crate::backend::{Answer, BatchItem, SessionLocks, SessionTag};
+use crate::backend::{Answer, BatchItem, SessionLocks, SessionTag, orders_or_locks};
 use crate::error::{Error, Result};
 use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
+
 impl SessionLocks for MySql {
     type Session = Session;
 
@@ -119,14 +120,14 @@ impl SessionLocks for MySql {
         ops: &[BatchItem],
         out: &mut Vec<Answer>,
     ) -> Result<()> {
+        let (orders, locks) = orders_or_locks(ops);
         if ops.is_empty() {
             let answer = self.ask(session, session_sql::ping(session.server.proof())).await;
-            return answer.map(drop).map_err(|failed| self.failed(failed));
+            answer.map_err(|failed| self.failed(failed))?;
         }
-        for op in ops.iter().filter(|op| op.what.is_order()) {
-            out.push(self.kill(session, session_sql::order(op)).await?.into());
+        for order in orders {
+            out.push(self.kill(session, session_sql::order(order)).await?.into());
         }
-        let locks: Vec<&BatchItem> = ops.iter().filter(|op| !op.what.is_order()).collect();
         for part in locks.chunks(session.server.most) {
             self.locks(session, part, out).await?;
         }

@@ -65,7 +65,7 @@ fn flags<T>(
 
 /// Tries and unlocks. A session that has a lock would get it once more, and names that we tell
 /// apart may be one to a server that ignores case: such a one is asked first.
-pub(super) fn batch(proof: &str, ops: &[&BatchItem], ignores_case: bool) -> String {
+pub(super) fn batch(proof: &str, ops: &[BatchItem], ignores_case: bool) -> String {
     flags(proof, ops, |sql, op| {
         // Writing to a String cannot fail.
         let _ = match &op.what {
@@ -91,7 +91,7 @@ fn is_ours(lock_id: &LockId) -> String {
 /// The same, and then a token for each that is to have one, if it is ours. A row that is somebody's
 /// lease stays it. Rows are written in the order of their names, so that two who write the same ones
 /// do not meet in a deadlock, and read before others can write them.
-pub(super) fn fenced(proof: &str, table: &str, ops: &[&BatchItem], ignores_case: bool) -> String {
+pub(super) fn fenced(proof: &str, table: &str, ops: &[BatchItem], ignores_case: bool) -> String {
     let mut rows: Vec<(String, &LockId)> = ops
         .iter()
         .filter_map(|op| match &op.what {

@@ -9,12 +9,12 @@ use super::server::Family;
 use super::session_sql;
 use super::session_sql::name;
 use super::{MySql, Session, integer, text};
-use crate::backend::{LockView, SessionLocks as _, SessionView, SessionViews};
+use crate::backend::{LockView, SessionLocks as _, SessionView, SessionViews, counted};
 use crate::error::Result;
 use crate::spec::lock_id::LockId;
 use crate::spec::native::NativeKey;
 use crate::status::Finding;
-use crate::status::holder::{Holder, foreign};
+use crate::status::holder::foreign;
 
 /// MySQL's own view, and the variable that says whose session it is.
 /// <https://dev.mysql.com/doc/refman/8.4/en/performance-schema-metadata-locks-table.html>
@@ -49,12 +49,11 @@ struct Shown {
 impl Shown {
     /// Of a row, as a locker of this database sees it.
     fn of(row: &MySqlRow, database: &str) -> Self {
-        let time = integer(row, 3).and_then(|seconds| u64::try_from(seconds).ok());
         Shown {
             id: integer(row, 0),
             user: text(row, 1).as_deref().map(foreign),
             host: text(row, 2).as_deref().map(foreign),
-            time: time.map(Duration::from_secs),
+            time: counted(integer(row, 3), Duration::from_secs),
             application: text(row, 4).as_deref().map(foreign),
             elsewhere: text(row, 7).filter(|other| !other.is_empty() && other != database),
         }
@@ -77,12 +76,11 @@ impl Shown {
             )
         });
         let who = format!("{whose}, connection {id}{elsewhere}");
-        SessionView { id: self.id, lease: None, holder: Holder::new(who, None) }
+        SessionView::new(self.id, who, None)
     }
 
     fn waiter(&self) -> SessionView {
-        let SessionView { id, lease, holder } = self.holder();
-        SessionView { id, lease, holder: Holder { held_for: self.time, ..holder } }
+        SessionView::new(self.id, self.holder().holder.who, self.time)
     }
 }
 
@@ -196,9 +194,8 @@ fn seen(rows: &[MySqlRow], of: Option<&NativeKey>, database: &str) -> Vec<LockVi
         // The server may show the name in another way than it was given.
         let named = || text(row, 5).map(NativeKey::Name);
         let Some(key) = of.cloned().or_else(named) else { continue };
-        let lock_id = LockId::exclusive(key.clone());
-        let empty = || LockView { lock_id, holders: Vec::new(), waiters: Vec::new() };
-        let seen = all.entry(key).or_insert_with(empty);
+        let empty = || LockView::new(LockId::exclusive(key.clone()));
+        let seen = all.entry(key.clone()).or_insert_with(empty);
         match text(row, 6).as_deref() {
             Some("GRANTED") => seen.holders.push(Shown::of(row, database).holder()),
             Some("PENDING") => seen.waiters.push(Shown::of(row, database).waiter()),

@@ -12,7 +12,7 @@ use super::errors::{Code, STANDBY, is_right, of_number};
 use super::session_sql::{self as sql, LOCKS_MAX, MODES, Order, What};
 use super::{HEARTBEAT_MAX, Oracle, SLICE, TTL_MAX, table};
 use crate::backend::errors::{another_session, neither, unexpected, unexpected_source};
-use crate::backend::{Answer, BatchItem, Op, SessionLocks, SessionTag, lease};
+use crate::backend::{Answer, BatchItem, Op, SessionLocks, SessionTag, lease, orders_or_locks};
 use crate::clock::Time;
 use crate::error::{Error, Result};
 use crate::spec::lock_id::LockId;
@@ -119,17 +119,20 @@ impl SessionLocks for Oracle {
         ops: &[BatchItem],
         out: &mut Vec<Answer>,
     ) -> Result<()> {
+        let (orders, locks) = orders_or_locks(ops);
         if ops.is_empty() {
-            return self.ping(session).await;
+            self.ping(session).await?;
         }
-        for op in ops.iter().filter(|op| op.what.is_order()) {
-            out.push(self.order(session, op).await?.into());
+        for order in orders {
+            out.push(self.order(session, order).await?.into());
         }
-        let locks: Vec<&BatchItem> = ops.iter().filter(|op| !op.what.is_order()).collect();
         if locks.iter().any(|op| op.what.is_written()) {
             self.prepare_tokens(session).await?;
         }
-        self.locks(session, &locks, out).await
+        for part in locks.chunks(LOCKS_MAX) {
+            self.locks(session, part, out).await?;
+        }
+        Ok(())
     }
 
     /// Where that is not to be seen, it may be so.
@@ -256,33 +259,27 @@ impl Oracle {
     pub(super) async fn locks(
         &self,
         session: &mut Session,
-        ops: &[&BatchItem],
+        ops: &[BatchItem],
         out: &mut Vec<Answer>,
     ) -> Result<()> {
-        for ops in ops.chunks(LOCKS_MAX) {
-            let parts: Vec<Option<Part<'_>>> =
-                ops.iter().map(|op| part(session, &op.what)).collect();
-            let asked: Vec<bool> = parts.iter().map(Option::is_some).collect();
-            let parts: Vec<Part<'_>> = parts.into_iter().flatten().collect();
-            let mut replies = self.orders(session, &parts).await?.into_iter();
-            let mut failed = None;
-            for (op, asked) in ops.iter().zip(asked) {
-                if !asked {
-                    out.push(Answer::Yes);
-                    continue;
-                }
-                let reply = replies.next().ok_or_else(|| self.unexpected("no answer"))?;
-                match self.done(session, op, &reply) {
-                    Ok(answer) => out.push(answer),
-                    // The others were done all the same.
-                    Err(error) => failed = failed.or(Some(error)),
-                }
+        let parts: Vec<Option<Part<'_>>> = ops.iter().map(|op| part(session, &op.what)).collect();
+        let asked: Vec<bool> = parts.iter().map(Option::is_some).collect();
+        let parts: Vec<Part<'_>> = parts.into_iter().flatten().collect();
+        let mut replies = self.orders(session, &parts).await?.into_iter();
+        let mut failed = None;
+        for (op, asked) in ops.iter().zip(asked) {
+            if !asked {
+                out.push(Answer::Yes);
+                continue;
             }
-            if let Some(error) = failed {
-                return Err(error);
+            let reply = replies.next().ok_or_else(|| self.unexpected("no answer"))?;
+            match self.done(session, op, &reply) {
+                Ok(answer) => out.push(answer),
+                // The others were done all the same.
+                Err(error) => failed = failed.or(Some(error)),
             }
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 
     /// The return code of a reply.

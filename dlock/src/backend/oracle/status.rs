@@ -8,13 +8,11 @@ use super::errors::is_right;
 use super::session::Session;
 use super::session_sql::{end, mode_of, number_of};
 use super::table::{self, Row};
-use crate::backend::{BatchItem, LockView, Op, SessionTag, SessionView, SessionViews};
+use crate::backend::{BatchItem, LockView, Op, SessionTag, SessionView, SessionViews, counted};
 use crate::error::{Error, Result};
 use crate::spec::lock_id::LockId;
-use crate::spec::mode::Mode;
 use crate::spec::native::{NativeKey, USER_LOCK_ID_MAX};
 use crate::status::Finding;
-use crate::status::holder::{Holder, foreign};
 
 /// User locks of all instances, the sessions and the names. `ctime`: for how many seconds it has been
 /// held in this mode, or waited for.
@@ -129,11 +127,7 @@ fn seen(rows: &[Row], of: Option<&NativeKey>) -> Vec<LockView> {
             None => (lock <= USER_LOCK_ID_MAX).then_some(NativeKey::Id(lock)),
         };
         let Some(key) = of.cloned().or_else(named) else { continue };
-        let empty = || LockView {
-            lock_id: LockId { key, mode: Mode::Exclusive },
-            holders: Vec::new(),
-            waiters: Vec::new(),
-        };
+        let empty = || LockView::new(LockId::exclusive(key));
         let seen = all.entry(lock).or_insert_with(empty);
         // One that converts it does both.
         if let Some(mode) = integer(row, 4).and_then(mode_of) {
@@ -148,15 +142,9 @@ fn seen(rows: &[Row], of: Option<&NativeKey>) -> Vec<LockView> {
 
 fn party(row: &Row) -> SessionView {
     let id = integer(row, 1).zip(integer(row, 0)).map(|(sid, instance)| number_of(sid, instance));
-    let text = |column| text(row, column).map(foreign);
-    let program = text(7).map_or_else(String::new, |program| format!("{program}, "));
-    let user = text(8).unwrap_or_else(|| "somebody".into());
-    let machine = text(9).map_or_else(String::new, |machine| format!("@{machine}"));
-    let session = integer(row, 1).map_or_else(|| "?".into(), |sid| sid.to_string());
-    let who = format!("{program}{user}{machine}, session {session}");
-    let seconds = integer(row, 6).and_then(|seconds| u64::try_from(seconds).ok());
-    let holder = Holder::new(who, seconds.map(Duration::from_secs));
-    SessionView { id, lease: None, holder }
+    let time = counted(integer(row, 6), Duration::from_secs);
+    let who = [7, 8, 9].map(|column| text(row, column));
+    SessionView::of_program((id, integer(row, 1)), who, time)
 }
 
 fn text(row: &Row, column: usize) -> Option<&str> {
@@ -170,6 +158,7 @@ fn integer(row: &Row, column: usize) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::mode::Mode;
 
     #[test]
     fn look_up_by_hand_is_for_this_key() {

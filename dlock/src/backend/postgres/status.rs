@@ -14,7 +14,7 @@ use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
 use crate::status::Finding;
-use crate::status::holder::{Holder, foreign};
+use crate::status::holder::foreign;
 
 /// Locks are per database. A prepared transaction holds locks without a session. Since when
 /// somebody holds a lock, the server does not know. To whom an address is not shown, a port is not
@@ -44,7 +44,7 @@ impl SessionViews for Postgres {
         for row in &rows {
             let (lock_id, granted, party) = read(row).map_err(|error| self.error(error))?;
             if all.last().is_none_or(|last| last.lock_id.key != lock_id.key) {
-                all.push(LockView { lock_id, holders: Vec::new(), waiters: Vec::new() });
+                all.push(LockView::new(lock_id));
             }
             let Some(seen) = all.last_mut() else { continue };
             let line = if granted { &mut seen.holders } else { &mut seen.waiters };
@@ -91,8 +91,8 @@ fn read(row: &PgRow) -> sqlx::Result<(LockId, bool, SessionView)> {
     .collect();
     let held_for: Option<f64> = row.try_get(8)?;
     let held_for = held_for.and_then(|time| Duration::try_from_secs_f64(time).ok());
-    let holder = Holder::new(who.join(", "), held_for);
-    Ok((lock_id, row.try_get(3)?, SessionView { id: pid.map(i64::from), lease: None, holder }))
+    let party = SessionView::new(pid.map(i64::from), who.join(", "), held_for);
+    Ok((lock_id, row.try_get(3)?, party))
 }
 
 /// A statement for people: one row for each holder, none when the key is free.
