@@ -50,7 +50,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
 /// The children of a file that only tests have.
 fn for_tests(module: &str, file: &File) -> Vec<String> {
     let children = file.items.iter().filter_map(|item| match item {
-        Item::Mod(child) if child.attrs.iter().any(is_for_tests) => Some(&child.ident),
+        Item::Mod(child) if is_for_tests(item) => Some(&child.ident),
         _ => None,
     });
     children.map(|child| format!("{module}::{child}").trim_start_matches("::").to_owned()).collect()
@@ -136,14 +136,7 @@ impl Found<'_> {
 
 impl<'ast> Visit<'ast> for Found<'_> {
     fn visit_item(&mut self, item: &'ast Item) {
-        let attributes: &[Attribute] = match item {
-            Item::Mod(item) => &item.attrs,
-            Item::Use(item) => &item.attrs,
-            Item::Impl(item) => &item.attrs,
-            Item::Fn(item) => &item.attrs,
-            _ => &[],
-        };
-        if attributes.iter().any(is_for_tests) {
+        if is_for_tests(item) {
             return;
         }
         if let Item::Use(item) = item {
@@ -160,11 +153,20 @@ impl<'ast> Visit<'ast> for Found<'_> {
     }
 }
 
-pub(crate) fn is_for_tests(attribute: &Attribute) -> bool {
+/// Returns `true` if only tests have this.
+pub(crate) fn is_for_tests(item: &Item) -> bool {
+    let attributes: &[Attribute] = match item {
+        Item::Mod(item) => &item.attrs,
+        Item::Use(item) => &item.attrs,
+        Item::Impl(item) => &item.attrs,
+        Item::Fn(item) => &item.attrs,
+        _ => &[],
+    };
     let list =
         |attribute: &Attribute| attribute.meta.require_list().map(|list| list.tokens.to_string());
-    attribute.path().is_ident("cfg")
-        && list(attribute).is_ok_and(|tokens| tokens == "test" || tokens.starts_with("all (test"))
+    attributes.iter().filter(|attribute| attribute.path().is_ident("cfg")).any(|attribute| {
+        list(attribute).is_ok_and(|tokens| tokens == "test" || tokens.starts_with("all (test"))
+    })
 }
 
 /// The sets of modules that import each other, directly or by way of others.

@@ -67,14 +67,7 @@ impl Found {
 
 impl<'ast> Visit<'ast> for Found {
     fn visit_item(&mut self, item: &'ast Item) {
-        let attributes: &[Attribute] = match item {
-            Item::Mod(item) => &item.attrs,
-            Item::Use(item) => &item.attrs,
-            Item::Impl(item) => &item.attrs,
-            Item::Fn(item) => &item.attrs,
-            _ => &[],
-        };
-        if attributes.iter().any(is_for_tests) {
+        if is_for_tests(item) {
             return;
         }
         if let Item::Use(item) = item {

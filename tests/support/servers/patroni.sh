@@ -91,10 +91,7 @@ abort() {
 }
 
 bury() {
-    local segment
-    segment=$(sed -n '7s/.* //p' "$dir/data/cluster/postmaster.pid" 2>/dev/null) || return 0
-    [ -z "$segment" ] || ipcrm -m "$segment" 2>/dev/null || true
-    rm -f "$dir/data/cluster/postmaster.pid"
+    bury_postgres "$dir/data/cluster"
 }
 
 # To the synchronous one of the two others.

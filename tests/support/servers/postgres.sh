@@ -67,10 +67,7 @@ abort() {
 # Its pid file (the pid may be a zombie's, or another's by now, which would keep a new server from starting) and the
 # shared memory segment that the file names.
 bury() {
-    local segment
-    segment=$(sed -n '7s/.* //p' "$dir/data/postmaster.pid" 2>/dev/null) || return 0
-    [ -z "$segment" ] || ipcrm -m "$segment" 2>/dev/null || true
-    rm -f "$dir/data/postmaster.pid"
+    bury_postgres "$dir/data"
 }
 
 url() {
