@@ -1,22 +1,21 @@
-//! The engine's loop: mail, reports of the database and timers go into the table, and what the
-//! table decides is carried out.
+//! The engine's state: what callers want and have, and what is to be done about it.
 
-use std::future::pending;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::callers::{Callers, EngineDeadline, EngineDeadlines, disarm, engine_deadline, slow};
+use super::direct::Direct;
 use super::end::EngineEnd;
-use super::executor::{Executor, Report};
+use super::executor::Executor;
 use super::granted::Ended;
 use super::handle::WeakEngine;
-use super::inbox::Inbox;
 use super::lock_table::{Action, Event, RequestId, Shareable as _, Table};
 use super::lookup::Lookups;
 use super::message::{Message, Request, on_our_clock};
 use super::recent::Recent;
-use super::status_file::StatusFile;
-use super::timer::Timer;
+use super::turns::Turns;
 use crate::observe::Telemetry;
 use crate::spec::lock_id::LockId;
 use crate::spec::options::LockOptions;
@@ -50,105 +49,56 @@ pub(super) struct Actor<E> {
     actions: Vec<Action<LockId>>,
 }
 
-/// Runs an engine until it is closed, or nobody has a handle of it any more. `owns_thread`: it has a
-/// thread of its own.
-pub(super) async fn run<E: Executor>(
-    executor: E,
-    inbox: &mut Inbox,
-    (engine, end, telemetry): (WeakEngine, &EngineEnd, Arc<Telemetry>),
-    owns_thread: bool,
-    mut file: Option<StatusFile>,
-) {
-    let mut actor = Actor {
-        table: Table::default(),
-        executor,
-        callers: Callers::default(),
-        deadlines: EngineDeadlines::new(),
-        contended: Recent::new(CONTENTION_MEMORY),
-        turns: Recent::new(HANDOFF_TIME_MAX),
-        lookups: Lookups::default(),
-        engine,
-        telemetry,
-        settling: Vec::new(),
-        actions: Vec::new(),
-    };
-    let mut timer = Timer::default();
-    let mut message = Vec::new();
-    let mut reports = Vec::new();
-    let patient = 'open: loop {
-        let next_deadline = actor.deadlines.first().map(|(at, ..)| *at);
-        let next_look = file.as_ref().and_then(StatusFile::next);
-        let search = actor.lookups.next();
-        let wake = next_deadline.into_iter().chain(next_look).chain(search).min();
-        tokio::select! {
-            biased;
-            () = actor.executor.recv(&mut reports) => {}
-            more = inbox.recv(&mut message) => if !more { break false },
-            () = timer.until(wake) => {}
-            () = written(&mut file) => {}
-        }
-        let quiet = message.is_empty() && reports.is_empty() && next_deadline.is_none();
-        if owns_thread && !message.is_empty() && message.iter().all(Message::may_wait) {
-            // Whoever released has probably something to ask: then it shares the statement.
-            std::thread::yield_now();
-            inbox.more(&mut message);
-        }
-        if message.iter().any(|message| matches!(message, Message::All(_))) {
-            message = message.drain(..).flat_map(Message::parts).collect();
-        }
-        message.sort_by_key(|message| !message.comes_first());
-        if reports.iter().any(|report| matches!(report.event, Event::Ended { .. })) {
-            // The server keeps time better than the runtime's timers: without this, a wait that it
-            // has ended in time would be begun again.
-            actor.ring(false);
-        }
-        for Report { event, reason } in reports.drain(..) {
-            actor.step(event, reason);
-        }
-        let mut rest = message.drain(..);
-        while let Some(message) = rest.next() {
-            if let Some(patient) = actor.receive(message) {
-                inbox.put_back(rest);
-                break 'open patient;
+/// Runs an engine until it is closed, or nobody has a handle of it any more.
+pub(super) async fn run<E: Executor>(mut turns: Turns<E>, end: &EngineEnd, direct: &Direct) {
+    // What callers do does not go into a file.
+    let patient = if E::RECV_IS_RESUMED && turns.file.is_none() {
+        let patient;
+        (turns, patient) = direct.run(turns).await;
+        patient
+    } else {
+        loop {
+            if !turns.news().await {
+                break false;
+            }
+            if let Some(patient) = turns.turn() {
+                break patient;
             }
         }
-        drop(rest);
-        // What was granted just in time is handed out before its time is up.
-        actor.confirm();
-        actor.ring(true);
-        actor.confirm();
-        actor.settle_doubts();
-        actor.search_later();
-        actor.executor.flush();
-        if let Some(file) = &mut file {
-            if !quiet {
-                file.touch();
-            }
-            file.update(&actor.callers);
-        }
-        if file.as_ref().is_none_or(StatusFile::is_written) {
-            actor.report_idle();
-        }
     };
-    let settling = actor.close(inbox, end, patient).await;
+    let Turns { actor, mut inbox, file, .. } = turns;
+    let settling = actor.close(&mut inbox, end, patient).await;
     if let Some(file) = file {
         file.finish().await;
     }
     drop(settling);
 }
 
-/// Ends when the status file has been written; without one, never.
-async fn written(file: &mut Option<StatusFile>) {
-    match file {
-        Some(file) => file.written().await,
-        None => pending().await,
-    }
-}
-
 impl<E: Executor> Actor<E> {
+    pub(super) fn new(executor: E, engine: WeakEngine, telemetry: Arc<Telemetry>) -> Self {
+        Actor {
+            table: Table::default(),
+            executor,
+            callers: Callers::default(),
+            deadlines: EngineDeadlines::new(),
+            contended: Recent::new(CONTENTION_MEMORY),
+            turns: Recent::new(HANDOFF_TIME_MAX),
+            lookups: Lookups::default(),
+            engine,
+            telemetry,
+            settling: Vec::new(),
+            actions: Vec::new(),
+        }
+    }
+
+    /// When something is to be done by the clock.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(at, ..)| *at)
+    }
+
     /// Takes a message in; after the last one the engine is to end, and somebody waits for that or
     /// not.
-    fn receive(&mut self, message: Message) -> Option<bool> {
+    pub(super) fn receive(&mut self, message: Message) -> Option<bool> {
         match message {
             Message::Acquire(request) => self.acquire(request),
             Message::Abandon(request) => {
@@ -196,7 +146,7 @@ impl<E: Executor> Actor<E> {
     }
 
     /// Tells those who wait for that when nothing is on its way back to the database.
-    fn report_idle(&mut self) {
+    pub(super) fn report_idle(&mut self) {
         if self.settling.is_empty() {
             return;
         }

@@ -26,6 +26,8 @@ pub(crate) trait Executor: Send + 'static {
     const KEEPS_MIN_HOLD: bool;
     /// What is held can be handed over to another process.
     const HAS_TOKENS: bool = false;
+    /// [`recv`](Self::recv) can be begun anew at each poll: whoever wakes the task goes on to.
+    const RECV_IS_RESUMED: bool = false;
 
     /// Ask for the key, without waiting.
     fn try_lock(&mut self, lock_id: LockId, ticket: Ticket, options: &LockOptions);
@@ -127,6 +129,8 @@ pub(crate) trait Executor: Send + 'static {
     fn adopt(&mut self, _ticket: Ticket, _adopted: Adopted) {}
     /// The database and its address.
     fn label(&self) -> Box<str>;
+    /// What comes is later than what came before.
+    fn new_turn(&mut self) {}
     /// Send what has come together.
     fn flush(&mut self);
     /// Whether the database has answered something about this that was asked later than `since`.

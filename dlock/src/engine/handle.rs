@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 #[cfg(feature = "test-util")]
 use super::callbacks::wait_for;
 use super::callbacks::{CallbackThread, Function, OnLost};
+use super::direct::Direct;
 use super::end::{EngineEnd, Farewell};
 #[cfg(feature = "test-util")]
 use super::inline::{Blocks, Inline};
@@ -45,6 +46,7 @@ struct Shared {
     #[cfg(feature = "test-util")]
     inline: Option<Arc<Inline>>,
     telemetry: Arc<Telemetry>,
+    direct: Arc<Direct>,
     // Dropped in this order: that the mailbox closes is what the engine ends by.
     mailbox: mpsc::UnboundedSender<Message>,
     end: Farewell,
@@ -65,6 +67,7 @@ impl Shared {
             callbacks: Arc::new(CallbackThread::new()),
             only_thread,
             telemetry,
+            direct: Arc::default(),
             #[cfg(feature = "test-util")]
             inline: None,
             mailbox,
@@ -135,7 +138,15 @@ impl Engine {
         if let Some(inline) = &self.0.inline {
             return inline.receive(message);
         }
-        self.0.mailbox.send(message).map_err(|_| Error::Closed)
+        match self.0.direct.decide(message) {
+            Some(message) => self.0.mailbox.send(message).map_err(|_| Error::Closed),
+            None => Ok(()),
+        }
+    }
+
+    /// How its callers decide what they can without it.
+    pub(super) fn direct(&self) -> Arc<Direct> {
+        Arc::clone(&self.0.direct)
     }
 
     /// `false` in the child of a fork: its engine, and what that holds, are the parent's.

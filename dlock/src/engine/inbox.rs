@@ -36,6 +36,11 @@ impl Inbox {
         self.receiver.recv_many(message, 1024).await > 0
     }
 
+    /// Whether nothing has come that was not taken out.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rest.is_empty() && self.receiver.is_empty()
+    }
+
     /// Appends what is there.
     pub(super) fn more(&mut self, message: &mut Vec<Message>) {
         while let Ok(more) = self.receiver.try_recv() {

@@ -1,6 +1,7 @@
 //! One engine for each Locker: it owns every connection and answers every caller.
 
 mod actor;
+mod alone;
 pub(crate) mod call_clock;
 pub(crate) mod call_deadline;
 mod callbacks;
@@ -9,6 +10,7 @@ mod closing;
 mod conversions;
 mod deadlines;
 mod delivery;
+mod direct;
 mod doubts;
 mod end;
 mod executor;
@@ -36,6 +38,7 @@ mod session;
 mod status_file;
 mod threads;
 mod timer;
+mod turns;
 mod unwind;
 
 /// What goes into the cores and comes out, for simulation.
@@ -52,7 +55,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
-use self::actor::run;
+use self::actor::{Actor, run};
 pub(crate) use self::callbacks::{Function, OnLost};
 pub(crate) use self::conversions::Conversion;
 pub(crate) use self::delivery::Delivery;
@@ -75,6 +78,7 @@ use self::opening::Opening;
 pub(crate) use self::session::{Limits, Sessions};
 pub(crate) use self::status_file::StatusFile;
 use self::threads::OnlyThread;
+use self::turns::Turns;
 use crate::error::{Error, Result};
 use crate::observe::Telemetry;
 
@@ -102,14 +106,15 @@ impl Engine {
             Engine::new(mailbox, Arc::clone(&end), only_thread.clone(), Arc::clone(&telemetry));
         let (ready, opened) = watch::channel(None);
         let (owns_thread, label, weak) = (runtime.is_none(), label.to_owned(), engine.downgrade());
-        let (ends, inbox) = (Ends(end), Inbox::new(message));
+        let (ends, inbox, direct) = (Ends(end), Inbox::new(message), engine.direct());
         let main = async move {
             // Dropped last, in whatever way this ends.
             let ends = ends;
             let mut inbox = inbox;
             let opening = Opening { open, limit, label, ready, lazy, callers: Vec::new() };
             if let Some(executor) = Box::pin(opening.opened(&mut inbox)).await {
-                run(executor, &mut inbox, (weak, &ends.0, telemetry), owns_thread, file).await;
+                let actor = Actor::new(executor, weak, telemetry);
+                run(Turns::new(actor, inbox, file, owns_thread), &ends.0, &direct).await;
             }
         };
         match (runtime, only_thread) {

@@ -8,7 +8,7 @@ use super::event::{Action, GrantId, Refusal, RequestId, Shareable, Ticket};
 
 /// A lock may pass from task to task of this process so many times before other processes have
 /// their turn.
-const HANDOFFS_MAX: u8 = 8;
+pub(super) const HANDOFFS_MAX: u8 = 8;
 
 impl<K: Shareable> Table<K> {
     pub(super) fn granted(&mut self, key: K, ticket: Ticket, out: &mut Vec<Action<K>>) {

@@ -75,7 +75,8 @@ impl<K: Shareable> Table<K> {
         }
     }
 
-    pub(super) fn is_idle(&self, key: &K) -> bool {
+    /// Whether the database has nothing to answer about the key.
+    pub fn is_idle(&self, key: &K) -> bool {
         self.keys.get(key).is_some_and(|entry| entry.phase == Phase::Idle)
     }
 

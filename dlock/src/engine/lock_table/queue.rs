@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 use super::Table;
 use super::entry::{Entry, Phase, Waiter};
-use super::event::{Action, Refusal, RequestId, Shareable};
+use super::event::{Action, GrantId, Refusal, RequestId, Shareable};
+use super::grants::HANDOFFS_MAX;
 
 impl<K: Shareable> Table<K> {
     pub(super) fn acquire(
@@ -45,6 +46,14 @@ impl<K: Shareable> Table<K> {
                 self.pass_on(&key, out);
             }
         }
+    }
+
+    /// Who has the lock next if this holder, the only one, releases it now and its turn is not over.
+    pub fn next_after(&self, hold: GrantId, key: &K) -> Option<RequestId> {
+        let Entry { grant: Some(grant), queue, .. } = self.keys.get(key)? else { return None };
+        let is_alone = self.apart.is_empty() && grant.holders == [hold];
+        let stays = is_alone && !key.is_shareable() && grant.handoffs < HANDOFFS_MAX;
+        queue.front().filter(|_| stays).map(|waiter| waiter.request)
     }
 
     pub(super) fn expire(&mut self, request: RequestId, out: &mut Vec<Action<K>>) {

@@ -17,6 +17,7 @@ use crate::status::Finding;
 
 impl Executor for Sessions {
     const KEEPS_MIN_HOLD: bool = false;
+    const RECV_IS_RESUMED: bool = true;
 
     fn try_lock(&mut self, lock_id: LockId, ticket: Ticket, options: &LockOptions) {
         self.core.try_lock(lock_id, ticket, options.fenced);
@@ -132,6 +133,10 @@ impl Executor for Sessions {
 
     fn label(&self) -> Box<str> {
         self.core.label().into()
+    }
+
+    fn new_turn(&mut self) {
+        self.turn.set(None);
     }
 
     fn flush(&mut self) {
