@@ -90,3 +90,16 @@ mod linux {
         }
     }
 }
+
+#[cfg(target_os = "linux")]
+mod linux_alone {
+    //! What the process decides without the database.
+    dlock_tests::suite! {
+        "counters" on [
+            memory Memory, postgres Postgres, postgres18 Postgres18, mysql MySql, mariadb MariaDb,
+            mariadb118 MariaDb118, mssql Mssql, oracle Oracle,
+        ] {
+            wakes: [of_a_refused_try, of_a_lock_that_passes_on]
+        }
+    }
+}

@@ -7,9 +7,14 @@ use std::time::Duration;
 use dlock_tests::{Backend, Proxy, Site, eventually};
 
 use crate::alone::has_passed_alone;
-use crate::bounds::{WAKES, WAKES_OF_A_HEARTBEAT, assert_at_most};
+use crate::bounds::{
+    WAKES, WAKES_OF_A_CHAIN, WAKES_OF_A_HEARTBEAT, WAKES_OF_REFUSED_TRIES, assert_at_most,
+};
 
 const PAIRS: u64 = 200;
+const TRIES: u64 = 1000;
+/// Tasks that have the lock one after the other, within what may pass without the database.
+const CHAIN: usize = 6;
 
 /// The engine's thread, as the kernel knows it.
 struct Thread(PathBuf);
@@ -69,4 +74,50 @@ pub(crate) async fn of_a_holder_who_does_nothing(site: Site) {
     // And once more, to fall asleep after the acquire.
     let bound = WAKES_OF_A_HEARTBEAT * beats + 1;
     assert_at_most(bound, wakes, &format!("wake-ups for {beats} heartbeats"));
+}
+
+/// The process knows that it has the key.
+pub(crate) async fn of_a_refused_try(site: Site) {
+    if has_passed_alone() {
+        return;
+    }
+    let locker = site.locker().await;
+    let engine = Thread::of_engine();
+    let _guard = locker.lock("k").acquire().await.unwrap();
+    let lock = locker.lock("k");
+    let before = engine.sleeps();
+    for _ in 0..TRIES {
+        assert!(lock.try_acquire().await.unwrap().is_none());
+    }
+    let wakes = engine.sleeps() - before;
+    assert_at_most(WAKES_OF_REFUSED_TRIES, wakes, &format!("wake-ups for {TRIES} refused tries"));
+}
+
+/// Each task that releases wakes the next one by itself. One of these chains has the machine for itself.
+pub(crate) async fn of_a_lock_that_passes_on(site: Site) {
+    const ROUNDS: usize = 20;
+    if has_passed_alone() {
+        return;
+    }
+    let locker = site.locker().await;
+    let engine = Thread::of_engine();
+    let mut least = u64::MAX;
+    for _ in 0..ROUNDS {
+        let guard = locker.lock("k").acquire().await.unwrap();
+        let tasks: Vec<_> = (0..CHAIN)
+            .map(|_| {
+                let lock = locker.lock("k");
+                tokio::spawn(async move { drop(lock.acquire().await.unwrap()) })
+            })
+            .collect();
+        // Each is polled once, and stands in line then.
+        tokio::task::yield_now().await;
+        let before = engine.sleeps();
+        drop(guard);
+        for task in tasks {
+            task.await.unwrap();
+        }
+        least = least.min(engine.sleeps() - before);
+    }
+    assert_at_most(WAKES_OF_A_CHAIN, least, &format!("wake-ups for a chain of {CHAIN}"));
 }
