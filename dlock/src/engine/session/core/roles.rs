@@ -59,6 +59,13 @@ pub(super) struct Demand {
     pub(super) careful: bool,
 }
 
+impl Demand {
+    /// Returns `true` if no session is needed for anything.
+    pub(super) fn is_nothing(self) -> bool {
+        !self.plain && !self.fenced && self.waits == 0
+    }
+}
+
 /// Room for more sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Room {

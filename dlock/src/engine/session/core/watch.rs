@@ -32,9 +32,12 @@ impl SessionCore {
         }
     }
 
-    /// The one session that is there even if it has nothing to do.
+    /// The one session that is there even if it has nothing to do. `None` as well while every session
+    /// has something to do.
     fn warm(&self, now: Now) -> Option<SessionId> {
-        self.roles(Demand::default(), now).carrier
+        let mut handles = self.handles.values();
+        let has_spare = handles.any(|handle| handle.is_idle() && handle.holds_nothing());
+        has_spare.then(|| self.roles(Demand::default(), now).carrier).flatten()
     }
 
     /// When the clock next asks something of a session, or for one.
