@@ -129,6 +129,7 @@ def cases(mode):
 
     add("w2/dlock", "dlock", "postgres", "w2")
     add("w2/dlock-background", "dlock", "postgres", "w2", "--background")
+    add("w2/dlock-here", "dlock-here", "postgres", "w2")
     add("w2/sqlx-8", "sqlx", "postgres", "w2", "--pool", 8)
     add("w2/sqlx-64", "sqlx", "postgres", "w2", "--pool", 64)
     add("w2/rslock", "rslock", "redis", "w2")
@@ -139,9 +140,11 @@ def cases(mode):
     for hold in (1, 0):
         add(f"w3-8x1-hold{hold}/dlock", "dlock", "postgres", "w3", "--procs", 8, "--hold-ms", hold)
         add(f"w3-8x1-hold{hold}/dlock-background", "dlock", "postgres", "w3", "--procs", 8, "--hold-ms", hold, "--background")
+        add(f"w3-8x1-hold{hold}/dlock-here", "dlock-here", "postgres", "w3", "--procs", 8, "--hold-ms", hold)
         add(f"w3-8x1-hold{hold}/sqlx", "sqlx", "postgres", "w3", "--procs", 8, "--hold-ms", hold)
     add("w3-1x8/dlock", "dlock", "postgres", "w3", "--threads", 2)
     add("w3-1x8/sqlx", "sqlx", "postgres", "w3", "--threads", 2)
+    add("w10/dlock", "dlock", "postgres", "w10")
 
     one = {"rounds": 1}
     add("w4-100/dlock", "dlock", "counted", "w4", **one)

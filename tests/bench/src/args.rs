@@ -7,7 +7,7 @@ pub struct Args {
     /// Whose locks: dlock, dlock-here (on the caller's runtime), dlock-sync, raw, sqlx, rslock, distributed-lock.
     pub who: String,
     pub url: String,
-    /// w1 to w8, idle.
+    /// w1 to w8, w10, idle.
     pub workload: String,
     pub seconds: f64,
     /// w2, w7: tasks; w3, w4: who waits; w6: keys.
@@ -34,9 +34,9 @@ impl Args {
         };
         let has = |flag: &str| given.iter().any(|arg| arg == flag);
         let number = |name: &str, default: f64| get(name).map_or(default, |n| n.parse().unwrap());
-        let workload = get("workload").expect("--workload w1|w2|w3|w4|w5|w6|w7|w8|idle");
+        let workload = get("workload").expect("--workload w1|w2|w3|w4|w5|w6|w7|w8|w10|idle");
         let tasks = match &*workload {
-            "w1" | "w5" | "w8" | "idle" => 1.0,
+            "w1" | "w5" | "w8" | "w10" | "idle" => 1.0,
             "w2" => 64.0,
             "w3" => 8.0,
             "w4" => 100.0,

@@ -4,6 +4,7 @@ mod attribute;
 mod crowd;
 mod handoff;
 mod idle;
+mod inside;
 mod many;
 mod timeouts;
 mod uncontended;
@@ -24,6 +25,7 @@ pub async fn run<L: Locks>(args: &Args) -> String {
         "w7" => crowd::run::<L>(args).await,
         // Ours alone.
         "w8" => attribute::run(args).await,
+        "w10" => inside::run(args).await,
         "idle" => idle::run(args).await,
         other => panic!("there is no workload {other}"),
     }
