@@ -70,6 +70,8 @@ dlock_tests::suite! {
             try_on_a_held_key_is_refused_at_once,
             other_keys_are_free,
             fifty_workers_count_to_a_thousand,
+            threads_of_one_locker_exclude_each_other,
+            try_after_a_dropped_guard_is_granted,
         ]
         waiting: [
             timeout_is_exact,
