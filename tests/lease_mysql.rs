@@ -45,11 +45,13 @@ dlock_tests::suite! {
             log_of_statements,
             that_weaken_leases_are_found,
             primary_that_becomes_read_only_is_given_up,
+            primary_that_is_read_only_for_a_moment_costs_no_lease,
             limits_of_the_server_are_kept,
         ]
         table: [
             row_locked_by_hand_delays_only_itself,
             dropped_takes_its_leases_with_it,
+            commits_that_fail_may_be_asked_again,
             made_by_hand,
             that_cannot_hold_leases_is_refused,
             rows_stay_and_are_free,

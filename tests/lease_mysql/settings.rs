@@ -112,6 +112,23 @@ pub(crate) async fn primary_that_becomes_read_only_is_given_up(site: Site) {
     .await;
 }
 
+/// It may have handed over, and what it reads says nothing about the lease then: whoever asks gets the primary's answer.
+pub(crate) async fn primary_that_is_read_only_for_a_moment_costs_no_lease(site: Site) {
+    let Some(server) = server(&site, &[]) else { return };
+    let lease = LeaseOptions::new().ttl(Duration::from_secs(60));
+    let url = format!("lease+{}", server.url());
+    let locker = Locker::builder(&url).lease_options(lease).connect().await.unwrap();
+    let mut raw = Raw::to(&url).await;
+    let guard = locker.lock("held").acquire().await.unwrap();
+    raw.run("SET GLOBAL read_only=ON").await;
+    let mut answer = Box::pin(guard.verify());
+    let early = tokio::time::timeout(Duration::from_secs(1), &mut answer).await;
+    assert!(early.is_err(), "{early:?} by a server that is read-only");
+    raw.run("SET GLOBAL read_only=OFF").await;
+    dlock_tests::in_time("the answer", Duration::from_secs(20), answer).await.unwrap();
+    guard.release().await.unwrap();
+}
+
 /// Statements do not grow past what the server takes, nor past what it lets a statement look at.
 pub(crate) async fn limits_of_the_server_are_kept(site: Site) {
     let Some(server) = server(&site, &["max_join_size=100", "max_allowed_packet=1024"]) else {

@@ -41,6 +41,28 @@ pub(crate) async fn dropped_takes_its_leases_with_it(site: Site) {
     guard.verify().await.unwrap();
 }
 
+/// A commit that a cluster does not confirm, and what else passes: no grant, and no failure for good.
+pub(crate) async fn commits_that_fail_may_be_asked_again(site: Site) {
+    let lease = LeaseOptions::new().table("leases_that_fail");
+    let mut raw = Raw::to(&site.url).await;
+    raw.run("DROP TABLE IF EXISTS leases_that_fail").await;
+    let locker = Locker::builder(&site.url).lease_options(lease).connect().await.unwrap();
+    // A disk that is full; errors of Galera, and of a member of a group.
+    for number in [1021, 1114, 1180, 1047, 3100, 3797] {
+        raw.run(&format!(
+            "CREATE TRIGGER dlock_fails BEFORE INSERT ON leases_that_fail FOR EACH ROW \
+             SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO={number}"
+        ))
+        .await;
+        let error = locker.lock(number).try_acquire().await.unwrap_err();
+        assert!(matches!(error, Error::Unavailable { .. }), "{number}: {error:?}");
+        raw.run("DROP TRIGGER dlock_fails").await;
+        let taken = locker.lock(number).timeout(SOON).acquire().await.unwrap();
+        taken.release().await.unwrap();
+    }
+    raw.run("DROP TABLE leases_that_fail").await;
+}
+
 pub(crate) async fn made_by_hand(site: Site) {
     let table = "leases_of_mine";
     let lease = LeaseOptions::new().table(table);

@@ -21,14 +21,14 @@ use sqlx::mysql::{MySqlConnection, MySqlRow};
 use sqlx::{AssertSqlSafe, Connection as _};
 use tokio::time::timeout;
 
-use self::answers::{Answers, lone};
+use self::answers::{Answers, is_read_only, lone};
 use self::connect::Hosts;
 use self::server::Server;
 use crate::backend::lease::prune::{self, Pruned};
 use crate::backend::lease::seam::cannot_prune;
 use crate::backend::lease::{Failure, Lease, LeaseBackend, Outcomes, Owner, TTL, Taken};
 use crate::backend::mysql::errors::error_of;
-use crate::backend::mysql::lease_sql::LeaseSql;
+use crate::backend::mysql::lease_sql::{LeaseSql, unless_read_only};
 use crate::backend::mysql::{as_it_is, replicates, text};
 use crate::backend::{LockView, hosts, rows};
 use crate::error::Result;
@@ -223,7 +223,10 @@ impl LeaseBackend for MySql {
             // What the other nodes have written first must be here before it is read.
             sql = format!("SET SESSION wsrep_sync_wait=1;{sql};SET SESSION wsrep_sync_wait=0");
         }
-        let rows = self.rows(&mut member.connection, sql).await?;
+        let rows = self.rows(&mut member.connection, unless_read_only(&sql)).await?;
+        if is_read_only(&rows) {
+            return Err(self.handed_over());
+        }
         Ok(Answers::of(&rows).held(lease))
     }
 

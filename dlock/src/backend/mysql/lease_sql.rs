@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::lease::answers::{AFTER, BEFORE};
+use super::lease::answers::{AFTER, BEFORE, IS_READ_ONLY};
 use crate::backend::lease::{Columns, Lease, Owner, Table, ddl, prune};
 use crate::backend::mysql::{FIRST_FENCE, literal};
 
@@ -67,12 +67,17 @@ pub(crate) struct OwnTable {
 }
 
 /// Not so on any server that is a primary.
-pub(crate) const READ_ONLY: &str = "CONCAT(@@GLOBAL.read_only) NOT IN ('0','OFF')";
+const READ_ONLY: &str = "CONCAT(@@GLOBAL.read_only) NOT IN ('0','OFF')";
 const GUARD: [&str; 2] = ["IF(CONCAT(@@GLOBAL.read_only) NOT IN ('0','OFF'),NULL,", ")"];
 /// Of a lone take: the answer is the new fence, and of a row that is held by others how long it is.
 const NEXT_OF_ONE: &str = "IF((expires_at<=UTC_TIMESTAMP(6) OR owner=VALUES(owner)),\
     LAST_INSERT_ID(fence+1),fence+0*LAST_INSERT_ID(9223372036854775808|\
     GREATEST(0,TIMESTAMPDIFF(MICROSECOND,UTC_TIMESTAMP(6),expires_at))))";
+
+/// Asks whether the server is read-only, after what is to be read.
+pub(crate) fn unless_read_only(sql: &str) -> String {
+    format!("{sql};SELECT {IS_READ_ONLY} FROM DUAL WHERE {READ_ONLY}")
+}
 
 impl OwnTable {
     /// `guarded`: not where statements are logged as they are, for replicas are read-only.
@@ -215,7 +220,7 @@ impl LeaseSql for OwnTable {
     }
 
     fn check(&self, lease: &Lease) -> String {
-        self.select(AFTER, &literal(&lease.name()), &format!(" AND NOT ({READ_ONLY})"))
+        self.select(AFTER, &literal(&lease.name()), "")
     }
 
     fn status(&self, name: Option<&str>) -> String {

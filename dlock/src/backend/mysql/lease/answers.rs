@@ -12,6 +12,9 @@ use crate::backend::mysql::{integer, text};
 pub(crate) const BEFORE: &str = "0";
 /// And of what was found in the end.
 pub(crate) const AFTER: &str = "1";
+/// And the only one of a row which says that the server is read-only: then another one may be the primary, and what was read
+/// before may be out of date.
+pub(crate) const IS_READ_ONLY: &str = "2";
 
 /// Of a lone take the answer is the fence, or this and how many microseconds the row still lasts.
 pub(crate) const HELD: u64 = 1 << 63;
@@ -24,6 +27,11 @@ pub(crate) fn lone(answer: u64) -> Taken {
         fence if fence < HELD => Taken::Granted(Some(fence)),
         held => Taken::Held(Some(Duration::from_micros(held - HELD))),
     }
+}
+
+/// Whether the server said that it is read-only.
+pub(crate) fn is_read_only(rows: &[MySqlRow]) -> bool {
+    rows.iter().any(|row| text(row, 0).as_deref() == Some(IS_READ_ONLY))
 }
 
 /// Rows by their name, as it was asked for, before and after the change.

@@ -24,9 +24,7 @@ impl MySql {
                 | ErrorKind::NoTable,
                 _,
             ) => Failure::Failed(Error::away(backend, cause(error))),
-            (_, Some(GUARDED)) => self.out_of_service(
-                "the server has become read-only: has it handed over to another server?",
-            ),
+            (_, Some(GUARDED)) => self.handed_over(),
             (_, Some(TOO_LARGE)) => Failure::Failed(Error::config(format!(
                 "{backend} takes no statement about a single lease: its max_allowed_packet is {}; \
                  raise it, or use shorter keys",
@@ -42,6 +40,13 @@ impl MySql {
         let table = self.sql.table().quoted('`');
         let rights = Rights { label: &self.label, table: &table, user: "this user" };
         rights.missing(self.sql.ddl().map(|ddl| ("CREATE", ddl)), source)
+    }
+
+    /// It takes no writes any more.
+    pub(super) fn handed_over(&self) -> Failure {
+        self.out_of_service(
+            "the server has become read-only: has it handed over to another server?",
+        )
     }
 
     /// It is there, and of no use now.
