@@ -45,10 +45,20 @@ pub(super) fn kind(number: u16) -> ErrorKind {
         1568 => ErrorKind::Open,
         1053 | 1927 | 4031 => ErrorKind::Ended,
         // Too many errors of this host; offline; errors of the network; shutting down; a node of a cluster that is
-        // not ready; what clients say of a connection that is gone.
-        1129 | 3032 | 3168 | 1152 | 1158..=1161 | 1184 | 1077..=1080 | 1047 | 2006 | 2013 => {
-            ErrorKind::Away
-        }
+        // not ready; a member of a group that leaves it while a commit waits for the others (3100), or waits for them in
+        // vain; what clients say of a connection that is gone.
+        1129
+        | 3032
+        | 3168
+        | 1152
+        | 1158..=1161
+        | 1184
+        | 1077..=1080
+        | 1047
+        | 3100
+        | 3796..=3799
+        | 2006
+        | 2013 => ErrorKind::Away,
         // Too many connections: of all, or of this user.
         1040 | 1203 | 1226 => ErrorKind::Full,
         // No such user or another password; no password where one is wanted; this host not; an account that is

@@ -146,10 +146,17 @@ impl MySql {
         if let Failure::Failed(_) = failure {
             return failure;
         }
-        match rows::ask(&mut member.connection, sqlx::raw_sql("ROLLBACK")).none().await {
-            Ok(_) => failure,
-            Err(error) => Failure::Failed(error_of(&self.label, error)),
+        if let Err(error) =
+            rows::ask(&mut member.connection, sqlx::raw_sql("ROLLBACK")).none().await
+        {
+            return Failure::Failed(error_of(&self.label, error));
         }
+        if member.server.grouped {
+            // On a member that is cut off commits wait without end, with the rows that they have locked. Whoever asks for
+            // one of those is to ask another member.
+            return self.check_group(&mut member.connection).await.err().unwrap_or(failure);
+        }
+        failure
     }
 }
 
