@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use dlock::Guard;
-use dlock_tests::{Server, clock, in_time, tell};
+use dlock_tests::{Server, Site, clock, history, in_time, tabulate, tell};
 use tokio::task::block_in_place;
 use tokio::time::sleep;
 
 use crate::figures::{Figures, Outcome};
 use crate::sessions::hold;
-use crate::takers::Takers;
+use crate::takers::{Fences, Takers};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// When whoever holds a lease throughout must know that it does.
@@ -80,39 +80,78 @@ pub(crate) trait Cluster {
     }
 }
 
-/// Lets each of these faults happen so often. All takers go on in time, `kept` is kept, and the holder of the session
-/// lock is told.
-pub(crate) async fn through<C: Cluster>(
-    cluster: &C,
-    (faults, rounds): (&[Fault], usize),
-    takers: &mut Takers,
-    kept: &Guard,
-) {
-    let version = cluster.servers()[0].version();
-    tell("DLOCK_TEST_FAILOVERS", &format!("with {} {version}", C::PROGRAM));
-    for &fault in faults {
-        let (mut sessions, mut leases) =
-            (Figures::new(C::name(fault)), Figures::new(C::name(fault)));
-        for _ in 0..rounds {
-            let primary = cluster.primary().await;
-            let holder = hold(&cluster.session_urls(), primary).await;
-            sleep(2 * SECOND).await;
-            let began = clock::now();
-            if !cluster.happen(fault, primary).await {
-                // It has been said.
-                return;
+/// What is done to a cluster while four processes take leases of it.
+pub(crate) struct Trial<'a> {
+    /// All of it, for each process the next one in turn.
+    pub(crate) urls: &'a [String; 3],
+    pub(crate) ttl: Duration,
+    /// How soon all must have gone on after a fault.
+    pub(crate) soon: Duration,
+    pub(crate) faults: &'a [Fault],
+    /// How often each of them happens.
+    pub(crate) rounds: usize,
+    /// What the cluster is called in the summary, what grants are on, and what happens to it.
+    pub(crate) name: &'a str,
+    pub(crate) on: &'a str,
+    pub(crate) happens: &'a str,
+}
+
+impl Trial<'_> {
+    /// Lets all of it happen, and then this. A lease that is held throughout is kept, holders of session locks are told, no
+    /// two hold one lease, and fences only grow.
+    pub(crate) async fn run<C: Cluster>(&self, cluster: &C, more: impl AsyncFnOnce(&mut Takers)) {
+        let mut takers = Takers::start(self.urls, self.ttl, self.soon).await;
+        let fences = Fences::collect(self.urls, self.ttl).await;
+        let keeper = Site::at(&self.urls[2]).ttl(self.ttl).locker().await;
+        let kept = keeper.lock("kept").acquire().await.unwrap();
+        let fence = kept.fence();
+        takers.go_on(self.on).await;
+        self.faults(cluster, &mut takers, &kept).await;
+        more(&mut takers).await;
+        assert_eq!(kept.fence(), fence);
+        kept.release().await.unwrap();
+        let holds = takers.stop().await;
+        let lost = holds.iter().filter(|hold| hold.lost).count();
+        history::verify(&holds, Duration::ZERO).unwrap();
+        history::verify_fences(&holds).unwrap();
+        let fences = fences.stop().await;
+        tabulate(&format!(
+            "{}: {} grants on {} while {}: {lost} lost, no two holders; {fences} fences, which only grew",
+            self.name,
+            holds.len(),
+            self.on,
+            self.happens
+        ));
+    }
+
+    /// All takers go on in time, and each fault has its row.
+    async fn faults<C: Cluster>(&self, cluster: &C, takers: &mut Takers, kept: &Guard) {
+        let version = cluster.servers()[0].version();
+        tell("DLOCK_TEST_FAILOVERS", &format!("with {} {version}", C::PROGRAM));
+        for &fault in self.faults {
+            let (mut sessions, mut leases) =
+                (Figures::new(C::name(fault)), Figures::new(C::name(fault)));
+            for _ in 0..self.rounds {
+                let primary = cluster.primary().await;
+                let holder = hold(&cluster.session_urls(), primary).await;
+                sleep(2 * SECOND).await;
+                let began = clock::now();
+                if !cluster.happen(fault, primary).await {
+                    // It has been said.
+                    return;
+                }
+                takers.go_on(C::name(fault)).await;
+                leases.add(Outcome::pause(takers.pause(began)).kept());
+                if fault == Fault::CutOff {
+                    cluster.alone(primary).await;
+                }
+                sessions.add(holder.outcome(began, Some(began)).await);
+                cluster.end(fault, primary).await;
+                takers.go_on("it is back").await;
+                in_time("the lease that is kept", SOON, kept.verify()).await.unwrap();
             }
-            takers.go_on(C::name(fault)).await;
-            leases.add(Outcome::pause(takers.pause(began)).kept());
-            if fault == Fault::CutOff {
-                cluster.alone(primary).await;
-            }
-            sessions.add(holder.outcome(began, Some(began)).await);
-            cluster.end(fault, primary).await;
-            takers.go_on("it is back").await;
-            in_time("the lease that is kept", SOON, kept.verify()).await.unwrap();
+            sessions.report_to("DLOCK_TEST_FAILOVERS", &C::NAMES[0]);
+            leases.report_to("DLOCK_TEST_FAILOVERS", &C::NAMES[1]);
         }
-        sessions.report_to("DLOCK_TEST_FAILOVERS", &C::NAMES[0]);
-        leases.report_to("DLOCK_TEST_FAILOVERS", &C::NAMES[1]);
     }
 }

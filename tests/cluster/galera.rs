@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dlock::{Error, LeaseOptions, Locker};
-use dlock_tests::{Proxy, Server, Site, history, limited, tabulate};
+use dlock_tests::{Proxy, Server, Site, history, limited_in_runtime, tabulate};
 use tokio::time::sleep;
 
 use crate::nodes::{Cluster, rows};
@@ -17,10 +17,7 @@ const SOON: Duration = Duration::from_secs(60);
 
 #[test]
 fn nodes_come_and_go() {
-    limited(Duration::from_secs(280), || {
-        let mut runtime = tokio::runtime::Builder::new_multi_thread();
-        runtime.worker_threads(2).enable_all().build().unwrap().block_on(come_and_go());
-    });
+    limited_in_runtime(Duration::from_secs(280), come_and_go);
 }
 
 async fn come_and_go() {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use dlock_tests::{
-    Backend, Names, Proxy, Server, Site, Temp, clock, eventually_async, history, is_long, limited,
-    not_run, taker, tell,
+    Backend, Names, Proxy, Server, Site, Temp, clock, eventually_async, history, is_long,
+    limited_in_runtime, not_run, taker, tell,
 };
 use tokio::time::sleep;
 
@@ -86,28 +86,25 @@ async fn move_once(url: &str, names: &Names, old: Old) -> Duration {
 }
 
 fn moves(backend: Backend, lease: bool, database: &'static str) {
-    limited(Duration::from_secs(if is_long() { 1150 } else { 120 }), move || {
-        let mut runtime = tokio::runtime::Builder::new_multi_thread();
-        runtime.worker_threads(2).enable_all().build().unwrap().block_on(async move {
-            let Some(names) = Names::new() else {
-                return not_run("a server's name that leads elsewhere", "needs root (unshare)");
-            };
-            let Some(server) = Server::start(backend, &[]) else { return };
-            let program = match backend {
-                Backend::MySql => "MySQL",
-                Backend::MariaDb => "MariaDB",
-                _ => "PostgreSQL",
-            };
-            tell("DLOCK_TEST_FAILOVERS", &format!("with {program} {}", server.version()));
-            let url = if lease { format!("lease+{}", server.url()) } else { server.url().into() };
-            for old in [Old::Refuses, Old::IsSilent] {
-                let mut figures = Figures::new(old.name());
-                for _ in 0..if is_long() { 10 } else { 1 } {
-                    figures.add(Outcome::pause(move_once(&url, &names, old).await));
-                }
-                figures.report_to("DLOCK_TEST_FAILOVERS", &database);
+    limited_in_runtime(Duration::from_secs(if is_long() { 1150 } else { 120 }), async move || {
+        let Some(names) = Names::new() else {
+            return not_run("a server's name that leads elsewhere", "needs root (unshare)");
+        };
+        let Some(server) = Server::start(backend, &[]) else { return };
+        let program = match backend {
+            Backend::MySql => "MySQL",
+            Backend::MariaDb => "MariaDB",
+            _ => "PostgreSQL",
+        };
+        tell("DLOCK_TEST_FAILOVERS", &format!("with {program} {}", server.version()));
+        let url = if lease { format!("lease+{}", server.url()) } else { server.url().into() };
+        for old in [Old::Refuses, Old::IsSilent] {
+            let mut figures = Figures::new(old.name());
+            for _ in 0..if is_long() { 10 } else { 1 } {
+                figures.add(Outcome::pause(move_once(&url, &names, old).await));
             }
-        });
+            figures.report_to("DLOCK_TEST_FAILOVERS", &database);
+        }
     });
 }
 

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use dlock_tests::{Server, Site, eventually_async, history, is_long, limited, tabulate};
+use dlock_tests::{Server, eventually_async, is_long, limited_in_runtime};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 use tokio::task::block_in_place;
 
-use crate::failover::{Cluster, Fault, through};
+use crate::failover::{Cluster, Fault, Trial};
 use crate::nodes::lease_url;
-use crate::takers::{Fences, Takers};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// How soon others must have gone on without the primary: Patroni gives a leader that is away 20 s.
@@ -91,39 +90,25 @@ impl Cluster for Patroni {
 
 #[test]
 fn primaries_come_and_go() {
-    limited(Duration::from_secs(if is_long() { 1150 } else { 280 }), || {
-        let mut runtime = tokio::runtime::Builder::new_multi_thread();
-        runtime.worker_threads(2).enable_all().build().unwrap().block_on(come_and_go());
+    limited_in_runtime(Duration::from_secs(if is_long() { 1150 } else { 280 }), async || {
+        let Some(patroni) = Patroni::start() else { return };
+        patroni.heal().await;
+        // Each but the first takes half a minute.
+        let (faults, rounds): (&[Fault], _) = match is_long() {
+            true => (&[Fault::Switched, Fault::Killed, Fault::Frozen], 5),
+            false => (&[Fault::Switched, Fault::Killed], 1),
+        };
+        Trial {
+            urls: &[0, 1, 2].map(|first| lease_url(&patroni.servers, first)),
+            ttl: TTL,
+            soon: SOON,
+            faults,
+            rounds,
+            name: "patroni",
+            on: "three servers",
+            happens: "primaries were switched, killed and (--long) frozen",
+        }
+        .run(&patroni, async |_| ())
+        .await;
     });
-}
-
-async fn come_and_go() {
-    let Some(patroni) = Patroni::start() else { return };
-    patroni.heal().await;
-    let urls = [0, 1, 2].map(|first| lease_url(&patroni.servers, first));
-    let mut takers = Takers::start(&urls, TTL, SOON).await;
-    let fences = Fences::collect(&urls, TTL).await;
-    // Held throughout, by renewals on one primary after another.
-    let keeper = Site::at(&urls[2]).ttl(TTL).locker().await;
-    let kept = keeper.lock("kept").acquire().await.unwrap();
-    let fence = kept.fence();
-    takers.go_on("three servers").await;
-    // Each but the first takes half a minute.
-    let (faults, rounds): (&[Fault], _) = match is_long() {
-        true => (&[Fault::Switched, Fault::Killed, Fault::Frozen], 5),
-        false => (&[Fault::Switched, Fault::Killed], 1),
-    };
-    through(&patroni, (faults, rounds), &mut takers, &kept).await;
-    assert_eq!(kept.fence(), fence);
-    kept.release().await.unwrap();
-    let holds = takers.stop().await;
-    let lost = holds.iter().filter(|hold| hold.lost).count();
-    history::verify(&holds, Duration::ZERO).unwrap();
-    history::verify_fences(&holds).unwrap();
-    let fences = fences.stop().await;
-    tabulate(&format!(
-        "patroni: {} grants on three servers while primaries were switched, killed and (--long) frozen: \
-         {lost} lost, no two holders; {fences} fences, which only grew",
-        holds.len()
-    ));
 }

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use dlock_tests::{Backend, Server, Site, history, is_long, limited, tabulate};
+use dlock_tests::{Backend, Server, is_long, limited_in_runtime};
 use tokio::task::block_in_place;
 use tokio::time::sleep;
 
-use crate::failover::{Cluster, Fault, through};
-use crate::takers::{Fences, Takers};
+use crate::failover::{Cluster, Fault, Trial};
 
 /// How soon all must have gone on.
 const SOON: Duration = Duration::from_secs(30);
@@ -85,33 +84,20 @@ impl Cluster for Poolers {
 
 #[test]
 fn pooler_comes_and_goes() {
-    limited(Duration::from_secs(if is_long() { 1150 } else { 280 }), || {
-        let mut runtime = tokio::runtime::Builder::new_multi_thread();
-        runtime.worker_threads(2).enable_all().build().unwrap().block_on(come_and_go());
+    limited_in_runtime(Duration::from_secs(if is_long() { 1150 } else { 280 }), async || {
+        let Some(poolers) = Poolers::start() else { return };
+        let url = format!("lease+{}", poolers.poolers[0].url());
+        Trial {
+            urls: &[url.clone(), url.clone(), url],
+            ttl: TTL,
+            soon: SOON,
+            faults: &[Fault::Restarted, Fault::Killed, Fault::Frozen],
+            rounds: if is_long() { 10 } else { 1 },
+            name: "pooler",
+            on: "a server behind pgbouncer",
+            happens: "that was restarted, killed and frozen",
+        }
+        .run(&poolers, async |_| ())
+        .await;
     });
-}
-
-async fn come_and_go() {
-    let Some(poolers) = Poolers::start() else { return };
-    let url = format!("lease+{}", poolers.poolers[0].url());
-    let urls = [url.clone(), url.clone(), url.clone()];
-    let mut takers = Takers::start(&urls, TTL, SOON).await;
-    let fences = Fences::collect(&urls, TTL).await;
-    let keeper = Site::at(&url).ttl(TTL).locker().await;
-    let kept = keeper.lock("kept").acquire().await.unwrap();
-    takers.go_on("a pooler").await;
-    let rounds = if is_long() { 10 } else { 1 };
-    let faults = [Fault::Restarted, Fault::Killed, Fault::Frozen];
-    through(&poolers, (&faults, rounds), &mut takers, &kept).await;
-    kept.release().await.unwrap();
-    let holds = takers.stop().await;
-    let lost = holds.iter().filter(|hold| hold.lost).count();
-    history::verify(&holds, Duration::ZERO).unwrap();
-    history::verify_fences(&holds).unwrap();
-    let fences = fences.stop().await;
-    tabulate(&format!(
-        "pooler: {} grants through pgbouncer while it was restarted, killed and frozen: {lost} lost, \
-         no two holders; {fences} fences, which only grew",
-        holds.len()
-    ));
 }

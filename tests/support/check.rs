@@ -77,6 +77,17 @@ pub fn limited<T: Send + 'static>(limit: Duration, body: impl FnOnce() -> T + Se
     limited_as("test", limit, body)
 }
 
+/// The same of a body that needs a runtime.
+pub fn limited_in_runtime<F: Future<Output = ()>>(
+    limit: Duration,
+    body: impl FnOnce() -> F + Send + 'static,
+) {
+    limited(limit, || {
+        let mut runtime = Builder::new_multi_thread();
+        runtime.worker_threads(2).enable_all().build().unwrap().block_on(body());
+    });
+}
+
 fn limited_as<T: Send + 'static>(
     name: &str,
     limit: Duration,

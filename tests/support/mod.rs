@@ -36,7 +36,9 @@ mod wire;
 mod witness;
 
 pub use self::backend::Backend;
-pub use self::check::{check, is_long, limited, not_run, on_a_thread, tabulate, tell};
+pub use self::check::{
+    check, is_long, limited, limited_in_runtime, not_run, on_a_thread, tabulate, tell,
+};
 pub use self::disk::Disk;
 pub use self::double::{SqlServerClient, connect as connect_sql_server, connect_oracle};
 pub use self::doubles::program::run as run_double;
