@@ -86,10 +86,10 @@ fn main() {
                 increment(&site.locker().await, key, Path::new(file), times).await;
             }
             ["history", keys, file] => {
-                history(&site.locker().await, keys, Path::new(file), orders).await;
+                history(&connected(&site).await, keys, Path::new(file), orders).await;
             }
             ["lead", key, file] => {
-                leader::lead(&site.locker().await, key, Path::new(file), orders).await;
+                leader::lead(&connected(&site).await, key, Path::new(file), orders).await;
             }
             ["fight", keys, tasks, file] => {
                 let locker = site.locker().await;
@@ -98,6 +98,17 @@ fn main() {
             _ => panic!("unknown command {command:?}"),
         }
     });
+}
+
+/// A client of its own, for a process that is frozen at any time: one that was while it connected may be told that the
+/// server does not answer, for its system call was interrupted.
+async fn connected(site: &Site) -> Locker {
+    loop {
+        match site.builder().connect().await {
+            Err(error) if error.is_retryable() => sleep(Duration::from_millis(50)).await,
+            connected => return connected.unwrap(),
+        }
+    }
 }
 
 /// Takes a key for whoever comes with the token, and ends.
