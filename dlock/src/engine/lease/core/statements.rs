@@ -45,13 +45,17 @@ impl LeaseCore {
     }
 
     /// How long this job may take: an answer that comes when what it grants has run out is worth
-    /// nothing, and a renewal without an answer must be asked for again in time.
+    /// nothing, nor is that to a release, and a renewal without an answer must be asked for again in time.
     fn patience(&self, job: &Job) -> Duration {
         let renewing = self.held.all().filter_map(LeaseGrant::patience);
-        let takes: &[_] = if let Job::Apply { takes, .. } = job { takes } else { &[] };
-        let taking = takes.iter().map(|lease| lease.lasts).max();
-        let taking = taking.map(|time| time.max(ANSWER_TIME_MIN));
-        renewing.chain(taking).min().unwrap_or(Duration::MAX)
+        let applying = match job {
+            Job::Apply { takes, .. } => {
+                Some(takes.iter().map(|lease| lease.lasts).max().unwrap_or(self.ttl))
+            }
+            Job::Renew { .. } | Job::Ask { .. } => None,
+        };
+        let applying = applying.map(|time| time.max(ANSWER_TIME_MIN));
+        renewing.chain(applying).min().unwrap_or(Duration::MAX)
     }
 
     /// Sees to it that this one is renewed in time.

@@ -85,6 +85,21 @@ async fn a_silent_release_ends_with_the_lease() {
     eventually("it has run out", || fake.row("k").is_free()).await;
 }
 
+/// Nor does anybody wait longer for its connection.
+#[tokio::test]
+async fn a_silent_release_keeps_nobody_from_the_next_lock() {
+    let fake = Fake::new();
+    let locker = fake.locker(ttl(1000 * MS)).await;
+    let guard = locker.lock("k").acquire().await.unwrap();
+    fake.script(once(Fate::Silent(false), |asked| matches!(asked, Asked::Apply { .. })));
+    let releasing = tokio::spawn(guard.release());
+    sleep(50 * MS).await;
+    // A connection is given up after 12 s where nothing is said of it.
+    let next = locker.lock("other").timeout(Duration::from_secs(8)).acquire().await;
+    next.unwrap().release().await.unwrap();
+    assert!(releasing.await.unwrap().is_err(), "it has run out");
+}
+
 /// A take whose answer is lost on the way is given back, whatever became of it.
 #[tokio::test]
 async fn what_may_be_ours_is_given_back() {
