@@ -47,30 +47,39 @@ pub(crate) fn start<T>(query: impl Future<Output = T>) -> Poll<T> {
     pin!(query).poll(&mut Context::from_waker(Waker::noop()))
 }
 
+/// What a connection does that is another one behind a pointer, but for [`Driver::discard`].
+macro_rules! as_inside {
+    () => {
+        async fn ready(&mut self) -> Result<(), DriverError> {
+            (**self).ready().await
+        }
+
+        async fn ask(&mut self, text: String) -> Result<Vec<Row>, DriverError> {
+            (**self).ask(text).await
+        }
+
+        fn send(&mut self, text: String) -> bool {
+            (**self).send(text)
+        }
+
+        fn place(&self) -> Place {
+            (**self).place()
+        }
+
+        fn is_inside(&self) -> bool {
+            (**self).is_inside()
+        }
+    };
+}
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub(crate) use as_inside;
+
 impl<C: Driver + ?Sized> Driver for &mut C {
     type Dialect = C::Dialect;
 
-    fn ready(&mut self) -> impl Future<Output = Result<(), DriverError>> + Send {
-        (**self).ready()
-    }
-
-    fn ask(&mut self, text: String) -> impl Future<Output = Result<Vec<Row>, DriverError>> + Send {
-        (**self).ask(text)
-    }
-
-    fn send(&mut self, text: String) -> bool {
-        (**self).send(text)
-    }
+    as_inside!();
 
     fn discard(&mut self) -> bool {
         (**self).discard()
-    }
-
-    fn place(&self) -> Place {
-        (**self).place()
-    }
-
-    fn is_inside(&self) -> bool {
-        (**self).is_inside()
     }
 }

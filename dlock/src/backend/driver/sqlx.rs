@@ -10,7 +10,7 @@ use crate::backend::mysql::caller_sql::MySqlDialect;
 #[cfg(feature = "postgres")]
 use crate::backend::postgres::caller_sql::PostgresDialect;
 use crate::backend::rows;
-use crate::connection::driver::{Driver, start};
+use crate::connection::driver::{Driver, as_inside, start};
 use crate::connection::row::{DriverError, Row};
 use crate::connection::session::Place;
 use crate::error::cause;
@@ -102,54 +102,18 @@ impl Driver for sqlx::MySqlConnection {
 impl<DB: Database<Connection: Driver>> Driver for PoolConnection<DB> {
     type Dialect = <DB::Connection as Driver>::Dialect;
 
-    async fn ready(&mut self) -> Result<(), DriverError> {
-        (**self).ready().await
-    }
-
-    async fn ask(&mut self, text: String) -> Result<Vec<Row>, DriverError> {
-        (**self).ask(text).await
-    }
-
-    fn send(&mut self, text: String) -> bool {
-        (**self).send(text)
-    }
+    as_inside!();
 
     fn discard(&mut self) -> bool {
         self.close_on_drop();
         true
-    }
-
-    fn place(&self) -> Place {
-        (**self).place()
-    }
-
-    fn is_inside(&self) -> bool {
-        (**self).is_inside()
     }
 }
 
 impl<DB: Database<Connection: Driver>> Driver for Transaction<'_, DB> {
     type Dialect = <DB::Connection as Driver>::Dialect;
 
-    async fn ready(&mut self) -> Result<(), DriverError> {
-        (**self).ready().await
-    }
-
-    async fn ask(&mut self, text: String) -> Result<Vec<Row>, DriverError> {
-        (**self).ask(text).await
-    }
-
-    fn send(&mut self, text: String) -> bool {
-        (**self).send(text)
-    }
-
-    fn place(&self) -> Place {
-        (**self).place()
-    }
-
-    fn is_inside(&self) -> bool {
-        (**self).is_inside()
-    }
+    as_inside!();
 }
 
 async fn ready(conn: &mut impl Connection) -> Result<(), DriverError> {
