@@ -121,6 +121,67 @@ pub(crate) fn normal(url: &str) -> Cow<'_, str> {
     }
 }
 
+/// What to say about a scheme that is not compiled in, or not there at all.
+pub(crate) fn not_there(scheme: &str) -> Error {
+    const ALL: &str = "postgres://, mysql://, mariadb:// (for leases with lease+ before it), \
+                       mssql://, oracle://, sqlite://, memory:";
+    let known = scheme.strip_prefix("lease+").unwrap_or(scheme);
+    let feature = match known {
+        "postgres" | "postgresql" => Some("postgres"),
+        "mssql" | "sqlserver" => Some("mssql"),
+        "mysql" | "mariadb" => Some("mysql"),
+        "oracle" => Some("oracle"),
+        "sqlite" => Some("sqlite"),
+        _ => None,
+    };
+    if let Some(feature) = feature {
+        return Error::config(format!(
+            "{scheme}: urls need dlock's feature \"{feature}\"; turn it on in Cargo.toml: \
+             dlock = {{ …, features = [\"{feature}\"] }}"
+        ));
+    }
+    // A url without a scheme may have the password at any place: none of it is shown.
+    let shown = if scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+        && !scheme.is_empty()
+    {
+        format!("unknown scheme {scheme}: in the database's url")
+    } else {
+        "the database's url has no scheme".to_owned()
+    };
+    match meant(scheme) {
+        Some(meant) => Error::config(format!("{shown}; write {meant}")),
+        None => Error::config(format!("{shown}; there are {ALL}")),
+    }
+}
+
+/// What to write instead of a scheme that other libraries know.
+fn meant(scheme: &str) -> Option<&'static str> {
+    let lower = scheme.to_ascii_lowercase();
+    let leases = lower.starts_with("lease+");
+    let bare = lower.strip_prefix("lease+").unwrap_or(&lower);
+    // SQLAlchemy puts the name of a driver behind a plus.
+    let database = bare.split_once('+').map_or(bare, |(database, _)| database);
+    Some(match (database, leases) {
+        ("postgres" | "postgresql" | "postgis" | "pgsql" | "psql" | "pg" | "postgre", false) => {
+            "postgres://"
+        }
+        ("postgres" | "postgresql" | "postgis" | "pgsql" | "psql" | "pg" | "postgre", true)
+        | ("cockroach" | "cockroachdb" | "crdb" | "yugabyte" | "yugabytedb", _) => {
+            "lease+postgres://"
+        }
+        ("mysql" | "mysql2" | "mysqlx", false) => "mysql://",
+        ("mysql" | "mysql2" | "mysqlx" | "galera" | "tidb" | "vitess", _) => "lease+mysql://",
+        ("mariadb", false) => "mariadb://",
+        ("mariadb", true) => "lease+mariadb://",
+        ("sqlite" | "sqlite2" | "sqlite3" | "file", _) => "sqlite://path/to/file",
+        ("oracle" | "oracledb" | "ora", false) => "oracle://",
+        ("oracle" | "oracledb" | "ora", true) => "lease+oracle://",
+        ("memory" | "mem", _) => "memory:",
+        ("jdbc", _) => "the url without jdbc:, as in postgres://user@host/database",
+        _ => return None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,6 +217,43 @@ mod tests {
             "memory:x",
         ] {
             assert!(check(url).is_ok(), "{url}");
+        }
+    }
+
+    /// No build of the tests has a feature off: what is said then is asked for directly.
+    #[test]
+    fn a_backend_that_is_off_names_its_feature() {
+        for (scheme, feature) in [
+            ("postgres", "postgres"),
+            ("postgresql", "postgres"),
+            ("mysql", "mysql"),
+            ("mariadb", "mysql"),
+            ("sqlite", "sqlite"),
+            ("lease+postgresql", "postgres"),
+            ("lease+mysql", "mysql"),
+        ] {
+            let text = not_there(scheme).to_string();
+            assert!(text.contains(&format!("features = [\"{feature}\"]")), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_scheme_of_another_library_gets_ours() {
+        for (scheme, ours) in [
+            ("postgresql+asyncpg", "write postgres://"),
+            ("POSTGRES", "write postgres://"),
+            ("lease+Postgres", "write lease+postgres://"),
+            ("cockroachdb", "write lease+postgres://"),
+            ("mysql+pymysql", "write mysql://"),
+            ("lease+MySQL", "write lease+mysql://"),
+            ("sqlite3", "write sqlite://"),
+            ("sqlite+aiosqlite", "write sqlite://"),
+            ("jdbc", "without jdbc:"),
+            ("redis", "there are postgres://"),
+        ] {
+            let text = not_there(scheme).to_string();
+            assert!(text.contains(ours), "{scheme}: {text}");
+            assert!(text.contains(scheme), "{text}");
         }
     }
 }
