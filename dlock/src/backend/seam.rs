@@ -297,6 +297,7 @@ pub(crate) struct LockView {
     pub(crate) waiters: Vec<SessionView>,
 }
 
+#[cfg(feature = "_database")]
 impl LockView {
     /// A lock of which no session has been seen yet.
     pub(crate) fn new(lock_id: LockId) -> Self {
