@@ -63,3 +63,10 @@ pub(crate) fn hex(byte: u8, out: &mut String) {
     // Writing to a String cannot fail.
     let _ = write!(out, "{byte:02x}");
 }
+
+/// Reads bytes from hex digits, two for each.
+pub(crate) fn unhexed(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let pairs = text.as_bytes().chunks(2);
+    pairs.map(|pair| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?)).collect()
+}

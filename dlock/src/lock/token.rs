@@ -24,7 +24,7 @@ use crate::spec::options::LockOptions;
 use crate::spec::wait::Wait;
 use crate::status::lost::{LostInfo, LostReason};
 use crate::switch;
-use crate::text::hex;
+use crate::text::{hex, unhexed};
 
 /// What the text of a token begins with.
 const PREFIX: &str = "dlock1";
@@ -362,12 +362,6 @@ fn unescaped(text: &str) -> Option<Vec<u8>> {
         }
     }
     Some(bytes)
-}
-
-fn unhexed(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let pairs = text.as_bytes().chunks(2);
-    pairs.map(|pair| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?)).collect()
 }
 
 /// Shows the token without its secret.

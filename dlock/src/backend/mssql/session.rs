@@ -5,7 +5,6 @@
 //! a wait that is not wanted any more ends with its connection, and the lock it may have been granted
 //! goes with that.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use tiberius::{Query, Row};
@@ -25,6 +24,7 @@ use crate::spec::key::Key;
 use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
+use crate::text::hex;
 
 /// How many locks a statement is about at most: it may have 2,100 parameters, and takes a share of
 /// time to put together.
@@ -73,12 +73,10 @@ impl SessionLocks for Mssql {
     async fn open(&self) -> Result<Session> {
         let (mut connection, socket) = self.target.connect().await?;
         let mark: [u8; 16] = fastrand::u128(..).to_le_bytes();
-        let hex = mark.iter().fold(String::new(), |mut hex, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        });
-        let rows = async { results::all(connection.simple_query(server::open(&hex)).await?).await };
+        let mut shown = String::new();
+        mark.iter().for_each(|byte| hex(*byte, &mut shown));
+        let open = server::open(&shown);
+        let rows = async { results::all(connection.simple_query(open).await?).await };
         let rows = rows.await.map_err(|error| self.error(error))?;
         let row = rows.last().and_then(|rows| rows.first());
         let row = row.ok_or_else(|| self.unexpected("no row"))?;

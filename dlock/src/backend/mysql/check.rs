@@ -1,6 +1,7 @@
 //! What is wrong with the set-up, as far as a session can see it.
 
-use super::server::{Family, USED, whole_seconds};
+use super::family::{Family, whole_seconds};
+use super::server::USED;
 use super::status::{HOLDERS, LOCKS};
 use super::{MySql, REMEDY, Session, integer, replicates, text};
 use crate::backend::share;
@@ -25,7 +26,7 @@ impl MySql {
             found.push(Finding::problem(
                 format!(
                     "wait_timeout stays at {patience} s: a holder that has vanished keeps its \
-                         locks so long"
+                         locks for that long"
                 ),
                 "connect to the server itself and not through a proxy",
             ));

@@ -13,6 +13,7 @@ pub(crate) mod caller_sql;
 mod check;
 mod connect;
 mod errors;
+mod family;
 mod fencing;
 #[cfg(feature = "mysql")]
 pub(crate) mod lease;

@@ -1,10 +1,9 @@
 //! What a server is, and which ones are refused.
 
-use std::time::Duration;
-
 use sqlx::mysql::MySqlRow;
 
 use super::errors::NoPrimary;
+use super::family::{Family, whole_seconds};
 use super::session_sql::BIRTH;
 use super::{MySql, Session, integer};
 use crate::backend::errors::{NotExclusive, unsupported};
@@ -59,12 +58,6 @@ pub(super) const READ_ONLY: NotExclusive = NotExclusive {
 /// Statements of more than this many locks take more than their share of time to put together.
 const MOST: usize = 1000;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Family {
-    MySql,
-    MariaDb,
-}
-
 /// What a session has seen of its server.
 #[derive(Debug)]
 pub(super) struct Server {
@@ -92,39 +85,6 @@ pub(super) struct Server {
     pub(super) statement_limit: f64,
 }
 
-impl Family {
-    /// Names that differ only in case are one lock.
-    pub(super) fn ignores_case(self) -> bool {
-        self == Family::MySql
-    }
-
-    /// The variable that ends statements which take longer.
-    pub(super) fn statement_limit(self) -> &'static str {
-        match self {
-            Family::MySql => "max_execution_time",
-            Family::MariaDb => "max_statement_time",
-        }
-    }
-
-    /// How long a wait is to last: a hint for its statement, and the argument of `GET_LOCK`. No
-    /// shorter than that. MySQL counts a wait in whole seconds, so there the statement's own limit
-    /// ends it, a second before the wait would end
-    /// (<https://dev.mysql.com/doc/refman/8.4/en/optimizer-hints.html#optimizer-hints-execution-time>).
-    pub(super) fn limits(self, time: Duration) -> (String, String) {
-        match self {
-            Family::MySql => {
-                let millis = time.as_nanos().div_ceil(1_000_000).max(1);
-                let hint = format!("/*+ MAX_EXECUTION_TIME({millis}) */ ");
-                (hint, (whole_seconds(time) + 1).to_string())
-            }
-            Family::MariaDb => {
-                let micros = time.as_nanos().div_ceil(1000);
-                (String::new(), format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000))
-            }
-        }
-    }
-}
-
 /// How many locks fit into a statement, given how many bytes the server takes at once. A name is at
 /// most 64 characters, which stand there in hex, and several times.
 fn most(packet: Option<usize>) -> usize {
@@ -132,11 +92,6 @@ fn most(packet: Option<usize>) -> usize {
     const REST: usize = 1_000;
     let fit = packet.map_or(MOST, |packet| packet.saturating_sub(REST).div_euclid(EACH));
     fit.clamp(1, MOST)
-}
-
-/// Rounded up.
-pub(super) fn whole_seconds(time: Duration) -> u64 {
-    time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
 
 impl Server {
@@ -340,23 +295,5 @@ mod tests {
         let loaded =
             [("wsrep_on", "OFF"), ("wsrep_provider", "/x.so"), ("max_statement_time", "0")];
         assert!(server(&loaded).is_ok_and(|s| s.may_be_clustered));
-    }
-
-    #[test]
-    fn no_wait_ends_early() {
-        for (millis, hint, mysql, mariadb) in [
-            (0, 1, "1", "0.000000"),
-            (300, 300, "2", "0.300000"),
-            (1000, 1000, "2", "1.000000"),
-            (1001, 1001, "3", "1.001000"),
-            (29_999, 29_999, "31", "29.999000"),
-        ] {
-            let time = Duration::from_millis(millis);
-            let hint = format!("/*+ MAX_EXECUTION_TIME({hint}) */ ");
-            assert_eq!(Family::MySql.limits(time), (hint, mysql.to_owned()));
-            assert_eq!(Family::MariaDb.limits(time).1, mariadb);
-        }
-        assert_eq!(Family::MariaDb.limits(Duration::from_nanos(1)).1, "0.000001");
-        assert!(Family::MySql.limits(Duration::from_nanos(1)).0.contains("(1)"));
     }
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use sqlx::Connection as _;
 use tokio::time::timeout;
 
+use super::family::Family;
 use super::polling::Flag;
-use super::server::{self, Family};
+use super::server;
 use super::{GOODBYE, HEARTBEAT, MySql, Session, integer, replicates, session_sql, text};
 use crate::backend::{Answer, BatchItem, SessionLocks, SessionTag, orders_or_locks};
 use crate::error::{Error, Result};

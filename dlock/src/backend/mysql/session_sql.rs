@@ -6,7 +6,7 @@ use crate::backend::{BatchItem, Op, SessionTag, lease};
 use crate::spec::key::Key;
 use crate::spec::lock_id::LockId;
 use crate::spec::native::NativeKey;
-use crate::text::hex;
+use crate::text::{hex, unhexed};
 
 /// A proxy may answer `SELECT CONNECTION_ID()` alone, with an id of its own.
 pub(super) const LOOK_AT_ID: &str = "SELECT 1,CONNECTION_ID()";
@@ -168,11 +168,7 @@ pub(crate) fn read_wait(sql: &str) -> Option<(String, Option<String>)> {
     let (name, rest) = sql.strip_prefix(get_lock)?.split_once("',")?;
     let name = match name.split_once('\'')? {
         ("", plain) => plain.to_owned(),
-        ("_utf8mb4 x", hex) => {
-            let byte = |at| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok();
-            let bytes: Option<Vec<u8>> = (0..hex.len()).step_by(2).map(byte).collect();
-            String::from_utf8(bytes?).ok()?
-        }
+        ("_utf8mb4 x", hex) => String::from_utf8(unhexed(hex)?).ok()?,
         _ => return None,
     };
     let who = rest.split_once("/* ").and_then(|(_, who)| who.split_once(" */"));

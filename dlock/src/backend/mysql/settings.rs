@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::MySql;
-use super::server::{Server, whole_seconds};
+use super::family::whole_seconds;
+use super::server::Server;
 
 /// The server lets go so much later than the holder's validity ends: a body that waits is dropped by a
 /// timer, and others must not have the lock before.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::mysql::MySqlRow;
 
-use super::server::Family;
+use super::family::Family;
 use super::session_sql;
 use super::session_sql::name;
 use super::{MySql, Session, integer, text};

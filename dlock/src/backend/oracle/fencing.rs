@@ -1,7 +1,7 @@
 //! Fencing tokens: a counter for each key, in its row of the lease table, drawn in the block that takes
 //! the lock, and committed by itself.
 
-use super::connect::Unanswered;
+use super::connection::Unanswered;
 use super::errors::is_right;
 use super::session::Session;
 use super::{Oracle, table};

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use oracledb::{DB_TYPE_NUMBER, DB_TYPE_VARCHAR};
 
-use super::connect::{Connection, Target, Unanswered};
+use super::connect::Target;
+use super::connection::{Connection, Unanswered};
 use super::errors::STANDBY;
 use super::lease_sql::{LEASES_MAX, LeaseSql, name_of, order, own, row_name};
 use super::session_sql::{ORDERS_MAX, pieces};
@@ -20,6 +21,7 @@ use crate::backend::{LockView, Options, counted};
 use crate::error::Error;
 use crate::spec::native::NativeKey;
 use crate::status::Finding;
+use crate::text::unhexed;
 
 /// How long the server may take to answer. The engine judges that by its own clock, and sooner: this
 /// is the end of a thread that hangs.
@@ -192,7 +194,9 @@ impl LeaseBackend for OracleLeases {
         let rows = rows.map_err(|error| self.failure(error))?;
         let read = |row: &table::Row| {
             let number = |column: usize| row.get(column)?.as_ref()?.parse::<i64>().ok();
-            let text = |column: usize| unhexed(row.get(column)?.as_deref()?);
+            // Bytes, as hex.
+            let text =
+                |column: usize| String::from_utf8(unhexed(row.get(column)?.as_deref()?)?).ok();
             let (owner, fence) = (text(1), number(2));
             let held_for = counted(number(3), Duration::from_secs);
             Some(seen(lease::Row { name: name_of(text(0)?), owner, fence, held_for }, of))
@@ -239,11 +243,4 @@ impl LeaseBackend for OracleLeases {
     async fn close(&self, connection: Connection) {
         connection.close().await;
     }
-}
-
-/// Text that the server shows as the hex of its bytes.
-fn unhexed(hex: &str) -> Option<String> {
-    let pair = |at: usize| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok();
-    let bytes: Option<Vec<u8>> = (0..hex.len()).step_by(2).map(pair).collect();
-    String::from_utf8(bytes?).ok()
 }

@@ -12,8 +12,10 @@
 pub(crate) mod caller_sql;
 mod check;
 mod connect;
+mod connection;
 mod errors;
 mod fencing;
+mod known;
 mod lease;
 mod lease_sql;
 mod session;

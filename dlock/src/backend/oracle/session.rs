@@ -1,14 +1,14 @@
 //! A session: how it is opened and asked, and what its answers mean.
 
-use std::collections::HashMap;
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use oracledb::{Connection as Driver, DB_TYPE_VARCHAR, Error as DriverError};
 
-use super::connect::Connection;
+use super::connection::Connection;
 use super::errors::{Code, STANDBY, is_right, of_number};
+use super::known::KnownLocks;
 use super::session_sql::{self as sql, LOCKS_MAX, MODES, Order, What};
 use super::{HEARTBEAT_MAX, Oracle, SLICE, TTL_MAX, table};
 use crate::backend::errors::{another_session, neither, unexpected, unexpected_source};
@@ -17,16 +17,9 @@ use crate::clock::Time;
 use crate::error::{Error, Result};
 use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
-use crate::spec::native::NativeKey;
 
 /// Whether a commit here waits for a standby.
 const PROTECTION: &str = "SELECT protection_mode FROM v$database";
-
-/// How old a handle may be. The server may forget a name ten days after it was last allocated, and
-/// would then give it another lock.
-const HANDLE_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
-/// How many handles of locks that are not held are kept.
-const HANDLES_MAX: usize = 10_000;
 
 pub(crate) struct Session {
     pub(super) connection: Connection,
@@ -34,21 +27,11 @@ pub(crate) struct Session {
     pub(super) id: i64,
     /// What the server says in every answer, so that it is known whose it is.
     unique: String,
-    locks: HashMap<NativeKey, Known>,
+    pub(super) locks: KnownLocks,
     /// It knows that there is a table to draw tokens from.
     pub(super) fences: bool,
     /// Whether a commit here may wait for another server, if it was asked.
     pub(super) commits_wait: Option<bool>,
-}
-
-/// What the session knows of a lock.
-struct Known {
-    /// What the server knows its name by, and since when. Every session has its own handles.
-    handle: Option<(Box<str>, Time)>,
-    /// How often it was granted, and how. The server does not count: it says that the session owns
-    /// the lock already.
-    times: u32,
-    mode: Mode,
 }
 
 /// What became of one order.
@@ -105,7 +88,7 @@ impl SessionLocks for Oracle {
         self.same_database(&format!("{database}/{}", container.unwrap_or_default()))?;
         let instance = instance.and_then(|instance| instance.parse().ok()).unwrap_or(1);
         let id = sql::number_of(connection.sid, instance);
-        let (locks, fences, commits_wait) = (HashMap::new(), false, None);
+        let (locks, fences, commits_wait) = (KnownLocks::default(), false, None);
         Ok(Session { connection, id, unique, locks, fences, commits_wait })
     }
 
@@ -159,7 +142,7 @@ impl SessionLocks for Oracle {
             let parts: Vec<Part<'_>> = lock_ids.iter().map(part).collect();
             let replies = match self.orders(session, &parts).await {
                 // The right has been taken away. What was granted before that, nobody can say.
-                Err(Error::Permission { .. }) if session.holds_nothing() => {
+                Err(Error::Permission { .. }) if session.locks.holds_nothing() => {
                     held.resize(held.len() + lock_ids.len(), false);
                     continue;
                 }
@@ -168,7 +151,7 @@ impl SessionLocks for Oracle {
             for (lock_id, reply) in lock_ids.iter().zip(&replies) {
                 let is_held = self.code(reply)? == Code::Done;
                 if !is_held {
-                    session.released(lock_id);
+                    session.locks.released(lock_id);
                 }
                 held.push(is_held);
             }
@@ -231,10 +214,7 @@ impl Oracle {
         for part in parts {
             let key = &part.lock_id.key;
             let row = part.fenced.then(|| lease::name(key));
-            let known = session.locks.get(key).and_then(|known| known.handle.as_ref());
-            // A new one is asked for by the name; the old one means the same lock.
-            let handle = known.filter(|(_, since)| now.since(*since) < HANDLE_AGE_MAX);
-            let handle = handle.map(|(handle, _)| &**handle);
+            let handle = session.locks.handle(key, now);
             fresh.push(handle.is_none());
             let (what, mode) = (part.what, part.lock_id.mode);
             let row = row.as_deref().map(str::as_bytes);
@@ -248,7 +228,7 @@ impl Oracle {
             let mut fields = line.splitn(3, ' ');
             let code = fields.next().and_then(|code| code.parse().ok());
             let handle = fields.next().filter(|handle| fresh && !handle.is_empty());
-            session.learn(&part.lock_id.key, handle, now);
+            session.locks.learn(&part.lock_id.key, handle, now);
             let token = fields.next().and_then(|token| token.parse().ok());
             replies.push(Reply { code, token });
         }
@@ -296,25 +276,28 @@ impl Oracle {
     fn done(&self, session: &mut Session, op: &BatchItem, reply: &Reply) -> Result<Answer> {
         let code = self.code(reply)?;
         match (&op.what, code) {
-            (Op::Try(lock_id), Code::Done) => Ok(session.granted(lock_id)),
+            (Op::Try(lock_id), Code::Done) => {
+                session.locks.granted(lock_id);
+                Ok(Answer::Yes)
+            }
             (Op::TryFenced(lock_id), Code::Done) => {
-                session.granted(lock_id);
+                session.locks.granted(lock_id);
                 self.token(reply)
             }
             (Op::Fence(_), Code::Done) => self.token(reply),
             // Not a grant, unless it is known that the session has it in this mode: then it has it
             // once more.
-            (Op::Try(lock_id), Code::Owner) => Ok(session.granted_again(lock_id).into()),
+            (Op::Try(lock_id), Code::Owner) => Ok(session.locks.granted_again(lock_id).into()),
             // It is refused all the same: nothing is held.
             (_, Code::Timeout | Code::Deadlock) => Ok(Answer::No),
             (Op::Unlock(lock_id), Code::Done | Code::Owner) => {
-                session.released(lock_id);
+                session.locks.released(lock_id);
                 Ok((code == Code::Done).into())
             }
             (_, Code::Owner) => Ok(Answer::No),
             (_, Code::Handle) => {
                 if let Some(lock_id) = op.what.lock_id() {
-                    session.locks.remove(&lock_id.key);
+                    session.locks.forget(&lock_id.key);
                 }
                 Err(self.refused(code))
             }
@@ -328,7 +311,7 @@ impl Oracle {
 
     /// A sign of life; now and then, names of what is held are allocated anew on the way.
     pub(super) async fn ping(&self, session: &mut Session) -> Result<()> {
-        let aged = session.aged(Time::now());
+        let aged = session.locks.aged(Time::now());
         if aged.is_empty() {
             return self.ask(session, "", 0, self.patience()).await.map(drop);
         }
@@ -352,65 +335,6 @@ impl Oracle {
     }
 }
 
-impl Session {
-    /// Notes what the server knows a name by, if it has just said so.
-    fn learn(&mut self, key: &NativeKey, handle: Option<&str>, now: Time) {
-        let (Some(handle), NativeKey::Name(_)) = (handle, key) else { return };
-        if self.locks.len() > HANDLES_MAX {
-            self.locks.retain(|_, known| known.times > 0);
-        }
-        let none = || Known { handle: None, times: 0, mode: Mode::Exclusive };
-        let known = self.locks.entry(key.clone()).or_insert_with(none);
-        known.handle = Some((handle.into(), now));
-    }
-
-    pub(super) fn granted(&mut self, lock_id: &LockId) -> Answer {
-        let none = || Known { handle: None, times: 0, mode: lock_id.mode };
-        let known = self.locks.entry(lock_id.key.clone()).or_insert_with(none);
-        (known.times, known.mode) = (1, lock_id.mode);
-        Answer::Yes
-    }
-
-    /// Returns `false` if it was not known to be held in this mode.
-    fn granted_again(&mut self, lock_id: &LockId) -> bool {
-        let known = self.locks.get_mut(&lock_id.key);
-        let known = known.filter(|known| known.times > 0 && known.mode == lock_id.mode);
-        known.map(|known| known.times += 1).is_some()
-    }
-
-    /// Returns `true` if it stays held after this release, which is noted then.
-    fn is_kept_after(&mut self, lock_id: &LockId) -> bool {
-        let known = self.locks.get_mut(&lock_id.key).filter(|known| known.times > 1);
-        known.map(|known| known.times -= 1).is_some()
-    }
-
-    /// Returns `true` if it was granted more than once: somebody here shares it.
-    pub(super) fn is_shared(&self, lock_id: &LockId) -> bool {
-        self.locks.get(&lock_id.key).is_some_and(|known| known.times > 1)
-    }
-
-    fn released(&mut self, lock_id: &LockId) {
-        match self.locks.get_mut(&lock_id.key) {
-            Some(known) if known.handle.is_some() => known.times = 0,
-            _ => drop(self.locks.remove(&lock_id.key)),
-        }
-    }
-
-    fn holds_nothing(&self) -> bool {
-        self.locks.values().all(|known| known.times == 0)
-    }
-
-    /// What is held by a name that was allocated long ago.
-    fn aged(&self, now: Time) -> Vec<LockId> {
-        let is_aged = |known: &Known| {
-            let old = |(_, since): &(_, Time)| now.since(*since) >= HANDLE_AGE_MAX;
-            known.times > 0 && known.handle.as_ref().is_some_and(old)
-        };
-        let aged = self.locks.iter().filter(|(_, known)| is_aged(known));
-        aged.map(|(key, known)| LockId { key: key.clone(), mode: known.mode }).collect()
-    }
-}
-
 /// The order for a part of a batch; none for a release of what stays held.
 fn part<'a>(session: &mut Session, what: &'a Op) -> Option<Part<'a>> {
     let lock_id = what.lock_id()?;
@@ -418,7 +342,7 @@ fn part<'a>(session: &mut Session, what: &'a Op) -> Option<Part<'a>> {
         Op::Try(_) => (What::Request, false),
         Op::TryFenced(_) => (What::Request, true),
         Op::Fence(_) => (What::IsHeld, true),
-        Op::Unlock(lock_id) if session.is_kept_after(lock_id) => return None,
+        Op::Unlock(lock_id) if session.locks.is_kept_after(lock_id) => return None,
         Op::Unlock(_) => (What::Release, false),
         Op::Cancel(_) | Op::End(_) => return None,
     };

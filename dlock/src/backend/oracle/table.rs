@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::connect::{Connection, Unanswered};
+use super::connection::{Connection, Unanswered};
 use super::errors::is_right;
 use super::lease_sql::LeaseSql;
 use crate::backend::bounds::Bounds;

@@ -56,7 +56,7 @@ impl SessionWaits for Oracle {
         to: Mode,
         time: Duration,
     ) -> Result<Waited> {
-        if session.is_shared(held) {
+        if session.locks.is_shared(held) {
             // The server knows of one holder only.
             return Ok(Waited::Busy);
         }
@@ -87,7 +87,7 @@ impl Oracle {
         let reply = replies.first().ok_or_else(|| self.unexpected("no answer"))?;
         match self.code(reply)? {
             Code::Done => {
-                session.granted(lock_id);
+                session.locks.granted(lock_id);
                 Ok(Waited::Granted)
             }
             Code::Deadlock => Ok(Waited::Deadlock),
