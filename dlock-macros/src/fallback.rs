@@ -24,7 +24,7 @@ impl Errors {
         self.0.is_none()
     }
 
-    /// The errors beside the unchanged item: whoever calls it still finds it, so one mistake is
+    /// The errors beside the unchanged item: its callers still find it, so one mistake is
     /// one error, and an editor goes on knowing the function while its attribute is being typed.
     pub(crate) fn beside(self, item: TokenStream) -> TokenStream {
         let errors = self.0.map(syn::Error::into_compile_error);

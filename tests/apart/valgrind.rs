@@ -21,7 +21,7 @@ fn locks_are_taken_under_valgrind() {
     assert_eq!(said, "held: true\ndone\n", "{errors}");
 }
 
-/// Says it to whoever looks and to the summary of `tests/run`.
+/// Prints it, also for the summary of `tests/run`.
 fn not_run(why: &str) {
     let line = format!("valgrind: {why}");
     eprintln!("NOT RUN: {line}");

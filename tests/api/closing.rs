@@ -1,4 +1,4 @@
-//! Whoever asks for a lock while the locker, or its runtime, ends has an answer.
+//! A caller that asks for a lock while the locker, or its runtime, ends gets an answer.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;

@@ -114,7 +114,7 @@ fn nothing_is_said_in_the_normal_course() {
     });
 }
 
-/// Whoever waits already goes on, whatever kind of lock it is; what is held stays so.
+/// A caller that waits already goes on, whatever kind of lock it is; what is held stays so.
 #[test]
 fn off_answers_those_who_wait_already() {
     alone(|| async {

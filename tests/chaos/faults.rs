@@ -151,7 +151,7 @@ pub(crate) async fn of_holders_are_told_before_the_next_one_comes(site: Site) {
     figures.iter().for_each(|figures| figures.report(backend));
 }
 
-/// For whoever is frozen in a write keeps the file from all others.
+/// A process that is frozen in a write keeps the file from all others.
 async fn each_in_a_file(faults: &[Fault]) -> Vec<Outcome> {
     let rounds = faults.iter().copied().map(|fault| {
         tokio::spawn(async move {

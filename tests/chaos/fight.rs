@@ -105,7 +105,7 @@ async fn end(fighters: Vec<Fighter>, least: usize) -> Vec<Hold> {
     holds
 }
 
-/// Whoever is frozen learns before it goes on that others have had its locks meanwhile.
+/// A frozen process learns before it goes on that others have had its locks meanwhile.
 pub(crate) async fn survives_kills_and_freezes(site: Site) {
     let holds = kill_and_freeze(&site.ttl(TTL), FIGHT, TIME, 20).await;
     history::verify(&holds, Duration::ZERO).unwrap();

@@ -30,7 +30,7 @@ impl Outcome {
         Outcome { told, kept: false, next: since(fault_at, next), overlap: since(next, until) }
     }
 
-    /// A fault after which nobody was granted anything for so long, and no two held one key: its holders' histories say so.
+    /// A fault after which nobody was granted anything for this long, and no two held one key: its holders' histories say so.
     #[allow(dead_code, reason = "the cluster tests use it")]
     pub(crate) fn pause(next: Duration) -> Self {
         Outcome { told: None, kept: false, next, overlap: Duration::ZERO }

@@ -78,7 +78,7 @@ pub(crate) async fn thousand_keys_are_taken_together(site: Site) {
     }
 }
 
-/// Whoever keeps a row of the table keeps no plain lock from anybody.
+/// A transaction that keeps a row of the table keeps no plain lock from anybody.
 pub(crate) async fn write_that_waits_stops_no_other_key(site: Site) {
     let counter = Counter::new(&site);
     let locker = counter.locker(&site).await;

@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
 fn gate_lets_nobody_pass_who_is_older() {
     let gate = Arc::new(fence::Gate::new(3));
     assert!(!gate.admits(2) && gate.admits(3) && gate.newest() == 3);
-    // Whoever passes is the newest so far at that moment.
+    // Each token that passes is the newest so far at that moment.
     let passed = Arc::new(AtomicU64::new(0));
     let threads: Vec<_> = (0..4)
         .map(|_| {

@@ -1,4 +1,4 @@
-//! That tokens grow, whoever they are given to.
+//! Tokens grow, to whomever they are given.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

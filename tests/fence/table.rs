@@ -24,7 +24,7 @@ pub(crate) async fn is_made_when_the_first_token_is_wanted(site: Site) {
     taking.join_all().await;
     assert!(counter.is_there(&mut witness).await);
     assert_eq!(counter.number(&mut witness, "SELECT count(*) FROM {}").await, 4);
-    // To whoever looks for leases, nobody holds anything.
+    // Seen as leases, nothing is held.
     let held = "SELECT count(*) FROM {} WHERE expires_at > '2001-01-01' OR owner <> ''";
     assert_eq!(counter.number(&mut witness, held).await, 0);
     let row = counter.row(&locker, "0");
@@ -145,7 +145,7 @@ pub(crate) async fn row_of_a_lease_stays_that_of_its_owner(site: Site) {
     assert_eq!(counter.number(&mut witness, same).await, 1);
 }
 
-/// Whoever cleans up does not make the tokens begin again.
+/// A cleanup does not make the tokens begin again.
 pub(crate) async fn that_is_emptied_gives_no_token_again(site: Site) {
     let counter = Counter::new(&site);
     let (one, two) = (counter.locker(&site).await, counter.locker(&site).await);

@@ -35,7 +35,7 @@ pub(crate) async fn table_that_was_dropped_keeps_no_lock(site: Site) {
     held.verify().await.unwrap();
     assert!(theirs.lock("held").try_acquire().await.unwrap().is_none());
     held.release().await.unwrap();
-    // Whoever drops the table wants to begin anew.
+    // To drop the table is to begin anew.
     let guard = ours.lock("k").fenced().acquire().await.unwrap();
     assert!(guard.fence() > before);
     guard.release().await.unwrap();

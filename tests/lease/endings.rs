@@ -167,7 +167,7 @@ pub(crate) async fn server_that_stands_still_costs_nothing(site: Site) {
     guard.release().await.unwrap();
 }
 
-/// As if the database's clock had been set forward: whoever holds hears of it at the next renewal, of
+/// As if the database's clock had been set forward: the holder learns of it at the next renewal, of
 /// all that is held.
 pub(crate) async fn clock_that_was_set_forward_is_noticed(site: Site) {
     let site = site.ttl(Duration::from_secs(6));

@@ -55,7 +55,7 @@ pub(crate) async fn adopted_guard_is_renewed_and_passes_on(site: Site) {
     assert_eq!((token.key(), token.fence()), (&"k".into(), fence));
     let left = token.expires_at().unwrap().duration_since(made).unwrap();
     assert!(left >= SECOND - Duration::from_millis(1) && left < SECOND + SOON, "{left:?}");
-    // Whoever waits in the process that adopts goes on to wait, and gets it after the release.
+    // A caller that waits in the process that adopts goes on waiting, and gets the lock after the release.
     let waits = theirs.lock("k").timeout(MINUTE);
     let waiting = tokio::spawn(async move { waits.acquire().await.unwrap() });
     eventually_async("it waits", SOON, async || {
@@ -148,7 +148,7 @@ pub(crate) async fn inner_guard_cannot_be_handed_over(site: Site) {
     assert!(matches!(lost, Err(Error::Lost { .. })), "{lost:?}");
 }
 
-/// Whoever gives up leaves nothing that stays taken.
+/// A caller that gives up leaves nothing that stays taken.
 pub(crate) async fn dropped_halfway_leaves_nothing(site: Site) {
     let site = site.ttl(MINUTE);
     let (ours, theirs) = (site.locker().await, site.locker().await);

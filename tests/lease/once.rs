@@ -204,7 +204,7 @@ pub(crate) async fn what_does_not_end_well_is_no_success(site: Site) {
     two.lock("cancelled").once_per(DAY).acquire().await.unwrap().release().await.unwrap();
 }
 
-/// Whoever comes after a restart or a kill finds a success, and nothing of a failure.
+/// After a restart or a kill, others find a success, and nothing of a failure.
 pub(crate) async fn success_outlasts_its_process(site: Site) {
     let site = site.ttl(Duration::from_secs(1));
     let mut killed = taker!(site, "once", "k", "die");

@@ -117,7 +117,7 @@ pub(crate) async fn each_holder_has_a_fence_of_its_own(site: Site) {
     assert_eq!(all.len(), 16 * 20);
 }
 
-/// Whoever looks at the table, or waits in vain, reads who it is.
+/// Those who look at the table, or wait in vain, read who it is.
 pub(crate) async fn token_says_which_process_it_is(site: Site) {
     let (ours, theirs) = (site.locker().await, site.locker().await);
     let guard = ours.lock("k").acquire().await.unwrap();

@@ -56,7 +56,7 @@ pub(crate) async fn made_by_hand_is_used(site: Site) {
     assert!(matches!(other, dlock::Error::Config { .. }), "{other}");
 }
 
-/// Whoever cleans up does not make the fences begin again: what is protected would refuse all until
+/// A cleanup does not make the fences begin again: what is protected would refuse all until
 /// they have caught up, or let an old holder through.
 pub(crate) async fn that_is_emptied_gives_no_fence_again(site: Site) {
     // Of its own: others have leases in the usual one.

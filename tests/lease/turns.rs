@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use crate::rows::Rows;
 
 const TIME: Duration = Duration::from_secs(6);
-/// Nobody who asks the whole time waits so long for a lease that others pass around.
+/// Nobody who asks the whole time waits longer than this for a lease that others pass around.
 const STARVED: Duration = Duration::from_secs(5);
 
 /// A process whose tasks want a key without pause leaves it to another one in time.

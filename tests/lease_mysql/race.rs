@@ -91,7 +91,7 @@ pub(crate) async fn of_two_who_swap_grants_both(site: Site) {
     swappers.join_all().await;
 }
 
-/// A process that comes again under its name takes its lease at once; whoever had it before is told.
+/// A process that comes again under its name takes its lease at once; its earlier holder is told.
 pub(crate) async fn named_owners_have_fences_of_their_own(site: Site) {
     let locker = async || {
         let lease = LeaseOptions::new().owner("worker-1");

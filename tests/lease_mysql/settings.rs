@@ -69,7 +69,7 @@ pub(crate) async fn that_weaken_leases_are_found(site: Site) {
     let locker = Locker::connect(&format!("lease+{}", server.url())).await.unwrap();
     let report = locker.check().await.unwrap();
     assert!(!report.is_ok() && report.to_string().contains("at_trx_commit is 2"), "{report}");
-    // Whoever does not ask is told as well, once: at the first token of a session lock.
+    // Users who do not ask are told as well, once: at the first token of a session lock.
     assert_eq!(warnings.about(lazy), 1);
     let sessions = Locker::connect(server.url()).await.unwrap();
     sessions.lock("k").acquire().await.unwrap().release().await.unwrap();
@@ -85,7 +85,7 @@ pub(crate) async fn that_weaken_leases_are_found(site: Site) {
     assert_eq!(warnings.about(lazy), 2, "it is in order now");
 }
 
-/// Whoever may do anything could still write there, and another server is the primary.
+/// A user with all rights could still write there, and another server is the primary.
 pub(crate) async fn primary_that_becomes_read_only_is_given_up(site: Site) {
     let Some(server) = server(&site, &[]) else { return };
     let lease = LeaseOptions::new().ttl(3000 * MS);

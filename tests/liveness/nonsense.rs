@@ -17,7 +17,7 @@ fn peak() -> u64 {
     kilobytes.unwrap_or(0) << 10
 }
 
-/// Whoever asks is granted what is free, on another session; and the memory stays.
+/// Callers are granted what is free, on another session; and the memory stays.
 pub(crate) async fn rows_without_end_cost_a_session_and_no_memory(site: Site) {
     let proxy = Proxy::to(&site.url).await;
     let locker = site.through(proxy.url()).locker().await;

@@ -79,7 +79,7 @@ async fn loss_is_noticed_when_the_server_ends_the_session() {
 }
 
 #[tokio::test]
-async fn broken_lock_is_lost_and_whoever_may_not_break_it_is_told() {
+async fn broken_lock_is_lost_and_a_user_who_may_not_break_it_is_told() {
     let double = Double::new().await;
     let holder = Locker::connect(&double.url()).await.unwrap();
     let other = Locker::connect(&double.url()).await.unwrap();

@@ -39,7 +39,7 @@ pub(crate) async fn are_apart_whatever_the_server_thinks(site: Site) {
     }
 }
 
-/// The server has one space of names for all its databases: whoever waits for a lock that somebody in
+/// The server has one space of names for all its databases: a caller that waits for a lock that somebody in
 /// another one has is told so.
 pub(crate) async fn of_another_database_are_said_to_be(site: Site) {
     let other = site.named("staging");

@@ -91,7 +91,7 @@ pub(crate) async fn primary_that_becomes_read_only_is_given_up(site: Site) {
         let guard = locker.lock("k").acquire().await.unwrap();
         witness.run("SET GLOBAL read_only = ON").await;
         if asked {
-            // A try of another key is not granted, whoever asks first.
+            // A try of another key is not granted, in whatever order they ask.
             let error = locker.lock("other").try_acquire().await.unwrap_err();
             assert!(
                 matches!(error, Error::Unavailable { .. } | Error::Unsupported { .. }),

@@ -89,7 +89,7 @@ pub(crate) async fn of_a_wait_in_vain_name_the_holder(site: Site) {
     held.release().await.unwrap();
 }
 
-/// Takes the lock away from whoever has it.
+/// Takes the lock away from its holder.
 async fn take_away(site: &Site, key: &str) {
     let other = site.locker().await;
     assert!(other.break_lock(key).await.unwrap());

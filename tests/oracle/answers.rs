@@ -182,7 +182,7 @@ async fn loss_is_noticed_when_the_server_ends_the_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn broken_lock_is_lost_and_whoever_may_not_break_it_is_told() {
+async fn broken_lock_is_lost_and_a_user_who_may_not_break_it_is_told() {
     let double = Double::new();
     let (holder, other) = (locker(double).await, locker(double).await);
     let limited = Locker::connect(&double.url_of("limited", PASSWORD)).await.unwrap();

@@ -105,7 +105,7 @@ pub(crate) async fn pairs_and_ids_never_meet(site: Site) {
     }
 }
 
-/// The contract with other programs, and with whoever looks into `pg_locks`.
+/// The contract with other programs, and with those who look into `pg_locks`.
 pub(crate) async fn are_shown_as_the_manual_says(site: Site) {
     let locker = site.locker().await;
     let mut witness = Witness::at(&site.url).await;

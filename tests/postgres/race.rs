@@ -11,7 +11,7 @@ const ROUNDS: u32 = 2000;
 /// A holder and a waiter each, all at work at the same time: one for each kind of lock.
 const LANES: u32 = 4;
 const TIMEOUT: Duration = Duration::from_millis(12);
-/// A server that says nothing for so long after the waiter's time is not waited for.
+/// A server that says nothing for this long after the waiter's time is not waited for.
 const SILENCE: Duration = Duration::from_millis(200);
 const LATE: Duration = Duration::from_secs(5);
 

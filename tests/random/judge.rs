@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dlock_tests::random::{LockerPlan, Patience, Plan, Process, Step, Take};
 
-/// The plan that takes each key of another one that is free, to its last permit, and waits so long.
+/// The plan that takes each key of another one that is free, to its last permit, and waits this long.
 pub(crate) fn plan(plan: &Plan, is_free: impl Fn(&u8) -> bool, wait: Duration) -> Plan {
     let wait = u64::try_from(wait.as_millis()).unwrap();
     let mut permits = [0_u32; 256];

@@ -1,5 +1,5 @@
 //! Faults that are known and being mended: what they show is counted, and fails nothing. There is none
-//! now. Whoever finds one names its number here until it is mended; `DLOCK_TEST_ALL_FAULTS` looks at
+//! now. The number of a fault stands here until it is mended; `DLOCK_TEST_ALL_FAULTS` looks at
 //! them all the same.
 
 use crate::checker::Violation;

@@ -11,7 +11,7 @@ use crate::checker::{self, Kind, Setting, Violation};
 use crate::judge;
 use crate::pulse::Pulse;
 
-/// All processes begin together, so long after the last one was told.
+/// All processes begin together, this long after the last one was told.
 const START: Duration = Duration::from_millis(50);
 /// By then every process has ended, or will never.
 const LIMIT: Duration = Duration::from_secs(45);

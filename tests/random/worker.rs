@@ -1,7 +1,7 @@
 //! A process of the random tester: does its part of a plan, and writes down what comes of it.
 //!
 //! `random-worker URL NAMESPACE NAME TTL PLAN PROCESS JOURNAL HOW`. It says "ready", and is told
-//! "go TIME". HOW is `leave`, or `judge` for whoever comes after all others, or `stay`: then it says
+//! "go TIME". HOW is `leave`, or `judge` for the one that comes after all others, or `stay`: then it says
 //! "done" when all its tasks are, and is told "judge PLAN" for one more part, with lockers of its own,
 //! because what is in memory can be judged in no other process.
 
@@ -37,7 +37,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use self::env::Env;
 
-/// No plan takes so long; what is not answered by then is never answered.
+/// No plan takes this long; what is not answered by then is never answered.
 const LIMIT: Duration = Duration::from_secs(25);
 /// Its end is no longer waited for than this.
 const ENDING: Duration = Duration::from_secs(10);

@@ -126,7 +126,7 @@ pub(crate) async fn all_guards_of_a_terminated_session_know_at_once(site: Site) 
     for n in 0..5_u32 {
         let (blocked, again) = (Arc::clone(&blocked), locker.lock("another"));
         let lock = locker.lock(n).on_lost(move |_| {
-            // The engine goes on: it gives locks to whoever wants one here.
+            // The engine goes on: it gives locks to those who want one here.
             drop(again.acquire_blocking().unwrap());
             let _ = blocked.lock().unwrap().recv();
         });

@@ -12,7 +12,7 @@ use tokio::runtime::Builder;
 use crate::backend::Backend;
 use crate::site::Site;
 
-/// No test takes so long, whatever else the machine has to do.
+/// No test takes this long, whatever else the machine has to do.
 const LIMIT: Duration = Duration::from_secs(60);
 /// But those of many random rounds, which have their own measure.
 const PATIENT: Duration = Duration::from_secs(12 * 60);
@@ -48,7 +48,7 @@ pub fn is_long() -> bool {
     std::env::var_os("DLOCK_TEST_LONG").is_some()
 }
 
-/// Says, to whoever looks and to the summary of `tests/run`, that something was not tested.
+/// Says, also for the summary of `tests/run`, that something was not tested.
 pub fn not_run(what: &str, why: &str) {
     eprintln!("NOT RUN: {what}: {why}");
     tell("DLOCK_TEST_NOT_RUN", &format!("{what}: {why}"));

@@ -113,7 +113,7 @@ impl Proxy {
         *self.counts.forgery.lock().unwrap() = Some((self.connections(), forgery));
     }
 
-    /// Lets each new connection wait so long, as one over a distance and with TLS does.
+    /// Lets each new connection wait this long, as one over a distance and with TLS does.
     pub fn delay_connections(&self, delay: Duration) {
         let millis = u64::try_from(delay.as_millis()).unwrap();
         self.counts.delay.store(millis, Ordering::SeqCst);

@@ -111,7 +111,7 @@ async fn connected(site: &Site) -> Locker {
     }
 }
 
-/// Takes a key for whoever comes with the token, and ends.
+/// Takes a key for the process that comes with the token, and ends.
 async fn into_token(locker: &Locker, key: &str) {
     let guard = locker.lock(key).ttl(10 * TTL).acquire().await.unwrap();
     let fence = guard.fence().unwrap();
@@ -197,8 +197,8 @@ async fn once(locker: &Locker, key: &str, end: &str) {
 async fn beat(locker: &Locker, key: &str, file: &Path) {
     let lock = locker.lock(key).timeout(Wait::Forever);
     let history = Writer::append(file);
-    // The clock is read before the body is polled, and so before it is looked whether the lock is held: whoever is
-    // frozen in the middle of a poll writes down a time from before it.
+    // The clock is read before the body is polled, and so before it is looked whether the lock is held: a process that
+    // is frozen in the middle of a poll writes down a time from before it.
     let (tick, mut ticks) = mpsc::channel(1);
     tokio::spawn(async move {
         loop {

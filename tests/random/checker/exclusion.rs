@@ -57,7 +57,7 @@ fn holders(history: &History, bounds: Bounds) -> Vec<Holder<'_>> {
     holders
 }
 
-/// From a grant on, for so long, the lock counts as held, if it was given back in good order.
+/// How long the lock counts as held from a grant on, if it was given back in good order.
 fn keep_min_hold<'a>(history: &'a History, bounds: Bounds, holders: &mut [Holder<'a>]) {
     let inner: Vec<&'a Call> =
         history.calls.iter().filter(|call| call.under && call.take.reentrant).collect();

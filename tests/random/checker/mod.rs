@@ -115,7 +115,7 @@ struct Bounds {
     grace: u64,
     /// A waiter has a lock that is free by then.
     late: u64,
-    /// An answer is there so long after its time.
+    /// How long after its time an answer may come.
     answer: u64,
     /// The news that a session has ended comes to its holders by then.
     news: u64,

@@ -73,7 +73,7 @@ fn two_holders() {
     ));
 }
 
-/// Whoever is told first may be overtaken; who works on and is told later may not.
+/// One that is told first may be overtaken; one that works on and is told later may not.
 #[test]
 fn told_too_late() {
     let lost = "
@@ -203,7 +203,7 @@ fn waits_for_what_is_free() {
     let waits = but(&waits, "16 1 0.0 free", "3502 1 0.0 free");
     bad(&waits, Kind::WaitedThoughFree);
     good(&but(&waits, "10 0 0.0 free", "1500 0 0.0 free"));
-    // Whoever waits as well is no reason.
+    // Another one that waits is no reason.
     let third = "\n3 2 0.0 asks keys=1 wait=9000\n 7600 2 0.0 holds\n 7601 2 0.0 releases\n 7602 2 0.0 free";
     assert!(found(&format!("{waits}{third}")).contains(&Kind::WaitedThoughFree));
 }

@@ -11,7 +11,7 @@ use tokio::time::{sleep, sleep_until};
 /// Timers are no finer than this; what is to be shorter is waited for awake.
 const FINE: Duration = Duration::from_millis(3);
 
-/// Waits so long, to the microsecond.
+/// Waits this long, to the microsecond.
 pub(crate) async fn pause(time: Duration) {
     if time > FINE {
         return sleep(time).await;

@@ -150,7 +150,7 @@ impl<R: Clone + Eq + Hash, M: Mode> Locks<R, M> {
             && queue.waiters_against(owner.session, mode, ahead).next().is_none()
     }
 
-    /// Asks for a lock; whoever converts one comes before those who have none.
+    /// Asks for a lock; one that converts comes before those who have none.
     pub(crate) fn request(&mut self, resource: &R, owner: Owner, mode: M) -> Answer {
         let is_free = self.is_free(resource, owner, mode);
         let queue = self.queues.entry(resource.clone()).or_default();

@@ -27,7 +27,7 @@ pub(crate) enum Trick {
     Error(u32),
     /// `deaf:MS`: that the client has gone, or does not want it any more, is noticed when it is done and so much later.
     Deaf(Duration),
-    /// `race`: whoever cancels it gets the whole reply, and then the acknowledgement as a message of its own.
+    /// `race`: a cancel gets the whole reply, and then the acknowledgement as a message of its own.
     Race,
 }
 

@@ -48,7 +48,7 @@ impl<W: World> Shared<W> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a lock, waiting so many milliseconds at most; -1 is without end. Whoever drops this leaves the queue, unless
+    /// Takes a lock, waiting so many milliseconds at most; -1 is without end. Dropped, it leaves the queue, unless
     /// the lock was granted just before: then it stays, as a request does that is cancelled too late.
     pub(crate) async fn lock(
         &self,

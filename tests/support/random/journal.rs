@@ -55,7 +55,7 @@ pub enum What {
     Answered,
     /// All that is under way in this process is dropped, or the process is killed.
     Gone,
-    /// The process gives up: calls have not been answered for so long.
+    /// The process gives up: calls have not been answered for this long.
     Stuck,
     /// The process has ended.
     Exited,

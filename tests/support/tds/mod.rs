@@ -48,7 +48,7 @@ use tokio::net::TcpListener;
 use self::world::World;
 use crate::doubles::waiting::Shared;
 
-/// Serves whoever comes, for ever.
+/// Serves all who connect, for ever.
 ///
 /// # Errors
 /// When nobody can come any more.

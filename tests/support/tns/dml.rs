@@ -191,7 +191,7 @@ impl Runner {
         Ok(cells.into())
     }
 
-    /// Writes a row, after whoever is at it; then the statement may have to begin again.
+    /// Writes a row, after those who work on it; then the statement may have to begin again.
     fn put(&mut self, table: &str, key: &str, read: &Cells, cells: Option<Cells>) -> Done<()> {
         match self.write(table, key, Some(read), cells)? {
             Ok(()) => {
@@ -206,7 +206,7 @@ impl Runner {
         }
     }
 
-    /// Inserts a row, after whoever inserts the same one: then it may be there.
+    /// Inserts a row, after those who insert the same one: then it may be there.
     fn insert(&mut self, table: &str, columns: &[String], row: Vec<Value>) -> Result<Cells, Fault> {
         let all = self.columns_of(table)?;
         if row.len() != if columns.is_empty() { all.len() } else { columns.len() } {

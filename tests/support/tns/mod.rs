@@ -54,7 +54,7 @@ pub(crate) fn is_continued(length: usize) -> bool {
     length >= wire::SDU
 }
 
-/// Serves whoever comes, for ever.
+/// Serves all who connect, for ever.
 ///
 /// # Errors
 /// When nobody can come any more.

@@ -21,7 +21,7 @@ pub(super) type Shared = waiting::Shared<World>;
 pub(super) enum Resource {
     /// By `DBMS_LOCK`: an id in a container.
     User(Container, i64),
-    /// A transaction, by itself: whoever waits for a row that it has changed waits for it.
+    /// A transaction, by itself: a wait for a row that it has changed is a wait for it.
     Transaction(u64),
 }
 
@@ -57,7 +57,7 @@ impl Container {
         }
     }
 
-    /// Returns `true` if whoever is here sees what is there.
+    /// Returns `true` if the user here sees what is there.
     pub(super) fn sees(self, other: Self) -> bool {
         self == Container::Root || self == other
     }

@@ -54,7 +54,7 @@ impl Sqlite {
         let mut findings: Vec<_> = prune::finding(&self.sql.name, rows).into_iter().collect();
         if journal != "wal" {
             findings.push(Finding::note(
-                format!("the journal mode is {journal}: renewals wait for whoever reads"),
+                format!("the journal mode is {journal}: renewals wait for readers"),
                 "put the file on a local disk and leave ?journal_mode out: WAL has no such waits",
             ));
         }
