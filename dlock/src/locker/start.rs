@@ -12,7 +12,9 @@ use crate::backend::pool::Pool;
 use crate::backend::url::{check, normal, not_there};
 use crate::backend::{BackendInfo, Options, SessionBackend, SessionLocks as _};
 use crate::engine::{Engine, Executor, Limits, Opened, Sessions, StatusFile};
-use crate::error::{Error, Result};
+#[cfg(feature = "_database")]
+use crate::error::Error;
+use crate::error::Result;
 use crate::observe::{self, Telemetry};
 use crate::spec::native::Naming;
 use crate::spec::scheme::KeyScheme;

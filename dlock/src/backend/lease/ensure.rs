@@ -3,10 +3,6 @@
 use std::future::Future;
 
 use crate::backend::errors::ErrorKind;
-use crate::error::Error;
-
-/// Columns by name, each with what its type may begin with.
-pub(crate) type Columns = &'static [(&'static str, &'static [&'static str])];
 
 /// A table, as a connection reaches it.
 pub(crate) trait TableAccess {
@@ -33,21 +29,31 @@ pub(crate) async fn ensure_table<T: TableAccess>(mut table: T) -> Result<(), T::
     Ok(())
 }
 
-/// What two processes could not both rely on, if anything: a column that is not as it must be. `found`: the columns that
-/// are there, and their types.
 #[cfg(any(feature = "mssql", feature = "mysql", feature = "oracle"))]
-pub(crate) fn misfit(columns: Columns, found: &[(String, String)]) -> Option<String> {
-    columns.iter().find_map(|(name, kinds)| {
-        match found.iter().find(|(found, _)| found.eq_ignore_ascii_case(name)) {
-            None => Some(format!("it has no column {name}")),
-            Some((_, kind)) if kinds.iter().any(|begin| kind.starts_with(begin)) => None,
-            Some((_, kind)) => Some(format!("its column {name} is of type {kind}")),
-        }
-    })
-}
+pub(crate) use self::shape::{Columns, misfit, unfit};
 
-/// The error of a table that cannot be used, for `what`; `remedy`: how it must be.
+/// What the table must be like, where that is read from the server.
 #[cfg(any(feature = "mssql", feature = "mysql", feature = "oracle"))]
-pub(crate) fn unfit(label: &str, table: &str, what: &str, remedy: &str) -> Error {
-    Error::config(format!("the table {table} on {label} cannot hold leases: {what}; {remedy}"))
+mod shape {
+    use crate::error::Error;
+
+    /// Columns by name, each with what its type may begin with.
+    pub(crate) type Columns = &'static [(&'static str, &'static [&'static str])];
+
+    /// What two processes could not both rely on, if anything: a column that is not as it must be. `found`: the
+    /// columns that are there, and their types.
+    pub(crate) fn misfit(columns: Columns, found: &[(String, String)]) -> Option<String> {
+        columns.iter().find_map(|(name, kinds)| {
+            match found.iter().find(|(found, _)| found.eq_ignore_ascii_case(name)) {
+                None => Some(format!("it has no column {name}")),
+                Some((_, kind)) if kinds.iter().any(|begin| kind.starts_with(begin)) => None,
+                Some((_, kind)) => Some(format!("its column {name} is of type {kind}")),
+            }
+        })
+    }
+
+    /// The error of a table that cannot be used, for `what`; `remedy`: how it must be.
+    pub(crate) fn unfit(label: &str, table: &str, what: &str, remedy: &str) -> Error {
+        Error::config(format!("the table {table} on {label} cannot hold leases: {what}; {remedy}"))
+    }
 }
