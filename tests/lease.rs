@@ -15,6 +15,8 @@ mod endings;
 mod fight;
 #[path = "lease/handover.rs"]
 mod handover;
+#[path = "lease/late.rs"]
+mod late;
 #[path = "lease/once.rs"]
 mod once;
 #[path = "lease/owners.rs"]
@@ -65,6 +67,7 @@ dlock_tests::suite! {
             clock_that_was_set_forward_is_noticed,
             try_that_was_dropped_with_its_locker_keeps_nothing,
         ]
+        late: [statements_of_one_owner_end_no_other_grant_of_it]
         owners: [
             named_one_gets_its_own_lease_back,
             earlier_one_of_the_name_is_told,

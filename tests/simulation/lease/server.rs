@@ -132,9 +132,17 @@ impl Server {
     }
 
     /// Sets its clock: unless holders see that clock, what is held now may end earlier than they
-    /// think.
-    pub(crate) fn jump(&mut self, forward: bool, time: Duration, seen: bool) {
+    /// think. And if they do, what had run out seems to be held again to whoever has not looked
+    /// meanwhile.
+    pub(crate) fn jump(&mut self, forward: bool, time: Duration, seen: bool, now: Duration) {
         if !forward {
+            let clock = self.clock(now);
+            for (key, row) in self.rows.iter().filter(|_| seen) {
+                let is_over = row.until.is_some_and(|end| end <= clock);
+                let over = if is_over { row.fence } else { row.fence.saturating_sub(1) };
+                let tampered = &mut self.tampered[usize::from(*key)];
+                *tampered = over.max(*tampered);
+            }
             self.clock -= time;
             return;
         }
@@ -150,16 +158,6 @@ impl Server {
         if let Some(row) = self.rows.get_mut(&key) {
             row.until = Some(now);
             self.tampered[usize::from(key)] = row.fence;
-        }
-    }
-
-    /// A statement that is done late, or once more, is of an owner who has gone on meanwhile: it may
-    /// shorten or free the row of its owner's later grant. Nobody promises anything about that.
-    pub(crate) fn tamper_by_late(&mut self, statement: &Statement) {
-        for key in statement.keys() {
-            let fence = self.rows.get(&key).map_or(0, |row| row.fence);
-            let tampered = &mut self.tampered[usize::from(key)];
-            *tampered = fence.max(*tampered);
         }
     }
 
@@ -200,7 +198,7 @@ impl Server {
             Statement::Renew(leases) => {
                 let renew = |lease: &Lease| {
                     let row = own(rows, lease, clock)?;
-                    row.until = until(lease, clock);
+                    row.until = no_earlier(row, lease, clock);
                     Some(())
                 };
                 let mut renew = renew;
@@ -221,6 +219,11 @@ impl Server {
 
 fn until(lease: &Lease, clock: Duration) -> Option<Duration> {
     (lease.lasts != Duration::MAX).then(|| clock + lease.lasts)
+}
+
+/// A statement may be done late: it never shortens the row of its own owner.
+fn no_earlier(row: &Row, lease: &Lease, clock: Duration) -> Option<Duration> {
+    Some(row.until?.max(until(lease, clock)?))
 }
 
 fn is_ours(row: &Row, lease: &Lease) -> bool {
@@ -252,6 +255,6 @@ fn take(rows: &mut BTreeMap<u8, Row>, lease: &Lease, clock: Duration) -> Taken {
     }
     row.owner = lease.owner.as_str().into();
     row.fence += 1;
-    row.until = until(lease, clock);
+    row.until = no_earlier(row, lease, clock);
     Taken::Granted(Some(row.fence))
 }

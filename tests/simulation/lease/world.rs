@@ -91,6 +91,7 @@ impl World {
         let process = |index| {
             let mut process = Process::new(index, 0, (seed ^ index as u64, wall), base, start);
             process.trace = traced.then(Vec::new);
+            process.loses = kind.faults > 0;
             process
         };
         World {
@@ -227,9 +228,7 @@ impl World {
     fn arrive(&mut self, statement: &Statement, back: Option<Back>) {
         let response = self.server.execute(statement, self.now);
         self.note(|| format!("server: {statement:?} -> {response:?}"));
-        let Some(back) = back else {
-            return self.server.tamper_by_late(statement);
-        };
+        let Some(back) = back else { return };
         if self.network.is_deaf(back.p, self.now) {
             return self.coverage.count("fate: done, and the answer lost");
         }

@@ -67,10 +67,12 @@ pub(crate) trait LeaseBackend: Send + Sync + 'static {
     ///
     /// A lease is taken only if its row is absent, has run out, or has this very owner, by one
     /// compare-and-set that adds one to the fence; that of an absent row begins at the microseconds
-    /// of the database's clock since 2020, so that it goes on growing when rows are deleted. It is given back only if the row has its name,
-    /// its owner and (where that is known) its fence; the row stays, until its
-    /// [`lasts`](Lease::lasts) is over, under no owner. Both lists are sorted by name, so that
-    /// databases with row locks meet no deadlock; a name may be in both.
+    /// of the database's clock since 2020, so that it goes on growing when rows are deleted. A take
+    /// never shortens the row of its own owner: it may be done late, or twice, and the row be that of
+    /// a later grant by then. A lease is given back only if the row has its name, its owner and (where
+    /// the statement says it) its fence; the row stays, until its [`lasts`](Lease::lasts) is over,
+    /// under no owner. Both lists are sorted by name, so that databases with row locks meet no
+    /// deadlock; a name may be in both.
     fn apply(
         &self,
         connection: &mut Self::Connection,
@@ -78,8 +80,9 @@ pub(crate) trait LeaseBackend: Send + Sync + 'static {
         takes: &[Lease],
     ) -> impl Future<Output = Result<Outcomes, Failure>> + Send;
 
-    /// Has each of these last from now as long as it says; the answer, in their order, is which of
-    /// them had not run out and so were renewed.
+    /// Has each of these last from now at least as long as it says, for a renewal that is done late
+    /// must not shorten what a later one has written; the answer, in their order, is which of them
+    /// had not run out and so were renewed.
     fn renew(
         &self,
         connection: &mut Self::Connection,
@@ -145,7 +148,8 @@ pub struct Lease {
     pub key: NativeKey,
     /// Who has it.
     pub owner: Owner,
-    /// Which grant of the key it is: `None` where that is not known, or there is no such thing.
+    /// Which grant of the key it is: `None` where that is not known, does not matter, or there is no
+    /// such thing.
     pub fence: Option<u64>,
     /// From now on, by the statement that it goes with: [`Duration::MAX`] for ever, and, of a lease
     /// that is given back, how long others cannot have it yet.
@@ -169,9 +173,10 @@ impl Lease {
         self.key == other.key && self.owner == other.owner
     }
 
-    /// Whether this is another answer about the same grant.
-    pub(crate) fn is_grant_of(&self, other: &Lease) -> bool {
-        self.is_of(other) && self.fence == other.fence
+    /// Whether that statement is about this grant, as its row is found: by its owner, and by its
+    /// fence if the statement says that.
+    pub(crate) fn is_meant_by(&self, asked: &Lease) -> bool {
+        self.is_of(asked) && (asked.fence.is_none() || asked.fence == self.fence)
     }
 }
 

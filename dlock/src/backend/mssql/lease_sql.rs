@@ -15,6 +15,11 @@ const NOW: &str = "SYSUTCDATETIME()";
 const END: &str = "CASE WHEN s.seconds<0 THEN CAST('9999-12-31' AS datetime2) \
     WHEN s.seconds=0 AND s.micros=0 THEN CAST('1970-01-01' AS datetime2) \
     ELSE DATEADD(microsecond,s.micros,DATEADD(second,s.seconds,SYSUTCDATETIME())) END";
+/// The same, or when the row ends, if that is later.
+const NO_EARLIER: &str = "CASE WHEN s.seconds<0 THEN CAST('9999-12-31' AS datetime2) \
+    WHEN t.expires_at>DATEADD(microsecond,s.micros,DATEADD(second,s.seconds,SYSUTCDATETIME())) \
+    THEN t.expires_at \
+    ELSE DATEADD(microsecond,s.micros,DATEADD(second,s.seconds,SYSUTCDATETIME())) END";
 /// The token of a row that is new: microseconds of the server's clock since 2020. A row that has been
 /// deleted had fewer grants than microseconds.
 const FIRST_FENCE: &str = "DATEDIFF_BIG(microsecond,'2020-01-01',SYSUTCDATETIME())";
@@ -105,7 +110,7 @@ impl LeaseSql {
 
     fn renew_rows(&self, rows: &str) -> String {
         format!(
-            "UPDATE t SET expires_at={END} OUTPUT inserted.name FROM {} t INNER JOIN {rows} \
+            "UPDATE t SET expires_at={NO_EARLIER} OUTPUT inserted.name FROM {} t INNER JOIN {rows} \
              ON {OURS} WHERE t.expires_at>{NOW};",
             self.table,
         )
@@ -119,7 +124,7 @@ impl LeaseSql {
         format!(
             "MERGE {0} WITH (HOLDLOCK) AS t USING {source} ON t.name=s.name \
              WHEN MATCHED AND (t.expires_at<={NOW} OR t.owner=s.owner) THEN \
-             UPDATE SET owner=s.owner,fence=t.fence+1,acquired_at={NOW},expires_at={END} \
+             UPDATE SET owner=s.owner,fence=t.fence+1,acquired_at={NOW},expires_at={NO_EARLIER} \
              WHEN NOT MATCHED THEN INSERT (name,owner,fence,acquired_at,expires_at) \
              VALUES (s.name,s.owner,{FIRST_FENCE},{NOW},{END}) \
              OUTPUT inserted.name,inserted.fence;\

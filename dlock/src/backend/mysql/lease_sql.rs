@@ -86,12 +86,12 @@ impl OwnTable {
         // Compare and set. Assignments are made from left to right, so what tells whether the row was
         // free is overwritten last.
         let tail = |next: &str| {
-            let set = |column| format!("{column}=IF({FREE},VALUES({column}),{column})");
+            let set = |column, value| format!("{column}=IF({FREE},{value},{column})");
             format!(
                 " ON DUPLICATE KEY UPDATE fence={next},{},{},{}",
-                set("owner"),
-                set("acquired_at"),
-                set("expires_at")
+                set("owner", "VALUES(owner)"),
+                set("acquired_at", "VALUES(acquired_at)"),
+                set("expires_at", "GREATEST(expires_at,VALUES(expires_at))")
             )
         };
         OwnTable {
@@ -214,7 +214,7 @@ impl LeaseSql for OwnTable {
         // What has run out is not brought back: somebody may have looked already.
         let alive = format!(" AND expires_at>{NOW}");
         let [before, after] = self.guard;
-        let set = |lasts| format!("expires_at={before}{}{after}", end(lasts));
+        let set = |lasts| format!("expires_at={before}{}{after}", no_earlier(lasts));
         let renew = self.update(leases, set, &alive);
         format!("{renew};{}", self.select(AFTER, &names(leases), ""))
     }
@@ -280,6 +280,14 @@ pub(crate) fn end(lasts: Duration) -> String {
         Duration::ZERO => PAST.into(),
         Duration::MAX => NEVER.into(),
         lasts => format!("{NOW}+INTERVAL {} MICROSECOND", lasts.as_nanos().div_ceil(1000)),
+    }
+}
+
+/// The same, or when the row ends, if that is later.
+pub(crate) fn no_earlier(lasts: Duration) -> String {
+    match lasts {
+        Duration::MAX => end(lasts),
+        lasts => format!("GREATEST(expires_at,{})", end(lasts)),
     }
 }
 

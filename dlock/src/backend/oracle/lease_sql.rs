@@ -130,7 +130,7 @@ impl LeaseSql {
              IF is_held THEN answer := 'H' || micros(end_now, now_is); RETURN; END IF; \
              fence_now := fence_now + 1; \
              UPDATE {table} SET owner = HEXTORAW(owner_of), fence = fence_now, acquired_at = now_is, \
-             expires_at = lasts_until WHERE name = row_name; \
+             expires_at = GREATEST(end_now, lasts_until) WHERE name = row_name; \
              answer := 'T' || fence_now; END; \
              BEGIN {NEXT_ORDER}\
              answer := '0'; what := SUBSTR(line, 1, 1); \
@@ -144,7 +144,8 @@ impl LeaseSql {
              ELSIF what IN ('R', 'O') THEN hold; \
              IF is_ours AND end_now > now_is THEN answer := '1'; \
              IF what = 'O' THEN owner_of := REGEXP_SUBSTR(line, '[^ ]+', 1, 6); \
-             answer := 'T' || fence_now; END IF; \
+             answer := 'T' || fence_now; \
+             ELSE lasts_until := GREATEST(end_now, lasts_until); END IF; \
              UPDATE {table} SET owner = HEXTORAW(owner_of), expires_at = lasts_until \
              WHERE name = row_name; END IF; \
              ELSIF what = 'G' THEN hold; \

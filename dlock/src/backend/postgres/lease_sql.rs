@@ -127,7 +127,8 @@ impl LeaseSql {
             text,
             "), free AS (SELECT t.name, w.i, w.o, w.s FROM w JOIN {table} t ON t.name = w.n \
              WHERE {is_free} OR t.{owner} = w.o ORDER BY t.name FOR NO KEY UPDATE OF t SKIP LOCKED), \
-             again AS (UPDATE {table} t SET {take}, expires_at = {again} FROM free f \
+             again AS (UPDATE {table} t SET {take}, \
+             expires_at = greatest(t.expires_at, {again}) FROM free f \
              WHERE t.name = f.name RETURNING f.i, {fence} AS fence), \
              first AS (INSERT INTO {table} AS t ({insert}, expires_at) SELECT {first}, {end} FROM w \
              WHERE NOT EXISTS (SELECT FROM {table} h WHERE h.name = w.n) ORDER BY w.n \
@@ -152,7 +153,7 @@ impl LeaseSql {
         // Writing to a String cannot fail.
         let _ = write!(
             text,
-            ") UPDATE {table} t SET expires_at = {end} FROM w \
+            ") UPDATE {table} t SET expires_at = greatest(t.expires_at, {end}) FROM w \
              WHERE t.name = w.n AND {is_ours} AND {is_held} RETURNING w.i"
         );
         text

@@ -56,7 +56,8 @@ impl LeaseSql {
             format!("INSERT INTO {name} AS t (name, owner, fence, acquired_at, expires_at)");
         let or_update = "ON CONFLICT (name) DO UPDATE SET
                  owner = excluded.owner, fence = t.fence + 1,
-                 acquired_at = excluded.acquired_at, expires_at = excluded.expires_at
+                 acquired_at = excluded.acquired_at,
+                 expires_at = max(t.expires_at, excluded.expires_at)
              WHERE t.expires_at <= excluded.acquired_at OR t.owner = excluded.owner";
         let take = format!(
             "{insert}
@@ -68,7 +69,8 @@ impl LeaseSql {
             format!("{insert} VALUES (?1, ?2, ?4, {NOW}, {NOW} + ?3) {or_update} RETURNING fence");
         // What has run out is not brought back: somebody may have looked already.
         let renew = format!(
-            "UPDATE {name} SET expires_at = {NOW} + (l.value ->> 3) FROM json_each(?1) AS l
+            "UPDATE {name} SET expires_at = max(expires_at, {NOW} + (l.value ->> 3))
+             FROM json_each(?1) AS l
              WHERE {ours} AND expires_at > {NOW} RETURNING name, owner"
         );
         LeaseSql {

@@ -83,7 +83,7 @@ impl World {
                 }
             }
             Command::Jump { forward, time } => {
-                self.server.jump(forward, time, self.kind.our_clock);
+                self.server.jump(forward, time, self.kind.our_clock, now);
                 self.set_back += if forward { Duration::ZERO } else { time };
                 let clock = self.server.clock(Duration::ZERO);
                 for process in self.processes.iter_mut() {

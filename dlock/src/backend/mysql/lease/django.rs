@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::answers::{AFTER, BEFORE};
 use crate::backend::lease::{Columns, Lease, Owner, Table};
-use crate::backend::mysql::lease_sql::{LeaseSql, NOW, end};
+use crate::backend::mysql::lease_sql::{LeaseSql, NOW, end, no_earlier};
 use crate::backend::mysql::literal;
 
 /// See the [module](self).
@@ -61,7 +61,9 @@ impl Django {
             self.name
         );
         let owner = literal(lease.owner.as_str());
-        let set = format!("locked_by={owner},expires_at={}", end(lease.lasts));
+        // One that is free has no time, or one that is over.
+        let (later, end) = (no_earlier(lease.lasts), end(lease.lasts));
+        let set = format!("locked_by={owner},expires_at=COALESCE({later},{end})");
         let free = format!(" AND (expires_at IS NULL OR expires_at<{NOW} OR {})", ours(lease));
         [make, self.update(lease, &set, &free), self.select(AFTER, lease, " FOR UPDATE")]
     }
@@ -114,7 +116,7 @@ impl LeaseSql for Django {
 
     fn renew(&self, leases: &[Lease]) -> String {
         let renew = |lease: &Lease| {
-            let set = format!("expires_at={}", end(lease.lasts));
+            let set = format!("expires_at={}", no_earlier(lease.lasts));
             let alive = format!(" AND expires_at>={NOW} AND {}", ours(lease));
             [self.update(lease, &set, &alive), self.select(AFTER, lease, "")]
         };

@@ -87,7 +87,7 @@ impl LeaseCore {
             return None;
         }
         let grant = self.held.remove(key)?;
-        let lease = Lease { lasts: rest, ..grant.lease().clone() };
+        let lease = Lease { lasts: rest, ..grant.row() };
         let release = Release::new(lease, What::Cleanup, grant.validity()).settling(hold);
         self.releases.add(release);
         Some(Arc::clone(grant.validity()))

@@ -70,6 +70,16 @@ impl LeaseGrant {
         &self.lease
     }
 
+    /// Its row, as a statement is to find it. That of a token is ours whatever its fence is: a take
+    /// of ours that was done late, or twice, may have raised it.
+    pub(super) fn row(&self) -> Lease {
+        let fence = match self.lease.owner {
+            Owner::Token(_) => None,
+            Owner::Named(_) => self.lease.fence,
+        };
+        Lease { fence, ..self.lease.clone() }
+    }
+
     pub(super) fn resolved(&self) -> &ResolvedOptions {
         &self.resolved
     }
@@ -122,7 +132,12 @@ impl LeaseGrant {
 impl LeaseGrant {
     /// What it is to be renewed to.
     pub(super) fn renewal(&self, now: Now) -> Lease {
-        Lease { lasts: self.resolved.ttl().max(self.rest(now)), ..self.lease.clone() }
+        Lease { lasts: self.lasts(now), ..self.row() }
+    }
+
+    /// For how long it is to last from now on.
+    pub(super) fn lasts(&self, now: Now) -> Duration {
+        self.resolved.ttl().max(self.rest(now))
     }
 
     /// For how long nobody else is to have it yet.
@@ -216,8 +231,9 @@ impl LeaseGrant {
 /// How it passes from one holder of this process to the next.
 impl LeaseGrant {
     /// Makes it fit for another holder. The same owner is written again where it can be: then one
-    /// statement does it.
-    pub(super) fn hand_over(&mut self, resolved: ResolvedOptions, owners: &mut Owners) {
+    /// statement does it. Not where the row is to last for less than now: a take never shortens the
+    /// row of its owner.
+    pub(super) fn hand_over(&mut self, resolved: ResolvedOptions, owners: &mut Owners, now: Now) {
         let used = std::mem::replace(&mut self.used, true);
         let same = resolved.has_owner_of(&self.resolved);
         let lasts = resolved.lasts_at_first();
@@ -226,21 +242,24 @@ impl LeaseGrant {
             self.resolved = resolved;
             return;
         }
-        let owner = if same { self.lease.owner.clone() } else { resolved.new_owner(owners) };
+        let frees = !same || self.validity.remaining(now.time) > lasts;
+        let owner = if frees { resolved.new_owner(owners) } else { self.lease.owner.clone() };
         let lease = Lease { key: self.lease.key.clone(), owner, fence: None, lasts };
-        self.handoff = Some(Handoff::new(lease, resolved));
+        let handoff = Handoff::new(lease, resolved, frees);
+        self.handoff = Some(handoff.instead_of(self.handoff.take()));
     }
 
     pub(super) fn handoff(&self) -> Option<&Handoff> {
         self.handoff.as_ref()
     }
 
-    /// What goes to the database for that: a take, and a release of what had another owner.
-    pub(super) fn send_handoff(&mut self, now: Now) -> Option<(Lease, Option<Lease>)> {
-        let (release, _) = self.releases(false, now);
-        let lease = self.handoff.as_mut()?.send();
-        let release = Some(release).filter(|release| lease.owner != release.owner);
-        Some((lease, release))
+    /// What goes to the database for that: a take, and perhaps a release of this very grant, for the
+    /// same owner may have the row again before a late statement is done.
+    pub(super) fn send_handoff(&mut self) -> Option<(Lease, Option<Lease>)> {
+        let handoff = self.handoff.as_mut()?;
+        let release =
+            handoff.frees().then(|| Lease { lasts: Duration::ZERO, ..self.lease.clone() });
+        Some((handoff.send(), release))
     }
 
     /// The handoff that this take was for, if it was.
@@ -285,11 +304,10 @@ impl LeaseGrant {
 
     /// What is to be given back of it, and how long others cannot have it yet; after that, what else
     /// may be ours while it is being handed over.
-    pub(super) fn releases(&self, keep: bool, now: Now) -> (Lease, Vec<Lease>) {
+    pub(super) fn releases(&self, keep: bool, now: Now) -> (Lease, Option<Lease>) {
         let lasts = if keep { self.rest(now) } else { Duration::ZERO };
-        let mut held = Lease { lasts, ..self.lease.clone() };
-        let perhaps = self.handoff.as_ref();
-        let perhaps = perhaps.map(|handoff| handoff.releases(&mut held)).unwrap_or_default();
+        let held = Lease { lasts, ..self.row() };
+        let perhaps = self.handoff.as_ref().and_then(|handoff| handoff.release(&held));
         (held, perhaps)
     }
 }

@@ -7,13 +7,12 @@ use super::options::ResolvedOptions;
 use crate::backend::lease::{Lease, Owner};
 use crate::engine::lock_table::Ticket;
 
-/// More unanswered questions than this are not looked after one by one.
-const UNANSWERED_MAX: u64 = 8;
-
 /// See the [module](self).
 pub(super) struct Handoff {
     lease: Lease,
     resolved: ResolvedOptions,
+    /// The row is given back before it is taken.
+    frees: bool,
     /// How often the database has perhaps done it.
     sent: u64,
     /// Its answer is on its way.
@@ -24,9 +23,24 @@ pub(super) struct Handoff {
 }
 
 impl Handoff {
-    pub(super) fn new(lease: Lease, resolved: ResolvedOptions) -> Self {
+    pub(super) fn new(lease: Lease, resolved: ResolvedOptions, frees: bool) -> Self {
         let backoff = Backoff::default();
-        Handoff { lease, resolved, sent: 0, in_flight: false, unlock: None, backoff }
+        Handoff { lease, resolved, frees, sent: 0, in_flight: false, unlock: None, backoff }
+    }
+
+    /// It takes the place of that one: what is on its way to the same owner does for this one too.
+    pub(super) fn instead_of(self, before: Option<Handoff>) -> Self {
+        match before.filter(|before| before.is_of(&self.lease)) {
+            Some(Handoff { sent, in_flight, backoff, .. }) => {
+                Handoff { sent, in_flight, backoff, ..self }
+            }
+            None => self,
+        }
+    }
+
+    /// Whether the row is given back before it is taken.
+    pub(super) fn frees(&self) -> bool {
+        self.frees
     }
 
     pub(super) fn lease(&self) -> &Lease {
@@ -54,12 +68,20 @@ impl Handoff {
     pub(super) fn unanswered(&mut self, why: Why) -> Option<Ticket> {
         match why {
             Why::Failed { sent: true, .. } => {}
-            Why::Failed { sent: false, .. } => self.sent -= 1,
+            Why::Failed { sent: false, .. } => self.not_done(),
             Why::Split(backoff) => self.backoff = backoff,
-            Why::Busy(backoff) => (self.sent, self.backoff) = (self.sent - 1, backoff),
+            Why::Busy(backoff) => {
+                self.not_done();
+                self.backoff = backoff;
+            }
         }
         self.in_flight = false;
         self.unlock.take()
+    }
+
+    /// What was sent, by this or by one before the last of the same owner, is surely not done.
+    fn not_done(&mut self) {
+        self.sent = self.sent.saturating_sub(1);
     }
 
     /// Whether an answer is on its way: then it is unlocked when that is there.
@@ -75,24 +97,12 @@ impl Handoff {
         (self.lease, self.resolved, self.unlock)
     }
 
-    /// What may be ours besides what is `held`, which is given back too.
-    pub(super) fn releases(&self, held: &mut Lease) -> Vec<Lease> {
-        let lasts = held.lasts;
-        let mut perhaps = Vec::new();
-        if self.sent > 0 && matches!(self.lease.owner, Owner::Token(_)) {
-            // A token is ours, whatever its fence is by now.
-            if self.lease.owner == held.owner {
-                held.fence = None;
-            } else {
-                perhaps.push(Lease { lasts, ..self.lease.clone() });
-            }
-            return perhaps;
-        }
-        // A name may be that of another process, whose lease has another fence yet.
-        for done in 1..=self.sent.min(UNANSWERED_MAX) {
-            let fence = held.fence.map(|fence| fence.saturating_add(done));
-            perhaps.push(Lease { lasts, fence, ..self.lease.clone() });
-        }
-        perhaps
+    /// What may be ours besides what is `held`, which is given back too. The row of a name runs out:
+    /// what fence it has is not known, and another grant of that name may have the one that was
+    /// guessed, in this process too.
+    pub(super) fn release(&self, held: &Lease) -> Option<Lease> {
+        let is_token = matches!(self.lease.owner, Owner::Token(_));
+        let perhaps = self.sent > 0 && is_token && self.lease.owner != held.owner;
+        perhaps.then(|| Lease { lasts: held.lasts, ..self.lease.clone() })
     }
 }

@@ -42,7 +42,8 @@ impl LeaseCore {
             out.push(LeaseAction::Answer { id, answer: Answer::NotHeld(key.clone()) });
             return;
         };
-        let (lease, resolved) = (grant.renewal(now), grant.resolved().clone());
+        let lease = Lease { lasts: grant.lasts(now), ..grant.lease().clone() };
+        let resolved = grant.resolved().clone();
         let (to, goal) = (Owner::Token(owner), Goal::Token { hold, resolved });
         self.questions.add(id, Question::Own(Box::new(OwnLease { lease, to, goal })));
     }

@@ -36,11 +36,11 @@ impl HeldLeases {
 
     /// The very grant of that lease: not the one before it, of the same owner.
     pub(super) fn grant_of(&mut self, lease: &Lease) -> Option<&mut LeaseGrant> {
-        self.grants.get_mut(&lease.key).filter(|grant| grant.lease().is_grant_of(lease))
+        self.grants.get_mut(&lease.key).filter(|grant| grant.lease().is_meant_by(lease))
     }
 
     pub(super) fn has(&self, lease: &Lease) -> bool {
-        self.grants.get(&lease.key).is_some_and(|grant| grant.lease().is_grant_of(lease))
+        self.grants.get(&lease.key).is_some_and(|grant| grant.lease().is_meant_by(lease))
     }
 
     pub(super) fn insert(&mut self, grant: LeaseGrant) {

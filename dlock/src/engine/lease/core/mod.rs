@@ -35,6 +35,7 @@ use fastrand::Rng;
 pub use self::action::{Answer, Done, Found, Job, LeaseAction, Question, QuestionId, Settled};
 use self::batch_size::BatchSize;
 use self::expiry::Expiry;
+use self::grant::LeaseGrant;
 pub use self::handover::Offer;
 pub use self::health::BUSY;
 use self::health::Health;
@@ -160,7 +161,7 @@ impl LeaseCore {
     pub fn hand_over(&mut self, key: &NativeKey, grant: Ticket, options: &LockOptions, now: Now) {
         let resolved = self.resolve(options);
         let Some(grant) = self.held.of(key, grant) else { return };
-        grant.hand_over(resolved, &mut self.owners);
+        grant.hand_over(resolved, &mut self.owners, now);
         if grant.handoff().is_some() {
             self.held.has_handoff();
         }
@@ -200,7 +201,7 @@ impl LeaseCore {
 
     /// Asks the database whether the key is held; answers at once if there is nothing to ask.
     pub fn verify(&mut self, id: QuestionId, key: &NativeKey, out: &mut Vec<LeaseAction>) {
-        match self.held.get(key).map(|grant| grant.lease().clone()) {
+        match self.held.get(key).map(LeaseGrant::row) {
             Some(lease) => self.ask_to_check(id, lease, true, out),
             None => out.push(LeaseAction::Answer { id, answer: Answer::Held(false) }),
         }

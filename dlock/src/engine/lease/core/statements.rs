@@ -106,7 +106,7 @@ impl LeaseCore {
                     takes.push(lease);
                 }
                 Wanted::Handoff(key, backoff) => {
-                    takes.extend(self.send_handoff(&key, backoff, now));
+                    takes.extend(self.send_handoff(&key, backoff));
                 }
             }
         }
@@ -118,10 +118,10 @@ impl LeaseCore {
         Some(Job::Apply { releases, takes, outcomes: Outcomes::default() })
     }
 
-    /// What goes to the database for a handoff: a take, and a release of what had another owner.
-    fn send_handoff(&mut self, key: &NativeKey, backoff: Backoff, now: Now) -> Option<Lease> {
+    /// What goes to the database for a handoff: a take, and perhaps a release before it.
+    fn send_handoff(&mut self, key: &NativeKey, backoff: Backoff) -> Option<Lease> {
         let grant = self.held.get_mut(key)?;
-        let (take, release) = grant.send_handoff(now)?;
+        let (take, release) = grant.send_handoff()?;
         if let Some(release) = release {
             let release = Release::new(release, What::HandOver, grant.validity());
             self.releases.send(release.fared(backoff));

@@ -184,6 +184,10 @@ fn until(lease: &Lease) -> Option<Time> {
     (lease.lasts != Duration::MAX).then(|| Time::now().after(lease.lasts))
 }
 
+fn no_earlier(row: &Row, lease: &Lease) -> Option<Time> {
+    Some(row.until?.max(until(lease)?))
+}
+
 fn is_ours(row: &Row, lease: &Lease) -> bool {
     row.owner == lease.owner.as_str() && lease.fence.is_none_or(|fence| fence == row.fence)
 }
@@ -231,7 +235,7 @@ impl LeaseBackend for Fake {
                 }
                 row.owner = lease.owner.as_str().to_owned();
                 row.fence += 1;
-                row.until = until(lease);
+                row.until = no_earlier(row, lease);
                 Taken::Granted(Some(row.fence))
             };
             Outcomes { released, taken: takes.iter().map(take).collect() }
@@ -245,7 +249,7 @@ impl LeaseBackend for Fake {
             let rows = &mut self.inside().rows;
             let renew = |lease: &Lease| match rows.get_mut(&*lease.name()) {
                 Some(row) if is_ours(row, lease) && !row.is_free() => {
-                    row.until = until(lease);
+                    row.until = no_earlier(row, lease);
                     true
                 }
                 _ => false,
