@@ -5,6 +5,8 @@
 //! DLOCK_SIM_SEED    the seed to begin with
 //! DLOCK_SIM_STEPS   how many events each simulation takes the tables through
 //!
+//! DLOCK_SIM_BRIEF   what fails is told as it is, not made shorter first
+//!
 //! `--long` of tests/run has those of leases go on for DLOCK_TEST_MINUTES (5) each.
 
 #![allow(missing_docs, clippy::panic, reason = "a test that fails panics")]

@@ -31,6 +31,8 @@ pub(crate) struct Guard {
     pub(crate) since: Duration,
     pub(crate) min_hold: Duration,
     pub(crate) adopted: bool,
+    /// It is to be held until it is released.
+    pub(crate) renewed: bool,
 }
 
 /// What is to be done by the clock.

@@ -24,6 +24,9 @@ pub(crate) struct Kind {
     pub(crate) faults: u32,
     /// The database's clock is that of the machine, which people set.
     pub(crate) our_clock: bool,
+    /// All want one key, each on its own options and for a moment, from a server that is slow: locks
+    /// pass from caller to caller, who go before they have them.
+    pub(crate) crowd: bool,
 }
 
 /// On what options a lock is taken.
@@ -114,6 +117,7 @@ pub(crate) fn plan(seed: u64, kind: Kind) -> Vec<(Duration, Command)> {
     let pause = rng.choice([2, 10, 40, 150]).unwrap_or(10);
     let mut at = Duration::ZERO;
     let count = rng.usize(20..160);
+    let slow = kind.crowd.then_some((at, Command::Slow { time: ms(60_000) }));
     let plan = (0..count).map(|_| {
         at += ms(rng.u64(..pause * 2));
         let command = if rng.u32(..1000) < kind.faults {
@@ -123,11 +127,21 @@ pub(crate) fn plan(seed: u64, kind: Kind) -> Vec<(Duration, Command)> {
         };
         (at, command)
     });
-    plan.collect()
+    slow.into_iter().chain(plan).collect()
 }
 
 fn wish(rng: &mut Rng, kind: Kind) -> Command {
     let (p, key) = (rng.usize(..kind.processes), rng.u8(..KEYS));
+    if kind.crowd && rng.u8(..8) > 0 {
+        return Command::Acquire {
+            p,
+            key: 0,
+            patient: true,
+            within: ms(rng.choice([30, 500, 5000]).unwrap_or(500)),
+            hold: ms(rng.u64(..4)),
+            like: Like::some(rng),
+        };
+    }
     match rng.u8(..32) {
         0 | 1 => Command::Abandon { p, key },
         2 => Command::Verify { p, key },

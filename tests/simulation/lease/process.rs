@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use dlock::engine::lease::core::{
     Answer, Done, Found, Job, LeaseAction, LeaseCore, Now, Offer, Owner, OwnerSpec, Question,
-    QuestionId, Sent, Settings,
+    QuestionId, Sent, Settings, Taken,
 };
 use dlock::engine::lock_table::{Action, Event, GrantId, RequestId, Table};
 use dlock::engine::simulated::{LockId, Report, Time, Wall};
@@ -75,6 +75,8 @@ pub(crate) struct Process {
     pub(crate) outbox: Option<(Job, Duration)>,
     pub(crate) questions: BTreeMap<QuestionId, Asked>,
     pub(crate) gifts: Vec<Gift>,
+    /// What it holds may be lost, for something breaks.
+    pub(crate) loses: bool,
     pub(crate) frozen_until: Duration,
     /// When it went on after it had stood still.
     pub(crate) thawed: Option<Duration>,
@@ -131,6 +133,7 @@ impl Process {
             outbox: None,
             questions: BTreeMap::new(),
             gifts: Vec::new(),
+            loses: true,
             frozen_until: Duration::ZERO,
             thawed: None,
             flights: 0,
@@ -201,7 +204,16 @@ impl Process {
                 assert!(self.outbox.is_none() && self.flight.is_none(), "two jobs at once");
                 self.outbox = Some((job, patience));
             }
-            LeaseAction::Report(report) => self.reports.push_back(report),
+            LeaseAction::Report(report) => {
+                if let Event::Granted { key, .. } = &report.event {
+                    let moment = self.now(now);
+                    let held = self.core.held(&key.key, moment);
+                    let is_valid = held
+                        .is_some_and(|held| held.validity.is_valid_on(moment.time, moment.wall));
+                    assert!(is_valid, "{key:?} is granted when it has run out");
+                }
+                self.reports.push_back(report);
+            }
             LeaseAction::Look => {}
             LeaseAction::Settle { hold, .. } => {
                 assert!(self.callers.settling.remove(&hold).is_some(), "settled twice: {hold}");
@@ -268,7 +280,21 @@ impl Process {
         {
             self.questions.remove(id);
         }
+        let mut granted = Vec::new();
+        if let (Job::Apply { takes, outcomes, .. }, Ok(())) = (&done.job, &done.result) {
+            let taken = takes.iter().zip(&outcomes.taken);
+            granted.extend(taken.filter_map(|(take, taken)| match taken {
+                Taken::Granted(fence) => Some((take.key.clone(), *fence)),
+                Taken::Held(_) => None,
+            }));
+        }
         self.call("call: finish", now, |core, now, out| core.finish(done, now, out));
+        for (key, fence) in granted {
+            let held = self.core.held(&key, self.now(now));
+            let is_held = held.is_some_and(|held| held.fence == fence);
+            let is_known = is_held || self.core.has_unanswered();
+            assert!(is_known, "{key:?} is granted by {fence:?}, and neither held nor given back");
+        }
     }
 
     /// When it is to wake by itself.

@@ -6,6 +6,7 @@
 //!
 //! DLOCK_SIM_SEED    the seed to begin with
 //! DLOCK_SIM_STEPS   how many events each simulation takes the processes through
+//! DLOCK_SIM_BRIEF   what fails is told as it is, not made shorter first
 //! DLOCK_SIM_KEEP    the numbers of the items of that seed's plan that are to happen; all, if it is not set
 
 #![expect(clippy::panic, reason = "a test that fails panics")]
@@ -137,7 +138,8 @@ fn fails(seed: u64, kind: Kind, keep: &[usize]) -> bool {
 /// Leaves out as many items as go without the failure: halves first, then smaller parts.
 fn shrunk(seed: u64, kind: Kind) -> Vec<usize> {
     let mut keep: Vec<usize> = (0..World::plan(seed, kind).len()).collect();
-    let mut part = keep.len().div_ceil(2);
+    let is_brief = std::env::var_os("DLOCK_SIM_BRIEF").is_some();
+    let mut part = if is_brief { 0 } else { keep.len().div_ceil(2) };
     while part > 0 {
         let mut at = 0;
         while at < keep.len() {

@@ -140,8 +140,15 @@ impl Process {
             }
             Action::Lose { hold } => {
                 self.coverage.count("table: lose");
-                if self.callers.guards.remove(&hold).is_some() {
+                if let Some(guard) = self.callers.guards.remove(&hold) {
                     self.coverage.count("caller: a loss");
+                    let moment = self.now(now);
+                    let is_valid = guard.validity.is_valid_on(moment.time, moment.wall);
+                    assert!(!is_valid, "{guard:?} is lost, and valid yet");
+                    assert!(
+                        self.loses || !guard.renewed,
+                        "{guard:?} is lost, and nothing is broken"
+                    );
                 } else if self.callers.kept.remove(&hold).is_none()
                     && let Some((_, request)) = self.callers.confirming.remove(&hold)
                     && !request.adopts
@@ -206,9 +213,10 @@ impl Process {
                     let until = now + request.hold;
                     let (validity, fence) = (held.validity, held.fence);
                     let (key, min_hold) = (request.key, request.like.min_hold);
-                    let adopted = request.adopts;
+                    let (adopted, renewed) = (request.adopts, !request.like.once);
+                    let since = now;
                     let guard =
-                        Guard { key, ticket, fence, validity, since: now, min_hold, adopted };
+                        Guard { key, ticket, fence, validity, since, min_hold, adopted, renewed };
                     self.callers.guards.insert(hold, guard);
                     self.callers.alarms.insert((until, Alarm::Release(hold)));
                     self.fresh.push(hold);
