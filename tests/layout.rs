@@ -59,13 +59,11 @@ const CIRCLES: &[&[&str]] = &[
         "engine::grant",
         "engine::granted",
         "engine::handle",
-        "engine::inbox",
         "engine::inline",
         "engine::lookup",
         "engine::message",
         "engine::message_batch",
         "engine::server_query",
-        "engine::status_file",
     ],
     &["engine::inline::entry", "engine::inline::space"],
 ];

@@ -6,8 +6,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::callers::{Callers, EngineDeadline, EngineDeadlines, disarm, engine_deadline, slow};
-use super::direct::Direct;
-use super::end::EngineEnd;
 use super::executor::Executor;
 use super::granted::Ended;
 use super::handle::WeakEngine;
@@ -15,7 +13,6 @@ use super::lock_table::{Action, Event, RequestId, Shareable as _, Table};
 use super::lookup::Lookups;
 use super::message::{Message, Request, on_our_clock};
 use super::recent::Recent;
-use super::turns::Turns;
 use crate::observe::Telemetry;
 use crate::spec::lock_id::LockId;
 use crate::spec::options::LockOptions;
@@ -47,31 +44,6 @@ pub(super) struct Actor<E> {
     /// Those who wait until all that was let go is confirmed.
     pub(super) settling: Vec<mpsc::Sender<()>>,
     actions: Vec<Action<LockId>>,
-}
-
-/// Runs an engine until it is closed, or nobody has a handle of it any more.
-pub(super) async fn run<E: Executor>(mut turns: Turns<E>, end: &EngineEnd, direct: &Direct) {
-    // What callers do does not go into a file.
-    let patient = if E::RECV_IS_RESUMED && turns.file.is_none() {
-        let patient;
-        (turns, patient) = direct.run(turns).await;
-        patient
-    } else {
-        loop {
-            if !turns.news().await {
-                break false;
-            }
-            if let Some(patient) = turns.turn() {
-                break patient;
-            }
-        }
-    };
-    let Turns { actor, mut inbox, file, .. } = turns;
-    let settling = actor.close(&mut inbox, end, patient).await;
-    if let Some(file) = file {
-        file.finish().await;
-    }
-    drop(settling);
 }
 
 impl<E: Executor> Actor<E> {

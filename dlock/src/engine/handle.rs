@@ -46,7 +46,7 @@ struct Shared {
     #[cfg(feature = "test-util")]
     inline: Option<Arc<Inline>>,
     telemetry: Arc<Telemetry>,
-    direct: Arc<Direct>,
+    direct: Arc<Direct<Message>>,
     // Dropped in this order: that the mailbox closes is what the engine ends by.
     mailbox: mpsc::UnboundedSender<Message>,
     end: Farewell,
@@ -145,7 +145,7 @@ impl Engine {
     }
 
     /// How its callers decide what they can without it.
-    pub(super) fn direct(&self) -> Arc<Direct> {
+    pub(super) fn direct(&self) -> Arc<Direct<Message>> {
         Arc::clone(&self.0.direct)
     }
 

@@ -18,6 +18,7 @@
 mod core;
 mod desk;
 mod executor;
+mod job;
 mod parts;
 mod task;
 mod tasks;
@@ -36,7 +37,8 @@ use self::core::{
     Action, Job, Now, QuestionId, ServerTraits, SessionCore, SessionEvent, SessionId,
 };
 use self::desk::{Desk, DeskNews, clerk};
-use self::task::{Dialer, Question, dialer};
+use self::job::Question;
+use self::task::{Dialer, dialer};
 use self::tasks::SessionTasks;
 use super::executor::{Executor as _, Report};
 use super::map::Map;
@@ -155,17 +157,17 @@ impl Sessions {
             }
             Action::Send { session, job } => {
                 let job = match job {
-                    Job::Batch { ops, again, careful } => task::Job::Batch { ops, again, careful },
-                    Job::Wait { lock_id, time } => task::Job::Wait { lock_id, time },
-                    Job::Convert { lock_id, to, time } => task::Job::Convert { lock_id, to, time },
+                    Job::Batch { ops, again, careful } => job::Job::Batch { ops, again, careful },
+                    Job::Wait { lock_id, time } => job::Job::Wait { lock_id, time },
+                    Job::Convert { lock_id, to, time } => job::Job::Convert { lock_id, to, time },
                     Job::Ask(question) => match self.questions.remove(&question) {
-                        Some(question) => task::Job::Ask(question),
+                        Some(question) => job::Job::Ask(question),
                         None => return,
                     },
                 };
                 self.sessions.send(session, job);
             }
-            Action::Close { session } => self.sessions.send(session, task::Job::Close),
+            Action::Close { session } => self.sessions.send(session, job::Job::Close),
             Action::Drop { session } => self.sessions.abort(session),
             Action::CloseDesk => self.desk.close(),
             Action::Fail { question } => {

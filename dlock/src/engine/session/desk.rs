@@ -15,7 +15,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::core::SessionEvent;
-use super::task::{Question, ask};
+use super::job::Question;
+use super::task::ask;
 use crate::backend::SessionBackend;
 use crate::clock::Time;
 use crate::engine::unwind::catch_panic;

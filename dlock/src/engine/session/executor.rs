@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use super::Sessions;
-use super::task::Question;
+use super::job::Question;
 use crate::backend::LockView;
 use crate::clock::Time;
 use crate::engine::executor::{Contact, Executor, GrantInfo, Reply, Report};

@@ -6,11 +6,11 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use super::core::{OwnSession, SessionEvent};
+use super::job::{Job, Question};
 use super::parts::batch;
 use super::tasks::{Events, Jobs, Task};
 use crate::backend::{Answer, BatchItem, LockView, Op, PING, SessionBackend, Waited};
 use crate::clock::{Time, Validity};
-use crate::engine::executor::Reply;
 use crate::engine::timer::Timer;
 use crate::engine::unwind::catch_panic;
 use crate::error::{Error, Result};
@@ -18,65 +18,11 @@ use crate::observe::{Event, ObservedSession, Telemetry};
 use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
-use crate::status::Finding;
 use crate::status::lost::LostReason;
 
 /// To begin to watch a session costs a system call, and the next answer another one: it is not done
 /// between two jobs in quick succession.
 const REST: Duration = Duration::from_millis(10);
-
-pub(super) enum Job {
-    /// Tries, unlocks and the like; a sign of life when there is none.
-    /// `again`: some of it is about what the session holds already, and goes on holding.
-    /// `careful`: it is a write, and others' locks depend on the session.
-    Batch { ops: Arc<Vec<BatchItem>>, again: bool, careful: bool },
-    /// Answer this to whom it may concern.
-    Ask(Question),
-    /// Wait for this key so long.
-    Wait { lock_id: LockId, time: Duration },
-    /// Hold what is held by this grant in another mode, waiting at most this long.
-    Convert { lock_id: LockId, to: Mode, time: Duration },
-    /// Disconnect in peace.
-    Close,
-}
-
-/// What somebody else than the engine wants to know.
-pub(super) enum Question {
-    /// Whether this is held.
-    Held(LockId, Reply<bool>),
-    /// Who holds and who waits: of this key, or of all. `spare`: only if it is in nobody's way.
-    Status { of: Option<NativeKey>, own: Vec<OwnSession>, spare: bool, reply: Reply<Vec<LockView>> },
-    /// What is wrong with the set-up.
-    Check(Reply<Vec<Finding>>),
-    /// End the sessions that hold this; who they were.
-    Break(NativeKey, Reply<Vec<String>>),
-    /// Whether it answers.
-    Ping(Reply<()>),
-}
-
-impl Question {
-    /// Whether anybody waits for the answer.
-    pub(super) fn is_wanted(&self) -> bool {
-        match self {
-            Question::Held(_, reply) => !reply.is_closed(),
-            Question::Status { reply, .. } => !reply.is_closed(),
-            Question::Check(reply) => !reply.is_closed(),
-            Question::Break(_, reply) => !reply.is_closed(),
-            Question::Ping(reply) => !reply.is_closed(),
-        }
-    }
-
-    /// Answers it with an error.
-    pub(super) fn fail(self, error: &Error) {
-        match self {
-            Question::Held(_, reply) => drop(reply.send(Err(error.clone()))),
-            Question::Status { reply, .. } => drop(reply.send(Err(error.clone()))),
-            Question::Check(reply) => drop(reply.send(Err(error.clone()))),
-            Question::Break(_, reply) => drop(reply.send(Err(error.clone()))),
-            Question::Ping(reply) => drop(reply.send(Err(error.clone()))),
-        }
-    }
-}
 
 /// Runs a session: all that the engine knows of a backend, so that the rest of it is compiled once
 /// for all of them.

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::core::{SessionEvent, SessionId};
-use super::task::Job;
+use super::job::Job;
 use crate::error::Error;
 
 /// What a session runs.
