@@ -65,13 +65,15 @@ impl Task {
         })
     }
 
-    /// The next statement, if it can be sent now.
-    pub(super) fn next(&mut self, now: Micros) -> Option<Ask> {
+    /// The next statement, if it can be sent now. With a `standby`, of a careful batch only the question whether
+    /// it would have to wait: it would.
+    pub(super) fn next(&mut self, now: Micros, standby: bool) -> Option<Ask> {
         if !self.open || self.dead || self.now.is_some() {
             return None;
         }
         let job = self.jobs.pop_front()?;
         let ask = match &job {
+            Job::Batch { careful: true, .. } if standby => Ask::Question,
             Job::Batch { ops, .. } => Ask::Batch(ops.to_vec()),
             Job::Ask(_) => Ask::Question,
             Job::Wait { lock_id, time } => Ask::Wait(lock_id.clone(), micros_of(*time)),
@@ -81,19 +83,6 @@ impl Task {
         };
         self.now = Some((job, clock(now).time));
         Some(ask)
-    }
-
-    /// Nothing of a careful batch is done: it might have to wait for a standby.
-    pub(super) fn refuses(&mut self, standby: bool) -> Option<SessionEvent> {
-        match self.now.take() {
-            Some((Job::Batch { careful: true, .. }, sent)) if standby => {
-                Some(SessionEvent::Unwritten { sent })
-            }
-            job => {
-                self.now = job;
-                None
-            }
-        }
     }
 
     /// What the server has said, for the engine; or what is asked of the server once more.
@@ -130,6 +119,8 @@ impl Task {
                 SessionEvent::Converted { end: Ok(end), sent }
             }
             (Say::Told, Some((Job::Ask(_), sent))) => SessionEvent::Told { sent },
+            // Nothing of a careful batch is done: it might have to wait for a standby.
+            (Say::Told, Some((Job::Batch { .. }, sent))) => SessionEvent::Unwritten { sent },
             // Of a statement that is not waited for any more.
             (_, job) => {
                 self.now = job;

@@ -505,23 +505,16 @@ impl World {
         let (p, id) = conn;
         let now = self.now;
         let standby = self.standby;
-        loop {
-            let Some(task) = self.processes[p].tasks.get_mut(&id) else { return };
-            let Some(ask) = task.next(now) else { break };
-            match task.refuses(standby) {
-                Some(event) => self.processes[p].hear(id, event, now),
-                None => {
-                    for op in task.ops() {
-                        match op {
-                            Op::Cancel(_) => self.seen.note("seen: an order stops a wait"),
-                            Op::End(_) => self.seen.note("seen: an order ends a session"),
-                            _ => {}
-                        }
-                    }
-                    self.send(conn, true, Happens::Up(conn, ask));
-                    break;
+        let Some(task) = self.processes[p].tasks.get_mut(&id) else { return };
+        if let Some(ask) = task.next(now, standby) {
+            for op in task.ops() {
+                match op {
+                    Op::Cancel(_) => self.seen.note("seen: an order stops a wait"),
+                    Op::End(_) => self.seen.note("seen: an order ends a session"),
+                    _ => {}
                 }
             }
+            self.send(conn, true, Happens::Up(conn, ask));
         }
         let Some(task) = self.processes[p].tasks.get_mut(&id) else { return };
         if task.closes && task.is_idle() && !task.dead {
