@@ -18,6 +18,9 @@ mod event;
 mod grants;
 mod question;
 mod queue;
+#[cfg(test)]
+#[path = "../../../tests/simulation/table/mod.rs"]
+pub(crate) mod simulation;
 
 use self::apart::Apart;
 use self::entry::{Entry, Phase, Waiter};

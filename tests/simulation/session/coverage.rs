@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use super::plan::Kind;
 use crate::engine::lock_table::Event;
+use crate::engine::lock_table::simulation::RARE;
 use crate::engine::session::core::{Action, Job, SessionEvent};
 use crate::spec::lock_id::LockId;
 
@@ -58,15 +59,15 @@ const WITH_WAITS: &[&str] =
 /// Where an order ends a wait.
 const WITH_ORDERS: &[&str] = &["seen: an order stops a wait"];
 /// Where there are readers.
-const WITH_READERS: &[&str] = &[
-    "action: batch, again",
+const WITH_READERS: &[&str] = &["action: batch, again", "seen: readers share a lock"];
+/// Where locks change their mode.
+const WITH_CONVERSIONS: &[&str] = &[
     "action: convert",
     "action: report Converted",
     "action: report Unconverted",
     "event: converted",
     "order: convert",
     "order: stop a conversion",
-    "seen: readers share a lock",
 ];
 /// Where sessions are few.
 const WITH_FEW: &[&str] = &["action: batch, careful", "event: unwritten"];
@@ -93,6 +94,8 @@ impl Coverage {
             (waits, WITH_WAITS),
             (waits && kind.stops_waits, WITH_ORDERS),
             (kind.readers, WITH_READERS),
+            (kind.converts, WITH_CONVERSIONS),
+            (kind.readers && !kind.converts && kind.sessions > 3, &RARE),
             (kind.sessions < 3, WITH_FEW),
         ];
         let wanted = wanted.into_iter().filter(|(can, _)| *can).flat_map(|(_, what)| what);

@@ -34,8 +34,17 @@ const LONGER: u64 = 10;
 /// So many lines of the trace are shown.
 const SHOWN: usize = 400;
 
-const EXCLUSIVE: Kind =
-    Kind { processes: 3, keys: 2, sessions: 6, readers: false, stops_waits: true, faults: 15 };
+const EXCLUSIVE: Kind = Kind {
+    processes: 3,
+    keys: 2,
+    sessions: 6,
+    readers: false,
+    converts: false,
+    stops_waits: true,
+    faults: 15,
+};
+
+const CONVERTING: Kind = Kind { readers: true, converts: true, ..EXCLUSIVE };
 
 #[test]
 fn exclusive_locks_and_faults() {
@@ -48,8 +57,13 @@ fn readers_writers_and_faults() {
 }
 
 #[test]
+fn modes_that_change_and_faults() {
+    simulate("modes_that_change_and_faults", CONVERTING);
+}
+
+#[test]
 fn more_keys_than_sessions() {
-    let kind = Kind { keys: 6, sessions: 2, readers: true, ..EXCLUSIVE };
+    let kind = Kind { keys: 6, sessions: 2, ..CONVERTING };
     simulate("more_keys_than_sessions", kind);
 }
 
@@ -67,10 +81,7 @@ fn waits_that_end_with_their_connection() {
 /// Without faults, nothing is lost.
 #[test]
 fn nothing_breaks() {
-    simulate(
-        "nothing_breaks",
-        Kind { faults: 0, readers: true, keys: 3, sessions: 4, ..EXCLUSIVE },
-    );
+    simulate("nothing_breaks", Kind { faults: 0, keys: 3, sessions: 4, ..CONVERTING });
 }
 
 #[test]

@@ -18,6 +18,8 @@ pub(super) struct Kind {
     pub(super) sessions: u32,
     /// There are shared locks.
     pub(super) readers: bool,
+    /// Guards change the mode of their locks.
+    pub(super) converts: bool,
     /// A wait ends by an order, and not only with its connection.
     pub(super) stops_waits: bool,
     /// Of 100 items, so many are faults.
@@ -37,6 +39,8 @@ pub(super) struct Item {
 pub(super) enum What {
     /// A caller wants a key. `wait`: how long; zero is a try. `hold`: for how long it keeps it.
     Acquire { key: usize, shared: bool, fenced: bool, polls: bool, wait: Micros, hold: Micros },
+    /// So many callers want a key at once, each for a moment.
+    Crowd { key: usize, callers: u32, hold: Micros },
     /// A caller that waits goes away.
     Abandon,
     /// A guard changes its mode.
@@ -68,8 +72,8 @@ pub(super) enum What {
 impl What {
     /// It does not come from a caller.
     pub(super) fn is_fault(self) -> bool {
-        use What::{Abandon, Acquire, Convert, Question};
-        !matches!(self, Abandon | Acquire { .. } | Convert { .. } | Question)
+        use What::{Abandon, Acquire, Convert, Crowd, Question};
+        !matches!(self, Abandon | Acquire { .. } | Crowd { .. } | Convert { .. } | Question)
     }
 }
 
@@ -100,8 +104,13 @@ pub(super) fn storm(rng: &mut Rng, kind: Kind, length: Micros) -> Vec<Item> {
 fn want(rng: &mut Rng, kind: Kind, writers: u8, hurry: u64) -> What {
     match rng.u32(..20) {
         0 => What::Abandon,
-        1 | 2 if kind.readers => What::Convert { wait: rng.u64(..3 * SECOND) },
+        1 | 2 if kind.converts => What::Convert { wait: rng.u64(..3 * SECOND) },
         3 => What::Question,
+        4 if rng.u32(..8) == 0 => What::Crowd {
+            key: rng.usize(..kind.keys),
+            callers: rng.u32(2..15),
+            hold: rng.u64(..20 * MS),
+        },
         _ => {
             let shared = kind.readers && rng.u8(..) >= writers;
             let wait = match rng.u32(..6) {

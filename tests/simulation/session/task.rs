@@ -150,14 +150,23 @@ pub(super) enum Lie {
     Short,
     /// It is to something else.
     Other,
+    /// What has been given back was not held, if one believes it.
+    NotHeld,
     /// The server found a circle of waits.
     Deadlock,
+}
+
+pub(super) fn is_unlock(op: &Op) -> bool {
+    matches!(op, Op::Unlock(_))
 }
 
 impl Lie {
     /// What kind of lie an event can become.
     pub(super) fn of(event: &SessionEvent, ops: &[Op], salt: u64) -> Option<Lie> {
         match event {
+            SessionEvent::Answered { .. } if salt % 4 == 1 && ops.iter().any(is_unlock) => {
+                Some(Lie::NotHeld)
+            }
             SessionEvent::Answered { answers, .. } if !answers.is_empty() => match salt % 4 {
                 0 | 1 if ops.len() == answers.len() => Some(Lie::Parts),
                 2 => Some(Lie::Short),

@@ -12,7 +12,7 @@ use super::coverage::Coverage;
 use super::plan::{Item, Kind, MS, Micros, SECOND, What, storm};
 use super::process::{Order, Process};
 use super::server::{Ask, Conn, Later, Say, Server};
-use super::task::{Lie, Task};
+use super::task::{Lie, Task, is_unlock};
 use crate::backend::{Answer, Op};
 use crate::clock::Time;
 use crate::engine::session::core::{Job, Now, SessionEvent, SessionId};
@@ -324,6 +324,12 @@ impl World {
                 self.acquire(p, (key, shared, fenced, polls), wait, hold);
                 self.turn(p, false);
             }
+            What::Crowd { key, callers, hold } => {
+                for _ in 0..callers {
+                    self.acquire(p, (key, false, false, false), 20 * SECOND, hold);
+                }
+                self.turn(p, false);
+            }
             What::Abandon => {
                 self.processes[p].abandon(salt, now);
                 self.turn(p, false);
@@ -464,6 +470,12 @@ impl World {
                 }
                 self.serve();
                 self.processes[p].hear(id, SessionEvent::Parts { answers: parts, sent }, now);
+                false
+            }
+            (Lie::NotHeld, SessionEvent::Answered { mut answers, sent }) => {
+                let unlocks = ops.iter().zip(&mut answers).filter(|(op, _)| is_unlock(op));
+                unlocks.for_each(|(_, answer)| *answer = Answer::No);
+                self.processes[p].hear(id, SessionEvent::Answered { answers, sent }, now);
                 false
             }
             (Lie::Short, SessionEvent::Answered { mut answers, sent }) => {

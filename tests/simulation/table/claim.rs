@@ -1,10 +1,10 @@
 //! What is locked, and how.
 
-use dlock::engine::lock_table::Shareable;
+use crate::engine::lock_table::Shareable;
 
 pub(crate) type Key = u8;
 /// As many keys as a world can have.
-pub(crate) const KEYS: usize = 3;
+pub(crate) const KEYS: usize = 6;
 
 /// A key, to read or to write it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,6 +1,6 @@
 //! Those who share a lock, in cases that a reader should see by themselves.
 
-use dlock::engine::lock_table::{Action, Event, Refusal};
+use crate::engine::lock_table::{Action, Event, Refusal};
 
 use super::claim::Claim;
 use super::directed::Checked;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use dlock::engine::lock_table::{Event, GrantId, Refusal, RequestId, Ticket};
+use crate::engine::lock_table::{Event, GrantId, Refusal, RequestId, Ticket};
 
 use super::claim::Claim;
 

@@ -1,6 +1,6 @@
 //! A few cases that a reader should see by themselves, and some that the checker must object to.
 
-use dlock::engine::lock_table::{Action, Event, Refusal, Table, Ticket};
+use crate::engine::lock_table::{Action, Event, Refusal, Table, Ticket};
 
 use super::claim::Claim;
 use super::ledger::Ledger;

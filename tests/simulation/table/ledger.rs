@@ -4,18 +4,19 @@
 use std::array;
 use std::collections::BTreeMap;
 
-use dlock::engine::lock_table::{Action, Event, GrantId, Ticket};
+use crate::engine::lock_table::{Action, Event, GrantId, Ticket};
 
 use super::claim::{CLAIMS, Claim};
 use super::page::{Asked, HANDOFFS, Page};
-use super::seen::{Seen, rarity};
+use super::seen::rarity;
 
 /// See the [module](self).
 pub(crate) struct Ledger {
-    pub(crate) pages: [Page; CLAIMS],
-    pub(crate) seen: Seen,
-    pub(crate) last_ticket: Ticket,
-    pub(crate) last_hold: GrantId,
+    pages: [Page; CLAIMS],
+    /// The rare cases that it has met, and that nobody has taken yet.
+    seen: Vec<&'static str>,
+    last_ticket: Ticket,
+    last_hold: GrantId,
     /// Holds that have not ended; `true` when their guard has gone.
     holds: BTreeMap<GrantId, (Claim, bool)>,
 }
@@ -25,7 +26,7 @@ impl Default for Ledger {
         let mut claims = Claim::all();
         let shared = |_| claims.next().is_some_and(|claim| claim.shared);
         let pages = array::from_fn(shared).map(|shared| Page { shared, ..Page::default() });
-        let (seen, holds) = (Seen::default(), BTreeMap::new());
+        let (seen, holds) = (Vec::new(), BTreeMap::new());
         Ledger { pages, seen, last_ticket: 0, last_hold: 0, holds }
     }
 }
@@ -35,9 +36,9 @@ impl Ledger {
         self.holds.is_empty() && self.pages.iter().all(Page::is_blank)
     }
 
-    /// Whether the event may be acted on.
-    pub(crate) fn expects(&self, event: &Event<Claim>) -> bool {
-        self.claim_of(event).is_some_and(|claim| self.pages[claim.index()].fits(event))
+    /// The rare cases that it has met since.
+    pub(crate) fn take_seen(&mut self) -> Vec<&'static str> {
+        std::mem::take(&mut self.seen)
     }
 
     /// Compares what the table does at an event with what it must do.

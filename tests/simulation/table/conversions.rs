@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::iter::repeat_with;
 
-use dlock::engine::lock_table::{Action, Event, GrantId, Shareable as _, Stays, Table, Ticket};
+use crate::engine::lock_table::{Action, Event, GrantId, Shareable as _, Stays, Table, Ticket};
 use fastrand::Rng;
 
 use super::claim::Claim;

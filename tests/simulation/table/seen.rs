@@ -1,17 +1,12 @@
 //! What a simulation must have met: one that never comes to the rare cases proves nothing.
 
-use std::collections::BTreeMap;
-
-use dlock::engine::lock_table::{Action, Event};
+use crate::engine::lock_table::{Action, Event};
 
 use super::claim::Claim;
 use super::page::{Asked, HANDOFFS, Page};
 
-/// How often something rare has happened.
-#[derive(Default)]
-pub(crate) struct Seen(BTreeMap<&'static str, u64>);
-
-const RARE: [&str; 22] = [
+/// What is rare, of what a table does.
+pub(crate) const RARE: [&str; 21] = [
     "a cancelled wait ends",
     "a cancelled wait is granted to somebody",
     "a cancelled wait is granted to nobody",
@@ -33,31 +28,7 @@ const RARE: [&str; 22] = [
     "several lose it at once",
     "a grant is lost while the database is asked",
     "an unlock aside fails",
-    PASSED,
 ];
-
-/// This is the server's to tell.
-pub(crate) const PASSED: &str = "a session that has a lock is granted it past a writer";
-
-impl Seen {
-    pub(crate) fn add(&mut self, other: &Seen) {
-        for (what, count) in &other.0 {
-            *self.0.entry(what).or_default() += count;
-        }
-    }
-
-    /// What has not happened, of what can where a process has so many sessions.
-    pub(crate) fn missing(&self, sessions: usize) -> Vec<&'static str> {
-        let can = |what: &&str| *what != PASSED || sessions < 3;
-        RARE.into_iter().filter(can).filter(|what| !self.0.contains_key(what)).collect()
-    }
-}
-
-impl Extend<&'static str> for Seen {
-    fn extend<I: IntoIterator<Item = &'static str>>(&mut self, rare: I) {
-        rare.into_iter().for_each(|what| *self.0.entry(what).or_default() += 1);
-    }
-}
 
 /// What is rare in this action, before it is written down.
 pub(crate) fn rarity(

@@ -1,0 +1,16 @@
+//! What must be true of the table, whoever drives it: the simulations of the sessions do, and some cases here that a
+//! reader should see by themselves.
+
+#![expect(clippy::panic, reason = "a test that fails panics")]
+
+mod claim;
+mod conversions;
+mod directed;
+mod ledger;
+mod page;
+mod readers;
+mod seen;
+
+pub(crate) use self::claim::Claim;
+pub(crate) use self::ledger::Ledger;
+pub(crate) use self::seen::RARE;
