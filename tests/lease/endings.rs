@@ -80,7 +80,8 @@ pub(crate) async fn next_holder_comes_after_the_loss(site: Site) {
             // Nobody can renew it, nor take it, for a while.
             rows.lock(&locker, &key).await;
         }
-        let mut last = clock::now();
+        // On a busy machine it may be lost by now.
+        let mut last = 0;
         loop {
             // First the clock: this process can be stopped between the two.
             let now = clock::now();
@@ -95,7 +96,7 @@ pub(crate) async fn next_holder_comes_after_the_loss(site: Site) {
         }
         let held = next.line().await;
         let held: u64 = held.strip_prefix("held ").unwrap().parse().unwrap();
-        assert!(held > last, "{} ns before the loss", last - held);
+        assert!(held > last, "{} ns before the loss, with renew={renew}", last - held);
     }
 }
 
