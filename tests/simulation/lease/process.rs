@@ -238,6 +238,11 @@ impl Process {
         let Some(asked) = self.questions.remove(&id) else {
             panic!("{id} is answered twice: {answer:?}");
         };
+        if let Answer::HandedOver { lease, .. } = &answer {
+            let held = self.core.held(&lease.key, self.now(now));
+            let is_gone = held.is_none_or(|held| held.fence != lease.fence);
+            assert!(is_gone, "{:?} is handed over, and held here", lease.key);
+        }
         match (asked, answer) {
             (Asked::Give { key, to, taken, owner }, Answer::HandedOver { fence, lease, .. }) => {
                 if taken {

@@ -207,6 +207,12 @@ impl Process {
                     self.call("call: refresh", now, |core, now, _| core.refresh(&key.key, now));
                 }
                 Some(held) => {
+                    let ttl = request.like.ttl.filter(|ttl| *ttl != Duration::MAX);
+                    // What the wall clock shows may have been set meanwhile.
+                    if let (Some(ttl), None) = (ttl, self.wall) {
+                        let left = held.validity.remaining(self.now(now).time);
+                        assert!(left >= ttl / 2, "{key:?} is handed out with {left:?} of {ttl:?}");
+                    }
                     self.callers.confirming.remove(&hold);
                     self.coverage.count("caller: a lock");
                     self.granted += 1;
