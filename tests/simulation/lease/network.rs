@@ -64,6 +64,7 @@ pub(super) fn depart(
         };
         if let Some(time) = fails {
             world.coverage.count("fate: connecting fails");
+            world.failed_to_connect(p);
             world.at(at + time, gone(back));
             return None;
         }

@@ -60,6 +60,9 @@ pub(crate) struct Flight {
     pub(crate) sent: Option<Sent>,
 }
 
+/// Much more often than with the pauses that it is to make.
+const FAILURES_IN_A_SECOND_MAX: usize = 40;
+
 /// See the [module](self).
 pub(crate) struct Process {
     pub(crate) index: usize,
@@ -89,6 +92,8 @@ pub(crate) struct Process {
     pub(crate) steps: u64,
     /// Guards that were handed out in this turn.
     pub(crate) fresh: Vec<GrantId>,
+    /// When it last failed to connect.
+    failures: VecDeque<Duration>,
     pub(crate) trace: Option<Vec<String>>,
     /// What the machine's wall clock shows more than that of the world, where it is the database's.
     pub(crate) wall: Option<Duration>,
@@ -141,6 +146,7 @@ impl Process {
             coverage: Coverage::default(),
             steps: 0,
             fresh: Vec::new(),
+            failures: VecDeque::new(),
             trace: None,
             wall,
             base,
@@ -154,6 +160,16 @@ impl Process {
 
     pub(crate) fn now(&self, now: Duration) -> Now {
         moment(self.base, now, self.wall)
+    }
+
+    /// It has failed to connect. A database that is away is not asked again and again.
+    pub(crate) fn failed_to_connect(&mut self, now: Duration) {
+        self.failures.push_back(now);
+        if self.failures.len() > FAILURES_IN_A_SECOND_MAX {
+            let first = self.failures.pop_front().unwrap_or_default();
+            let time = now.saturating_sub(first);
+            assert!(time >= Duration::from_secs(1), "it connects again and again: in {time:?}");
+        }
     }
 
     /// When a statement was sent, on its clocks.

@@ -293,6 +293,11 @@ impl World {
         self.now
     }
 
+    /// A process cannot connect.
+    pub(super) fn failed_to_connect(&mut self, p: usize) {
+        self.processes[p].failed_to_connect(self.now);
+    }
+
     /// Whether something may break by itself.
     pub(super) fn is_stormy(&self) -> bool {
         !self.calm
