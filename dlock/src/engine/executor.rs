@@ -26,7 +26,7 @@ pub(crate) trait Executor: Send + 'static {
     const KEEPS_MIN_HOLD: bool;
     /// What is held can be handed over to another process.
     const HAS_TOKENS: bool = false;
-    /// [`recv`](Self::recv) can be begun anew at each poll: whoever wakes the task goes on to.
+    /// [`recv`](Self::recv) can be begun anew at each poll: what is to wake the task stays registered.
     const RECV_IS_RESUMED: bool = false;
 
     /// Ask for the key, without waiting.

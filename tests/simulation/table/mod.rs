@@ -1,4 +1,4 @@
-//! What must be true of the table, whoever drives it: the simulations of the sessions do, and some cases here that a
+//! What must be true of the table, whatever drives it: the simulations of the sessions do, and some cases here that a
 //! reader should see by themselves.
 
 #![expect(clippy::panic, reason = "a test that fails panics")]

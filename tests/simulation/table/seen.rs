@@ -5,7 +5,7 @@ use crate::engine::lock_table::{Action, Event};
 use super::claim::Claim;
 use super::page::{Asked, HANDOFFS, Page};
 
-/// What is rare, of what a table does.
+/// The rare cases of what a table does.
 pub(crate) const RARE: [&str; 21] = [
     "a cancelled wait ends",
     "a cancelled wait is granted to somebody",

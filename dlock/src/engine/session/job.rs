@@ -19,7 +19,7 @@ pub(super) enum Job {
     Batch { ops: Arc<Vec<BatchItem>>, again: bool, careful: bool },
     /// Answer this to whom it may concern.
     Ask(Question),
-    /// Wait for this key so long.
+    /// Wait for this key, at most this long.
     Wait { lock_id: LockId, time: Duration },
     /// Hold what is held by this grant in another mode, waiting at most this long.
     Convert { lock_id: LockId, to: Mode, time: Duration },
