@@ -58,6 +58,18 @@ impl Debug for Text {
     }
 }
 
+/// Writes those bytes that are plain as they are, and each of the others as this mark and two hex digits.
+pub(crate) fn escape(bytes: &[u8], mark: char, is_plain: impl Fn(u8) -> bool, out: &mut String) {
+    for &byte in bytes {
+        if is_plain(byte) {
+            out.push(byte.into());
+        } else {
+            out.push(mark);
+            hex(byte, out);
+        }
+    }
+}
+
 /// Writes a byte as two hex digits.
 pub(crate) fn hex(byte: u8, out: &mut String) {
     // Writing to a String cannot fail.

@@ -5,7 +5,7 @@ use blake2::digest::{Digest, FixedOutput, KeyInit, Mac as _};
 use blake2::{Blake2b, Blake2b512, Blake2bMac};
 
 use crate::spec::key::{Key, Repr};
-use crate::text::hex;
+use crate::text::{self, hex};
 
 impl Key {
     /// This key as the id of a database whose locks have 64-bit ids.
@@ -84,15 +84,10 @@ pub(super) fn hash(namespace: &str, bytes: &[u8]) -> [u8; 8] {
     }
 }
 
+/// All printable text but the mark itself.
 fn escape(bytes: &[u8], out: &mut String) {
-    for &byte in bytes {
-        if byte == b' ' || byte.is_ascii_graphic() && byte != b'%' {
-            out.push(byte.into());
-        } else {
-            out.push('%');
-            hex(byte, out);
-        }
-    }
+    let is_plain = |byte: u8| byte == b' ' || byte.is_ascii_graphic() && byte != b'%';
+    text::escape(bytes, '%', is_plain, out);
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use blake2::Blake2b512;
 use blake2::digest::Digest;
 
 use crate::spec::key::{Key, Repr};
-use crate::text::hex;
+use crate::text::{self, hex};
 
 /// As many characters as MySQL takes. MariaDB takes three times as many bytes.
 pub(crate) const LONGEST: usize = 64;
@@ -51,15 +51,12 @@ impl Key {
     }
 }
 
+/// What no collation, pattern or format changes.
 fn escape(bytes: &[u8], out: &mut String) {
-    for &byte in bytes {
-        if byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-.:/,=@+".contains(&byte) {
-            out.push(byte.into());
-        } else {
-            out.push('~');
-            hex(byte, out);
-        }
-    }
+    let is_plain = |byte: u8| {
+        byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-.:/,=@+".contains(&byte)
+    };
+    text::escape(bytes, '~', is_plain, out);
 }
 
 #[cfg(test)]
