@@ -8,7 +8,8 @@ use dlock_tests::{Backend, Proxy, Site, eventually};
 
 use crate::alone::has_passed_alone;
 use crate::bounds::{
-    WAKES, WAKES_OF_A_CHAIN, WAKES_OF_A_HEARTBEAT, WAKES_OF_REFUSED_TRIES, assert_at_most,
+    WAKES, WAKES_OF_A_CHAIN, WAKES_OF_A_HEARTBEAT, WAKES_OF_REFUSED_TRIES, WAKES_OF_WHAT_IS_ASKED,
+    assert_at_most,
 };
 
 const PAIRS: u64 = 200;
@@ -54,6 +55,32 @@ pub(crate) async fn of_a_pair(site: Site) {
     // Oracle's driver is synchronous: the answer comes from a thread of its own, and may find the engine asleep once more.
     let each = if site.backend == Some(Backend::Oracle) { WAKES + 1 } else { WAKES };
     assert_at_most(each * PAIRS, wakes, &format!("wake-ups for {PAIRS} pairs"));
+}
+
+/// The callers' own threads send it, or have it wait for the next batch.
+pub(crate) async fn of_what_is_asked(site: Site) {
+    const ASKED: u64 = 100;
+    if has_passed_alone() {
+        return;
+    }
+    let proxy = Proxy::to(&site.url).await;
+    let locker = site.through(proxy.url()).locker().await;
+    let engine = Thread::of_engine();
+    locker.lock("first").acquire().await.unwrap().release().await.unwrap();
+    // Then nothing wakes the engine but what it is asked.
+    proxy.go_silent();
+    let before = engine.sleeps();
+    let mut asked = Vec::new();
+    for key in 0..ASKED {
+        let lock = locker.lock(key);
+        asked.push(tokio::spawn(async move { drop(lock.acquire().await) }));
+        // Time enough for the engine to fall asleep again.
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let wakes = engine.sleeps() - before;
+    asked.iter().for_each(tokio::task::JoinHandle::abort);
+    proxy.come_back();
+    assert_at_most(WAKES_OF_WHAT_IS_ASKED, wakes, &format!("wake-ups for {ASKED} requests"));
 }
 
 /// Every heartbeat is a round trip that can be counted.

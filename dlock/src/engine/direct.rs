@@ -1,6 +1,6 @@
-//! What a process can decide alone is decided by the caller's own thread: that another task here has the
-//! key, that a caller stands in line behind it, that the lock passes to the next one. The engine's
-//! task is not woken for it. Here is the way from a caller to the engine's state.
+//! The way from a caller's own thread to the engine's state: there it decides that another task of this
+//! process has the key, that it stands in line behind it, or that the lock passes to the next one; and
+//! it may ask the database. The engine's task is not woken for it.
 
 use std::sync::{OnceLock, Weak};
 

@@ -1,27 +1,31 @@
-//! An engine at work: its task takes turns, and its callers decide meanwhile what needs neither the
-//! database nor the task.
+//! An engine at work: its task takes turns, and so do its callers in its place.
 //!
 //! Callers and the engine share the engine's state behind a lock. The engine holds it for one turn, in
-//! which nothing is waited for. A caller never waits for it: where it cannot have it at once, where
-//! the database has to be asked, or where a message is under way that came first, it sends a message
-//! as for everything else. So the order in which one caller asks is the order in which it is served.
+//! which nothing is waited for. A caller never waits for it: where it cannot have it at once, or where
+//! a message is under way that came first, it sends a message. So the order in which one caller asks
+//! is the order in which it is served.
+//!
+//! A caller that has the lock decides what needs no database (a refused try, a hand-off) and is done.
+//! If the database has to be asked and the engine has a thread of its own, the caller takes the turn
+//! as well: the statement goes out on the caller's thread, and the engine's thread wakes up for the
+//! answer. On the caller's own runtime, the engine's task is next anyway, and finds together what
+//! several tasks have asked: there the caller sends a message.
 
+use std::any::Any;
 use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant as StdInstant};
 
-use tokio::time::Instant;
+use tokio::runtime::Handle;
+use tokio::task::unconstrained;
 
 use super::direct::{Decide, Direct};
 use super::end::EngineEnd;
 use super::executor::Executor;
 use super::message::Message;
 use super::turns::Turns;
-
-/// Clocks that differ by more are not one.
-const CLOCK_DIFFERENCE_MAX: Duration = Duration::from_millis(1);
 
 /// Runs an engine until it is closed, or nobody has a handle of it any more.
 pub(super) async fn run<E: Executor>(
@@ -54,7 +58,7 @@ pub(super) async fn run<E: Executor>(
 
 /// Takes turns until the engine is to end, and lets callers decide meanwhile what they can.
 async fn run_shared<E: Executor>(turns: Turns<E>, direct: &Direct<Message>) -> (Turns<E>, bool) {
-    let state = State { turns, engine: None, is_on_real_clock: true };
+    let state = State { turns, engine: None, ended: None };
     let owner = Owner(Arc::new(Shared(Mutex::new(Some(state)))));
     let weak = Arc::downgrade(&owner.0);
     direct.open(weak);
@@ -63,10 +67,21 @@ async fn run_shared<E: Executor>(turns: Turns<E>, direct: &Direct<Message>) -> (
 
 struct State<E> {
     turns: Turns<E>,
-    /// Wakes the engine's task.
-    engine: Option<Waker>,
-    /// The engine's runtime has the clock that everybody has.
-    is_on_real_clock: bool,
+    /// `None`: the engine's task has not waited yet.
+    engine: Option<EngineTask>,
+    /// A caller's turn was the last one, and this came of it: the engine's task is to end.
+    ended: Option<Result<bool, Panic>>,
+}
+
+type Panic = Box<dyn Any + Send>;
+
+/// What a caller needs in order to act in its place.
+#[derive(Clone)]
+struct EngineTask {
+    waker: Waker,
+    /// Its runtime has the sockets, the timers and the clock of the engine: that of the caller may be
+    /// paused by a test.
+    runtime: Handle,
 }
 
 /// The state of an engine, for its task and its callers; `None` when it has ended.
@@ -88,29 +103,68 @@ impl<E> Drop for Owner<E> {
     }
 }
 
-impl<E: Executor> Shared<E> {
+impl<E: Executor> State<E> {
     /// Takes turns as long as there is something to do.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        loop {
+            match pin!(self.turns.news()).poll(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(false) => return Poll::Ready(false),
+                Poll::Ready(true) => {}
+            }
+            if let Some(patient) = self.turns.turn() {
+                return Poll::Ready(patient);
+            }
+        }
+    }
+
+    /// Takes turns on the caller's thread, in place of the engine's task: what is asked of the database
+    /// goes out before that has woken up. Whatever comes later wakes the engine's task.
+    fn poll_for_caller(&mut self, message: Message, waker: &Waker) {
+        self.turns.add(message);
+        // The budget of the caller's task is not the engine's: once it is used up, what is to wake the
+        // engine would be put off until the caller returns, who may block.
+        let mut turns = pin!(unconstrained(poll_fn(|cx| self.poll(cx))));
+        let poll = || turns.as_mut().poll(&mut Context::from_waker(waker));
+        let polled = catch_unwind(AssertUnwindSafe(poll));
+        self.ended = match polled {
+            Ok(Poll::Pending) => return,
+            Ok(Poll::Ready(patient)) => Some(Ok(patient)),
+            Err(panic) => Some(Err(panic)),
+        };
+        waker.wake_by_ref();
+    }
+}
+
+impl<E: Executor> Shared<E> {
     fn poll(&self, cx: &mut Context<'_>) -> Poll<(Turns<E>, bool)> {
         let mut shared = self.lock();
-        let patient = loop {
-            let Some(state) = &mut *shared else { return Poll::Pending };
-            let Poll::Ready(more) = pin!(state.turns.news()).poll(cx) else {
-                if !state.engine.as_ref().is_some_and(|engine| engine.will_wake(cx.waker())) {
-                    state.engine = Some(cx.waker().clone());
+        let Some(state) = &mut *shared else { return Poll::Pending };
+        let patient = match state.ended.take() {
+            Some(Ok(patient)) => patient,
+            // As if it had been this task's own.
+            Some(Err(panic)) => resume_unwind(panic),
+            None => match state.poll(cx) {
+                Poll::Ready(patient) => patient,
+                Poll::Pending => {
+                    state.note_task(cx);
+                    return Poll::Pending;
                 }
-                state.is_on_real_clock = is_on_real_clock();
-                return Poll::Pending;
-            };
-            if !more {
-                break false;
-            }
-            if let Some(patient) = state.turns.turn() {
-                break patient;
-            }
+            },
         };
         match shared.take() {
             Some(state) => Poll::Ready((state.turns, patient)),
             None => Poll::Pending,
+        }
+    }
+}
+
+impl<E> State<E> {
+    /// Remembers how to take turns in place of this task.
+    fn note_task(&mut self, cx: &Context<'_>) {
+        if !self.engine.as_ref().is_some_and(|task| task.waker.will_wake(cx.waker())) {
+            let runtime = Handle::try_current().ok();
+            self.engine = runtime.map(|runtime| EngineTask { waker: cx.waker().clone(), runtime });
         }
     }
 }
@@ -124,14 +178,27 @@ impl<E: Executor> Decide<Message> for Shared<E> {
             Ok(shared) => shared,
             Err(TryLockError::WouldBlock | TryLockError::Poisoned(_)) => return Some(message),
         };
-        let Some(State { turns, engine: Some(engine), is_on_real_clock: true }) = &mut *shared
-        else {
+        let Some(state @ State { engine: Some(_), ended: None, .. }) = &mut *shared else {
             return Some(message);
         };
-        let Turns { actor, inbox, .. } = turns;
-        actor.executor.new_turn();
-        if !inbox.is_empty() || !actor.decides_alone(&message) || !is_on_real_clock() {
+        let turns = &mut state.turns;
+        // One that came first has woken the engine's task: this shares its turn.
+        if !turns.inbox.is_empty() {
             return Some(message);
+        }
+        let Some(EngineTask { waker, runtime }) = state.engine.clone() else {
+            return Some(message);
+        };
+        let _entered = runtime.enter();
+        let is_for_task = !turns.owns_thread() || message.may_wait();
+        let actor = &mut turns.actor;
+        actor.executor.new_turn();
+        if !actor.decides_alone(&message) {
+            if is_for_task {
+                return Some(message);
+            }
+            state.poll_for_caller(message, &waker);
+            return None;
         }
         let before = actor.next_deadline();
         // It does not end by this.
@@ -142,17 +209,9 @@ impl<E: Executor> Decide<Message> for Shared<E> {
         let is_earlier = next.is_some_and(|next| before.is_none_or(|before| next < before));
         if is_earlier || actor.callers.granted.has_unconfirmed() {
             turns.be_due();
-            let engine = engine.clone();
             drop(shared);
-            engine.wake();
+            waker.wake();
         }
         None
     }
-}
-
-/// Whether this thread reads the clock that everybody has: a test may have paused that of its runtime.
-fn is_on_real_clock() -> bool {
-    let (ours, real) = (Instant::now().into_std(), StdInstant::now());
-    let difference = ours.saturating_duration_since(real).max(real.saturating_duration_since(ours));
-    difference <= CLOCK_DIFFERENCE_MAX
 }

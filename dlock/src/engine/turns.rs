@@ -38,6 +38,16 @@ impl<E: Executor> Turns<E> {
         Turns { actor, inbox, file, owns_thread, timer, messages, reports, is_due: false }
     }
 
+    pub(super) fn owns_thread(&self) -> bool {
+        self.owns_thread
+    }
+
+    /// Has the next turn begin with this.
+    pub(super) fn add(&mut self, message: Message) {
+        self.messages.push(message);
+        self.is_due = true;
+    }
+
     /// Has the next turn begin at once.
     pub(super) fn be_due(&mut self) {
         self.is_due = true;
