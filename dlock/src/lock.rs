@@ -11,10 +11,9 @@ pub(crate) mod token;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::Function;
+use crate::engine::OnLost;
 use crate::error::Result;
 use crate::locker::core::Core;
 use crate::observe::{Label, Subject};
@@ -54,7 +53,7 @@ pub struct Lock {
     permits: Option<u32>,
     /// The key that a permit's slot belongs to.
     family: Option<NativeKey>,
-    on_lost: Option<Arc<Function>>,
+    on_lost: Option<OnLost>,
     label: Label,
     /// Who takes it is not who has called: a part of a semaphore.
     inner: bool,
@@ -315,7 +314,7 @@ impl Lock {
     /// callbacks of this locker wait meanwhile. A panic in it is caught and logged. In the child of
     /// a fork it is not called.
     pub fn on_lost(mut self, callback: impl Fn(&LostInfo) + Send + Sync + 'static) -> Self {
-        self.on_lost = Some(Function::new(callback));
+        self.on_lost = Some(self.core.engine().on_lost(callback));
         self
     }
 

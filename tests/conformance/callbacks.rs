@@ -80,7 +80,7 @@ async fn dropped(hear: Receiver<Option<String>>) -> Receiver<Option<String>> {
     .unwrap()
 }
 
-/// Neither the engine nor who drops a guard drops what the callback has captured.
+/// Neither the engine nor who drops a guard or a lock drops what the callback has captured.
 pub(crate) async fn what_they_have_captured_goes_on_a_thread_of_its_own(site: Site) {
     let ours = site.locker().await;
     let (said, mut hear) = channel();
@@ -92,6 +92,12 @@ pub(crate) async fn what_they_have_captured_goes_on_a_thread_of_its_own(site: Si
         hear = dropped(hear).await;
         let it = captured(&said, panics);
         drop(ours.lock("k").on_lost(move |_| _ = &it).acquire().await.unwrap());
+        hear = dropped(hear).await;
+        // The lock is the last that has it.
+        let it = captured(&said, panics);
+        let lock = ours.lock("k").on_lost(move |_| _ = &it);
+        lock.acquire().await.unwrap().release().await.unwrap();
+        drop(lock);
         hear = dropped(hear).await;
         // The engine has taken no harm.
         ours.lock("k").acquire().await.unwrap().release().await.unwrap();

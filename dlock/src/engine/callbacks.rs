@@ -10,14 +10,14 @@ use crate::status::lost::LostInfo;
 use crate::worker::{self, QUEUED_MAX, Worker};
 
 /// What the user has given to be called.
-pub(crate) struct Function {
+pub(super) struct Function {
     function: Box<dyn Fn(&LostInfo) + Send + Sync>,
     /// To drop it may run the user's code.
     needs_drop: bool,
 }
 
 impl Function {
-    pub(crate) fn new<F: Fn(&LostInfo) + Send + Sync + 'static>(function: F) -> Arc<Self> {
+    pub(super) fn new<F: Fn(&LostInfo) + Send + Sync + 'static>(function: F) -> Arc<Self> {
         let needs_drop = std::mem::needs_drop::<F>();
         Arc::new(Function { function: Box::new(function), needs_drop })
     }

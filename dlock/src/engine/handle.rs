@@ -26,6 +26,7 @@ use crate::error::{Error, Result};
 use crate::observe::Settings;
 use crate::observe::Telemetry;
 use crate::spec::wait::Wait;
+use crate::status::lost::LostInfo;
 
 /// The way to an engine. Cheap to clone; the engine ends when the last one is gone.
 ///
@@ -124,8 +125,8 @@ impl Engine {
     }
 
     /// Has this called when a lock of this engine is lost.
-    pub(crate) fn on_lost(&self, function: &Arc<Function>) -> OnLost {
-        OnLost::new(Arc::clone(function), Arc::clone(&self.0.callbacks))
+    pub(crate) fn on_lost(&self, function: impl Fn(&LostInfo) + Send + Sync + 'static) -> OnLost {
+        OnLost::new(Function::new(function), Arc::clone(&self.0.callbacks))
     }
 
     /// Posts a message; an error when there is nobody to read it.

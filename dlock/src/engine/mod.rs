@@ -57,7 +57,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
 use self::actor::Actor;
-pub(crate) use self::callbacks::{Function, OnLost};
+pub(crate) use self::callbacks::OnLost;
 pub(crate) use self::conversions::Conversion;
 pub(crate) use self::delivery::Delivery;
 use self::end::{Ends, EngineEnd};

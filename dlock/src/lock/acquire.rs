@@ -232,7 +232,7 @@ impl Lock {
             asked: deadline.asked().into(),
             end: deadline.end().map(Into::into),
             options: self.options.clone(),
-            on_lost: self.on_lost.as_ref().map(|function| engine.on_lost(function)),
+            on_lost: self.on_lost.clone(),
             // What is only a part of a call is told of by the whole.
             waiting: Some(engine.telemetry())
                 .filter(|_| deadline.is_patient() && !self.inner)
@@ -281,7 +281,7 @@ impl Lock {
         }
         let mut guard = Guard::new(grant, Some(engine.clone())).with_wait(self.wait);
         if let Some(callback) = &self.on_lost {
-            guard.tell_too(engine.on_lost(callback));
+            guard.tell_too(callback.clone());
         }
         Ok(guard)
     }

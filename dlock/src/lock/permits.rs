@@ -76,7 +76,7 @@ impl Lock {
         };
         // A slot that was taken and not kept is nobody's loss.
         if let Some(callback) = &self.on_lost {
-            guard.grant().tell_of_loss(engine.on_lost(callback));
+            guard.grant().tell_of_loss(callback.clone());
         }
         Ok(guard)
     }
