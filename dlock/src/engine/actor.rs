@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::call_clock::on_our_clock;
 use super::callers::{Callers, EngineDeadline, EngineDeadlines, disarm, engine_deadline, slow};
 use super::executor::Executor;
 use super::granted::Ended;
 use super::handle::WeakEngine;
 use super::lock_table::{Action, Event, RequestId, Shareable as _, Table};
 use super::lookup::Lookups;
-use super::message::{Message, Request, on_our_clock};
+use super::message::{Message, Request};
 use super::recent::Recent;
 use crate::observe::Telemetry;
 use crate::spec::lock_id::LockId;

@@ -1,8 +1,10 @@
-//! Watch: what the time of a call is read from.
+//! What the time of a call is read from, and what it is on the clock of the engine's runtime.
 
 #[cfg(feature = "test-util")]
 use std::time::Duration;
 use std::time::Instant;
+
+use tokio::time::Instant as EngineInstant;
 
 /// The standard library's clock, or that of a locker for tests.
 #[derive(Debug, Clone, Copy, Default)]
@@ -26,6 +28,15 @@ impl Watch {
         }
         Instant::now()
     }
+}
+
+/// This moment of the callers' clock on that of the engine's runtime, or now if it is over.
+///
+/// Where no test has paused or moved the runtime's clock, the two are one.
+pub(super) fn on_our_clock(at: Instant) -> EngineInstant {
+    let now = EngineInstant::now();
+    let left = at.saturating_duration_since(Instant::now());
+    now.checked_add(left).unwrap_or(now)
 }
 
 /// The time of a grant by the clock of a locker for tests.

@@ -7,12 +7,12 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::doubts::Doubt;
 use super::grant::Grant;
 use super::granted::Granted;
-use super::lock_table::RequestId;
+use super::lock_table::{Refusal, RequestId};
 use super::map::Map;
 use super::message::Request;
+use crate::clock::Time;
 use crate::error::Error;
 use crate::status::lost::LostReason;
 
@@ -81,6 +81,14 @@ pub(super) fn disarm(deadlines: &mut EngineDeadlines, request: &Request) {
     }
     let mut due = [engine_deadline(request), expiry(request)].into_iter().flatten();
     due.any(|alarm| deadlines.remove(&alarm));
+}
+
+/// A caller who is to be told that somebody else has the lock, if that is still so.
+pub(super) struct Doubt {
+    pub(super) request: Request,
+    pub(super) why: Refusal,
+    /// The database must have answered something that was asked later than this.
+    pub(super) since: Time,
 }
 
 /// Those whom the engine owes an answer.

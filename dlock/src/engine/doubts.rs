@@ -4,19 +4,11 @@
 use tokio::time::Instant;
 
 use super::actor::{Actor, CONTENTION_MEMORY};
-use super::callers::EngineDeadline;
+use super::callers::{Doubt, EngineDeadline};
 use super::executor::{Contact, Executor};
 use super::lock_table::{Refusal, RequestId};
 use super::message::Request;
 use crate::clock::Time;
-
-/// A caller who is to be told that somebody else has the lock, if that is still so.
-pub(super) struct Doubt {
-    pub(super) request: Request,
-    why: Refusal,
-    /// The database must have answered something that was asked later than this.
-    since: Time,
-}
 
 impl<E: Executor> Actor<E> {
     /// Refuses the caller once the database is known to answer; it is not by then: no answer is not

@@ -7,11 +7,10 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::grant::Grant;
+use super::grant::{Grant, GrantInfo};
 use super::lock_table::{Event, GrantId, RequestId, Shareable, Ticket};
-use super::message::HandedOver;
 use crate::backend::{LockView, no_conversion};
-use crate::clock::{Time, Validity};
+use crate::clock::Time;
 use crate::error::{Error, Result};
 use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
@@ -149,6 +148,12 @@ pub(crate) trait Executor: Send + 'static {
     fn shutdown(self) -> impl Future<Output = ()> + Send;
 }
 
+/// What was handed over, and for how long.
+pub(crate) struct HandedOver {
+    pub(crate) fence: Option<u64>,
+    pub(crate) ttl: Duration,
+}
+
 /// What a caller wants to take over.
 #[cfg_attr(
     not(feature = "_database"),
@@ -190,21 +195,6 @@ impl From<Event<LockId>> for Report {
     fn from(event: Event<LockId>) -> Self {
         Report { event, reason: LostReason::SessionEnded }
     }
-}
-
-/// How a key is held in the database.
-#[derive(Debug)]
-pub struct GrantInfo {
-    /// Until when it is surely held.
-    pub validity: Arc<Validity>,
-    /// Enough of the validity remains to hand the lock to somebody.
-    pub fresh: bool,
-    /// Its fencing token.
-    pub fence: Option<u64>,
-    /// When the database granted it to this process.
-    pub since: Time,
-    /// How it is lost when the validity ends.
-    pub lapse: LostReason,
 }
 
 impl Shareable for LockId {

@@ -5,20 +5,18 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 #[cfg(feature = "test-util")]
 use super::call_clock::TestTime;
 use super::callbacks::OnLost;
-use super::delivery::Delivery;
-use super::executor::GrantInfo;
 use super::lock_table::GrantId;
-use super::message::Request;
 use crate::clock::{Time, Validity};
 use crate::error::{Error, Result};
 use crate::observe::{Label, ObservedGrant, Telemetry};
 use crate::spec::key::Key;
+use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
 use crate::spec::options::LockOptions;
@@ -73,16 +71,36 @@ pub struct Grant {
     long_at: Option<Instant>,
 }
 
+/// What a caller has asked for, as far as its grant is concerned.
+pub(crate) struct GrantTerms {
+    pub(crate) key: Key,
+    pub(crate) lock_id: LockId,
+    /// The key of all permits, of which this is one.
+    pub(crate) family: Option<Box<NativeKey>>,
+    pub(crate) options: LockOptions,
+    pub(crate) on_lost: Option<OnLost>,
+}
+
+/// How a key is held in the database.
+#[derive(Debug)]
+pub struct GrantInfo {
+    /// Until when it is surely held.
+    pub validity: Arc<Validity>,
+    /// Enough of the validity remains to hand the lock to somebody.
+    pub fresh: bool,
+    /// Its fencing token.
+    pub fence: Option<u64>,
+    /// When the database granted it to this process.
+    pub since: Time,
+    /// How it is lost when the validity ends.
+    pub lapse: LostReason,
+}
+
 impl Grant {
-    /// The grant of what a caller has asked for, and the way to tell it so.
-    pub(crate) fn new(
-        id: GrantId,
-        engine: u64,
-        request: Request,
-        held: GrantInfo,
-    ) -> (Self, oneshot::Sender<Result<Delivery>>) {
-        let Request { key, lock_id, family, options, on_lost, reply, .. } = request;
-        let grant = Grant {
+    /// The grant of what a caller has asked for.
+    pub(crate) fn new(id: GrantId, engine: u64, terms: GrantTerms, held: GrantInfo) -> Self {
+        let GrantTerms { key, lock_id, family, options, on_lost } = terms;
+        Grant {
             id,
             engine,
             native: lock_id.key,
@@ -94,8 +112,7 @@ impl Grant {
             lapse: held.lapse,
             on_lost: on_lost.map(OnceLock::from).unwrap_or_default(),
             ..Grant::of(key, lock_id.mode, held.validity)
-        };
-        (grant, reply)
+        }
     }
 
     /// A grant by nobody: locking is switched off.

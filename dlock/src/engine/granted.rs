@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::conversions::Converting;
+use super::conversion::Converting;
 use super::grant::Grant;
 use super::lock_table::{GrantId, RequestId, Ticket};
 use super::map::Map;

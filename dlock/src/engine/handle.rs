@@ -11,11 +11,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 #[cfg(feature = "test-util")]
 use super::callbacks::wait_for;
 use super::callbacks::{CallbackThread, Function, OnLost};
+use super::delivery::TakeBack;
 use super::direct::Direct;
 use super::end::{EngineEnd, Farewell};
 #[cfg(feature = "test-util")]
 use super::inline::{Blocks, Inline};
-use super::lock_table::RequestId;
+use super::lock_table::{GrantId, RequestId};
 use super::message::Message;
 use super::message_batch;
 use super::threads::OnlyThread;
@@ -77,6 +78,14 @@ impl Shared {
     }
 }
 
+/// On the thread of the caller to whom it was on its way.
+impl TakeBack for Shared {
+    fn take_back(self: Arc<Self>, hold: GrantId) {
+        // One that is closed holds nothing.
+        let _ = Engine(self).send(Message::Release { hold, awaited: false });
+    }
+}
+
 impl Engine {
     /// The way to the engine that reads this mailbox, and will tell its end so.
     pub(super) fn new(
@@ -97,7 +106,7 @@ impl Engine {
         let shared = Shared::new(mailbox, EngineEnd::ended_already(), None, telemetry);
         let inline = Inline::new();
         let engine = Engine(Arc::new(Shared { inline: Some(Arc::clone(&inline)), ..shared }));
-        inline.is_of(engine.downgrade());
+        inline.is_of(engine.id(), engine.downgrade().way_back());
         (engine, inline)
     }
 
@@ -252,11 +261,9 @@ impl WeakEngine {
         }
     }
 
-    /// [`Engine::post`], on a thread of a caller's.
-    pub(super) fn send_gathered(&self, message: Message) {
-        if let Some(shared) = self.shared.upgrade() {
-            let _ = Engine(shared).send(message);
-        }
+    /// Where grants go back to that do not arrive.
+    pub(super) fn way_back(&self) -> Weak<dyn TakeBack> {
+        self.shared.clone()
     }
 }
 

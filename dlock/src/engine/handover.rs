@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::actor::Actor;
-use super::executor::{Adopted, Executor, Reply};
+use super::executor::{Adopted, Executor, HandedOver, Reply};
 use super::lock_table::GrantId;
-use super::message::{Adoption, HandedOver, Request};
+use super::message::{Adoption, Request};
 use crate::error::Error;
 use crate::status::lost::{LostInfo, LostReason};
 

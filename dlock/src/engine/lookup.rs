@@ -1,34 +1,24 @@
-//! Who is in the way of callers whose time runs out.
+//! What is known, and what is to be found out, of who is in the way of callers.
 //!
-//! A search never decides what a caller is told, nor when: it ends without a word when the server
-//! does not answer. There is one at a time, for all keys that are wanted by then, and not more than
-//! so many a second.
+//! There is one search at a time, for all keys that are wanted by then, and not more than so many a
+//! second.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
-use super::actor::Actor;
-use super::callers::{EngineDeadline, expiry};
-use super::executor::Executor;
 use super::lock_table::RequestId;
 use super::map::Map;
-use super::message::{Message, Request};
-use crate::backend::LockView;
-use crate::observe::Waiting;
+use super::message::Request;
+use crate::observe::{Telemetry, Waiting};
 use crate::spec::key::Key;
 use crate::spec::lock_id::LockId;
 use crate::spec::native::NativeKey;
-use crate::status::holder::{Holder, Stage};
+use crate::status::holder::Holder;
 
-/// So long a caller whose time is up waits at most to learn who was in the way.
-const WAIT_MAX: Duration = Duration::from_millis(50);
 /// So long what was found is worth telling.
 const FOUND_AGE_MAX: Duration = Duration::from_millis(100);
-/// A search that takes longer is given up.
-const SEARCH_TIME_MAX: Duration = Duration::from_secs(1);
 /// Between the beginnings of two searches.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -47,24 +37,47 @@ pub(super) struct Lookups {
 }
 
 /// A caller who waits for longer than usual.
-struct Slow {
+pub(super) struct Slow {
     waiting: Box<Waiting>,
     key: Key,
-    lock_id: LockId,
+    pub(super) lock_id: LockId,
     asked: Instant,
 }
 
+impl Slow {
+    /// `None`: nobody is to be told, or was told already.
+    pub(super) fn of(request: &mut Request) -> Option<Self> {
+        let waiting = request.waiting.take()?;
+        let (key, lock_id) = (request.key.clone(), request.lock_id.clone());
+        Some(Slow { waiting, key, lock_id, asked: request.asked })
+    }
+
+    /// Tells for whom it waits, as far as that is known.
+    pub(super) fn tell(&self, telemetry: &Telemetry, holder: Option<&Holder>) {
+        let Slow { waiting, key, lock_id, asked } = self;
+        waiting.tell(telemetry, (key, lock_id.mode), asked.elapsed(), holder);
+    }
+}
+
+/// Callers of whom it is known now who is in their way: those whose time is up, and those who go on
+/// waiting.
+pub(super) struct Found {
+    pub(super) callers: Vec<(Request, Duration, Option<Holder>)>,
+    pub(super) slow: Vec<(Slow, Option<Holder>)>,
+}
+
 impl Lookups {
-    fn is_known(&self, key: &NativeKey) -> bool {
+    pub(super) fn is_known(&self, key: &NativeKey) -> bool {
         self.found.get(key).is_some_and(|(at, _)| at.elapsed() < FOUND_AGE_MAX)
     }
 
     /// Who was found to hold this.
-    fn holder(&self, key: &NativeKey) -> Option<Holder> {
+    pub(super) fn holder(&self, key: &NativeKey) -> Option<Holder> {
         self.found.get(key).and_then(|(_, holder)| holder.clone())
     }
 
-    fn want(&mut self, key: &NativeKey) {
+    /// It is to be found out who holds this.
+    pub(super) fn want(&mut self, key: &NativeKey) {
         let comes = self.under_way.as_ref().is_some_and(|keys| keys.contains(key));
         if !comes && !self.is_known(key) {
             self.wanted.insert(key.clone());
@@ -77,7 +90,7 @@ impl Lookups {
     }
 
     /// What to search for now.
-    fn begin(&mut self) -> Option<Vec<NativeKey>> {
+    pub(super) fn begin(&mut self) -> Option<Vec<NativeKey>> {
         let now = Instant::now();
         let early = self.begun.is_some_and(|begun| now < begun + PAUSE);
         if self.wanted.is_empty() || self.under_way.is_some() || early {
@@ -96,123 +109,50 @@ impl Lookups {
         let waits = !self.wanted.is_empty() && self.under_way.is_none();
         self.begun.filter(|_| waits).map(|begun| begun + PAUSE)
     }
-}
 
-impl<E: Executor> Actor<E> {
-    /// Answers a caller whose time is up, soon, if possible with who holds the key.
-    pub(super) fn look_for_holder(&mut self, request: Request, waited: Duration) {
-        let key = &request.lock_id.key;
-        if self.lookups.is_known(key) {
-            let holder = self.lookups.holder(key);
-            return request.refuse(waited, Stage::Database, holder);
-        }
-        self.lookups.want(key);
-        self.deadlines.insert((Instant::now() + WAIT_MAX, request.id, EngineDeadline::Overdue));
-        self.lookups.callers.insert(request.id, (request, waited));
-        self.search();
+    /// This caller's time is up: it is told who holds the key when that is found.
+    pub(super) fn add_caller(&mut self, request: Request, waited: Duration) {
+        self.want(&request.lock_id.key);
+        self.callers.insert(request.id, (request, waited));
     }
 
-    /// A caller's time will soon be up.
-    pub(super) fn look_ahead(&mut self, id: RequestId) {
-        let Some(request) = self.callers.requests.get(&id) else { return };
-        self.deadlines.extend(expiry(request));
-        if self.holder_here(&request.lock_id).is_none() {
-            self.lookups.want(&request.lock_id.key);
-            self.search();
-        }
+    /// This caller waits for that no more.
+    pub(super) fn take_caller(&mut self, id: RequestId) -> Option<(Request, Duration)> {
+        self.callers.remove(&id)
     }
 
-    /// A caller has waited for longer than usual: tells for whom, as soon as that is known.
-    pub(super) fn waits_long(&mut self, id: RequestId) {
-        let Some(request) = self.callers.requests.get_mut(&id) else { return };
-        let Some(waiting) = request.waiting.take() else { return };
-        let (key, lock_id) = (request.key.clone(), request.lock_id.clone());
-        let slow = Slow { waiting, key, lock_id, asked: request.asked };
-        if let Some(holder) = self.holder_here(&slow.lock_id) {
-            return self.tell_slow(&slow, Some(&holder));
-        }
-        if self.lookups.is_known(&slow.lock_id.key) {
-            return self.tell_slow(&slow, self.lookups.holder(&slow.lock_id.key).as_ref());
-        }
-        self.lookups.want(&slow.lock_id.key);
-        self.lookups.slow.push(slow);
-        self.search();
+    /// This caller goes on waiting: it is told for whom when that is found.
+    pub(super) fn add_slow(&mut self, slow: Slow) {
+        self.want(&slow.lock_id.key);
+        self.slow.push(slow);
     }
 
-    fn tell_slow(&self, slow: &Slow, holder: Option<&Holder>) {
-        let Slow { waiting, key, lock_id, asked } = slow;
-        waiting.tell(&self.telemetry, (key, lock_id.mode), asked.elapsed(), holder);
-    }
-
-    /// Begins a search that had to wait for its turn.
-    pub(super) fn search_later(&mut self) {
-        if self.lookups.next().is_some_and(|at| at <= Instant::now()) {
-            self.search();
-        }
-    }
-
-    fn search(&mut self) {
-        let Some(keys) = self.lookups.begin() else { return };
-        let (reply, answer) = oneshot::channel();
-        self.executor.look_up(keys, reply);
-        let engine = self.engine.clone();
-        tokio::spawn(async move {
-            let seen = match timeout(SEARCH_TIME_MAX, answer).await {
-                Ok(Ok(Ok(seen))) => Some(seen),
-                _ => None,
-            };
-            let holders = seen.map(|seen| {
-                let holders = |seen: LockView| {
-                    let holders = seen.holders.into_iter().map(|party| party.holder).collect();
-                    (seen.lock_id.key, first(holders))
-                };
-                seen.into_iter().map(holders).collect()
-            });
-            engine.send(Message::Found(holders));
-        });
-    }
-
-    /// Answers those who waited for this. `None`: there is no answer.
-    pub(super) fn found(&mut self, holders: Option<Vec<(NativeKey, Option<Holder>)>>) {
-        let keys = self.lookups.under_way.take().unwrap_or_default();
+    /// The search has ended; `None`: without an answer. Returns those whom it was for.
+    pub(super) fn end(&mut self, holders: Option<Vec<(NativeKey, Option<Holder>)>>) -> Found {
+        let keys = self.under_way.take().unwrap_or_default();
         let now = Instant::now();
         if let Some(holders) = holders {
             let mut holders: Map<NativeKey, Option<Holder>> = holders.into_iter().collect();
             for key in &keys {
                 let holder = holders.remove(key).flatten();
-                self.lookups.found.insert(key.clone(), (now, holder));
+                self.found.insert(key.clone(), (now, holder));
             }
         }
-        let callers = std::mem::take(&mut self.lookups.callers);
-        for (id, (request, waited)) in callers {
+        let mut found = Found { callers: Vec::new(), slow: Vec::new() };
+        for (id, (request, waited)) in std::mem::take(&mut self.callers) {
             if keys.contains(&request.lock_id.key) {
-                let holder = self.lookups.holder(&request.lock_id.key);
-                request.refuse(waited, Stage::Database, holder);
+                let holder = self.holder(&request.lock_id.key);
+                found.callers.push((request, waited, holder));
             } else {
-                self.lookups.callers.insert(id, (request, waited));
+                self.callers.insert(id, (request, waited));
             }
         }
         let is_known = |slow: &mut Slow| keys.contains(&slow.lock_id.key);
-        let known: Vec<_> = self.lookups.slow.extract_if(.., is_known).collect();
+        let known: Vec<_> = self.slow.extract_if(.., is_known).collect();
         for slow in known {
-            self.tell_slow(&slow, self.lookups.holder(&slow.lock_id.key).as_ref());
+            let holder = self.holder(&slow.lock_id.key);
+            found.slow.push((slow, holder));
         }
+        found
     }
-
-    /// It takes too long to find out.
-    pub(super) fn give_up_search_for(&mut self, id: RequestId) {
-        if let Some((request, waited)) = self.lookups.callers.remove(&id) {
-            request.refuse(waited, Stage::Database, None);
-        }
-    }
-}
-
-/// The first one, who stands for all.
-fn first(holders: Vec<Holder>) -> Option<Holder> {
-    let others = holders.len().saturating_sub(1);
-    let mut first = holders.into_iter().next()?;
-    if others > 0 {
-        first.who = format!("{} and {others} more", first.who);
-    }
-    Some(first)
 }

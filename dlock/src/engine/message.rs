@@ -6,11 +6,12 @@ use std::time::{Duration, Instant as StdInstant};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::call_clock::on_our_clock;
 use super::callbacks::OnLost;
-use super::conversions::Conversion;
+use super::conversion::Conversion;
 use super::delivery::Delivery;
-use super::executor::Reply;
-use super::grant::Grant;
+use super::executor::{HandedOver, Reply};
+use super::grant::{Grant, GrantTerms};
 use super::lock_table::{GrantId, RequestId};
 use crate::error::{Error, Result};
 use crate::observe::Waiting;
@@ -68,12 +69,6 @@ pub(crate) enum Message {
     ReportIdle(mpsc::Sender<()>),
 }
 
-/// What was handed over, and for how long.
-pub(crate) struct HandedOver {
-    pub(crate) fence: Option<u64>,
-    pub(crate) ttl: Duration,
-}
-
 /// A caller who wants what was handed over.
 pub(crate) struct Adoption {
     /// Not patient, and without an end: the statement has one.
@@ -108,21 +103,18 @@ pub(crate) struct Request {
     pub(crate) reply: oneshot::Sender<Result<Delivery>>,
 }
 
-/// This moment of the callers' clock on that of the engine's runtime, or now if it is over.
-///
-/// Where no test has paused or moved the runtime's clock, the two are one.
-pub(super) fn on_our_clock(at: StdInstant) -> Instant {
-    let now = Instant::now();
-    let left = at.saturating_duration_since(StdInstant::now());
-    now.checked_add(left).unwrap_or(now)
-}
-
 impl Request {
     /// From here on time is that of the engine's runtime.
     pub(super) fn arrive(&mut self) {
         let now = Instant::now();
         self.asked = now.checked_sub(self.asked.into_std().elapsed()).unwrap_or(now);
         self.end = self.end.map(|end| on_our_clock(end.into_std()));
+    }
+
+    /// What it is to be granted, and the way to tell it so.
+    pub(super) fn into_terms(self) -> (GrantTerms, oneshot::Sender<Result<Delivery>>) {
+        let Request { key, lock_id, family, options, on_lost, reply, .. } = self;
+        (GrantTerms { key, lock_id, family, options, on_lost }, reply)
     }
 
     /// How long it has waited for the holder. A single try waits for the server only.

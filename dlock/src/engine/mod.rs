@@ -7,6 +7,7 @@ pub(crate) mod call_deadline;
 mod callbacks;
 mod callers;
 mod closing;
+mod conversion;
 mod conversions;
 mod deadlines;
 mod delivery;
@@ -34,6 +35,7 @@ mod opening;
 mod recent;
 mod replies;
 mod run;
+mod search;
 mod server_query;
 mod session;
 mod status_file;
@@ -44,7 +46,8 @@ mod unwind;
 
 /// What goes into the cores and comes out, for simulation.
 pub mod simulated {
-    pub use super::executor::{Contact, GrantInfo, Report};
+    pub use super::executor::{Contact, Report};
+    pub use super::grant::GrantInfo;
     pub use crate::clock::{Time, Validity, Wall};
     pub use crate::spec::lock_id::LockId;
     pub use crate::spec::options::LockOptions;
@@ -58,13 +61,13 @@ use tokio::sync::{mpsc, watch};
 
 use self::actor::Actor;
 pub(crate) use self::callbacks::OnLost;
-pub(crate) use self::conversions::Conversion;
+pub(crate) use self::conversion::Conversion;
 pub(crate) use self::delivery::Delivery;
 use self::end::{Ends, EngineEnd};
 pub(crate) use self::end::{close_at_the_end, tell_all_switched};
 #[cfg(test)]
 pub(crate) use self::executor::Report;
-pub(crate) use self::executor::{Executor, Reply};
+pub(crate) use self::executor::{Executor, HandedOver, Reply};
 pub use self::grant::Grant;
 pub use self::grants::Grants;
 pub(crate) use self::handle::{Engine, Opened};
@@ -73,7 +76,7 @@ use self::inbox::Inbox;
 pub(crate) use self::inline::{Inline, test_clock};
 #[cfg(feature = "_database")]
 pub(crate) use self::lease::Leases;
-pub(crate) use self::message::{Adoption, HandedOver, Message, Request};
+pub(crate) use self::message::{Adoption, Message, Request};
 pub(crate) use self::message_batch::MessageBatch;
 use self::opening::Opening;
 use self::run::run;

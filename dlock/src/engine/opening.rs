@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout};
 
+use super::call_clock::on_our_clock;
 use super::inbox::Inbox;
-use super::message::{Message, on_our_clock};
+use super::message::Message;
 use super::timer::Timer;
 use super::unwind::catch_panic;
 use crate::error::{Error, Result};

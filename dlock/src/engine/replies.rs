@@ -53,14 +53,15 @@ impl<E: Executor> Actor<E> {
                 };
                 let confirmed = self.callers.granted.confirm(id, |request| {
                     disarm(&mut self.deadlines, &request);
-                    let (hold, reply) = Grant::new(id, self.engine.id, request, held);
+                    let (terms, reply) = request.into_terms();
+                    let hold = Grant::new(id, self.engine.id, terms, held);
                     let hold = Arc::new(hold.held_at_most(max_hold));
                     (Arc::clone(&hold), (hold, reply))
                 });
                 let Some((hold, reply)) = confirmed else { return false };
                 let long_at = hold.long_at();
                 self.deadlines.extend(long_at.map(|at| (at, id, EngineDeadline::Long)));
-                let grant = Delivery::new(hold, self.engine.clone());
+                let grant = Delivery::new(hold, self.engine.way_back());
                 // Whoever has gone may want the lock again by the next message: their guard's
                 // release must not come after that.
                 if let Err(Ok(grant)) = reply.send(Ok(grant)) {

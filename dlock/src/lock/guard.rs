@@ -59,8 +59,8 @@ impl Drop for InnerCallback {
 impl Guard {
     /// The guard of what has arrived.
     pub(crate) fn of(delivery: Delivery, engine: &Engine) -> Result<Self> {
-        let (grant, engine) = delivery.accept(engine).ok_or(Error::Closed)?;
-        Ok(Guard::new(grant, engine))
+        let (grant, is_released) = delivery.accept().ok_or(Error::Closed)?;
+        Ok(Guard::new(grant, is_released.then(|| engine.clone())))
     }
 
     pub(crate) fn new(grant: Arc<Grant>, engine: Option<Engine>) -> Self {

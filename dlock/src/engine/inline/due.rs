@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use super::effects::Effects;
 use super::entry::Entry;
-use super::space::{Effects, Space};
+use super::space::Space;
 use crate::engine::message::{Message, Request};
 use crate::error::Error;
 use crate::spec::native::NativeKey;

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::space::Effects;
-use crate::engine::conversions::Conversion;
+use super::effects::Effects;
+use crate::engine::conversion::Conversion;
 use crate::engine::grant::Grant;
 use crate::engine::lock_table::GrantId;
 use crate::engine::message::Request;

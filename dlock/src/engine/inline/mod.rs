@@ -4,6 +4,7 @@
 
 mod clock;
 mod due;
+mod effects;
 mod entry;
 mod questions;
 mod space;
@@ -14,10 +15,11 @@ use std::time::{Duration, Instant};
 
 use self::clock::TestClock;
 pub(crate) use self::clock::test_clock;
-use self::space::{Effects, Space};
+use self::effects::Effects;
+use self::space::Space;
 use self::ticker::Ticker;
+use super::delivery::TakeBack;
 use super::grant::Grant;
-use super::handle::WeakEngine;
 use super::message::Message;
 use crate::engine::call_clock::Watch;
 use crate::error::{Error, Result};
@@ -44,7 +46,7 @@ pub(crate) struct Inline {
     space: Mutex<Space>,
     ticker: Arc<Ticker>,
     /// The way back for guards.
-    engine: OnceLock<WeakEngine>,
+    engine: OnceLock<Weak<dyn TakeBack>>,
     me: Weak<Inline>,
 }
 
@@ -65,8 +67,8 @@ impl Inline {
     }
 
     /// Guards find their way back by this.
-    pub(super) fn is_of(&self, engine: WeakEngine) {
-        self.space.lock().unwrap_or_else(PoisonError::into_inner).engine = engine.id;
+    pub(super) fn is_of(&self, id: u64, engine: Weak<dyn TakeBack>) {
+        self.space.lock().unwrap_or_else(PoisonError::into_inner).engine = id;
         let _ = self.engine.set(engine);
     }
 

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::effects::Effects;
 use super::entry::{HandedOver, end};
-use super::space::{Effects, Space, TTL};
-use crate::engine::conversions::Conversion;
+use super::space::{Space, TTL};
+use crate::engine::conversion::Conversion;
+use crate::engine::executor::HandedOver as Answer;
 use crate::engine::executor::Reply;
 use crate::engine::lock_table::GrantId;
-use crate::engine::message::{Adoption, HandedOver as Answer, Message};
+use crate::engine::message::{Adoption, Message};
 use crate::error::Error;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;

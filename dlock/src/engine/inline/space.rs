@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::effects::Effects;
 use super::entry::{Entry, Holding, end};
 use crate::clock::{Time, Validity};
 use crate::engine::call_clock::{TestTime, Watch};
 use crate::engine::callers::lose_all;
-use crate::engine::conversions::Conversion;
+use crate::engine::conversion::Conversion;
 use crate::engine::delivery::Delivery;
-use crate::engine::executor::GrantInfo;
 use crate::engine::grant::Grant;
-use crate::engine::handle::WeakEngine;
+use crate::engine::grant::GrantInfo;
 use crate::engine::lock_table::{GrantId, RequestId};
 use crate::engine::message::{Message, Request};
 use crate::error::Error;
@@ -24,10 +24,6 @@ use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
 use crate::status::lost::LostReason;
 use crate::testing::{Event, What};
-
-/// What is to be told.
-pub(super) type Effect = Box<dyn FnOnce(&WeakEngine) + Send>;
-pub(super) type Effects = Vec<Effect>;
 
 /// How long a lease lasts where nobody says another thing.
 pub(super) const TTL: Duration = Duration::from_secs(10);
@@ -195,7 +191,8 @@ impl Space {
         let validity = Arc::new(Validity::endless());
         let lapse = LostReason::Expired;
         let held = GrantInfo { validity, fresh: true, fence, since: Time::now(), lapse };
-        let (hold, reply) = Grant::new(id, self.engine, request, held);
+        let (terms, reply) = request.into_terms();
+        let hold = Grant::new(id, self.engine, terms, held);
         let time = TestTime { watch: self.watch, granted: now, ends, ttl };
         let hold = Arc::new(hold.timed_by(time));
         self.holds.insert(id, native.clone());

@@ -10,7 +10,7 @@ use super::now::{Now, Sent};
 use super::options::ResolvedOptions;
 use crate::backend::lease::{Lease, Owner};
 use crate::clock::{Time, Validity};
-use crate::engine::executor::GrantInfo;
+use crate::engine::grant::GrantInfo;
 use crate::engine::lock_table::Ticket;
 use crate::status::lost::LostReason;
 
