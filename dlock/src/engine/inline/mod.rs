@@ -72,7 +72,9 @@ impl Inline {
         let _ = self.engine.set(engine);
     }
 
+    /// The caller's time begins on the clock that it ends on.
     pub(super) fn watch(&self) -> Watch {
+        ticker::follow(self);
         Watch::of_test(self.clock.id)
     }
 
