@@ -42,7 +42,7 @@ pub(crate) async fn may_take_locks_of_the_same_locker(site: Site) {
     let (said, hear) = channel();
     let again = ours.lock("other");
     let lock = ours.lock("k").on_lost(move |_| said.send(again.acquire_blocking()).unwrap());
-    // Only a lease can be lost without a hand on the server: others are in `sessions/lost.rs`.
+    // Only a lease can be lost without a hand on the server: others are in `session/lost.rs`.
     let guard = lock.ttl(TTL).auto_renew(false).acquire().await.unwrap();
     in_time("its end", LIMIT, guard.lost()).await;
     let heard = tokio::task::spawn_blocking(move || hear.recv_timeout(LIMIT)).await.unwrap();

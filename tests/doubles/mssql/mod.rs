@@ -1,0 +1,6 @@
+//! That of SQL Server.
+
+mod applocks;
+mod faults;
+mod sql;
+mod tables;

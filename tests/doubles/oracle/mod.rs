@@ -1,0 +1,5 @@
+//! That of Oracle.
+
+mod faults;
+mod locks;
+mod sql;
