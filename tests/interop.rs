@@ -11,15 +11,12 @@
 
 #[path = "interop/django.rs"]
 mod django;
-#[path = "interop/peer.rs"]
-mod peer;
 
 use std::sync::Arc;
 
 use dlock::{Error, Key, KeyScheme, Locker, Mode, NativeKey};
+use dlock_tests::peer::{Library, Peer, python};
 use dlock_tests::{Site, tabulate, unique};
-
-use self::peer::{Library, Peer, python};
 
 dlock_tests::suite! {
     "interop" on [

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use dlock::{Error, Key, KeyScheme, LeaseOptions, Locker};
 use dlock_tests::{Site, Witness, tabulate, unique};
 
-use crate::peer::{Library, Peer, python};
+use dlock_tests::peer::{Library, Peer, python};
 
 const LIBRARY: Library = Library::DjangoDatabaseLocks;
 const SECOND: Duration = Duration::from_secs(1);

@@ -21,6 +21,7 @@ mod memory;
 mod names;
 mod network;
 pub mod oracle;
+pub mod peer;
 mod process;
 mod proxy;
 pub mod random;
