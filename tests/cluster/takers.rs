@@ -58,6 +58,11 @@ impl Takers {
         println!("{what}: all have been granted something within {took:?}");
     }
 
+    /// Looks for two holders of a key at once, and for a fence that has not grown, in what is written down so far.
+    pub(crate) fn check(&self) {
+        check(&self.holds(true));
+    }
+
     /// How long after `from` the longest time ended in which nobody was granted anything.
     pub(crate) fn pause(&self, from: u64) -> Duration {
         let mut grants: Vec<u64> = self.holds(true).iter().map(|hold| hold.from).collect();
@@ -68,7 +73,7 @@ impl Takers {
         Duration::from_nanos(longest.map_or(0, |pair| pair[1] - from))
     }
 
-    /// Stops them, and returns what they held.
+    /// Stops them, checks what they held, and returns it.
     pub(crate) async fn stop(mut self) -> Vec<Hold> {
         for taker in &mut self.all {
             taker.tell("stop");
@@ -76,8 +81,15 @@ impl Takers {
         for taker in &mut self.all {
             taker.says("done").await;
         }
-        self.holds(false)
+        let holds = self.holds(false);
+        check(&holds);
+        holds
     }
+}
+
+fn check(holds: &[Hold]) {
+    history::verify(holds, Duration::ZERO).unwrap_or_else(|error| panic!("{error}"));
+    history::verify_fences(holds).unwrap_or_else(|error| panic!("{error}"));
 }
 
 /// Tasks that take one key, each by a URL of its own, and write down the fence of each grant.
@@ -115,12 +127,21 @@ impl Fences {
         Fences { takers, stop, all }
     }
 
-    /// Stops them, and returns how many fences there were: each greater than the one before.
-    pub(crate) async fn stop(self) -> usize {
-        self.stop.store(true, Ordering::Relaxed);
-        self.takers.join_all().await;
+    /// Each is greater than the one before. Returns how many there are so far.
+    pub(crate) fn check(&self) -> usize {
         let all = self.all.lock().unwrap();
-        assert!(all.is_sorted_by(|one, next| one < next), "{all:?}");
+        for pair in all.windows(2) {
+            assert!(pair[0] < pair[1], "fence {} after {}", pair[1], pair[0]);
+        }
         all.len()
+    }
+
+    /// Stops them, and returns how many fences there were.
+    pub(crate) async fn stop(mut self) -> usize {
+        self.stop.store(true, Ordering::Relaxed);
+        while let Some(ended) = self.takers.join_next().await {
+            ended.unwrap();
+        }
+        self.check()
     }
 }

@@ -133,7 +133,10 @@ pub fn verify(holds: &[Hold], grace: Duration) -> Result<(), String> {
             let until = earlier.until.saturating_sub(grace);
             if later.from < until {
                 let overlap = Duration::from_nanos(until.min(later.until) - later.from);
-                return Err(format!("two holders for {overlap:?}: {earlier:?} and {later:?}"));
+                let around = around(&holds, later);
+                return Err(format!(
+                    "two holders for {overlap:?}: {earlier:?} and {later:?}{around}"
+                ));
             }
         }
     }
@@ -147,11 +150,20 @@ pub fn verify_fences(holds: &[Hold]) -> Result<(), String> {
         for pair in holds.windows(2) {
             let [earlier, later] = pair else { continue };
             if later.fence.is_none() || later.fence <= earlier.fence {
-                return Err(format!("no greater fence: {earlier:?} and {later:?}"));
+                let around = around(&holds, later);
+                return Err(format!("no greater fence: {earlier:?} and {later:?}{around}"));
             }
         }
     }
     Ok(())
+}
+
+/// A line for each of a key's holds that began shortly before or after this one.
+fn around(holds: &[&Hold], this: &Hold) -> String {
+    const NEIGHBOURS: usize = 20;
+    let at = holds.partition_point(|hold| hold.from < this.from);
+    let near = &holds[at.saturating_sub(NEIGHBOURS)..holds.len().min(at + NEIGHBOURS)];
+    near.iter().map(|hold| format!("\n  {hold:?}")).collect()
 }
 
 /// Those of each key, in the order in which they began.

@@ -137,7 +137,7 @@ impl Server {
 
     /// What it has logged.
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.dir.join("log")).unwrap()
+        String::from_utf8_lossy(&std::fs::read(self.dir.join("log")).unwrap()).into_owned()
     }
 
     /// The version of its program.
