@@ -84,7 +84,7 @@ impl Cluster for Poolers {
 
 #[test]
 fn pooler_comes_and_goes() {
-    limited_in_runtime(Duration::from_secs(if is_long() { 1150 } else { 280 }), async || {
+    limited_in_runtime(Duration::from_secs(if is_long() { 2350 } else { 280 }), async || {
         let Some(poolers) = Poolers::start() else { return };
         let url = format!("lease+{}", poolers.poolers[0].url());
         Trial {
@@ -92,7 +92,7 @@ fn pooler_comes_and_goes() {
             ttl: TTL,
             soon: SOON,
             faults: &[Fault::Restarted, Fault::Killed, Fault::Frozen],
-            rounds: if is_long() { 10 } else { 1 },
+            rounds: if is_long() { 20 } else { 1 },
             name: "pooler",
             on: "a server behind pgbouncer",
             happens: "that was restarted, killed and frozen",
