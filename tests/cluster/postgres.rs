@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use dlock::{LeaseOptions, Locker};
 use dlock_tests::history;
 use dlock_tests::{Backend, Server, Site, Taker, Temp, eventually_async, limited, tabulate, taker};
+use sqlx::{Connection as _, PgConnection};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -190,5 +191,45 @@ fn unknown_outcome_is_no_grant() {
         }
         ours.close().await;
         theirs.close().await;
+    });
+}
+
+/// A primary that is shut down ends the sessions whose commits wait for a standby. It has sent their rows by then.
+#[test]
+fn commit_that_the_server_ends_is_no_grant() {
+    run(async || {
+        let Some(primary) = Server::start(Backend::Postgres, &[]) else { return };
+        let site = Site::at(&format!("lease+{}", primary.url())).ttl(TTL);
+        let (ours, theirs) = (locker(&site).await, locker(&site).await);
+        let before = ours.lock("k").acquire().await.unwrap();
+        let token = before.fence().unwrap();
+        before.release().await.unwrap();
+
+        let mut others = PgConnection::connect(primary.url()).await.unwrap();
+        let mut ask = async |sql: &'static str| {
+            sqlx::raw_sql(sql).fetch_all(&mut others).await.unwrap().len()
+        };
+        let reload = "SELECT pg_reload_conf()";
+        ask("ALTER SYSTEM SET synchronous_standby_names = 'nobody'").await;
+        ask(reload).await;
+        let lock = ours.lock("k").timeout(4 * SECOND);
+        let taken = tokio::spawn(async move { lock.acquire().await });
+        let mut ended = 0;
+        while !taken.is_finished() {
+            ended += ask(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'",
+            )
+            .await;
+            sleep(SECOND / 20).await;
+        }
+        let error = taken.await.unwrap().unwrap_err();
+        assert!(error.is_timeout() || error.is_retryable(), "{error:?}");
+        assert!(ended > 0 && primary.log().contains("and terminating connection"));
+
+        ask("ALTER SYSTEM RESET synchronous_standby_names").await;
+        ask(reload).await;
+        let after = theirs.lock("k").timeout(20 * SECOND).acquire().await.unwrap();
+        assert!(after.fence().unwrap() > token);
+        after.release().await.unwrap();
     });
 }
