@@ -101,6 +101,7 @@ pub(super) fn depart(
     }
     if odd && world.rng.bool() {
         world.coverage.count("fate: done twice");
+        world.doubled.extend(statement.owners());
         let again = arrives + Duration::from_millis(world.rng.u64(..4000));
         world.at(again, Due::Arrive { statement: statement.clone(), back: None });
     }

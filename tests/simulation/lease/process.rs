@@ -180,8 +180,12 @@ impl Process {
 
     /// Whether that owner is one of its own.
     pub(crate) fn owns(&self, owner: &str) -> bool {
-        owner == format!("ada{}", self.index)
-            || owner.starts_with(&format!("{}.{}/", self.index, self.life))
+        owner == format!("ada{}", self.index) || self.has_made(owner)
+    }
+
+    /// No other process, and no earlier life of this one, has this name.
+    pub(crate) fn has_made(&self, owner: &str) -> bool {
+        owner.starts_with(&format!("{}.{}/", self.index, self.life))
     }
 
     pub(crate) fn note(&mut self, now: Duration, what: impl FnOnce() -> String) {

@@ -33,14 +33,27 @@ impl Statement {
     }
 
     /// Which rows it is about.
-    fn keys(&self) -> Vec<u8> {
-        let leases: Vec<&Lease> = match self {
+    fn keys(&self) -> impl Iterator<Item = u8> {
+        self.leases().into_iter().map(|lease| number(&lease.key))
+    }
+
+    /// Whose they are, or may be by it.
+    pub(crate) fn owners(&self) -> impl Iterator<Item = String> {
+        let next = match self {
+            Statement::Own(_, to) => Some(to),
+            _ => None,
+        };
+        let owners = self.leases().into_iter().map(|lease| &lease.owner).chain(next);
+        owners.map(|owner| owner.as_str().to_owned())
+    }
+
+    fn leases(&self) -> Vec<&Lease> {
+        match self {
             Statement::Apply { releases, takes } => releases.iter().chain(takes).collect(),
             Statement::Renew(leases) => leases.iter().collect(),
             Statement::Held(_) | Statement::Other => Vec::new(),
             Statement::Own(lease, _) => vec![lease],
-        };
-        leases.into_iter().map(|lease| number(&lease.key)).collect()
+        }
     }
 }
 
@@ -184,7 +197,7 @@ impl Server {
             return Response::Refused;
         }
         let is_locked = |key: u8| now < self.locked_until[usize::from(key)];
-        if now < self.busy_until || statement.keys().into_iter().any(is_locked) {
+        if now < self.busy_until || statement.keys().any(is_locked) {
             return Response::Busy;
         }
         let clock = self.clock(now);

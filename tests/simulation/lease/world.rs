@@ -5,7 +5,7 @@ mod checks;
 mod commands;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::time::{Duration, Instant};
 
 use dlock::engine::lease::core::Job;
@@ -72,6 +72,8 @@ pub(crate) struct World {
     processes: Vec<Process>,
     pub(super) server: Server,
     pub(super) network: Network,
+    /// Who is in statements that are done twice: no process knows what the second time leads to.
+    pub(super) doubled: BTreeSet<String>,
     last_request: RequestId,
     newest: [u64; KEYS as usize],
     pub(super) coverage: Coverage,
@@ -108,6 +110,7 @@ impl World {
             processes: (0..kind.processes).map(process).collect(),
             server,
             network: Network::new(kind.processes),
+            doubled: BTreeSet::new(),
             last_request: 0,
             newest: [0; KEYS as usize],
             coverage: Coverage::default(),

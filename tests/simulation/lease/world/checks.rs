@@ -15,11 +15,17 @@ impl World {
                 && !process.core.has_unanswered()
         });
         if quiet {
-            // Whoever has died with a lease that never ends left work for a person.
             for key in 0..KEYS {
-                if self.server.row(key).is_some_and(|row| row.until.is_none()) {
-                    self.server.break_lock(key, now);
+                let Some(row) = self.server.row(key).filter(|row| row.until.is_none()) else {
+                    continue;
+                };
+                // No process forgets its row, which would be there for ever.
+                let is_known = !self.doubled.contains(&*row.owner);
+                if is_known && self.processes.iter().any(|process| process.has_made(&row.owner)) {
+                    return false;
                 }
+                // Whoever has died with a lease that never ends left work for a person.
+                self.server.break_lock(key, now);
             }
         }
         // What was sent long ago may arrive yet, and take a lock for nobody; and what was asked of

@@ -88,7 +88,8 @@ impl LeaseCore {
         }
         let grant = self.held.remove(key)?;
         let lease = Lease { lasts: rest, ..grant.row() };
-        let release = Release::new(lease, What::Cleanup, grant.validity()).settling(hold);
+        let release = Release::new(lease, What::Cleanup, (grant.validity(), grant.row_lasts()));
+        let release = release.settling(hold);
         self.releases.add(release);
         Some(Arc::clone(grant.validity()))
     }
@@ -96,22 +97,29 @@ impl LeaseCore {
     /// Whatever this has led to is to be given back.
     pub(super) fn owe_all_of(&mut self, grant: &LeaseGrant, now: Now) {
         let (lease, perhaps) = grant.releases(false, now);
-        self.add_cleanup(lease, now);
-        perhaps.into_iter().for_each(|lease| self.add_cleanup(lease, now));
+        for lease in perhaps.into_iter().chain([lease]) {
+            self.add_cleanup_of(lease, grant.row_lasts(), now);
+        }
     }
 
     /// This row may be ours, and nobody here wants it.
     pub(super) fn add_cleanup(&mut self, lease: Lease, now: Now) {
+        let lasts = lease.lasts;
+        self.add_cleanup_of(lease, lasts, now);
+    }
+
+    /// The same of a row that ends by itself after so long.
+    pub(super) fn add_cleanup_of(&mut self, lease: Lease, lasts: Duration, now: Now) {
         if lease.fence.is_none() && matches!(lease.owner, Owner::Named(_)) {
             // It may be that of another process of this name.
             return;
         }
         // By then a statement that is still on its way has run out as well.
-        let time = lease.lasts.saturating_mul(2).clamp(CLEANUP_TIME_MIN, CLEANUP_TIME_MAX);
+        let time = lasts.saturating_mul(2).clamp(CLEANUP_TIME_MIN, CLEANUP_TIME_MAX);
         let validity = Arc::new(Validity::until(now.time.after(time)));
         self.expiry.lapses_in(time, now);
         let lease = Lease { lasts: Duration::ZERO, ..lease };
-        self.releases.add(Release::new(lease, What::Cleanup, &validity));
+        self.releases.add(Release::new(lease, What::Cleanup, (&validity, lasts)));
     }
 
     /// Ends what the database has not confirmed in time.
@@ -126,12 +134,15 @@ impl LeaseCore {
         let (over, settled) = self.releases.lapse(now);
         let ran_out = |hold| LeaseAction::Settle { hold, settled: Settled::RanOut };
         out.extend(settled.into_iter().map(ran_out));
-        for RanOut { lease, ticket } in over {
+        for RanOut { lease, ticket, row_lasts } in over {
             // The row has run out, so the lock is free. Nobody knows for how long it has been.
-            let key = LockId::exclusive(lease.key.clone());
-            let event = Event::Unlocked { key, ticket, clean: false };
-            report(event, LostReason::Unconfirmed, out);
-            self.add_cleanup(lease, now);
+            if let Some(ticket) = ticket {
+                let key = LockId::exclusive(lease.key.clone());
+                let event = Event::Unlocked { key, ticket, clean: false };
+                report(event, LostReason::Unconfirmed, out);
+            }
+            // Unless it was renewed by a statement that has had no answer.
+            self.add_cleanup_of(lease, row_lasts, now);
         }
         let held = self.held.all().map(LeaseGrant::validity);
         let releases = self.releases.validities().filter(|validity| now.is_in(validity));

@@ -1,7 +1,7 @@
 //! The rows that are to be given back.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::batch_size::Backoff;
 use super::now::Now;
@@ -13,8 +13,10 @@ use crate::engine::lock_table::{GrantId, Ticket};
 pub(super) struct Release {
     lease: Lease,
     what: What,
-    /// When this has run out there is nothing left to give back.
+    /// When this has run out there is nothing left to give back, as far as the database has answered.
     validity: Arc<Validity>,
+    /// So long the row may last if a renewal of it has arrived that has no answer.
+    row_lasts: Duration,
     backoff: Backoff,
     /// Whose hold is settled when the row has been given back, or has run out.
     settles: Option<GrantId>,
@@ -32,9 +34,13 @@ pub(super) enum What {
 }
 
 impl Release {
-    pub(super) fn new(lease: Lease, what: What, validity: &Arc<Validity>) -> Self {
+    pub(super) fn new(
+        lease: Lease,
+        what: What,
+        (validity, row_lasts): (&Arc<Validity>, Duration),
+    ) -> Self {
         let (validity, backoff) = (Arc::clone(validity), Backoff::default());
-        Release { lease, what, validity, backoff, settles: None }
+        Release { lease, what, validity, row_lasts, backoff, settles: None }
     }
 
     pub(super) fn settling(self, hold: GrantId) -> Self {
@@ -62,10 +68,12 @@ impl Release {
     }
 }
 
-/// A release whose row has run out before the database has answered.
+/// A release whose row has run out before the database has answered, as far as is known.
 pub(super) struct RanOut {
     pub(super) lease: Lease,
-    pub(super) ticket: Ticket,
+    /// `None`: nobody has asked for it.
+    pub(super) ticket: Option<Ticket>,
+    pub(super) row_lasts: Duration,
 }
 
 /// All of them.
@@ -124,17 +132,23 @@ impl Releases {
         self.waiting.is_empty() && self.in_flight.is_empty()
     }
 
-    /// Forgets what has run out: the row is free by itself. Returns those that somebody waits for,
-    /// and whose holds are settled by it.
+    /// Forgets what has run out: the row is free by itself. Returns those that were a holder's, and
+    /// whose holds are settled by it.
     pub(super) fn lapse(&mut self, now: Now) -> (Vec<RanOut>, Vec<GrantId>) {
         let (mut over, mut settled) = (Vec::new(), Vec::new());
         for release in self.in_flight.iter_mut().chain(&mut self.waiting) {
             if now.is_in(&release.validity) {
                 continue;
             }
-            settled.extend(release.settles.take());
-            if let What::Asked(ticket) = std::mem::replace(&mut release.what, What::Cleanup) {
-                over.push(RanOut { lease: release.lease.clone(), ticket });
+            let hold = release.settles.take();
+            settled.extend(hold);
+            let ticket = match std::mem::replace(&mut release.what, What::Cleanup) {
+                What::Asked(ticket) => Some(ticket),
+                What::Cleanup | What::HandOver => None,
+            };
+            if ticket.is_some() || hold.is_some() {
+                let (lease, row_lasts) = (release.lease.clone(), release.row_lasts);
+                over.push(RanOut { lease, ticket, row_lasts });
             }
         }
         self.waiting.retain(|release| now.is_in(&release.validity));

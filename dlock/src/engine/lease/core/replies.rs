@@ -339,8 +339,10 @@ impl LeaseCore {
         }
         if let Some(grant) = self.held.remove(key) {
             let (lease, perhaps) = grant.releases(false, now);
-            perhaps.into_iter().for_each(|lease| self.add_cleanup(lease, now));
-            let release = Release::new(lease, What::Asked(ticket), grant.validity());
+            let row_lasts = grant.row_lasts();
+            perhaps.into_iter().for_each(|lease| self.add_cleanup_of(lease, row_lasts, now));
+            let validity = (grant.validity(), row_lasts);
+            let release = Release::new(lease, What::Asked(ticket), validity);
             self.releases.add(release);
         }
     }

@@ -123,7 +123,8 @@ impl LeaseCore {
         let grant = self.held.get_mut(key)?;
         let (take, release) = grant.send_handoff()?;
         if let Some(release) = release {
-            let release = Release::new(release, What::HandOver, grant.validity());
+            let release =
+                Release::new(release, What::HandOver, (grant.validity(), grant.row_lasts()));
             self.releases.send(release.fared(backoff));
         }
         Some(take)
