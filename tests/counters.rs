@@ -86,7 +86,7 @@ mod linux {
             postgres Postgres, postgres18 Postgres18, mysql MySql, mariadb MariaDb,
             mariadb118 MariaDb118, mssql Mssql, oracle Oracle,
         ] {
-            wakes: [of_a_pair, of_what_is_asked, of_a_holder_who_does_nothing]
+            wakes: [of_a_pair, of_what_one_caller_asks, of_a_holder_who_does_nothing]
         }
     }
 }

@@ -8,7 +8,7 @@ use dlock_tests::{Backend, Proxy, Site, eventually};
 
 use crate::alone::has_passed_alone;
 use crate::bounds::{
-    WAKES, WAKES_OF_A_CHAIN, WAKES_OF_A_HEARTBEAT, WAKES_OF_REFUSED_TRIES, WAKES_OF_WHAT_IS_ASKED,
+    WAKES, WAKES_BESIDES, WAKES_OF_A_CHAIN, WAKES_OF_A_HEARTBEAT, WAKES_OF_REFUSED_TRIES,
     assert_at_most,
 };
 
@@ -57,30 +57,32 @@ pub(crate) async fn of_a_pair(site: Site) {
     assert_at_most(each * PAIRS, wakes, &format!("wake-ups for {PAIRS} pairs"));
 }
 
-/// The callers' own threads send it, or have it wait for the next batch.
-pub(crate) async fn of_what_is_asked(site: Site) {
+/// The caller's own thread sends it, and only the answer wakes the engine.
+pub(crate) async fn of_what_one_caller_asks(site: Site) {
     const ASKED: u64 = 100;
     if has_passed_alone() {
         return;
     }
+    // By a detour, so that no answer is there before the engine has fallen asleep.
     let proxy = Proxy::to(&site.url).await;
     let locker = site.through(proxy.url()).locker().await;
     let engine = Thread::of_engine();
+    // Time enough for the engine to fall asleep again.
+    let pause = || tokio::time::sleep(Duration::from_millis(2));
     locker.lock("first").acquire().await.unwrap().release().await.unwrap();
-    // Then nothing wakes the engine but what it is asked.
-    proxy.go_silent();
+    pause().await;
     let before = engine.sleeps();
-    let mut asked = Vec::new();
-    for key in 0..ASKED {
-        let lock = locker.lock(key);
-        asked.push(tokio::spawn(async move { drop(lock.acquire().await) }));
-        // Time enough for the engine to fall asleep again.
-        tokio::time::sleep(Duration::from_millis(2)).await;
+    for key in 0..ASKED / 2 {
+        let guard = locker.lock(key).acquire().await.unwrap();
+        pause().await;
+        guard.release().await.unwrap();
+        pause().await;
     }
     let wakes = engine.sleeps() - before;
-    asked.iter().for_each(tokio::task::JoinHandle::abort);
-    proxy.come_back();
-    assert_at_most(WAKES_OF_WHAT_IS_ASKED, wakes, &format!("wake-ups for {ASKED} requests"));
+    // Oracle's driver is synchronous, and its threads wake the engine as well; that of SQL Server reads in parts.
+    let each = if matches!(site.backend, Some(Backend::Oracle | Backend::Mssql)) { 2 } else { 1 };
+    let bound = ASKED * each + WAKES_BESIDES;
+    assert_at_most(bound, wakes, &format!("wake-ups for {ASKED} statements"));
 }
 
 /// Every heartbeat is a round trip that can be counted.

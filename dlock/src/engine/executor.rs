@@ -128,6 +128,10 @@ pub(crate) trait Executor: Send + 'static {
     fn adopt(&mut self, _ticket: Ticket, _adopted: Adopted) {}
     /// The database and its address.
     fn label(&self) -> Box<str>;
+    /// The database is being asked for others: what is asked now goes out together when that is over.
+    fn is_in_batch(&self) -> bool {
+        false
+    }
     /// What comes is later than what came before.
     fn new_turn(&mut self) {}
     /// Send what has come together.

@@ -6,10 +6,10 @@
 //! is the order in which it is served.
 //!
 //! A caller that has the lock decides what needs no database (a refused try, a hand-off) and is done.
-//! If the database has to be asked and the engine has a thread of its own, the caller takes the turn
-//! as well: the statement goes out on the caller's thread, and the engine's thread wakes up for the
-//! answer. On the caller's own runtime, the engine's task is next anyway, and finds together what
-//! several tasks have asked: there the caller sends a message.
+//! If the database has to be asked, nobody else is asking it, and the engine has a thread of its own,
+//! the caller takes the turn as well: the statement goes out on the caller's thread, and the engine's
+//! thread wakes up for the answer. Where several callers ask, and on the caller's own runtime, the
+//! caller sends a message: the engine's task finds together what they have asked.
 
 use std::any::Any;
 use std::future::poll_fn;
@@ -190,7 +190,7 @@ impl<E: Executor> Decide<Message> for Shared<E> {
             return Some(message);
         };
         let _entered = runtime.enter();
-        let is_for_task = !turns.owns_thread() || message.may_wait();
+        let is_for_task = message.may_wait() || !turns.may_be_callers();
         let actor = &mut turns.actor;
         actor.executor.new_turn();
         if !actor.decides_alone(&message) {

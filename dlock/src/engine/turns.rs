@@ -24,6 +24,8 @@ pub(super) struct Turns<E> {
     reports: Vec<Report>,
     /// There is something to be done that nobody has sent a message for.
     is_due: bool,
+    /// The last turn was about several callers.
+    is_crowded: bool,
 }
 
 impl<E: Executor> Turns<E> {
@@ -35,11 +37,14 @@ impl<E: Executor> Turns<E> {
     ) -> Self {
         let (messages, reports) = (Vec::new(), Vec::new());
         let timer = Timer::default();
-        Turns { actor, inbox, file, owns_thread, timer, messages, reports, is_due: false }
+        let (is_due, is_crowded) = (false, false);
+        Turns { actor, inbox, file, owns_thread, timer, messages, reports, is_due, is_crowded }
     }
 
-    pub(super) fn owns_thread(&self) -> bool {
-        self.owns_thread
+    /// Whether a caller's thread is to ask the database. What several ask goes out together, which
+    /// the engine's task sees to: on a runtime of theirs it is next anyway.
+    pub(super) fn may_be_callers(&self) -> bool {
+        self.owns_thread && !self.is_crowded && !self.actor.executor.is_in_batch()
     }
 
     /// Has the next turn begin with this.
@@ -74,6 +79,7 @@ impl<E: Executor> Turns<E> {
     /// Takes in what has come, and does what follows. After the last turn it returns whether somebody
     /// waits for the engine's end.
     pub(super) fn turn(&mut self) -> Option<bool> {
+        self.is_crowded = self.messages.len() > 1 || self.reports.len() > 1;
         let Turns { actor, inbox, messages, reports, .. } = self;
         let quiet = messages.is_empty() && reports.is_empty() && actor.next_deadline().is_none();
         if self.owns_thread && !messages.is_empty() && messages.iter().all(Message::may_wait) {

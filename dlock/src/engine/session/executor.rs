@@ -136,6 +136,10 @@ impl Executor for Sessions {
         self.core.label().into()
     }
 
+    fn is_in_batch(&self) -> bool {
+        self.core.is_in_batch()
+    }
+
     fn new_turn(&mut self) {
         self.turn.set(None);
     }

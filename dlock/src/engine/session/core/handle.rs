@@ -197,6 +197,11 @@ impl SessionHandle {
         self.tag.is_some() && self.sent.is_empty() && !self.cancelling
     }
 
+    /// It is being asked something that others' locks can share with what comes next.
+    pub(super) fn is_in_batch(&self) -> bool {
+        matches!(self.sent.front(), Some(Sent::Batch(_)))
+    }
+
     /// It waits, or its answer is late: it would not hear of its end.
     pub(super) fn is_deaf(&self, now: Now) -> bool {
         // A change of mode is soon over.

@@ -151,6 +151,11 @@ impl SessionCore {
         self.watch_over(now);
     }
 
+    /// A batch has no answer yet: what is asked now goes out with others when it has.
+    pub(super) fn is_in_batch(&self) -> bool {
+        self.handles.values().any(SessionHandle::is_in_batch)
+    }
+
     /// When the clock next asks for something.
     pub(super) fn next_wake(&self) -> Option<Instant> {
         let cancels = self.handles.values().filter_map(SessionHandle::cancel_at);
