@@ -171,7 +171,7 @@ impl<E> State<E> {
 
 impl<E: Executor> Decide<Message> for Shared<E> {
     fn decide(&self, message: Message) -> Option<Message> {
-        if !matches!(message, Message::Acquire(_) | Message::Release { .. }) {
+        if !matches!(message, Message::Acquire(_) | Message::Release { .. }) || is_ending() {
             return Some(message);
         }
         let mut shared = match self.0.try_lock() {
@@ -214,4 +214,10 @@ impl<E: Executor> Decide<Message> for Shared<E> {
         }
         None
     }
+}
+
+/// This thread ends: what runs in the destructors of its thread-locals may enter no runtime, which
+/// panics.
+fn is_ending() -> bool {
+    Handle::try_current().is_err_and(|error| error.is_thread_local_destroyed())
 }
