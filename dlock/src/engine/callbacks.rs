@@ -102,10 +102,13 @@ impl worker::Task for Task {
 
 /// Has this done on the thread.
 fn post(thread: &CallbackThread, task: Task) {
+    let undone = match &task {
+        Task::Drop(_) => "what an on_lost callback had captured is not dropped",
+        _ => "a lock was lost and its on_lost callback is not called",
+    };
     if !thread.run(task) {
         tracing::error!(target: "dlock",
-            "a lock was lost and its on_lost callback is not called: {QUEUED_MAX} others wait \
-             for one that does not end; let callbacks be short");
+            "{undone}: {QUEUED_MAX} others wait for one that does not end; let callbacks be short");
     }
 }
 

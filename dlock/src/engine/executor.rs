@@ -58,11 +58,11 @@ pub(crate) trait Executor: Send + 'static {
     fn unlock(&mut self, lock_id: LockId, grant: Ticket, ticket: Ticket);
     /// Nobody else is to have the key before this time has passed since its grant, even if the process
     /// ends.
-    fn keep(&mut self, _claim: &LockId, _min_hold: Duration) {}
+    fn keep(&mut self, _lock_id: &LockId, _min_hold: Duration) {}
     /// The holder has released the grant, which nobody else is to have for this long yet; when that
     /// is over, it is unlocked. Returns `true` if the executor has something to do about it first,
     /// and settles the hold then.
-    fn linger(&mut self, _claim: &LockId, _rest: Duration, _hold: &Arc<Grant>) -> bool {
+    fn linger(&mut self, _lock_id: &LockId, _rest: Duration, _hold: &Arc<Grant>) -> bool {
         false
     }
     /// Make sure that nothing is held by what answered this ticket.
@@ -79,7 +79,7 @@ pub(crate) trait Executor: Send + 'static {
     /// patient is tried once.
     fn convert(
         &mut self,
-        _claim: &LockId,
+        _lock_id: &LockId,
         _grant: Ticket,
         _to: Mode,
         _until: Option<Instant>,
@@ -116,7 +116,7 @@ pub(crate) trait Executor: Send + 'static {
     /// released by its holder.
     fn make_token(
         &mut self,
-        _claim: &LockId,
+        _lock_id: &LockId,
         _hold: GrantId,
         _owner: Arc<str>,
         _reply: Reply<HandedOver>,

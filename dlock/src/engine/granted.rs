@@ -17,7 +17,7 @@ pub(super) struct Granted {
     unconfirmed: Vec<GrantId>,
 }
 
-/// Where a hold is: what was claimed, and the ticket it was granted by.
+/// Where a grant is: the lock id, and the ticket it was granted by.
 pub(super) type GrantTicket = (LockId, Ticket);
 
 /// One of them.

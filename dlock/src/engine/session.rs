@@ -33,11 +33,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 pub(crate) use self::core::Limits;
-use self::core::{
-    Action, Job, Now, QuestionId, ServerTraits, SessionCore, SessionEvent, SessionId,
-};
+use self::core::{Action, Now, QuestionId, ServerTraits, SessionCore, SessionEvent, SessionId};
 use self::desk::{Desk, DeskNews, clerk};
-use self::job::Question;
+use self::job::{Order, Question};
 use self::task::{Dialer, dialer};
 use self::tasks::SessionTasks;
 use super::executor::{Executor as _, Report};
@@ -156,18 +154,12 @@ impl Sessions {
                 self.sessions.start(session, |jobs, events| dialer(validity, jobs, events));
             }
             Action::Send { session, job } => {
-                let job = match job {
-                    Job::Batch { ops, again, careful } => job::Job::Batch { ops, again, careful },
-                    Job::Wait { lock_id, time } => job::Job::Wait { lock_id, time },
-                    Job::Convert { lock_id, to, time } => job::Job::Convert { lock_id, to, time },
-                    Job::Ask(question) => match self.questions.remove(&question) {
-                        Some(question) => job::Job::Ask(question),
-                        None => return,
-                    },
-                };
-                self.sessions.send(session, job);
+                let find = |question| self.questions.remove(&question);
+                if let Some(job) = job.with_question(find) {
+                    self.sessions.send(session, Order::Do(job));
+                }
             }
-            Action::Close { session } => self.sessions.send(session, job::Job::Close),
+            Action::Close { session } => self.sessions.send(session, Order::Close),
             Action::Drop { session } => self.sessions.abort(session),
             Action::CloseDesk => self.desk.close(),
             Action::Fail { question } => {

@@ -13,7 +13,7 @@ use super::task::Task;
 use super::world::{clock, instant, micros};
 use crate::clock::Validity;
 use crate::engine::executor::{Contact, Report};
-use crate::engine::lock_table::simulation::{Claim, Ledger};
+use crate::engine::lock_table::simulation::{Ledger, ModelId};
 use crate::engine::lock_table::{Action as Decision, Event, GrantId, RequestId, Table, Ticket};
 use crate::engine::session::core::{
     Action, Job, Limits, Now, ServerTraits, SessionCore, SessionEvent, SessionId,
@@ -595,51 +595,51 @@ impl Process {
 }
 
 /// The lock as the ledger knows it.
-fn claim_of(lock_id: &LockId) -> Claim {
+fn model_id_of(lock_id: &LockId) -> ModelId {
     let NativeKey::Id(key) = lock_id.key else { panic!("{lock_id} is no key of a world") };
     let key = u8::try_from(key).unwrap_or_else(|error| panic!("{lock_id}: {error}"));
-    Claim { key, shared: lock_id.mode == Mode::Shared }
+    ModelId { key, shared: lock_id.mode == Mode::Shared }
 }
 
-fn event_of(event: &Event<LockId>) -> Event<Claim> {
+fn event_of(event: &Event<LockId>) -> Event<ModelId> {
     match *event {
         Event::Acquire { request, ref key, patient, budget_spent } => {
-            Event::Acquire { request, key: claim_of(key), patient, budget_spent }
+            Event::Acquire { request, key: model_id_of(key), patient, budget_spent }
         }
         Event::Expire { request } => Event::Expire { request },
         Event::Overdue { request } => Event::Overdue { request },
         Event::Abandon { request } => Event::Abandon { request },
-        Event::Granted { ref key, ticket } => Event::Granted { key: claim_of(key), ticket },
-        Event::Refused { ref key, ticket } => Event::Refused { key: claim_of(key), ticket },
-        Event::Ended { ref key, ticket } => Event::Ended { key: claim_of(key), ticket },
+        Event::Granted { ref key, ticket } => Event::Granted { key: model_id_of(key), ticket },
+        Event::Refused { ref key, ticket } => Event::Refused { key: model_id_of(key), ticket },
+        Event::Ended { ref key, ticket } => Event::Ended { key: model_id_of(key), ticket },
         Event::Failed { ref key, ticket, fatal } => {
-            Event::Failed { key: claim_of(key), ticket, fatal }
+            Event::Failed { key: model_id_of(key), ticket, fatal }
         }
         Event::Unlocked { ref key, ticket, clean } => {
-            Event::Unlocked { key: claim_of(key), ticket, clean }
+            Event::Unlocked { key: model_id_of(key), ticket, clean }
         }
         Event::Release { hold, budget_spent } => Event::Release { hold, budget_spent },
-        Event::Lost { ref key, grant } => Event::Lost { key: claim_of(key), grant },
+        Event::Lost { ref key, grant } => Event::Lost { key: model_id_of(key), grant },
         ref other => panic!("{other:?} is not of this world"),
     }
 }
 
-fn decision_of(decision: &Decision<LockId>) -> Decision<Claim> {
+fn decision_of(decision: &Decision<LockId>) -> Decision<ModelId> {
     match *decision {
-        Decision::Try { ref key, ticket } => Decision::Try { key: claim_of(key), ticket },
-        Decision::Wait { ref key, ticket } => Decision::Wait { key: claim_of(key), ticket },
-        Decision::Cancel { ref key, ticket } => Decision::Cancel { key: claim_of(key), ticket },
+        Decision::Try { ref key, ticket } => Decision::Try { key: model_id_of(key), ticket },
+        Decision::Wait { ref key, ticket } => Decision::Wait { key: model_id_of(key), ticket },
+        Decision::Cancel { ref key, ticket } => Decision::Cancel { key: model_id_of(key), ticket },
         Decision::Unlock { ref key, grant, ticket, hold } => {
-            Decision::Unlock { key: claim_of(key), grant, ticket, hold }
+            Decision::Unlock { key: model_id_of(key), grant, ticket, hold }
         }
         Decision::Grant { ref key, grant, request, hold } => {
-            Decision::Grant { key: claim_of(key), grant, request, hold }
+            Decision::Grant { key: model_id_of(key), grant, request, hold }
         }
         Decision::Refuse { request, why } => Decision::Refuse { request, why },
         Decision::MarkReleased { hold, clean } => Decision::MarkReleased { hold, clean },
         Decision::Lose { hold } => Decision::Lose { hold },
         Decision::DiscardSession { ref key, ticket } => {
-            Decision::DiscardSession { key: claim_of(key), ticket }
+            Decision::DiscardSession { key: model_id_of(key), ticket }
         }
         ref other => panic!("{other:?} is not of this world"),
     }

@@ -7,7 +7,7 @@ use std::iter::repeat_with;
 use crate::engine::lock_table::{Action, Event, GrantId, Shareable as _, Stays, Table, Ticket};
 use fastrand::Rng;
 
-use super::claim::Claim;
+use super::model_id::ModelId;
 
 const PROCESSES: usize = 3;
 const KEYS: u8 = 2;
@@ -15,47 +15,47 @@ const KEYS: u8 = 2;
 /// What a process has asked and the server has not answered.
 #[derive(Clone, Copy)]
 enum Asked {
-    Try(Claim, Ticket),
-    Wait(Claim, Ticket),
-    Unlock(Claim, Ticket, Ticket),
-    Convert { grant: Ticket, to: Claim, stopped: bool },
+    Try(ModelId, Ticket),
+    Wait(ModelId, Ticket),
+    Unlock(ModelId, Ticket, Ticket),
+    Convert { grant: Ticket, to: ModelId, stopped: bool },
 }
 
 #[derive(Clone, Copy)]
 struct Guard {
     grant: Ticket,
-    claim: Claim,
+    lock_id: ModelId,
     released: bool,
     /// What it is to become.
-    wants: Option<Claim>,
+    wants: Option<ModelId>,
 }
 
 #[derive(Default)]
 struct Process {
-    table: Table<Claim>,
+    table: Table<ModelId>,
     asked: Vec<Asked>,
     guards: BTreeMap<GrantId, Guard>,
     /// What will be lost, for its session has ended.
-    losses: Vec<(Claim, Ticket)>,
+    losses: Vec<(ModelId, Ticket)>,
 }
 
 #[derive(Default)]
 struct World {
     processes: [Process; PROCESSES],
     /// What the server has granted: to which process, by which ticket.
-    granted: BTreeMap<(usize, Ticket), Claim>,
+    granted: BTreeMap<(usize, Ticket), ModelId>,
     last_request: u64,
     /// How often a mode has changed, and how often it has not, for each reason.
     changed: u64,
     unchanged: [u64; 4],
 }
 
-fn go_together(one: Claim, other: Claim) -> bool {
+fn go_together(one: ModelId, other: ModelId) -> bool {
     one.key != other.key || one.shared && other.shared
 }
 
 impl World {
-    fn step(&mut self, p: usize, event: Event<Claim>, rng: &mut Rng) {
+    fn step(&mut self, p: usize, event: Event<ModelId>, rng: &mut Rng) {
         let mut actions = Vec::new();
         self.processes[p].table.step(event, rng.bool(), &mut actions);
         for action in actions {
@@ -64,7 +64,7 @@ impl World {
         self.consistent();
     }
 
-    fn follow(&mut self, p: usize, action: Action<Claim>) {
+    fn follow(&mut self, p: usize, action: Action<ModelId>) {
         let process = &mut self.processes[p];
         match action {
             Action::Try { key, ticket } => process.asked.push(Asked::Try(key, ticket)),
@@ -75,7 +75,7 @@ impl World {
                 process.asked.push(Asked::Unlock(key, grant, ticket));
             }
             Action::Grant { key, grant, hold, .. } => {
-                let guard = Guard { grant, claim: key, released: false, wants: None };
+                let guard = Guard { grant, lock_id: key, released: false, wants: None };
                 assert!(process.guards.insert(hold, guard).is_none(), "granted twice");
             }
             Action::Refuse { .. } => {}
@@ -89,7 +89,7 @@ impl World {
             Action::Convert { key, grant, hold } => {
                 let sharing = process.guards.values().filter(|guard| guard.grant == grant).count();
                 assert_eq!(sharing, 1, "others have it by the same grant");
-                let guard = process.guards.get(&hold).filter(|guard| guard.claim == key);
+                let guard = process.guards.get(&hold).filter(|guard| guard.lock_id == key);
                 let Some(to) = guard.and_then(|guard| guard.wants) else {
                     panic!("nobody wants that")
                 };
@@ -106,7 +106,7 @@ impl World {
                 let guard = process.guards.get_mut(&hold);
                 let Some(guard) = guard else { panic!("changed, and not held") };
                 assert_eq!(guard.wants.take(), Some(key), "not what was wanted");
-                guard.claim = key;
+                guard.lock_id = key;
                 self.changed += 1;
             }
             Action::Unchanged { hold, why } => {
@@ -129,20 +129,25 @@ impl World {
                     continue;
                 }
                 let server = self.granted.get(&(p, guard.grant));
-                assert_eq!(server, Some(&guard.claim), "held otherwise than by the server");
+                assert_eq!(server, Some(&guard.lock_id), "held otherwise than by the server");
                 held.push((p, *guard));
             }
         }
         for (at, (_, one)) in held.iter().enumerate() {
             for (_, other) in &held[at + 1..] {
-                assert!(go_together(one.claim, other.claim), "{:?} {:?}", one.claim, other.claim);
+                assert!(
+                    go_together(one.lock_id, other.lock_id),
+                    "{:?} {:?}",
+                    one.lock_id,
+                    other.lock_id
+                );
             }
         }
     }
 
     /// Whether others leave room for it at the server.
-    fn is_free(&self, claim: Claim, but: (usize, Ticket)) -> bool {
-        self.granted.iter().all(|(whose, other)| *whose == but || go_together(claim, *other))
+    fn is_free(&self, lock_id: ModelId, but: (usize, Ticket)) -> bool {
+        self.granted.iter().all(|(whose, other)| *whose == but || go_together(lock_id, *other))
     }
 
     /// The server answers something, or tells of a loss.
@@ -201,7 +206,7 @@ impl World {
     /// Somebody wants something, goes, or is cut off.
     fn happen(&mut self, rng: &mut Rng) {
         let p = rng.usize(..PROCESSES);
-        let claim = Claim { key: rng.u8(..KEYS), shared: rng.u8(..3) > 0 };
+        let lock_id = ModelId { key: rng.u8(..KEYS), shared: rng.u8(..3) > 0 };
         let holds: Vec<GrantId> = self.processes[p].guards.keys().copied().collect();
         let hold = if holds.is_empty() { 0 } else { holds[rng.usize(..holds.len())] };
         match rng.u8(..16) {
@@ -209,7 +214,7 @@ impl World {
                 self.last_request += 1;
                 let (request, patient) = (self.last_request, rng.bool());
                 let budget_spent = rng.bool();
-                self.step(p, Event::Acquire { request, key: claim, patient, budget_spent }, rng);
+                self.step(p, Event::Acquire { request, key: lock_id, patient, budget_spent }, rng);
                 if patient && rng.bool() {
                     self.step(p, Event::Abandon { request }, rng);
                 }
@@ -219,7 +224,7 @@ impl World {
                 let guard = self.processes[p].guards.get_mut(&hold);
                 if let Some(guard) = guard.filter(|guard| !guard.released && guard.wants.is_none())
                 {
-                    guard.wants = Some(Claim { shared: !guard.claim.shared, ..guard.claim });
+                    guard.wants = Some(ModelId { shared: !guard.lock_id.shared, ..guard.lock_id });
                     self.step(p, Event::Convert { hold, patient: rng.bool() }, rng);
                 }
             }
@@ -290,9 +295,9 @@ fn modes_that_change_keep_out_who_is_to_be_kept_out() {
 #[test]
 fn grant_that_changes_is_not_joined_nor_handed_on() {
     let mut table = Table::default();
-    let read = Claim { key: 0, shared: true };
+    let read = ModelId { key: 0, shared: true };
     assert!(read.is_shareable());
-    let write = Claim { shared: false, ..read };
+    let write = ModelId { shared: false, ..read };
     let mut step = |event| {
         let mut actions = Vec::new();
         table.step(event, false, &mut actions);

@@ -2,24 +2,24 @@
 
 use crate::engine::lock_table::{Action, Event, Refusal, Table, Ticket};
 
-use super::claim::Claim;
 use super::ledger::Ledger;
+use super::model_id::ModelId;
 
-const KEY: Claim = Claim { key: 0, shared: false };
+const KEY: ModelId = ModelId { key: 0, shared: false };
 
 /// A table whose every answer is checked.
 #[derive(Default)]
-pub(crate) struct Checked(pub(crate) Table<Claim>, pub(crate) Ledger);
+pub(crate) struct Checked(pub(crate) Table<ModelId>, pub(crate) Ledger);
 
 impl Checked {
-    pub(crate) fn step(&mut self, event: Event<Claim>) -> Vec<Action<Claim>> {
+    pub(crate) fn step(&mut self, event: Event<ModelId>) -> Vec<Action<ModelId>> {
         let mut actions = Vec::new();
         self.0.step(event.clone(), false, &mut actions);
         self.1.check(&event, &actions);
         actions
     }
 
-    fn acquire(&mut self, request: u64) -> Vec<Action<Claim>> {
+    fn acquire(&mut self, request: u64) -> Vec<Action<ModelId>> {
         self.step(Event::Acquire { request, key: KEY, patient: true, budget_spent: false })
     }
 

@@ -6,25 +6,25 @@ use std::collections::BTreeMap;
 
 use crate::engine::lock_table::{Action, Event, GrantId, Ticket};
 
-use super::claim::{CLAIMS, Claim};
+use super::model_id::{MODEL_IDS, ModelId};
 use super::page::{Asked, HANDOFFS, Page};
 use super::seen::rarity;
 
 /// See the [module](self).
 pub(crate) struct Ledger {
-    pages: [Page; CLAIMS],
+    pages: [Page; MODEL_IDS],
     /// The rare cases that it has met, and that nobody has taken yet.
     seen: Vec<&'static str>,
     last_ticket: Ticket,
     last_hold: GrantId,
     /// Holds that have not ended; `true` when their guard has gone.
-    holds: BTreeMap<GrantId, (Claim, bool)>,
+    holds: BTreeMap<GrantId, (ModelId, bool)>,
 }
 
 impl Default for Ledger {
     fn default() -> Self {
-        let mut claims = Claim::all();
-        let shared = |_| claims.next().is_some_and(|claim| claim.shared);
+        let mut lock_ids = ModelId::all();
+        let shared = |_| lock_ids.next().is_some_and(|lock_id| lock_id.shared);
         let pages = array::from_fn(shared).map(|shared| Page { shared, ..Page::default() });
         let (seen, holds) = (Vec::new(), BTreeMap::new());
         Ledger { pages, seen, last_ticket: 0, last_hold: 0, holds }
@@ -42,21 +42,21 @@ impl Ledger {
     }
 
     /// Compares what the table does at an event with what it must do.
-    pub(crate) fn check(&mut self, event: &Event<Claim>, actions: &[Action<Claim>]) {
-        let Some(claim) = self.claim_of(event) else {
+    pub(crate) fn check(&mut self, event: &Event<ModelId>, actions: &[Action<ModelId>]) {
+        let Some(lock_id) = self.model_id_of(event) else {
             return assert!(actions.is_empty(), "nobody knows of that any more");
         };
-        let page = &mut self.pages[claim.index()];
+        let page = &mut self.pages[lock_id.index()];
         if page.fits(event) {
             page.take_in(event);
             if let Event::Release { hold, .. } = event {
-                self.holds.insert(*hold, (claim, true));
+                self.holds.insert(*hold, (lock_id, true));
             }
             for action in actions {
-                self.seen.extend(rarity(&self.pages[claim.index()], event, action));
-                self.follow(event, claim, action);
+                self.seen.extend(rarity(&self.pages[lock_id.index()], event, action));
+                self.follow(event, lock_id, action);
             }
-            self.pages[claim.index()].complete(event);
+            self.pages[lock_id.index()].complete(event);
         } else {
             let expected = match *event {
                 Event::Granted { key, ticket }
@@ -69,31 +69,34 @@ impl Ledger {
             };
             assert_eq!(actions, expected, "it answers nothing that is asked");
         }
-        self.pages[claim.index()].consistent();
-        self.all_have_an_end(claim);
+        self.pages[lock_id.index()].consistent();
+        self.all_have_an_end(lock_id);
     }
 
     /// A guard is out, or the end of its hold is on its way from the database.
-    fn all_have_an_end(&self, claim: Claim) {
-        let page = &self.pages[claim.index()];
+    fn all_have_an_end(&self, lock_id: ModelId) {
+        let page = &self.pages[lock_id.index()];
         let asked = match page.asked {
             Some((Asked::Unlock(hold), _)) => hold,
             _ => None,
         };
         let ending = |hold| asked == Some(hold) || page.asides.values().any(|h| *h == Some(hold));
-        for (hold, (_, released)) in self.holds.iter().filter(|(_, (about, _))| *about == claim) {
+        for (hold, (_, released)) in self.holds.iter().filter(|(_, (about, _))| *about == lock_id) {
             let open = if *released { ending(*hold) } else { page.holders.contains(hold) };
             assert!(open, "hold {hold} has no end");
         }
     }
 
-    fn claim_of(&self, event: &Event<Claim>) -> Option<Claim> {
+    fn model_id_of(&self, event: &Event<ModelId>) -> Option<ModelId> {
         match event {
             Event::Expire { request } | Event::Overdue { request } | Event::Abandon { request } => {
                 let waits = |page: &Page| page.line.iter().any(|c| c.request == *request);
-                Claim::all().zip(&self.pages).find(|(_, page)| waits(page)).map(|(claim, _)| claim)
+                ModelId::all()
+                    .zip(&self.pages)
+                    .find(|(_, page)| waits(page))
+                    .map(|(lock_id, _)| lock_id)
             }
-            Event::Release { hold, .. } => self.holds.get(hold).map(|(claim, _)| *claim),
+            Event::Release { hold, .. } => self.holds.get(hold).map(|(lock_id, _)| *lock_id),
             Event::Acquire { key, .. }
             | Event::Granted { key, .. }
             | Event::Refused { key, .. }
@@ -110,33 +113,33 @@ impl Ledger {
     }
 
     /// Writes an action down, if it is one that the event allows.
-    fn follow(&mut self, event: &Event<Claim>, claim: Claim, action: &Action<Claim>) {
-        let page = &mut self.pages[claim.index()];
+    fn follow(&mut self, event: &Event<ModelId>, lock_id: ModelId, action: &Action<ModelId>) {
+        let page = &mut self.pages[lock_id.index()];
         match *action {
             Action::Try { key: about, ticket } | Action::Wait { key: about, ticket } => {
-                assert_eq!(about, claim, "something else is asked for");
-                assert!(claim.shared || page.grants.is_empty(), "what is held here is asked for");
+                assert_eq!(about, lock_id, "something else is asked for");
+                assert!(lock_id.shared || page.grants.is_empty(), "what is held here is asked for");
                 assert!(!page.line.is_empty(), "nobody wants what is asked for");
                 page.beside = !page.holders.is_empty();
                 let wait = matches!(action, Action::Wait { .. });
                 let asked = if wait { Asked::Wait { cancelled: false } } else { Asked::Try };
-                self.ask(claim, asked, ticket);
+                self.ask(lock_id, asked, ticket);
             }
             Action::Cancel { key: about, ticket } => {
                 let wait = Asked::Wait { cancelled: false };
-                assert_eq!(about, claim, "another wait is cancelled");
+                assert_eq!(about, lock_id, "another wait is cancelled");
                 assert_eq!(page.asked, Some((wait, ticket)), "there is no such wait to cancel");
                 assert!(page.line.iter().all(|c| c.expired), "somebody still waits");
                 page.asked = Some((Asked::Wait { cancelled: true }, ticket));
             }
             Action::Unlock { key: about, grant, ticket, hold } => {
-                assert_eq!(about, claim, "something else is given back");
-                self.give_back(event, claim, grant, ticket, hold);
+                assert_eq!(about, lock_id, "something else is given back");
+                self.give_back(event, lock_id, grant, ticket, hold);
             }
             Action::Grant { key: about, grant, request, hold } => {
-                assert_eq!(about, claim, "something else is granted");
+                assert_eq!(about, lock_id, "something else is granted");
                 assert_eq!(page.grants, [grant], "granted by what the database has not granted");
-                assert!(claim.shared || page.holders.is_empty(), "granted twice");
+                assert!(lock_id.shared || page.holders.is_empty(), "granted twice");
                 assert!(hold > self.last_hold, "a hold's name is used again");
                 let first = page.line.pop_front().map(|caller| caller.request);
                 assert_eq!(first, Some(request), "granted past the first in line");
@@ -144,8 +147,8 @@ impl Ledger {
                     Event::Granted { .. } => {}
                     // Only the database knows of writers elsewhere.
                     Event::Acquire { budget_spent: false, .. }
-                        if claim.shared && page.was.is_none() => {}
-                    Event::Release { budget_spent: false, .. } if !claim.shared => {
+                        if lock_id.shared && page.was.is_none() => {}
+                    Event::Release { budget_spent: false, .. } if !lock_id.shared => {
                         page.handoffs += 1
                     }
                     _ => panic!("nothing has happened that could grant"),
@@ -153,7 +156,7 @@ impl Ledger {
                 assert!(page.handoffs <= HANDOFFS, "others never have their turn");
                 page.holders.push(hold);
                 self.last_hold = hold;
-                self.holds.insert(hold, (claim, false));
+                self.holds.insert(hold, (lock_id, false));
             }
             Action::Refuse { request, why } => {
                 let found = page.line.iter().position(|caller| caller.request == request);
@@ -164,7 +167,7 @@ impl Ledger {
             }
             Action::MarkReleased { hold, clean } => {
                 let ended = self.holds.remove(&hold);
-                assert_eq!(ended, Some((claim, true)), "no released hold is settled");
+                assert_eq!(ended, Some((lock_id, true)), "no released hold is settled");
                 let surely = match (event, page.unlocked) {
                     (Event::Release { hold: gone, .. }, _) => (*gone == hold).then_some(true),
                     (Event::Unlocked { clean, .. }, Some(Some(gone))) if gone == hold => {
@@ -177,7 +180,7 @@ impl Ledger {
             }
             Action::Lose { hold } => {
                 assert!(matches!(event, Event::Lost { .. }), "nothing was lost");
-                assert_eq!(self.holds.remove(&hold), Some((claim, false)), "not a hold to lose");
+                assert_eq!(self.holds.remove(&hold), Some((lock_id, false)), "not a hold to lose");
                 assert!(page.holders.contains(&hold), "another hold is lost");
                 page.holders.retain(|holder| *holder != hold);
             }
@@ -191,13 +194,13 @@ impl Ledger {
 
     fn give_back(
         &mut self,
-        event: &Event<Claim>,
-        claim: Claim,
+        event: &Event<ModelId>,
+        lock_id: ModelId,
         grant: Ticket,
         ticket: Ticket,
         hold: Option<GrantId>,
     ) {
-        let page = &mut self.pages[claim.index()];
+        let page = &mut self.pages[lock_id.index()];
         let kept = page.grants.iter().position(|held| *held == grant);
         let Some(kept) = kept else { panic!("what is given back is not held") };
         page.grants.remove(kept);
@@ -217,16 +220,16 @@ impl Ledger {
         };
         assert_eq!(hold, released, "another hold is ended");
         if page.asked.is_none() && page.grants.is_empty() {
-            self.ask(claim, Asked::Unlock(hold), ticket);
+            self.ask(lock_id, Asked::Unlock(hold), ticket);
         } else {
             page.asides.insert(ticket, hold);
             self.ticket(ticket);
         }
     }
 
-    fn ask(&mut self, claim: Claim, asked: Asked, ticket: Ticket) {
-        let page = &mut self.pages[claim.index()];
-        assert_eq!(page.asked, None, "two questions for one claim");
+    fn ask(&mut self, lock_id: ModelId, asked: Asked, ticket: Ticket) {
+        let page = &mut self.pages[lock_id.index()];
+        assert_eq!(page.asked, None, "two questions for one lock_id");
         page.asked = Some((asked, ticket));
         self.ticket(ticket);
     }

@@ -3,14 +3,14 @@
 
 #![expect(clippy::panic, reason = "a test that fails panics")]
 
-mod claim;
 mod conversions;
 mod directed;
 mod ledger;
+mod model_id;
 mod page;
 mod readers;
 mod seen;
 
-pub(crate) use self::claim::Claim;
 pub(crate) use self::ledger::Ledger;
+pub(crate) use self::model_id::ModelId;
 pub(crate) use self::seen::RARE;

@@ -1,10 +1,10 @@
-//! What must be true of one claim in one process.
+//! What must be true of one lock_id in one process.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::engine::lock_table::{Event, GrantId, Refusal, RequestId, Ticket};
 
-use super::claim::Claim;
+use super::model_id::ModelId;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Asked {
@@ -19,7 +19,7 @@ pub(crate) struct Caller {
     pub(crate) expired: bool,
 }
 
-/// What is known of one claim.
+/// What is known of one lock_id.
 #[derive(Default)]
 pub(crate) struct Page {
     pub(crate) shared: bool,
@@ -52,7 +52,7 @@ impl Page {
     }
 
     /// Whether the event may be acted on: an answer must be one to a question that is open.
-    pub(crate) fn fits(&self, event: &Event<Claim>) -> bool {
+    pub(crate) fn fits(&self, event: &Event<ModelId>) -> bool {
         let asked = self.asked.map(|(asked, _)| asked);
         let (ticket, right) = match event {
             Event::Granted { ticket, .. } => {
@@ -74,7 +74,7 @@ impl Page {
     }
 
     /// Writes an event down.
-    pub(crate) fn take_in(&mut self, event: &Event<Claim>) {
+    pub(crate) fn take_in(&mut self, event: &Event<ModelId>) {
         self.was = self.asked.map(|(asked, _)| asked);
         self.unlocked = None;
         match *event {
@@ -112,7 +112,7 @@ impl Page {
     }
 
     /// Why this caller may be refused now, if it may. By now it is out of the line.
-    pub(crate) fn reason(&self, event: &Event<Claim>, caller: &Caller) -> Option<Refusal> {
+    pub(crate) fn reason(&self, event: &Event<ModelId>, caller: &Caller) -> Option<Refusal> {
         let others = self.line.iter().any(|other| !other.expired);
         let asked = self.asked.map(|(asked, _)| asked);
         match *event {
@@ -153,7 +153,7 @@ impl Page {
     }
 
     /// What must have been done by the end of this event.
-    pub(crate) fn complete(&self, event: &Event<Claim>) {
+    pub(crate) fn complete(&self, event: &Event<ModelId>) {
         match event {
             Event::Acquire { budget_spent: false, .. } if self.shared && self.was.is_none() => {
                 let joins = self.grants.is_empty() || self.asked.is_none() && self.line.is_empty();

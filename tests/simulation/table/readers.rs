@@ -2,22 +2,22 @@
 
 use crate::engine::lock_table::{Action, Event, Refusal};
 
-use super::claim::Claim;
 use super::directed::Checked;
+use super::model_id::ModelId;
 
-const KEY: Claim = Claim { key: 0, shared: true };
-const OTHER: Claim = Claim { key: 1, shared: true };
+const KEY: ModelId = ModelId { key: 0, shared: true };
+const OTHER: ModelId = ModelId { key: 1, shared: true };
 
-fn acquire(request: u64, budget_spent: bool) -> Event<Claim> {
+fn acquire(request: u64, budget_spent: bool) -> Event<ModelId> {
     Event::Acquire { request, key: KEY, patient: true, budget_spent }
 }
 
-fn grant(grant: u64, request: u64) -> Action<Claim> {
+fn grant(grant: u64, request: u64) -> Action<ModelId> {
     // In these cases everybody is granted in the order in which they came.
     Action::Grant { key: KEY, grant, request, hold: request }
 }
 
-fn unlock(grant: u64, ticket: u64, hold: Option<u64>) -> Action<Claim> {
+fn unlock(grant: u64, ticket: u64, hold: Option<u64>) -> Action<ModelId> {
     Action::Unlock { key: KEY, grant, ticket, hold }
 }
 

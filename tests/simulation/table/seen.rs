@@ -2,7 +2,7 @@
 
 use crate::engine::lock_table::{Action, Event};
 
-use super::claim::Claim;
+use super::model_id::ModelId;
 use super::page::{Asked, HANDOFFS, Page};
 
 /// The rare cases of what a table does.
@@ -33,8 +33,8 @@ pub(crate) const RARE: [&str; 21] = [
 /// What is rare in this action, before it is written down.
 pub(crate) fn rarity(
     page: &Page,
-    event: &Event<Claim>,
-    action: &Action<Claim>,
+    event: &Event<ModelId>,
+    action: &Action<ModelId>,
 ) -> Option<&'static str> {
     let cancelled = page.was == Some(Asked::Wait { cancelled: true });
     let aside = page.asked.is_some() || !page.holders.is_empty();

@@ -1,28 +1,16 @@
 //! What a session is asked to do.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use super::core::OwnSession;
-use crate::backend::{BatchItem, LockView};
+use super::core::{Job, OwnSession};
+use crate::backend::LockView;
 use crate::engine::executor::Reply;
 use crate::error::Error;
 use crate::spec::lock_id::LockId;
-use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
 use crate::status::Finding;
 
-pub(super) enum Job {
-    /// Tries, unlocks and the like; a sign of life when there is none.
-    /// `again`: some of it is about what the session holds already, and goes on holding.
-    /// `careful`: it is a write, and others' locks depend on the session.
-    Batch { ops: Arc<Vec<BatchItem>>, again: bool, careful: bool },
-    /// Answer this to whom it may concern.
-    Ask(Question),
-    /// Wait for this key, at most this long.
-    Wait { lock_id: LockId, time: Duration },
-    /// Hold what is held by this grant in another mode, waiting at most this long.
-    Convert { lock_id: LockId, to: Mode, time: Duration },
+/// What the task of a session is to do.
+pub(super) enum Order {
+    Do(Job<Question>),
     /// Disconnect in peace.
     Close,
 }

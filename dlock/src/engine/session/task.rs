@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
+use super::core::Job;
 use super::core::{OwnSession, SessionEvent};
-use super::job::{Job, Question};
+use super::job::{Order, Question};
 use super::parts::batch;
 use super::tasks::{Events, Jobs, Task};
 use crate::backend::{Answer, BatchItem, LockView, Op, PING, SessionBackend, Waited};
@@ -82,7 +83,12 @@ async fn run<B: SessionBackend>(
     loop {
         let rest = rests.then_some(&mut rest);
         let job = match next_job(backend, &mut session, &mut jobs, rest).await {
-            Ok(job) => job,
+            Ok(Order::Do(job)) => job,
+            Ok(Order::Close) => {
+                drop(validity);
+                backend.close(session).await;
+                return drop(observed);
+            }
             Err(error) => {
                 validity.0.end(LostReason::SessionEnded);
                 observed.is_broken(&error);
@@ -113,12 +119,6 @@ async fn run<B: SessionBackend>(
             Job::Convert { lock_id, to, time } => {
                 convert(backend, &mut session, &lock_id, to, time).await
             }
-            Job::Close => {
-                drop(validity);
-                backend.close(session).await;
-                drop(observed);
-                return;
-            }
         };
         match done {
             Ok(event) => tell(event),
@@ -138,7 +138,7 @@ async fn next_job<B: SessionBackend>(
     session: &mut B::Session,
     jobs: &mut Jobs,
     rest: Option<&mut Timer>,
-) -> Result<Job> {
+) -> Result<Order> {
     if let Some(rest) = rest {
         tokio::select! {
             biased;

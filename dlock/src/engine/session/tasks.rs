@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::core::{SessionEvent, SessionId};
-use super::job::Job;
+use super::job::Order;
 use crate::error::Error;
 
 /// What a session runs.
@@ -42,11 +42,11 @@ impl<T: Default> Default for Shared<T> {
 
 /// The jobs of a session, as its task sees them.
 #[derive(Default)]
-pub(super) struct Jobs(Shared<VecDeque<Job>>);
+pub(super) struct Jobs(Shared<VecDeque<Order>>);
 
 impl Jobs {
     /// Waits for the next job. Cancel-safe.
-    pub(super) async fn recv(&mut self) -> Job {
+    pub(super) async fn recv(&mut self) -> Order {
         // Whoever adds one has the session polled.
         poll_fn(|_| self.0.get().pop_front().map_or(Poll::Pending, Poll::Ready)).await
     }
@@ -75,7 +75,7 @@ pub(super) struct SessionTasks {
 
 struct Running {
     task: Task,
-    jobs: Shared<VecDeque<Job>>,
+    jobs: Shared<VecDeque<Order>>,
     woken: Arc<SessionWaker>,
     waker: Waker,
     /// It has been told to end.
@@ -95,11 +95,11 @@ impl SessionTasks {
     }
 
     /// Gives a session a job, if it is still there.
-    pub(super) fn send(&mut self, id: SessionId, job: Job) {
+    pub(super) fn send(&mut self, id: SessionId, job: Order) {
         if let Some(running) = self.running.get_mut(&id)
             && !running.closing
         {
-            running.closing = matches!(job, Job::Close);
+            running.closing = matches!(job, Order::Close);
             running.jobs.get().push_back(job);
             // The engine polls it before it waits for anything.
             running.woken.woken.store(true, Ordering::Release);

@@ -128,7 +128,9 @@ impl LeaseCore {
         now: Now,
         out: &mut Vec<LeaseAction>,
     ) {
-        if sent {
+        // A name keeps the fence: by now the row may be that of another one of this name, who came
+        // with the same token. If it is ours, it runs out.
+        if sent && !matches!(own.to, Owner::Named(_)) {
             self.add_cleanup(own.done(own.lease.fence), now);
         }
         if let Goal::Token { hold, .. } = own.goal {

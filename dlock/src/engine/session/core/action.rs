@@ -45,19 +45,34 @@ pub(crate) enum Action {
     LogDeadlock { lock_id: LockId },
 }
 
-/// What a session is asked.
+/// What a session is asked. The core knows questions by their number.
 #[derive(Debug)]
-pub(crate) enum Job {
+pub(crate) enum Job<Q = QuestionId> {
     /// Tries, unlocks and the like; a sign of life when there is none.
     /// `again`: some of it is about what the session holds already, and goes on holding.
     /// `careful`: it is a write, and others' locks depend on the session.
     Batch { ops: Arc<Vec<BatchItem>>, again: bool, careful: bool },
     /// Answer this question.
-    Ask(QuestionId),
+    Ask(Q),
     /// Wait for this key, at most this long.
     Wait { lock_id: LockId, time: Duration },
     /// Hold in another mode what is held, waiting at most this long.
     Convert { lock_id: LockId, to: Mode, time: Duration },
+}
+
+impl Job {
+    /// The same with the question itself; `None`: nobody asks it any more.
+    pub(crate) fn with_question<Q>(
+        self,
+        find: impl FnOnce(QuestionId) -> Option<Q>,
+    ) -> Option<Job<Q>> {
+        Some(match self {
+            Job::Batch { ops, again, careful } => Job::Batch { ops, again, careful },
+            Job::Ask(question) => Job::Ask(find(question)?),
+            Job::Wait { lock_id, time } => Job::Wait { lock_id, time },
+            Job::Convert { lock_id, to, time } => Job::Convert { lock_id, to, time },
+        })
+    }
 }
 
 /// What a session tells.

@@ -1,4 +1,4 @@
-//! What is locked, and how.
+//! The lock ids of the model: what is locked, and how.
 
 use crate::engine::lock_table::Shareable;
 
@@ -8,23 +8,23 @@ pub(crate) const KEYS: usize = 6;
 
 /// A key, to read or to write it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Claim {
+pub(crate) struct ModelId {
     pub(crate) key: Key,
     pub(crate) shared: bool,
 }
 
-/// As many claims as a world can have.
-pub(crate) const CLAIMS: usize = 2 * KEYS;
+/// As many lock_ids as a world can have.
+pub(crate) const MODEL_IDS: usize = 2 * KEYS;
 
-impl Shareable for Claim {
+impl Shareable for ModelId {
     fn is_shareable(&self) -> bool {
         self.shared
     }
 }
 
-impl Claim {
-    pub(crate) fn all() -> impl Iterator<Item = Claim> {
-        (0..KEYS).flat_map(|key| [false, true].map(|shared| Claim { key: key as Key, shared }))
+impl ModelId {
+    pub(crate) fn all() -> impl Iterator<Item = ModelId> {
+        (0..KEYS).flat_map(|key| [false, true].map(|shared| ModelId { key: key as Key, shared }))
     }
 
     pub(crate) fn index(self) -> usize {
