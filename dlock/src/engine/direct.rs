@@ -1,6 +1,6 @@
 //! The way from a caller's own thread to the engine's state: there it decides that another task of this
 //! process has the key, that it stands in line behind it, or that the lock passes to the next one; and
-//! it may ask the database. The engine's task is not woken for it.
+//! it may ask the database. None of this wakes the engine's task.
 
 use std::sync::{OnceLock, Weak};
 

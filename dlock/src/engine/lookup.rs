@@ -1,7 +1,6 @@
 //! What is known, and what is to be found out, of who is in the way of callers.
 //!
-//! There is one search at a time, for all keys that are wanted by then, and not more than so many a
-//! second.
+//! There is one search at a time, for all keys that are wanted by then, and a pause between two.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -116,7 +115,7 @@ impl Lookups {
         self.callers.insert(request.id, (request, waited));
     }
 
-    /// This caller waits for that no more.
+    /// This caller no longer waits for the search.
     pub(super) fn take_caller(&mut self, id: RequestId) -> Option<(Request, Duration)> {
         self.callers.remove(&id)
     }

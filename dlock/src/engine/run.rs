@@ -5,7 +5,7 @@
 //! a message is under way that came first, it sends a message. So the order in which one caller asks
 //! is the order in which it is served.
 //!
-//! A caller that has the lock decides what needs no database (a refused try, a hand-off) and is done.
+//! A caller that has the state decides what needs no database (a refused try, a hand-off) and is done.
 //! If the database has to be asked, nobody else is asking it, and the engine has a thread of its own,
 //! the caller takes the turn as well: the statement goes out on the caller's thread, and the engine's
 //! thread wakes up for the answer. Where several callers ask, and on the caller's own runtime, the
@@ -26,6 +26,9 @@ use super::end::EngineEnd;
 use super::executor::Executor;
 use super::message::Message;
 use super::turns::Turns;
+
+/// A caller takes no more turns than that one after the other: the rest is the engine's task's.
+const CALLERS_TURNS_MAX: usize = 4;
 
 /// Runs an engine until it is closed, or nobody has a handle of it any more.
 pub(super) async fn run<E: Executor>(
@@ -67,7 +70,7 @@ async fn run_shared<E: Executor>(turns: Turns<E>, direct: &Direct<Message>) -> (
 
 struct State<E> {
     turns: Turns<E>,
-    /// `None`: the engine's task has not waited yet.
+    /// `None`: the engine's task has not waited yet, or is on no runtime of tokio's.
     engine: Option<EngineTask>,
     /// A caller's turn was the last one, and this came of it: the engine's task is to end.
     ended: Option<Result<bool, Panic>>,
@@ -104,9 +107,9 @@ impl<E> Drop for Owner<E> {
 }
 
 impl<E: Executor> State<E> {
-    /// Takes turns as long as there is something to do.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        loop {
+    /// Takes turns as long as there is something to do, but not more than this many.
+    fn poll(&mut self, cx: &mut Context<'_>, turns_max: usize) -> Poll<bool> {
+        for _ in 0..turns_max {
             match pin!(self.turns.news()).poll(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(false) => return Poll::Ready(false),
@@ -116,6 +119,9 @@ impl<E: Executor> State<E> {
                 return Poll::Ready(patient);
             }
         }
+        self.turns.be_due();
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Takes turns on the caller's thread, in place of the engine's task: what is asked of the database
@@ -124,7 +130,7 @@ impl<E: Executor> State<E> {
         self.turns.add(message);
         // The budget of the caller's task is not the engine's: once it is used up, what is to wake the
         // engine would be put off until the caller returns, who may block.
-        let mut turns = pin!(unconstrained(poll_fn(|cx| self.poll(cx))));
+        let mut turns = pin!(unconstrained(poll_fn(|cx| self.poll(cx, CALLERS_TURNS_MAX))));
         let poll = || turns.as_mut().poll(&mut Context::from_waker(waker));
         let polled = catch_unwind(AssertUnwindSafe(poll));
         self.ended = match polled {
@@ -144,7 +150,8 @@ impl<E: Executor> Shared<E> {
             Some(Ok(patient)) => patient,
             // As if it had been this task's own.
             Some(Err(panic)) => resume_unwind(panic),
-            None => match state.poll(cx) {
+            // Its runtime's budget ends it.
+            None => match state.poll(cx, usize::MAX) {
                 Poll::Ready(patient) => patient,
                 Poll::Pending => {
                     state.note_task(cx);

@@ -41,8 +41,8 @@ impl<E: Executor> Turns<E> {
         Turns { actor, inbox, file, owns_thread, timer, messages, reports, is_due, is_crowded }
     }
 
-    /// Whether a caller's thread is to ask the database. What several ask goes out together, which
-    /// the engine's task sees to: on a runtime of theirs it is next anyway.
+    /// Whether a caller's thread is to ask the database. If several callers ask, or if the engine is a
+    /// task of their runtime, its task gathers what they ask into one statement.
     pub(super) fn may_be_callers(&self) -> bool {
         self.owns_thread && !self.is_crowded && !self.actor.executor.is_in_batch()
     }

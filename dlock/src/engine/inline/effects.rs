@@ -4,6 +4,6 @@ use std::sync::Weak;
 
 use crate::engine::delivery::TakeBack;
 
-/// What is to be told; to it, grants go back that do not arrive.
+/// What is to be told. Its argument takes back the grants that do not arrive.
 pub(super) type Effect = Box<dyn FnOnce(&Weak<dyn TakeBack>) + Send>;
 pub(super) type Effects = Vec<Effect>;

@@ -105,10 +105,10 @@ impl LeaseCore {
     /// This row may be ours, and nobody here wants it.
     pub(super) fn add_cleanup(&mut self, lease: Lease, now: Now) {
         let lasts = lease.lasts;
-        self.add_cleanup_of(lease, lasts, now);
+        self.add_cleanup_of(Lease { lasts: Duration::ZERO, ..lease }, lasts, now);
     }
 
-    /// The same of a row that ends by itself after so long.
+    /// The same of a row that ends by itself after this time.
     pub(super) fn add_cleanup_of(&mut self, lease: Lease, lasts: Duration, now: Now) {
         if lease.fence.is_none() && matches!(lease.owner, Owner::Named(_)) {
             // It may be that of another process of this name.
@@ -118,7 +118,6 @@ impl LeaseCore {
         let time = lasts.saturating_mul(2).clamp(CLEANUP_TIME_MIN, CLEANUP_TIME_MAX);
         let validity = Arc::new(Validity::until(now.time.after(time)));
         self.expiry.lapses_in(time, now);
-        let lease = Lease { lasts: Duration::ZERO, ..lease };
         self.releases.add(Release::new(lease, What::Cleanup, (&validity, lasts)));
     }
 
@@ -141,8 +140,10 @@ impl LeaseCore {
                 let event = Event::Unlocked { key, ticket, clean: false };
                 report(event, LostReason::Unconfirmed, out);
             }
-            // Unless it was renewed by a statement that has had no answer.
-            self.add_cleanup_of(lease, row_lasts, now);
+            // Unless it was renewed by a statement that has had no answer. What nobody has asked for
+            // yet is kept for its `min_hold`.
+            let lasts = if ticket.is_some() { Duration::ZERO } else { lease.lasts };
+            self.add_cleanup_of(Lease { lasts, ..lease }, row_lasts, now);
         }
         let held = self.held.all().map(LeaseGrant::validity);
         let releases = self.releases.validities().filter(|validity| now.is_in(validity));

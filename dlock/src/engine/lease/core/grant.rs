@@ -80,7 +80,7 @@ impl LeaseGrant {
         Lease { fence, ..self.lease.clone() }
     }
 
-    /// So long its row may last from now on: a renewal that has no answer may have arrived.
+    /// How long its row may last from now on: a renewal that has no answer may have arrived.
     pub(super) fn row_lasts(&self) -> Duration {
         self.lease.lasts.max(self.resolved.ttl())
     }

@@ -15,7 +15,7 @@ pub(super) struct Release {
     what: What,
     /// When this has run out there is nothing left to give back, as far as the database has answered.
     validity: Arc<Validity>,
-    /// So long the row may last if a renewal of it has arrived that has no answer.
+    /// How long the row may last if a renewal of it has arrived that has no answer.
     row_lasts: Duration,
     backoff: Backoff,
     /// Whose hold is settled when the row has been given back, or has run out.
@@ -132,8 +132,8 @@ impl Releases {
         self.waiting.is_empty() && self.in_flight.is_empty()
     }
 
-    /// Forgets what has run out: the row is free by itself. Returns those that were a holder's, and
-    /// whose holds are settled by it.
+    /// Forgets what has run out: the row is free by itself. Returns the releases of rows that a caller
+    /// has held, and the holds that are settled by them.
     pub(super) fn lapse(&mut self, now: Now) -> (Vec<RanOut>, Vec<GrantId>) {
         let (mut over, mut settled) = (Vec::new(), Vec::new());
         for release in self.in_flight.iter_mut().chain(&mut self.waiting) {

@@ -197,7 +197,7 @@ impl SessionHandle {
         self.tag.is_some() && self.sent.is_empty() && !self.cancelling
     }
 
-    /// It is being asked something that others' locks can share with what comes next.
+    /// It is being asked a batch.
     pub(super) fn is_in_batch(&self) -> bool {
         matches!(self.sent.front(), Some(Sent::Batch(_)))
     }
