@@ -3,8 +3,8 @@
 use std::future::pending;
 use std::time::Duration;
 
-use dlock::{Error, LostReason};
-use dlock_tests::{Proxy, Site, clock, in_time, taker};
+use dlock::{Error, LeaseOptions, LostReason};
+use dlock_tests::{Proxy, Site, clock, in_time, taker, unique};
 use tokio::task::yield_now;
 use tokio::time::sleep;
 
@@ -171,8 +171,10 @@ pub(crate) async fn server_that_stands_still_costs_nothing(site: Site) {
 /// As if the database's clock had been set forward: the holder learns of it at the next renewal, of
 /// all that is held.
 pub(crate) async fn clock_that_was_set_forward_is_noticed(site: Site) {
-    let site = site.ttl(Duration::from_secs(6));
-    let locker = site.locker().await;
+    // Of its own: others have leases in the usual one.
+    let table = unique("forward").replace('-', "_");
+    let options = LeaseOptions::new().ttl(Duration::from_secs(6)).table(&table);
+    let locker = site.builder().lease_options(options).connect().await.unwrap();
     let mut guards = Vec::new();
     for key in ["a", "b", "c"] {
         guards.push(locker.lock(key).acquire().await.unwrap());
@@ -181,7 +183,7 @@ pub(crate) async fn clock_that_was_set_forward_is_noticed(site: Site) {
     }
     let mut rows = Rows::of(&site).await;
     let start = std::time::Instant::now();
-    rows.run("UPDATE dlock_leases SET expires_at = acquired_at").await;
+    rows.run(&format!("UPDATE {table} SET expires_at = acquired_at")).await;
     let mut lost = Vec::new();
     for guard in &guards {
         let info = in_time("the loss", Duration::from_secs(5), guard.lost()).await;
@@ -192,4 +194,6 @@ pub(crate) async fn clock_that_was_set_forward_is_noticed(site: Site) {
     assert!(lost.iter().all(|time| *time < Duration::from_secs(4)), "{lost:?}");
     let spread = *lost.iter().max().unwrap() - *lost.iter().min().unwrap();
     assert!(spread < Duration::from_millis(500), "{lost:?}");
+    locker.close().await;
+    rows.run(&format!("DROP TABLE {table}")).await;
 }
