@@ -34,7 +34,8 @@ pub(crate) async fn ended_session_under_a_body_is_lost<C: Application>(site: Sit
         let mut conn = connect::<C>(&site).await;
         let site = &site;
         let body = async |_: &mut C| {
-            assert_eq!(Witness::at(&site.url).await.terminate(site).await, 1);
+            // The session of the round before may still be listed.
+            assert!(Witness::at(&site.url).await.terminate(site).await >= 1);
             if failed { Err(Failure::Body(9)) } else { Ok(()) }
         };
         match lock(site, &mut conn).run(body).await {
