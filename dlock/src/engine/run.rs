@@ -79,7 +79,6 @@ struct State<E> {
 type Panic = Box<dyn Any + Send>;
 
 /// What a caller needs in order to act in its place.
-#[derive(Clone)]
 struct EngineTask {
     waker: Waker,
     /// Its runtime has the sockets, the timers and the clock of the engine: that of the caller may be
@@ -106,40 +105,43 @@ impl<E> Drop for Owner<E> {
     }
 }
 
-impl<E: Executor> State<E> {
-    /// Takes turns as long as there is something to do, but not more than this many.
-    fn poll(&mut self, cx: &mut Context<'_>, turns_max: usize) -> Poll<bool> {
-        for _ in 0..turns_max {
-            match pin!(self.turns.news()).poll(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(false) => return Poll::Ready(false),
-                Poll::Ready(true) => {}
-            }
-            if let Some(patient) = self.turns.turn() {
-                return Poll::Ready(patient);
-            }
+/// Takes turns as long as there is something to do, but not more than this many.
+fn poll<E: Executor>(turns: &mut Turns<E>, cx: &mut Context<'_>, turns_max: usize) -> Poll<bool> {
+    for _ in 0..turns_max {
+        match pin!(turns.news()).poll(cx) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(false) => return Poll::Ready(false),
+            Poll::Ready(true) => {}
         }
-        self.turns.be_due();
-        cx.waker().wake_by_ref();
-        Poll::Pending
+        if let Some(patient) = turns.turn() {
+            return Poll::Ready(patient);
+        }
     }
+    turns.be_due();
+    cx.waker().wake_by_ref();
+    Poll::Pending
+}
 
-    /// Takes turns on the caller's thread, in place of the engine's task: what is asked of the database
-    /// goes out before that has woken up. Whatever comes later wakes the engine's task.
-    fn poll_for_caller(&mut self, message: Message, waker: &Waker) {
-        self.turns.add(message);
-        // The budget of the caller's task is not the engine's: once it is used up, what is to wake the
-        // engine would be put off until the caller returns, who may block.
-        let mut turns = pin!(unconstrained(poll_fn(|cx| self.poll(cx, CALLERS_TURNS_MAX))));
-        let poll = || turns.as_mut().poll(&mut Context::from_waker(waker));
-        let polled = catch_unwind(AssertUnwindSafe(poll));
-        self.ended = match polled {
-            Ok(Poll::Pending) => return,
-            Ok(Poll::Ready(patient)) => Some(Ok(patient)),
-            Err(panic) => Some(Err(panic)),
-        };
-        waker.wake_by_ref();
-    }
+/// Takes turns on the caller's thread, in place of the engine's task: what is asked of the database goes
+/// out before that has woken up. Whatever comes later wakes the engine's task. Returns how the engine
+/// has ended, if it has.
+fn poll_for_caller<E: Executor>(
+    turns: &mut Turns<E>,
+    message: Message,
+    engine: &Waker,
+) -> Option<Result<bool, Panic>> {
+    turns.add(message);
+    // The budget of the caller's task is not the engine's: once it is used up, what is to wake the
+    // engine would be put off until the caller returns, who may block.
+    let mut polling = pin!(unconstrained(poll_fn(|cx| poll(turns, cx, CALLERS_TURNS_MAX))));
+    let poll = || polling.as_mut().poll(&mut Context::from_waker(engine));
+    let ended = match catch_unwind(AssertUnwindSafe(poll)) {
+        Ok(Poll::Pending) => return None,
+        Ok(Poll::Ready(patient)) => Ok(patient),
+        Err(panic) => Err(panic),
+    };
+    engine.wake_by_ref();
+    Some(ended)
 }
 
 impl<E: Executor> Shared<E> {
@@ -151,7 +153,7 @@ impl<E: Executor> Shared<E> {
             // As if it had been this task's own.
             Some(Err(panic)) => resume_unwind(panic),
             // Its runtime's budget ends it.
-            None => match state.poll(cx, usize::MAX) {
+            None => match poll(&mut state.turns, cx, usize::MAX) {
                 Poll::Ready(patient) => patient,
                 Poll::Pending => {
                     state.note_task(cx);
@@ -185,18 +187,14 @@ impl<E: Executor> Decide<Message> for Shared<E> {
             Ok(shared) => shared,
             Err(TryLockError::WouldBlock | TryLockError::Poisoned(_)) => return Some(message),
         };
-        let Some(state @ State { engine: Some(_), ended: None, .. }) = &mut *shared else {
+        let Some(State { turns, engine: Some(engine), ended: ended @ None }) = &mut *shared else {
             return Some(message);
         };
-        let turns = &mut state.turns;
         // One that came first has woken the engine's task: this shares its turn.
         if !turns.inbox.is_empty() {
             return Some(message);
         }
-        let Some(EngineTask { waker, runtime }) = state.engine.clone() else {
-            return Some(message);
-        };
-        let _entered = runtime.enter();
+        let entered = engine.runtime.enter();
         let is_for_task = message.may_wait() || !turns.may_be_callers();
         let actor = &mut turns.actor;
         actor.executor.new_turn();
@@ -204,7 +202,7 @@ impl<E: Executor> Decide<Message> for Shared<E> {
             if is_for_task {
                 return Some(message);
             }
-            state.poll_for_caller(message, &waker);
+            *ended = poll_for_caller(turns, message, &engine.waker);
             return None;
         }
         let before = actor.next_deadline();
@@ -216,6 +214,8 @@ impl<E: Executor> Decide<Message> for Shared<E> {
         let is_earlier = next.is_some_and(|next| before.is_none_or(|before| next < before));
         if is_earlier || actor.callers.granted.has_unconfirmed() {
             turns.be_due();
+            let waker = engine.waker.clone();
+            drop(entered);
             drop(shared);
             waker.wake();
         }
