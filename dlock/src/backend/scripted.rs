@@ -10,7 +10,7 @@ use super::{
     Answer, BackendInfo, BatchItem, LockView, Op, SessionLocks, SessionTag, SessionViews,
     SessionWaits, Waited,
 };
-use crate::engine::{Engine, Limits, Sessions};
+use crate::engine::{Engine, Limits, Sessions, opens};
 use crate::error::{Error, Result};
 use crate::locker::Locker;
 use crate::locker::core::Inner;
@@ -99,7 +99,7 @@ impl Scripted {
             slice: Duration::from_secs(30),
         };
         let backend = Arc::new(self.clone());
-        let open = move || Sessions::open(Arc::clone(&backend), limits, Arc::default());
+        let open = opens(move || Sessions::open(Arc::clone(&backend), limits, Arc::default()));
         let limit = (Duration::from_secs(10), "scripted");
         let (engine, mut opened) = Engine::start(None, limit, Arc::default(), None, false, open)?;
         opened.wait().await?;

@@ -53,6 +53,7 @@ pub mod simulated {
     pub use crate::spec::options::LockOptions;
 }
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,6 +80,7 @@ pub(crate) use self::lease::Leases;
 pub(crate) use self::message::{Adoption, Message, Request};
 pub(crate) use self::message_batch::MessageBatch;
 use self::opening::Opening;
+pub(crate) use self::opening::{Open, opens};
 use self::run::run;
 pub(crate) use self::session::{Limits, Sessions};
 pub(crate) use self::status_file::StatusFile;
@@ -91,18 +93,14 @@ impl Engine {
     /// Starts an engine: on a thread of its own, or on the given runtime. `limit`: how long opening
     /// it may take. `file`: where it is to write what it does. `lazy`: it connects when it is first of
     /// use; so it does while locking is switched off.
-    pub(crate) fn start<E, O>(
+    pub(crate) fn start<E: Executor>(
         runtime: Option<Handle>,
         (limit, label): (Duration, &str),
         telemetry: Arc<Telemetry>,
         file: Option<StatusFile>,
         lazy: bool,
-        open: impl Fn() -> O + Send + 'static,
-    ) -> Result<(Engine, Opened)>
-    where
-        E: Executor,
-        O: Future<Output = Result<E>> + Send + 'static,
-    {
+        open: Open<E>,
+    ) -> Result<(Engine, Opened)> {
         end::watch_main_thread();
         let (mailbox, message) = mpsc::unbounded_channel();
         let end = EngineEnd::new(&mailbox);
@@ -112,7 +110,7 @@ impl Engine {
         let (ready, opened) = watch::channel(None);
         let (owns_thread, label, weak) = (runtime.is_none(), label.to_owned(), engine.downgrade());
         let (ends, inbox, direct) = (Ends(end), Inbox::new(message), engine.direct());
-        let main = async move {
+        let main: BoxedTask = Box::pin(async move {
             // Dropped last, in whatever way this ends.
             let ends = ends;
             let mut inbox = inbox;
@@ -121,7 +119,7 @@ impl Engine {
                 let actor = Actor::new(executor, weak, telemetry);
                 run(Turns::new(actor, inbox, file, owns_thread), &ends.0, &direct).await;
             }
-        };
+        });
         match (runtime, only_thread) {
             (Some(handle), Some(only)) => drop(handle.spawn(only.watch(main))),
             (Some(handle), None) => drop(handle.spawn(main)),
@@ -131,8 +129,17 @@ impl Engine {
     }
 }
 
+/// A task of one type, whatever its future is: tokio's code for tasks is compiled once for each type, and is
+/// large.
+type BoxedTask = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Spawns a task that is not hot, on the engine's runtime.
+fn spawn_boxed(task: BoxedTask) {
+    drop(tokio::spawn(task));
+}
+
 /// The thread owns its runtime and is never joined: dropping a runtime inside another one panics.
-fn on_a_thread(main: impl Future<Output = ()> + Send + 'static) -> Result<()> {
+fn on_a_thread(main: BoxedTask) -> Result<()> {
     let failed = |what: &str, error: std::io::Error| {
         Error::config(format!(
             "the locker's own {what} could not be started: {error}; look at the limits of threads, files and memory"

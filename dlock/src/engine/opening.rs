@@ -6,6 +6,7 @@
 //! made, they are told why, and the next one tries anew.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -14,15 +15,27 @@ use tokio::time::{sleep_until, timeout};
 use super::call_clock::on_our_clock;
 use super::inbox::Inbox;
 use super::message::Message;
+use super::spawn_boxed;
 use super::timer::Timer;
 use super::unwind::catch_panic;
 use crate::error::{Error, Result};
 use crate::switch;
 
+/// Makes an executor's first connection. One type for all databases, so that what opens is compiled once.
+pub(crate) type Open<E> = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<E>> + Send>> + Send>;
+
+/// What makes the first connection, as [`Open`].
+pub(crate) fn opens<E, O>(open: impl Fn() -> O + Send + 'static) -> Open<E>
+where
+    O: Future<Output = Result<E>> + Send + 'static,
+{
+    Box::new(move || Box::pin(open()))
+}
+
 /// An engine that is to be opened.
-pub(super) struct Opening<F> {
+pub(super) struct Opening<E> {
     /// Makes the first connection, in so much time.
-    pub(super) open: F,
+    pub(super) open: Open<E>,
     pub(super) limit: Duration,
     /// The database and its address.
     pub(super) label: String,
@@ -42,11 +55,7 @@ enum Next {
     End,
 }
 
-impl<F, O, E> Opening<F>
-where
-    F: Fn() -> O,
-    O: Future<Output = Result<E>> + Send,
-{
+impl<E> Opening<E> {
     /// Ends when it has opened, or is not to be opened any more. Who has come meanwhile is in the
     /// inbox then.
     pub(super) async fn opened(mut self, inbox: &mut Inbox) -> Option<E> {
@@ -128,7 +137,7 @@ where
                         |message: &Message| matches!(message, Message::Acquire(r) if r.id == id);
                     self.callers.retain(|message| !abandoned(message));
                 }
-                Message::Wake { at, reply, .. } => drop(tokio::spawn(async move {
+                Message::Wake { at, reply, .. } => spawn_boxed(Box::pin(async move {
                     sleep_until(on_our_clock(at)).await;
                     let _ = reply.send(());
                 })),

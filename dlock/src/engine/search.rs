@@ -14,6 +14,7 @@ use super::executor::Executor;
 use super::lock_table::RequestId;
 use super::lookup::{Found, Slow};
 use super::message::{Message, Request};
+use super::spawn_boxed;
 use crate::backend::LockView;
 use crate::spec::native::NativeKey;
 use crate::status::holder::{Holder, Stage};
@@ -73,7 +74,7 @@ impl<E: Executor> Actor<E> {
         let (reply, answer) = oneshot::channel();
         self.executor.look_up(keys, reply);
         let engine = self.engine.clone();
-        tokio::spawn(async move {
+        spawn_boxed(Box::pin(async move {
             let seen = match timeout(SEARCH_TIME_MAX, answer).await {
                 Ok(Ok(Ok(seen))) => Some(seen),
                 _ => None,
@@ -86,7 +87,7 @@ impl<E: Executor> Actor<E> {
                 seen.into_iter().map(holders).collect()
             });
             engine.send(Message::Found(holders));
-        });
+        }));
     }
 
     /// Answers those who waited for this. `None`: there is no answer.

@@ -11,6 +11,7 @@ use super::actor::Actor;
 use super::executor::{Executor, Reply};
 use super::lock_table::GrantId;
 use super::map::Map;
+use super::spawn_boxed;
 use crate::backend::LockView;
 use crate::error::{Error, Result};
 use crate::spec::key::Key;
@@ -36,11 +37,11 @@ impl<E: Executor> Actor<E> {
         let (ask, answer) = oneshot::channel();
         self.executor.verify(lock_id, *grant, ask);
         let label = self.executor.label();
-        tokio::spawn(async move {
+        spawn_boxed(Box::pin(async move {
             let held = in_time(&label, ANSWER_TIME_MAX, answer).await;
             let held = held.unwrap_or_else(|| Err(Error::unavailable(&label, SessionEnded)));
             let _ = reply.send(held);
-        });
+        }));
     }
 
     /// Passes the answer to a question on in this form, or an error when there is none in time. If there
@@ -56,11 +57,11 @@ impl<E: Executor> Actor<E> {
         U: Send + 'static,
     {
         let label = self.executor.label();
-        tokio::spawn(async move {
+        spawn_boxed(Box::pin(async move {
             if let Some(answer) = in_time(&label, time, answer).await {
                 let _ = reply.send(answer.map(form));
             }
-        });
+        }));
     }
 
     /// Asks who holds and who waits, of all keys.

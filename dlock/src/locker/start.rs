@@ -11,7 +11,7 @@ use crate::backend::mssql::Target;
 use crate::backend::pool::Pool;
 use crate::backend::url::{check, normal, not_there};
 use crate::backend::{BackendInfo, Options, SessionBackend, SessionLocks as _};
-use crate::engine::{Engine, Executor, Limits, Opened, Sessions, StatusFile};
+use crate::engine::{Engine, Executor, Limits, Open, Opened, Sessions, StatusFile, opens};
 #[cfg(feature = "_database")]
 use crate::error::Error;
 use crate::error::Result;
@@ -68,7 +68,9 @@ impl StartOptions {
             slice: options.slice,
         };
         let backend = Arc::new(backend);
-        self.start(about, move |telemetry| Sessions::open(Arc::clone(&backend), limits, telemetry))
+        self.start(about, move |telemetry| {
+            opens(move || Sessions::open(Arc::clone(&backend), limits, Arc::clone(&telemetry)))
+        })
     }
 
     /// Leases, and a statement that finds the holder of one.
@@ -93,7 +95,10 @@ impl StartOptions {
         };
         let (backend, limit) = (Arc::new(backend), options.connect_timeout);
         self.start(about, move |telemetry| {
-            crate::engine::Leases::open(Arc::clone(&backend), lease.clone(), limit, telemetry)
+            opens(move || {
+                let (backend, telemetry) = (Arc::clone(&backend), Arc::clone(&telemetry));
+                crate::engine::Leases::open(backend, lease.clone(), limit, telemetry)
+            })
         })
     }
 
@@ -113,20 +118,15 @@ impl StartOptions {
         })
     }
 
-    fn start<E, O>(
+    fn start<E: Executor>(
         self,
         about: BackendInfo,
-        open: impl Fn(Arc<Telemetry>) -> O + Send + 'static,
-    ) -> Result<Started>
-    where
-        E: Executor,
-        O: Future<Output = Result<E>> + Send + 'static,
-    {
+        open: impl FnOnce(Arc<Telemetry>) -> Open<E>,
+    ) -> Result<Started> {
         self.scheme.check(about.naming, &about.label)?;
         let limit = (self.limit, &*about.label);
         let telemetry = Telemetry::new(&about.label, about.leases.is_some(), self.observe);
-        let own = Arc::clone(&telemetry);
-        let open = move || open(Arc::clone(&own));
+        let open = open(Arc::clone(&telemetry));
         let (engine, opened) =
             Engine::start(self.runtime, limit, telemetry, self.file, self.lazy, open)?;
         Ok(Started { engine, opened, about })

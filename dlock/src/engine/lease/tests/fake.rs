@@ -12,7 +12,7 @@ use crate::backend::LockView;
 use crate::backend::lease::prune::Pruned;
 use crate::backend::lease::{Failure, Lease, LeaseBackend, LeaseOptions, Outcomes, Owner, Taken};
 use crate::clock::Time;
-use crate::engine::{Engine, Leases};
+use crate::engine::{Engine, Leases, opens};
 use crate::error::Error;
 use crate::locker::Locker;
 use crate::locker::core::Inner;
@@ -107,7 +107,8 @@ impl Fake {
     pub(super) async fn locker(&self, options: LeaseOptions) -> Locker {
         let (backend, own) = (Arc::new(self.clone()), options.clone());
         let longest = Duration::from_secs(10);
-        let open = move || Leases::open(Arc::clone(&backend), own.clone(), longest, Arc::default());
+        let open =
+            opens(move || Leases::open(Arc::clone(&backend), own.clone(), longest, Arc::default()));
         let limit = (Duration::from_secs(10), "fake");
         let (engine, mut opened) =
             Engine::start(None, limit, Arc::default(), None, false, open).unwrap();
