@@ -34,7 +34,18 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 ];
 
 /// What all may import.
-const BASE: &[&str] = &["blocking", "clock", "error", "random", "switch", "sync", "text", "worker"];
+const BASE: &[&str] = &[
+    "blocking",
+    "clock",
+    "error",
+    "random",
+    "sort",
+    "switch",
+    "sync",
+    "text",
+    "wait_group",
+    "worker",
+];
 
 /// The pure cores, each with the crates that it may use besides the standard library. Time is an argument there, and what
 /// they decide is returned: simulation drives these very types.

@@ -47,6 +47,7 @@ mod observe;
 mod random;
 #[cfg(feature = "serde")]
 mod serialized;
+mod sort;
 pub(crate) mod spec;
 mod status;
 pub(crate) mod switch;
@@ -54,6 +55,7 @@ mod sync;
 #[cfg(feature = "test-util")]
 pub mod testing;
 mod text;
+mod wait_group;
 mod worker;
 
 #[cfg(feature = "macros")]

@@ -4,9 +4,9 @@
 //! on the engine's thread, nor on one that only drops a guard. The thread starts when it is first needed and
 //! ends with its worker.
 
+use std::collections::VecDeque;
 use std::mem::forget;
-use std::sync::OnceLock;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 
 /// More than this do not wait for one that does not end.
@@ -25,7 +25,7 @@ pub(crate) trait Task: Send + 'static {
 pub(crate) struct Worker<T> {
     /// Threads do not survive a fork: in the child nothing is run.
     process: u32,
-    tasks: OnceLock<Option<SyncSender<T>>>,
+    tasks: OnceLock<Option<Arc<Queue<T>>>>,
 }
 
 impl<T: Task> Worker<T> {
@@ -50,25 +50,90 @@ impl<T: Task> Worker<T> {
             forget(task);
             return true;
         };
-        match tasks.try_send(task) {
-            Ok(()) => true,
-            Err(error) => {
-                forget(error);
-                false
-            }
+        tasks.add(task)
+    }
+}
+
+impl<T> Drop for Worker<T> {
+    fn drop(&mut self) {
+        // In the child of a fork, the thread may have had the lock.
+        if self.process == std::process::id()
+            && let Some(Some(tasks)) = self.tasks.get()
+        {
+            tasks.lock().is_closed = true;
+            tasks.changed.notify_one();
         }
     }
 }
 
-fn start<T: Task>() -> Option<SyncSender<T>> {
-    let (tasks, queue) = sync_channel::<T>(QUEUED_MAX);
-    let work = move || queue.into_iter().for_each(T::run);
+fn start<T: Task>() -> Option<Arc<Queue<T>>> {
+    let tasks =
+        Arc::new(Queue::<T> { state: Mutex::new(State::default()), changed: Condvar::new() });
+    let queue = Arc::clone(&tasks);
+    let work: Box<dyn FnOnce() + Send> = Box::new(move || {
+        while let Some(task) = queue.next() {
+            task.run();
+        }
+    });
     match thread::Builder::new().name(T::THREAD.into()).spawn(work) {
         Ok(_) => Some(tasks),
         Err(error) => {
             tracing::error!(target: "dlock", %error, thread = T::THREAD,
                 "a thread cannot be started; what it should call is not called");
             None
+        }
+    }
+}
+
+/// What a worker is to do. A channel of the standard library's is ten times the code, for each type.
+struct Queue<T> {
+    state: Mutex<State<T>>,
+    changed: Condvar,
+}
+
+struct State<T> {
+    tasks: VecDeque<T>,
+    /// Nothing will be added.
+    is_closed: bool,
+}
+
+impl<T> Default for State<T> {
+    fn default() -> Self {
+        State { tasks: VecDeque::new(), is_closed: false }
+    }
+}
+
+impl<T> Queue<T> {
+    // What it guards is whole at every point where a panic could come from.
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns `false` if it is full.
+    fn add(&self, task: T) -> bool {
+        let mut state = self.lock();
+        if state.tasks.len() >= QUEUED_MAX {
+            drop(state);
+            forget(task);
+            return false;
+        }
+        state.tasks.push_back(task);
+        drop(state);
+        self.changed.notify_one();
+        true
+    }
+
+    /// Waits for the next one; `None`: there will be none.
+    fn next(&self) -> Option<T> {
+        let mut state = self.lock();
+        loop {
+            if let Some(task) = state.tasks.pop_front() {
+                return Some(task);
+            }
+            if state.is_closed {
+                return None;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 }

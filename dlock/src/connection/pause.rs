@@ -1,20 +1,20 @@
 //! A pause between two tries, on whatever executor the caller has.
 
-use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use crate::error::{Error, Result};
+use crate::wait_group::wait_group;
 
 /// Ends after this time. A thread keeps the time, and ends early when the future is dropped: tokio's
 /// timers panic where there is no runtime of tokio's, or one without timers.
 pub(super) async fn sleep(time: Duration) -> Result<()> {
     let (wake, woken) = oneshot::channel();
-    let (_wanted, gone) = mpsc::channel::<()>();
+    let (_wanted, gone) = wait_group();
     let sleeper = thread::Builder::new().name("dlock-pause".into()).spawn(move || {
-        let _ = gone.recv_timeout(time);
+        gone.wait(time);
         let _ = wake.send(());
     });
     sleeper.map_err(|error| {

@@ -1,6 +1,6 @@
 //! The engine's state: what callers want and have, and what is to be done about it.
 
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -19,6 +19,7 @@ use crate::spec::lock_id::LockId;
 use crate::spec::options::LockOptions;
 use crate::status::lost::LostReason;
 use crate::switch;
+use crate::wait_group::Share;
 
 /// A lock may stay in this process so long before others have their turn (measured: longer only
 /// makes their tail longer). Unit tests must not depend on how busy the machine is.
@@ -43,7 +44,7 @@ pub(super) struct Actor<E> {
     pub(super) engine: WeakEngine,
     pub(super) telemetry: Arc<Telemetry>,
     /// Those who wait until all that was let go is confirmed.
-    pub(super) settling: Vec<mpsc::Sender<()>>,
+    pub(super) settling: Vec<Share>,
     actions: Vec<Action<LockId>>,
 }
 

@@ -3,7 +3,6 @@
 //! First all guards know that they hold nothing any more, then the locks go. Nothing is called
 //! released that the database has not confirmed.
 
-use std::sync::mpsc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -19,6 +18,7 @@ use super::timer::Timer;
 use crate::error::Error;
 use crate::status::holder::Stage;
 use crate::status::lost::LostReason;
+use crate::wait_group::Share;
 
 /// How long the database may take to confirm that it has let go.
 const CONFIRMED_WITHIN: Duration = Duration::from_secs(3);
@@ -35,7 +35,7 @@ impl<E: Executor> Actor<E> {
         inbox: &mut Inbox,
         end: &EngineEnd,
         patient: bool,
-    ) -> Vec<mpsc::Sender<()>> {
+    ) -> Vec<Share> {
         lose_all(self.callers.granted.all_held().map(|(_, hold, _)| hold));
         let mut settling = std::mem::take(&mut self.settling);
         for message in inbox.drain().await {

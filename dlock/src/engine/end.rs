@@ -1,13 +1,14 @@
 //! The ends of engines and of the program, and how long who waits for them.
 
 use std::any::Any;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak, mpsc as std_mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
 
 use super::message::Message;
+use crate::wait_group::wait_group;
 
 /// How long whoever drops the last handle of an engine waits for it to let go, outside of a
 /// runtime; and how long the end of the main thread waits for all engines together. A server that
@@ -182,7 +183,7 @@ impl Drop for MainThread {
         // The lockers live until all is over, or each would be waited for by itself.
         let lockers = CLOSE_REGISTERED.get().map(|close| close());
         let engines: Vec<_> = lock(&ENGINES).iter().filter_map(Weak::upgrade).collect();
-        let (settled, all_idle) = std_mpsc::channel();
+        let (settled, all_idle) = wait_group();
         let mut closing = Vec::new();
         for end in engines.into_iter().filter(|end| end.process == std::process::id()) {
             let told = end
@@ -194,8 +195,7 @@ impl Drop for MainThread {
             }
         }
         drop(settled);
-        // Nobody says anything: they drop it.
-        let _: Result<(), _> = all_idle.recv_timeout(left());
+        all_idle.wait(left());
         closing.iter().for_each(|end| end.wait(left()));
         std::mem::forget(lockers);
     }

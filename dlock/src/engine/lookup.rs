@@ -2,7 +2,7 @@
 //!
 //! There is one search at a time, for all keys that are wanted by then, and a pause between two.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -21,12 +21,14 @@ const FOUND_AGE_MAX: Duration = Duration::from_millis(100);
 /// Between the beginnings of two searches.
 const PAUSE: Duration = Duration::from_millis(20);
 
+type Keys = HashSet<NativeKey, foldhash::fast::RandomState>;
+
 /// What is searched for, and what was found.
 #[derive(Default)]
 pub(super) struct Lookups {
-    wanted: BTreeSet<NativeKey>,
+    wanted: Keys,
     /// What the search that is under way is about.
-    under_way: Option<BTreeSet<NativeKey>>,
+    under_way: Option<Keys>,
     begun: Option<Instant>,
     /// Callers whose time is up, and how long they have waited.
     callers: Map<RequestId, (Request, Duration)>,

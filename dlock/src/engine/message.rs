@@ -1,6 +1,6 @@
 //! What callers tell the engine.
 
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::{Duration, Instant as StdInstant};
 
 use tokio::sync::oneshot;
@@ -22,6 +22,7 @@ use crate::spec::options::LockOptions;
 use crate::status::Report;
 use crate::status::holder::{Holder, Stage};
 use crate::status::rows::Row;
+use crate::wait_group::Share;
 
 /// A message to the engine.
 pub(crate) enum Message {
@@ -66,7 +67,7 @@ pub(crate) enum Message {
     /// Let go of everything and end. `patient`: somebody waits until nothing is left.
     Close { patient: bool },
     /// Drop this when all is confirmed that was let go before.
-    ReportIdle(mpsc::Sender<()>),
+    ReportIdle(Share),
 }
 
 /// A caller who wants what was handed over.

@@ -1,6 +1,5 @@
 //! The named lockers of this process.
 
-use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::{
     Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError, Weak,
@@ -24,7 +23,41 @@ const URL: &str = "DLOCK_URL";
 /// How long [`shutdown`] takes at most.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(10);
 
-static LOCKERS: RwLock<BTreeMap<String, Locker>> = RwLock::new(BTreeMap::new());
+static LOCKERS: RwLock<Lockers> = RwLock::new(Lockers(Vec::new()));
+
+/// Lockers by their names, sorted: a program has few.
+struct Lockers(Vec<(String, Locker)>);
+
+impl Lockers {
+    /// Where this name is, or where it belongs.
+    fn place(&self, name: &str) -> std::result::Result<usize, usize> {
+        self.0.binary_search_by(|(other, _)| other.as_str().cmp(name))
+    }
+
+    fn get(&self, name: &str) -> Option<&Locker> {
+        self.place(name).ok().map(|place| &self.0[place].1)
+    }
+
+    /// Returns the locker that had the name before.
+    fn insert(&mut self, name: &str, locker: Locker) -> Option<Locker> {
+        match self.place(name) {
+            Ok(place) => Some(std::mem::replace(&mut self.0[place].1, locker)),
+            Err(place) => {
+                self.0.insert(place, (name.to_owned(), locker));
+                None
+            }
+        }
+    }
+
+    fn remove(&mut self, name: &str) -> Option<Locker> {
+        self.place(name).ok().map(|place| self.0.remove(place).1)
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.0.iter().map(|(name, _)| name.clone()).collect()
+    }
+}
+
 /// The locker that [`init`] connects, so that two of them at once make one.
 static CONNECTING: Mutex<Weak<Connecting>> = Mutex::new(Weak::new());
 
@@ -43,11 +76,11 @@ struct Connecting {
 /// [`Error::AlreadyInstalled`] if the name is taken.
 pub fn install(name: &str, locker: Locker) -> Result<()> {
     let mut lockers = write();
-    if lockers.contains_key(name) {
+    if lockers.get(name).is_some() {
         return Err(Error::AlreadyInstalled { name: name.into() });
     }
     close_at_the_end(|| Box::new(close_all(false)));
-    lockers.insert(name.to_owned(), locker);
+    lockers.insert(name, locker);
     Ok(())
 }
 
@@ -59,7 +92,7 @@ pub(crate) fn install_open(name: &str, locker: Locker) -> Result<()> {
     }
     // Dropped outside of the lock: it may be the last of what was closed.
     close_at_the_end(|| Box::new(close_all(false)));
-    let closed = lockers.insert(name.to_owned(), locker);
+    let closed = lockers.insert(name, locker);
     drop(lockers);
     drop(closed);
     Ok(())
@@ -83,10 +116,10 @@ pub fn get(name: &str) -> Result<Locker> {
         return Ok(locker);
     }
     let lockers = read();
-    lockers.get(name).cloned().ok_or_else(|| Error::NotInstalled {
-        name: name.into(),
-        installed: lockers.keys().cloned().collect(),
-    })
+    lockers
+        .get(name)
+        .cloned()
+        .ok_or_else(|| Error::NotInstalled { name: name.into(), installed: lockers.names() })
 }
 
 /// Returns the locker that [`init`] has installed: `get("default")`.
@@ -105,7 +138,7 @@ pub fn remove(name: &str) -> Option<Locker> {
 
 /// Returns the installed names, sorted.
 pub fn names() -> Vec<String> {
-    read().keys().cloned().collect()
+    read().names()
 }
 
 /// Connects to a database and installs the locker as "default", which `#[locked]` uses.
@@ -222,7 +255,7 @@ fn close_all(patient: bool) -> Vec<Locker> {
         Err(TryLockError::WouldBlock) if !patient => return Vec::new(),
         Err(TryLockError::WouldBlock) => read(),
     };
-    let lockers: Vec<_> = lockers.values().cloned().collect();
+    let lockers: Vec<_> = lockers.0.iter().map(|(_, locker)| locker.clone()).collect();
     lockers.iter().for_each(|locker| locker.core().begin_close(patient));
     lockers
 }
@@ -288,10 +321,10 @@ pub fn init_from_env_blocking() -> Result<Locker> {
 }
 
 // The map is whole at every point where a panic could come from.
-fn read() -> RwLockReadGuard<'static, BTreeMap<String, Locker>> {
+fn read() -> RwLockReadGuard<'static, Lockers> {
     LOCKERS.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn write() -> RwLockWriteGuard<'static, BTreeMap<String, Locker>> {
+fn write() -> RwLockWriteGuard<'static, Lockers> {
     LOCKERS.write().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use super::LockStatus;
+use crate::sort::sort_by_key;
 use crate::spec::key::Key;
 use crate::spec::mode::Mode;
 use crate::spec::native::{Naming, NativeKey, Part};
@@ -96,7 +97,7 @@ pub(crate) fn statuses(rows: Vec<Row>, names: Names<'_>) -> Vec<LockStatus> {
         status.waiters.extend(row.waiters);
     }
     for status in &mut all {
-        status.waiters.sort_by_key(|waiter| Reverse(waiter.held_for));
+        sort_by_key(&mut status.waiters, |waiter| Reverse(waiter.held_for));
     }
     all
 }

@@ -8,6 +8,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::sort::sort_by_key;
+
 /// A row that is busy takes no more of the connection's time than a part of so many.
 const SHARE: u32 = 10;
 const SHORTEST: Duration = Duration::from_millis(10);
@@ -118,7 +120,7 @@ impl BatchSize {
             return std::mem::take(wanted);
         }
         let kind = self.kind;
-        wanted.sort_by_key(|one| {
+        sort_by_key(wanted, |one| {
             let backoff = backoff(one);
             let is_other = backoff.is_suspect() != (kind == Kind::Suspects);
             (backoff.alone.is_some(), is_other, backoff.turn)

@@ -54,6 +54,7 @@ use crate::engine::executor::{Contact, Report};
 use crate::engine::grant::GrantInfo;
 use crate::engine::lock_table::{Event, Ticket};
 use crate::error::Error;
+use crate::sort::sort_by;
 use crate::spec::lock_id::LockId;
 use crate::spec::native::NativeKey;
 use crate::spec::options::LockOptions;
@@ -288,7 +289,7 @@ impl LeaseCore {
             releases.extend(perhaps);
         }
         releases.extend(self.releases.take_waiting().map(|release| release.into_lease()));
-        releases.sort_by(|a, b| a.key.cmp(&b.key));
+        sort_by(&mut releases, |a, b| a.key.cmp(&b.key));
         releases
     }
 }

@@ -8,6 +8,7 @@ use super::now::Now;
 use crate::backend::lease::Lease;
 use crate::clock::Validity;
 use crate::engine::lock_table::{GrantId, Ticket};
+use crate::sort::sort_by;
 
 /// A row to be given back.
 pub(super) struct Release {
@@ -105,7 +106,7 @@ impl Releases {
 
     /// What the next statement gives back, by name.
     pub(super) fn sent(&mut self) -> Vec<Lease> {
-        self.in_flight.sort_by(|a, b| a.lease.key.cmp(&b.lease.key));
+        sort_by(&mut self.in_flight, |a, b| a.lease.key.cmp(&b.lease.key));
         self.in_flight.iter().map(|release| release.lease.clone()).collect()
     }
 

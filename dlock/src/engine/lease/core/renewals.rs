@@ -7,6 +7,7 @@ use super::grant::LeaseGrant;
 use super::held::HeldLeases;
 use super::now::Now;
 use crate::backend::lease::Lease;
+use crate::sort::sort_by;
 
 /// See the [module](self).
 pub(super) struct Renewals {
@@ -50,7 +51,7 @@ impl Renewals {
         }
         self.next = held.valid(now).filter_map(LeaseGrant::renew_at).min();
         self.in_flight = !leases.is_empty();
-        leases.sort_by(|a, b| a.key.cmp(&b.key));
+        sort_by(&mut leases, |a, b| a.key.cmp(&b.key));
         leases
     }
 

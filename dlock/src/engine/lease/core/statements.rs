@@ -9,6 +9,7 @@ use super::grant::{ANSWER_TIME_MIN, LeaseGrant};
 use super::now::Now;
 use super::releases::{Release, What};
 use crate::backend::lease::{Lease, Outcomes};
+use crate::sort::sort_by;
 use crate::spec::native::NativeKey;
 
 impl LeaseCore {
@@ -114,7 +115,7 @@ impl LeaseCore {
         if takes.is_empty() && releases.is_empty() {
             return None;
         }
-        takes.sort_by(|a, b| a.key.cmp(&b.key));
+        sort_by(&mut takes, |a, b| a.key.cmp(&b.key));
         Some(Job::Apply { releases, takes, outcomes: Outcomes::default() })
     }
 
