@@ -5,12 +5,12 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::actor::Actor;
-use super::callers::{EngineDeadline, disarm};
+use super::callers::{Callers, EngineDeadline, disarm};
 use super::deadlines::GRACE;
 use super::delivery::Delivery;
 use super::executor::Executor;
 use super::grant::Grant;
-use super::lock_table::{Event, GrantId, Refusal, RequestId, Shareable as _};
+use super::lock_table::{Event, GrantId, Refusal, RequestId, Shareable as _, Table};
 use super::message::Request;
 use super::server_query::this_process;
 use crate::spec::lock_id::LockId;
@@ -118,23 +118,27 @@ impl<E: Executor> Actor<E> {
 
     /// Who of this locker's callers is in the way of this, in whatever mode.
     pub(super) fn holder_here(&self, lock_id: &LockId) -> Option<Holder> {
-        let against =
-            |mode: Mode| Mode::ALL.into_iter().filter(move |other| !other.is_compatible_with(mode));
-        let of = |mode: Mode| LockId { key: lock_id.key.clone(), mode };
-        let held_since = |id: GrantId| match self.callers.granted.held(id) {
-            Some((hold, _)) => Some(Some(hold.held_for())),
-            // Released, and kept for its `min_hold`.
-            None => self.callers.granted.lingers(id).then_some(None),
-        };
-        let held_against = |mode: Mode| {
-            against(mode).find_map(|other| self.table.holders(&of(other)).find_map(held_since))
-        };
-        // Those who share do not pass one who was first, whom another of ours keeps waiting.
-        let was_first = |mode: &Mode| self.table.waiting(&of(*mode)).next().is_some();
-        let held_for = held_against(lock_id.mode).or_else(|| {
-            let mut first = against(lock_id.mode).filter(was_first);
-            first.find_map(held_against).filter(|_| lock_id.is_shareable())
-        })?;
-        Some(Holder::new(this_process(), held_for))
+        holder_among(&self.callers, &self.table, lock_id)
     }
+}
+
+/// Apart from the engine's state, so that it is compiled once, and not for each kind of executor.
+fn holder_among(callers: &Callers, table: &Table<LockId>, lock_id: &LockId) -> Option<Holder> {
+    let against =
+        |mode: Mode| Mode::ALL.into_iter().filter(move |other| !other.is_compatible_with(mode));
+    let of = |mode: Mode| LockId { key: lock_id.key.clone(), mode };
+    let held_since = |id: GrantId| match callers.granted.held(id) {
+        Some((hold, _)) => Some(Some(hold.held_for())),
+        // Released, and kept for its `min_hold`.
+        None => callers.granted.lingers(id).then_some(None),
+    };
+    let held_against =
+        |mode: Mode| against(mode).find_map(|other| table.holders(&of(other)).find_map(held_since));
+    // Those who share do not pass one who was first, whom another of ours keeps waiting.
+    let was_first = |mode: &Mode| table.waiting(&of(*mode)).next().is_some();
+    let held_for = held_against(lock_id.mode).or_else(|| {
+        let mut first = against(lock_id.mode).filter(was_first);
+        first.find_map(held_against).filter(|_| lock_id.is_shareable())
+    })?;
+    Some(Holder::new(this_process(), held_for))
 }

@@ -11,11 +11,13 @@ use tokio::time::{Instant, timeout};
 use super::actor::Actor;
 use super::callers::{EngineDeadline, expiry};
 use super::executor::Executor;
+use super::handle::WeakEngine;
 use super::lock_table::RequestId;
 use super::lookup::{Found, Slow};
 use super::message::{Message, Request};
 use super::spawn_boxed;
 use crate::backend::LockView;
+use crate::error::Result;
 use crate::spec::native::NativeKey;
 use crate::status::holder::{Holder, Stage};
 
@@ -73,21 +75,7 @@ impl<E: Executor> Actor<E> {
         let Some(keys) = self.lookups.begin() else { return };
         let (reply, answer) = oneshot::channel();
         self.executor.look_up(keys, reply);
-        let engine = self.engine.clone();
-        spawn_boxed(Box::pin(async move {
-            let seen = match timeout(SEARCH_TIME_MAX, answer).await {
-                Ok(Ok(Ok(seen))) => Some(seen),
-                _ => None,
-            };
-            let holders = seen.map(|seen| {
-                let holders = |seen: LockView| {
-                    let holders = seen.holders.into_iter().map(|party| party.holder).collect();
-                    (seen.lock_id.key, first(holders))
-                };
-                seen.into_iter().map(holders).collect()
-            });
-            engine.send(Message::Found(holders));
-        }));
+        tell_holders(self.engine.clone(), answer);
     }
 
     /// Answers those who waited for this. `None`: there is no answer.
@@ -107,6 +95,24 @@ impl<E: Executor> Actor<E> {
             request.refuse(waited, Stage::Database, None);
         }
     }
+}
+
+/// Tells the engine who the holders are, or that there is no answer.
+fn tell_holders(engine: WeakEngine, answer: oneshot::Receiver<Result<Vec<LockView>>>) {
+    spawn_boxed(Box::pin(async move {
+        let seen = match timeout(SEARCH_TIME_MAX, answer).await {
+            Ok(Ok(Ok(seen))) => Some(seen),
+            _ => None,
+        };
+        let holders = seen.map(|seen| {
+            let holders = |seen: LockView| {
+                let holders = seen.holders.into_iter().map(|party| party.holder).collect();
+                (seen.lock_id.key, first(holders))
+            };
+            seen.into_iter().map(holders).collect()
+        });
+        engine.send(Message::Found(holders));
+    }));
 }
 
 /// The first one, who stands for all.

@@ -1,6 +1,5 @@
 //! What callers want to know of the server.
 
-use std::collections::BTreeMap;
 use std::convert::identity;
 use std::time::Duration;
 
@@ -8,12 +7,14 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::actor::Actor;
+use super::callers::Callers;
 use super::executor::{Executor, Reply};
 use super::lock_table::GrantId;
 use super::map::Map;
 use super::spawn_boxed;
 use crate::backend::LockView;
 use crate::error::{Error, Result};
+use crate::sort::sort_by_key;
 use crate::spec::key::Key;
 use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
@@ -27,6 +28,7 @@ const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
 /// How long the examination of a set-up may take: many questions one after the other.
 const CHECK_TIME_MAX: Duration = Duration::from_secs(10);
 
+// What does not need the executor is compiled once, and not for each kind of it.
 impl<E: Executor> Actor<E> {
     /// Asks whether this is held. Without an answer in time it is not known.
     pub(super) fn verify(&mut self, id: GrantId, reply: Reply<bool>) {
@@ -36,101 +38,118 @@ impl<E: Executor> Actor<E> {
         };
         let (ask, answer) = oneshot::channel();
         self.executor.verify(lock_id, *grant, ask);
-        let label = self.executor.label();
-        spawn_boxed(Box::pin(async move {
-            let held = in_time(&label, ANSWER_TIME_MAX, answer).await;
-            let held = held.unwrap_or_else(|| Err(Error::unavailable(&label, SessionEnded)));
-            let _ = reply.send(held);
-        }));
-    }
-
-    /// Passes the answer to a question on in this form, or an error when there is none in time. If there
-    /// will be none, the asker is told by the dropped reply.
-    fn answer<T, U>(
-        &self,
-        time: Duration,
-        answer: oneshot::Receiver<Result<T>>,
-        reply: Reply<U>,
-        form: impl FnOnce(T) -> U + Send + 'static,
-    ) where
-        T: Send + 'static,
-        U: Send + 'static,
-    {
-        let label = self.executor.label();
-        spawn_boxed(Box::pin(async move {
-            if let Some(answer) = in_time(&label, time, answer).await {
-                let _ = reply.send(answer.map(form));
-            }
-        }));
+        tell_whether_held(self.executor.label(), answer, reply);
     }
 
     /// Asks who holds and who waits, of all keys.
     pub(super) fn status(&mut self, reply: Reply<Vec<Row>>) {
-        let mut known: Map<NativeKey, Key> = Map::default();
-        let mut waiting: BTreeMap<NativeKey, (Mode, Vec<Holder>)> = BTreeMap::new();
-        for request in self.callers.requests.values() {
-            let LockId { key, mode } = &request.lock_id;
-            known.insert(key.clone(), request.key.clone());
-            if request.patient {
-                let (_, line) = waiting.entry(key.clone()).or_insert((*mode, Vec::new()));
-                let who = format!("this process, pid {}", std::process::id());
-                let held_for = Some(request.asked.elapsed());
-                line.push(Holder::new(who, held_for));
-            }
-        }
-        for (_, hold, lock_id) in self.callers.granted.all_held() {
-            known.insert(lock_id.key.clone(), hold.key.clone());
-        }
         let (ask, answer) = oneshot::channel();
         self.executor.status(ask);
-        self.answer(ANSWER_TIME_MAX, answer, reply, move |seen: Vec<LockView>| {
-            let mut row = |seen: LockView| {
-                let native = seen.lock_id.key;
-                let ours = waiting.remove(&native).map(|(_, ours)| ours).unwrap_or_default();
-                let theirs = seen.waiters.into_iter().map(|party| party.holder);
-                Row {
-                    key: known.get(&native).cloned(),
-                    native,
-                    mode: seen.lock_id.mode,
-                    holders: seen.holders.into_iter().map(|party| party.holder).collect(),
-                    waiters: theirs.chain(ours).collect(),
-                }
-            };
-            let mut rows: Vec<Row> = seen.into_iter().map(&mut row).collect();
-            rows.extend(waiting.into_iter().map(|(native, (mode, waiters))| Row {
-                key: known.get(&native).cloned(),
-                native,
-                mode,
-                holders: Vec::new(),
-                waiters,
-            }));
-            rows
-        });
+        tell_status(self.executor.label(), &self.callers, answer, reply);
     }
 
     /// Takes a key from whoever holds it.
     pub(super) fn break_lock(&mut self, key: NativeKey, reply: Reply<Vec<String>>) {
         let (ask, answer) = oneshot::channel();
         self.executor.break_lock(key, ask);
-        self.answer(ANSWER_TIME_MAX, answer, reply, identity);
+        tell(self.executor.label(), ANSWER_TIME_MAX, answer, reply, identity);
     }
 
     /// Asks for a sign of life.
     pub(super) fn ping(&mut self, reply: Reply<()>) {
         let (ask, answer) = oneshot::channel();
         self.executor.ping(ask);
-        self.answer(ANSWER_TIME_MAX, answer, reply, identity);
+        tell(self.executor.label(), ANSWER_TIME_MAX, answer, reply, identity);
     }
 
     /// Asks what is wrong with the set-up.
     pub(super) fn check(&mut self, reply: Reply<Report>) {
         let (ask, answer) = oneshot::channel();
         self.executor.check(ask);
-        self.answer(CHECK_TIME_MAX, answer, reply, |mut findings: Vec<Finding>| {
-            findings.sort_by_key(|finding| finding.severity);
-            Report { findings }
-        });
+        tell(self.executor.label(), CHECK_TIME_MAX, answer, reply, report);
     }
+}
+
+/// Passes the answer to a question on in this form, or an error when there is none in time. If there
+/// will be none, the asker is told by the dropped reply.
+fn tell<T, U>(
+    label: Box<str>,
+    time: Duration,
+    answer: oneshot::Receiver<Result<T>>,
+    reply: Reply<U>,
+    form: impl FnOnce(T) -> U + Send + 'static,
+) where
+    T: Send + 'static,
+    U: Send + 'static,
+{
+    spawn_boxed(Box::pin(async move {
+        if let Some(answer) = in_time(&label, time, answer).await {
+            let _ = reply.send(answer.map(form));
+        }
+    }));
+}
+
+fn tell_whether_held(label: Box<str>, answer: oneshot::Receiver<Result<bool>>, reply: Reply<bool>) {
+    spawn_boxed(Box::pin(async move {
+        let held = in_time(&label, ANSWER_TIME_MAX, answer).await;
+        let held = held.unwrap_or_else(|| Err(Error::unavailable(&label, SessionEnded)));
+        let _ = reply.send(held);
+    }));
+}
+
+fn report(mut findings: Vec<Finding>) -> Report {
+    sort_by_key(&mut findings, |finding| finding.severity);
+    Report { findings }
+}
+
+fn tell_status(
+    label: Box<str>,
+    callers: &Callers,
+    answer: oneshot::Receiver<Result<Vec<LockView>>>,
+    reply: Reply<Vec<Row>>,
+) {
+    let mut known: Map<NativeKey, Key> = Map::default();
+    // Sorted by the key.
+    let mut waiting: Vec<(NativeKey, Mode, Vec<Holder>)> = Vec::new();
+    for request in callers.requests.values() {
+        let LockId { key, mode } = &request.lock_id;
+        known.insert(key.clone(), request.key.clone());
+        if request.patient {
+            let who = format!("this process, pid {}", std::process::id());
+            let caller = Holder::new(who, Some(request.asked.elapsed()));
+            match waiting.binary_search_by(|(other, ..)| other.cmp(key)) {
+                Ok(place) => waiting[place].2.push(caller),
+                Err(place) => waiting.insert(place, (key.clone(), *mode, vec![caller])),
+            }
+        }
+    }
+    for (_, hold, lock_id) in callers.granted.all_held() {
+        known.insert(lock_id.key.clone(), hold.key.clone());
+    }
+    tell(label, ANSWER_TIME_MAX, answer, reply, move |seen: Vec<LockView>| {
+        let mut row = |seen: LockView| {
+            let native = seen.lock_id.key;
+            let ours = waiting.binary_search_by(|(other, ..)| other.cmp(&native));
+            let ours = ours.map_or_else(|_| Vec::new(), |place| waiting.remove(place).2);
+            let theirs = seen.waiters.into_iter().map(|party| party.holder);
+            Row {
+                key: known.get(&native).cloned(),
+                native,
+                mode: seen.lock_id.mode,
+                holders: seen.holders.into_iter().map(|party| party.holder).collect(),
+                waiters: theirs.chain(ours).collect(),
+            }
+        };
+        let mut rows: Vec<Row> = seen.into_iter().map(&mut row).collect();
+        rows.extend(waiting.into_iter().map(|(native, mode, waiters)| Row {
+            key: known.get(&native).cloned(),
+            native,
+            mode,
+            holders: Vec::new(),
+            waiters,
+        }));
+        rows
+    });
 }
 
 /// What its own callers are called in answers.
