@@ -1,24 +1,32 @@
 //! The engine's end of its mailbox.
 
+use std::future::poll_fn;
 use std::pin::pin;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::thread::yield_now;
 
 use tokio::sync::mpsc;
 use tokio::task::unconstrained;
 
 use super::message::Message;
+use super::source::{Source, WaitingTask};
+
+/// Messages are taken out by so many at once.
+const MANY: usize = 1024;
 
 /// What callers have posted.
 pub(super) struct Inbox {
     receiver: mpsc::UnboundedReceiver<Message>,
     /// Taken out, and not looked at yet.
     rest: Vec<Message>,
+    task: WaitingTask,
+    source: Source,
 }
 
 impl Inbox {
     pub(super) fn new(receiver: mpsc::UnboundedReceiver<Message>) -> Self {
-        Inbox { receiver, rest: Vec::new() }
+        let task = WaitingTask::default();
+        Inbox { receiver, rest: Vec::new(), source: task.source(), task }
     }
 
     /// These come next.
@@ -28,12 +36,19 @@ impl Inbox {
 
     /// Appends what has come, or waits for it; `false`: nobody will post anything any more.
     /// Cancel-safe.
-    pub(super) async fn recv(&mut self, message: &mut Vec<Message>) -> bool {
+    pub(super) async fn recv(&mut self, messages: &mut Vec<Message>) -> bool {
+        poll_fn(|cx| self.poll(cx, messages)).await
+    }
+
+    /// The same, as a poll.
+    pub(super) fn poll(&mut self, cx: &Context<'_>, messages: &mut Vec<Message>) -> Poll<bool> {
         if !self.rest.is_empty() {
-            message.append(&mut self.rest);
-            return true;
+            messages.append(&mut self.rest);
+            return Poll::Ready(true);
         }
-        self.receiver.recv_many(message, 1024).await > 0
+        self.task.note(cx.waker());
+        let received = self.source.poll(|cx| self.receiver.poll_recv_many(cx, messages, MANY));
+        received.map(|count| count > 0)
     }
 
     /// Whether nothing has come that was not taken out.

@@ -27,7 +27,8 @@ mod tests;
 
 use std::cell::Cell;
 use std::sync::Arc;
-use std::time::Duration;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant as StdInstant};
 
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
@@ -40,6 +41,7 @@ use self::task::{Dialer, dialer};
 use self::tasks::SessionTasks;
 use super::executor::{Executor as _, Report};
 use super::map::Map;
+use super::source::{Source, WaitingTask};
 use super::timer::Timer;
 use crate::backend::{BatchItem, SessionBackend};
 use crate::clock::Time;
@@ -70,6 +72,9 @@ pub(crate) struct Sessions {
     check_conversion: CheckConversion,
     timer: Timer,
     news: mpsc::UnboundedReceiver<DeskNews>,
+    /// Of the news.
+    source: Source,
+    engine: WaitingTask,
 }
 
 /// An error where the database has no such change of a lock's mode.
@@ -84,6 +89,7 @@ impl Sessions {
     ) -> Result<Self> {
         backend.preflight().await?;
         let (tell, news) = mpsc::unbounded_channel();
+        let engine = WaitingTask::default();
         let (label, rng, now) = (backend.label().into(), fastrand::Rng::new(), read_clock());
         let mut this = Sessions {
             core: SessionCore::new(label, traits_of(&*backend), limits, rng, now),
@@ -101,6 +107,8 @@ impl Sessions {
             },
             timer: Timer::default(),
             news,
+            source: engine.source(),
+            engine,
         };
         this.core.connect(now);
         this.carry_out();
@@ -128,6 +136,39 @@ impl Sessions {
         self.core.note_elsewhere(self.desk.len());
         self.core.on_event(id, event, self.now());
         self.carry_out();
+    }
+
+    /// Takes in what sessions tell and what the clock asks for. Ready: something has come of it.
+    fn poll_news(&mut self, cx: &Context<'_>) -> Poll<()> {
+        self.turn.set(None);
+        if !self.reports.is_empty() {
+            return Poll::Ready(());
+        }
+        self.core.told();
+        let wake = self.core.next_wake();
+        ready!(self.poll_sources(cx, wake));
+        if wake.is_some_and(|at| at <= self.now().clock) {
+            self.core.note_elsewhere(self.desk.len());
+            self.core.tick(self.now());
+            self.carry_out();
+        }
+        Poll::Ready(())
+    }
+
+    fn poll_sources(&mut self, cx: &Context<'_>, wake: Option<StdInstant>) -> Poll<()> {
+        if let Poll::Ready((id, event)) = self.sessions.poll(cx) {
+            self.on_event(id, event);
+            while let Some((id, event)) = self.sessions.take_event() {
+                self.on_event(id, event);
+            }
+            return Poll::Ready(());
+        }
+        self.engine.note(cx.waker());
+        if let Poll::Ready(Some(news)) = self.source.poll(|cx| self.news.poll_recv(cx)) {
+            self.on_news(news);
+            return Poll::Ready(());
+        }
+        self.timer.poll(cx, wake.map(Instant::from_std))
     }
 
     fn on_news(&mut self, news: DeskNews) {

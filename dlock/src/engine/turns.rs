@@ -1,8 +1,10 @@
 //! The engine's loop: messages, reports of the database and timers go into the table, and what the
 //! table decides is carried out. One pass is a turn.
 
-use std::future::pending;
+use std::future::{Future, pending, poll_fn};
 use std::mem::take;
+use std::pin::pin;
+use std::task::Poll;
 
 use super::actor::Actor;
 use super::executor::{Executor, Report};
@@ -67,13 +69,23 @@ impl<E: Executor> Turns<E> {
         let next_look = self.file.as_ref().and_then(StatusFile::next);
         let search = self.actor.lookups.next();
         let wake = next_deadline.into_iter().chain(next_look).chain(search).min();
-        tokio::select! {
-            biased;
-            () = self.actor.executor.recv(&mut self.reports) => true,
-            more = self.inbox.recv(&mut self.messages) => more,
-            () = self.timer.until(wake) => true,
-            () = written(&mut self.file) => true,
-        }
+        let Turns { actor, inbox, file, timer, messages, reports, .. } = self;
+        let mut reported = pin!(actor.executor.recv(reports));
+        let mut written = pin!(written(file));
+        poll_fn(|cx| {
+            if reported.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(true);
+            }
+            if let Poll::Ready(more) = inbox.poll(cx, messages) {
+                return Poll::Ready(more);
+            }
+            let is_time = timer.poll(cx, wake).is_ready();
+            if is_time || written.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(true);
+            }
+            Poll::Pending
+        })
+        .await
     }
 
     /// Takes in what has come, and does what follows. After the last turn it returns whether somebody
@@ -90,7 +102,6 @@ impl<E: Executor> Turns<E> {
         if messages.iter().any(|message| matches!(message, Message::All(_))) {
             *messages = messages.drain(..).flat_map(Message::parts).collect();
         }
-        messages.sort_by_key(|message| !message.comes_first());
         if reports.iter().any(|report| matches!(report.event, Event::Ended { .. })) {
             // The server keeps time better than the runtime's timers: without this, a wait that it
             // has ended in time would be begun again.
@@ -98,6 +109,10 @@ impl<E: Executor> Turns<E> {
         }
         for Report { event, reason } in reports.drain(..) {
             actor.step(event, reason);
+        }
+        for message in messages.extract_if(.., |message| message.comes_first()) {
+            // It does not end by these.
+            let _ = actor.receive(message);
         }
         let mut rest = messages.drain(..);
         while let Some(message) = rest.next() {

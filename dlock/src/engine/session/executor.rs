@@ -1,5 +1,7 @@
 //! What the engine's loop asks for, on its way to the core.
 
+use std::future::poll_fn;
+
 use tokio::time::Instant;
 
 use super::Sessions;
@@ -156,28 +158,7 @@ impl Executor for Sessions {
     }
 
     async fn recv(&mut self, reports: &mut Vec<Report>) {
-        self.turn.set(None);
-        if self.reports.is_empty() {
-            self.core.told();
-            let wake = self.core.next_wake();
-            tokio::select! {
-                biased;
-                (id, event) = self.sessions.run() => {
-                    self.turn.set(None);
-                    self.on_event(id, event);
-                    while let Some((id, event)) = self.sessions.take_event() {
-                        self.on_event(id, event);
-                    }
-                }
-                Some(news) = self.news.recv() => self.on_news(news),
-                () = self.timer.until(wake.map(Instant::from_std)) => self.turn.set(None),
-            }
-            if wake.is_some_and(|at| at <= self.now().clock) {
-                self.core.note_elsewhere(self.desk.len());
-                self.core.tick(self.now());
-                self.carry_out();
-            }
-        }
+        poll_fn(|cx| self.poll_news(cx)).await;
         reports.append(&mut self.reports);
     }
 

@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll};
 
 use super::core::{SessionEvent, SessionId};
 use super::job::Order;
+use crate::engine::source::{Source, WaitingTask};
 use crate::error::Error;
 
 /// What a session runs.
@@ -70,14 +70,13 @@ impl Events {
 pub(super) struct SessionTasks {
     running: BTreeMap<SessionId, Running>,
     events: Shared<VecDeque<(SessionId, SessionEvent)>>,
-    engine: Arc<EngineWaker>,
+    engine: WaitingTask,
 }
 
 struct Running {
     task: Task,
     jobs: Shared<VecDeque<Order>>,
-    woken: Arc<SessionWaker>,
-    waker: Waker,
+    source: Source,
     /// It has been told to end.
     closing: bool,
 }
@@ -88,10 +87,8 @@ impl SessionTasks {
         let jobs = Shared::default();
         let events = Events { id, events: self.events.clone() };
         let task = task(Jobs(jobs.clone()), events);
-        let engine = Arc::clone(&self.engine);
-        let woken = Arc::new(SessionWaker { woken: AtomicBool::new(true), engine });
-        let waker = Waker::from(Arc::clone(&woken));
-        self.running.insert(id, Running { task, jobs, woken, waker, closing: false });
+        let source = self.engine.source();
+        self.running.insert(id, Running { task, jobs, source, closing: false });
     }
 
     /// Gives a session a job, if it is still there.
@@ -102,7 +99,7 @@ impl SessionTasks {
             running.closing = matches!(job, Order::Close);
             running.jobs.get().push_back(job);
             // The engine polls it before it waits for anything.
-            running.woken.woken.store(true, Ordering::Release);
+            running.source.poll_next_time();
         }
     }
 
@@ -115,15 +112,13 @@ impl SessionTasks {
 
     /// Runs the sessions until one has something to tell. Cancel-safe.
     pub(super) async fn run(&mut self) -> (SessionId, SessionEvent) {
-        poll_fn(|cx| {
-            let told = self.take_event();
-            if let Some(told) = told {
-                return Poll::Ready(told);
-            }
-            self.poll_all(cx);
-            self.take_event().map_or(Poll::Pending, Poll::Ready)
-        })
-        .await
+        poll_fn(|cx| self.poll(cx)).await
+    }
+
+    /// The same, as a poll.
+    pub(super) fn poll(&mut self, cx: &Context<'_>) -> Poll<(SessionId, SessionEvent)> {
+        self.poll_all(cx);
+        self.take_event().map_or(Poll::Pending, Poll::Ready)
     }
 
     /// Runs the sessions until there is none.
@@ -143,10 +138,16 @@ impl SessionTasks {
     }
 
     fn poll_all(&mut self, cx: &Context<'_>) {
-        // Before they are looked at: one that is woken later wakes the engine.
         self.engine.note(cx.waker());
-        let ended = self.running.extract_if(.., |id, running| running.poll(*id, &self.events));
-        ended.for_each(|(_, ended)| ended.end());
+        let mut ended = Vec::new();
+        for (id, running) in &mut self.running {
+            if running.poll(*id, &self.events).is_ready() {
+                ended.push(*id);
+            }
+        }
+        for id in ended {
+            self.running.remove(&id).into_iter().for_each(Running::end);
+        }
     }
 }
 
@@ -157,66 +158,24 @@ impl Drop for SessionTasks {
 }
 
 impl Running {
-    /// Returns `true` if it has ended.
+    /// Ready: it has ended.
     fn poll(
         &mut self,
         id: SessionId,
         events: &Shared<VecDeque<(SessionId, SessionEvent)>>,
-    ) -> bool {
-        if !self.woken.woken.swap(false, Ordering::AcqRel) {
-            return false;
-        }
-        let mut cx = Context::from_waker(&self.waker);
-        match catch_unwind(AssertUnwindSafe(|| self.task.as_mut().poll(&mut cx))) {
-            Ok(poll) => poll.is_ready(),
-            // The task catches panics of the driver itself; this one came while it ended.
-            Err(_) => {
+    ) -> Poll<()> {
+        let Running { task, source, .. } = self;
+        source.poll(|cx| {
+            catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(cx))).unwrap_or_else(|_| {
+                // The task catches panics of the driver itself; this one came while it ended.
                 events.get().push_back((id, SessionEvent::Died(Error::Closed)));
-                true
-            }
-        }
+                Poll::Ready(())
+            })
+        })
     }
 
     /// Drops it. What a driver does then must not end the engine.
     fn end(self) {
         let _ = catch_unwind(AssertUnwindSafe(|| drop(self)));
-    }
-}
-
-/// Wakes the engine when one of its sessions is woken.
-struct SessionWaker {
-    woken: AtomicBool,
-    engine: Arc<EngineWaker>,
-}
-
-impl Wake for SessionWaker {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        if !self.woken.swap(true, Ordering::AcqRel) {
-            self.engine.wake();
-        }
-    }
-}
-
-/// The task of the engine, as of its last poll.
-#[derive(Default)]
-struct EngineWaker(Mutex<Option<Waker>>);
-
-impl EngineWaker {
-    fn note(&self, waker: &Waker) {
-        let mut own = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = !own.as_ref().is_some_and(|own| own.will_wake(waker));
-        let old = new.then(|| own.replace(waker.clone()));
-        drop(own);
-        // That may run anything.
-        drop(old);
-    }
-
-    fn wake(&self) {
-        let own = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        own.into_iter().for_each(Waker::wake);
     }
 }
