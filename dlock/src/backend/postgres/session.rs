@@ -329,5 +329,5 @@ async fn ask_one<'q>(
     listener: &mut Listener,
     question: impl Execute<'q, sqlx::Postgres> + 'q,
 ) -> sqlx::Result<PgRow> {
-    rows::ask(listener.connection().await?, question).one().await
+    rows::first(listener.connection().await?, question).await
 }
