@@ -130,7 +130,7 @@ impl<E: Executor> Actor<E> {
         }
     }
 
-    fn acquire(&mut self, mut request: Request) {
+    fn acquire(&mut self, mut request: Box<Request>) {
         if !switch::enabled() {
             return request.let_pass();
         }
@@ -143,7 +143,7 @@ impl<E: Executor> Actor<E> {
         self.want(request);
     }
 
-    pub(super) fn want(&mut self, request: Request) {
+    pub(super) fn want(&mut self, request: Box<Request>) {
         let (id, patient) = (request.id, request.patient);
         let key = request.lock_id.clone();
         let budget_spent = !(key.is_shareable() && self.turns.contains(&key));
@@ -152,7 +152,7 @@ impl<E: Executor> Actor<E> {
     }
 
     /// Takes a request out, with its alarm.
-    pub(super) fn take(&mut self, id: RequestId) -> Option<Request> {
+    pub(super) fn take(&mut self, id: RequestId) -> Option<Box<Request>> {
         let request = self.callers.requests.remove(&id)?;
         disarm(&mut self.deadlines, &request);
         Some(request)
@@ -166,7 +166,9 @@ impl<E: Executor> Actor<E> {
                     && request.is_some_and(|request| self.executor.can_wait(&request.options))
             }
             Event::Unlocked { key, .. } => {
-                self.contended.contains(key) && self.executor.can_wait(&self.options(key))
+                self.contended.contains(key)
+                    && options(&self.table, &self.callers, key)
+                        .is_none_or(|options| self.executor.can_wait(options))
             }
             Event::Refused { key, .. } | Event::Ended { key, .. } => {
                 self.contended.insert(key.clone());
@@ -189,14 +191,16 @@ impl<E: Executor> Actor<E> {
     fn carry_out(&mut self, action: Action<LockId>, reason: LostReason) {
         match action {
             Action::Try { key, ticket } => {
-                let options = self.options(&key);
-                self.executor.try_lock(key, ticket, &options);
+                let default = LockOptions::default();
+                let options = options(&self.table, &self.callers, &key).unwrap_or(&default);
+                self.executor.try_lock(key, ticket, options);
             }
             Action::Wait { key, ticket } => {
                 let until = self.latest(&key);
                 self.contended.insert(key.clone());
-                let options = self.options(&key);
-                self.executor.wait(key, ticket, until, &options);
+                let default = LockOptions::default();
+                let options = options(&self.table, &self.callers, &key).unwrap_or(&default);
+                self.executor.wait(key, ticket, until, options);
             }
             Action::Cancel { key, ticket } => self.executor.cancel(&key, ticket),
             Action::Unlock { key, grant, ticket, .. } => self.executor.unlock(key, grant, ticket),
@@ -247,11 +251,14 @@ impl<E: Executor> Actor<E> {
             }
         }
     }
+}
 
-    /// On what options the first of those who wait for this key wants it.
-    fn options(&self, key: &LockId) -> LockOptions {
-        let mut waiting = self.table.waiting(key);
-        let first = waiting.find_map(|id| self.callers.requests.get(&id));
-        first.map(|request| request.options.clone()).unwrap_or_default()
-    }
+/// On what options the first of those who wait for this key wants it.
+fn options<'a>(
+    table: &Table<LockId>,
+    callers: &'a Callers,
+    key: &LockId,
+) -> Option<&'a LockOptions> {
+    let first = table.waiting(key).find_map(|id| callers.requests.get(&id));
+    first.map(|request| &request.options)
 }

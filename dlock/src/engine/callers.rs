@@ -85,7 +85,7 @@ pub(super) fn disarm(deadlines: &mut EngineDeadlines, request: &Request) {
 
 /// A caller who is to be told that somebody else has the lock, if that is still so.
 pub(super) struct Doubt {
-    pub(super) request: Request,
+    pub(super) request: Box<Request>,
     pub(super) why: Refusal,
     /// The database must have answered something that was asked later than this.
     pub(super) since: Time,
@@ -95,7 +95,7 @@ pub(super) struct Doubt {
 #[derive(Default)]
 pub(super) struct Callers {
     /// Those who wait.
-    pub(super) requests: Map<RequestId, Request>,
+    pub(super) requests: Map<RequestId, Box<Request>>,
     pub(super) granted: Granted,
     /// To be refused when the database is known to answer.
     pub(super) doubts: Vec<Doubt>,

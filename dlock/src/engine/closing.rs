@@ -72,14 +72,14 @@ impl<E: Executor> Actor<E> {
     /// Lets all who wait go on as if nobody had what they wait for: locking is switched off. What is
     /// held stays so.
     pub(super) fn let_all_pass(&mut self) {
-        self.answer_all(Request::let_pass);
+        self.answer_all(|request| request.let_pass());
         for (_, sleeper) in self.callers.sleepers.drain() {
             let _ = sleeper.send(());
         }
     }
 
     /// Answers all who have had no answer yet; nobody here wants anything of the database then.
-    fn answer_all(&mut self, answer: impl Fn(Request)) {
+    fn answer_all(&mut self, answer: impl Fn(Box<Request>)) {
         let requests: Vec<_> = self.callers.requests.keys().copied().collect();
         for id in requests {
             self.take(id).into_iter().for_each(&answer);

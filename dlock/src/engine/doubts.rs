@@ -13,7 +13,7 @@ use crate::clock::Time;
 impl<E: Executor> Actor<E> {
     /// Refuses the caller once the database is known to answer; it is not by then: no answer is not
     /// "busy".
-    pub(super) fn refuse_in_touch(&mut self, request: Request, why: Refusal, until: Instant) {
+    pub(super) fn refuse_in_touch(&mut self, request: Box<Request>, why: Refusal, until: Instant) {
         // What was refused as short a time ago as that would be refused again.
         let since = Time::now().before(CONTENTION_MEMORY);
         match self.executor.contact(&request.lock_id, since) {

@@ -29,13 +29,9 @@ struct Entry {
 }
 
 /// Who has what was granted.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a request is confirmed soon; a box would be an allocation for each"
-)]
 enum State {
     /// Nobody yet: the database has to confirm first that it is still there.
-    Confirming(Request),
+    Confirming(Box<Request>),
     Held(Arc<Grant>),
     /// Nobody any more: its holder has released it, but nobody else may have it yet.
     Lingering,
@@ -58,10 +54,9 @@ impl Entry {
 }
 
 /// What became of a grant that has ended.
-#[expect(clippy::large_enum_variant, reason = "it is taken apart at once")]
 pub(super) enum Ended {
     /// It had not been confirmed: its caller goes on waiting.
-    Unconfirmed(Request),
+    Unconfirmed(Box<Request>),
     Held(Arc<Grant>),
     /// Its holder had gone.
     Lingered,
@@ -69,7 +64,7 @@ pub(super) enum Ended {
 
 impl Granted {
     /// The table has granted this to a caller, and it is to be confirmed.
-    pub(super) fn add(&mut self, id: GrantId, place: GrantTicket, request: Request) {
+    pub(super) fn add(&mut self, id: GrantId, place: GrantTicket, request: Box<Request>) {
         let state = State::Confirming(request);
         self.grants.insert(id, Entry { place, state, converting: None });
         self.unconfirmed.push(id);
@@ -100,7 +95,7 @@ impl Granted {
     pub(super) fn confirm<T>(
         &mut self,
         id: GrantId,
-        make: impl FnOnce(Request) -> (Arc<Grant>, T),
+        make: impl FnOnce(Box<Request>) -> (Arc<Grant>, T),
     ) -> Option<T> {
         let granted = self.grants.get_mut(&id)?;
         match std::mem::replace(&mut granted.state, State::Lingering) {
@@ -125,13 +120,13 @@ impl Granted {
     }
 
     /// Takes all that are still to be confirmed.
-    pub(super) fn drain_confirming(&mut self) -> Vec<(GrantId, Request)> {
+    pub(super) fn drain_confirming(&mut self) -> Vec<(GrantId, Box<Request>)> {
         let ids = std::mem::take(&mut self.unconfirmed);
         ids.into_iter().filter_map(|id| Some((id, self.take_confirming(id)?))).collect()
     }
 
     /// Takes this, if it is still to be confirmed.
-    pub(super) fn take_confirming(&mut self, id: GrantId) -> Option<Request> {
+    pub(super) fn take_confirming(&mut self, id: GrantId) -> Option<Box<Request>> {
         self.unconfirmed(id)?;
         match self.grants.remove(&id)?.state {
             State::Confirming(request) => Some(request),

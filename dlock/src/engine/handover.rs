@@ -44,7 +44,7 @@ impl<E: Executor> Actor<E> {
     }
 
     /// It was lost again before its caller knew of it.
-    pub(super) fn refuse_adoption(&mut self, request: Request) {
+    pub(super) fn refuse_adoption(&mut self, request: Box<Request>) {
         let held_for = request.waited();
         let info = LostInfo { key: request.key.clone(), reason: LostReason::NotHeld, held_for };
         request.fail(info.into());

@@ -31,7 +31,7 @@ pub(super) struct Lookups {
     under_way: Option<Keys>,
     begun: Option<Instant>,
     /// Callers whose time is up, and how long they have waited.
-    callers: Map<RequestId, (Request, Duration)>,
+    callers: Map<RequestId, (Box<Request>, Duration)>,
     found: Map<NativeKey, (Instant, Option<Holder>)>,
     /// Callers who go on waiting, of whom it is to be told for whom.
     slow: Vec<Slow>,
@@ -63,7 +63,7 @@ impl Slow {
 /// Callers of whom it is known now who is in their way: those whose time is up, and those who go on
 /// waiting.
 pub(super) struct Found {
-    pub(super) callers: Vec<(Request, Duration, Option<Holder>)>,
+    pub(super) callers: Vec<(Box<Request>, Duration, Option<Holder>)>,
     pub(super) slow: Vec<(Slow, Option<Holder>)>,
 }
 
@@ -86,7 +86,7 @@ impl Lookups {
     }
 
     /// All callers who have had no answer yet.
-    pub(super) fn drain(&mut self) -> impl Iterator<Item = (Request, Duration)> {
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = (Box<Request>, Duration)> {
         self.callers.drain().map(|(_, caller)| caller)
     }
 
@@ -112,13 +112,13 @@ impl Lookups {
     }
 
     /// This caller's time is up: it is told who holds the key when that is found.
-    pub(super) fn add_caller(&mut self, request: Request, waited: Duration) {
+    pub(super) fn add_caller(&mut self, request: Box<Request>, waited: Duration) {
         self.want(&request.lock_id.key);
         self.callers.insert(request.id, (request, waited));
     }
 
     /// This caller no longer waits for the search.
-    pub(super) fn take_caller(&mut self, id: RequestId) -> Option<(Request, Duration)> {
+    pub(super) fn take_caller(&mut self, id: RequestId) -> Option<(Box<Request>, Duration)> {
         self.callers.remove(&id)
     }
 

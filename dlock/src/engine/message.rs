@@ -27,7 +27,7 @@ use crate::wait_group::Share;
 /// A message to the engine.
 pub(crate) enum Message {
     /// A caller wants a lock.
-    Acquire(Request),
+    Acquire(Box<Request>),
     /// It does not want it any more.
     Abandon(RequestId),
     /// A guard has gone. `awaited`: somebody waits for the server's confirmation.
@@ -73,14 +73,14 @@ pub(crate) enum Message {
 /// A caller who wants what was handed over.
 pub(crate) struct Adoption {
     /// Not patient, and without an end: the statement has one.
-    pub(crate) request: Request,
+    pub(crate) request: Box<Request>,
     pub(crate) owner: Arc<str>,
     pub(crate) fence: Option<u64>,
     /// Why it does not get it.
     pub(crate) refused: oneshot::Sender<Error>,
 }
 
-/// A caller who wants a lock.
+/// A caller who wants a lock. It goes through many hands, so mostly in a box.
 pub(crate) struct Request {
     pub(crate) id: RequestId,
     pub(crate) key: Key,

@@ -84,7 +84,7 @@ impl<E: Executor> Actor<E> {
     }
 
     /// Answers a caller who does not get the lock.
-    pub(super) fn refuse(&mut self, request: Request, why: Refusal) {
+    pub(super) fn refuse(&mut self, request: Box<Request>, why: Refusal) {
         if why == Refusal::Unavailable {
             return request.fail(self.executor.trouble());
         }
@@ -99,7 +99,7 @@ impl<E: Executor> Actor<E> {
     }
 
     /// Answers a caller who does not get the lock, for nobody in this process is in the way.
-    pub(super) fn refuse_elsewhere(&mut self, request: Request, why: Refusal) {
+    pub(super) fn refuse_elsewhere(&mut self, request: Box<Request>, why: Refusal) {
         let stage = match why {
             // On its way back to the database, or kept for its `min_hold`.
             Refusal::BusyHere | Refusal::TimedOutHere => Stage::Process,

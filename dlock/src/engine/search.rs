@@ -28,7 +28,7 @@ const SEARCH_TIME_MAX: Duration = Duration::from_secs(1);
 
 impl<E: Executor> Actor<E> {
     /// Answers a caller whose time is up, soon, if possible with who holds the key.
-    pub(super) fn look_for_holder(&mut self, request: Request, waited: Duration) {
+    pub(super) fn look_for_holder(&mut self, request: Box<Request>, waited: Duration) {
         let key = &request.lock_id.key;
         if self.lookups.is_known(key) {
             let holder = self.lookups.holder(key);
@@ -52,7 +52,7 @@ impl<E: Executor> Actor<E> {
     /// A caller has waited for longer than usual: tells for whom, as soon as that is known.
     pub(super) fn waits_long(&mut self, id: RequestId) {
         let request = self.callers.requests.get_mut(&id);
-        let Some(slow) = request.and_then(Slow::of) else { return };
+        let Some(slow) = request.and_then(|request| Slow::of(request)) else { return };
         if let Some(holder) = self.holder_here(&slow.lock_id) {
             return slow.tell(&self.telemetry, Some(&holder));
         }

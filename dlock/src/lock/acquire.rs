@@ -221,7 +221,7 @@ impl Lock {
         let (reply, answer) = oneshot::channel();
         let id = engine.next_request();
         let lock_id = LockId { key: native, mode: self.mode };
-        engine.send(Message::Acquire(Request {
+        let request = Request {
             id,
             key: self.key.clone(),
             lock_id,
@@ -238,7 +238,8 @@ impl Lock {
                 .filter(|_| deadline.is_patient() && !self.inner)
                 .and_then(|telemetry| Waiting::here(telemetry, &self.label)),
             reply,
-        }))?;
+        };
+        engine.send(Message::Acquire(Box::new(request)))?;
         let mut asking = Asking { lock: self, id: Some(id) };
         let answer = answer.await;
         asking.id = None;

@@ -196,7 +196,7 @@ impl Token {
         let (refused, refusal) = oneshot::channel();
         let id = engine.next_request();
         let options = LockOptions { ttl: Some(self.ttl), ..LockOptions::default() };
-        let request = Request {
+        let request = Box::new(Request {
             id,
             key,
             lock_id,
@@ -210,7 +210,7 @@ impl Token {
             on_lost: None,
             waiting: None,
             reply,
-        };
+        });
         let asked = Instant::now();
         let (owner, fence) = (self.secret.owner(), self.fence);
         engine.send(Message::Adopt(Box::new(Adoption { request, owner, fence, refused })))?;

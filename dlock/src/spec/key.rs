@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::{self, Display, Write as _};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// The name of a lock: any bytes, of any length.
@@ -79,7 +80,7 @@ impl Key {
 
 /// The database's own id of a lock.
 #[non_exhaustive]
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NativeKey {
     /// A 64-bit id. PostgreSQL's advisory locks have such ids.
     Id(i64),
@@ -87,6 +88,17 @@ pub enum NativeKey {
     Name(String),
     /// Two 32-bit ids: PostgreSQL's second key space. Shown as `a,b`.
     Pair(i32, i32),
+}
+
+/// Of what kind it is does not count: the locks of a locker are mostly of one.
+impl Hash for NativeKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            NativeKey::Id(id) => id.hash(state),
+            NativeKey::Name(name) => name.hash(state),
+            NativeKey::Pair(a, b) => (a, b).hash(state),
+        }
+    }
 }
 
 impl Display for NativeKey {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::effects::Effects;
 use super::entry::Entry;
 use super::space::Space;
-use crate::engine::message::{Message, Request};
+use crate::engine::message::Message;
 use crate::error::Error;
 use crate::spec::native::NativeKey;
 use crate::status::lost::LostReason;
@@ -89,7 +89,7 @@ impl Space {
 /// When whoever asks has no time left; at the latest when it arrives.
 fn end_of(message: &Message, arrives: Instant) -> Instant {
     match message {
-        Message::Acquire(Request { end: Some(end), .. }) => end.into_std(),
+        Message::Acquire(request) => request.end.map_or(arrives, |end| end.into_std()),
         _ => arrives,
     }
 }

@@ -26,7 +26,7 @@ pub(super) struct Entry {
     pub(super) busy: Option<Instant>,
     pub(super) holdings: Vec<Holding>,
     /// Those who wait, first come, first served.
-    pub(super) queue: VecDeque<Request>,
+    pub(super) queue: VecDeque<Box<Request>>,
     /// Holders who wait to have it in another mode: before those in the queue.
     pub(super) converting: Vec<(GrantId, Conversion)>,
     /// Nobody gets it before.

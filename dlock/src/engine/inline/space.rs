@@ -136,17 +136,17 @@ impl Space {
     /// Lets all who wait go on without a lock, for locking is switched off.
     pub(super) fn let_all_pass(&mut self, effects: &mut Effects) {
         let queues = self.keys.values_mut().map(|entry| std::mem::take(&mut entry.queue));
-        let waiting: Vec<Request> = queues.flatten().collect();
+        let waiting: Vec<Box<Request>> = queues.flatten().collect();
         let sleepers = std::mem::take(&mut self.sleepers);
         effects.push(Box::new(move |_| {
-            waiting.into_iter().for_each(Request::let_pass);
+            waiting.into_iter().for_each(|request| request.let_pass());
             for (_, sleeper) in sleepers {
                 sleeper.send(()).unwrap_or(());
             }
         }));
     }
 
-    fn acquire(&mut self, request: Request, now: Instant, effects: &mut Effects) {
+    fn acquire(&mut self, request: Box<Request>, now: Instant, effects: &mut Effects) {
         let (native, key) = (request.lock_id.key.clone(), request.key.clone());
         let (patient, mode) = (request.patient, request.lock_id.mode);
         let entry = self.entry(&native, &key);
@@ -166,7 +166,13 @@ impl Space {
         self.entry(&native, &key).queue.push_back(request);
     }
 
-    fn grant(&mut self, native: &NativeKey, request: Request, now: Instant, effects: &mut Effects) {
+    fn grant(
+        &mut self,
+        native: &NativeKey,
+        request: Box<Request>,
+        now: Instant,
+        effects: &mut Effects,
+    ) {
         let fence = (request.lock_id.mode == Mode::Exclusive).then(|| {
             let entry = self.entry(native, &request.key);
             entry.fence += 1;
@@ -178,7 +184,7 @@ impl Space {
     pub(super) fn grant_with(
         &mut self,
         native: &NativeKey,
-        request: Request,
+        request: Box<Request>,
         fence: Option<u64>,
         now: Instant,
         effects: &mut Effects,
@@ -209,7 +215,7 @@ impl Space {
     pub(super) fn refuse(
         &mut self,
         native: &NativeKey,
-        request: Request,
+        request: Box<Request>,
         waited: Duration,
         now: Instant,
         effects: &mut Effects,

@@ -318,7 +318,9 @@ impl SessionHandle {
 
     /// Sends what has come together, if it can be asked something now.
     pub(super) fn send_batch(&mut self, now: Now, out: &mut Vec<Action>) {
-        if !self.is_idle() {
+        let has_nothing =
+            self.batch.is_empty() && self.questions.is_empty() && self.conversions.is_empty();
+        if has_nothing || !self.is_idle() {
             return;
         }
         for question in std::mem::take(&mut self.questions) {

@@ -93,6 +93,11 @@ impl Handles {
         Roles::of(self.views(now), demand, room)
     }
 
+    /// The one that carries while nothing is asked.
+    pub(super) fn carrier(&self, now: Now) -> Option<SessionId> {
+        roles::best_carrier(self.views(now)).map(|(_, id)| id)
+    }
+
     /// A session that may wait, and has no role.
     pub(super) fn free_waiter(&self, roles: &Roles, now: Now) -> Option<SessionId> {
         let taken = [roles.carrier, roles.writer];

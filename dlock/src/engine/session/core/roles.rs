@@ -92,7 +92,7 @@ pub(super) struct Roles {
 
 /// How well a session carries; the least is the best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Rank {
+pub(super) enum Rank {
     Carries,
     Free,
     HasWaited,
@@ -109,7 +109,7 @@ impl Roles {
     ) -> Self {
         let coming = views.clone().filter(is_coming).count();
         let mut openings = Openings { coming, room, connect: 0 };
-        let best = views.clone().filter_map(|view| Some((carrier_rank(&view)?, view.id))).min();
+        let best = best_carrier(views.clone());
         let writing = |view: SessionView| view.activity == Activity::Writing;
         let writes = |view| writing(view) || view.activity == Activity::Silent { writes: true };
         let wanted =
@@ -177,6 +177,11 @@ impl Openings {
         self.connect += usize::from(has_room);
         has_room
     }
+}
+
+/// The session that carries best.
+pub(super) fn best_carrier(views: impl Iterator<Item = SessionView>) -> Option<(Rank, SessionId)> {
+    views.filter_map(|view| Some((carrier_rank(&view)?, view.id))).min()
 }
 
 /// How well it carries, if it can.

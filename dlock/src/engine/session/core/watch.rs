@@ -37,7 +37,7 @@ impl SessionCore {
     fn warm(&self, now: Now) -> Option<SessionId> {
         let mut handles = self.handles.values();
         let has_spare = handles.any(|handle| handle.is_idle() && handle.holds_nothing());
-        has_spare.then(|| self.roles(Demand::default(), now).carrier).flatten()
+        has_spare.then(|| self.handles.carrier(now)).flatten()
     }
 
     /// When the clock next asks something of a session, or for one.
