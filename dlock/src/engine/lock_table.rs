@@ -16,8 +16,10 @@ mod apart;
 mod entry;
 mod event;
 mod grants;
+mod index;
 mod question;
 mod queue;
+mod short_list;
 #[cfg(test)]
 #[path = "../../../tests/simulation/table/mod.rs"]
 pub(crate) mod simulation;
@@ -25,33 +27,21 @@ pub(crate) mod simulation;
 use self::apart::Apart;
 use self::entry::{Entry, Phase, Waiter};
 pub use self::event::{Action, Event, GrantId, Refusal, RequestId, Shareable, Stays, Ticket};
+use self::index::Index;
 use super::map::Map;
 
 /// See the [module](self).
 #[derive(Debug)]
 pub struct Table<K> {
     keys: Map<K, Entry>,
-    requests: Map<RequestId, K>,
-    holds: Map<GrantId, K>,
-    /// Unlocks beside what is asked for their key, and the grants that end with them.
-    asides: Map<Ticket, (K, Option<GrantId>)>,
+    index: Index<K>,
     /// Grants that change their mode, or have.
     apart: Map<Ticket, Apart<K>>,
-    last_ticket: Ticket,
-    last_hold: GrantId,
 }
 
 impl<K> Default for Table<K> {
     fn default() -> Self {
-        Table {
-            keys: Map::default(),
-            requests: Map::default(),
-            holds: Map::default(),
-            asides: Map::default(),
-            apart: Map::default(),
-            last_ticket: 0,
-            last_hold: 0,
-        }
+        Table { keys: Map::default(), index: Index::default(), apart: Map::default() }
     }
 }
 
@@ -104,17 +94,12 @@ impl<K: Shareable> Table<K> {
 
     /// A ticket for a question beside those of the table.
     pub fn ticket(&mut self) -> Ticket {
-        self.last_ticket += 1;
-        self.last_ticket
+        self.index.ticket()
     }
 
     /// Whether nothing is held, asked for or wanted.
     pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
-            && self.requests.is_empty()
-            && self.holds.is_empty()
-            && self.asides.is_empty()
-            && self.apart.is_empty()
+        self.keys.is_empty() && self.index.is_empty() && self.apart.is_empty()
     }
 
     /// Whether the key is not among so many that are held, asked for or wanted.

@@ -5,13 +5,14 @@
 
 use super::Table;
 use super::event::{Action, GrantId, Shareable, Stays, Ticket};
+use super::short_list::ShortList;
 
 /// A grant that nobody but its holders has.
 #[derive(Debug)]
 pub(super) struct Apart<K> {
     /// How the database holds it.
     key: K,
-    holders: Vec<GrantId>,
+    holders: ShortList<GrantId>,
     change: Option<Change>,
 }
 
@@ -27,7 +28,7 @@ struct Change {
 
 impl<K: Shareable> Table<K> {
     pub(super) fn convert(&mut self, hold: GrantId, patient: bool, out: &mut Vec<Action<K>>) {
-        let Some(key) = self.holds.get(&hold).cloned() else {
+        let Some(key) = self.index.held(hold).cloned() else {
             return;
         };
         let found = self.apart_of(hold).or_else(|| self.take_apart(hold, &key, out));
@@ -66,7 +67,7 @@ impl<K: Shareable> Table<K> {
         let Some(Apart { key, holders, change: Some(change) }) = self.apart.get_mut(&grant) else {
             return;
         };
-        if !change.asked && *holders == [change.hold] {
+        if !change.asked && holders.is_just(&change.hold) {
             change.asked = true;
             out.push(Action::Convert { key: key.clone(), grant, hold: change.hold });
         }
@@ -96,8 +97,8 @@ impl<K: Shareable> Table<K> {
         };
         apart.key = key.clone();
         let change = apart.change.take();
-        for hold in &apart.holders {
-            self.holds.insert(*hold, key.clone());
+        for hold in apart.holders.iter() {
+            self.index.change_held(*hold, key.clone());
         }
         if let Some(Change { hold, released, .. }) = change {
             out.push(Action::Changed { hold, key });
@@ -137,12 +138,12 @@ impl<K: Shareable> Table<K> {
             _ => {}
         }
         apart.holders.retain(|holder| *holder != hold);
-        self.holds.remove(&hold);
+        self.index.take_held(hold);
         if !apart.holders.is_empty() {
             out.push(Action::MarkReleased { hold, clean: true });
             self.ask_to_convert(grant, out);
         } else if let Some(Apart { key, .. }) = self.apart.remove(&grant) {
-            self.unlock_aside(key, grant, Some(hold), out);
+            self.index.unlock_aside(key, grant, Some(hold), out);
         }
         true
     }
@@ -153,7 +154,7 @@ impl<K: Shareable> Table<K> {
             return false;
         };
         for hold in apart.holders {
-            self.holds.remove(&hold);
+            self.index.take_held(hold);
             out.push(Action::Lose { hold });
         }
         true

@@ -1,8 +1,7 @@
 //! One key of the table.
 
-use std::collections::VecDeque;
-
 use super::event::{GrantId, RequestId, Ticket};
+use super::short_list::ShortList;
 
 /// A caller who is in line.
 #[derive(Debug)]
@@ -34,7 +33,7 @@ pub(super) struct KeyGrant {
     /// Of the question that it was the answer to.
     pub(super) ticket: Ticket,
     /// Who has it here: one, or any number of those who share it.
-    pub(super) holders: Vec<GrantId>,
+    pub(super) holders: ShortList<GrantId>,
     /// How often it has passed from task to task.
     pub(super) handoffs: u8,
 }
@@ -46,5 +45,12 @@ pub(super) struct Entry {
     pub(super) phase: Phase,
     /// Of what is under way.
     pub(super) ticket: Ticket,
-    pub(super) queue: VecDeque<Waiter>,
+    pub(super) queue: ShortList<Waiter>,
+}
+
+impl Entry {
+    /// One of a key that nobody has, with these in line.
+    pub(super) fn new(queue: ShortList<Waiter>) -> Self {
+        Entry { grant: None, phase: Phase::Idle, ticket: 0, queue }
+    }
 }

@@ -16,7 +16,8 @@ impl<K: Shareable> Table<K> {
         if let Some(Phase::Trying | Phase::Waiting | Phase::Cancelling) = self.phase(&key, ticket) {
             if fatal {
                 let entry = self.keys.get_mut(&key);
-                entry.into_iter().flat_map(|e| &mut e.queue).for_each(|w| w.expired = true);
+                let queue = entry.into_iter().flat_map(|entry| entry.queue.iter_mut());
+                queue.for_each(|waiter| waiter.expired = true);
             }
             self.refuse(&key, Refusal::Unavailable, Refusal::Unavailable, out);
             self.ask_anew(key, out);
@@ -32,7 +33,7 @@ impl<K: Shareable> Table<K> {
         if !entry.queue.is_empty() {
             // One who wants only a try is not to be kept waiting.
             let wait = contended && entry.queue.iter().all(|waiter| waiter.patient);
-            self.ask(key, wait, out);
+            self.index.ask(entry, key, wait, out);
         } else if entry.grant.is_none() {
             self.keys.remove(&key);
         }
@@ -52,16 +53,11 @@ impl<K: Shareable> Table<K> {
 
     /// Answers those whose time is up, and tries again for the others.
     pub(super) fn ask_anew(&mut self, key: K, out: &mut Vec<Action<K>>) {
-        self.refuse_if(&key, out, |w| w.expired.then_some(Refusal::TimedOutElsewhere));
+        if let Some(entry) = self.keys.get_mut(&key) {
+            let late = Refusal::TimedOutElsewhere;
+            self.index.refuse_if(entry, out, |waiter| waiter.expired.then_some(late));
+        }
         self.vacate(key, false, out);
-    }
-
-    pub(super) fn ask(&mut self, key: K, wait: bool, out: &mut Vec<Action<K>>) {
-        let phase = if wait { Phase::Waiting } else { Phase::Trying };
-        let Some(ticket) = self.turn(&key, phase) else {
-            return;
-        };
-        out.push(if wait { Action::Wait { key, ticket } } else { Action::Try { key, ticket } });
     }
 
     /// Cancels the wait if it has nobody left to wait for.
@@ -82,14 +78,5 @@ impl<K: Shareable> Table<K> {
 
     pub(super) fn phase(&self, key: &K, ticket: Ticket) -> Option<Phase> {
         self.keys.get(key).filter(|entry| entry.ticket == ticket).map(|entry| entry.phase)
-    }
-
-    /// Enters the next phase, with a ticket of its own.
-    pub(super) fn turn(&mut self, key: &K, phase: Phase) -> Option<Ticket> {
-        let entry = self.keys.get_mut(key)?;
-        self.last_ticket += 1;
-        entry.ticket = self.last_ticket;
-        entry.phase = phase;
-        Some(entry.ticket)
     }
 }

@@ -1,11 +1,10 @@
 //! Those who wait for a key: how they come, how their time runs out, how they are told no.
 
-use std::collections::VecDeque;
-
 use super::Table;
 use super::entry::{Entry, Phase, Waiter};
 use super::event::{Action, GrantId, Refusal, RequestId, Shareable};
 use super::grants::HANDOFFS_MAX;
+use super::short_list::ShortList;
 
 impl<K: Shareable> Table<K> {
     pub(super) fn acquire(
@@ -17,12 +16,11 @@ impl<K: Shareable> Table<K> {
         out: &mut Vec<Action<K>>,
     ) {
         let Waiter { request, patient, .. } = waiter;
-        let Some(entry) = self.keys.get_mut(&key) else {
-            let queue = VecDeque::from([waiter]);
-            let entry = Entry { grant: None, phase: Phase::Idle, ticket: 0, queue };
-            self.keys.insert(key.clone(), entry);
-            self.requests.insert(request, key.clone());
-            return self.ask(key, contended && patient, out);
+        let Table { keys, index, .. } = self;
+        let Some(entry) = keys.get_mut(&key) else {
+            let entry = keys.entry(key.clone()).or_insert(Entry::new(ShortList::from(waiter)));
+            index.wants(request, key.clone());
+            return index.ask(entry, key, contended && patient, out);
         };
         let shared = key.is_shareable();
         // A try never jumps a queue, and there is no point in it while the key is known to be held.
@@ -35,15 +33,15 @@ impl<K: Shareable> Table<K> {
         match refusal {
             Some(why) if !patient => return out.push(Action::Refuse { request, why }),
             _ => {
-                entry.queue.push_back(waiter);
-                self.requests.insert(request, key.clone());
+                entry.queue.push(waiter);
+                index.wants(request, key.clone());
             }
         }
-        if shared && self.is_idle(&key) {
+        if shared && entry.phase == Phase::Idle {
             if budget_spent {
-                self.ask(key, contended && patient, out);
+                index.ask(entry, key, contended && patient, out);
             } else {
-                self.pass_on(&key, out);
+                index.pass_on(entry, &key, out);
             }
         }
     }
@@ -51,13 +49,13 @@ impl<K: Shareable> Table<K> {
     /// Who has the lock next if this holder, the only one, releases it now and its turn is not over.
     pub fn next_after(&self, hold: GrantId, key: &K) -> Option<RequestId> {
         let Entry { grant: Some(grant), queue, .. } = self.keys.get(key)? else { return None };
-        let is_alone = self.apart.is_empty() && grant.holders == [hold];
+        let is_alone = self.apart.is_empty() && grant.holders.is_just(&hold);
         let stays = is_alone && !key.is_shareable() && grant.handoffs < HANDOFFS_MAX;
-        queue.front().filter(|_| stays).map(|waiter| waiter.request)
+        queue.first().filter(|_| stays).map(|waiter| waiter.request)
     }
 
     pub(super) fn expire(&mut self, request: RequestId, out: &mut Vec<Action<K>>) {
-        let Some(key) = self.requests.get(&request).cloned() else {
+        let Some(key) = self.index.wanted(request).cloned() else {
             return;
         };
         let Some(entry) = self.keys.get_mut(&key) else {
@@ -96,7 +94,7 @@ impl<K: Shareable> Table<K> {
     }
 
     pub(super) fn withdraw(&mut self, request: RequestId) -> Option<K> {
-        let key = self.requests.remove(&request)?;
+        let key = self.index.take_wanted(request)?;
         let entry = self.keys.get_mut(&key)?;
         entry.queue.retain(|waiter| waiter.request != request);
         Some(key)
@@ -109,27 +107,8 @@ impl<K: Shareable> Table<K> {
         late: Refusal,
         out: &mut Vec<Action<K>>,
     ) {
-        self.refuse_if(key, out, |waiter| match waiter {
-            Waiter { patient: false, .. } => Some(busy),
-            Waiter { expired: true, .. } => Some(late),
-            _ => None,
-        });
-    }
-
-    pub(super) fn refuse_if(
-        &mut self,
-        key: &K,
-        out: &mut Vec<Action<K>>,
-        why: impl Fn(&Waiter) -> Option<Refusal>,
-    ) {
-        let Some(entry) = self.keys.get_mut(key) else {
-            return;
-        };
-        entry.queue.retain(|waiter| {
-            let Some(why) = why(waiter) else { return true };
-            self.requests.remove(&waiter.request);
-            out.push(Action::Refuse { request: waiter.request, why });
-            false
-        });
+        if let Some(entry) = self.keys.get_mut(key) {
+            self.index.refuse(entry, busy, late, out);
+        }
     }
 }
