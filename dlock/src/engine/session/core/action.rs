@@ -51,7 +51,7 @@ pub(crate) enum Job<Q = QuestionId> {
     /// Tries, unlocks and the like; a sign of life when there is none.
     /// `again`: some of it is about what the session holds already, and goes on holding.
     /// `careful`: it is a write, and others' locks depend on the session.
-    Batch { ops: Arc<Vec<BatchItem>>, again: bool, careful: bool },
+    Batch { ops: Arc<[BatchItem]>, again: bool, careful: bool },
     /// Answer this question.
     Ask(Q),
     /// Wait for this key, at most this long.

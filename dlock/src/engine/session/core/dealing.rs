@@ -20,7 +20,8 @@ impl SessionCore {
         {
             self.gathered.take_questions().into_iter().for_each(|question| handle.ask(question));
         }
-        for op in self.gathered.take_items() {
+        let mut items = self.gathered.take_items();
+        for op in items.drain(..) {
             let fenced = is_fenced(&op);
             let id = if fenced { roles.writer } else { roles.carrier };
             let handle = id.and_then(|id| self.handles.get_mut(id));
@@ -41,6 +42,7 @@ impl SessionCore {
                 KeyState::Shares => self.ask_another(None, op, roles, now),
             }
         }
+        self.gathered.give_back(items);
     }
 
     /// Asks a session that holds nothing, so that others who are in line are not passed. If there

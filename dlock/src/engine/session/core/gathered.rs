@@ -45,6 +45,13 @@ impl Gathered {
         std::mem::take(&mut self.items)
     }
 
+    /// Takes an emptied list back, so that it is not allocated anew.
+    pub(super) fn give_back(&mut self, items: Vec<BatchItem>) {
+        if self.items.is_empty() {
+            self.items = items;
+        }
+    }
+
     pub(super) fn take_questions(&mut self) -> Vec<QuestionId> {
         std::mem::take(&mut self.questions)
     }

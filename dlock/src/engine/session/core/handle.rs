@@ -24,7 +24,7 @@ use crate::spec::native::NativeKey;
 
 /// What a session was asked and has not answered yet.
 pub(super) enum Sent {
-    Batch(Arc<Vec<BatchItem>>),
+    Batch(Arc<[BatchItem]>),
     Wait(KeyWait),
     Question,
     /// With how long it can wait.
@@ -330,7 +330,7 @@ impl SessionHandle {
         let orders: Vec<BatchItem> = self.batch.extract_if(.., |op| op.what.is_order()).collect();
         self.send_locks(now, out);
         if !orders.is_empty() {
-            let ops = Arc::new(orders);
+            let ops: Arc<[_]> = orders.into();
             let job = Job::Batch { ops: Arc::clone(&ops), again: false, careful: false };
             self.send(job, Sent::Batch(ops), now, out);
         }
@@ -364,7 +364,11 @@ impl SessionHandle {
             (self.batch, batch) = batch.into_iter().partition(is_fenced);
         }
         let careful = careful && self.batch.is_empty();
-        let ops = Arc::new(batch);
+        let ops: Arc<[_]> = batch.drain(..).collect();
+        if self.batch.is_empty() {
+            // For the next ones, which need no allocation then.
+            self.batch = batch;
+        }
         let again = self.keys.has_any_of(&ops);
         let job = Job::Batch { ops: Arc::clone(&ops), again, careful };
         self.send(job, Sent::Batch(ops), now, out);
@@ -373,7 +377,7 @@ impl SessionHandle {
     /// Asks for a sign of life, if it is not to be asked something anyway.
     pub(super) fn ping(&mut self, now: Now, out: &mut Vec<Action>) {
         if self.is_idle() && self.batch.is_empty() {
-            let nothing = Arc::new(Vec::new());
+            let nothing: Arc<[_]> = Arc::new([]);
             let job = Job::Batch { ops: Arc::clone(&nothing), again: false, careful: false };
             self.send(job, Sent::Batch(nothing), now, out);
         }
