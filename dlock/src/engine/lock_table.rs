@@ -19,7 +19,6 @@ mod grants;
 mod index;
 mod question;
 mod queue;
-mod short_list;
 #[cfg(test)]
 #[path = "../../../tests/simulation/table/mod.rs"]
 pub(crate) mod simulation;

@@ -38,6 +38,7 @@ mod run;
 mod search;
 mod server_query;
 mod session;
+mod short_list;
 mod source;
 mod status_file;
 mod threads;

@@ -104,7 +104,7 @@ impl Task {
                 SessionEvent::Waited { end: Waited::Granted, sent }
             }
             (Say::Answers(answers), Some((Job::Batch { .. }, sent))) => {
-                SessionEvent::Answered { answers, sent }
+                SessionEvent::Answered { answers: answers.into_iter().collect(), sent }
             }
             (Say::Waited(end), Some((job @ Job::Wait { .. }, sent))) => {
                 // The server counts the session's silence from now, but we know only when we asked.

@@ -473,7 +473,7 @@ impl World {
                 false
             }
             (Lie::NotHeld, SessionEvent::Answered { mut answers, sent }) => {
-                let unlocks = ops.iter().zip(&mut answers).filter(|(op, _)| is_unlock(op));
+                let unlocks = ops.iter().zip(answers.iter_mut()).filter(|(op, _)| is_unlock(op));
                 unlocks.for_each(|(_, answer)| *answer = Answer::No);
                 self.processes[p].hear(id, SessionEvent::Answered { answers, sent }, now);
                 false

@@ -5,7 +5,7 @@
 
 use super::Table;
 use super::event::{Action, GrantId, Shareable, Stays, Ticket};
-use super::short_list::ShortList;
+use crate::engine::short_list::ShortList;
 
 /// A grant that nobody but its holders has.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! One key of the table.
 
 use super::event::{GrantId, RequestId, Ticket};
-use super::short_list::ShortList;
+use crate::engine::short_list::ShortList;
 
 /// A caller who is in line.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use super::Table;
 use super::entry::{Entry, KeyGrant, Phase};
 use super::event::{Action, GrantId, Refusal, RequestId, Shareable, Ticket};
-use super::short_list::ShortList;
+use crate::engine::short_list::ShortList;
 
 /// A lock may pass from task to task of this process so many times before other processes have
 /// their turn.

@@ -4,7 +4,7 @@ use super::Table;
 use super::entry::{Entry, Phase, Waiter};
 use super::event::{Action, GrantId, Refusal, RequestId, Shareable};
 use super::grants::HANDOFFS_MAX;
-use super::short_list::ShortList;
+use crate::engine::short_list::ShortList;
 
 impl<K: Shareable> Table<K> {
     pub(super) fn acquire(

@@ -19,17 +19,18 @@ const FAILURES_IN_A_ROW_MAX: u32 = 4;
 const SEARCH_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Does a batch on a session. An error ends the session. `again`: some of it is about what the
-/// session holds already, and goes on holding.
+/// session holds already, and goes on holding. `answers`: is used, and left empty or not.
 pub(super) async fn batch<B: SessionBackend>(
     backend: &B,
     session: &mut B::Session,
     ops: &[BatchItem],
     again: bool,
+    answers: &mut Vec<Answer>,
 ) -> Result<SessionEvent> {
     let sent = Time::now();
-    let mut answers = Vec::with_capacity(ops.len());
-    let Err(error) = backend.batch(session, ops, &mut answers).await else {
-        return Ok(SessionEvent::Answered { answers, sent });
+    answers.clear();
+    let Err(error) = backend.batch(session, ops, answers).await else {
+        return Ok(SessionEvent::Answered { answers: answers.drain(..).collect(), sent });
     };
     // Of what is held twice, a server does not say how often: an unlock might free what others
     // share.

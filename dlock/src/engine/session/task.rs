@@ -80,6 +80,7 @@ async fn run<B: SessionBackend>(
     let left = backend.connections_left(&session);
     tell(SessionEvent::Opened { tag: backend.tag(&session), left });
     let (mut rest, mut rests) = (Timer::default(), false);
+    let mut answers = Vec::new();
     loop {
         let rest = rests.then_some(&mut rest);
         let job = match next_job(backend, &mut session, &mut jobs, rest).await {
@@ -99,15 +100,15 @@ async fn run<B: SessionBackend>(
         rests = matches!(&job, Job::Batch { ops, .. } if !ops.is_empty());
         let done = match job {
             Job::Batch { ops, again, careful: false } => {
-                let sent = Time::now();
-                let done = batch(backend, &mut session, &ops, again).await;
-                if ops.is_empty() && done.is_ok() {
+                let ping = ops.is_empty().then(Time::now);
+                let done = batch(backend, &mut session, &ops, again, &mut answers).await;
+                if let Some(sent) = ping.filter(|_| done.is_ok()) {
                     telemetry.emit(&Event::Renewed { took: sent.elapsed() });
                 }
                 done
             }
             Job::Batch { ops, again, careful: true } => {
-                careful_batch(backend, &mut session, &ops, again).await
+                careful_batch(backend, &mut session, &ops, again, &mut answers).await
             }
             Job::Ask(question) => ask(backend, &mut session, question).await,
             Job::Wait { lock_id, time } => {
@@ -162,12 +163,13 @@ async fn careful_batch<B: SessionBackend>(
     session: &mut B::Session,
     ops: &[BatchItem],
     again: bool,
+    answers: &mut Vec<Answer>,
 ) -> Result<SessionEvent> {
     let sent = Time::now();
     if backend.writes_wait(session).await? {
         return Ok(SessionEvent::Unwritten { sent });
     }
-    batch(backend, session, ops, again).await
+    batch(backend, session, ops, again, answers).await
 }
 
 /// Answers a question. An error ends the session.

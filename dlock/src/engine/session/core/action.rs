@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::backend::{Answer, BatchItem, SessionTag, Waited};
 use crate::clock::{Time, Validity};
 use crate::engine::executor::Report;
+use crate::engine::short_list::ShortList;
 use crate::error::{Error, Result};
 use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
@@ -81,7 +82,7 @@ pub(crate) enum SessionEvent {
     /// `left`: how many connections the server has left for clients, if that is known.
     Opened { tag: SessionTag, left: Option<i64> },
     /// The answers to a batch that was sent then.
-    Answered { answers: Vec<Answer>, sent: Time },
+    Answered { answers: ShortList<Answer>, sent: Time },
     /// The batch failed, and was done in parts; nothing is held by those that failed.
     Parts { answers: Vec<Result<Answer>>, sent: Time },
     /// Nothing of the batch was done: it might have to wait for another server.

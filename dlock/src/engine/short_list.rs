@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 /// See the [module](self).
-#[derive(Debug)]
-pub(super) struct ShortList<T> {
+#[derive(Debug, Clone)]
+pub(in crate::engine) struct ShortList<T> {
     /// `None`: there is none.
     first: Option<T>,
     rest: VecDeque<T>,
@@ -23,20 +23,20 @@ impl<T> From<T> for ShortList<T> {
 }
 
 impl<T> ShortList<T> {
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::engine) fn len(&self) -> usize {
         usize::from(self.first.is_some()) + self.rest.len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::engine) fn is_empty(&self) -> bool {
         self.first.is_none()
     }
 
-    pub(super) fn first(&self) -> Option<&T> {
+    pub(in crate::engine) fn first(&self) -> Option<&T> {
         self.first.as_ref()
     }
 
     /// Adds one at the end.
-    pub(super) fn push(&mut self, item: T) {
+    pub(in crate::engine) fn push(&mut self, item: T) {
         if self.first.is_none() {
             self.first = Some(item);
         } else {
@@ -45,22 +45,22 @@ impl<T> ShortList<T> {
     }
 
     /// Takes the first one out.
-    pub(super) fn pop(&mut self) -> Option<T> {
+    pub(in crate::engine) fn pop(&mut self) -> Option<T> {
         let first = self.first.take();
         self.first = self.rest.pop_front();
         first
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+    pub(in crate::engine) fn iter(&self) -> impl Iterator<Item = &T> {
         self.first.iter().chain(&self.rest)
     }
 
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+    pub(in crate::engine) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.first.iter_mut().chain(&mut self.rest)
     }
 
     /// Keeps only what is wanted, asked in order.
-    pub(super) fn retain(&mut self, mut wanted: impl FnMut(&T) -> bool) {
+    pub(in crate::engine) fn retain(&mut self, mut wanted: impl FnMut(&T) -> bool) {
         let first = self.first.take_if(|first| !wanted(first));
         self.rest.retain(wanted);
         if first.is_some() {
@@ -69,13 +69,20 @@ impl<T> ShortList<T> {
     }
 }
 
+impl<T> FromIterator<T> for ShortList<T> {
+    fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {
+        let mut items = items.into_iter();
+        ShortList { first: items.next(), rest: items.collect() }
+    }
+}
+
 impl<T: PartialEq> ShortList<T> {
-    pub(super) fn contains(&self, item: &T) -> bool {
+    pub(in crate::engine) fn contains(&self, item: &T) -> bool {
         self.iter().any(|other| other == item)
     }
 
     /// It has this item and no other.
-    pub(super) fn is_just(&self, item: &T) -> bool {
+    pub(in crate::engine) fn is_just(&self, item: &T) -> bool {
         self.rest.is_empty() && self.first.as_ref() == Some(item)
     }
 }
@@ -126,6 +133,7 @@ mod tests {
                 (any.contains(&first), any == [first])
             );
         }
+        assert!(short.iter().copied().collect::<ShortList<_>>().into_iter().eq(any.clone()));
         assert!(short.into_iter().eq(any));
         assert!(ShortList::from(1).is_just(&1));
     }
