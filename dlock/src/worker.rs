@@ -12,6 +12,9 @@ use std::thread;
 /// More than this do not wait for one that does not end.
 pub(crate) const QUEUED_MAX: usize = 10_000;
 
+/// What a thread does, as one type: what starts threads is compiled once for each.
+pub(crate) type Work = Box<dyn FnOnce() + Send>;
+
 /// What a worker does, one after the other.
 pub(crate) trait Task: Send + 'static {
     /// The name of the thread.
@@ -70,7 +73,7 @@ fn start<T: Task>() -> Option<Arc<Queue<T>>> {
     let tasks =
         Arc::new(Queue::<T> { state: Mutex::new(State::default()), changed: Condvar::new() });
     let queue = Arc::clone(&tasks);
-    let work: Box<dyn FnOnce() + Send> = Box::new(move || {
+    let work: Work = Box::new(move || {
         while let Some(task) = queue.next() {
             task.run();
         }

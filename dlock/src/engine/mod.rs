@@ -56,7 +56,7 @@ pub mod simulated {
 }
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -81,8 +81,8 @@ pub(crate) use self::inline::{Inline, test_clock};
 pub(crate) use self::lease::Leases;
 pub(crate) use self::message::{Adoption, Message, Request};
 pub(crate) use self::message_batch::MessageBatch;
-use self::opening::Opening;
 pub(crate) use self::opening::{Open, opens};
+use self::opening::{Opening, into_place};
 use self::run::run;
 pub(crate) use self::session::{Limits, Sessions};
 pub(crate) use self::status_file::StatusFile;
@@ -90,6 +90,7 @@ use self::threads::OnlyThread;
 use self::turns::Turns;
 use crate::error::{Error, Result};
 use crate::observe::Telemetry;
+use crate::worker::Work;
 
 impl Engine {
     /// Starts an engine: on a thread of its own, or on the given runtime. `limit`: how long opening
@@ -112,12 +113,15 @@ impl Engine {
         let (ready, opened) = watch::channel(None);
         let (owns_thread, label, weak) = (runtime.is_none(), label.to_owned(), engine.downgrade());
         let (ends, inbox, direct) = (Ends(end), Inbox::new(message), engine.direct());
+        let (open, place) = into_place(open);
         let main: BoxedTask = Box::pin(async move {
             // Dropped last, in whatever way this ends.
             let ends = ends;
             let mut inbox = inbox;
             let opening = Opening { open, limit, label, ready, lazy, callers: Vec::new() };
-            if let Some(executor) = Box::pin(opening.opened(&mut inbox)).await {
+            let opened = Box::pin(opening.opened(&mut inbox)).await;
+            let executor = place.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let (Some(()), Some(executor)) = (opened, executor) {
                 let actor = Actor::new(executor, weak, telemetry);
                 run(Turns::new(actor, inbox, file, owns_thread), &ends.0, &direct).await;
             }
@@ -151,16 +155,17 @@ fn on_a_thread(main: BoxedTask) -> Result<()> {
         .enable_all()
         .build()
         .map_err(|error| failed("runtime", error))?;
+    let work: Work = Box::new(move || {
+        // A task of its own: whatever wakes the future of `block_on` itself goes through the kernel,
+        // even from this thread.
+        let main = runtime.spawn(main);
+        let _ = runtime.block_on(main);
+        // What is left is a connection on its way out; it gets a moment.
+        runtime.shutdown_timeout(Duration::from_secs(1));
+    });
     std::thread::Builder::new()
         .name("dlock-engine".into())
-        .spawn(move || {
-            // A task of its own: whatever wakes the future of `block_on` itself goes through the
-            // kernel, even from this thread.
-            let main = runtime.spawn(main);
-            let _ = runtime.block_on(main);
-            // What is left is a connection on its way out; it gets a moment.
-            runtime.shutdown_timeout(Duration::from_secs(1));
-        })
+        .spawn(work)
         .map_err(|error| failed("thread", error))?;
     Ok(())
 }

@@ -7,6 +7,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -32,10 +33,29 @@ where
     Box::new(move || Box::pin(open()))
 }
 
+/// Where an executor is put when it has opened.
+pub(super) type Place<E> = Arc<Mutex<Option<E>>>;
+
+/// The same where what it opens is put into a place: all that opens is compiled once then, and not for
+/// each kind of executor.
+pub(super) fn into_place<E: Send + 'static>(open: Open<E>) -> (Open<()>, Place<E>) {
+    let place = Place::default();
+    let into = Arc::clone(&place);
+    let open: Open<()> = Box::new(move || {
+        let (opened, into) = (open(), Arc::clone(&into));
+        Box::pin(async move {
+            let executor = opened.await?;
+            *into.lock().unwrap_or_else(PoisonError::into_inner) = Some(executor);
+            Ok(())
+        })
+    });
+    (open, place)
+}
+
 /// An engine that is to be opened.
-pub(super) struct Opening<E> {
+pub(super) struct Opening {
     /// Makes the first connection, in so much time.
-    pub(super) open: Open<E>,
+    pub(super) open: Open<()>,
     pub(super) limit: Duration,
     /// The database and its address.
     pub(super) label: String,
@@ -55,10 +75,10 @@ enum Next {
     End,
 }
 
-impl<E> Opening<E> {
-    /// Ends when it has opened, or is not to be opened any more. Who has come meanwhile is in the
-    /// inbox then.
-    pub(super) async fn opened(mut self, inbox: &mut Inbox) -> Option<E> {
+impl Opening {
+    /// Ends when it has opened, or is not to be opened any more (`None`). Who has come meanwhile is in
+    /// the inbox then.
+    pub(super) async fn opened(mut self, inbox: &mut Inbox) -> Option<()> {
         self.lazy |= !switch::enabled();
         if self.lazy {
             self.ready.send_replace(Some(Ok(())));
@@ -68,10 +88,10 @@ impl<E> Opening<E> {
                 return None;
             }
             match self.attempt(inbox).await? {
-                Ok(executor) => {
+                Ok(()) => {
                     inbox.put_back(self.callers.drain(..));
                     self.ready.send_replace(Some(Ok(())));
-                    return Some(executor);
+                    return Some(());
                 }
                 Err(error) if self.lazy => {
                     tracing::debug!(target: "dlock", %error, "not connected yet");
@@ -96,7 +116,7 @@ impl<E> Opening<E> {
     }
 
     /// Tries once to open it; `None`: it is not to be opened any more.
-    async fn attempt(&mut self, inbox: &mut Inbox) -> Option<Result<E>> {
+    async fn attempt(&mut self, inbox: &mut Inbox) -> Option<Result<()>> {
         // The timer is made inside, for a runtime without timers panics at that.
         let (open, limit) = ((self.open)(), self.limit);
         let mut open = Box::pin(catch_panic(async move { timeout(limit, open).await }));

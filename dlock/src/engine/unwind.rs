@@ -45,11 +45,17 @@ impl Panicked {
 pub(super) async fn catch_panic<F: Future>(future: F) -> Result<F::Output, Panicked> {
     let mut future = pin!(future);
     poll_fn(|cx| {
+        let mut polled = Poll::Pending;
         // After a panic it is not polled again.
-        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-            Ok(poll) => poll.map(Ok),
-            Err(payload) => Poll::Ready(Err(Panicked::of(&*payload))),
+        match caught(&mut || polled = future.as_mut().poll(cx)) {
+            Ok(()) => polled.map(Ok),
+            Err(panicked) => Poll::Ready(Err(panicked)),
         }
     })
     .await
+}
+
+/// Does this to its end, or to its panic. Apart from the futures, so that it is compiled once.
+fn caught(run: &mut dyn FnMut()) -> Result<(), Panicked> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|payload| Panicked::of(&*payload))
 }

@@ -14,6 +14,7 @@ use crate::engine::{Opened, close_at_the_end, tell_all_switched};
 use crate::error::{Error, Result};
 use crate::locker::Locker;
 use crate::switch;
+use crate::worker::Work;
 
 /// What `#[locked]` uses when it is not told otherwise.
 pub(crate) const DEFAULT: &str = "default";
@@ -217,10 +218,10 @@ pub async fn shutdown() {
     let lockers = close_all(true);
     let (done, waited) = oneshot::channel::<()>();
     // The caller's executor may have no timers, and the engines end by their own.
-    let wait = move || {
+    let wait: Work = Box::new(move || {
         wait_for_all(&lockers);
         drop(done);
-    };
+    });
     if thread::Builder::new().name("dlock-shutdown".into()).spawn(wait).is_ok() {
         let _ = waited.await;
     }
