@@ -20,7 +20,7 @@ const ALLOCATIONS: [Allocations; 10] = [
     Allocations { on: &[Sqlite], one_key: 58, many_keys: 63 },
     // 14 of them are the driver's.
     Allocations { on: &[Postgres, Postgres18], one_key: 19, many_keys: 21 },
-    Allocations { on: &[MySql, MariaDb, MariaDb118], one_key: 55, many_keys: 60 },
+    Allocations { on: &[MySql, MariaDb, MariaDb118], one_key: 53, many_keys: 58 },
     Allocations { on: &[LeasePostgres], one_key: 109, many_keys: 114 },
     Allocations { on: &[LeaseMySql, LeaseMariaDb], one_key: 129, many_keys: 134 },
     Allocations { on: &[Mssql], one_key: 79, many_keys: 84 },

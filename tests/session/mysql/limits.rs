@@ -28,3 +28,15 @@ pub(crate) async fn of_the_server_end_no_wait_and_no_hold(site: Site) {
     guard.verify().await.unwrap();
     guard.release().await.unwrap();
 }
+
+/// It may have no room for one more: what all clients prepare counts together.
+pub(crate) async fn of_prepared_statements_are_not_needed(site: Site) {
+    let Some(server) = Server::like(&site, &["max_prepared_stmt_count=0"]) else { return };
+    let locker = Site::at(server.url()).locker().await;
+    for key in 0..3 {
+        let guard = locker.lock(key).acquire().await.unwrap();
+        guard.verify().await.unwrap();
+        assert!(locker.lock(key).try_acquire().await.unwrap().is_none());
+        guard.release().await.unwrap();
+    }
+}

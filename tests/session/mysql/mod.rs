@@ -28,6 +28,7 @@ dlock_tests::suite! {
         ]
         limits: [
             of_the_server_end_no_wait_and_no_hold,
+            of_prepared_statements_are_not_needed,
         ]
         killed: [
             carrier_is_noticed_by_heartbeat,

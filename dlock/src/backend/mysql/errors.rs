@@ -43,7 +43,8 @@ pub(super) fn kind(number: u16) -> ErrorKind {
         // Of rows, which is what the nodes of a cluster also call a conflict, and of named locks.
         1213 | 3058 => ErrorKind::Deadlock,
         1568 => ErrorKind::Open,
-        1053 | 1927 | 4031 => ErrorKind::Ended,
+        // The last one: what was prepared is gone, as all else that a session has is when somebody resets it.
+        1053 | 1927 | 4031 | 1243 => ErrorKind::Ended,
         // Too many errors of this host; offline; errors of the network; shutting down; a node of a cluster that is
         // not ready; a member of a group that leaves it while a commit waits for the others (3100), or waits for them in
         // vain; what clients say of a connection that is gone.

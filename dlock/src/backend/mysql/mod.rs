@@ -3,10 +3,9 @@
 //! <https://dev.mysql.com/doc/refman/8.4/en/locking-functions.html>,
 //! <https://mariadb.com/kb/en/get_lock/>
 //!
-//! Statements go out as text: a prepared one is a tenth faster at best, and costs every session a
-//! second round trip at its first use. Every answer comes with the session's `CONNECTION_ID()`, which
-//! must stay the same. A connection that is dropped is just closed: a goodbye that nobody reads yet
-//! would hide from the server that the client of a wait has gone.
+//! Statements go out as text, except for the [smallest batches](prepared). Every answer comes with the
+//! session's `CONNECTION_ID()`, which must stay the same. A connection that is dropped is just closed: a
+//! goodbye that nobody reads yet would hide from the server that the client of a wait has gone.
 
 #[cfg(feature = "mysql")]
 pub(crate) mod caller_sql;
@@ -19,6 +18,7 @@ mod fencing;
 pub(crate) mod lease;
 pub(crate) mod lease_sql;
 mod polling;
+mod prepared;
 mod replication;
 mod server;
 mod session;
@@ -37,6 +37,7 @@ use sqlx::{ConnectOptions as _, MySqlPool};
 pub(crate) use self::connect::{as_it_is, kind, label, parse};
 pub(crate) use self::polling::integer;
 pub(crate) use self::polling::text;
+use self::prepared::{FORMS, Prepared};
 pub(crate) use self::replication::{REMEDY, replicates};
 pub(crate) use self::server::IN_GROUP;
 use self::server::Server;
@@ -90,6 +91,7 @@ pub(crate) struct Session {
     left: Option<i64>,
     /// It knows that there is a table to draw tokens from.
     fences: bool,
+    prepared: Prepared,
 }
 
 impl MySql {
@@ -128,7 +130,9 @@ impl MySql {
 
     async fn connect(&self) -> Result<MySqlConnection> {
         // Nothing is set before the server is known to be one whose locks are of use.
-        let options = as_it_is(self.from.options());
+        // The application's own wish for its statements is not one for ours: without room for them,
+        // each would be prepared each time.
+        let options = as_it_is(self.from.options()).statement_cache_capacity(FORMS);
         let connected = match &self.from {
             From::Url(_) => options.connect().await,
             From::Pool(pool) => pool::connect(pool, options).await,

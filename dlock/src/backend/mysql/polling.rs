@@ -49,28 +49,21 @@ impl MySql {
         Ok(text(row, 0))
     }
 
-    /// Answers of a character each.
-    pub(super) async fn flags(
-        &self,
-        session: &mut Session,
-        sql: String,
-        count: usize,
-    ) -> Result<Vec<Flag>> {
-        let row = rows::ask(&mut session.connection, sqlx::raw_sql(AssertSqlSafe(sql))).one().await;
-        self.read_flags(session, &row.map_err(|error| self.error(error))?, count)
-    }
-
-    pub(super) fn read_flags(
+    /// Reads answers of a character each.
+    pub(super) fn read_flags<'r>(
         &self,
         session: &Session,
-        row: &MySqlRow,
+        row: &'r MySqlRow,
         count: usize,
-    ) -> Result<Vec<Flag>> {
-        let answer = text(row, 0).unwrap_or_default();
+    ) -> Result<impl Iterator<Item = Flag> + 'r> {
+        let answer = column(row, 0).and_then(|answer| str::from_utf8(answer).ok());
+        let answer = answer.unwrap_or_default();
         let (flags, proof) = answer.split_once('/').unwrap_or_default();
         self.vouch(session, Some(proof))?;
-        let flags: Option<Vec<Flag>> = flags.chars().map(Flag::of).collect();
-        flags.filter(|flags| flags.len() == count).ok_or_else(|| self.strange(&answer))
+        if flags.len() != count || !flags.chars().all(|flag| Flag::of(flag).is_some()) {
+            return Err(self.strange(answer));
+        }
+        Ok(flags.chars().filter_map(Flag::of))
     }
 
     /// Does these, which are all tries and unlocks.
@@ -83,10 +76,16 @@ impl MySql {
         if ops.iter().any(|op| op.what.is_written()) {
             return self.fenced_locks(session, ops, out).await;
         }
-        let sql =
-            session_sql::batch(session.server.proof(), ops, session.server.family.ignores_case());
-        let flags = self.flags(session, sql, ops.len()).await?;
-        for (op, flag) in ops.iter().zip(flags) {
+        let ignores_case = session.server.family.ignores_case();
+        let row = if let Some(sql) = self.prepared(session, ops).await? {
+            let query = sqlx::query_with(sql, self.arguments(ops, ignores_case)?);
+            rows::ask(&mut session.connection, query).one().await
+        } else {
+            let sql = session_sql::batch(session.server.proof(), ops, ignores_case);
+            rows::ask(&mut session.connection, sqlx::raw_sql(AssertSqlSafe(sql))).one().await
+        };
+        let row = row.map_err(|error| self.error(error))?;
+        for (op, flag) in ops.iter().zip(self.read_flags(session, &row, ops.len())?) {
             out.push(self.done(op, flag)?);
         }
         Ok(())
@@ -146,11 +145,15 @@ impl Flag {
     }
 }
 
-/// A column as text, whatever type the server calls it: the two do not agree on the types of these
+/// What is in a column, whatever type the server calls it: the two do not agree on the types of these
 /// functions.
-pub(crate) fn text(row: &MySqlRow, column: usize) -> Option<String> {
-    let bytes: Option<Vec<u8>> = row.try_get_unchecked(column).ok()?;
-    String::from_utf8(bytes?).ok()
+fn column(row: &MySqlRow, column: usize) -> Option<&[u8]> {
+    row.try_get_unchecked::<Option<&[u8]>, _>(column).ok()?
+}
+
+/// The same as text.
+pub(crate) fn text(row: &MySqlRow, at: usize) -> Option<String> {
+    String::from_utf8(column(row, at)?.to_vec()).ok()
 }
 
 pub(crate) fn integer(row: &MySqlRow, column: usize) -> Option<i64> {

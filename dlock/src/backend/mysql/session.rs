@@ -3,14 +3,15 @@
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use sqlx::Connection as _;
+use sqlx::{AssertSqlSafe, Connection as _};
 use tokio::time::timeout;
 
 use super::family::Family;
 use super::polling::Flag;
+use super::prepared::Prepared;
 use super::server;
 use super::{GOODBYE, HEARTBEAT, MySql, Session, integer, replicates, session_sql, text};
-use crate::backend::{Answer, BatchItem, SessionLocks, SessionTag, orders_or_locks};
+use crate::backend::{Answer, BatchItem, SessionLocks, SessionTag, orders_or_locks, rows};
 use crate::error::{Error, Result};
 use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
@@ -102,7 +103,9 @@ impl SessionLocks for MySql {
         let used = rows.get(1).and_then(|row| integer(row, 1));
         let left = server.max_connections.zip(used).map(|(most, used)| most.saturating_sub(used));
         let proof = String::new();
-        let mut session = Session { connection, id, birth, proof, server, left, fences: false };
+        let prepared = Prepared::default();
+        let mut session =
+            Session { connection, id, birth, proof, server, left, fences: false, prepared };
         self.confirm(&mut session, rows.first())?;
         Ok(session)
     }
@@ -144,10 +147,11 @@ impl SessionLocks for MySql {
     async fn held(&self, session: &mut Session, lock_ids: &[LockId]) -> Result<Vec<bool>> {
         let mut held = Vec::with_capacity(lock_ids.len());
         for part in lock_ids.chunks(session.server.most) {
-            let flags = self
-                .flags(session, session_sql::held(session.server.proof(), part), part.len())
-                .await?;
-            held.extend(flags.into_iter().map(|flag| flag == Flag::Yes));
+            let sql = AssertSqlSafe(session_sql::held(session.server.proof(), part));
+            let row = rows::ask(&mut session.connection, sqlx::raw_sql(sql)).one().await;
+            let row = row.map_err(|error| self.error(error))?;
+            let flags = self.read_flags(session, &row, part.len())?;
+            held.extend(flags.map(|flag| flag == Flag::Yes));
         }
         Ok(held)
     }

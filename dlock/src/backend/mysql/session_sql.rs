@@ -1,6 +1,8 @@
 //! The statements.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::iter::repeat_n;
 
 use crate::backend::{BatchItem, Op, SessionTag, lease};
 use crate::spec::key::Key;
@@ -20,13 +22,18 @@ pub(super) const UNLOCK_ALL: &str = "SELECT RELEASE_ALL_LOCKS()";
 /// In answers of a character each, and so in the statements for them.
 pub(super) const NULL: char = '-';
 
-/// What the server knows a key by, as it stands in a statement.
-pub(crate) fn name(key: &NativeKey) -> String {
+/// What the server knows a key by.
+fn bare_name(key: &NativeKey) -> Cow<'_, str> {
     match key {
-        NativeKey::Name(name) => literal(name),
+        NativeKey::Name(name) => name.into(),
         // Not what this backend is asked for.
-        other => literal(&Key::of_native(other).short_name("")),
+        other => Key::of_native(other).short_name("").into(),
     }
+}
+
+/// The same, as it stands in a statement.
+pub(crate) fn name(key: &NativeKey) -> String {
+    literal(&bare_name(key))
 }
 
 /// A string that means the same in every `sql_mode` and in every character set that a connection
@@ -58,34 +65,59 @@ fn flags<T>(
         // Writing to a String cannot fail.
         let _ = write!(sql, ",'{NULL}'),");
     }
-    // Writing to a String cannot fail.
-    let _ = write!(sql, "'/',{proof})");
+    // With a name: else the server makes one of the whole expression. Writing to a String cannot fail.
+    let _ = write!(sql, "'/',{proof}) a");
     sql
 }
 
 /// Tries and unlocks. A session that has a lock would get it once more, and names that we tell
 /// apart may be one to a server that ignores case: such a one is asked first.
 pub(super) fn batch(proof: &str, ops: &[BatchItem], ignores_case: bool) -> String {
+    batch_of(proof, ops, ignores_case, |lock_id| name(&lock_id.key).into())
+}
+
+/// The same to be prepared: with a mark for each of the [names].
+pub(super) fn form(proof: &str, ops: &[BatchItem], ignores_case: bool) -> String {
+    batch_of(proof, ops, ignores_case, |_| "?".into())
+}
+
+/// The names in a batch, in their order, as often as they are in it.
+pub(super) fn names(ops: &[BatchItem], ignores_case: bool) -> impl Iterator<Item = Cow<'_, str>> {
+    ops.iter().flat_map(move |op| match &op.what {
+        Op::Try(lock_id) | Op::TryFenced(lock_id) => {
+            repeat_n(bare_name(&lock_id.key), if ignores_case { 2 } else { 1 })
+        }
+        Op::Fence(lock_id) | Op::Unlock(lock_id) => repeat_n(bare_name(&lock_id.key), 1),
+        Op::Cancel(_) | Op::End(_) => repeat_n("".into(), 0),
+    })
+}
+
+fn batch_of(
+    proof: &str,
+    ops: &[BatchItem],
+    ignores_case: bool,
+    name: impl Fn(&LockId) -> Cow<'static, str>,
+) -> String {
     flags(proof, ops, |sql, op| {
         // Writing to a String cannot fail.
         let _ = match &op.what {
             Op::Try(lock_id) | Op::TryFenced(lock_id) if ignores_case => {
-                let name = name(&lock_id.key);
-                write!(sql, "IF(IS_USED_LOCK({name})=CONNECTION_ID(),0,GET_LOCK({name},0))")
+                let name = name(lock_id);
+                write!(sql, "IF({},0,GET_LOCK({name},0))", is_ours(&name))
             }
             Op::Try(lock_id) | Op::TryFenced(lock_id) => {
-                write!(sql, "GET_LOCK({},0)", name(&lock_id.key))
+                write!(sql, "GET_LOCK({},0)", name(lock_id))
             }
-            Op::Fence(lock_id) => write!(sql, "{}", is_ours(lock_id)),
-            Op::Unlock(lock_id) => write!(sql, "RELEASE_LOCK({})", name(&lock_id.key)),
+            Op::Fence(lock_id) => write!(sql, "{}", is_ours(&name(lock_id))),
+            Op::Unlock(lock_id) => write!(sql, "RELEASE_LOCK({})", name(lock_id)),
             // Orders go out on their own.
             Op::Cancel(_) | Op::End(_) => write!(sql, "NULL"),
         };
     })
 }
 
-fn is_ours(lock_id: &LockId) -> String {
-    format!("IS_USED_LOCK({})=CONNECTION_ID()", name(&lock_id.key))
+fn is_ours(name: &str) -> String {
+    format!("IS_USED_LOCK({name})=CONNECTION_ID()")
 }
 
 /// The same, and then a token for each that is to have one, if it is ours. A row that is somebody's
@@ -111,7 +143,7 @@ pub(super) fn fenced(proof: &str, table: &str, ops: &[BatchItem], ignores_case: 
             ";INSERT INTO {table} (name,owner,fence,acquired_at,expires_at) \
              SELECT {name},'',{FIRST_FENCE},UTC_TIMESTAMP(6),'2000-01-01' FROM DUAL WHERE {} \
              ON DUPLICATE KEY UPDATE fence=fence+1",
-            is_ours(lock_id)
+            is_ours(&self::name(&lock_id.key))
         );
     }
     let names: Vec<&str> = rows.iter().map(|(name, _)| name.as_str()).collect();
@@ -133,7 +165,7 @@ fn binary(text: &str) -> String {
 }
 
 pub(super) fn held(proof: &str, lock_ids: &[LockId]) -> String {
-    flags(proof, lock_ids, |sql, lock_id| sql.push_str(&is_ours(lock_id)))
+    flags(proof, lock_ids, |sql, lock_id| sql.push_str(&is_ours(&name(&lock_id.key))))
 }
 
 pub(super) fn unlock(proof: &str, name: &str) -> String {
@@ -209,6 +241,20 @@ pub(super) fn explain(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_mark_has_its_name() {
+        let lock_id = |name: &str| LockId::exclusive(NativeKey::Name(name.into()));
+        let item = |what| BatchItem { what, ticket: 0 };
+        let ops = [item(Op::Unlock(lock_id("it's"))), item(Op::Try(lock_id("b")))];
+        for (ignores_case, expected) in [(false, "it's b"), (true, "it's b b")] {
+            let found: Vec<_> = names(&ops, ignores_case).collect();
+            assert_eq!(found.join(" "), expected);
+            let sql = form("CONNECTION_ID()", &ops, ignores_case);
+            let filled = found.iter().fold(sql, |sql, name| sql.replacen('?', &literal(name), 1));
+            assert_eq!(filled, batch("CONNECTION_ID()", &ops, ignores_case));
+        }
+    }
 
     #[test]
     fn only_plain_text_stands_as_it_is() {
