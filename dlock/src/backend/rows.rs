@@ -44,26 +44,6 @@ where
     Answer(executor.fetch_many(query))
 }
 
-/// Runs a statement that always answers one row, and returns that.
-///
-/// To read within bounds costs a driver's stream inside a stream. Here the driver reads to the end by
-/// itself, and keeps the first row only: an answer without end takes no memory, and ends with its
-/// session, which is given up when it has not answered in time.
-///
-/// # Errors
-/// As the driver fails, and when there is no row.
-pub(crate) async fn first<'c, 'q, DB, E>(
-    executor: E,
-    query: impl Execute<'q, DB> + 'q,
-) -> sqlx::Result<DB::Row>
-where
-    'q: 'c,
-    DB: Database,
-    E: Executor<'c, Database = DB>,
-{
-    executor.fetch_optional(query).await?.ok_or(sqlx::Error::RowNotFound)
-}
-
 /// An answer that is still to be read.
 ///
 /// # Errors

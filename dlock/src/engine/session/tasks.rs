@@ -3,13 +3,14 @@
 //!
 //! A session is polled when its driver, a timer or a new job wakes it, not whenever the engine is.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
+use super::by_id::ById;
 use super::core::{SessionEvent, SessionId};
 use super::job::Order;
 use crate::engine::source::{Source, WaitingTask};
@@ -68,7 +69,7 @@ impl Events {
 /// See the [module](self).
 #[derive(Default)]
 pub(super) struct SessionTasks {
-    running: BTreeMap<SessionId, Running>,
+    running: ById<Running>,
     events: Shared<VecDeque<(SessionId, SessionEvent)>>,
     engine: WaitingTask,
 }
@@ -93,7 +94,7 @@ impl SessionTasks {
 
     /// Gives a session a job, if it is still there.
     pub(super) fn send(&mut self, id: SessionId, job: Order) {
-        if let Some(running) = self.running.get_mut(&id)
+        if let Some(running) = self.running.get_mut(id)
             && !running.closing
         {
             running.closing = matches!(job, Order::Close);
@@ -105,8 +106,8 @@ impl SessionTasks {
 
     /// Ends a session at once, whatever it is doing. One that has been told to end does so in peace.
     pub(super) fn abort(&mut self, id: SessionId) {
-        if self.running.get(&id).is_some_and(|running| !running.closing) {
-            self.running.remove(&id).into_iter().for_each(Running::end);
+        if self.running.get(id).is_some_and(|running| !running.closing) {
+            self.running.remove(id).into_iter().for_each(Running::end);
         }
     }
 
@@ -140,20 +141,20 @@ impl SessionTasks {
     fn poll_all(&mut self, cx: &Context<'_>) {
         self.engine.note(cx.waker());
         let mut ended = Vec::new();
-        for (id, running) in &mut self.running {
-            if running.poll(*id, &self.events).is_ready() {
-                ended.push(*id);
+        for (id, running) in self.running.iter_mut() {
+            if running.poll(id, &self.events).is_ready() {
+                ended.push(id);
             }
         }
         for id in ended {
-            self.running.remove(&id).into_iter().for_each(Running::end);
+            self.running.remove(id).into_iter().for_each(Running::end);
         }
     }
 }
 
 impl Drop for SessionTasks {
     fn drop(&mut self) {
-        std::mem::take(&mut self.running).into_values().for_each(Running::end);
+        std::mem::take(&mut self.running).into_iter().for_each(|(_, running)| running.end());
     }
 }
 

@@ -1,17 +1,16 @@
 //! All sessions that there are, or that are on their way.
 
-use std::collections::BTreeMap;
-
 use super::action::{Now, SessionId};
 use super::handle::SessionHandle;
 use super::roles::{self, Demand, Roles, Room, SessionView};
 use crate::backend::SessionTag;
 use crate::engine::lock_table::Ticket;
+use crate::engine::session::by_id::ById;
 
 /// See the [module](self).
 #[derive(Default)]
 pub(super) struct Handles {
-    all: BTreeMap<SessionId, SessionHandle>,
+    all: ById<SessionHandle>,
     last: SessionId,
 }
 
@@ -24,25 +23,25 @@ impl Handles {
     }
 
     pub(super) fn get(&self, id: SessionId) -> Option<&SessionHandle> {
-        self.all.get(&id)
+        self.all.get(id)
     }
 
     pub(super) fn get_mut(&mut self, id: SessionId) -> Option<&mut SessionHandle> {
-        self.all.get_mut(&id)
+        self.all.get_mut(id)
     }
 
     pub(super) fn remove(&mut self, id: SessionId) -> Option<SessionHandle> {
-        self.all.remove(&id)
+        self.all.remove(id)
     }
 
     /// Takes all of them out.
-    pub(super) fn take(&mut self) -> BTreeMap<SessionId, SessionHandle> {
+    pub(super) fn take(&mut self) -> ById<SessionHandle> {
         std::mem::take(&mut self.all)
     }
 
     /// Puts back what was taken out.
-    pub(super) fn bring_back(&mut self, others: BTreeMap<SessionId, SessionHandle>) {
-        self.all.extend(others);
+    pub(super) fn bring_back(&mut self, others: ById<SessionHandle>) {
+        others.into_iter().for_each(|(id, handle)| self.all.insert(id, handle));
     }
 
     pub(super) fn len(&self) -> usize {
@@ -54,19 +53,19 @@ impl Handles {
     }
 
     pub(super) fn ids(&self) -> Vec<SessionId> {
-        self.all.keys().copied().collect()
+        self.all.iter().map(|(id, _)| id).collect()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (SessionId, &SessionHandle)> + Clone {
-        self.all.iter().map(|(id, handle)| (*id, handle))
+        self.all.iter()
     }
 
     pub(super) fn values(&self) -> impl Iterator<Item = &SessionHandle> {
-        self.all.values()
+        self.all.iter().map(|(_, handle)| handle)
     }
 
     pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut SessionHandle> {
-        self.all.values_mut()
+        self.all.iter_mut().map(|(_, handle)| handle)
     }
 
     /// The one that the server calls so.
@@ -76,7 +75,7 @@ impl Handles {
 
     /// The one that waits for this ticket.
     pub(super) fn waiting_for(&mut self, ticket: Ticket) -> Option<&mut SessionHandle> {
-        self.all.values_mut().find(|handle| handle.waits_for(ticket))
+        self.values_mut().find(|handle| handle.waits_for(ticket))
     }
 
     /// Returns `true` if a session is open.
