@@ -31,6 +31,9 @@ impl Measured for sqlx::mysql::MySqlRow {
 }
 
 /// Runs statements; what they answer is read by one of the methods.
+///
+/// `fetch_optional` would be two allocations and some 1,700 instructions cheaper, but does not end while
+/// rows come, and nothing else of the engine goes on meanwhile.
 pub(crate) fn ask<'a, 'c, 'q, DB, E>(
     executor: E,
     query: impl Execute<'q, DB> + 'q,

@@ -130,7 +130,7 @@ impl<E: Executor> Actor<E> {
         }
     }
 
-    fn acquire(&mut self, mut request: Box<Request>) {
+    pub(super) fn acquire(&mut self, mut request: Box<Request>) {
         if !switch::enabled() {
             return request.let_pass();
         }

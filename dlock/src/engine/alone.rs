@@ -6,15 +6,17 @@ use super::lock_table::{GrantId, Shareable as _};
 use super::message::{Message, Request};
 
 impl<E: Executor> Actor<E> {
-    /// Returns `true` if [`receive`](Self::receive) needs nothing of the database for this, and the
-    /// database needs to know nothing of it: the caller is refused, or waits for a holder of this
-    /// process; or the lock goes to the next one who waits.
-    pub(super) fn decides_alone(&self, message: &Message) -> bool {
+    /// Does what is asked, if that needs nothing of the database, and the database needs to know nothing of
+    /// it: the caller is refused, or waits for a holder of this process; or the lock goes to the next one
+    /// who waits. Otherwise returns the message.
+    pub(super) fn decide_alone(&mut self, message: Message) -> Option<Message> {
         match message {
-            Message::Acquire(request) => self.is_held_here(request),
-            Message::Release { hold, .. } => self.passes_on(*hold),
-            _ => false,
+            Message::Acquire(request) if self.is_held_here(&request) => self.acquire(request),
+            // That its time is not over is found once: a later look might come to another end.
+            Message::Release { hold, .. } if self.passes_on(hold) => self.pass_on(hold),
+            other => return Some(other),
         }
+        None
     }
 
     fn is_held_here(&self, request: &Request) -> bool {

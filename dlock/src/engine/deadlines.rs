@@ -18,12 +18,10 @@ pub(super) const GRACE: Duration = Duration::from_millis(500);
 impl<E: Executor> Actor<E> {
     /// A guard has gone: its lock goes too, now or when its time has come.
     pub(super) fn release(&mut self, id: GrantId) {
+        self.forget_long(id);
         let Some((hold, place)) = self.callers.granted.held(id) else {
             return;
         };
-        if let Some(at) = hold.long_at() {
-            self.deadlines.remove(&(at, id, EngineDeadline::Long));
-        }
         let (rest, place) = (hold.min_hold_left(), place.clone());
         if rest.is_zero() {
             return self.release_grant(id, &place);
@@ -33,6 +31,20 @@ impl<E: Executor> Actor<E> {
                 hold.mark_released();
             }
             self.deadlines.insert((Instant::now() + rest, id, EngineDeadline::MinHold));
+        }
+    }
+
+    /// A guard has gone, and its lock goes to the next one of this process.
+    pub(super) fn pass_on(&mut self, hold: GrantId) {
+        self.forget_long(hold);
+        self.step(Event::Release { hold, budget_spent: false }, LostReason::NotHeld);
+    }
+
+    /// It is not held for too long any more.
+    fn forget_long(&mut self, id: GrantId) {
+        let hold = self.callers.granted.held(id).map(|(hold, _)| hold);
+        if let Some(at) = hold.and_then(|hold| hold.long_at()) {
+            self.deadlines.remove(&(at, id, EngineDeadline::Long));
         }
     }
 

@@ -11,8 +11,8 @@ use tokio::task::unconstrained;
 use super::message::Message;
 use super::source::{Source, WaitingTask};
 
-/// Messages are taken out by so many at once.
-const MANY: usize = 1024;
+/// How many messages one poll takes at most.
+const RECV_MAX: usize = 1024;
 
 /// What callers have posted.
 pub(super) struct Inbox {
@@ -40,14 +40,14 @@ impl Inbox {
         poll_fn(|cx| self.poll(cx, messages)).await
     }
 
-    /// The same, as a poll.
+    /// [`recv`](Self::recv) as a poll function.
     pub(super) fn poll(&mut self, cx: &Context<'_>, messages: &mut Vec<Message>) -> Poll<bool> {
         if !self.rest.is_empty() {
             messages.append(&mut self.rest);
             return Poll::Ready(true);
         }
         self.task.note(cx.waker());
-        let received = self.source.poll(|cx| self.receiver.poll_recv_many(cx, messages, MANY));
+        let received = self.source.poll(|cx| self.receiver.poll_recv_many(cx, messages, RECV_MAX));
         received.map(|count| count > 0)
     }
 

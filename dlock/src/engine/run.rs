@@ -198,16 +198,14 @@ impl<E: Executor> Decide<Message> for Shared<E> {
         let is_for_task = message.may_wait() || !turns.may_be_callers();
         let actor = &mut turns.actor;
         actor.executor.new_turn();
-        if !actor.decides_alone(&message) {
+        let before = actor.next_deadline();
+        if let Some(message) = actor.decide_alone(message) {
             if is_for_task {
                 return Some(message);
             }
             *ended = poll_for_caller(turns, message, &engine.waker);
             return None;
         }
-        let before = actor.next_deadline();
-        // It does not end by this.
-        let _ = actor.receive(message);
         actor.confirm();
         actor.report_idle();
         let next = actor.next_deadline();

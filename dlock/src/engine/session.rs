@@ -73,9 +73,9 @@ pub(crate) struct Sessions {
     check_conversion: CheckConversion,
     timer: Timer,
     news: mpsc::UnboundedReceiver<DeskNews>,
-    /// Of the news.
-    source: Source,
-    engine: WaitingTask,
+    /// Polls `news`.
+    news_source: Source,
+    task: WaitingTask,
 }
 
 /// An error where the database has no such change of a lock's mode.
@@ -90,7 +90,7 @@ impl Sessions {
     ) -> Result<Self> {
         backend.preflight().await?;
         let (tell, news) = mpsc::unbounded_channel();
-        let engine = WaitingTask::default();
+        let task = WaitingTask::default();
         let (label, rng, now) = (backend.label().into(), fastrand::Rng::new(), read_clock());
         let mut this = Sessions {
             core: SessionCore::new(label, traits_of(&*backend), limits, rng, now),
@@ -108,8 +108,8 @@ impl Sessions {
             },
             timer: Timer::default(),
             news,
-            source: engine.source(),
-            engine,
+            news_source: task.source(),
+            task,
         };
         this.core.connect(now);
         this.carry_out();
@@ -164,8 +164,8 @@ impl Sessions {
             }
             return Poll::Ready(());
         }
-        self.engine.note(cx.waker());
-        if let Poll::Ready(Some(news)) = self.source.poll(|cx| self.news.poll_recv(cx)) {
+        self.task.note(cx.waker());
+        if let Poll::Ready(Some(news)) = self.news_source.poll(|cx| self.news.poll_recv(cx)) {
             self.on_news(news);
             return Poll::Ready(());
         }

@@ -1,7 +1,6 @@
-//! What a task waits for, in parts that are polled only when they were woken.
+//! Polls each thing that a task waits for only if its own waker was called.
 //!
-//! A task that waits for many things is woken by one of them. To ask the others in vain costs more than
-//! to do what the one is about.
+//! Mostly one of them has woken the task, and to poll the others costs more than to handle that one.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -53,7 +52,7 @@ impl Source {
         polled
     }
 
-    /// Has the next poll go through, as if it had been woken. The task is to come to that by itself.
+    /// Marks it as woken, without waking the task: the caller must poll again before the task waits.
     pub(super) fn poll_next_time(&self) {
         self.woken.woken.store(true, Ordering::Release);
     }
@@ -106,6 +105,12 @@ mod tests {
     #[derive(Default)]
     struct Count(Mutex<u32>);
 
+    impl Count {
+        fn woken(&self) -> u32 {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+    }
+
     impl Wake for Count {
         fn wake(self: Arc<Self>) {
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) += 1;
@@ -113,9 +118,25 @@ mod tests {
     }
 
     #[test]
+    fn the_task_that_polled_last_is_woken() {
+        let (first, second) = (Arc::new(Count::default()), Arc::new(Count::default()));
+        let mut task = WaitingTask::default();
+        let source = task.source();
+        let mut kept = None;
+        task.note(&Waker::from(Arc::clone(&first)));
+        let pending = source.poll::<()>(|cx| {
+            kept = Some(cx.waker().clone());
+            Poll::Pending
+        });
+        assert!(pending.is_pending());
+        task.note(&Waker::from(Arc::clone(&second)));
+        kept.into_iter().for_each(Waker::wake);
+        assert_eq!((first.woken(), second.woken()), (0, 1));
+    }
+
+    #[test]
     fn it_is_polled_when_it_was_woken_and_wakes_the_task_once() {
         let (count, mut task) = (Arc::new(Count::default()), WaitingTask::default());
-        let woken = || *count.0.lock().unwrap_or_else(PoisonError::into_inner);
         let source = task.source();
         let mut kept = None;
         task.note(&Waker::from(Arc::clone(&count)));
@@ -128,13 +149,13 @@ mod tests {
         for _ in 0..3 {
             kept.as_ref().into_iter().for_each(Waker::wake_by_ref);
         }
-        assert_eq!(woken(), 1);
+        assert_eq!(count.woken(), 1);
         assert!(source.poll(|_| Poll::Ready(())).is_ready());
         // It may have more to tell.
         assert!(source.poll(|_| Poll::<()>::Pending).is_pending());
         assert!(source.poll(|_| Poll::Ready(())).is_pending());
         source.poll_next_time();
         assert!(source.poll(|_| Poll::Ready(())).is_ready());
-        assert_eq!(woken(), 1);
+        assert_eq!(count.woken(), 1);
     }
 }

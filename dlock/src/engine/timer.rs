@@ -28,7 +28,7 @@ impl Timer {
         poll_fn(|cx| self.poll(cx, time)).await;
     }
 
-    /// The same, as a poll.
+    /// [`until`](Self::until) as a poll function.
     pub(super) fn poll(&mut self, cx: &Context<'_>, time: Option<Instant>) -> Poll<()> {
         let Some(time) = time else { return Poll::Pending };
         self.task.note(cx.waker());

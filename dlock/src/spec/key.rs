@@ -90,7 +90,7 @@ pub enum NativeKey {
     Pair(i32, i32),
 }
 
-/// Of what kind it is does not count: the locks of a locker are mostly of one.
+/// The variant is not hashed: the locks of a locker are mostly of one.
 impl Hash for NativeKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
         match self {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgListener, PgRow};
 use sqlx::query::Query;
-use sqlx::{Column as _, Execute, Executor as _, PgPool, Row as _, Type as _};
+use sqlx::{Column as _, Execute, PgPool, Row as _, Type as _};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -325,15 +325,9 @@ impl Session {
     }
 }
 
-/// Asks what has one row for an answer.
-///
-/// To read within bounds takes a stream inside a stream of the driver. Here the driver reads to the end by
-/// itself, and keeps the first row only: an answer without end takes no memory. It ends with its session,
-/// which the engine gives up when it has not answered in time.
 async fn ask_one<'q>(
     listener: &mut Listener,
     question: impl Execute<'q, sqlx::Postgres> + 'q,
 ) -> sqlx::Result<PgRow> {
-    let row = listener.connection().await?.fetch_optional(question).await?;
-    row.ok_or(sqlx::Error::RowNotFound)
+    rows::ask(listener.connection().await?, question).one().await
 }

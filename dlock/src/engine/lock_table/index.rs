@@ -90,7 +90,7 @@ impl<K: Shareable> Index<K> {
         out.push(Action::Unlock { key, grant, ticket, hold });
     }
 
-    /// That has been answered, if it was one. Returns the grant that ends with it, if any.
+    /// Removes the unlock aside with this ticket. Returns the grant that ends with it, if any.
     pub(super) fn take_aside(&mut self, key: &K, ticket: Ticket) -> Option<Option<GrantId>> {
         self.asides.get(&ticket).filter(|(about, _)| about == key)?;
         self.asides.remove(&ticket).map(|(_, hold)| hold)

@@ -19,7 +19,7 @@ const FAILURES_IN_A_ROW_MAX: u32 = 4;
 const SEARCH_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Does a batch on a session. An error ends the session. `again`: some of it is about what the
-/// session holds already, and goes on holding. `answers`: is used, and left empty or not.
+/// session holds already, and goes on holding. `answers` is a buffer: what is in it before and after means nothing.
 pub(super) async fn batch<B: SessionBackend>(
     backend: &B,
     session: &mut B::Session,

@@ -71,7 +71,7 @@ impl Events {
 pub(super) struct SessionTasks {
     running: ById<Running>,
     events: Shared<VecDeque<(SessionId, SessionEvent)>>,
-    engine: WaitingTask,
+    waiting: WaitingTask,
 }
 
 struct Running {
@@ -88,7 +88,7 @@ impl SessionTasks {
         let jobs = Shared::default();
         let events = Events { id, events: self.events.clone() };
         let task = task(Jobs(jobs.clone()), events);
-        let source = self.engine.source();
+        let source = self.waiting.source();
         self.running.insert(id, Running { task, jobs, source, closing: false });
     }
 
@@ -116,7 +116,7 @@ impl SessionTasks {
         poll_fn(|cx| self.poll(cx)).await
     }
 
-    /// The same, as a poll.
+    /// [`run`](Self::run) as a poll function.
     pub(super) fn poll(&mut self, cx: &Context<'_>) -> Poll<(SessionId, SessionEvent)> {
         self.poll_all(cx);
         self.take_event().map_or(Poll::Pending, Poll::Ready)
@@ -139,7 +139,7 @@ impl SessionTasks {
     }
 
     fn poll_all(&mut self, cx: &Context<'_>) {
-        self.engine.note(cx.waker());
+        self.waiting.note(cx.waker());
         let mut ended = Vec::new();
         for (id, running) in self.running.iter_mut() {
             if running.poll(id, &self.events).is_ready() {

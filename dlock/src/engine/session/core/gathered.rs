@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::action::QuestionId;
+use super::handle::KEPT;
 use super::roles::Demand;
 use crate::backend::{BatchItem, Op};
 use crate::engine::lock_table::Ticket;
@@ -46,8 +47,9 @@ impl Gathered {
     }
 
     /// Takes an emptied list back, so that it is not allocated anew.
-    pub(super) fn give_back(&mut self, items: Vec<BatchItem>) {
+    pub(super) fn give_back(&mut self, mut items: Vec<BatchItem>) {
         if self.items.is_empty() {
+            items.shrink_to(KEPT);
             self.items = items;
         }
     }

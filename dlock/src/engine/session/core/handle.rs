@@ -22,6 +22,9 @@ use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
 
+/// An emptied list keeps room for so many.
+pub(super) const KEPT: usize = 256;
+
 /// What a session was asked and has not answered yet.
 pub(super) enum Sent {
     Batch(Arc<[BatchItem]>),
@@ -367,6 +370,7 @@ impl SessionHandle {
         let ops: Arc<[_]> = batch.drain(..).collect();
         if self.batch.is_empty() {
             // For the next ones, which need no allocation then.
+            batch.shrink_to(KEPT);
             self.batch = batch;
         }
         let again = self.keys.has_any_of(&ops);

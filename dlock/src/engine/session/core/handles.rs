@@ -92,7 +92,7 @@ impl Handles {
         Roles::of(self.views(now), demand, room)
     }
 
-    /// The one that carries while nothing is asked.
+    /// The carrier when nothing is to be sent.
     pub(super) fn carrier(&self, now: Now) -> Option<SessionId> {
         roles::best_carrier(self.views(now)).map(|(_, id)| id)
     }
