@@ -14,7 +14,7 @@ use super::map::Map;
 use super::spawn_boxed;
 use crate::backend::LockView;
 use crate::error::{Error, Result};
-use crate::sort::sort_by_key;
+use crate::sort::{sort_by, sort_by_key};
 use crate::spec::key::Key;
 use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
@@ -109,18 +109,14 @@ fn tell_status(
     reply: Reply<Vec<Row>>,
 ) {
     let mut known: Map<NativeKey, Key> = Map::default();
-    // Sorted by the key.
-    let mut waiting: Vec<(NativeKey, Mode, Vec<Holder>)> = Vec::new();
+    let mut waiting: Map<NativeKey, (Mode, Vec<Holder>)> = Map::default();
     for request in callers.requests.values() {
         let LockId { key, mode } = &request.lock_id;
         known.insert(key.clone(), request.key.clone());
         if request.patient {
             let who = format!("this process, pid {}", std::process::id());
-            let caller = Holder::new(who, Some(request.asked.elapsed()));
-            match waiting.binary_search_by(|(other, ..)| other.cmp(key)) {
-                Ok(place) => waiting[place].2.push(caller),
-                Err(place) => waiting.insert(place, (key.clone(), *mode, vec![caller])),
-            }
+            let (_, line) = waiting.entry(key.clone()).or_insert((*mode, Vec::new()));
+            line.push(Holder::new(who, Some(request.asked.elapsed())));
         }
     }
     for (_, hold, lock_id) in callers.granted.all_held() {
@@ -129,8 +125,7 @@ fn tell_status(
     tell(label, ANSWER_TIME_MAX, answer, reply, move |seen: Vec<LockView>| {
         let mut row = |seen: LockView| {
             let native = seen.lock_id.key;
-            let ours = waiting.binary_search_by(|(other, ..)| other.cmp(&native));
-            let ours = ours.map_or_else(|_| Vec::new(), |place| waiting.remove(place).2);
+            let ours = waiting.remove(&native).map(|(_, ours)| ours).unwrap_or_default();
             let theirs = seen.waiters.into_iter().map(|party| party.holder);
             Row {
                 key: known.get(&native).cloned(),
@@ -141,7 +136,9 @@ fn tell_status(
             }
         };
         let mut rows: Vec<Row> = seen.into_iter().map(&mut row).collect();
-        rows.extend(waiting.into_iter().map(|(native, mode, waiters)| Row {
+        let mut rest: Vec<_> = waiting.into_iter().collect();
+        sort_by(&mut rest, |(a, _), (b, _)| a.cmp(b));
+        rows.extend(rest.into_iter().map(|(native, (mode, waiters))| Row {
             key: known.get(&native).cloned(),
             native,
             mode,
