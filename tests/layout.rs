@@ -40,6 +40,7 @@ const BASE: &[&str] = &[
     "error",
     "random",
     "sort",
+    "sorted_map",
     "switch",
     "sync",
     "text",

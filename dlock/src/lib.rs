@@ -48,6 +48,7 @@ mod random;
 #[cfg(feature = "serde")]
 mod serialized;
 mod sort;
+mod sorted_map;
 pub(crate) mod spec;
 mod status;
 pub(crate) mod switch;

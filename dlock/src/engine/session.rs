@@ -15,7 +15,6 @@
 //! [`core`] decides all this; here is what carries it out: the tasks of the sessions, the way back to
 //! those who have asked something, the timer, and the clock, which is read once a turn.
 
-mod by_id;
 mod core;
 mod desk;
 mod executor;

@@ -117,20 +117,26 @@ mod tests {
         }
     }
 
+    /// What a source that has nothing to tell is woken by.
+    fn waker_of(source: &Source) -> Waker {
+        let mut waker = Waker::noop().clone();
+        let pending = source.poll::<()>(|cx| {
+            waker = cx.waker().clone();
+            Poll::Pending
+        });
+        assert!(pending.is_pending());
+        waker
+    }
+
     #[test]
     fn the_task_that_polled_last_is_woken() {
         let (first, second) = (Arc::new(Count::default()), Arc::new(Count::default()));
         let mut task = WaitingTask::default();
         let source = task.source();
-        let mut kept = None;
         task.note(&Waker::from(Arc::clone(&first)));
-        let pending = source.poll::<()>(|cx| {
-            kept = Some(cx.waker().clone());
-            Poll::Pending
-        });
-        assert!(pending.is_pending());
+        let kept = waker_of(&source);
         task.note(&Waker::from(Arc::clone(&second)));
-        kept.into_iter().for_each(Waker::wake);
+        kept.wake();
         assert_eq!((first.woken(), second.woken()), (0, 1));
     }
 
@@ -138,16 +144,11 @@ mod tests {
     fn it_is_polled_when_it_was_woken_and_wakes_the_task_once() {
         let (count, mut task) = (Arc::new(Count::default()), WaitingTask::default());
         let source = task.source();
-        let mut kept = None;
         task.note(&Waker::from(Arc::clone(&count)));
-        let pending = source.poll::<()>(|cx| {
-            kept = Some(cx.waker().clone());
-            Poll::Pending
-        });
-        assert!(pending.is_pending());
+        let kept = waker_of(&source);
         assert!(source.poll(|_| Poll::Ready(())).is_pending(), "nobody has woken it");
         for _ in 0..3 {
-            kept.as_ref().into_iter().for_each(Waker::wake_by_ref);
+            kept.wake_by_ref();
         }
         assert_eq!(count.woken(), 1);
         assert!(source.poll(|_| Poll::Ready(())).is_ready());

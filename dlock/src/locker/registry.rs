@@ -13,6 +13,7 @@ use crate::blocking::{block_for, block_on};
 use crate::engine::{Opened, close_at_the_end, tell_all_switched};
 use crate::error::{Error, Result};
 use crate::locker::Locker;
+use crate::sorted_map::SortedMap;
 use crate::switch;
 use crate::worker::Work;
 
@@ -24,40 +25,10 @@ const URL: &str = "DLOCK_URL";
 /// How long [`shutdown`] takes at most.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(10);
 
-static LOCKERS: RwLock<Lockers> = RwLock::new(Lockers(Vec::new()));
+static LOCKERS: RwLock<Lockers> = RwLock::new(Lockers::new());
 
-/// Lockers by their names, sorted: a program has few.
-struct Lockers(Vec<(String, Locker)>);
-
-impl Lockers {
-    /// Where this name is, or where it belongs.
-    fn place(&self, name: &str) -> std::result::Result<usize, usize> {
-        self.0.binary_search_by(|(other, _)| other.as_str().cmp(name))
-    }
-
-    fn get(&self, name: &str) -> Option<&Locker> {
-        self.place(name).ok().map(|place| &self.0[place].1)
-    }
-
-    /// Returns the locker that had the name before.
-    fn insert(&mut self, name: &str, locker: Locker) -> Option<Locker> {
-        match self.place(name) {
-            Ok(place) => Some(std::mem::replace(&mut self.0[place].1, locker)),
-            Err(place) => {
-                self.0.insert(place, (name.to_owned(), locker));
-                None
-            }
-        }
-    }
-
-    fn remove(&mut self, name: &str) -> Option<Locker> {
-        self.place(name).ok().map(|place| self.0.remove(place).1)
-    }
-
-    fn names(&self) -> Vec<String> {
-        self.0.iter().map(|(name, _)| name.clone()).collect()
-    }
-}
+/// By their names.
+type Lockers = SortedMap<String, Locker>;
 
 /// The locker that [`init`] connects, so that two of them at once make one.
 static CONNECTING: Mutex<Weak<Connecting>> = Mutex::new(Weak::new());
@@ -81,7 +52,7 @@ pub fn install(name: &str, locker: Locker) -> Result<()> {
         return Err(Error::AlreadyInstalled { name: name.into() });
     }
     close_at_the_end(|| Box::new(close_all(false)));
-    lockers.insert(name, locker);
+    lockers.insert(name.to_owned(), locker);
     Ok(())
 }
 
@@ -93,7 +64,7 @@ pub(crate) fn install_open(name: &str, locker: Locker) -> Result<()> {
     }
     // Dropped outside of the lock: it may be the last of what was closed.
     close_at_the_end(|| Box::new(close_all(false)));
-    let closed = lockers.insert(name, locker);
+    let closed = lockers.insert(name.to_owned(), locker);
     drop(lockers);
     drop(closed);
     Ok(())
@@ -120,7 +91,7 @@ pub fn get(name: &str) -> Result<Locker> {
     lockers
         .get(name)
         .cloned()
-        .ok_or_else(|| Error::NotInstalled { name: name.into(), installed: lockers.names() })
+        .ok_or_else(|| Error::NotInstalled { name: name.into(), installed: names_of(&lockers) })
 }
 
 /// Returns the locker that [`init`] has installed: `get("default")`.
@@ -139,7 +110,11 @@ pub fn remove(name: &str) -> Option<Locker> {
 
 /// Returns the installed names, sorted.
 pub fn names() -> Vec<String> {
-    read().names()
+    names_of(&read())
+}
+
+fn names_of(lockers: &Lockers) -> Vec<String> {
+    lockers.iter().map(|(name, _)| name.clone()).collect()
 }
 
 /// Connects to a database and installs the locker as "default", which `#[locked]` uses.
@@ -256,7 +231,7 @@ fn close_all(patient: bool) -> Vec<Locker> {
         Err(TryLockError::WouldBlock) if !patient => return Vec::new(),
         Err(TryLockError::WouldBlock) => read(),
     };
-    let lockers: Vec<_> = lockers.0.iter().map(|(_, locker)| locker.clone()).collect();
+    let lockers: Vec<_> = lockers.iter().map(|(_, locker)| locker.clone()).collect();
     lockers.iter().for_each(|locker| locker.core().begin_close(patient));
     lockers
 }

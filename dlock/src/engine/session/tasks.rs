@@ -10,11 +10,11 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
-use super::by_id::ById;
 use super::core::{SessionEvent, SessionId};
 use super::job::Order;
 use crate::engine::source::{Source, WaitingTask};
 use crate::error::Error;
+use crate::sorted_map::SortedMap;
 
 /// What a session runs.
 pub(super) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -69,7 +69,7 @@ impl Events {
 /// See the [module](self).
 #[derive(Default)]
 pub(super) struct SessionTasks {
-    running: ById<Running>,
+    running: SortedMap<SessionId, Running>,
     events: Shared<VecDeque<(SessionId, SessionEvent)>>,
     waiting: WaitingTask,
 }
@@ -94,7 +94,7 @@ impl SessionTasks {
 
     /// Gives a session a job, if it is still there.
     pub(super) fn send(&mut self, id: SessionId, job: Order) {
-        if let Some(running) = self.running.get_mut(id)
+        if let Some(running) = self.running.get_mut(&id)
             && !running.closing
         {
             running.closing = matches!(job, Order::Close);
@@ -106,8 +106,8 @@ impl SessionTasks {
 
     /// Ends a session at once, whatever it is doing. One that has been told to end does so in peace.
     pub(super) fn abort(&mut self, id: SessionId) {
-        if self.running.get(id).is_some_and(|running| !running.closing) {
-            self.running.remove(id).into_iter().for_each(Running::end);
+        if self.running.get(&id).is_some_and(|running| !running.closing) {
+            self.running.remove(&id).into_iter().for_each(Running::end);
         }
     }
 
@@ -142,12 +142,12 @@ impl SessionTasks {
         self.waiting.note(cx.waker());
         let mut ended = Vec::new();
         for (id, running) in self.running.iter_mut() {
-            if running.poll(id, &self.events).is_ready() {
-                ended.push(id);
+            if running.poll(*id, &self.events).is_ready() {
+                ended.push(*id);
             }
         }
         for id in ended {
-            self.running.remove(id).into_iter().for_each(Running::end);
+            self.running.remove(&id).into_iter().for_each(Running::end);
         }
     }
 }

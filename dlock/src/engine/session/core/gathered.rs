@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use super::action::QuestionId;
-use super::handle::KEPT;
 use super::roles::Demand;
 use crate::backend::{BatchItem, Op};
 use crate::engine::lock_table::Ticket;
@@ -12,6 +11,17 @@ use crate::spec::lock_id::LockId;
 /// Returns `true` if it is a first question for a key that is wanted with a token.
 pub(super) fn is_fenced(item: &BatchItem) -> bool {
     matches!(item.what, Op::TryFenced(_))
+}
+
+/// An emptied list keeps room for so many items.
+const ROOM_MAX: usize = 256;
+
+/// Has an emptied list take the place of one that has nothing yet, which need not be allocated then.
+pub(super) fn reuse(mut emptied: Vec<BatchItem>, list: &mut Vec<BatchItem>) {
+    if list.is_empty() {
+        emptied.shrink_to(ROOM_MAX);
+        *list = emptied;
+    }
 }
 
 /// See the [module](self).
@@ -47,11 +57,8 @@ impl Gathered {
     }
 
     /// Takes an emptied list back, so that it is not allocated anew.
-    pub(super) fn give_back(&mut self, mut items: Vec<BatchItem>) {
-        if self.items.is_empty() {
-            items.shrink_to(KEPT);
-            self.items = items;
-        }
+    pub(super) fn give_back(&mut self, items: Vec<BatchItem>) {
+        reuse(items, &mut self.items);
     }
 
     pub(super) fn take_questions(&mut self) -> Vec<QuestionId> {

@@ -14,6 +14,7 @@ pub(super) use self::held_keys::KeyState;
 pub(super) use self::pace::Pace;
 pub(crate) use self::pace::ServerTraits;
 use super::action::{Action, Job, Now, QuestionId, SessionId};
+use super::gathered::reuse;
 use super::roles::{Activity, SessionView};
 use crate::backend::{BatchItem, Op, SessionTag};
 use crate::clock::{Time, Validity};
@@ -21,9 +22,6 @@ use crate::engine::lock_table::Ticket;
 use crate::spec::lock_id::LockId;
 use crate::spec::mode::Mode;
 use crate::spec::native::NativeKey;
-
-/// An emptied list keeps room for so many.
-pub(super) const KEPT: usize = 256;
 
 /// What a session was asked and has not answered yet.
 pub(super) enum Sent {
@@ -368,11 +366,7 @@ impl SessionHandle {
         }
         let careful = careful && self.batch.is_empty();
         let ops: Arc<[_]> = batch.drain(..).collect();
-        if self.batch.is_empty() {
-            // For the next ones, which need no allocation then.
-            batch.shrink_to(KEPT);
-            self.batch = batch;
-        }
+        reuse(batch, &mut self.batch);
         let again = self.keys.has_any_of(&ops);
         let job = Job::Batch { ops: Arc::clone(&ops), again, careful };
         self.send(job, Sent::Batch(ops), now, out);

@@ -5,12 +5,12 @@ use super::handle::SessionHandle;
 use super::roles::{self, Demand, Roles, Room, SessionView};
 use crate::backend::SessionTag;
 use crate::engine::lock_table::Ticket;
-use crate::engine::session::by_id::ById;
+use crate::sorted_map::SortedMap;
 
 /// See the [module](self).
 #[derive(Default)]
 pub(super) struct Handles {
-    all: ById<SessionHandle>,
+    all: SortedMap<SessionId, SessionHandle>,
     last: SessionId,
 }
 
@@ -23,25 +23,27 @@ impl Handles {
     }
 
     pub(super) fn get(&self, id: SessionId) -> Option<&SessionHandle> {
-        self.all.get(id)
+        self.all.get(&id)
     }
 
     pub(super) fn get_mut(&mut self, id: SessionId) -> Option<&mut SessionHandle> {
-        self.all.get_mut(id)
+        self.all.get_mut(&id)
     }
 
     pub(super) fn remove(&mut self, id: SessionId) -> Option<SessionHandle> {
-        self.all.remove(id)
+        self.all.remove(&id)
     }
 
     /// Takes all of them out.
-    pub(super) fn take(&mut self) -> ById<SessionHandle> {
+    pub(super) fn take(&mut self) -> SortedMap<SessionId, SessionHandle> {
         std::mem::take(&mut self.all)
     }
 
     /// Puts back what was taken out.
-    pub(super) fn bring_back(&mut self, others: ById<SessionHandle>) {
-        others.into_iter().for_each(|(id, handle)| self.all.insert(id, handle));
+    pub(super) fn bring_back(&mut self, others: SortedMap<SessionId, SessionHandle>) {
+        for (id, handle) in others {
+            self.all.insert(id, handle);
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -53,11 +55,11 @@ impl Handles {
     }
 
     pub(super) fn ids(&self) -> Vec<SessionId> {
-        self.all.iter().map(|(id, _)| id).collect()
+        self.all.iter().map(|(id, _)| *id).collect()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (SessionId, &SessionHandle)> + Clone {
-        self.all.iter()
+        self.all.iter().map(|(id, handle)| (*id, handle))
     }
 
     pub(super) fn values(&self) -> impl Iterator<Item = &SessionHandle> {

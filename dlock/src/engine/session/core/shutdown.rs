@@ -1,13 +1,13 @@
 //! The end of all sessions.
 
-use super::action::{Action, Now};
+use super::action::{Action, Now, SessionId};
 use super::handle::SessionHandle;
 use super::{NOBODY, SessionCore};
 use crate::backend::{BatchItem, Op};
-use crate::engine::session::by_id::ById;
+use crate::sorted_map::SortedMap;
 
 /// Sessions that are out of sight for a while.
-pub(in crate::engine::session) struct SetAside(ById<SessionHandle>);
+pub(in crate::engine::session) struct SetAside(SortedMap<SessionId, SessionHandle>);
 
 impl SessionCore {
     /// Orders the end of the sessions that would not hear of it: a server may let one that waits stay in
